@@ -1,0 +1,253 @@
+"""Every error this library raises, as one tree.
+
+::
+
+    TaskFlowException
+    |- StorageFailure               the place of storage said no
+    |  |- OwnershipLost             another process has taken this flow over
+    |- ConductorFailure             a conductor could not do its work
+    |- JobFailure                   a job could not be worked on
+    |  |- UnclaimableJob            somebody else has it
+    |- ExecutionFailure             the engine could not go on
+    |  |- RequestTimeout            a remote request was never picked up
+    |  |- InvalidState              that move is not allowed from here
+    |- DependencyFailure            the atoms cannot be put in an order
+    |  |- AmbiguousDependency       two providers for one name
+    |  |- MissingDependencies       nobody provides a name
+    |- CompilationFailure           the flow cannot be made into a plan
+    |  |- FlowChanged               the flow is not the one that was stored
+    |- IncompatibleVersion          a server or a schema of another age
+    |- Duplicate, NotFound, Empty, MultipleChoices
+    |  NotFound <- FactoryNotFound  a flow factory cannot be imported
+    |- InvalidFormat                that is not what was expected
+    |  |- NotSerializable           that value has no JSON form
+    |- DisallowedAccess             not readable in this state
+    |- NotImplementedError          a backend cannot do that
+    WrappedFailure                  several failures, raised as one
+
+The names are TaskFlow's, so that a program moving over catches what it always caught.
+Backends translate foreign errors into this tree at their own edge.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+
+class TaskFlowException(Exception):
+    """Root of every error raised by this library.
+
+    Args:
+        message: what went wrong and what to do next.
+        cause: the error that led to this one, if any.
+    """
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self._cause = cause
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The error that led to this one, or None."""
+        return self._cause
+
+    def pformat(self, indent: int = 2) -> str:
+        """Write this error and the chain of its causes, one a line.
+
+        Args:
+            indent: spaces added for each step down the chain.
+
+        Returns:
+            The text, without a final line break.
+        """
+        lines: list[str] = []
+        error: BaseException | None = self
+        while error is not None:
+            text = error.args[0] if error.args else ""
+            lines.append(f"{' ' * indent * len(lines)}{type(error).__name__}: {text}")
+            error = error.cause if isinstance(error, TaskFlowException) else error.__cause__
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """Say the message and, below it, what led to it."""
+        return super().__str__() if self._cause is None else self.pformat()
+
+
+class StorageFailure(TaskFlowException):
+    """The place where states are kept could not be read or written."""
+
+
+class OwnershipLost(StorageFailure):
+    """Another process has taken over this flow, so nothing more of this one is written."""
+
+
+class ConductorFailure(TaskFlowException):
+    """A conductor could not do its work."""
+
+
+class JobFailure(TaskFlowException):
+    """A job could not be worked on."""
+
+
+class UnclaimableJob(JobFailure):
+    """The job is claimed by somebody else."""
+
+
+class ExecutionFailure(TaskFlowException):
+    """The engine could not go on."""
+
+
+class RequestTimeout(ExecutionFailure):
+    """A remote request was not picked up in time."""
+
+
+class InvalidState(ExecutionFailure):
+    """The asked-for move is not allowed from the present state."""
+
+
+class DependencyFailure(TaskFlowException):
+    """The atoms cannot be put in an order that satisfies them all."""
+
+
+class AmbiguousDependency(DependencyFailure):
+    """More than one atom provides a required name."""
+
+
+class MissingDependencies(DependencyFailure):
+    """Nobody provides what an atom needs.
+
+    Args:
+        who: the atom or the flow in need.
+        requirements: the names that nobody provides.
+        cause: the error about the next atom in need, if there are several.
+        method: the method in need, "execute" or "revert".
+    """
+
+    def __init__(
+        self,
+        who: object,
+        requirements: Iterable[str],
+        cause: BaseException | None = None,
+        method: str | None = None,
+    ) -> None:
+        names = sorted(requirements)
+        of = f"method '{method}' of {who}" if method else str(who)
+        super().__init__(
+            f"'{of}' requires {names} but no other entity produces said requirements: "
+            f"give them in store=, inject= or let an earlier atom provide them",
+            cause=cause,
+        )
+        self.missing_requirements = names
+
+
+class CompilationFailure(TaskFlowException):
+    """The flow could not be made into a plan."""
+
+
+class FlowChanged(CompilationFailure):
+    """The flow differs from the one that was stored in a way that cannot be resumed."""
+
+
+class IncompatibleVersion(TaskFlowException):
+    """A server, a file or a schema is of a version that this code cannot work with."""
+
+
+class Duplicate(TaskFlowException):
+    """Something that must be unique exists already."""
+
+
+class NotFound(TaskFlowException):
+    """Something that was asked for does not exist."""
+
+
+class FactoryNotFound(NotFound, ImportError):
+    """A flow factory cannot be imported by its name."""
+
+
+class Empty(TaskFlowException):
+    """Something that must have content has none."""
+
+
+class MultipleChoices(TaskFlowException):
+    """There are several candidates where one was expected."""
+
+
+class InvalidFormat(TaskFlowException):
+    """A value is not of the form that was expected."""
+
+
+class NotSerializable(InvalidFormat):
+    """A value has no JSON form, so it cannot be stored or sent."""
+
+
+class DisallowedAccess(TaskFlowException):
+    """Something may not be read while its owner is in the present state.
+
+    Args:
+        message: what was refused and why.
+        cause: the error that led to this one, if any.
+        state: the state that forbids the access.
+    """
+
+    def __init__(
+        self, message: str, cause: BaseException | None = None, state: str | None = None
+    ) -> None:
+        super().__init__(message, cause=cause)
+        self.state = state
+
+
+class NotImplementedError(TaskFlowException, builtins.NotImplementedError):  # noqa: A001  TaskFlow's own name
+    """A backend or pattern does not offer what was asked of it."""
+
+
+class _Reason(Protocol):
+    """The part of a failure that a wrapped failure looks at."""
+
+    @property
+    def exception_str(self) -> str: ...
+
+    def check(self, *exc_classes: Any) -> Any: ...
+
+
+class WrappedFailure(Exception):  # noqa: N818  TaskFlow's own name
+    """Several failures, raised together as one error.
+
+    Args:
+        causes: the failures; wrapped failures among them are unfolded.
+    """
+
+    def __init__(self, causes: Iterable[Any]) -> None:
+        super().__init__()
+        self._causes: list[_Reason] = []
+        for cause in causes:
+            inner = getattr(cause, "exception", None)
+            self._causes.extend(inner if isinstance(inner, WrappedFailure) else [cause])
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go over the failures in the order in which they came."""
+        return iter(self._causes)
+
+    def __len__(self) -> int:
+        """Count the failures."""
+        return len(self._causes)
+
+    def check(self, *exc_classes: type[BaseException] | str) -> Any:
+        """Find out whether any of the failures is of one of these classes.
+
+        Args:
+            exc_classes: exception classes, or their full names.
+
+        Returns:
+            The first class that matched, or None.
+        """
+        for cause in self._causes:
+            found = cause.check(*exc_classes)
+            if found:
+                return found
+        return None
+
+    def __str__(self) -> str:
+        """List what went wrong."""
+        return f"WrappedFailure: [{', '.join(str(cause) for cause in self._causes)}]"

@@ -1,0 +1,203 @@
+"""The words for where a flow, an atom or a job stands, and the moves allowed between them.
+
+One file holds every word and every table, so that the engine's gate, the drawn machines and the
+documents cannot disagree. Words and moves are TaskFlow's, with one word more for a flow: a flow in
+which a revert failed rests in ``REVERT_FAILURE``, where it can be seen and taken up again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stackl_flow import exceptions as exc
+
+CLAIMED: Final = "CLAIMED"
+COMPLETE: Final = "COMPLETE"
+UNCLAIMED: Final = "UNCLAIMED"
+
+FAILURE: Final = "FAILURE"
+PENDING: Final = "PENDING"
+REVERTING: Final = "REVERTING"
+REVERTED: Final = "REVERTED"
+RUNNING: Final = "RUNNING"
+SUCCESS: Final = "SUCCESS"
+SUSPENDING: Final = "SUSPENDING"
+SUSPENDED: Final = "SUSPENDED"
+RESUMING: Final = "RESUMING"
+
+RETRYING: Final = "RETRYING"
+IGNORE: Final = "IGNORE"
+REVERT_FAILURE: Final = "REVERT_FAILURE"
+
+EXECUTE: Final = "EXECUTE"
+REVERT: Final = "REVERT"
+RETRY: Final = "RETRY"
+INTENTIONS: Final = (EXECUTE, IGNORE, REVERT, RETRY)
+
+UNDEFINED: Final = "UNDEFINED"
+SCHEDULING: Final = "SCHEDULING"
+WAITING: Final = "WAITING"
+ANALYZING: Final = "ANALYZING"
+GAME_OVER: Final = "GAME_OVER"
+
+Moves = tuple[tuple[str, str], ...]
+
+JOB_MOVES: Final[Moves] = (
+    (UNCLAIMED, CLAIMED),
+    (CLAIMED, UNCLAIMED),
+    (CLAIMED, COMPLETE),
+)
+JOB_START: Final = UNCLAIMED
+JOB_TERMINAL: Final = frozenset({COMPLETE})
+
+FLOW_MOVES: Final[Moves] = (
+    (PENDING, RUNNING),
+    (RUNNING, SUCCESS),
+    (RUNNING, FAILURE),
+    (RUNNING, REVERTED),
+    (RUNNING, REVERT_FAILURE),
+    (RUNNING, SUSPENDING),
+    (RUNNING, RESUMING),
+    (SUCCESS, RUNNING),
+    (SUCCESS, PENDING),
+    (FAILURE, RUNNING),
+    (FAILURE, PENDING),
+    (REVERTED, PENDING),
+    (REVERT_FAILURE, RUNNING),
+    (REVERT_FAILURE, PENDING),
+    (SUSPENDING, SUSPENDED),
+    (SUSPENDING, SUCCESS),
+    (SUSPENDING, FAILURE),
+    (SUSPENDING, REVERTED),
+    (SUSPENDING, REVERT_FAILURE),
+    (SUSPENDING, RESUMING),
+    (SUSPENDED, RUNNING),
+    (SUSPENDED, PENDING),
+    (RESUMING, SUSPENDED),
+)
+FLOW_START: Final = PENDING
+FLOW_TERMINAL: Final[frozenset[str]] = frozenset()
+
+# A flow at rest is not disturbed by being told to suspend or resume.
+_FLOW_IGNORED: Final = frozenset(
+    (rest, order)
+    for rest in (PENDING, FAILURE, SUCCESS, SUSPENDED, REVERTED, REVERT_FAILURE)
+    for order in (SUSPENDING, SUSPENDED, RESUMING)
+    if rest != order
+)
+
+TASK_MOVES: Final[Moves] = (
+    (PENDING, RUNNING),
+    (PENDING, IGNORE),
+    (RUNNING, SUCCESS),
+    (RUNNING, FAILURE),
+    (FAILURE, REVERTING),
+    (SUCCESS, REVERTING),
+    (REVERTING, REVERTED),
+    (REVERTING, REVERT_FAILURE),
+    (REVERT_FAILURE, REVERTING),
+    (REVERTED, PENDING),
+    (IGNORE, PENDING),
+)
+TASK_START: Final = PENDING
+TASK_TERMINAL: Final[frozenset[str]] = frozenset()
+
+RETRY_MOVES: Final[Moves] = (
+    *TASK_MOVES,
+    (SUCCESS, RETRYING),
+    (RETRYING, RUNNING),
+)
+RETRY_START: Final = PENDING
+RETRY_TERMINAL: Final[frozenset[str]] = frozenset()
+
+# The engine's own round: (from, what happened, to).
+ENGINE_MOVES: Final = (
+    (UNDEFINED, "start", RESUMING),
+    (RESUMING, "schedule_next", SCHEDULING),
+    (SCHEDULING, "wait_finished", WAITING),
+    (WAITING, "examine_finished", ANALYZING),
+    (ANALYZING, "schedule_next", SCHEDULING),
+    (ANALYZING, "wait_finished", WAITING),
+    (ANALYZING, "completed", GAME_OVER),
+    (GAME_OVER, "success", SUCCESS),
+    (GAME_OVER, "reverted", REVERTED),
+    (GAME_OVER, "failed", FAILURE),
+    (GAME_OVER, "revert_failed", REVERT_FAILURE),
+    (GAME_OVER, "suspended", SUSPENDED),
+)
+ENGINE_START: Final = UNDEFINED
+ENGINE_TERMINAL: Final = frozenset({SUCCESS, REVERTED, FAILURE, REVERT_FAILURE, SUSPENDED})
+
+_JOB: Final = frozenset(JOB_MOVES)
+_FLOW: Final = frozenset(FLOW_MOVES)
+_TASK: Final = frozenset(TASK_MOVES)
+_RETRY: Final = frozenset(RETRY_MOVES)
+
+
+def check_job_transition(old_state: str, new_state: str) -> bool:
+    """Check a job's move.
+
+    Args:
+        old_state: where the job is.
+        new_state: where it is to go.
+
+    Returns:
+        True when the move is to be made, False when there is nothing to do.
+
+    Raises:
+        InvalidState: the move is not allowed.
+    """
+    if old_state == new_state:
+        return False
+    if (old_state, new_state) in _JOB:
+        return True
+    raise exc.InvalidState(f"Job transition from '{old_state}' to '{new_state}' is not allowed")
+
+
+def check_flow_transition(old_state: str, new_state: str) -> bool:
+    """Check a flow's move.
+
+    Args:
+        old_state: where the flow is.
+        new_state: where it is to go.
+
+    Returns:
+        True when the move is to be made, False when it is to be ignored.
+
+    Raises:
+        InvalidState: the move is not allowed.
+    """
+    if old_state == new_state:
+        return False
+    pair = (old_state, new_state)
+    if pair in _FLOW:
+        return True
+    if pair in _FLOW_IGNORED:
+        return False
+    raise exc.InvalidState(f"Flow transition from '{old_state}' to '{new_state}' is not allowed")
+
+
+def check_task_transition(old_state: str, new_state: str) -> bool:
+    """Say whether a task may make this move.
+
+    Args:
+        old_state: where the task is.
+        new_state: where it is to go.
+
+    Returns:
+        True when the move is allowed.
+    """
+    return (old_state, new_state) in _TASK
+
+
+def check_retry_transition(old_state: str, new_state: str) -> bool:
+    """Say whether a retry may make this move.
+
+    Args:
+        old_state: where the retry is.
+        new_state: where it is to go.
+
+    Returns:
+        True when the move is allowed.
+    """
+    return (old_state, new_state) in _RETRY
