@@ -1,0 +1,67 @@
+# Shared by the scripts: where the clone is, and an environment that is made once and kept.
+# To be sourced by bash; afterwards $ROOT is the clone and $PY the environment's Python.
+
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+VENV="$ROOT/.venv"
+PY="$VENV/bin/python"
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# Print a Python >= 3.11. One that can make environments is preferred; $PYTHON goes before all.
+find_python() {
+    local name path second=""
+    for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do
+        path="$(command -v "$name" 2>/dev/null)" || continue
+        "$path" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+        if "$path" -c 'import ensurepip, venv' 2>/dev/null; then
+            printf '%s\n' "$path"
+            return 0
+        fi
+        second="${second:-$path}"
+    done
+    [ -n "$second" ] && printf '%s\n' "$second"
+}
+
+# On a bare Debian, Python or its venv module is a package that is not there.
+install_python() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    say "installing python3, python3-venv and python3-pip with apt-get"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+        --no-install-recommends python3 python3-venv python3-pip; } >&2
+}
+
+make_venv() {
+    local python
+    python="$(find_python)" || python=""
+    if [ -z "$python" ] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        install_python || true
+        python="$(find_python)" || die "no Python >= 3.11 found: install one, or name it in PYTHON="
+    fi
+    say "making .venv with $("$python" --version 2>&1)"
+    "$python" -m venv --clear "$VENV" >&2 ||
+        die "$python cannot make an environment: install its venv module (Debian: apt install python3-venv)"
+}
+
+# What the environment was made from: another setup.cfg, place or Python makes it stale.
+venv_wanted() { printf '%s %s\n' "$(cksum <"$ROOT/setup.cfg")" "$ROOT"; }
+
+venv_ready() { [ -x "$PY" ] && [ "$(cat "$VENV/.made-from" 2>/dev/null)" = "$(venv_wanted)" ]; }
+
+# Make .venv with the library and its test tools in it, unless it is there and up to date.
+setup() {
+    venv_ready && return 0
+    if command -v flock >/dev/null; then
+        exec 9>"$ROOT/.venv.lock"
+        flock 9
+        venv_ready && { exec 9>&-; return 0; }
+    fi
+    "$PY" -m pip --version >/dev/null 2>&1 || make_venv
+    say "installing stackl_flow and its test tools into .venv (the first time takes a minute or two)"
+    "$PY" -m pip install --quiet --disable-pip-version-check --editable "$ROOT[test]" >&2 ||
+        die "pip could not install the dependencies; the reason is above. Run the script again to go on."
+    venv_wanted >"$VENV/.made-from"
+    if command -v flock >/dev/null; then exec 9>&-; fi
+}
