@@ -1,0 +1,107 @@
+"""The sign on the house: the names it promises are there, documented, and cheap to ask for."""
+
+import ast
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import stackl_flow
+
+ROOT_NAMES = 40
+# What costs time, or is optional: nothing of it may be loaded before somebody asks for it.
+HEAVY = {
+    "alembic", "asyncio", "automaton", "celery", "dask", "distributed", "etcd3gw", "futurist", "kazoo",
+    "networkx", "prettytable", "psycopg", "pydantic", "pymysql", "ray", "redis", "rich", "sqlalchemy",
+    "sqlite3", "typer",
+}  # fmt: skip
+
+
+def public_modules():
+    # Migrations are files for Alembic, which alone can import them.
+    for module in pkgutil.walk_packages(stackl_flow.__path__, "stackl_flow."):
+        if not any(part.startswith("_") or part == "migrations" for part in module.name.split(".")):
+            yield module.name
+
+
+def public_things(module):
+    for name, thing in vars(module).items():
+        if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            yield thing
+        if inspect.isclass(thing):
+            yield from (
+                member
+                for key, member in vars(thing).items()
+                if not key.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+            )
+
+
+def modules_after(statement):
+    """Name what a fresh interpreter has loaded after a statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_there_are_at_most_forty_names_and_each_once():
+    assert len(stackl_flow.__all__) <= ROOT_NAMES
+    assert sorted(set(stackl_flow.__all__)) == sorted(stackl_flow.__all__)
+
+
+@pytest.mark.parametrize("name", stackl_flow.__all__)
+def test_a_promised_name_is_there_and_documented(name):
+    thing = getattr(stackl_flow, name)
+    assert name in dir(stackl_flow)
+    if name != "__version__":
+        assert inspect.getdoc(thing)
+
+
+def test_the_lazy_table_the_promise_and_the_types_agree():
+    tree = ast.parse(Path(stackl_flow.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    places = {name: place.rstrip(":").replace(":", ".") for name, place in stackl_flow._PLACES.items()}
+    assert typed == places
+    assert set(stackl_flow.__all__) == {*places, "__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = stackl_flow.no_such_name
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = modules_after("import stackl_flow")
+    assert not loaded & HEAVY
+    assert {name for name in loaded if name.startswith("stackl_flow")} == {"stackl_flow"}
+
+
+def test_running_a_flow_in_memory_loads_no_driver():
+    drivers = HEAVY - {"asyncio", "networkx", "futurist", "prettytable"}
+    assert not modules_after("from stackl_flow import LinearFlow, Task, load, run") & drivers
+
+
+@pytest.mark.parametrize("name", sorted(public_modules()))
+def test_every_public_thing_has_a_docstring(name):
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        root = (error.name or "stackl_flow").partition(".")[0]
+        if root == "stackl_flow":
+            raise
+        pytest.skip(f"{root} is optional and not installed")
+    assert inspect.getdoc(module)
+    assert [thing for thing in public_things(module) if not inspect.getdoc(thing)] == []
