@@ -16,6 +16,7 @@
     |  |- MissingDependencies       nobody provides a name
     |- CompilationFailure           the flow cannot be made into a plan
     |  |- FlowChanged               the flow is not the one that was stored
+    |  |- NotAnAtom                 that is neither a task nor a flow
     |- IncompatibleVersion          a server or a schema of another age
     |- Duplicate, NotFound, Empty, MultipleChoices
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
@@ -148,6 +149,10 @@ class CompilationFailure(TaskFlowException):
 
 class FlowChanged(CompilationFailure):
     """The flow differs from the one that was stored in a way that cannot be resumed."""
+
+
+class NotAnAtom(CompilationFailure, TypeError):
+    """Something in a flow is neither a task nor a flow."""
 
 
 class IncompatibleVersion(TaskFlowException):

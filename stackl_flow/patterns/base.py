@@ -1,0 +1,117 @@
+"""What every flow is: a name, perhaps a retry, and items with links between them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Self
+
+from stackl_flow import exceptions as exc
+from stackl_flow.atom import Atom
+from stackl_flow.retry import Retry
+
+LINK_INVARIANT: Final = "invariant"
+LINK_MANUAL: Final = "manual"
+LINK_RETRY: Final = "retry"
+LINK_REASONS: Final = "reasons"
+LINK_DECIDER: Final = "decider"
+LINK_DECIDER_DEPTH: Final = "decider_depth"
+
+Meta = dict[str, Any]
+
+
+class Flow(abc.ABC):
+    """A named structure of atoms and other flows.
+
+    Args:
+        name: what it is called; need not be unique.
+        retry: decides what happens when an atom in it fails.
+    """
+
+    def __init__(self, name: str, retry: Retry | None = None) -> None:
+        self._name = str(name)
+        self._retry = retry
+        if retry is not None and retry.name is None:
+            retry.name = f"{self._name}_retry"
+
+    @property
+    def name(self) -> str:
+        """What the flow is called."""
+        return self._name
+
+    @property
+    def retry(self) -> Retry | None:
+        """What decides when an atom of this flow fails, or None."""
+        return self._retry
+
+    @abc.abstractmethod
+    def add(self, *items: Item) -> Self:
+        """Add items; one that is there already is not added again.
+
+        Args:
+            items: atoms and flows.
+
+        Returns:
+            This flow.
+        """
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Count the items."""
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Item]:
+        """Go over the items in an order in which they could run."""
+
+    @abc.abstractmethod
+    def iter_links(self) -> Iterator[tuple[Item, Item, Meta]]:
+        """Go over the links: from, to, and what is known of the link."""
+
+    def iter_nodes(self) -> Iterator[tuple[Item, Meta]]:
+        """Go over the items, each with what is known of it."""
+        for item in self:
+            yield item, {}
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The names that something in this flow provides."""
+        names: set[str] = set(self._retry.provides) if self._retry is not None else set()
+        for item in self:
+            names.update(item.provides)
+        return frozenset(names)
+
+    @property
+    @abc.abstractmethod
+    def requires(self) -> frozenset[str]:
+        """The names that something in this flow needs from outside."""
+
+    def _retry_names(self) -> tuple[set[str], set[str]]:
+        """Return what the retry needs and what it provides."""
+        if self._retry is None:
+            return set(), set()
+        return set(self._retry.requires), set(self._retry.provides)
+
+    def _check_items(self, items: Iterable[object]) -> None:
+        """Refuse what cannot be part of a flow.
+
+        Args:
+            items: what somebody wants to add.
+
+        Raises:
+            NotAnAtom: one of them is neither an atom nor a flow.
+        """
+        for item in items:
+            if isinstance(item, (Atom, Flow)):
+                continue
+            hint = "give a task.Task, a flow, or wrap a function in task.FunctorTask"
+            if isinstance(item, type):
+                hint = f"that is the class itself; add an instance: {item.__name__}(...)"
+            raise exc.NotAnAtom(f"flow '{self._name}' cannot take {item!r}: {hint}")
+
+    def __str__(self) -> str:
+        """Say pattern, name and length."""
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f'"{kind.removeprefix("stackl_flow.patterns.")}: {self.name}(len={len(self)})"'
+
+
+Item = Atom | Flow

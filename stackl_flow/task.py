@@ -1,0 +1,285 @@
+"""Tasks: atoms that do one piece of work and can undo it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from stackl_flow import atom
+from stackl_flow.notifier import RestrictedNotifier
+
+_LOG = logging.getLogger(__name__)
+
+EVENT_UPDATE_PROGRESS: Final = "update_progress"
+REVERT_RESULT: Final = "result"
+REVERT_FLOW_FAILURES: Final = "flow_failures"
+
+ProgressSink = Callable[[float, dict[str, Any]], None]
+
+
+class Task(atom.Atom):
+    """A piece of work: ``execute`` does it, ``revert`` undoes it.
+
+    Args:
+        name: what it is called; the full class name if left out.
+        provides: see ``Atom``, as for all that follow.
+        requires: names handed over besides those in the signature.
+        auto_extract: read what is required off the signatures.
+        rebind: names to look up instead of the argument names.
+        inject: values that only this task sees.
+        ignore_list: arguments of ``execute`` that are not to be looked up.
+        revert_rebind: ``rebind`` for ``revert``.
+        revert_requires: ``requires`` for ``revert``.
+    """
+
+    TASK_EVENTS: Sequence[str] = (EVENT_UPDATE_PROGRESS,)
+
+    _notifier: RestrictedNotifier | None = None
+    # Where the engine wants this task's progress while it runs; set for the length of one call.
+    progress_sink: ProgressSink | None = None
+    name: str
+
+    def __init__(
+        self,
+        name: str | None = None,
+        provides: atom.Provides = None,
+        requires: atom.Requires = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        inject: Mapping[str, Any] | None = None,
+        ignore_list: Sequence[str] | None = None,
+        revert_rebind: atom.Rebind = None,
+        revert_requires: atom.Requires = None,
+    ) -> None:
+        super().__init__(
+            atom.class_name(self) if name is None else name,
+            provides, requires, auto_extract, rebind, inject, ignore_list, revert_rebind,
+            revert_requires,
+        )  # fmt: skip
+
+    @property
+    def notifier(self) -> RestrictedNotifier:
+        """Where to register for what the task itself tells, such as its progress."""
+        if self._notifier is None:
+            self._notifier = RestrictedNotifier(self.TASK_EVENTS)
+        return self._notifier
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anyone registered with this task's notifier."""
+        return self._notifier is not None and len(self._notifier) > 0
+
+    def copy(self, retain_listeners: bool = True) -> Task:
+        """Make a task like this one.
+
+        Args:
+            retain_listeners: keep those registered with the notifier.
+
+        Returns:
+            The new task.
+        """
+        twin = copy.copy(self)
+        kept = self._notifier if retain_listeners else None
+        twin._notifier = None
+        if kept is not None:
+            fresh = kept.copy()
+            twin._notifier = fresh if isinstance(fresh, RestrictedNotifier) else None
+        return twin
+
+    def update_progress(self, progress: float, **details: Any) -> None:
+        """Tell how far the work has come; it is stored and told to listeners.
+
+        Args:
+            progress: from 0.0 to 1.0; what lies outside is clamped, with a warning.
+            details: more to store beside it, of JSON types.
+        """
+        clamped = min(1.0, max(0.0, progress))
+        if clamped != progress:
+            _LOG.warning(
+                "Progress value must be greater or equal to 0.0 or less than or equal to 1.0"
+                " instead of being '%s'", progress,
+            )  # fmt: skip
+        if self.progress_sink is not None:
+            self.progress_sink(clamped, details)
+        if self.has_listeners:
+            self.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": clamped, **details})
+
+
+def _callable_name(function: Callable[..., Any]) -> str:
+    try:
+        return f"{function.__module__}.{function.__qualname__}"
+    except AttributeError:
+        return atom.class_name(function)
+
+
+def _check_callable(function: object, what: str) -> None:
+    if not callable(function):
+        raise ValueError(f"Function to use for {what} must be callable, not {function!r}")
+
+
+class FunctorTask(Task):
+    """A task made of a function, and of another one that undoes it.
+
+    Args:
+        execute: does the work.
+        name: the full name of ``execute`` if left out.
+        provides: see ``Atom``, as for all that follow.
+        requires: names handed over besides those in the signature.
+        auto_extract: read what is required off the signatures.
+        rebind: names to look up instead of the argument names.
+        revert: undoes the work.
+        version: kept beside what is stored.
+        inject: values that only this task sees.
+
+    Raises:
+        ValueError: ``execute`` or ``revert`` is not callable, or cannot take the names given.
+    """
+
+    def __init__(
+        self,
+        execute: Callable[..., Any],
+        name: str | None = None,
+        provides: atom.Provides = None,
+        requires: atom.Requires = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        revert: Callable[..., Any] | None = None,
+        version: tuple[int, int] | None = None,
+        inject: Mapping[str, Any] | None = None,
+    ) -> None:
+        _check_callable(execute, "executing")
+        if revert is not None:
+            _check_callable(revert, "reverting")
+        self._execute = execute
+        self._revert = revert
+        super().__init__(_callable_name(execute) if name is None else name, provides, inject=inject)
+        if version is not None:
+            self.version = version
+        self.takes = atom.takes_of(self.name, execute, requires, rebind, auto_extract)
+        self.revert_takes = self.takes
+        if revert is not None:
+            extras = (REVERT_RESULT, REVERT_FLOW_FAILURES)
+            self.revert_takes = atom.takes_of(
+                self.name, revert, requires, rebind, auto_extract, extras
+            )
+        self._extras = _extras_taken(revert)
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that does the work."""
+        return self._execute(*args, **kwargs)
+
+    def revert(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that undoes the work, if there is one."""
+        if self._revert is None:
+            return None
+        for extra in (REVERT_RESULT, REVERT_FLOW_FAILURES):
+            if extra not in self._extras:
+                kwargs.pop(extra, None)
+        return self._revert(*args, **kwargs)
+
+
+def _extras_taken(revert: Callable[..., Any] | None) -> frozenset[str]:
+    """Say which of ``result`` and ``flow_failures`` a revert function can be handed."""
+    if revert is None:
+        return frozenset()
+    read = atom.signature_of(revert)
+    extras = frozenset((REVERT_RESULT, REVERT_FLOW_FAILURES))
+    return extras if read.takes_any else extras & read.known
+
+
+class _OverMany(Task):
+    """What the map and the reduce task share: a function over the values of several names."""
+
+    _arity: int = 1
+    _word: str = ""
+
+    def __init__(
+        self,
+        functor: Callable[..., Any],
+        requires: Iterable[str],
+        name: str | None = None,
+        provides: atom.Provides = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        inject: Mapping[str, Any] | None = None,
+    ) -> None:
+        _check_callable(functor, self._word)
+        read = atom.signature_of(functor)
+        if len(read.required) + len(read.optional) != self._arity:
+            raise ValueError(
+                f"{len(read.known)} arguments were provided. {self._word.capitalize()} functor must"
+                f" take exactly {self._arity} argument(s)."
+            )
+        if isinstance(requires, str) or not isinstance(requires, Iterable):
+            raise TypeError(
+                f"{type(requires)} type was provided for requires. Requires must be an iterable."
+            )
+        names = tuple(requires)
+        if len(names) < self._arity:
+            raise ValueError(
+                f"{len(names)} elements were provided. Requires must have at least"
+                f" {self._arity} element(s)."
+            )
+        self._functor = functor
+        super().__init__(
+            _callable_name(functor) if name is None else name,
+            provides, names, auto_extract, rebind, inject,
+        )  # fmt: skip
+        self._order = tuple(argument for argument, _ in self.takes.required)
+
+
+class ReduceFunctorTask(_OverMany):
+    """A task that folds the values of several names into one, as ``functools.reduce`` does.
+
+    Args:
+        functor: takes two values and returns one.
+        requires: at least two names.
+        name: the full name of ``functor`` if left out.
+        provides: see ``Atom``, as for all that follow.
+        auto_extract: read what is required off the signatures.
+        rebind: names to look up instead of the argument names.
+        inject: values that only this task sees.
+
+    Raises:
+        ValueError: ``functor`` does not take two values, or too few names are given.
+        TypeError: ``requires`` is not a list of names.
+    """
+
+    _arity = 2
+    _word = "reduce"
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Fold the values in the order of ``requires``."""
+        del args
+        return functools.reduce(self._functor, [kwargs[name] for name in self._order])
+
+
+class MapFunctorTask(_OverMany):
+    """A task that calls a function on the value of each of several names.
+
+    Args:
+        functor: takes one value.
+        requires: the names.
+        name: the full name of ``functor`` if left out.
+        provides: see ``Atom``, as for all that follow; the results come as a list.
+        auto_extract: read what is required off the signatures.
+        rebind: names to look up instead of the argument names.
+        inject: values that only this task sees.
+
+    Raises:
+        ValueError: ``functor`` does not take one value.
+        TypeError: ``requires`` is not a list of names.
+    """
+
+    _arity = 1
+    _word = "map"
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function on each value, in the order of ``requires``."""
+        del args
+        return [self._functor(kwargs[name]) for name in self._order]
+
+
