@@ -1,0 +1,56 @@
+"""The benchmarks run to their end, and the table says what was measured; how fast is not asserted here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import ALL
+from benchmarks.report import plain
+from benchmarks.rows import Goal, Row, Samples, Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_quick_run_measures_everything(tmp_path):
+    figures, table = tmp_path / "figures.json", tmp_path / "table.md"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", figures, "--markdown", table]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(figures.read_text())
+    assert {row["bench"] for row in told["rows"]} == set(ALL)
+    assert all(row["ours"] >= 0 and row["verdict"] == "-" for row in told["rows"] if row["unit"] != "n")
+    assert all(name in done.stdout and name in table.read_text() for name in ALL)
+
+
+def test_unknown_name_is_refused():
+    command = [sys.executable, "-m", "benchmarks", "chains"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "no benchmark named chains" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("goal", "ours", "peer", "verdict"),
+    [
+        (Goal(at_most_ratio=1.5), 1.5, 1.0, Verdict.REACHED),
+        (Goal(at_most_ratio=1.5), 1.6, 1.0, Verdict.SHORT),
+        (Goal(at_least_faster=500), 1.0, 500.0, Verdict.REACHED),
+        (Goal(at_least_faster=500), 1.0, 499.0, Verdict.SHORT),
+        (Goal(at_most=50), 50e-6, 1.0, Verdict.REACHED),
+        (Goal(at_most=50), 51e-6, 1.0, Verdict.SHORT),
+        (None, 1.0, 1.0, Verdict.NONE),
+    ],
+)
+def test_verdicts(goal, ours, peer, verdict):
+    row = Row("b", "c", "us", Samples("ours", [ours]), Samples("peer", [peer]), goal)
+    assert row.verdict is verdict
+
+
+def test_plain_table_has_a_line_a_row():
+    rows = [Row("b", "c", "us", Samples("ours", [1e-6, 3e-6, 2e-6]), Samples("peer", [4e-6]))]
+    head, line = plain(rows).splitlines()
+    assert head.split() == ["benchmark", "case", "unit", "ours", "peer", "ratio", "target", "verdict"]
+    assert line.split() == ["b", "c", "us", "a", "task", "2", "4", "peer", "0.50x", "-", "-"]
