@@ -60,7 +60,7 @@ def test_the_gate_allows_just_the_moves_of_the_table(table, allows):
 
 
 def test_a_refused_move_names_both_states():
-    with pytest.raises(exc.InvalidState, match="SUSPENDED.*SUCCESS"):
+    with pytest.raises(exc.InvalidState, match=r"SUSPENDED.*SUCCESS"):
         states.check_flow_transition(states.SUSPENDED, states.SUCCESS)
 
 
