@@ -1,0 +1,58 @@
+"""The dot form, for Graphviz and everything that reads it."""
+
+from collections.abc import Iterator
+
+from stackl_flow.control.drawing.model import Drawing, Link, Node
+from stackl_flow.control.drawing.palette import tint
+from stackl_flow.control.drawing.scene import note
+
+
+def to_dot(drawing: Drawing) -> str:
+    """Write a drawing in the dot language.
+
+    Args:
+        drawing: what to show.
+
+    Returns:
+        The text; flows are clusters.
+    """
+    lines = [
+        f"digraph {_quote(drawing.root.label)} {{",
+        "    compound=true; rankdir=TB; fontname=monospace;",
+        '    node [shape=box, style="rounded,filled", fillcolor="#f6f8fa", fontname=monospace];',
+        *_box(drawing, drawing.root, 1),
+        *(_edge(drawing, link) for link in drawing.links),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
+    pad = "    " * depth
+    words = _quote("\n".join(filter(None, (node.label, note(node)))))
+    colours = tint(node.mark.state if node.mark is not None else None)
+    if node.kind == "flow":
+        yield f"{pad}subgraph cluster_{node.key} {{"
+        yield f'{pad}    label={words}; color="{colours.ink}"; style=rounded;'
+        # Graphviz draws no arrow to a cluster; this point stands for it when it holds nothing else.
+        yield f"{pad}    {node.key} [shape=point, style=invis];"
+        for child in drawing.nodes:
+            if child.parent == node.key:
+                yield from _box(drawing, child, depth + 1)
+        yield f"{pad}}}"
+    else:
+        shape = ", shape=oval" if node.kind == "retry" else ""
+        yield f'{pad}{node.key} [label={words}, fillcolor="{colours.paper}", color="{colours.ink}"{shape}];'
+
+
+def _edge(drawing: Drawing, link: Link) -> str:
+    kinds = {node.key: node.kind for node in drawing.nodes}
+    looks = [f"ltail=cluster_{link.source}"] if kinds[link.source] == "flow" else []
+    looks += [f"lhead=cluster_{link.target}"] if kinds[link.target] == "flow" else []
+    looks += ["style=dashed"] if link.guarded else []
+    return f"    {link.source} -> {link.target}" + (f" [{', '.join(looks)}];" if looks else ";")
+
+
+def _quote(words: str) -> str:
+    escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
