@@ -1,0 +1,84 @@
+"""Finds the backend for an address.
+
+The table of backends comes from the entry points ``stackl_flow.persistence``; those of this package are known
+even when it is not installed. A backend is imported when it is first asked for, so that nobody pays for
+drivers unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any, Final, cast
+
+from stackl_flow import exceptions as exc
+from stackl_flow import settings
+from stackl_flow.persistence.base import Backend
+
+BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
+
+_BUILTIN: Final = {
+    "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
+    "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
+}
+
+
+def _plugs(namespace: str) -> dict[str, metadata.EntryPoint]:
+    built_in = _BUILTIN.items() if namespace == BACKEND_NAMESPACE else ()
+    table = {name: metadata.EntryPoint(name, target, namespace) for name, target in built_in}
+    table.update((plug.name, plug) for plug in metadata.entry_points(group=namespace))
+    return table
+
+
+def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any) -> Backend:
+    """Make the backend for an address; nothing is opened yet.
+
+    Args:
+        conf: an address, such as "memory" or "sqlite:///flows.db", or settings with one under "connection".
+        namespace: the group of entry points to look in.
+        kwargs: more arguments for the backend, such as ``codec``.
+
+    Returns:
+        The backend.
+
+    Raises:
+        NotFound: there is no backend for such addresses, or it cannot be imported.
+        InvalidFormat: the address or its options make no sense.
+    """
+    place = settings.parse(conf)
+    plugs = _plugs(namespace)
+    plug = plugs.get(place.plug)
+    if plug is None:
+        raise exc.NotFound(
+            f"Could not find backend '{place.plug}' (of '{place.url}'): known are {', '.join(sorted(plugs))}"
+        )
+    try:
+        made = plug.load()
+    except ImportError as error:
+        raise exc.NotFound(
+            f"backend '{place.plug}' needs a package that is not installed ({error}): "
+            f"install the extra for it, as in stackl_flow[{place.plug}]",
+            cause=error,
+        ) from error
+    return cast("Backend", made(place.conf, **kwargs))
+
+
+@contextmanager
+def backend(
+    conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any
+) -> Iterator[Backend]:
+    """Make a backend, bring its schema up to date, and close it at the end.
+
+    Args:
+        conf: as for ``fetch``.
+        namespace: as for ``fetch``.
+        kwargs: as for ``fetch``.
+
+    Yields:
+        The backend.
+    """
+    with fetch(conf, namespace=namespace, **kwargs) as place:
+        with place.get_connection() as conn:
+            conn.upgrade()
+        yield place

@@ -1,0 +1,251 @@
+"""Details to records and back: the only place where a detail's values become text."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from stackl_flow import codec as codecs
+from stackl_flow import exceptions as exc
+from stackl_flow.codec import TextCodec
+from stackl_flow.failure import Failure
+from stackl_flow.persistence import models
+from stackl_flow.persistence.records import AtomMove, AtomRecord, BookRecord, FlowRecord
+
+# A result may hold failures (a retry's history, a task that gives one on): they are values like any other.
+codecs.register(Failure, name="Failure", to_json=Failure.to_dict, from_json=Failure.from_dict)
+
+
+def encode_failure(codec: TextCodec, failure: Failure | None) -> str | None:
+    """Write a failure; arguments of its error that have no JSON form are left out, so that it always works.
+
+    Args:
+        codec: makes the text.
+        failure: the failure, or None.
+
+    Returns:
+        The text, or None.
+    """
+    return None if failure is None else codec.encode(_failure_dict(codec, failure))
+
+
+def _failure_dict(codec: TextCodec, failure: Failure) -> dict[str, Any]:
+    data = failure.to_dict(include_args=True)
+    try:
+        codec.encode(data)
+    except exc.NotSerializable:
+        return failure.to_dict(include_args=False)
+    return data
+
+
+def decode_failure(codec: TextCodec, text: str | None) -> Failure | None:
+    """Read a failure.
+
+    Args:
+        codec: reads the text.
+        text: what ``encode_failure`` gave.
+
+    Returns:
+        The failure, or None.
+    """
+    return None if text is None else Failure.from_dict(codec.decode(text))
+
+
+def encode_results(codec: TextCodec, detail: models.AtomDetail) -> str | None:
+    """Write what an atom gave; a retry's attempts with the failures of each.
+
+    Args:
+        codec: makes the text.
+        detail: the atom's detail.
+
+    Returns:
+        The text, or None when it gave nothing.
+    """
+    results = detail.results
+    if not isinstance(detail, models.RetryDetail):
+        return None if results is None else codec.encode(results)
+    if not results:
+        return None
+    return codec.encode(
+        [
+            [value, {name: _failure_dict(codec, f) for name, f in failures.items()}]
+            for value, failures in results
+        ]
+    )
+
+
+def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
+    found = None if record.results is None else codec.decode(record.results)
+    if record.kind == "TASK_DETAIL":
+        return found
+    return [
+        (value, {name: Failure.from_dict(f) for name, f in failures.items()})
+        for value, failures in found or ()
+    ]
+
+
+def atom_move(codec: TextCodec, detail: models.AtomDetail) -> AtomMove:
+    """Write all of an atom that can change while it runs.
+
+    Args:
+        codec: makes the text.
+        detail: the atom's detail.
+
+    Returns:
+        The move, for a checkpoint.
+
+    Raises:
+        NotSerializable: a value has no JSON form; the message names the atom.
+    """
+    try:
+        meta = detail.stored_meta()
+        return AtomMove(
+            detail.uuid,
+            detail.state,
+            detail.intention,
+            encode_results(codec, detail),
+            encode_failure(codec, detail.failure),
+            None if detail.revert_results is None else codec.encode(detail.revert_results),
+            encode_failure(codec, detail.revert_failure),
+            codec.encode(meta) if meta else None,
+        )
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
+
+
+def atom_record(codec: TextCodec, flow_uuid: str, detail: models.AtomDetail) -> AtomRecord:
+    """Write a whole atom.
+
+    Args:
+        codec: makes the text.
+        flow_uuid: the flow it belongs to.
+        detail: the atom's detail.
+
+    Returns:
+        The record.
+
+    Raises:
+        NotSerializable: a value has no JSON form; the message names the atom.
+    """
+    uuid, *moving = atom_move(codec, detail)
+    version = None if detail.version is None else codec.encode(detail.version)
+    return AtomRecord(uuid, flow_uuid, models.atom_detail_type(detail), detail.name, version, *moving)
+
+
+def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
+    """Read an atom.
+
+    Args:
+        codec: reads the text.
+        record: the record.
+
+    Returns:
+        A new detail.
+
+    Raises:
+        InvalidFormat: the stored text cannot be read; the message names the atom.
+    """
+    detail = models.atom_detail_class(record.kind)(record.name, record.uuid)
+    detail.state = record.state
+    detail.intention = record.intention
+    try:
+        # A resumed flow may have a hundred thousand of these, and most columns are empty.
+        detail.results = _decode_results(codec, record)
+        if record.version is not None:
+            detail.version = codec.decode(record.version)
+        if record.failure is not None:
+            detail.failure = decode_failure(codec, record.failure)
+        if record.revert_results is not None:
+            detail.revert_results = codec.decode(record.revert_results)
+        if record.revert_failure is not None:
+            detail.revert_failure = decode_failure(codec, record.revert_failure)
+        if record.meta is not None:
+            detail.load_meta(codec.decode(record.meta))
+    except exc.InvalidFormat as error:
+        raise exc.InvalidFormat(f"atom '{record.name}': {error}", cause=error.cause) from error
+    return detail
+
+
+def flow_record(
+    codec: TextCodec, book_uuid: str, detail: models.FlowDetail, at: float, old: FlowRecord | None = None
+) -> FlowRecord:
+    """Write a flow without its atoms.
+
+    Args:
+        codec: makes the text.
+        book_uuid: the book it belongs to.
+        detail: the flow's detail.
+        at: seconds since 1970, UTC.
+        old: its present record, whose owner and time of birth are kept.
+
+    Returns:
+        The record.
+    """
+    try:
+        meta = codec.encode(detail.meta) if detail.meta else None
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"meta of flow '{detail.name}': {error}", cause=error.cause) from error
+    if old is not None:
+        return old._replace(state=detail.state, meta=meta, updated_at=at)
+    return FlowRecord(detail.uuid, book_uuid, detail.name, detail.state, meta, 0, None, at, None)
+
+
+def flow_detail(codec: TextCodec, record: FlowRecord, atoms: Iterable[AtomRecord] = ()) -> models.FlowDetail:
+    """Read a flow.
+
+    Args:
+        codec: reads the text.
+        record: the record.
+        atoms: the records of its atoms.
+
+    Returns:
+        A new detail.
+    """
+    detail = models.FlowDetail(record.name, record.uuid)
+    detail.state = record.state
+    detail.meta = codec.decode(record.meta) if record.meta else {}
+    for atom in atoms:
+        detail.add(atom_detail(codec, atom))
+    return detail
+
+
+def book_record(codec: TextCodec, book: models.LogBook, at: float) -> BookRecord:
+    """Write a book without its flows.
+
+    Args:
+        codec: makes the text.
+        book: the book.
+        at: seconds since 1970, UTC, for a book that does not know when it was made.
+
+    Returns:
+        The record.
+    """
+    try:
+        meta = codec.encode(book.meta) if book.meta else None
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"meta of log book '{book.name}': {error}", cause=error.cause) from error
+    created = book.created_at.timestamp() if book.created_at else at
+    return BookRecord(
+        book.uuid, book.name, meta, created, book.updated_at.timestamp() if book.updated_at else None
+    )
+
+
+def log_book(codec: TextCodec, record: BookRecord, flows: Iterable[models.FlowDetail] = ()) -> models.LogBook:
+    """Read a book.
+
+    Args:
+        codec: reads the text.
+        record: the record.
+        flows: the details of its flows.
+
+    Returns:
+        A new book.
+    """
+    book = models.LogBook(record.name, record.uuid)
+    book.meta = codec.decode(record.meta) if record.meta else {}
+    book.created_at = dt.datetime.fromtimestamp(record.created_at, dt.UTC)
+    book.updated_at = (
+        None if record.updated_at is None else dt.datetime.fromtimestamp(record.updated_at, dt.UTC)
+    )
+    return book.fill(list(flows))
