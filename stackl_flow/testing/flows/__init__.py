@@ -1,0 +1,32 @@
+"""Random flows as plain data: to compare engines, executors and backends with each other.
+
+A new executor or backend is trusted when random flows end on it as they end on the reference. `random_case`
+draws a `Case`, `run_case` builds and runs it, and two `Outcome`s tell how they differ.
+"""
+
+from stackl_flow.testing.flows.build import OURS, Library, load
+from stackl_flow.testing.flows.generate import Chances, random_case, seeded_case
+from stackl_flow.testing.flows.record import Call, FlowBoom, Outcome, Recorder
+from stackl_flow.testing.flows.run import describe, run_case
+from stackl_flow.testing.flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
+
+__all__ = [
+    "ALWAYS",
+    "OURS",
+    "Call",
+    "Case",
+    "Chances",
+    "FlowBoom",
+    "FlowSpec",
+    "Library",
+    "LinkSpec",
+    "Outcome",
+    "Recorder",
+    "RetrySpec",
+    "TaskSpec",
+    "describe",
+    "load",
+    "random_case",
+    "run_case",
+    "seeded_case",
+]

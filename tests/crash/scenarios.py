@@ -1,0 +1,173 @@
+"""The flows that are killed: each small, each with a ledger line for everything its atoms do.
+
+What a task does depends on its arguments alone and never on what its process remembers, since that is gone
+after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stackl_flow import retry, task
+from stackl_flow.patterns import deciders, graph_flow, linear_flow, unordered_flow
+from stackl_flow.testing.crash import Ledger
+
+
+class Boom(Exception):
+    """What a failing step raises."""
+
+
+class Step(task.Task):
+    """Writes a line when it is executed and one when it is reverted.
+
+    It fails when it is told to, or while the attempt it is shown is below `until`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        name: str,
+        *,
+        fails: bool = False,
+        until: int = 0,
+        revert_fails: bool = False,
+        needs=(),
+    ):
+        super().__init__(name=name, provides=f"v_{name}", requires=needs)
+        self.ledger, self.fails, self.until, self.revert_fails = ledger, fails, until, revert_fails
+
+    def execute(self, **seen: Any) -> str:
+        self.ledger.note(f"{self.name} execute {sorted(seen.items())}")
+        if self.fails or seen.get("attempt", self.until) < self.until:
+            raise Boom(self.name)
+        return f"{self.name}!"
+
+    def revert(self, result: Any, flow_failures: dict[str, Any], **seen: Any) -> None:
+        shown = result if isinstance(result, str) else type(result).__name__
+        self.ledger.note(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
+        if self.revert_fails:
+            raise Boom(f"revert of {self.name}")
+
+
+class Again(retry.Times):
+    """Times, with a line for every call."""
+
+    def __init__(self, ledger: Ledger, name: str, attempts: int, *, revert_all: bool = False):
+        super().__init__(attempts, name=name, provides="attempt", revert_all=revert_all)
+        self.ledger = ledger
+
+    def execute(self, history: Any, *args: Any, **kwargs: Any) -> int:
+        self.ledger.note(f"{self.name} execute {len(history)}")
+        return super().execute(history, *args, **kwargs)
+
+    def revert(self, history: Any, *args: Any, **kwargs: Any) -> None:
+        self.ledger.note(f"{self.name} revert {len(history)}")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A flow to kill: its name, how to make it, on which engine, and how it ends when nobody kills it."""
+
+    name: str
+    make: Callable[[Ledger], Any]
+    ends: str = "SUCCESS"
+    engine: str = "serial"
+
+
+def linear(ledger: Ledger):
+    return linear_flow.Flow("linear").add(
+        Step(ledger, "a"), Step(ledger, "b", needs=["v_a"]), Step(ledger, "c", needs=["v_a", "v_b"])
+    )
+
+
+def reverted(ledger: Ledger):
+    return linear_flow.Flow("reverted").add(
+        Step(ledger, "a"), Step(ledger, "b", needs=["v_a"]), Step(ledger, "c", needs=["v_b"], fails=True)
+    )
+
+
+def parked(ledger: Ledger):
+    return linear_flow.Flow("parked").add(
+        Step(ledger, "a"), Step(ledger, "b", revert_fails=True), Step(ledger, "c", fails=True)
+    )
+
+
+def retried(ledger: Ledger):
+    inner = linear_flow.Flow("inner", retry=Again(ledger, "again", 3)).add(
+        Step(ledger, "b", needs=["attempt"]),
+        Step(ledger, "c", needs=["attempt", "v_b"], until=3),
+        Step(ledger, "d"),
+    )
+    return linear_flow.Flow("retried").add(Step(ledger, "a"), inner, Step(ledger, "e", needs=["v_d"]))
+
+
+def exhausted(ledger: Ledger):
+    inner = linear_flow.Flow("inner", retry=Again(ledger, "again", 2, revert_all=True)).add(
+        Step(ledger, "b"), Step(ledger, "c", fails=True)
+    )
+    return linear_flow.Flow("exhausted").add(Step(ledger, "a"), inner)
+
+
+def nested(ledger: Ledger):
+    inner = linear_flow.Flow("inner", retry=Again(ledger, "inner again", 2)).add(
+        Step(ledger, "c"), Step(ledger, "d", needs=["attempt"], until=2)
+    )
+    middle = graph_flow.Flow("middle").add(Step(ledger, "b"), inner)
+    return linear_flow.Flow("nested", retry=retry.AlwaysRevert("root retry")).add(
+        Step(ledger, "a"), middle, Step(ledger, "e", fails=True)
+    )
+
+
+def unordered(ledger: Ledger):
+    return unordered_flow.Flow("unordered").add(*(Step(ledger, name) for name in "abcd"))
+
+
+def unordered_reverted(ledger: Ledger):
+    siblings = unordered_flow.Flow("siblings").add(*(Step(ledger, name) for name in "abc"))
+    return linear_flow.Flow("unordered_reverted").add(siblings, Step(ledger, "z", fails=True))
+
+
+def fan(ledger: Ledger):
+    flow = graph_flow.Flow("fan").add(Step(ledger, "a"))
+    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bcd"))
+    return flow.add(Step(ledger, "e", needs=["v_b", "v_c", "v_d"]))
+
+
+def fan_reverted(ledger: Ledger):
+    flow = graph_flow.Flow("fan_reverted").add(Step(ledger, "a"))
+    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bcd"))
+    return flow.add(Step(ledger, "e", needs=["v_b", "v_c", "v_d"], fails=True))
+
+
+def fan_retried(ledger: Ledger):
+    flow = graph_flow.Flow("fan_retried", retry=Again(ledger, "again", 2)).add(Step(ledger, "a"))
+    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bc"))
+    return flow.add(Step(ledger, "e", needs=["attempt", "v_b", "v_c"], until=2))
+
+
+def decided(ledger: Ledger):
+    steps = {name: Step(ledger, name) for name in "abcd"}
+    flow = graph_flow.Flow("decided").add(*steps.values())
+    flow.link(steps["a"], steps["b"], decider=lambda history: False, decider_depth=deciders.Depth.ATOM)
+    return flow.link(steps["b"], steps["c"]).link(steps["c"], steps["d"])
+
+
+SCENARIOS = (
+    Scenario("linear", linear),
+    Scenario("reverted", reverted, "REVERTED"),
+    Scenario("parked", parked, "REVERT_FAILURE"),
+    Scenario("retried", retried),
+    Scenario("exhausted", exhausted, "REVERTED"),
+    Scenario("nested", nested, "REVERTED"),
+    Scenario("unordered", unordered),
+    Scenario("unordered_reverted", unordered_reverted, "REVERTED"),
+    Scenario("decided", decided),
+    Scenario("fan", fan),
+    Scenario("parallel", fan, engine="parallel"),
+    Scenario("parallel_reverted", fan_reverted, "REVERTED", engine="parallel"),
+    Scenario("parallel_retried", fan_retried, engine="parallel"),
+    Scenario("parallel_unordered", unordered, engine="parallel"),
+)
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -1,0 +1,118 @@
+"""TaskFlow as the thing to compare with, with its order of things in our hand.
+
+TaskFlow keeps what is ready and what is done in sets of objects hashed by memory address, so the order of
+two siblings differs from run to run, and with it, for some flows, how they end. Here those sets are
+replaced, in this test's TaskFlow only, by ones whose order we choose: one run asks for one of the ways
+TaskFlow can go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from unittest import mock
+
+import taskflow.deciders
+import taskflow.engines
+import taskflow.retry
+import taskflow.task
+from taskflow.engines.action_engine import builder
+from taskflow.patterns import graph_flow, linear_flow, unordered_flow
+from taskflow.types.failure import Failure
+
+from stackl_flow.testing.flows import Case, Library, Outcome, run_case
+
+logging.getLogger("taskflow").setLevel(logging.CRITICAL + 1)
+
+TASKFLOW = Library(
+    taskflow.task,
+    taskflow.retry,
+    {"linear": linear_flow, "unordered": unordered_flow, "graph": graph_flow},
+    taskflow.deciders.Depth,
+    taskflow.engines,
+)
+
+#: Gives the place in the line of an atom or a future.
+Order = Callable[[Any], Any]
+
+
+class ChosenSet:
+    """A set that is walked and emptied in the order we say."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._items: list[Any] = []
+
+    def update(self, items: Iterable[Any]) -> None:
+        for item in items:
+            if item not in self._items:
+                self._items.append(item)
+
+    def intersection_update(self, others: Iterable[Any]) -> None:
+        kept = set(others)
+        self._items = [item for item in self._items if item in kept]
+
+    def pop(self) -> Any:
+        first = min(self._items, key=self._order)
+        self._items.remove(first)
+        return first
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(self._items, key=self._order))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def _failed(item: Any) -> bool:
+    """Say whether a finished future holds a failure (an atom is no future, and has none)."""
+    return hasattr(item, "result") and isinstance(item.result()[1], Failure)
+
+
+def orders(case: Case, shuffles: int) -> Iterator[tuple[str, Order]]:
+    """Yield the orders to try, the likely ones first.
+
+    Args:
+        case: what is run; atoms are numbered as they stand in its text.
+        shuffles: how many random orders to try at the end.
+    """
+    place = {atom.name: number for number, atom in enumerate(case.flow.atoms())}
+
+    def number(item: Any) -> int:
+        return place[item.name if hasattr(item, "name") else item.atom.name]
+
+    yield "as added", number
+    yield "failures first", lambda item: (not _failed(item), number(item))
+    yield "failures last", lambda item: (_failed(item), number(item))
+    yield "backwards", lambda item: -number(item)
+    for seed in range(shuffles):
+        dice = random.Random(seed)  # noqa: S311 - no secret
+        yield f"shuffle {seed}", lambda item, dice=dice: dice.random()
+
+
+def run_theirs(case: Case, order: Order) -> Outcome:
+    """Run a case on TaskFlow.
+
+    Args:
+        case: what to run.
+        order: which of the orders open to it TaskFlow is to take.
+
+    Returns:
+        How it ended.
+    """
+    with _ordered(order):
+        return run_case(case, TASKFLOW)
+
+
+@contextlib.contextmanager
+def _ordered(order: Order) -> Iterator[None]:
+    class Memory(builder.MachineMemory):  # type: ignore[misc]  # TaskFlow has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.next_up, self.done = ChosenSet(order), ChosenSet(order)
+
+    with mock.patch.object(builder, "MachineMemory", Memory):
+        yield
