@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stackl_flow import engines
+from stackl_flow.exceptions import WrappedFailure
 from stackl_flow.persistence import backends, books
 from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
+from stackl_flow.testing.flows import FlowBoom
 from tests.crash.scenarios import Boom, Scenario
 
 #: States of an atom that was at work when its process died.
@@ -22,12 +24,13 @@ AT_WORK = {"RUNNING", "REVERTING", "RETRYING"}
 class Place:
     """A directory with the database and the ledger of one run."""
 
-    def __init__(self, directory: Path, template: Path) -> None:
-        directory.mkdir()
+    def __init__(self, directory: Path, template: Path | None = None) -> None:
         self.database = directory / "flow.db"
         self.ledger = Ledger(directory / "ledger")
         self.counted = directory / "points"
-        shutil.copy(template, self.database)
+        if template is not None:
+            directory.mkdir()
+            shutil.copy(template, self.database)
 
     @property
     def url(self) -> str:
@@ -86,15 +89,23 @@ def load(scenario: Scenario, place: Place, backend: Any) -> Any:
             detail = books.create_flow_detail(flow, book, backend)
     options = {"max_workers": 3} if scenario.engine == "parallel" else {}
     return engines.load(
-        flow, flow_detail=detail, book=book, backend=backend, engine=scenario.engine, **options
+        flow,
+        store=dict(scenario.store),
+        flow_detail=detail,
+        book=book,
+        backend=backend,
+        engine=scenario.engine,
+        **options,
     )
 
 
-def drive(scenario: Scenario, place: Place, at: int = 0, sign: signal.Signals = signal.SIGKILL) -> None:
+def drive(
+    scenario: Scenario, place: Place, at: int | None = 0, sign: signal.Signals = signal.SIGKILL
+) -> None:
     """Run the scenario's flow, from where it stands, in this process; be signalled at write point `at`."""
     backend = CrashBackend(backends.fetch(place.url), at, sign)
     engine = load(scenario, place, backend)
-    with contextlib.suppress(Boom):
+    with contextlib.suppress(Boom, FlowBoom, WrappedFailure):
         engine.run()
     place.counted.write_text(str(backend.points))
 

@@ -74,6 +74,7 @@ class Scenario:
     make: Callable[[Ledger], Any]
     ends: str = "SUCCESS"
     engine: str = "serial"
+    store: tuple[tuple[str, Any], ...] = ()
 
 
 def linear(ledger: Ledger):

@@ -4,7 +4,7 @@ A new executor or backend is trusted when random flows end on it as they end on 
 draws a `Case`, `run_case` builds and runs it, and two `Outcome`s tell how they differ.
 """
 
-from stackl_flow.testing.flows.build import OURS, Library, load
+from stackl_flow.testing.flows.build import OURS, Builder, Library, load
 from stackl_flow.testing.flows.generate import Chances, random_case, seeded_case
 from stackl_flow.testing.flows.record import Call, FlowBoom, Outcome, Recorder
 from stackl_flow.testing.flows.run import describe, run_case
@@ -13,6 +13,7 @@ from stackl_flow.testing.flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, Ret
 __all__ = [
     "ALWAYS",
     "OURS",
+    "Builder",
     "Call",
     "Case",
     "Chances",

@@ -1,0 +1,57 @@
+"""Random flows, each killed at a random write point, on both engines."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from stackl_flow.testing.crash import Ledger
+from stackl_flow.testing.flows import OURS, Builder, Call, Chances, Recorder, seeded_case
+from tests.crash.driver import AT_WORK, Place, drive_in_child
+from tests.crash.scenarios import Scenario
+from tests.crash.test_kill import check
+
+#: Nothing that depends on what a process remembers: no suspension, no second run.
+CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)
+FLOWS = 60
+
+
+class LedgerRecorder(Recorder):
+    """Writes calls to a ledger; every call counts as the first, since a count would die with its process."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+
+    def note(self, name: str, call: Call) -> int:
+        if call.what in {"execute", "revert"}:
+            self.ledger.note(f"{name} {call.what} {call.seen} {call.result}")
+        return 1
+
+
+def scenario_of(seed: int, engine: str) -> Scenario:
+    case = seeded_case(seed, chances=CHANCES)
+
+    def make(ledger: Ledger):
+        return Builder(OURS, LedgerRecorder(ledger)).flow(case.flow)
+
+    return Scenario(f"seed {seed}", make, engine=engine, store=case.store)
+
+
+@pytest.mark.parametrize("seed", range(FLOWS))
+def test_killed_anywhere_a_random_flow_ends_the_same(seed: int, tmp_path: Path, template: Path) -> None:
+    scenario = scenario_of(seed, "serial")
+    whole = Place(tmp_path / "whole", template)
+    if drive_in_child(scenario, whole) != 0:
+        pytest.skip("this flow is refused, or asks for the value of an ignored atom")
+    points = int(whole.counted.read_text())
+    dice = random.Random(seed)
+    for at in sorted(dice.sample(range(1, points + 1), 3)):
+        place = Place(tmp_path / f"at{at}", template)
+        assert drive_in_child(scenario, place, at) == -signal.SIGKILL
+        interrupted = {name for name, state in place.states().items() if state in AT_WORK}
+        assert drive_in_child(scenario, place) == 0
+        check(place, whole, interrupted)
