@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
@@ -27,6 +27,10 @@ class Flow(abc.ABC):
         name: what it is called; need not be unique.
         retry: decides what happens when an atom in it fails.
     """
+
+    #: How the items stand to each other: one after the other ("total"), as linked ("partial"), or
+    #: not at all ("none"). Whoever looks for a provider is spared a search by it.
+    ordering: ClassVar[str] = "partial"
 
     def __init__(self, name: str, retry: Retry | None = None) -> None:
         self._name = str(name)

@@ -18,6 +18,8 @@ class Flow(base.Flow):
         retry: decides what happens when an atom in it fails.
     """
 
+    ordering = "total"
+
     def __init__(self, name: str, retry: Retry | None = None) -> None:
         super().__init__(name, retry)
         self._items: dict[base.Item, None] = {}

@@ -19,6 +19,8 @@ class Flow(base.Flow):
         retry: decides what happens when an atom in it fails.
     """
 
+    ordering = "none"
+
     def __init__(self, name: str, retry: Retry | None = None) -> None:
         super().__init__(name, retry)
         self._items: dict[base.Item, None] = {}

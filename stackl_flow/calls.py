@@ -1,0 +1,91 @@
+"""A call: one execution or reversion of one atom, ready to be performed anywhere.
+
+It is plain data: the engine makes it, an executor carries it to where it is performed, and what
+comes back is a completion. This is the last stop before the user's own function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from stackl_flow.atom import Atom
+from stackl_flow.failure import Failure
+from stackl_flow.task import ProgressSink, Task
+
+EXECUTE: Final = "execute"
+REVERT: Final = "revert"
+
+
+class Call(NamedTuple):
+    """What is to be performed."""
+
+    number: int
+    atom: Atom
+    action: str
+    arguments: dict[str, Any]
+    progress: ProgressSink | None = None
+
+
+class Completion(NamedTuple):
+    """What came of a call: ``result`` is a ``Failure`` if it raised."""
+
+    number: int
+    action: str
+    result: Any
+
+
+class Progress(NamedTuple):
+    """How far a running call has come."""
+
+    number: int
+    progress: float
+    details: dict[str, Any]
+
+
+class Cancelled(NamedTuple):
+    """A call that an executor never began."""
+
+    number: int
+
+
+Report = Completion | Progress | Cancelled
+
+
+def perform(call: Call) -> Completion:
+    """Perform a call and say what came of it; an error of the atom is a result, too.
+
+    Args:
+        call: what is to be performed.
+
+    Returns:
+        The completion.
+    """
+    number, atom, action, arguments, progress = call
+    if action == EXECUTE:
+        before, work, after = atom.pre_execute, atom.execute, atom.post_execute
+    else:
+        before, work, after = atom.pre_revert, atom.revert, atom.post_revert
+    if progress is not None and isinstance(atom, Task):
+        atom.progress_sink = progress
+    try:
+        result = _guarded(before, work, after, arguments)
+    except Exception:
+        result = Failure()
+    finally:
+        if progress is not None and isinstance(atom, Task):
+            atom.progress_sink = None
+    return Completion(number, action, result)
+
+
+def _guarded(
+    before: Callable[[], None],
+    work: Callable[..., Any],
+    after: Callable[[], None],
+    arguments: dict[str, Any],
+) -> Any:
+    try:
+        before()
+        return work(**arguments)
+    finally:
+        after()

@@ -1,0 +1,1 @@
+"""The machine: compiles a flow, decides what runs next, has it run and remembers what happened."""

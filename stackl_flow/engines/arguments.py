@@ -1,0 +1,206 @@
+"""Names to values: what each method of each atom is handed.
+
+Where a value comes from is worked out once, before the flow runs, which is also when a missing one is noticed;
+what is left for each call is a look-up by number. The order of search is TaskFlow's: values injected into
+the atom, then those injected into the flow, then the nearest provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from stackl_flow import exceptions as exc
+from stackl_flow.atom import Takes
+from stackl_flow.engines.plan import Plan
+from stackl_flow.engines.scopes import Providers
+from stackl_flow.states import IGNORE
+
+
+class Source(NamedTuple):
+    """Where one argument comes from: an atom's number, or one of the two below; and where in it."""
+
+    argument: str
+    provider: int
+    place: Any
+    name: str
+
+
+OF_ATOM: Final = -1
+OF_FLOW: Final = -2
+
+MISSING: Final = object()
+
+
+class Values(Protocol):
+    """What arguments are looked up in."""
+
+    #: Each atom's present result, or ``MISSING``.
+    values: Sequence[Any]
+
+    def injected(self, atom: int) -> Mapping[str, Any]:
+        """Return what is injected into an atom."""
+        ...
+
+    def flow_injected(self) -> Mapping[str, Any]:
+        """Return what is injected into the flow."""
+        ...
+
+    def state_of(self, atom: int) -> str:
+        """Return an atom's state."""
+        ...
+
+
+class Arguments:
+    """Finds the arguments of each call.
+
+    Args:
+        plan: the plan.
+        values: where results and injected values are.
+    """
+
+    def __init__(self, plan: Plan, values: Values) -> None:
+        self._plan = plan
+        self._values = values
+        self._providers = Providers(plan)
+        self._bound: list[tuple[Source, ...]] = []
+
+    @property
+    def providers(self) -> Providers:
+        """Who provides what in this plan."""
+        return self._providers
+
+    def bind(self) -> None:
+        """Work out where every argument comes from.
+
+        Raises:
+            MissingDependencies: nobody provides something that is needed.
+        """
+        plan = self._plan
+        flow_names = self._values.flow_injected()
+        bound: list[tuple[Source, ...]] = []
+        troubles: list[tuple[int, str, list[str]]] = []
+        for number, atom in enumerate(plan.atoms):
+            sources, lacking = self._sources(number, atom.takes, flow_names)
+            bound.append(sources)
+            if lacking:
+                troubles.append((number, "execute", lacking))
+            if atom.revert_takes.required and atom.revert_takes != atom.takes:
+                _, lacking = self._sources(number, atom.revert_takes, flow_names)
+                if lacking:
+                    troubles.append((number, "revert", lacking))
+        if troubles:
+            raise self._lacking(troubles)
+        self._bound = bound
+
+    def _lacking(self, troubles: list[tuple[int, str, list[str]]]) -> exc.MissingDependencies:
+        cause: exc.MissingDependencies | None = None
+        names: set[str] = set()
+        for number, method, lacking in troubles:
+            atom = self._plan.atoms[number]
+            cause = exc.MissingDependencies(atom, lacking, cause=cause, method=method)
+            names.update(lacking)
+        if len(troubles) == 1 and not self._plan.scopes and cause is not None:
+            return cause
+        return exc.MissingDependencies(f"flow '{self._plan.name}'", names, cause=cause)
+
+    def _sources(
+        self, number: int, takes: Takes, flow_names: Mapping[str, Any]
+    ) -> tuple[tuple[Source, ...], list[str]]:
+        own = self._values.injected(number)
+        found: list[Source] = []
+        lacking: list[str] = []
+        required = len(takes.required)
+        for order, (argument, name) in enumerate(takes.required + takes.optional):
+            if name in own:
+                found.append(Source(argument, OF_ATOM, None, name))
+            elif name in flow_names:
+                found.append(Source(argument, OF_FLOW, None, name))
+            else:
+                nearest = next(self._providers.visible(number, name), None)
+                if nearest is not None:
+                    place = self._providers.place(nearest[1], name)
+                    found.append(Source(argument, nearest[1], place, name))
+                elif order < required:
+                    lacking.append(name)
+        return tuple(found), lacking
+
+    def for_execute(self, number: int) -> dict[str, Any]:
+        """Find what an atom's ``execute`` is handed.
+
+        Args:
+            number: the atom.
+
+        Returns:
+            Values by argument.
+
+        Raises:
+            NotFound: a provider did not provide after all.
+        """
+        return self._look_up(number, self._bound[number])
+
+    def for_revert(self, number: int) -> dict[str, Any]:
+        """Find what an atom's ``revert`` is handed, besides its result and the failures.
+
+        Args:
+            number: the atom.
+
+        Returns:
+            Values by argument.
+
+        Raises:
+            NotFound: a provider did not provide after all.
+        """
+        atom = self._plan.atoms[number]
+        if atom.revert_takes == atom.takes:
+            return self._look_up(number, self._bound[number])
+        flow_names = self._values.flow_injected()
+        return self._look_up(number, self._sources(number, atom.revert_takes, flow_names)[0])
+
+    def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:
+        values = self._values.values
+        found = {}
+        for source in sources:
+            argument, provider, place, name = source
+            if provider >= 0:
+                value = values[provider]
+                if value is MISSING:
+                    value = self._from_another(number, source)
+                elif place is not None:
+                    value = self._part_of(number, source, value)
+                found[argument] = value
+            elif provider == OF_ATOM:
+                found[argument] = self._values.injected(number)[name]
+            else:
+                found[argument] = self._values.flow_injected()[name]
+        return found
+
+    def _part_of(self, number: int, source: Source, value: Any) -> Any:
+        try:
+            return value[source.place]
+        except (IndexError, KeyError, ValueError, TypeError):
+            return self._from_another(number, source)
+
+    def _from_another(self, number: int, source: Source) -> Any:
+        """Look further: a provider that was ignored, or gave too little, may not be the only one."""
+        level = None
+        tried: list[str] = []
+        for further, provider in self._providers.visible(number, source.name):
+            if level is not None and further != level:
+                break
+            tried.append(self._plan.names[provider])
+            value = self._values.values[provider]
+            if value is MISSING:
+                if self._values.state_of(provider) == IGNORE:
+                    continue
+                break
+            level = further
+            place = self._providers.place(provider, source.name)
+            try:
+                return value if place is None else value[place]  # type: ignore[index]
+            except (IndexError, KeyError, ValueError, TypeError):
+                continue
+        raise exc.NotFound(
+            f"atom '{self._plan.names[number]}' needs {source.name!r}, which {tried} should have provided but"
+            f" did not: an ignored atom provides nothing, and a result must hold what `provides` names"
+        )
