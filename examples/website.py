@@ -249,6 +249,9 @@ def deploy(options: argparse.Namespace, backend: Backend) -> None:
 def remove(options: argparse.Namespace, backend: Backend) -> None:
     """Remove a site and all that belongs to it."""
     store = {"site": options.site, "root": str(options.root)}
+    place = Place(str(options.root), options.site)
+    if options.site not in place.routes() and place.port() is None:
+        raise ValueError(f"there is no site {options.site}")
     engine = engines.load_from_factory("examples.website.removal", store=store, backend=backend)
     show_moves(engine)
     engine.run()

@@ -1,0 +1,40 @@
+"""Listeners: the engine tells every move of the flow and of its atoms, and a task tells its progress."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackl_flow import engines, task
+from stackl_flow.patterns import linear_flow
+
+
+class Upload(task.Task):
+    """Reports how far it is."""
+
+    def execute(self) -> str:
+        """Upload in two parts."""
+        self.update_progress(0.5)
+        return "done"
+
+
+def on_flow(state: str, details: Mapping[str, Any]) -> None:
+    """Hear the flow."""
+    print(f"flow {details['flow_name']}: {details['old_state']} -> {state}")
+
+
+def on_atom(state: str, details: Mapping[str, Any]) -> None:
+    """Hear the atoms; the end of one carries its result."""
+    result = f", result {details['result']!r}" if "result" in details else ""
+    print(f"task {details['task_name']}: {details['old_state']} -> {state}{result}")
+
+
+def on_progress(_event: str, details: Mapping[str, Any]) -> None:
+    """Hear the progress of one task."""
+    print(f"progress {details['progress']:.0%}")
+
+
+upload = Upload("upload")
+upload.notifier.register(task.EVENT_UPDATE_PROGRESS, on_progress)
+engine = engines.load(linear_flow.Flow("backup").add(upload))
+engine.notifier.register("*", on_flow)
+engine.atom_notifier.register("*", on_atom)
+engine.run()

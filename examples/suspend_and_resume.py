@@ -1,0 +1,26 @@
+"""A run in steps: stop between two of them, look around, and go on later."""
+
+from stackl_flow import engines, states, task
+from stackl_flow.patterns import linear_flow
+
+
+class Step(task.Task):
+    """Says that it runs."""
+
+    def execute(self) -> None:
+        """Run."""
+        print(f"  {self.name}")
+
+
+flow = linear_flow.Flow("steps").add(Step("first"), Step("second"), Step("third"))
+engine = engines.load(flow)
+
+print("run until the first step is done, then suspend:")
+for _state in engine.run_iter():
+    if engine.storage.get_atom_state("first") == states.SUCCESS:
+        engine.suspend()
+print("the flow is", engine.storage.get_flow_state())
+
+print("go on:")
+engine.run()
+print("the flow is", engine.storage.get_flow_state())

@@ -1,0 +1,39 @@
+"""Each small example runs as a person would run it, and prints what is written beside it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# The site and the demonstration have tests of their own: ports and times differ from run to run.
+LARGE = {"__init__", "demo", "demo_checks", "website", "website_place", "website_server"}
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in LARGE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prints_what_is_expected(name, tmp_path):
+    # The hash seed differs from run to run, and the output must not.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == (EXAMPLES / "expected" / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_short_enough_to_teach_one_thing(name):
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 60
+
+
+def test_nothing_is_expected_of_examples_that_are_gone():
+    assert sorted(path.stem for path in (EXAMPLES / "expected").iterdir()) == NAMES
