@@ -6,7 +6,7 @@ every flow; here both are one box, and a link between two far atoms is lifted to
 side by side. So each flow can be laid out on its own.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,36 +81,40 @@ def from_graph(
     """Make a drawing from a plan's exported graph.
 
     Args:
-        graph: nodes with the attributes kind ("task", "retry", "flow" or "flow_end"), label and parent (the
-        id of the
-            flow they stand in, or None); a "flow_end" has its own flow as parent; an edge may have a true
-            "decider".
+        graph: what `Plan.graph` gives: nodes with kind ("task", "retry", "flow" or "flow_end"),
+            label and parent (the id of the flow they lie in, or None); an edge may have a "decider".
         marks: run-time marks of atoms, by the atom's name.
         root: run-time mark of the whole flow.
 
     Returns:
         The drawing, ready for any of the formats.
     """
-    keys = {name: f"n{number}" for number, name in enumerate(_boxes(graph))}
+    keys = {name: f"n{number}" for number, name in enumerate(_boxes(graph), start=1)}
     marks = marks or {}
-    nodes = []
+    # A lone task is a flow too, but has none around it.
+    nodes = [Node("n0", str(graph.name or "flow"), "flow", None, root)] if not _has_root(graph) else []
+    outermost = nodes[0].key if nodes else None
     for name, key in keys.items():
         data = graph.nodes[name]
-        parent = data.get("parent")
-        label = str(data.get("label", name))
+        parent = outermost if data["parent"] is None else keys[data["parent"]]
+        label = str(data["label"])
         mark = marks.get(label) if data["kind"] != "flow" else (root if parent is None else None)
-        nodes.append(Node(key, label, data["kind"], None if parent is None else keys[parent], mark))
+        nodes.append(Node(key, label, data["kind"], parent, mark))
     return Drawing(tuple(nodes), tuple(_links(graph, keys)))
 
 
-def _boxes(graph: "nx.DiGraph[Any]") -> Iterator[Hashable]:
-    """Yield the ids that become boxes: the outermost flow first, then the others in their stored order."""
+def _has_root(graph: "nx.DiGraph[Any]") -> bool:
+    return any(data["kind"] == "flow" and data["parent"] is None for _, data in graph.nodes(data=True))
+
+
+def _boxes(graph: "nx.DiGraph[Any]") -> Iterator[str]:
+    """Yield the ids that become boxes: the outermost flow first, the others in their stored order."""
     boxes = [name for name, data in graph.nodes(data=True) if data["kind"] != "flow_end"]
-    yield from sorted(boxes, key=lambda name: graph.nodes[name].get("parent") is not None)
+    yield from sorted(boxes, key=lambda name: graph.nodes[name]["parent"] is not None)
 
 
-def _links(graph: "nx.DiGraph[Any]", keys: Mapping[Hashable, str]) -> Iterator[Link]:
-    """Yield each arrow once, lifted to boxes that stand in the same flow."""
+def _links(graph: "nx.DiGraph[Any]", keys: Mapping[str, str]) -> Iterator[Link]:
+    """Yield each arrow once, lifted to boxes that lie in the same flow."""
     seen: dict[tuple[str, str], bool] = {}
     for source, target, data in graph.edges(data=True):
         pair = _siblings(_chain(graph, source), _chain(graph, target))
@@ -121,18 +125,21 @@ def _links(graph: "nx.DiGraph[Any]", keys: Mapping[Hashable, str]) -> Iterator[L
         yield Link(one, other, guarded)
 
 
-def _chain(graph: "nx.DiGraph[Any]", name: Hashable) -> list[Hashable]:
+def _chain(graph: "nx.DiGraph[Any]", name: str) -> list[str]:
     """List the flows around a node, outermost first, and the node itself (for an end: its flow) last."""
-    chain: list[Hashable] = []
-    at: Hashable | None = name if graph.nodes[name]["kind"] != "flow_end" else graph.nodes[name]["parent"]
-    while at is not None:
-        chain.append(at)
-        at = graph.nodes[at].get("parent")
+    data = graph.nodes[name]
+    if data["kind"] == "flow_end":
+        # The plan names the two ends of a flow "name[7" and "name]7".
+        label = str(data["label"])
+        name = f"{label}[{name[len(label) + 1 :]}"
+    chain = [name]
+    while (outer := graph.nodes[chain[-1]]["parent"]) is not None:
+        chain.append(outer)
     chain.reverse()
     return chain
 
 
-def _siblings(one: list[Hashable], other: list[Hashable]) -> tuple[Hashable, Hashable] | None:
+def _siblings(one: list[str], other: list[str]) -> tuple[str, str] | None:
     """Find where two chains part; None when one box holds the other (a flow's own start and end edges)."""
     for left, right in zip(one, other, strict=False):
         if left != right:

@@ -1,0 +1,104 @@
+"""What an operator sees of stored flows: frozen answers, free of any backend and of any screen.
+
+Times are seconds since 1970 in UTC, spans are seconds.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """Why an atom failed, and in which of its two methods."""
+
+    during: Literal["execute", "revert"]
+    kind: str
+    message: str
+    traceback: str
+
+    @property
+    def line(self) -> str:
+        """The failure in one line, such as "ValueError: no such port"."""
+        first = self.message.strip().partition("\n")[0]
+        return f"{self.kind.rpartition('.')[2]}: {first}" if first else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class AtomView:
+    """One atom of a flow.
+
+    `started` is when it first ran, `ended` when it came to rest (None while it works or was cut off).
+    `seconds` is all the time it has worked, in every attempt and both ways; `undoing` is the part of it
+    spent in `revert`. Time in which the process was dead is in neither.
+    """
+
+    name: str
+    uuid: str
+    kind: Literal["task", "retry"]
+    state: str
+    intention: str
+    attempts: int
+    started: float | None
+    ended: float | None
+    seconds: float | None
+    undoing: float | None
+    progress: float | None
+    failures: tuple[FailureView, ...]
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSummary:
+    """One line of the list of flows."""
+
+    uuid: str
+    name: str
+    state: str
+    book_uuid: str
+    owner: str | None
+    epoch: int
+    created: float
+    updated: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowView:
+    """A flow with its atoms, in the order in which they were stored."""
+
+    flow: FlowSummary
+    factory: str | None
+    started: float | None
+    ended: float | None
+    seconds: float | None
+    atoms: tuple[AtomView, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Count the atoms by state.
+
+        Returns:
+            The number of atoms for each state that occurs.
+        """
+        found: dict[str, int] = {}
+        for atom in self.atoms:
+            found[atom.state] = found.get(atom.state, 0) + 1
+        return found
+
+    def failures(self) -> list[tuple[AtomView, FailureView]]:
+        """List everything that failed.
+
+        Returns:
+            Pairs of an atom and one of its failures, in the order of the atoms.
+        """
+        return [(atom, failure) for atom in self.atoms for failure in atom.failures]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveView:
+    """One move in a flow's history; `atom` is None when the flow itself moved."""
+
+    seq: int
+    atom: str | None
+    old: str | None
+    new: str | None
+    at: float
+    owner: str
