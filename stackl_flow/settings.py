@@ -1,8 +1,8 @@
 """Reads where something is kept: an address, or settings with an address in them, become one frozen value.
 
 Addresses: ``memory``, ``memory://name``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://``
-(in memory), ``driver://user:password@host/name``; options follow after ``?`` or stand beside "connection" in the
-settings.
+(in memory), ``driver://user:password@host/name``; options follow after ``?`` or stand beside "connection" in
+the settings.
 """
 
 from __future__ import annotations

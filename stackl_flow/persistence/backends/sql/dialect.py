@@ -1,0 +1,121 @@
+"""What differs from one database to the next; the default is what most of them do."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.settings import Place
+
+
+class SQLDialect:
+    """A database's own ways.
+
+    Args:
+        place: its address and options.
+    """
+
+    #: Can a half-done change of tables be undone?
+    transactional_ddl = True
+    #: May a child process use what its parent opened?
+    survives_fork = False
+    #: Statements that begin a transaction, where the driver does not do it by itself.
+    begin_read: str | None = None
+    begin_write: str | None = None
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.name = place.url
+
+    def create_engine(self) -> sa.Engine:
+        """Make the SQLAlchemy engine; nothing is opened yet.
+
+        Returns:
+            The engine.
+        """
+        self.place.take()
+        return sa.create_engine(self.place.address, paramstyle="format", pool_pre_ping=True)
+
+    def lock(self) -> AbstractContextManager[Any]:
+        """Give what has to be held during a transaction, where all connections share one of the driver's.
+
+        Returns:
+            A lock, or something that does nothing.
+        """
+        return nullcontext()
+
+    def before_open(self, *, create: bool) -> None:
+        """Check what can be checked before the database is opened.
+
+        Args:
+            create: a database that does not exist is to be made.
+
+        Raises:
+            StorageFailure: it cannot be opened.
+        """
+
+    def lacks_table(self, error: BaseException) -> bool:
+        """Say whether an error of the driver means that a table does not exist.
+
+        Args:
+            error: the driver's error.
+
+        Returns:
+            True if so.
+        """
+        return "does not exist" in str(error)
+
+    def translate(self, error: BaseException) -> exc.TaskFlowException:
+        """Make an error of ours of one of the driver's.
+
+        Args:
+            error: the driver's error.
+
+        Returns:
+            An error that names the database and what to do.
+        """
+        return exc.StorageFailure(f"database '{self.name}' failed: {error}", cause=error)
+
+    def check(self, run: Any) -> None:
+        """Look for damage, as far as that is quick.
+
+        Args:
+            run: takes SQL and gives the rows.
+
+        Raises:
+            StorageFailure: the database is damaged.
+        """
+
+    def not_upgraded(self) -> exc.StorageFailure:
+        """Make the error for a database without our tables, or with older ones.
+
+        Returns:
+            The error, to be raised.
+        """
+        return exc.StorageFailure(
+            f"database '{self.name}' is not upgraded to the schema of this version: "
+            f"run 'stackl-flow db upgrade --db {self.name}', or call upgrade() on a connection"
+        )
+
+
+def choose(value: Any, option: str, allowed: tuple[str, ...]) -> str:
+    """Check an option that is one of a few words.
+
+    Args:
+        value: what was given.
+        option: the option's name.
+        allowed: the words, in capitals.
+
+    Returns:
+        The word in capitals.
+
+    Raises:
+        InvalidFormat: it is none of them.
+    """
+    word = str(value).upper()
+    if word not in allowed:
+        raise exc.InvalidFormat(f"option '{option}' must be one of {', '.join(allowed)}, not {value!r}")
+    return word

@@ -1,0 +1,239 @@
+"""The driver's connection under one of ours: opened when needed, checked once, given up after a fork."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence.backends.sql import schema
+from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+
+# A child process must not use what it got of its parent's database, nor close it: it only keeps it.
+_INHERITED: Final[list[Any]] = []
+
+
+class Link:
+    """A connection of the driver and its cursor.
+
+    Args:
+        engine: gives connections of the driver.
+        dialect: the database's own ways.
+    """
+
+    def __init__(self, engine: sa.Engine, dialect: SQLDialect) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._held: Any = None
+        self._raw: Any = None
+        self._pid = 0
+        self._checked = False
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self.cursor: Any = None
+        self._reading = Transaction(self, dialect, dialect.begin_read)
+        self._writing = Transaction(self, dialect, dialect.begin_write)
+
+    def ready(self) -> None:
+        """Open the database and check its version, unless that is done.
+
+        Raises:
+            StorageFailure: it cannot be opened, or has to be upgraded.
+            IncompatibleVersion: it is newer than this code.
+        """
+        if not self.is_current(create=False):
+            raise self._dialect.not_upgraded()
+
+    def is_current(self, *, create: bool) -> bool:
+        """Open the database and compare its version, unless that is done.
+
+        Args:
+            create: a database that does not exist is to be made.
+
+        Returns:
+            True when it has the version of this code, False when it has to be upgraded.
+
+        Raises:
+            IncompatibleVersion: it is newer than this code.
+        """
+        if self._checked and self._pid == os.getpid():
+            return True
+        self._open(create=create)
+        self._checked = schema.is_current(self._dialect.name, self._version())
+        return self._checked
+
+    def _open(self, *, create: bool) -> None:
+        here = self._pid == os.getpid() or self._dialect.survives_fork
+        if self._raw is not None and here:
+            return
+        if self._raw is not None:
+            _INHERITED.append((self._held, self._raw, self.cursor))
+            self._engine.dispose(close=False)
+        self._dialect.before_open(create=create)
+        with self._dialect.lock():
+            self._held = self._engine.raw_connection()
+            self._raw = self._held.driver_connection
+            self.cursor = self._raw.cursor()
+        self._pid = os.getpid()
+        self._checked = False
+
+    def _version(self) -> str | None:
+        with self._dialect.lock():
+            try:
+                found = self.rows(schema.FIND_VERSION)
+            except self._driver_error as error:
+                self._raw.rollback()
+                if self._dialect.lacks_table(error):
+                    return None
+                raise
+        return found[0][0] if found else None
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run a query.
+
+        Args:
+            sql: the query.
+            values: the values bound in it.
+
+        Returns:
+            The rows.
+        """
+        self.cursor.execute(sql, values)
+        return list(self.cursor.fetchall())
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement once for each row of values.
+
+        Args:
+            sql: the statement.
+            rows: the values.
+
+        Returns:
+            How many rows of the table were touched.
+        """
+        if not rows:
+            return 0
+        self.cursor.executemany(sql, rows)
+        return int(self.cursor.rowcount)
+
+    def transaction(self, *, write: bool) -> Transaction:
+        """Open a transaction, to be used as a context manager.
+
+        Args:
+            write: rows are to be written.
+
+        Returns:
+            The transaction: kept at the end, undone when the block raises.
+        """
+        return self._writing if write else self._reading
+
+    def commit(self) -> None:
+        """Make what was written durable."""
+        self._raw.commit()
+
+    def undo(self) -> None:
+        """Forget what was written since the transaction began."""
+        try:
+            self._raw.rollback()
+        except self._driver_error:
+            # The connection itself is gone, and the transaction with it: the next verb opens another.
+            self.close()
+
+    def close(self) -> None:
+        """Give the driver's connection back; the next use opens another."""
+        held, self._held = self._held, None
+        inherited = self._pid != os.getpid() and not self._dialect.survives_fork
+        raw, self._raw, self.cursor, self._checked = self._raw, None, None, False
+        if held is None:
+            return
+        if inherited:
+            _INHERITED.append((held, raw))
+            return
+        with self._dialect.lock():
+            held.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn errors of the driver into errors of ours, while the block runs.
+
+        Raises:
+            TaskFlowException: what the driver's error means here.
+        """
+        try:
+            yield
+        except (self._driver_error, sa.exc.SQLAlchemyError) as error:
+            raise self.translated(error) from error
+
+    def translated(self, error: BaseException) -> exc.TaskFlowException:
+        """Make an error of ours of one of the driver's or SQLAlchemy's.
+
+        Args:
+            error: the foreign error.
+
+        Returns:
+            The error, to be raised.
+        """
+        return self._dialect.translate(getattr(error, "orig", None) or error)
+
+    def is_foreign(self, error: BaseException) -> bool:
+        """Say whether an error is the driver's or SQLAlchemy's.
+
+        Args:
+            error: any error.
+
+        Returns:
+            True if so.
+        """
+        return isinstance(error, (self._driver_error, sa.exc.SQLAlchemyError))
+
+
+class Transaction:
+    """Begins, keeps or undoes; a class, because a checkpoint goes through it and a generator costs more.
+
+    Args:
+        link: the driver's connection.
+        dialect: the database's own ways.
+        begin: the statement that begins it, if one is needed.
+    """
+
+    def __init__(self, link: Link, dialect: SQLDialect, begin: str | None) -> None:
+        self._link = link
+        self._begin = begin
+        self._lock = dialect.lock()
+
+    def __enter__(self) -> Self:
+        link = self._link
+        self._lock.__enter__()
+        try:
+            link.ready()
+            if self._begin is not None:
+                link.cursor.execute(self._begin)
+        except BaseException as error:
+            self._lock.__exit__(None, None, None)
+            if link.is_foreign(error):
+                raise link.translated(error) from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        link = self._link
+        try:
+            if error is None:
+                link.commit()
+                return
+            link.undo()
+        except BaseException as late:
+            link.undo()
+            if link.is_foreign(late):
+                raise link.translated(late) from late
+            raise
+        finally:
+            self._lock.__exit__(None, None, None)
+        if link.is_foreign(error):
+            raise link.translated(error) from error
