@@ -29,6 +29,7 @@ if __name__ == "__main__":  # Run as a file, it must find its neighbours, and be
 
 from examples.website_place import Place, ask, put
 from stackl_flow import engines, exceptions, retry, states, task
+from stackl_flow.engines.base import Engine
 from stackl_flow.patterns import linear_flow, unordered_flow
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.base import Backend
@@ -224,7 +225,7 @@ def removal() -> linear_flow.Flow:
     return linear_flow.Flow("remove website").add(*(Undo(part) for part in reversed(made)))
 
 
-def show_moves(engine: Any) -> None:
+def show_moves(engine: Engine) -> None:
     """Print each move of the flow and its atoms when it happens."""
 
     def told(state: str, details: Mapping[str, Any]) -> None:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 SERVER = Path(__file__).with_name("website_server.py")
 SECONDS_TO_STOP = 3.0
-# The task after whose work the process waits, so that a demonstration or a test can kill it there.
+# Such as "execute start_server": the work after which the process waits, so that a demonstration or a test
+# can kill it there, when the work is done and not yet recorded.
 HOLD = "WEBSITE_HOLD_AFTER"
 
 
@@ -83,9 +84,10 @@ class Place:
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "ledger.jsonl").open("a") as ledger:
             ledger.write(json.dumps(line) + "\n")
-        if verb == "execute" and os.environ.get(HOLD) == atom:
-            print(f"holding after {atom}", flush=True)
-            signal.pause()
+        if os.environ.get(HOLD) == f"{verb} {atom}":
+            print(f"holding after {verb} {atom}", flush=True)
+            sys.stdin.read()  # Ends when whoever waits to kill this process has died before.
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def prune(self) -> None:
         """Remove the folders that have become empty."""
