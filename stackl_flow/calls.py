@@ -49,7 +49,11 @@ class Cancelled(NamedTuple):
     number: int
 
 
-Report = Completion | Progress | Cancelled
+class Wake(NamedTuple):
+    """Somebody wants the engine to look up, for example to suspend."""
+
+
+Report = Completion | Progress | Cancelled | Wake
 
 
 def perform(call: Call) -> Completion:

@@ -1,8 +1,9 @@
 """Where every atom stands, and which of them a move sets free.
 
 For each node of the plan two counts are kept: how many nodes right before it are not done, and how
-many right after it still stand. A node that begins or ends a flow has no state of its own: it is
-done when nothing before it is missing, and clear when nothing after it stands.
+many right after it still stand. A node that begins or ends a flow has no state of its own, and neither has, for
+its neighbours, an ignored atom: it is done when nothing before it is missing, and clear when nothing after
+it stands.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Board:
         flags = m.FLAGS
         old = flags[self.state[index] * 4 + self.want[index]]
         new = flags[state * 4 + intention]
+        if self.state[index] == m.IGNORED:
+            old = self._through(index)
+        if state == m.IGNORED:
+            new = self._through(index)
         self.state[index] = state
         self.want[index] = intention
         changed = old ^ new
@@ -59,6 +64,10 @@ class Board:
             self._tell_after(index, -1 if new & m.DONE else 1)
         if changed & m.CLEAR:
             self._tell_before(index, -1 if new & m.CLEAR else 1)
+
+    def _through(self, index: int) -> int:
+        """Say what an ignored atom is: no more than a way from those before it to those after it."""
+        return m.DONE * (self.missing[index] == 0) + m.CLEAR * (self.standing[index] == 0)
 
     def _tell_after(self, node: int, change: int) -> None:
         """Tell the nodes after one that it is done now (-1) or no longer (+1)."""
@@ -71,7 +80,8 @@ class Board:
     def _tell(
         self, node: int, change: int, ways: tuple[tuple[int, ...], ...], counts: list[int]
     ) -> None:
-        # A count that comes to zero, or leaves it, is news that a flow's begin or end passes on.
+        # A count that comes to zero, or leaves it, is news that a flow's begin or end passes on, and so does
+        # an ignored atom: what lies behind it still waits for what lies before it.
         telling = 0 if change < 0 else 1
         atoms = self._count
         pending = [node]
@@ -80,7 +90,7 @@ class Board:
                 left = counts[neighbour] = counts[neighbour] + change
                 if left != telling:
                     continue
-                if neighbour >= atoms:
+                if neighbour >= atoms or self.state[neighbour] == m.IGNORED:
                     pending.append(neighbour)
                 elif change < 0:
                     self.freed.append(neighbour)

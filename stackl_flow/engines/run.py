@@ -37,8 +37,8 @@ class Run:
 
     __slots__ = (
         "_asking", "_broken", "_chosen", "_defer", "_failed", "_finished", "_out", "_parked",
-        "_picked", "_plan", "_ready", "_resolve", "_slots", "_stuck", "_suspended", "_voting",
-        "_waves", "board", "running",
+        "_picked", "_plan", "_ready", "_slots", "_stuck", "_suspended", "_voting",
+        "_waves", "board", "resolves", "running",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +57,7 @@ class Run:
         self._slots = slots
         self._waves = waves
         self._defer = defer_reverts
-        self._resolve = not never_resolve
+        self.resolves = not never_resolve
         self.board = Board(
             plan,
             [m.STATE_OF[word] for word in states] if states else bytes(count),
@@ -90,7 +90,7 @@ class Run:
             mark = state[index]
             if mark in (m.RUNNING, m.REVERTING, m.RETRYING):
                 self._pick(index)
-            elif mark == m.FAILED and want[index] == m.EXECUTE and self._resolve:
+            elif mark == m.FAILED and want[index] == m.EXECUTE and self.resolves:
                 self._failed.append(index)
         self.board.freed = list(range(len(self._plan)))
         self._go_on()
@@ -106,9 +106,29 @@ class Run:
             The commands, in the order in which they are to be carried out. Moves are to be durable
             before the calls that follow them begin.
         """
+        return self.hear(events) + self.decide()
+
+    def hear(self, events: Iterable[c.Event]) -> list[c.Command]:
+        """Hear what happened, without saying yet what is to be done next.
+
+        Args:
+            events: what happened, in order.
+
+        Returns:
+            The moves that follow from it.
+        """
         self._out = out = []
         for event in events:
             self._HEAR[type(event)](self, event)
+        return out
+
+    def decide(self) -> list[c.Command]:
+        """Say what is to be done next.
+
+        Returns:
+            The commands, as for ``handle``.
+        """
+        self._out = out = []
         self._go_on()
         return out
 
@@ -124,7 +144,7 @@ class Run:
             return
         self._move(index, m.FAILED, self.board.want[index])
         self._mark_chosen()
-        if not self._resolve:
+        if not self.resolves:
             self._stuck = True
         else:
             self._failed.append(index)

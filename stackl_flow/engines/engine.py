@@ -1,0 +1,386 @@
+"""The engine: the only place where deciding meets doing.
+
+Its round is always the same: what the core commands is written down, told and begun (SCHEDULING), something
+comes back (WAITING), the core hears of it (ANALYZING), until the core says that the flow has come to rest.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.atom import Atom
+from stackl_flow.calls import Wake
+from stackl_flow.clock import SYSTEM
+from stackl_flow.engines import base
+from stackl_flow.engines import commands as c
+from stackl_flow.engines.arguments import Arguments
+from stackl_flow.engines.executors.base import Executor
+from stackl_flow.engines.executors.serial import SerialExecutor
+from stackl_flow.engines.executors.threads import executor_for
+from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.plan import Plan, plan_of
+from stackl_flow.engines.run import Run
+from stackl_flow.engines.shell import Shell
+from stackl_flow.engines.storage import Storage
+from stackl_flow.failure import Failure
+from stackl_flow.patterns.base import Item
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import FlowDetail, new_uuid
+
+_QUIET = frozenset({st.SUCCESS, st.SUSPENDED})
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+
+
+def _flag(value: object) -> bool:
+    """Read an option that may have come as text in a URL."""
+    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
+
+
+class FlowEngine(base.Engine):
+    """Runs a flow on an executor.
+
+    Args:
+        flow: the flow, or a lone task.
+        flow_detail: what is known of it.
+        backend: where that is stored, or None to keep it in this process.
+        options: ``defer_reverts`` (an inner retry that gives up has everything undone), ``never_resolve``
+            (a failure stops the flow and nothing is undone), ``inject_transient`` (values injected into an atom
+            are not stored; true if left out), ``gather_statistics`` (true if left out), ``clock`` and
+            ``owner`` (under which name the flow is owned).
+    """
+
+    def __init__(
+        self,
+        flow: Item,
+        flow_detail: FlowDetail,
+        backend: Backend | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(flow, flow_detail, backend, options)
+        owner = self._options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}"
+        clock = self._options.get("clock") or SYSTEM
+        self._ledger = Ledger(flow_detail, backend, clock, owner)
+        self._storage = Storage(self._ledger, self._atoms_by_name)
+        self._lock = threading.Lock()
+        self._plan: Plan | None = None
+        self._arguments: Arguments | None = None
+        self._prepared = False
+        self._validated = False
+        self._suspend_asked = False
+        self._statistics: dict[str, Any] = {}
+        self._executor = self._make_executor()
+
+    def _make_executor(self) -> Executor:
+        """Make what performs the calls."""
+        return SerialExecutor()
+
+    def _atoms_by_name(self) -> dict[str, Atom]:
+        plan = self._plan
+        return {} if plan is None else dict(zip(plan.names, plan.atoms, strict=True))
+
+    @property
+    def storage(self) -> Storage:
+        """Answers what there is to know of the flow."""
+        return self._storage
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """Numbers about the present or last run: seconds by engine state, counts of atoms."""
+        return self._statistics
+
+    @property
+    def compilation(self) -> Plan | None:
+        """The plan, or None before ``compile``."""
+        return self._plan
+
+    # ------------------------------------------------------------- getting ready
+
+    def compile(self) -> None:
+        """Make the plan, once.
+
+        Raises:
+            CompilationFailure: the flow cannot be made into a plan.
+            Duplicate: two atoms have one name.
+        """
+        if self._plan is None:
+            self._plan = plan_of(self._flow)
+            self._arguments = Arguments(self._plan, self._ledger)
+
+    def prepare(self) -> None:
+        """Take the flow over, match it with what is stored, and set it back if it had been undone.
+
+        Raises:
+            InvalidState: it was not compiled.
+            FlowChanged: the flow is not the one that was stored.
+            StorageFailure: the backend cannot be used.
+        """
+        plan, _ = self._compiled("prepare")
+        if not self._prepared:
+            self._ledger.open(plan)
+            self._change_state(st.RESUMING)
+            self._inject_into_atoms(plan)
+            self._change_state(st.SUSPENDED)
+            self._prepared = True
+        if self._storage.get_flow_state() == st.REVERTED:
+            self.reset()
+
+    def _inject_into_atoms(self, plan: Plan) -> None:
+        transient = _flag(self._options.get("inject_transient", True))
+        for atom, name in zip(plan.atoms, plan.names, strict=True):
+            if atom.inject:
+                self._storage.inject_atom_args(name, atom.inject, transient=transient)
+
+    def validate(self) -> None:
+        """Check that every atom can get what it needs.
+
+        Raises:
+            InvalidState: it was not compiled and prepared.
+            MissingDependencies: nobody provides something that is needed.
+        """
+        _, arguments = self._compiled("validate")
+        if not self._prepared:
+            raise exc.InvalidState("Can not validate an engine which has not had its storage populated")
+        arguments.bind()
+        self._validated = True
+
+    def reset(self) -> None:
+        """Set the flow and all its atoms back to the beginning.
+
+        Raises:
+            InvalidState: it was not prepared, or the flow is running.
+        """
+        self._compiled("reset")
+        if not self._prepared:
+            raise exc.InvalidState("Can not reset an engine which has not had its storage populated")
+        if self._storage.get_flow_state() != st.PENDING:
+            self._ledger.reset_atoms()
+            self._change_state(st.PENDING)
+
+    def _compiled(self, what: str) -> tuple[Plan, Arguments]:
+        if self._plan is None or self._arguments is None:
+            raise exc.InvalidState(f"Can not {what} an engine which has not been compiled")
+        return self._plan, self._arguments
+
+    # ------------------------------------------------------------- running
+
+    def run(self, timeout: float | None = None) -> None:
+        """Run the flow to its end, or to a suspension.
+
+        Args:
+            timeout: how many seconds to wait for calls before looking up again; None waits as long as it takes.
+
+        Raises:
+            ExecutionFailure: another thread is running this engine.
+            WrappedFailure: several atoms failed; a single failure is raised as itself.
+            OwnershipLost: another process has taken the flow over.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise exc.ExecutionFailure("Engine currently locked, please try again later")
+        try:
+            shell = self._shell()
+            for _ in self._rounds(shell, timeout):
+                pass
+            Failure.reraise_if_any(self._failures(shell))
+        finally:
+            self._lock.release()
+
+    def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
+        """Run the flow step by step; sending a true value, or closing, asks for a pause.
+
+        Args:
+            timeout: how many seconds to wait for calls before looking up again.
+
+        Yields:
+            The engine's states and, at last, the flow's.
+
+        Raises:
+            WrappedFailure: several atoms failed; a single failure is raised as itself.
+            OwnershipLost: another process has taken the flow over.
+        """
+        shell = self._shell()
+        closed = False
+        for state in self._rounds(shell, timeout):
+            if closed:
+                continue
+            try:
+                pause = yield state
+            except GeneratorExit:
+                closed = True
+                self.suspend()
+            except Exception:
+                closed = True
+                shell.troubles.append(Failure())
+                self._executor.report(Wake())
+            else:
+                if pause:
+                    self.suspend()
+        failures = self._failures(shell)
+        if len(failures) == 1 and isinstance(failures[0].exception, StopIteration):
+            raise exc.WrappedFailure(failures)  # Python lets no generator raise StopIteration itself
+        Failure.reraise_if_any(failures)
+
+    def suspend(self) -> None:
+        """Ask for a pause: what runs may finish, nothing new begins. Any thread may call this.
+
+        Raises:
+            InvalidState: it was not compiled.
+        """
+        self._compiled("suspend")
+        self._suspend_asked = True
+        self._executor.report(Wake())
+
+    def _failures(self, shell: Shell) -> list[Failure]:
+        """Collect what is to be raised at the end."""
+        if shell.troubles:
+            return shell.troubles
+        if shell.rest in _QUIET:
+            return []
+        storage = self._storage
+        return [*storage.get_execute_failures().values(), *storage.get_revert_failures().values()]
+
+    def _shell(self) -> Shell:
+        """Get everything ready for one run."""
+        self.compile()
+        self.prepare()
+        self.validate()
+        plan, arguments = self._compiled("run")
+        details = self._ledger.details
+        core = Run(
+            plan,
+            [detail.state or st.PENDING for detail in details],
+            [detail.intention or st.EXECUTE for detail in details],
+            slots=self._executor.slots,
+            waves=self._executor.waves,
+            defer_reverts=_flag(self._options.get("defer_reverts", False)),
+            never_resolve=_flag(self._options.get("never_resolve", False)),
+        )
+        return Shell(
+            plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier
+        )
+
+    def _rounds(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
+        began = time.monotonic()
+        self._suspend_asked = False
+        self._executor.start()
+        try:
+            self._change_state(st.RUNNING)
+            yield st.RESUMING
+            yield from self._turns(shell, timeout)
+        except BaseException:
+            # What was not written did not happen: the next run reads the flow anew.
+            self._prepared = self._backend is None
+            raise
+        finally:
+            self._executor.stop()
+            self._ledger.close()
+            self._statistics["active_for"] = time.monotonic() - began
+        if shell.rest is not None and shell.rest_from is not None:
+            self._tell(shell.rest, shell.rest_from)
+            yield shell.rest
+
+    def _turns(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
+        core, executor = shell.core, self._executor
+        watch = _Watch(self._statistics, _flag(self._options.get("gather_statistics", True)))
+        commands = core.start()
+        while True:
+            yield watch.enter(st.SCHEDULING)
+            shell.carry_out(commands)
+            if shell.rest is not None:
+                break
+            yield watch.enter(st.WAITING)
+            reports = executor.wait(timeout)
+            yield watch.enter(st.ANALYZING)
+            events = shell.events_of(reports)
+            if shell.listening:
+                # Those told of an end may ask for a pause, which is to count before anything begins.
+                shell.carry_out(core.hear(events))
+                events = []
+            commands = core.handle(events + self._orders(shell))
+            watch.count(shell)
+        watch.leave()
+        watch.count(shell)
+
+    def _orders(self, shell: Shell) -> list[c.Event]:
+        """Turn what came from outside into what the core hears."""
+        orders: list[c.Event] = []
+        if self._suspend_asked:
+            self._suspend_asked = False
+            self._change_state(st.SUSPENDING)
+            self._executor.cancel()
+            orders.append(c.Suspended())
+        if shell.troubles:
+            orders.append(c.Broke())
+        return orders
+
+    def _change_state(self, state: str) -> None:
+        moved, old = self._storage.change_flow_state(state)
+        if moved:
+            self._tell(state, old)
+
+    def _tell(self, state: str, old: str) -> None:
+        details = {
+            "engine": self,
+            "flow_name": self._storage.flow_name,
+            "flow_uuid": self._storage.flow_uuid,
+            "old_state": old,
+        }
+        self._notifier.notify(state, details)
+
+
+class _Watch:
+    """Measures how long the engine is in each of its states."""
+
+    def __init__(self, statistics: dict[str, Any], gather: bool) -> None:
+        self._gather = gather
+        self._statistics = statistics
+        self._seconds = dict.fromkeys(("scheduling", "waiting", "analyzing"), 0.0)
+        self._state = ""
+        self._since = 0.0
+        statistics.clear()
+        if gather:
+            statistics["seconds_per_state"] = self._seconds
+
+    def enter(self, state: str) -> str:
+        """Note that the engine comes to a state, which is returned."""
+        if self._gather:
+            now = time.monotonic()
+            if self._state:
+                self._seconds[self._state] += now - self._since
+            self._state, self._since = state.lower(), now
+        return state
+
+    def leave(self) -> None:
+        """Note that the engine left its last state."""
+        if self._gather and self._state:
+            self._seconds[self._state] += time.monotonic() - self._since
+
+    def count(self, shell: Shell) -> None:
+        """Note how many atoms are where."""
+        if self._gather:
+            self._statistics["completed"] = shell.completed
+            self._statistics["discarded_failures"] = shell.discarded
+            self._statistics["incomplete"] = shell.core.running
+            self._statistics["awaiting"] = shell.core.awaiting
+
+
+class SerialEngine(FlowEngine):
+    """Runs one atom after the other, in the thread that calls ``run``."""
+
+
+class ParallelEngine(FlowEngine):
+    """Runs atoms at the same time, on threads or on an executor that is given.
+
+    Its further options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or a
+    word: "threads", "greenthreads") and ``max_workers``.
+    """
+
+    def _make_executor(self) -> Executor:
+        workers = self._options.get("max_workers")
+        return executor_for(self._options.get("executor"), int(workers) if workers else None)

@@ -1,0 +1,454 @@
+"""The ledger: what has happened in a flow, written down before anything that depends on it begins.
+
+Only the engine's thread comes here. Each step of the engine is one entry: all atoms that moved, the moves
+themselves for the history, and the flow's own state, in one transaction that lands only while this engine is
+still the flow's owner. Without a backend nothing is encoded and the flow detail itself is all there is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.atom import Atom
+from stackl_flow.clock import Clock
+from stackl_flow.engines.arguments import MISSING
+from stackl_flow.engines.commands import Move
+from stackl_flow.engines.plan import Plan
+from stackl_flow.failure import Failure
+from stackl_flow.persistence import forms
+from stackl_flow.persistence.base import Backend, Checkpoint, Connection
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
+from stackl_flow.retry import Retry
+
+_LOG = logging.getLogger(__name__)
+
+META_INJECTED: Final = "injected"
+
+_BEGUN: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
+_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
+
+
+class Moved(NamedTuple):
+    """One atom's move, for those who want to be told."""
+
+    number: int
+    old: str
+    new: str
+
+
+class Ledger:
+    """Keeps what is known of a flow, here and in the backend.
+
+    Args:
+        flow_detail: the flow's detail.
+        backend: where it is stored, or None to keep it in this process only.
+        clock: tells when something happened.
+        owner: under which name this engine owns the flow.
+    """
+
+    def __init__(
+        self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str
+    ) -> None:
+        self.flow = flow_detail
+        self.backend = backend
+        self.owner = owner
+        self.epoch = 0
+        self.plan: Plan | None = None
+        self.details: list[AtomDetail] = []
+        self.values: list[Any] = []
+        self.failed: dict[str, AtomDetail] = {}
+        self.transient: dict[str, Any] = {}
+        self.transient_of: dict[str, dict[str, Any]] = {}
+        self._by_name: dict[str, AtomDetail] | None = None
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._dirty: dict[str, AtomDetail] = {}
+        self._transitions: list[tuple[str | None, str | None, str | None, float]] = []
+        self._flow_moved = False
+        self._meta_changed = False
+        self._given: dict[str, Any] = {}
+
+    # ------------------------------------------------------------- opening
+
+    def open(self, plan: Plan) -> None:
+        """Become the flow's owner, read what is stored and add what is new.
+
+        Args:
+            plan: what is to run.
+
+        Raises:
+            FlowChanged: the flow is not the one that was stored.
+            StorageFailure: the backend cannot be used.
+        """
+        if self.backend is not None:
+            self._connection = self._connection or self.backend.get_connection()
+            self.epoch = self._connection.take_ownership(
+                self.flow.uuid, self.owner, self._clock.now()
+            )
+            # Whoever owned it until now may have gone on since this detail was read.
+            self.flow.update(self._connection.get_flow_details(self.flow.uuid))
+            if self._given:
+                self._keep_given(self._given)
+                self._given = {}
+        self._by_name = None
+        self._match(plan)
+        self.plan = plan
+        known = self.by_name
+        self.details = [known[name] for name in plan.names]
+        self.values = [_value_of(detail) for detail in self.details]
+        self.failed = {
+            detail.name: detail
+            for detail in self.details
+            if detail.failure is not None or detail.revert_failure is not None
+        }
+
+    def close(self) -> None:
+        """Let go of the connection; the next write opens one again."""
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def by_name(self) -> dict[str, AtomDetail]:
+        """The atoms' details by name."""
+        if self._by_name is None:
+            self._by_name = {detail.name: detail for detail in self.flow}
+        return self._by_name
+
+    def _match(self, plan: Plan) -> None:
+        """Compare the plan with what is stored, by name, and add what is new."""
+        known = self.by_name
+        fresh: list[Atom] = []
+        for atom, name in zip(plan.atoms, plan.names, strict=True):
+            detail = known.get(name)
+            if detail is None:
+                fresh.append(atom)
+            elif isinstance(detail, RetryDetail) is not isinstance(atom, Retry):
+                was, now = ("retry", "task") if isinstance(detail, RetryDetail) else ("task", "retry")
+                raise exc.FlowChanged(
+                    f"atom '{name}' of flow '{self.flow.name}' ({self.flow.uuid}) is stored as a {was} and is"
+                    f" a {now} now: give the {now} another name, or run with the code that stored it"
+                )
+        if len(known) + len(fresh) > len(plan):
+            self._check_removed(plan)
+        if fresh:
+            self._add(fresh)
+
+    def _check_removed(self, plan: Plan) -> None:
+        """A flow may lose atoms, but not while they still wait to be undone."""
+        gone = [detail for detail in self.flow if detail.name not in plan.index]
+        undo = [
+            detail.name
+            for detail in gone
+            if detail.intention in (st.REVERT, st.RETRY) and detail.state in _BEGUN
+        ]
+        if undo:
+            raise exc.FlowChanged(
+                f"flow '{self.flow.name}' ({self.flow.uuid}) is being undone and no longer has {undo}, which"
+                f" still wait to be reverted: resume it with the code that ran them"
+            )
+        _LOG.warning(
+            "flow '%s' (%s) no longer has the atoms %s: what is stored of them is left alone",
+            self.flow.name, self.flow.uuid, [detail.name for detail in gone],
+        )  # fmt: skip
+
+    def _add(self, atoms: list[Atom]) -> None:
+        added: list[AtomDetail] = []
+        known = self.by_name
+        for atom, uuid in zip(atoms, new_uuids(len(atoms)), strict=True):
+            kind = RetryDetail if isinstance(atom, Retry) else TaskDetail
+            detail: AtomDetail = kind(str(atom.name), uuid)
+            detail.state = st.PENDING
+            detail.intention = st.EXECUTE
+            detail.version = atom.version
+            self.flow.add(detail)
+            known[detail.name] = detail
+            added.append(detail)
+        if self._connection is not None:
+            self._connection.add_atoms(self.flow.uuid, added, epoch=self.epoch)
+
+    # ------------------------------------------------------------- injected values
+
+    def injected(self, atom: int) -> Mapping[str, Any]:
+        """Return what is injected into an atom.
+
+        Args:
+            atom: its number.
+
+        Returns:
+            Values by name; those of this process beat the stored ones.
+        """
+        detail = self.details[atom]
+        stored = detail.meta.get(META_INJECTED) if detail._meta else None  # noqa: SLF001  no dict unless there is one
+        passing = self.transient_of.get(detail.name)
+        if not stored:
+            return passing or _NOTHING
+        return {**stored, **passing} if passing else stored
+
+    def flow_injected(self) -> Mapping[str, Any]:
+        """Return what is injected into the flow: values of this process beat the stored ones."""
+        stored = self.flow.meta.get(META_INJECTED, {})
+        return {**stored, **self._given, **self.transient}
+
+    def inject(self, pairs: Mapping[str, Any]) -> None:
+        """Store values for the whole flow.
+
+        Args:
+            pairs: values by name.
+
+        Raises:
+            NotSerializable: a value has no JSON form.
+        """
+        if self.backend is None:
+            self._keep_given(pairs)
+            return
+        for name, value in pairs.items():
+            try:
+                self.backend.codec.encode(value)
+            except exc.NotSerializable as error:
+                raise exc.NotSerializable(
+                    f"value '{name}' given to flow '{self.flow.name}': {error}", cause=error.cause
+                ) from error
+        if self.plan is None:  # not the owner yet: kept until then
+            self._given.update(pairs)
+        else:
+            self._keep_given(pairs)
+            self.commit()
+
+    def _keep_given(self, pairs: Mapping[str, Any]) -> None:
+        self.flow.meta = {
+            **self.flow.meta,
+            META_INJECTED: {**self.flow.meta.get(META_INJECTED, {}), **pairs},
+        }
+        self._meta_changed = True
+
+    def update_meta(self, pairs: Mapping[str, Any]) -> None:
+        """Add to the flow's notes.
+
+        Args:
+            pairs: notes by name.
+        """
+        self.flow.meta = {**self.flow.meta, **pairs}
+        self._meta_changed = True
+        if self.plan is not None:
+            self.commit()
+
+    # ------------------------------------------------------------- what happened
+
+    def state_of(self, atom: int) -> str:
+        """Return an atom's state."""
+        return self.details[atom].state or st.PENDING
+
+    def keep_executed(self, number: int, result: Any) -> Any:
+        """Note what ``execute`` gave.
+
+        Args:
+            number: the atom.
+            result: what it gave, a ``Failure`` if it raised.
+
+        Returns:
+            The result, or the failure that it became: what cannot be stored counts as failed, so that the flow
+            is undone while everything is still at hand.
+        """
+        detail = self.details[number]
+        if self.backend is not None and not isinstance(result, Failure):
+            try:
+                self.backend.codec.encode(result)
+            except exc.NotSerializable as error:
+                result = Failure.from_exception(
+                    exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)
+                )
+        if isinstance(result, Failure):
+            detail.failure = result
+            self.failed[detail.name] = detail
+            if not isinstance(detail, RetryDetail):
+                detail.results = None
+            return result
+        if isinstance(detail, RetryDetail):
+            detail.results.append((result, {}))
+        else:
+            detail.results = result
+        self.values[number] = result
+        if detail.failure is not None or detail.revert_failure is not None:
+            self.failed.pop(detail.name, None)
+            detail.failure = detail.revert_failure = None
+        detail.revert_results = None
+        return result
+
+    def keep_reverted(self, number: int, result: Any) -> None:
+        """Note what ``revert`` gave; what ``execute`` gave is kept, for a failed revert to be tried again.
+
+        Args:
+            number: the atom.
+            result: what it gave, a ``Failure`` if it raised.
+        """
+        detail = self.details[number]
+        if isinstance(result, Failure):
+            detail.revert_failure = result
+            self.failed[detail.name] = detail
+            return
+        if self.backend is not None and result is not None:
+            try:
+                self.backend.codec.encode(result)
+            except exc.NotSerializable as error:
+                _LOG.warning("what reverting atom '%s' gave is not stored: %s", detail.name, error)
+                result = None
+        detail.revert_failure = None
+        detail.revert_results = result
+        if isinstance(detail, RetryDetail):
+            detail.results = []
+
+    def keep_attempt_failure(self, retry: int, asker: int, failure: Failure) -> None:
+        """Note in a retry's history that an atom of its flow failed.
+
+        Args:
+            retry: the retry.
+            asker: the atom on whose behalf the retry is asked.
+            failure: what went wrong.
+        """
+        detail = self.details[retry]
+        if isinstance(detail, RetryDetail) and detail.results:
+            detail.results[-1][1].setdefault(self.details[asker].name, failure)
+            self._dirty[detail.uuid] = detail
+
+    def keep_progress(self, number: int, progress: float, details: dict[str, Any]) -> None:
+        """Note how far a task has come.
+
+        Args:
+            number: the task.
+            progress: from 0.0 to 1.0.
+            details: what it said besides.
+        """
+        detail = self.details[number]
+        detail.progress = progress
+        if details:
+            try:
+                if self.backend is not None:
+                    self.backend.codec.encode(details)
+            except exc.NotSerializable as error:
+                _LOG.warning("progress details of atom '%s' are not stored: %s", detail.name, error)
+            else:
+                detail.progress_details = {"at_progress": progress, "details": details}
+        self._dirty[detail.uuid] = detail
+
+    def move(self, move: Move) -> Moved | None:
+        """Note an atom's move.
+
+        Args:
+            move: the move.
+
+        Returns:
+            What there is to tell of it, or None.
+        """
+        number, state, intention, moved = move
+        detail = self.details[number]
+        old = detail.state or st.PENDING
+        detail.state = state
+        detail.intention = intention
+        if self.backend is not None:
+            self._dirty[detail.uuid] = detail
+            if moved:
+                self._transitions.append((detail.name, old, state, self._clock.now()))
+        if not moved:
+            return None
+        if state in _PROGRESS and not isinstance(detail, RetryDetail):
+            detail.progress = _PROGRESS[state]
+        if state not in _WITH_VALUE:
+            self.values[number] = MISSING
+        return Moved(number, old, state)
+
+    def move_flow(self, state: str) -> tuple[bool, str]:
+        """Note the flow's own move.
+
+        Args:
+            state: where it goes.
+
+        Returns:
+            Whether it moved, and where it was.
+
+        Raises:
+            InvalidState: the move is not allowed.
+        """
+        old = self.flow.state or st.PENDING
+        if not st.check_flow_transition(old, state):
+            return False, old
+        self.flow.state = state
+        self._flow_moved = True
+        if self.backend is not None:
+            self._transitions.append((None, old, state, self._clock.now()))
+        return True, old
+
+    def reset_atoms(self) -> list[Moved]:
+        """Set every atom back to its beginning.
+
+        Returns:
+            The moves made.
+        """
+        told: list[Moved] = []
+        for number, detail in enumerate(self.details):
+            old = detail.state or st.PENDING
+            if old == st.PENDING and detail.intention == st.EXECUTE:
+                continue
+            detail.reset(st.PENDING)
+            detail.progress = detail.progress_details = None
+            self.values[number] = MISSING
+            self._dirty[detail.uuid] = detail
+            if old != st.PENDING:
+                told.append(Moved(number, old, st.PENDING))
+                if self.backend is not None:
+                    self._transitions.append((detail.name, old, st.PENDING, self._clock.now()))
+        self.failed.clear()
+        return told
+
+    # ------------------------------------------------------------- writing
+
+    def touch(self, detail: AtomDetail) -> None:
+        """Have an atom's detail written with the next entry.
+
+        Args:
+            detail: the detail that was changed.
+        """
+        self._dirty[detail.uuid] = detail
+
+    def commit(self) -> None:
+        """Write everything noted since the last time, in one transaction.
+
+        Raises:
+            OwnershipLost: another engine has taken the flow over; nothing was written.
+            StorageFailure: the backend cannot write; nothing was written.
+        """
+        if self._connection is None or self.backend is None:
+            self._dirty.clear()
+            return
+        if not (self._dirty or self._transitions or self._meta_changed or self._flow_moved):
+            return
+        codec = self.backend.codec
+        self._connection.checkpoint(
+            Checkpoint(
+                self.flow.uuid,
+                self.epoch,
+                self.owner,
+                self.flow.state if self._flow_moved else None,
+                codec.encode(self.flow.meta) if self._meta_changed else None,
+                [forms.atom_move(codec, detail) for detail in self._dirty.values()],
+                self._transitions,
+            )
+        )
+        self._dirty.clear()
+        self._transitions = []
+        self._flow_moved = self._meta_changed = False
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+_PROGRESS: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+
+
+def _value_of(detail: AtomDetail) -> Any:
+    if detail.state not in _WITH_VALUE or detail.failure is not None:
+        return MISSING
+    if isinstance(detail, RetryDetail):
+        return detail.results[-1][0] if detail.results else MISSING
+    return detail.results

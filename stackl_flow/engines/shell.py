@@ -1,0 +1,263 @@
+"""The shell: carries out what the core commands, and tells it what came of that.
+
+This is where a decision meets the world: moves go to the ledger, questions to retries and deciders, calls to
+the executor, news to the listeners. It runs in the engine's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.calls import EXECUTE, REVERT, Call, Cancelled, Completion, Progress, Report, perform
+from stackl_flow.engines import commands as c
+from stackl_flow.engines.arguments import Arguments
+from stackl_flow.engines.executors.base import Executor
+from stackl_flow.engines.ledger import Ledger, Moved
+from stackl_flow.engines.plan import Plan
+from stackl_flow.engines.run import Run
+from stackl_flow.engines.storage import Storage
+from stackl_flow.failure import Failure
+from stackl_flow.notifier import Notifier
+from stackl_flow.patterns.deciders import pick_widest
+from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
+from stackl_flow.task import EVENT_UPDATE_PROGRESS, REVERT_FLOW_FAILURES, REVERT_RESULT, Task
+
+
+class Shell:
+    """Carries out one run.
+
+    Args:
+        plan: what runs.
+        core: decides.
+        ledger: remembers.
+        storage: answers.
+        arguments: finds what each call is handed.
+        executor: performs the calls.
+        notifier: tells of the atoms' moves.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        core: Run,
+        ledger: Ledger,
+        storage: Storage,
+        arguments: Arguments,
+        executor: Executor,
+        notifier: Notifier,
+    ) -> None:
+        self._plan = plan
+        self.core = core
+        self._ledger = ledger
+        self._storage = storage
+        self._arguments = arguments
+        self._executor = executor
+        self._notifier = notifier
+        self._told: list[Moved] = []
+        self._results: dict[int, Any] = {}
+        #: The state in which the flow came to rest, when it has, and the one it came from.
+        self.rest: str | None = None
+        self.rest_from: str | None = None
+        #: What went wrong outside any atom.
+        self.troubles: list[Failure] = []
+        self.discarded = 0
+        self.completed = 0
+
+    @property
+    def listening(self) -> bool:
+        """Whether anyone wants to be told of the atoms' moves."""
+        return len(self._notifier) > 0
+
+    # ------------------------------------------------------------- hearing
+
+    def events_of(self, reports: Iterable[Report]) -> list[c.Event]:
+        """Turn what executors report into what the core hears, and keep the results.
+
+        Args:
+            reports: what was reported.
+
+        Returns:
+            The events.
+        """
+        events: list[c.Event] = []
+        for entry in reports:
+            if isinstance(entry, Completion):
+                events.append(self._completed(entry))
+            elif isinstance(entry, Progress):
+                self._ledger.keep_progress(*entry)
+            elif isinstance(entry, Cancelled):
+                events.append(c.Dropped(entry.number))
+        return events
+
+    def _completed(self, entry: Completion) -> c.Event:
+        number, action, result = entry
+        self.completed += 1
+        if action == EXECUTE:
+            result = self._ledger.keep_executed(number, result)
+            event: c.Event = c.Executed(number, not isinstance(result, Failure))
+            self.discarded += self.core.resolves and isinstance(result, Failure)
+        else:
+            self._ledger.keep_reverted(number, result)
+            event = c.Reverted(number, not isinstance(result, Failure))
+        if self.listening:
+            self._results[number] = result
+        return event
+
+    # ------------------------------------------------------------- carrying out
+
+    def carry_out(self, commands: list[c.Command]) -> None:
+        """Carry commands out: first everything is written, then listeners hear of it, then calls begin.
+
+        Args:
+            commands: what the core commands.
+
+        Raises:
+            StorageFailure: it could not be written, and nothing began.
+        """
+        while commands:
+            calls = self._settle(commands)
+            if self.rest is not None:
+                _, self.rest_from = self._ledger.move_flow(self.rest)
+            self._ledger.commit()
+            self._tell()
+            commands = []
+            for command in calls:
+                commands += self._submit(command)
+
+    def _settle(self, commands: list[c.Command]) -> list[c.Execute | c.Revert]:
+        """Note the moves and answer the core's questions until only calls are left."""
+        calls: list[c.Execute | c.Revert] = []
+        while commands:
+            answers: list[c.Event] = []
+            for command in commands:
+                if isinstance(command, c.Move):
+                    moved = self._ledger.move(command)
+                    if moved is not None and self.listening:
+                        self._told.append(moved)
+                elif isinstance(command, (c.Execute, c.Revert)):
+                    calls.append(command)
+                elif isinstance(command, c.Consult):
+                    answers.append(self._guarded(self._consult, command))
+                elif isinstance(command, c.Vote):
+                    answers.append(self._guarded(self._vote, command))
+                elif isinstance(command, c.Finish):
+                    self.rest = command.state
+            commands = self.core.handle(answers) if answers else []
+        return calls
+
+    def _guarded(self, ask: Callable[[Any], c.Event], command: c.Consult | c.Vote) -> c.Event:
+        try:
+            return ask(command)
+        except Exception:
+            self.troubles.append(Failure())
+            return c.Broke()
+
+    def _consult(self, command: c.Consult) -> c.Event:
+        failed = self._plan.names[command.failed]
+        retry = self._plan.atoms[command.retry]
+        if not isinstance(retry, Retry):
+            raise exc.InvalidState(f"atom '{retry.name}' was asked to decide but is no retry")
+        failure = self._ledger.by_name[failed].failure
+        if failure is not None:
+            self._ledger.keep_attempt_failure(command.retry, command.asker, failure)
+        arguments = self._arguments.for_execute(command.retry)
+        arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(str(retry.name))
+        answer = retry.on_failure(**arguments)
+        try:
+            decision = Decision(answer)
+        except ValueError:
+            raise exc.InvalidFormat(
+                f"on_failure of retry '{retry.name}' returned {answer!r}: expected one of {list(Decision)}"
+            ) from None
+        return c.Consulted(command.retry, decision)
+
+    def _vote(self, command: c.Vote) -> c.Event:
+        count = len(self._plan)
+        history: dict[str, Any] = {}
+        deciders = self._plan.deciders[command.atom]
+        ignored = set()
+        for decider in deciders:
+            if decider.source >= count:
+                continue
+            if self._ledger.state_of(decider.source) == st.IGNORE:
+                ignored.add(decider.source)
+            else:
+                history[self._plan.names[decider.source]] = self._ledger.values[decider.source]
+        against = [
+            decider.depth
+            for decider in deciders
+            if decider.source not in ignored and not decider.decide(history=history)
+        ]
+        return c.Voted(command.atom, pick_widest(against) if against else None)
+
+    # ------------------------------------------------------------- calls
+
+    def _submit(self, command: c.Execute | c.Revert) -> list[c.Command]:
+        """Hand a call over; if that cannot be done, tell the core that nothing came of it."""
+        try:
+            call = self._call_for(command)
+            if isinstance(call.atom, Retry):
+                # Retries steer the engine, so they run beside it, as TaskFlow's do.
+                self._executor.report(perform(call))
+            else:
+                self._executor.submit(call)
+        except Exception:
+            self.troubles.append(Failure())
+            return self.core.handle([c.Dropped(command.atom), c.Broke()])
+        return []
+
+    def _call_for(self, command: c.Execute | c.Revert) -> Call:
+        number = command.atom
+        atom = self._plan.atoms[number]
+        reverting = isinstance(command, c.Revert)
+        if reverting:
+            arguments = self._arguments.for_revert(number)
+            arguments[REVERT_FLOW_FAILURES] = self._storage.get_execute_failures()
+        else:
+            arguments = self._arguments.for_execute(number)
+        if isinstance(atom, Task):
+            if reverting:
+                detail = self._ledger.details[number]
+                arguments[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
+            sink = _ProgressSink(self._executor, number)
+            return Call(number, atom, REVERT if reverting else EXECUTE, arguments, sink)
+        arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
+        return Call(number, atom, REVERT if reverting else EXECUTE, arguments)
+
+    # ------------------------------------------------------------- telling
+
+    def _tell(self) -> None:
+        told, self._told = self._told, []
+        for number, old, new in told:
+            atom = self._plan.atoms[number]
+            word = "task" if isinstance(atom, Task) else "retry"
+            details = {
+                f"{word}_name": atom.name,
+                f"{word}_uuid": self._ledger.details[number].uuid,
+                "old_state": old,
+            }
+            if new in _WITH_RESULT and number in self._results:
+                details["result"] = self._results.pop(number)
+            self._notifier.notify(new, details)
+            if new in _PROGRESS and isinstance(atom, Task) and atom.has_listeners:
+                atom.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": _PROGRESS[new]})
+
+
+_WITH_RESULT = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
+_PROGRESS = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+
+
+class _ProgressSink:
+    """Where a running task's progress goes: to the engine, as a report."""
+
+    __slots__ = ("_executor", "_number")
+
+    def __init__(self, executor: Executor, number: int) -> None:
+        self._executor = executor
+        self._number = number
+
+    def __call__(self, progress: float, details: dict[str, Any]) -> None:
+        self._executor.report(Progress(self._number, progress, details))

@@ -1,0 +1,388 @@
+"""What a program may ask of, and give to, a flow: states, results, failures, values by name.
+
+The names are TaskFlow's. Everything is answered from the ledger; nothing here is written except through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.atom import Atom
+from stackl_flow.engines.arguments import MISSING
+from stackl_flow.engines.ledger import META_INJECTED, Ledger
+from stackl_flow.failure import Failure
+from stackl_flow.persistence.models import AtomDetail, RetryDetail
+from stackl_flow.retry import History
+
+_EXECUTED = (st.SUCCESS, st.REVERTING, st.FAILURE)
+_REVERTED = (st.REVERTED, st.REVERT_FAILURE)
+
+
+def _first(values: list[Any]) -> Any:
+    return values[0]
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return values if len(values) > 1 else values[0]
+
+
+class Storage:
+    """Answers for one flow.
+
+    Args:
+        ledger: where it is all written down.
+        atoms: gives the flow's atoms by name, as far as they are known yet.
+    """
+
+    def __init__(self, ledger: Ledger, atoms: Callable[[], Mapping[str, Atom]]) -> None:
+        self._ledger = ledger
+        self._atoms = atoms
+
+    # ------------------------------------------------------------- the flow
+
+    @property
+    def flow_name(self) -> str:
+        """The flow's name."""
+        return self._ledger.flow.name
+
+    @property
+    def flow_uuid(self) -> str:
+        """The flow's identity."""
+        return self._ledger.flow.uuid
+
+    @property
+    def flow_meta(self) -> dict[str, Any]:
+        """The notes kept with the flow."""
+        return self._ledger.flow.meta
+
+    @property
+    def backend(self) -> Any:
+        """Where the flow is stored, or None."""
+        return self._ledger.backend
+
+    def get_flow_state(self) -> str:
+        """Return the flow's state."""
+        return self._ledger.flow.state or st.PENDING
+
+    def change_flow_state(self, state: str) -> tuple[bool, str]:
+        """Move the flow, and write that down.
+
+        Args:
+            state: where it goes.
+
+        Returns:
+            Whether it moved, and where it was.
+
+        Raises:
+            InvalidState: the move is not allowed.
+        """
+        moved = self._ledger.move_flow(state)
+        self._ledger.commit()
+        return moved
+
+    def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
+        """Add to the notes kept with the flow.
+
+        Args:
+            update_with: notes by name.
+        """
+        self._ledger.update_meta(update_with)
+
+    # ------------------------------------------------------------- atoms
+
+    def _detail(self, atom_name: str) -> AtomDetail:
+        detail = self._ledger.by_name.get(atom_name)
+        if detail is None:
+            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self.flow_name}'")
+        return detail
+
+    def get_atom_uuid(self, atom_name: str) -> str:
+        """Return an atom's identity.
+
+        Args:
+            atom_name: its name.
+
+        Returns:
+            The uuid.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        return self._detail(atom_name).uuid
+
+    def get_atom_state(self, atom_name: str) -> str:
+        """Return an atom's state.
+
+        Args:
+            atom_name: its name.
+
+        Returns:
+            A word of ``states``.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        return self._detail(atom_name).state or st.PENDING
+
+    def get_atom_intention(self, atom_name: str) -> str:
+        """Return what the engine means to do with an atom.
+
+        Args:
+            atom_name: its name.
+
+        Returns:
+            One of ``states.INTENTIONS``.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        return self._detail(atom_name).intention or st.EXECUTE
+
+    def get_atoms_states(self, atom_names: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return state and intention of several atoms.
+
+        Args:
+            atom_names: their names.
+
+        Returns:
+            The pairs by name.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        return {n: (self.get_atom_state(n), self.get_atom_intention(n)) for n in atom_names}
+
+    def get_task_progress(self, task_name: str) -> float:
+        """Return how far a task has come, from 0.0 to 1.0.
+
+        Args:
+            task_name: its name.
+
+        Returns:
+            The progress, 0.0 if nothing is known.
+        """
+        return self._detail(task_name).progress or 0.0
+
+    def get_task_progress_details(self, task_name: str) -> dict[str, Any] | None:
+        """Return what a task said of its progress besides.
+
+        Args:
+            task_name: its name.
+
+        Returns:
+            The details and the progress at which they were given, or None.
+        """
+        details: dict[str, Any] | None = self._detail(task_name).progress_details
+        return details
+
+    def update_atom_metadata(self, atom_name: str, update_with: Mapping[str, Any]) -> None:
+        """Add to the notes kept with an atom; they are written with the flow's next move.
+
+        Args:
+            atom_name: its name.
+            update_with: notes by name.
+        """
+        detail = self._detail(atom_name)
+        detail.meta = {**detail.meta, **update_with}
+        self._ledger.touch(detail)
+
+    # ------------------------------------------------------------- results and failures
+
+    def get_execute_result(self, atom_name: str) -> Any:
+        """Return what an atom's ``execute`` gave.
+
+        Args:
+            atom_name: its name.
+
+        Returns:
+            The result, or the failure.
+
+        Raises:
+            NotFound: there is none: it did not run yet, was ignored, or was undone.
+        """
+        detail = self._detail(atom_name)
+        if detail.failure is not None:
+            return detail.failure
+        if detail.state not in _EXECUTED:
+            raise self._unknown(detail, "execution")
+        return detail.last_results
+
+    get = get_execute_result
+
+    def get_revert_result(self, atom_name: str) -> Any:
+        """Return what an atom's ``revert`` gave.
+
+        Args:
+            atom_name: its name.
+
+        Returns:
+            The result, or the failure.
+
+        Raises:
+            NotFound: there is none.
+        """
+        detail = self._detail(atom_name)
+        if detail.revert_failure is not None:
+            return detail.revert_failure
+        if detail.state not in _REVERTED:
+            raise self._unknown(detail, "revert")
+        return detail.revert_results
+
+    @staticmethod
+    def _unknown(detail: AtomDetail, what: str) -> exc.NotFound:
+        why = " (as it was ignored)" if detail.state == st.IGNORE else f" (it is {detail.state})"
+        return exc.NotFound(f"Result for atom '{detail.name}' {what} is not known{why}")
+
+    def get_execute_failures(self) -> dict[str, Failure]:
+        """Return the failures of ``execute``, by atom name; one that later succeeded has none."""
+        found = self._in_order()
+        return {detail.name: detail.failure for detail in found if detail.failure is not None}
+
+    get_failures = get_execute_failures
+
+    def get_revert_failures(self) -> dict[str, Failure]:
+        """Return the failures of ``revert``, by atom name."""
+        found = self._in_order()
+        return {d.name: d.revert_failure for d in found if d.revert_failure is not None}
+
+    def _in_order(self) -> list[AtomDetail]:
+        failed = self._ledger.failed
+        plan = self._ledger.plan
+        if plan is None or len(failed) < 2:
+            return list(failed.values())
+        return [failed[name] for name in sorted(failed, key=plan.index.__getitem__)]
+
+    def has_failures(self) -> bool:
+        """Say whether anything failed."""
+        return bool(self._ledger.failed)
+
+    def get_retry_history(self, retry_name: str) -> History:
+        """Return what a retry has tried.
+
+        Args:
+            retry_name: its name.
+
+        Returns:
+            The history.
+
+        Raises:
+            NotFound: the flow has no such retry.
+        """
+        detail = self._detail(retry_name)
+        if not isinstance(detail, RetryDetail):
+            raise exc.NotFound(f"atom '{retry_name}' is a task: only retries have a history")
+        return History(detail.results, failure=detail.failure)
+
+    def get_retry_histories(self) -> list[tuple[str, History]]:
+        """Return what every retry has tried, by name."""
+        return [
+            (detail.name, History(detail.results, failure=detail.failure))
+            for detail in self._ledger.flow
+            if isinstance(detail, RetryDetail)
+        ]
+
+    # ------------------------------------------------------------- values by name
+
+    def inject(self, pairs: Mapping[str, Any], transient: bool = False) -> None:
+        """Give values to the whole flow.
+
+        Args:
+            pairs: values by name.
+            transient: keep them in this process only, for things that cannot be stored.
+
+        Raises:
+            NotSerializable: a value has no JSON form and is not transient.
+        """
+        if transient:
+            self._ledger.transient.update(pairs)
+        else:
+            self._ledger.inject(pairs)
+
+    def inject_atom_args(
+        self, atom_name: str, pairs: Mapping[str, Any], transient: bool = True
+    ) -> None:
+        """Give values to one atom.
+
+        Args:
+            atom_name: its name.
+            pairs: values by name.
+            transient: keep them in this process only.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        detail = self._detail(atom_name)
+        if transient:
+            self._ledger.transient_of.setdefault(atom_name, {}).update(pairs)
+        else:
+            kept = {**detail.meta.get(META_INJECTED, {}), **pairs}
+            self.update_atom_metadata(atom_name, {META_INJECTED: kept})
+
+    def fetch(self, name: str, many_handler: Callable[[list[Any]], Any] | None = None) -> Any:
+        """Return a value by its name.
+
+        Args:
+            name: the name.
+            many_handler: picks from, or joins, the values of several providers; the first if left out.
+
+        Returns:
+            The value.
+
+        Raises:
+            NotFound: nobody provides it, or not yet.
+        """
+        found, providers = self._values_of(name)
+        if not found:
+            if not providers:
+                raise exc.NotFound(
+                    f"Name {name!r} is not mapped as a produced output by any providers"
+                )
+            raise exc.NotFound(
+                f"Unable to find result {name!r}, searched {len(providers)} providers: {providers}"
+            )
+        return (many_handler or _first)(found)
+
+    def fetch_all(self, many_handler: Callable[[list[Any]], Any] | None = None) -> dict[str, Any]:
+        """Return all values known so far, by name.
+
+        Args:
+            many_handler: as for ``fetch``; a list of all if left out.
+
+        Returns:
+            The values.
+        """
+        places = self._places()
+        known: dict[str, Any] = {}
+        for name in dict.fromkeys((*self._ledger.flow_injected(), *places)):
+            found, _ = self._values_of(name, places)
+            if found:
+                known[name] = (many_handler or _one_or_all)(found)
+        return known
+
+    def _places(self) -> dict[str, list[tuple[str, Any]]]:
+        """For each name, the atoms that provide it and where in their results it is."""
+        places: dict[str, list[tuple[str, Any]]] = {}
+        for atom_name, atom in self._atoms().items():
+            for name, place in atom.outputs:
+                places.setdefault(name, []).append((atom_name, place))
+        return places
+
+    def _values_of(
+        self, name: str, places: dict[str, list[tuple[str, Any]]] | None = None
+    ) -> tuple[list[Any], list[str]]:
+        given = self._ledger.flow_injected()
+        found: list[Any] = [given[name]] if name in given else []
+        providers = (self._places() if places is None else places).get(name, [])
+        plan = self._ledger.plan
+        for atom_name, place in providers:
+            value = MISSING if plan is None else self._ledger.values[plan.index[atom_name]]
+            if value is MISSING:
+                continue
+            try:
+                found.append(value if place is None else value[place])
+            except (IndexError, KeyError, ValueError, TypeError):
+                continue  # it gave less than it promised
+        return found, [atom_name for atom_name, _ in providers]
