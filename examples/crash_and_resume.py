@@ -27,20 +27,16 @@ def steps() -> linear_flow.Flow:
     return linear_flow.Flow("steps").add(Step("first"), Step("second"), Step("third"))
 
 
-def main(folder: str, url: str) -> None:
-    """Run the flow in a process that dies, then resume it here."""
-    if len(sys.argv) > 1:  # This is the process that dies.
-        with backends.backend(url) as backend:
-            engines.load_from_factory(
-                "crash_and_resume.steps", store={"fuse": f"{folder}/fuse"}, backend=backend
-            ).run()
-    Path(folder, "fuse").touch()
-    print("a process starts the flow and dies:", flush=True)
-    died = subprocess.run([sys.executable, __file__, folder], check=False)  # noqa: S603 - this file
-    print("its exit status:", died.returncode)
+def start(folder: str) -> None:
+    """Start the flow; this is what the process does that dies."""
+    with backends.backend(f"sqlite:///{folder}/flows.db") as backend:
+        store = {"fuse": f"{folder}/fuse"}
+        engines.load_from_factory("crash_and_resume.steps", store=store, backend=backend).run()
 
-    print("another process goes on:")
-    with backends.backend(url) as backend:
+
+def go_on(folder: str) -> None:
+    """Find the flow in the database and run it to its end."""
+    with backends.backend(f"sqlite:///{folder}/flows.db") as backend:
         (book,) = backend.get_connection().get_logbooks()
         (flow_detail,) = book
         engine = engines.load_from_detail(flow_detail, backend=backend)
@@ -48,7 +44,13 @@ def main(folder: str, url: str) -> None:
         print("the flow is", engine.storage.get_flow_state())
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) > 1:
+    start(sys.argv[1])
+elif __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        place = sys.argv[1] if len(sys.argv) > 1 else made
-        main(place, f"sqlite:///{place}/flows.db")
+        Path(made, "fuse").touch()
+        print("a process starts the flow and dies:", flush=True)
+        died = subprocess.run([sys.executable, __file__, made], check=False)  # noqa: S603 - this file
+        print("its exit status:", died.returncode)
+        print("another process goes on:")
+        go_on(made)

@@ -15,9 +15,9 @@ class Step(task.Task):
 flow = linear_flow.Flow("steps").add(Step("first"), Step("second"), Step("third"))
 engine = engines.load(flow)
 
-print("run until the first step is done, then suspend:")
-for _state in engine.run_iter():
-    if engine.storage.get_atom_state("first") == states.SUCCESS:
+print("run until the first result comes in, then suspend:")
+for state in engine.run_iter():
+    if state == states.ANALYZING:
         engine.suspend()
 print("the flow is", engine.storage.get_flow_state())
 

@@ -41,6 +41,8 @@ FILES = {
     "style.css": "body {{ font: 1.1em sans-serif; max-width: 40em; margin: 2em auto }}\n",
 }
 SECONDS_TO_START = 10.0
+# What can go wrong in a deployment, and is told in one line.
+KNOWN = (exceptions.TaskFlowException, RuntimeError, ValueError, OSError)
 
 
 class CheckName(task.Task):
@@ -261,13 +263,20 @@ def remove(options: argparse.Namespace, backend: Backend) -> None:
 
 def resume(_options: argparse.Namespace, backend: Backend) -> None:
     """Go on with every deployment and removal whose process died."""
-    for book in backend.get_connection().get_logbooks():
-        for flow_detail in book:
-            if flow_detail.state not in (states.SUCCESS, states.REVERTED):
-                engine = engines.load_from_detail(flow_detail, backend=backend)
-                show_moves(engine)
-                engine.run()
-                print(f"{engine.storage.fetch('site')}: {engine.storage.get_flow_state()}")
+    details = [detail for book in backend.get_connection().get_logbooks() for detail in book]
+    failed = []
+    for flow_detail in details:
+        if flow_detail.state in (states.SUCCESS, states.REVERTED):
+            continue
+        engine = engines.load_from_detail(flow_detail, backend=backend)
+        show_moves(engine)
+        try:
+            engine.run()
+        except KNOWN as error:  # The others shall go on all the same.
+            failed.append(str(error))
+        print(f"{engine.storage.fetch('site')}: {engine.storage.get_flow_state()}")
+    if failed:
+        raise RuntimeError("; ".join(failed))
 
 
 def list_sites(options: argparse.Namespace, _backend: Backend) -> None:
@@ -308,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with backends.backend(options.db or f"sqlite:///{options.root}/flows.db") as backend:
             options.action(options, backend)
-    except (exceptions.TaskFlowException, RuntimeError, ValueError, OSError) as error:
+    except KNOWN as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The site and the demonstration have tests of their own: ports and times differ from run to run.
-LARGE = {"__init__", "demo", "demo_checks", "website", "website_place", "website_server"}
+LARGE = {"__init__", "demo", "demo_stage", "website", "website_place", "website_server"}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in LARGE)
 
 
@@ -37,3 +37,10 @@ def test_is_short_enough_to_teach_one_thing(name):
 
 def test_nothing_is_expected_of_examples_that_are_gone():
     assert sorted(path.stem for path in (EXAMPLES / "expected").iterdir()) == NAMES
+
+
+def test_the_list_of_examples_is_whole():
+    text = (EXAMPLES / "README.md").read_text()
+    assert [
+        path.name for path in EXAMPLES.glob("*.py") if path.stem != "__init__" if path.name not in text
+    ] == ["demo_stage.py"]
