@@ -1,5 +1,6 @@
 """The machine: compiles a flow, decides what runs next, has it run and remembers what happened."""
 
+from stackl_flow.engines.base import Engine
 from stackl_flow.engines.helpers import (
     flow_from_detail,
     load,
@@ -11,6 +12,7 @@ from stackl_flow.engines.helpers import (
 )
 
 __all__ = [
+    "Engine",
     "flow_from_detail",
     "load",
     "load_from_detail",
