@@ -10,7 +10,7 @@ from stackl_flow.control.times import NEVER, Times
 from stackl_flow.control.views import AtomView, FailureView, FlowSummary, FlowView
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail
+from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.persistence.records import FlowRecord
 
 _NAMED_IN_ERROR = 5
@@ -90,20 +90,8 @@ def show(backend: Backend, wanted: str) -> FlowView:
         record = connection.get_flow_record(uuid)
         times = times_of(connection, uuid)
     own = times.get(None, NEVER)
-    atoms = tuple(_atom(atom, times.get(atom.name, NEVER)) for atom in atoms_of(detail))
+    atoms = tuple(_atom(atom, times.get(atom.name, NEVER)) for atom in detail)
     return FlowView(_summary(record), factory_of(detail.meta), own.started, own.ended, own.seconds, atoms)
-
-
-def atoms_of(detail: FlowDetail) -> Iterator[AtomDetail]:
-    """Go over a flow's atoms, without the one that only keeps what was given with `store=`.
-
-    Args:
-        detail: the stored flow.
-
-    Returns:
-        The details of the flow's own atoms.
-    """
-    return (atom for atom in detail if not atom.name.startswith("_TaskFlow_"))
 
 
 def factory_of(meta: Mapping[str, Any] | None) -> str | None:

@@ -8,6 +8,7 @@ from stackl_flow.atom import Atom
 from stackl_flow.control.drawing import FORMATS, Drawing, Link, Mark, Node, from_graph
 from stackl_flow.control.flows import show
 from stackl_flow.control.views import FlowView
+from stackl_flow.engines.plan import plan_of
 from stackl_flow.patterns.base import Flow
 from stackl_flow.persistence.base import Backend
 
@@ -43,9 +44,7 @@ def picture(flow: Flow | Atom, view: FlowView | None = None) -> Drawing:
     Raises:
         CompilationFailure: the flow is wrong in itself.
     """
-    engine = engines.load(flow)
-    engine.compile()
-    return from_graph(engine.compilation.graph(), *(_marks(view) if view is not None else ()))
+    return from_graph(plan_of(flow).graph(), *(_marks(view) if view is not None else ()))
 
 
 def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stackl_flow.control.drawing.model import Drawing, Link, Node
 from stackl_flow.control.drawing.palette import tint
 from stackl_flow.control.drawing.scene import note
+from stackl_flow.control.drawing.words import printable
 
 
 def to_dot(drawing: Drawing) -> str:
@@ -29,7 +30,7 @@ def to_dot(drawing: Drawing) -> str:
 
 def _box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
     pad = "    " * depth
-    words = _quote("\n".join(filter(None, (node.label, note(node)))))
+    words = _quote(node.label, note(node))
     colours = tint(node.mark.state if node.mark is not None else None)
     if node.kind == "flow":
         yield f"{pad}subgraph cluster_{node.key} {{"
@@ -53,6 +54,6 @@ def _edge(drawing: Drawing, link: Link) -> str:
     return f"    {link.source} -> {link.target}" + (f" [{', '.join(looks)}];" if looks else ";")
 
 
-def _quote(words: str) -> str:
-    escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+def _quote(*lines: str) -> str:
+    escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines if line)
+    return '"' + "\\n".join(escaped) + '"'

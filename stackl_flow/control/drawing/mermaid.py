@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stackl_flow.control.drawing.model import Drawing, Node
 from stackl_flow.control.drawing.palette import tint
 from stackl_flow.control.drawing.scene import note
+from stackl_flow.control.drawing.words import printable
 
 _ESCAPES = {ord(letter): f"#{ord(letter)};" for letter in '"<>{}[]|#;`\\'}
 
@@ -32,7 +33,7 @@ def to_mermaid(drawing: Drawing) -> str:
 def _box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
     pad = "    " * depth
     words = "<br/>".join(
-        line.translate(_ESCAPES) for line in (" ".join(node.label.split()), note(node)) if line
+        printable(line).translate(_ESCAPES) for line in (" ".join(node.label.split()), note(node)) if line
     )
     look = f":::{node.mark.state}" if node.mark is not None else ""
     if node.kind == "flow":

@@ -9,6 +9,7 @@ from stackl_flow.control.drawing.legend import legend
 from stackl_flow.control.drawing.model import Drawing
 from stackl_flow.control.drawing.palette import PLAIN, tint
 from stackl_flow.control.drawing.scene import NAME_LINE, NAME_SIZE, NOTE_LINE, NOTE_SIZE, PAD_X, Box
+from stackl_flow.control.drawing.words import printable
 
 _MONO = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 _LINE = "#8b949e"
@@ -33,7 +34,7 @@ def to_svg(drawing: Drawing) -> str:
     width = max(page.width, entries.width) + 2 * _MARGIN
     height = page.height + 2 * _MARGIN + (_LEGEND if entries.items else 0.0)
     root = ET.Element("svg", _page(width, height))
-    ET.SubElement(root, "title").text = _clean(drawing.root.label)
+    ET.SubElement(root, "title").text = printable(drawing.root.label)
     _arrowheads(root)
     ET.SubElement(root, "rect", {"width": "100%", "height": "100%", "fill": "#ffffff"})
     body = ET.SubElement(root, "g", {"transform": f"translate({(width - page.width) / 2:.1f} {_MARGIN})"})
@@ -166,7 +167,7 @@ def _legend(root: ET.Element, items: tuple[tuple[float, str], ...], top: float) 
 def _group(body: ET.Element, box: Box) -> ET.Element:
     group = ET.SubElement(body, "g", {"class": f"box {box.node.kind}"})
     # Shown by a browser under the mouse: the whole name, even where the box had to shorten it.
-    ET.SubElement(group, "title").text = _clean(" · ".join(filter(None, (box.node.label, box.note))))
+    ET.SubElement(group, "title").text = printable(" · ".join(filter(None, (box.node.label, box.note))))
     return group
 
 
@@ -190,9 +191,4 @@ def _text(
     weight: str = "",
 ) -> None:
     look = {"x": f"{x:.1f}", "y": f"{y:.1f}", "font-size": f"{size:g}", "fill": ink, "text-anchor": anchor}
-    ET.SubElement(parent, "text", look | ({"font-weight": weight} if weight else {})).text = _clean(words)
-
-
-def _clean(words: str) -> str:
-    """Replace the letters that XML cannot hold (control codes, lone surrogates)."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words)
+    ET.SubElement(parent, "text", look | ({"font-weight": weight} if weight else {})).text = printable(words)

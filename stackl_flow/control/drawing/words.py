@@ -32,6 +32,18 @@ def cells(text: str) -> int:
     return len(text) + wide - none
 
 
+def printable(text: str) -> str:
+    """Replace the letters that a picture cannot hold: control codes, line breaks, lone surrogates.
+
+    Args:
+        text: any text.
+
+    Returns:
+        Text that every format can carry.
+    """
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def shorten(text: str, limit: int) -> str:
     """Cut the middle out of a text that is too long: its start and its end tell more than its middle.
 

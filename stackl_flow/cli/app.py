@@ -1,0 +1,67 @@
+"""Puts the commands together."""
+
+from typing import Annotated
+
+import typer
+
+import stackl_flow
+from stackl_flow.cli import exits
+from stackl_flow.cli.commands import db, graph, looking, resume, run
+from stackl_flow.cli.guard import DEBUG
+
+_HELP = """Run flows of tasks that finish or are undone, look at them, and go on with those that were left.
+
+A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, as in shop.flows:make_order.
+
+[bold]A first round[/bold]
+
+  export STACKL_FLOW_DB=sqlite:///flows.db
+
+  stackl-flow run shop.flows:make_order --store order=17
+
+  stackl-flow list
+
+  stackl-flow show 3f2a
+
+  stackl-flow graph 3f2a --output order.svg
+
+  stackl-flow resume --all
+"""
+
+app = typer.Typer(
+    name="stackl-flow",
+    help=_HELP,
+    epilog=exits.epilog(),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("resume")(resume.resume)
+app.command("list")(looking.list_flows)
+app.command("show")(looking.show)
+app.command("history")(looking.show_history)
+app.command("graph")(graph.graph)
+app.add_typer(db.app, name="db")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stackl-flow {stackl_flow.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    del version  # dealt with in its callback
+    DEBUG.set(debug)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="stackl-flow")

@@ -1,0 +1,1 @@
+"""The commands, one module a handful; each only asks the desk and prints."""

@@ -1,0 +1,62 @@
+"""Errors become one message and an exit code; a traceback is shown only to those who ask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import typer
+
+from stackl_flow import exceptions as exc
+from stackl_flow.cli.exits import Exit, for_error
+from stackl_flow.cli.output import Output
+
+#: Whether --debug was given.
+DEBUG: ContextVar[bool] = ContextVar("DEBUG", default=False)
+
+
+@contextmanager
+def answering(*, as_json: bool) -> Iterator[Output]:
+    """Give a command its voice, and turn errors into messages.
+
+    Args:
+        as_json: answers and errors are JSON.
+
+    Yields:
+        The voice.
+
+    Raises:
+        Exit: the command ends, with the code of the error.
+    """
+    out = Output(as_json=as_json)
+    try:
+        yield out
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        # These speak to the command line itself, which knows what to do.
+        raise
+    except Exception as error:
+        if DEBUG.get():
+            raise
+        code = for_error(error)
+        out.refuse(type(error).__name__, message(error, code), code)
+        raise typer.Exit(code) from None
+
+
+def message(error: BaseException, code: Exit) -> str:
+    """Write an error for people.
+
+    Args:
+        error: what was raised.
+        code: the exit code it leads to.
+
+    Returns:
+        The message; below it, indented, those of our own errors that led to it.
+    """
+    if not isinstance(error, exc.TaskFlowException):
+        hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
+        return f"{type(error).__name__}: {error}{hint}"
+    lines = [str(error.args[0] if error.args else type(error).__name__)]
+    cause = error.cause
+    while isinstance(cause, exc.TaskFlowException):
+        lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))
+        cause = cause.cause
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""Where a command's words go: a person's terminal, a plain pipe, or a machine that wants JSON."""
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from stackl_flow import codec
+
+#: Columns of a line when nobody looks: wide enough that no table has to shorten anything but very long names.
+_PIPE_WIDTH = 200
+_TIMES = frozenset({"started", "ended", "created", "updated", "at"})
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Make a console for this process's output.
+
+    Args:
+        stderr: for messages instead of answers.
+
+    Returns:
+        The console: as wide as the terminal, or wide and without colours in a pipe.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream,
+        width=None if stream.isatty() else _PIPE_WIDTH,
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
+    )
+
+
+class Output:
+    """The voice of one command.
+
+    Args:
+        as_json: answers are JSON; nothing else goes to the standard output.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = make_console()
+        self.messages = make_console(stderr=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether a person looks at the output as it comes."""
+        return not self.as_json and self.console.is_terminal
+
+    def answer(self, shown: RenderableType, data: Any) -> None:
+        """Give the answer.
+
+        Args:
+            shown: for people.
+            data: the same for machines.
+        """
+        if self.as_json:
+            sys.stdout.write(json.dumps(plain(data), indent=2, ensure_ascii=False) + "\n")
+        else:
+            self.console.print(shown)
+
+    def machine(self, data: Any) -> None:
+        """Give an answer that people have seen already; only machines get it here.
+
+        Args:
+            data: the answer.
+        """
+        if self.as_json:
+            self.answer("", data)
+
+    def raw(self, text: str) -> None:
+        """Write a text as it is, such as a picture that goes into a file.
+
+        Args:
+            text: the text.
+        """
+        sys.stdout.write(text)
+
+    def say(self, words: str) -> None:
+        """Tell something beside the answer; it goes to the standard error output.
+
+        Args:
+            words: one message.
+        """
+        self.messages.print(words, markup=False, soft_wrap=True)
+
+    def refuse(self, kind: str, words: str, code: int) -> None:
+        """Tell why there is no answer.
+
+        Args:
+            kind: the error's class.
+            words: the message.
+            code: the exit code that follows.
+        """
+        if self.as_json:
+            error = {"error": {"type": kind, "message": words}, "exit_code": code}
+            sys.stdout.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")
+        self.messages.print(f"[bold red]error:[/bold red] {_escaped(words)}", soft_wrap=True)
+
+
+def plain(value: Any, name: str = "") -> Any:
+    """Turn an answer into JSON data.
+
+    Args:
+        value: dataclasses, lists, dictionaries and values; times become ISO 8601 in UTC.
+        name: the field that holds it.
+
+    Returns:
+        The data.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(part, key) for key, part in asdict(value).items()}
+    if isinstance(value, float) and name in _TIMES:
+        return datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds")
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(part, key) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part, name) for part in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.loads(codec.encode(value))
+
+
+def _escaped(words: str) -> str:
+    return words.replace("[", r"\[")

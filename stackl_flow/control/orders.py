@@ -1,0 +1,139 @@
+"""Orders: run a flow from its factory, and go on with a stored one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackl_flow import engines, states
+from stackl_flow import exceptions as exc
+from stackl_flow.control.factories import import_factory, make_flow, use_working_directory
+from stackl_flow.control.flows import factory_of, flows
+from stackl_flow.control.views import FlowSummary
+from stackl_flow.engines.base import Engine
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
+
+#: States of a flow that was left before its end.
+UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
+_FAILED = frozenset({states.FAILURE, states.REVERTED, states.REVERT_FAILURE})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended; `error` is what made the flow fail, if it did."""
+
+    uuid: str
+    state: str
+    error: Exception | None = None
+
+
+def start(
+    backend: Backend,
+    spec: str,
+    arguments: Mapping[str, Any],
+    store: Mapping[str, Any],
+    name: str | None = None,
+    **options: Any,
+) -> Engine:
+    """Make a flow by its factory, store it, and make an engine for it; nothing runs yet.
+
+    Args:
+        backend: where to store it.
+        spec: "MODULE:FACTORY".
+        arguments: keyword arguments for the factory; stored with the flow.
+        store: values that the flow's atoms ask for.
+        name: what to call the stored flow, if not by its own name.
+        options: as for `engines.load`, such as engine= and max_workers=.
+
+    Returns:
+        The engine.
+
+    Raises:
+        FactoryNotFound: the factory cannot be imported or called.
+        CompilationFailure: the flow is wrong in itself.
+        DependencyFailure: an atom needs something that nobody gives.
+        StorageFailure: the flow cannot be stored.
+    """
+    factory = import_factory(spec)
+    flow = make_flow(factory, arguments, spec)
+    # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
+    trial = engines.load(flow, store=dict(store))
+    trial.compile()
+    trial.prepare()
+    trial.validate()
+    title = name or str(flow.name)
+    detail = FlowDetail(title, uuid=new_uuid())
+    book = LogBook(title)
+    book.add(detail)
+    with backend.get_connection() as connection:
+        connection.save_logbook(book)
+    engines.save_factory_details(detail, factory, (), dict(arguments), backend=backend)
+    return engines.load(flow, store=dict(store), flow_detail=detail, book=book, backend=backend, **options)
+
+
+def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
+    """Make an engine for a stored flow, to go on with it; nothing runs yet.
+
+    Args:
+        backend: where it is stored.
+        flow_uuid: its whole uuid.
+        options: as for `engines.load`, such as engine= and max_workers=.
+
+    Returns:
+        The engine.
+
+    Raises:
+        NotFound: there is no such flow.
+        FactoryNotFound: its factory cannot be imported, or it was stored without one.
+        FlowChanged: the flow is not the one that was stored.
+        StorageFailure: the flow cannot be read.
+    """
+    use_working_directory()
+    with backend.get_connection() as connection:
+        detail = connection.get_flow_details(flow_uuid)
+    if factory_of(detail.meta) is None:
+        raise exc.FactoryNotFound(
+            f"flow '{detail.name}' ({flow_uuid}) was stored without a factory: "
+            f"resume it from the program that made it, with engines.load(flow, flow_detail=...)"
+        )
+    return engines.load_from_detail(detail, backend=backend, **options)
+
+
+def unfinished(backend: Backend, *, parked: bool = False) -> list[FlowSummary]:
+    """List the flows that were left before their end, the oldest first.
+
+    Args:
+        backend: where they are stored.
+        parked: flows in REVERT_FAILURE too.
+
+    Returns:
+        The flows.
+    """
+    wanted = {*UNFINISHED, *([states.REVERT_FAILURE] if parked else [])}
+    return [flow for flow in reversed(flows(backend)) if flow.state in wanted]
+
+
+def carry_out(engine: Engine) -> Outcome:
+    """Run an engine until its flow comes to rest.
+
+    Args:
+        engine: the engine.
+
+    Returns:
+        How the flow ended, also when it failed.
+
+    Raises:
+        OwnershipLost: another process has taken the flow over.
+        TaskFlowException: the engine could not bring the flow to an end.
+    """
+    error: Exception | None = None
+    try:
+        engine.run()
+    except exc.OwnershipLost:
+        raise
+    except Exception as raised:
+        # What a task raised comes out here once the flow has ended; all else is the engine's own trouble.
+        if engine.storage.get_flow_state() not in _FAILED:
+            raise
+        error = raised
+    return Outcome(engine.storage.flow_uuid, str(engine.storage.get_flow_state()), error)
