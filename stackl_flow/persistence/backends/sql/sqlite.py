@@ -1,9 +1,9 @@
 """SQLite's own ways: the one file where its own SQL may stand.
 
-The journal is a WAL and every commit reaches the disk (``synchronous=FULL``) unless the address says otherwise,
-as in ``sqlite:///flows.db?synchronous=NORMAL&timeout=5``. Options: ``timeout`` (seconds to wait for another
-writer, 30), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB, 16384) and ``max_page_count`` (the most pages
-the file may get).
+The journal is a WAL and every commit reaches the disk (``synchronous=FULL``) unless the address says
+otherwise, as in ``sqlite:///flows.db?synchronous=NORMAL&timeout=5``. Options: ``timeout`` (seconds to wait for
+another writer, 30), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB, 16384) and ``max_page_count`` (the
+most pages the file may get).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_AUTH: f"may not be used: {_RIGHTS}",
     sqlite3.SQLITE_FULL: f"is full, or its disk is: free some space; {_SAFE}",
     sqlite3.SQLITE_IOERR: f"cannot be read or written: check the disk and the quota; {_SAFE}",
-    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup, or save what can be read with 'sqlite3 FILE .recover'",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup, or save what is left with 'sqlite3 FILE .recover'",
     sqlite3.SQLITE_NOTADB: "is not a SQLite database: give the path of another file",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that the path is right and may be used by this user",
     sqlite3.SQLITE_TOOBIG: "refused a value as too large: keep large values elsewhere and return an id",

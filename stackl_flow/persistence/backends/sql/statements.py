@@ -1,7 +1,7 @@
 """The statements, compiled once for a dialect and then run on the driver's own cursor.
 
 SQLAlchemy writes the SQL, so that it fits the database; it does not stand between us and the driver when a
-checkpoint is made, because its way through costs more than all that SQLite does before the disk has to answer.
+checkpoint is made, because its way through costs more than all that SQLite does before the disk answers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,133 @@
+"""SQLite keeps the contract, in a file and in memory."""
+
+import multiprocessing
+import os
+import sqlite3
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from stackl_flow.persistence import backends
+from stackl_flow.persistence.backends.sql import schema, tables
+from stackl_flow.testing.books import saved_flow
+from stackl_flow.testing.persistence import PersistenceContract
+
+
+class TestFile(PersistenceContract):
+    @pytest.fixture
+    def backend(self, tmp_path):
+        with backends.backend(f"sqlite:///{tmp_path}/flows.db?synchronous=OFF") as backend:
+            yield backend
+
+
+class TestRollbackJournal(PersistenceContract):
+    @pytest.fixture
+    def backend(self, tmp_path):
+        with backends.backend(f"sqlite:///{tmp_path}/f.db?journal_mode=delete&synchronous=off") as backend:
+            yield backend
+
+
+class TestInMemory(PersistenceContract):
+    @pytest.fixture
+    def backend(self):
+        with backends.backend("sqlite://") as backend:
+            yield backend
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "flows.db"
+
+
+def pragma(conn, name):
+    with conn._transaction(write=False):
+        return conn._link.rows(f"PRAGMA {name}")[0][0]
+
+
+def test_every_commit_reaches_the_disk_by_default(path):
+    with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        assert (pragma(conn, "journal_mode"), pragma(conn, "synchronous")) == ("wal", 2)
+        assert pragma(conn, "foreign_keys") == 1
+
+
+def test_options_in_the_address_and_beside_it(path):
+    conf = {"connection": f"sqlite:///{path}?synchronous=NORMAL", "journal_mode": "truncate", "timeout": "1.5"}
+    with backends.backend(conf) as backend, backend.get_connection() as conn:
+        assert (pragma(conn, "journal_mode"), pragma(conn, "synchronous")) == ("truncate", 1)
+        assert pragma(conn, "busy_timeout") == 1500
+
+
+def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with backends.backend("sqlite:///flows.db") as backend:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        saved_flow(backend)
+    assert (tmp_path / "flows.db").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_migrations_make_the_tables_of_the_code(path):
+    with backends.backend(f"sqlite:///{path}") as backend, backend.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
+        assert compare_metadata(context, tables.metadata) == []
+        assert context.get_current_revision() == tables.REVISION
+    assert ScriptDirectory.from_config(schema.config()).get_current_head() == tables.REVISION
+
+
+def test_tables_of_others_are_left_alone(path):
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    other.execute("INSERT INTO alembic_version VALUES ('9999')")
+    other.commit()
+    with backends.backend(f"sqlite:///{path}") as backend:
+        saved_flow(backend)
+        assert "alembic_version" in sa.inspect(backend.engine).get_table_names()
+    assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    other.close()
+
+
+def test_people_can_query_the_tables(path):
+    with backends.backend(f"sqlite:///{path}") as backend:
+        saved_flow(backend, "mine")
+    plain = sqlite3.connect(path)
+    assert plain.execute("SELECT name, epoch FROM flowdetails").fetchall() == [("mine", 0)]
+    plain.close()
+
+
+def upgrade(address):
+    with backends.backend(address):
+        pass
+
+
+def test_many_processes_upgrade_at_once(path):
+    address = f"sqlite:///{path}"
+    context = multiprocessing.get_context("spawn")
+    children = [context.Process(target=upgrade, args=(address,)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 4
+    with backends.fetch(address) as backend, backend.get_connection() as conn:
+        conn.validate()
+
+
+def test_connection_goes_on_in_a_forked_child(path):
+    with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        flow = saved_flow(backend)
+        conn.take_ownership(flow.uuid, "parent", 1.0)
+        child = os.fork()
+        if child == 0:
+            # The child must leave at once: it carries a copy of the whole test run.
+            status = 1
+            try:
+                status = 0 if conn.take_ownership(flow.uuid, "child", 2.0) == 2 else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert conn.get_flow_record(flow.uuid).owner == "child"
+        assert conn.take_ownership(flow.uuid, "parent", 3.0) == 3
