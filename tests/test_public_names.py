@@ -94,6 +94,16 @@ def test_running_a_flow_in_memory_loads_no_driver():
     assert not modules_after("from stackl_flow import LinearFlow, Task, load, run") & drivers
 
 
+def test_run_is_a_function_also_after_an_engine_has_run():
+    code = """
+from stackl_flow import FunctorTask, engines
+import stackl_flow
+flow = FunctorTask(lambda: 1, name="one")
+engines.run(flow), engines.run(flow), stackl_flow.run(flow)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("name", sorted(public_modules()))
 def test_every_public_thing_has_a_docstring(name):
     try:

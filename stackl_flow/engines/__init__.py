@@ -1,5 +1,8 @@
 """The machine: compiles a flow, decides what runs next, has it run and remembers what happened."""
 
+# The module of the decision has the name of a public function. Imported first, it leaves the name to the
+# function; imported later, by an engine, it would take it away.
+from stackl_flow.engines import run as _decision  # noqa: F401  for the order alone
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.helpers import (
     flow_from_detail,
