@@ -182,14 +182,13 @@ def run(shown: Path, console: Console, parts: Sequence[Callable[[Stage], None]] 
     """Show everything.
 
     Args:
-        shown: the folder for the pictures; the only thing that stays.
+        shown: the folder for the pictures, which must be there; they are all that stays.
         console: where to print.
         parts: what to show, in order.
 
     Returns:
         0, or 1 when a claim did not hold.
     """
-    shown.mkdir(parents=True, exist_ok=True)
     with workshop() as root, backends.backend(f"sqlite:///{root}/flows.db") as backend:
         stage = Stage(root, shown, backend, console)
         stage.say(f"everything is made in {root}")
@@ -211,6 +210,10 @@ def main() -> int:
         "--pictures", type=Path, default=REPOSITORY / "demo-out", help="folder for the pictures (%(default)s)"
     )
     options = parser.parse_args()
+    try:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"the pictures cannot go there: {error}")
     # An end by SIGTERM cleans up as an end by Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return run(options.pictures.absolute(), make_console())

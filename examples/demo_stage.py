@@ -87,7 +87,7 @@ class Stage:
         self.console.print(flow_panel(view))
         drawing, problem = pictures.stored_picture(self.backend, uuid)
         path = self.shown / f"{name}.svg"
-        path.write_text(pictures.draw(drawing, "svg"))
+        path.write_text(pictures.draw(drawing, "svg"), encoding="utf-8")
         self.console.print()
         self.check(
             f"the flow with its states is drawn in {path}", problem is None and path.stat().st_size > 0
