@@ -72,7 +72,7 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
 
 
 def _marks(view: FlowView) -> tuple[Mapping[str, Mark], Mark]:
-    marks = {atom.name: Mark(atom.state, atom.seconds) for atom in view.atoms}
+    marks = {atom.name: Mark(atom.state, atom.seconds, bool(atom.failures)) for atom in view.atoms}
     return marks, Mark(view.flow.state, view.seconds)
 
 

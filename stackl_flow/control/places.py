@@ -79,7 +79,8 @@ def for_work(place: str) -> Iterator[Backend]:
     Raises:
         StorageFailure: it cannot be used; the message tells what to do.
     """
-    with backends.backend(address(place)) as backend:
+    with _fetch(address(place)) as backend:
+        _upgrade(backend)
         yield backend
 
 
@@ -96,7 +97,7 @@ def for_resuming(place: str) -> Iterator[Backend]:
     Raises:
         StorageFailure: it is not there or cannot be used.
     """
-    with backends.fetch(_existing(place)) as backend:
+    with _fetch(_existing(place)) as backend:
         _validate(backend)
         yield backend
 
@@ -114,7 +115,7 @@ def for_looking(place: str) -> Iterator[Backend]:
     Raises:
         StorageFailure: it is not there or cannot be used.
     """
-    with backends.fetch(_existing(place), codec=AsStored()) as backend:
+    with _fetch(_existing(place), codec=AsStored()) as backend:
         _validate(backend)
         yield backend
 
@@ -132,8 +133,21 @@ def upgrade(place: str) -> str:
         StorageFailure: it cannot be used.
         IncompatibleVersion: a newer version of this library made it.
     """
-    with backends.backend(address(place)) as backend:
+    with _fetch(address(place)) as backend:
+        _upgrade(backend)
         return backend.name
+
+
+def _fetch(url: str, **options: Any) -> Backend:
+    try:
+        return backends.fetch(url, **options)
+    except (exc.NotFound, exc.InvalidFormat) as error:
+        raise exc.StorageFailure(str(error.args[0])) from error
+
+
+def _upgrade(backend: Backend) -> None:
+    with backend.get_connection() as connection:
+        connection.upgrade()
 
 
 def _existing(place: str) -> str:

@@ -17,10 +17,11 @@ Kind = Literal["task", "retry", "flow"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of one box at run time: its state and the seconds it has worked."""
+    """What is known of one box at run time: its state, seconds worked, and whether it failed."""
 
     state: str
     seconds: float | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

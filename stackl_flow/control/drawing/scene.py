@@ -51,6 +51,8 @@ def note(node: Node) -> str:
     if node.mark is None:
         return "retry" if node.kind == "retry" else ""
     words = [] if node.kind != "retry" else ["retry"]
+    if node.mark.failed and "FAILURE" not in node.mark.state:
+        words.append("failed")
     words.append(node.mark.state)
     if node.mark.seconds is not None:
         words.append(span(node.mark.seconds))

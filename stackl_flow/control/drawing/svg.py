@@ -92,6 +92,9 @@ def _atom(body: ET.Element, box: Box) -> None:
     colours = tint(box.node.mark.state) if box.node.mark else PLAIN
     group = _group(body, box)
     look = {"fill": colours.paper, "stroke": colours.ink, "stroke-width": "1.2"}
+    if box.node.mark is not None and box.node.mark.failed:
+        # What brought the flow down stays in sight when it has been undone.
+        look |= {"stroke": tint("FAILURE").ink, "stroke-width": "2.2"}
     if box.node.mark is not None and box.node.mark.state == "IGNORE":
         look["stroke-dasharray"] = "3 3"
     ET.SubElement(
