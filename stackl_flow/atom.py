@@ -202,10 +202,13 @@ class Atom(abc.ABC):
         self.outputs = outputs_of(self.default_provides if provides is None else provides)
         ignore = tuple(ignore_list or ())
         self.takes = takes_of(name, self.execute, requires, rebind, auto_extract, ignore)
-        self.revert_takes = takes_of(
-            name, self.revert, revert_requires or requires, revert_rebind or rebind,
-            auto_extract, ignore + _REVERT_EXTRAS,
-        )  # fmt: skip
+        # Most atoms undo nothing, and there may be a million of them: they share what execute takes.
+        self.revert_takes = self.takes
+        if type(self).revert is not Atom.revert or revert_requires or revert_rebind:
+            self.revert_takes = takes_of(
+                name, self.revert, revert_requires or requires, revert_rebind or rebind,
+                auto_extract, ignore + _REVERT_EXTRAS,
+            )  # fmt: skip
 
     @property
     def save_as(self) -> dict[str, Any]:
@@ -256,7 +259,7 @@ class Atom(abc.ABC):
     def pre_revert(self) -> None:  # noqa: B027  optional hook
         """Do something before each ``revert``."""
 
-    def revert(self, *args: Any, **kwargs: Any) -> Any:
+    def revert(self, *args: Any, **kwargs: Any) -> Any:  # noqa: B027  not everything needs undoing
         """Undo the work; ``result`` and ``flow_failures`` can be asked for by name."""
 
     def post_revert(self) -> None:  # noqa: B027  optional hook

@@ -7,7 +7,7 @@ comes back is a completion. This is the last stop before the user's own function
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from stackl_flow.atom import Atom
 from stackl_flow.failure import Failure
@@ -70,15 +70,15 @@ def perform(call: Call) -> Completion:
         before, work, after = atom.pre_execute, atom.execute, atom.post_execute
     else:
         before, work, after = atom.pre_revert, atom.revert, atom.post_revert
-    if progress is not None and isinstance(atom, Task):
-        atom.progress_sink = progress
+    if progress is not None:
+        cast("Task", atom).progress_sink = progress  # only tasks are given one
     try:
         result = _guarded(before, work, after, arguments)
-    except Exception:
+    except Exception:  # noqa: BLE001  whatever a user's atom raises is its result
         result = Failure()
     finally:
-        if progress is not None and isinstance(atom, Task):
-            atom.progress_sink = None
+        if progress is not None:
+            cast("Task", atom).progress_sink = None
     return Completion(number, action, result)
 
 

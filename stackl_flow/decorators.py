@@ -33,8 +33,6 @@ def task(
     """
 
     def make(target: Callable[..., Any]) -> FunctorTask:
-        return FunctorTask(
-            target, name or target.__name__, provides, requires, rebind=rebind, revert=revert
-        )
+        return FunctorTask(target, name or target.__name__, provides, requires, rebind=rebind, revert=revert)
 
     return make if function is None else make(function)

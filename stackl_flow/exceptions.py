@@ -196,9 +196,7 @@ class DisallowedAccess(TaskFlowException):
         state: the state that forbids the access.
     """
 
-    def __init__(
-        self, message: str, cause: BaseException | None = None, state: str | None = None
-    ) -> None:
+    def __init__(self, message: str, cause: BaseException | None = None, state: str | None = None) -> None:
         super().__init__(message, cause=cause)
         self.state = state
 
@@ -216,7 +214,7 @@ class _Reason(Protocol):
     def check(self, *exc_classes: Any) -> Any: ...
 
 
-class WrappedFailure(Exception):  # noqa: N818  TaskFlow's own name
+class WrappedFailure(Exception):
     """Several failures, raised together as one error.
 
     Args:

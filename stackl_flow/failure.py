@@ -44,9 +44,7 @@ class Failure:
                 raise ValueError("Failure() needs an error: call it in an except block or pass exc_info=")
             exc_info = (kind, error, where)
         if not isinstance(exc_info[1], Exception):
-            raise TypeError(
-                f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}"
-            )
+            raise TypeError(f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}")
         self._exc_info: ExcInfo | None = exc_info
         self._text = str(exc_info[1])
         self._exc_args: tuple[Any, ...] = tuple(exc_info[1].args)
@@ -108,9 +106,8 @@ class Failure:
             error = self.exception
             while error is not None:
                 seen.add(id(error))
-                error = error.__cause__ or (
-                    None if error.__suppress_context__ else error.__context__
-                )
+                hidden = error.__suppress_context__  # set by "raise ... from"
+                error = error.__cause__ if hidden else error.__context__
                 if error is None or id(error) in seen or not isinstance(error, Exception):
                     break
                 found.append(Failure.from_exception(error))
@@ -143,8 +140,8 @@ class Failure:
         """
         return (
             isinstance(other, Failure)
-            and self._exc_type_names == other._exc_type_names
-            and self._text == other._text
+            and self._exc_type_names == other.exc_type_names
+            and self._text == other.exception_str
             and len(self.causes) == len(other.causes)
             and all(a.matches(b) for a, b in zip(self.causes, other.causes, strict=True))
         )
@@ -206,7 +203,7 @@ class Failure:
         Raises:
             InvalidFormat: the data is not a failure of a version known here.
         """
-        if not isinstance(data, dict) or "exc_type_names" not in data:
+        if "exc_type_names" not in data:
             raise exc.InvalidFormat(f"that is not a stored failure: {data!r:.200}")
         if data.get("version", cls.DICT_VERSION) != cls.DICT_VERSION:
             raise exc.InvalidFormat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +59,10 @@ class Notifier:
         """Count the registrations."""
         return sum(map(len, self._topics.values()))
 
+    def __bool__(self) -> bool:
+        """Say whether anyone is registered at all (asked at every step of an engine)."""
+        return bool(self._topics)
+
     def is_registered(
         self, event_type: str, callback: Callback, details_filter: DetailsFilter | None = None
     ) -> bool:
@@ -95,7 +99,7 @@ class Notifier:
         for listener in listeners:
             try:
                 listener(event_type, known)
-            except Exception:
+            except Exception:  # noqa: BLE001  a listener never breaks a flow
                 if not listener.warned:
                     listener.warned = True
                     _LOG.exception(
@@ -124,7 +128,9 @@ class Notifier:
             ValueError: not callable, registered already, a reserved keyword or an unknown event.
         """
         if not callable(callback):
-            raise ValueError(f"Event callback must be callable, not {callback!r}")
+            raise ValueError(  # noqa: TRY004  TaskFlow raises this
+                f"Event callback must be callable, not {callback!r}"
+            )
         if details_filter is not None and not callable(details_filter):
             raise ValueError(f"Details filter must be callable, not {details_filter!r}")
         if not self.can_be_registered(event_type):
@@ -169,11 +175,13 @@ class Notifier:
         """
         return len(self._topics.pop(event_type, ()))
 
-    def copy(self) -> Notifier:
+    def copy(self) -> Self:
         """Return a notifier of its own with the same registrations."""
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._topics = {event: list(known) for event, known in self._topics.items()}
+        twin._topics = {  # noqa: SLF001  a twin of its own class
+            event: list(known) for event, known in self._topics.items()
+        }
         return twin
 
     def listeners_iter(self) -> Iterator[tuple[str, list[Listener]]]:

@@ -122,9 +122,7 @@ class Retry(atom.Atom):
         auto_extract: bool = True,
         rebind: atom.Rebind = None,
     ) -> None:
-        super().__init__(
-            name, provides, requires, auto_extract, rebind, ignore_list=[EXECUTE_REVERT_HISTORY]
-        )
+        super().__init__(name, provides, requires, auto_extract, rebind, ignore_list=[EXECUTE_REVERT_HISTORY])
 
     @abc.abstractmethod
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
@@ -236,9 +234,7 @@ class ForEachBase(Retry):
     def _get_next_value(self, values: Iterable[Any], history: History) -> Any:
         left = self._left(values, history)
         if not left:
-            raise exc.NotFound(
-                f"No elements left in collection of iterable retry controller {self.name}"
-            )
+            raise exc.NotFound(f"No elements left in collection of iterable retry controller {self.name}")
         return left[0]
 
     def _on_failure(self, values: Iterable[Any], history: History) -> Decision:

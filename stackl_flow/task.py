@@ -70,7 +70,7 @@ class Task(atom.Atom):
     @property
     def has_listeners(self) -> bool:
         """Whether anyone registered with this task's notifier."""
-        return self._notifier is not None and len(self._notifier) > 0
+        return bool(self._notifier)
 
     def copy(self, retain_listeners: bool = True) -> Task:
         """Make a task like this one.
@@ -83,10 +83,7 @@ class Task(atom.Atom):
         """
         twin = copy.copy(self)
         kept = self._notifier if retain_listeners else None
-        twin._notifier = None
-        if kept is not None:
-            fresh = kept.copy()
-            twin._notifier = fresh if isinstance(fresh, RestrictedNotifier) else None
+        vars(twin)["_notifier"] = kept.copy() if kept is not None else None
         return twin
 
     def update_progress(self, progress: float, **details: Any) -> None:
@@ -117,7 +114,9 @@ def _callable_name(function: Callable[..., Any]) -> str:
 
 def _check_callable(function: object, what: str) -> None:
     if not callable(function):
-        raise ValueError(f"Function to use for {what} must be callable, not {function!r}")
+        raise ValueError(  # noqa: TRY004  TaskFlow raises this
+            f"Function to use for {what} must be callable, not {function!r}"
+        )
 
 
 class FunctorTask(Task):
@@ -162,9 +161,7 @@ class FunctorTask(Task):
         self.revert_takes = self.takes
         if revert is not None:
             extras = (REVERT_RESULT, REVERT_FLOW_FAILURES)
-            self.revert_takes = atom.takes_of(
-                self.name, revert, requires, rebind, auto_extract, extras
-            )
+            self.revert_takes = atom.takes_of(self.name, revert, requires, rebind, auto_extract, extras)
         self._extras = _extras_taken(revert)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -214,14 +211,11 @@ class _OverMany(Task):
                 f" take exactly {self._arity} argument(s)."
             )
         if isinstance(requires, str) or not isinstance(requires, Iterable):
-            raise TypeError(
-                f"{type(requires)} type was provided for requires. Requires must be an iterable."
-            )
+            raise TypeError(f"{type(requires)} type was provided for requires. Requires must be an iterable.")
         names = tuple(requires)
         if len(names) < self._arity:
             raise ValueError(
-                f"{len(names)} elements were provided. Requires must have at least"
-                f" {self._arity} element(s)."
+                f"{len(names)} elements were provided. Requires must have at least {self._arity} element(s)."
             )
         self._functor = functor
         super().__init__(
@@ -281,5 +275,3 @@ class MapFunctorTask(_OverMany):
         """Call the function on each value, in the order of ``requires``."""
         del args
         return [self._functor(kwargs[name]) for name in self._order]
-
-

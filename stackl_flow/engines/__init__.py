@@ -4,15 +4,8 @@
 # function; imported later, by an engine, it would take it away.
 from stackl_flow.engines import run as _decision  # noqa: F401  for the order alone
 from stackl_flow.engines.base import Engine
-from stackl_flow.engines.helpers import (
-    flow_from_detail,
-    load,
-    load_from_detail,
-    load_from_factory,
-    run,
-    run_iter,
-    save_factory_details,
-)
+from stackl_flow.engines.factories import flow_from_detail, save_factory_details
+from stackl_flow.engines.helpers import load, load_from_detail, load_from_factory, run, run_iter
 
 __all__ = [
     "Engine",

@@ -1,17 +1,19 @@
 """Names to values: what each method of each atom is handed.
 
-Where a value comes from is worked out once, before the flow runs, which is also when a missing one is noticed;
-what is left for each call is a look-up by number. The order of search is TaskFlow's: values injected into
-the atom, then those injected into the flow, then the nearest provider.
+Where a value comes from is worked out once, before the flow runs, which is also when a missing one is
+noticed; what is left for each call is a look-up by number. The order of search is TaskFlow's: values given to the
+atom, then those given to the flow, then the nearest provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Takes
+from stackl_flow.engines.given import Given
+from stackl_flow.engines.ledger import MISSING, Ledger
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.states import IGNORE
@@ -29,39 +31,20 @@ class Source(NamedTuple):
 OF_ATOM: Final = -1
 OF_FLOW: Final = -2
 
-MISSING: Final = object()
-
-
-class Values(Protocol):
-    """What arguments are looked up in."""
-
-    #: Each atom's present result, or ``MISSING``.
-    values: Sequence[Any]
-
-    def injected(self, atom: int) -> Mapping[str, Any]:
-        """Return what is injected into an atom."""
-        ...
-
-    def flow_injected(self) -> Mapping[str, Any]:
-        """Return what is injected into the flow."""
-        ...
-
-    def state_of(self, atom: int) -> str:
-        """Return an atom's state."""
-        ...
-
 
 class Arguments:
     """Finds the arguments of each call.
 
     Args:
         plan: the plan.
-        values: where results and injected values are.
+        ledger: where results are.
+        given: values from outside.
     """
 
-    def __init__(self, plan: Plan, values: Values) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, given: Given) -> None:
         self._plan = plan
-        self._values = values
+        self._ledger = ledger
+        self._given = given
         self._providers = Providers(plan)
         self._bound: list[tuple[Source, ...]] = []
 
@@ -77,7 +60,7 @@ class Arguments:
             MissingDependencies: nobody provides something that is needed.
         """
         plan = self._plan
-        flow_names = self._values.flow_injected()
+        flow_names = self._given.of_flow()
         bound: list[tuple[Source, ...]] = []
         troubles: list[tuple[int, str, list[str]]] = []
         for number, atom in enumerate(plan.atoms):
@@ -107,7 +90,7 @@ class Arguments:
     def _sources(
         self, number: int, takes: Takes, flow_names: Mapping[str, Any]
     ) -> tuple[tuple[Source, ...], list[str]]:
-        own = self._values.injected(number)
+        own = self._given.of_atom(number)
         found: list[Source] = []
         lacking: list[str] = []
         required = len(takes.required)
@@ -154,11 +137,11 @@ class Arguments:
         atom = self._plan.atoms[number]
         if atom.revert_takes == atom.takes:
             return self._look_up(number, self._bound[number])
-        flow_names = self._values.flow_injected()
+        flow_names = self._given.of_flow()
         return self._look_up(number, self._sources(number, atom.revert_takes, flow_names)[0])
 
     def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:
-        values = self._values.values
+        values = self._ledger.values
         found = {}
         for source in sources:
             argument, provider, place, name = source
@@ -170,9 +153,9 @@ class Arguments:
                     value = self._part_of(number, source, value)
                 found[argument] = value
             elif provider == OF_ATOM:
-                found[argument] = self._values.injected(number)[name]
+                found[argument] = self._given.of_atom(number)[name]
             else:
-                found[argument] = self._values.flow_injected()[name]
+                found[argument] = self._given.of_flow()[name]
         return found
 
     def _part_of(self, number: int, source: Source, value: Any) -> Any:
@@ -189,15 +172,15 @@ class Arguments:
             if level is not None and further != level:
                 break
             tried.append(self._plan.names[provider])
-            value = self._values.values[provider]
+            value = self._ledger.values[provider]
             if value is MISSING:
-                if self._values.state_of(provider) == IGNORE:
+                if self._ledger.state_of(provider) == IGNORE:
                     continue
                 break
             level = further
             place = self._providers.place(provider, source.name)
             try:
-                return value if place is None else value[place]  # type: ignore[index]
+                return value if place is None else value[place]
             except (IndexError, KeyError, ValueError, TypeError):
                 continue
         raise exc.NotFound(

@@ -24,10 +24,12 @@ from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import executor_for
+from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.plan import Plan, plan_of
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.shell import Shell
+from stackl_flow.engines.statistics import Watch
 from stackl_flow.engines.storage import Storage
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
@@ -51,8 +53,8 @@ class FlowEngine(base.Engine):
         flow_detail: what is known of it.
         backend: where that is stored, or None to keep it in this process.
         options: ``defer_reverts`` (an inner retry that gives up has everything undone), ``never_resolve``
-            (a failure stops the flow and nothing is undone), ``inject_transient`` (values injected into an atom
-            are not stored; true if left out), ``gather_statistics`` (true if left out), ``clock`` and
+            (a failure stops the flow and nothing is undone), ``inject_transient`` (values injected into an
+            atom are not stored; true if left out), ``gather_statistics`` (true if left out), ``clock`` and
             ``owner`` (under which name the flow is owned).
     """
 
@@ -67,7 +69,8 @@ class FlowEngine(base.Engine):
         owner = self._options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}"
         clock = self._options.get("clock") or SYSTEM
         self._ledger = Ledger(flow_detail, backend, clock, owner)
-        self._storage = Storage(self._ledger, self._atoms_by_name)
+        self._given = Given(self._ledger)
+        self._storage = Storage(self._ledger, self._given, self._atoms_by_name)
         self._lock = threading.Lock()
         self._plan: Plan | None = None
         self._arguments: Arguments | None = None
@@ -111,7 +114,7 @@ class FlowEngine(base.Engine):
         """
         if self._plan is None:
             self._plan = plan_of(self._flow)
-            self._arguments = Arguments(self._plan, self._ledger)
+            self._arguments = Arguments(self._plan, self._ledger, self._given)
 
     def prepare(self) -> None:
         """Take the flow over, match it with what is stored, and set it back if it had been undone.
@@ -124,6 +127,7 @@ class FlowEngine(base.Engine):
         plan, _ = self._compiled("prepare")
         if not self._prepared:
             self._ledger.open(plan)
+            self._given.settle()
             self._change_state(st.RESUMING)
             self._inject_into_atoms(plan)
             self._change_state(st.SUSPENDED)
@@ -174,7 +178,7 @@ class FlowEngine(base.Engine):
         """Run the flow to its end, or to a suspension.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again; None waits as long as it takes.
+            timeout: how many seconds to wait for calls before looking up again; None: as long as it takes.
 
         Raises:
             ExecutionFailure: another thread is running this engine.
@@ -214,7 +218,7 @@ class FlowEngine(base.Engine):
             except GeneratorExit:
                 closed = True
                 self.suspend()
-            except Exception:
+            except Exception:  # noqa: BLE001  whatever was thrown in is raised again at the end
                 closed = True
                 shell.troubles.append(Failure())
                 self._executor.report(Wake())
@@ -261,9 +265,7 @@ class FlowEngine(base.Engine):
             defer_reverts=_flag(self._options.get("defer_reverts", False)),
             never_resolve=_flag(self._options.get("never_resolve", False)),
         )
-        return Shell(
-            plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier
-        )
+        return Shell(plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier)
 
     def _rounds(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
         began = time.monotonic()
@@ -287,7 +289,7 @@ class FlowEngine(base.Engine):
 
     def _turns(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
         core, executor = shell.core, self._executor
-        watch = _Watch(self._statistics, _flag(self._options.get("gather_statistics", True)))
+        watch = Watch(self._statistics, _flag(self._options.get("gather_statistics", True)))
         commands = core.start()
         while True:
             yield watch.enter(st.SCHEDULING)
@@ -334,42 +336,6 @@ class FlowEngine(base.Engine):
         self._notifier.notify(state, details)
 
 
-class _Watch:
-    """Measures how long the engine is in each of its states."""
-
-    def __init__(self, statistics: dict[str, Any], gather: bool) -> None:
-        self._gather = gather
-        self._statistics = statistics
-        self._seconds = dict.fromkeys(("scheduling", "waiting", "analyzing"), 0.0)
-        self._state = ""
-        self._since = 0.0
-        statistics.clear()
-        if gather:
-            statistics["seconds_per_state"] = self._seconds
-
-    def enter(self, state: str) -> str:
-        """Note that the engine comes to a state, which is returned."""
-        if self._gather:
-            now = time.monotonic()
-            if self._state:
-                self._seconds[self._state] += now - self._since
-            self._state, self._since = state.lower(), now
-        return state
-
-    def leave(self) -> None:
-        """Note that the engine left its last state."""
-        if self._gather and self._state:
-            self._seconds[self._state] += time.monotonic() - self._since
-
-    def count(self, shell: Shell) -> None:
-        """Note how many atoms are where."""
-        if self._gather:
-            self._statistics["completed"] = shell.completed
-            self._statistics["discarded_failures"] = shell.discarded
-            self._statistics["incomplete"] = shell.core.running
-            self._statistics["awaiting"] = shell.core.awaiting
-
-
 class SerialEngine(FlowEngine):
     """Runs one atom after the other, in the thread that calls ``run``."""
 
@@ -377,8 +343,8 @@ class SerialEngine(FlowEngine):
 class ParallelEngine(FlowEngine):
     """Runs atoms at the same time, on threads or on an executor that is given.
 
-    Its further options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or a
-    word: "threads", "greenthreads") and ``max_workers``.
+    Its further options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or
+    a word: "threads", "greenthreads") and ``max_workers``.
     """
 
     def _make_executor(self) -> Executor:

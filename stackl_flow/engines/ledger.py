@@ -13,22 +13,20 @@ from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.atom import Atom
 from stackl_flow.clock import Clock
-from stackl_flow.engines.arguments import MISSING
+from stackl_flow.engines import matching
 from stackl_flow.engines.commands import Move
 from stackl_flow.engines.plan import Plan
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import forms
 from stackl_flow.persistence.base import Backend, Checkpoint, Connection
-from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
-from stackl_flow.retry import Retry
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail
 
 _LOG = logging.getLogger(__name__)
 
-META_INJECTED: Final = "injected"
+#: Stands for the result of an atom that has none at present.
+MISSING: Final[Any] = object()
 
-_BEGUN: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
 _WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
 
 
@@ -50,9 +48,7 @@ class Ledger:
         owner: under which name this engine owns the flow.
     """
 
-    def __init__(
-        self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str
-    ) -> None:
+    def __init__(self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str) -> None:
         self.flow = flow_detail
         self.backend = backend
         self.owner = owner
@@ -61,8 +57,6 @@ class Ledger:
         self.details: list[AtomDetail] = []
         self.values: list[Any] = []
         self.failed: dict[str, AtomDetail] = {}
-        self.transient: dict[str, Any] = {}
-        self.transient_of: dict[str, dict[str, Any]] = {}
         self._by_name: dict[str, AtomDetail] | None = None
         self._clock = clock
         self._connection: Connection | None = None
@@ -70,7 +64,7 @@ class Ledger:
         self._transitions: list[tuple[str | None, str | None, str | None, float]] = []
         self._flow_moved = False
         self._meta_changed = False
-        self._given: dict[str, Any] = {}
+        self._notes: dict[str, Any] = {}
 
     # ------------------------------------------------------------- opening
 
@@ -86,16 +80,17 @@ class Ledger:
         """
         if self.backend is not None:
             self._connection = self._connection or self.backend.get_connection()
-            self.epoch = self._connection.take_ownership(
-                self.flow.uuid, self.owner, self._clock.now()
-            )
+            self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now())
             # Whoever owned it until now may have gone on since this detail was read.
+            waiting = self._notes
             self.flow.update(self._connection.get_flow_details(self.flow.uuid))
-            if self._given:
-                self._keep_given(self._given)
-                self._given = {}
+            self.flow.meta = {**self.flow.meta, **waiting}
+            self._notes = {}
         self._by_name = None
-        self._match(plan)
+        added = matching.match(self.flow, plan)
+        if self._connection is not None and added:
+            self._connection.add_atoms(self.flow.uuid, added, epoch=self.epoch)
+        self._by_name = None
         self.plan = plan
         known = self.by_name
         self.details = [known[name] for name in plan.names]
@@ -118,113 +113,6 @@ class Ledger:
             self._by_name = {detail.name: detail for detail in self.flow}
         return self._by_name
 
-    def _match(self, plan: Plan) -> None:
-        """Compare the plan with what is stored, by name, and add what is new."""
-        known = self.by_name
-        fresh: list[Atom] = []
-        for atom, name in zip(plan.atoms, plan.names, strict=True):
-            detail = known.get(name)
-            if detail is None:
-                fresh.append(atom)
-            elif isinstance(detail, RetryDetail) is not isinstance(atom, Retry):
-                was, now = ("retry", "task") if isinstance(detail, RetryDetail) else ("task", "retry")
-                raise exc.FlowChanged(
-                    f"atom '{name}' of flow '{self.flow.name}' ({self.flow.uuid}) is stored as a {was} and is"
-                    f" a {now} now: give the {now} another name, or run with the code that stored it"
-                )
-        if len(known) + len(fresh) > len(plan):
-            self._check_removed(plan)
-        if fresh:
-            self._add(fresh)
-
-    def _check_removed(self, plan: Plan) -> None:
-        """A flow may lose atoms, but not while they still wait to be undone."""
-        gone = [detail for detail in self.flow if detail.name not in plan.index]
-        undo = [
-            detail.name
-            for detail in gone
-            if detail.intention in (st.REVERT, st.RETRY) and detail.state in _BEGUN
-        ]
-        if undo:
-            raise exc.FlowChanged(
-                f"flow '{self.flow.name}' ({self.flow.uuid}) is being undone and no longer has {undo}, which"
-                f" still wait to be reverted: resume it with the code that ran them"
-            )
-        _LOG.warning(
-            "flow '%s' (%s) no longer has the atoms %s: what is stored of them is left alone",
-            self.flow.name, self.flow.uuid, [detail.name for detail in gone],
-        )  # fmt: skip
-
-    def _add(self, atoms: list[Atom]) -> None:
-        added: list[AtomDetail] = []
-        known = self.by_name
-        for atom, uuid in zip(atoms, new_uuids(len(atoms)), strict=True):
-            kind = RetryDetail if isinstance(atom, Retry) else TaskDetail
-            detail: AtomDetail = kind(str(atom.name), uuid)
-            detail.state = st.PENDING
-            detail.intention = st.EXECUTE
-            detail.version = atom.version
-            self.flow.add(detail)
-            known[detail.name] = detail
-            added.append(detail)
-        if self._connection is not None:
-            self._connection.add_atoms(self.flow.uuid, added, epoch=self.epoch)
-
-    # ------------------------------------------------------------- injected values
-
-    def injected(self, atom: int) -> Mapping[str, Any]:
-        """Return what is injected into an atom.
-
-        Args:
-            atom: its number.
-
-        Returns:
-            Values by name; those of this process beat the stored ones.
-        """
-        detail = self.details[atom]
-        stored = detail.meta.get(META_INJECTED) if detail._meta else None  # noqa: SLF001  no dict unless there is one
-        passing = self.transient_of.get(detail.name)
-        if not stored:
-            return passing or _NOTHING
-        return {**stored, **passing} if passing else stored
-
-    def flow_injected(self) -> Mapping[str, Any]:
-        """Return what is injected into the flow: values of this process beat the stored ones."""
-        stored = self.flow.meta.get(META_INJECTED, {})
-        return {**stored, **self._given, **self.transient}
-
-    def inject(self, pairs: Mapping[str, Any]) -> None:
-        """Store values for the whole flow.
-
-        Args:
-            pairs: values by name.
-
-        Raises:
-            NotSerializable: a value has no JSON form.
-        """
-        if self.backend is None:
-            self._keep_given(pairs)
-            return
-        for name, value in pairs.items():
-            try:
-                self.backend.codec.encode(value)
-            except exc.NotSerializable as error:
-                raise exc.NotSerializable(
-                    f"value '{name}' given to flow '{self.flow.name}': {error}", cause=error.cause
-                ) from error
-        if self.plan is None:  # not the owner yet: kept until then
-            self._given.update(pairs)
-        else:
-            self._keep_given(pairs)
-            self.commit()
-
-    def _keep_given(self, pairs: Mapping[str, Any]) -> None:
-        self.flow.meta = {
-            **self.flow.meta,
-            META_INJECTED: {**self.flow.meta.get(META_INJECTED, {}), **pairs},
-        }
-        self._meta_changed = True
-
     def update_meta(self, pairs: Mapping[str, Any]) -> None:
         """Add to the flow's notes.
 
@@ -235,6 +123,8 @@ class Ledger:
         self._meta_changed = True
         if self.plan is not None:
             self.commit()
+        elif self.backend is not None:
+            self._notes.update(pairs)  # the flow is not owned yet, and will be read anew when it is
 
     # ------------------------------------------------------------- what happened
 
@@ -250,8 +140,8 @@ class Ledger:
             result: what it gave, a ``Failure`` if it raised.
 
         Returns:
-            The result, or the failure that it became: what cannot be stored counts as failed, so that the flow
-            is undone while everything is still at hand.
+            The result, or the failure that it became: what cannot be stored counts as failed, so that the
+            flow is undone while everything is still at hand.
         """
         detail = self.details[number]
         if self.backend is not None and not isinstance(result, Failure):
@@ -264,10 +154,10 @@ class Ledger:
         if isinstance(result, Failure):
             detail.failure = result
             self.failed[detail.name] = detail
-            if not isinstance(detail, RetryDetail):
+            if type(detail) is not RetryDetail:
                 detail.results = None
             return result
-        if isinstance(detail, RetryDetail):
+        if type(detail) is RetryDetail:
             detail.results.append((result, {}))
         else:
             detail.results = result
@@ -354,7 +244,7 @@ class Ledger:
                 self._transitions.append((detail.name, old, state, self._clock.now()))
         if not moved:
             return None
-        if state in _PROGRESS and not isinstance(detail, RetryDetail):
+        if state in _PROGRESS and type(detail) is not RetryDetail:
             detail.progress = _PROGRESS[state]
         if state not in _WITH_VALUE:
             self.values[number] = MISSING
@@ -442,7 +332,6 @@ class Ledger:
         self._flow_moved = self._meta_changed = False
 
 
-_NOTHING: Final[Mapping[str, Any]] = {}
 _PROGRESS: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
 
 

@@ -177,9 +177,7 @@ class _Compiler:
             self.edges.append((begin, entry))
             retry = entry
         self._lay_items(item, number, retry, entry, end)
-        self.scopes[number] = self.scopes[number]._replace(
-            retry=max(entry, -1), last=len(self.atoms)
-        )
+        self.scopes[number] = self.scopes[number]._replace(retry=max(entry, -1), last=len(self.atoms))
         return begin, end
 
     def _lay_items(self, flow: base.Flow, scope: int, retry: int, entry: int, end: int) -> None:

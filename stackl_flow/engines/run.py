@@ -84,7 +84,8 @@ class Run:
         Returns:
             The first commands.
         """
-        self._out = out = []
+        out: list[c.Command] = []
+        self._out = out
         state, want = self.board.state, self.board.want
         for index in range(len(self._plan)):
             mark = state[index]
@@ -117,9 +118,10 @@ class Run:
         Returns:
             The moves that follow from it.
         """
-        self._out = out = []
+        out: list[c.Command] = []
+        self._out = out
         for event in events:
-            self._HEAR[type(event)](self, event)
+            self._hear(event)
         return out
 
     def decide(self) -> list[c.Command]:
@@ -128,14 +130,34 @@ class Run:
         Returns:
             The commands, as for ``handle``.
         """
-        self._out = out = []
+        out: list[c.Command] = []
+        self._out = out
         self._go_on()
         return out
 
     # ---------------------------------------------------------------- hearing
 
-    def _executed(self, event: c.Executed) -> None:
-        index, ok = event
+    def _hear(self, event: c.Event) -> None:
+        match event:
+            case c.Executed(index, ok):
+                self._executed(index, ok)
+            case c.Reverted(index, ok):
+                self._reverted(index, ok)
+            case c.Consulted():
+                self._consulted(event)
+            case c.Voted():
+                self._voted(event)
+            case c.Dropped(index):
+                self.running -= 1
+                self._ready.append(index)
+            case c.Broke():
+                self._broken = True
+                self._asking = None
+                self._voting.clear()
+            case c.Suspended():
+                self._suspended = True
+
+    def _executed(self, index: int, ok: bool) -> None:
         self.running -= 1
         if ok:
             self._move(index, m.SUCCEEDED, self.board.want[index])
@@ -149,8 +171,7 @@ class Run:
         else:
             self._failed.append(index)
 
-    def _reverted(self, event: c.Reverted) -> None:
-        index, ok = event
+    def _reverted(self, index: int, ok: bool) -> None:
         self.running -= 1
         self._move(index, m.REVERTED if ok else m.REVERT_FAILED, self.board.want[index])
         self._parked = self._parked or not ok
@@ -177,30 +198,6 @@ class Run:
             if self.board.state[index] != m.IGNORED:
                 self._move(index, m.IGNORED, m.IGNORE)
 
-    def _dropped(self, event: c.Dropped) -> None:
-        self.running -= 1
-        self._ready.append(event.atom)
-
-    def _broke(self, event: c.Broke) -> None:
-        del event
-        self._broken = True
-        self._asking = None
-        self._voting.clear()
-
-    def _suspend(self, event: c.Suspended) -> None:
-        del event
-        self._suspended = True
-
-    _HEAR = {  # noqa: RUF012  a table, never changed
-        c.Executed: _executed,
-        c.Reverted: _reverted,
-        c.Consulted: _consulted,
-        c.Voted: _voted,
-        c.Dropped: _dropped,
-        c.Broke: _broke,
-        c.Suspended: _suspend,
-    }
-
     # --------------------------------------------------------------- deciding
 
     def _go_on(self) -> None:
@@ -224,31 +221,32 @@ class Run:
         return self._suspended or self._broken
 
     def _choose(self) -> None:
+        """Choose what is to run next, unless what was chosen before is still to come back."""
         if self._waves and (self.running or self._ready):
             return
         board = self.board
-        freed, board.freed = board.freed, []
-        deciders = self._plan.deciders
-        for index in freed:
-            if self._chosen[index]:
-                continue
-            if board.may_execute(index):
-                if index not in deciders:
-                    self._pick(index)
-                elif index not in self._voting:
-                    self._voting.add(index)
-                    self._out.append(c.Vote(index))
-            elif board.may_revert(index):
-                self._pick(index)
+        while board.freed and not self._voting:  # a "no" may set others free
+            freed, board.freed = board.freed, []
+            for index in freed:
+                if not self._chosen[index]:
+                    self._weigh(index)
         if self._voting:
-            return
-        if board.freed:  # a "no" may have set others free
-            self._choose()
             return
         if len(self._picked) > 1:
             self._picked.sort(key=self._rank)
         self._ready.extend(self._picked)
         self._picked.clear()
+
+    def _weigh(self, index: int) -> None:
+        """Choose an atom if it is free, or have its deciders asked."""
+        if self.board.may_execute(index):
+            if index not in self._plan.deciders:
+                self._pick(index)
+            elif index not in self._voting:
+                self._voting.add(index)
+                self._out.append(c.Vote(index))
+        elif self.board.may_revert(index):
+            self._pick(index)
 
     def _pick(self, index: int) -> None:
         self._chosen[index] = 1

@@ -16,7 +16,7 @@ from stackl_flow.engines import commands as c
 from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.ledger import Ledger, Moved
-from stackl_flow.engines.plan import Plan
+from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.storage import Storage
 from stackl_flow.failure import Failure
@@ -69,7 +69,7 @@ class Shell:
     @property
     def listening(self) -> bool:
         """Whether anyone wants to be told of the atoms' moves."""
-        return len(self._notifier) > 0
+        return bool(self._notifier)
 
     # ------------------------------------------------------------- hearing
 
@@ -151,7 +151,7 @@ class Shell:
     def _guarded(self, ask: Callable[[Any], c.Event], command: c.Consult | c.Vote) -> c.Event:
         try:
             return ask(command)
-        except Exception:
+        except Exception:  # noqa: BLE001  raised again when the flow has come to rest
             self.troubles.append(Failure())
             return c.Broke()
 
@@ -199,12 +199,12 @@ class Shell:
         """Hand a call over; if that cannot be done, tell the core that nothing came of it."""
         try:
             call = self._call_for(command)
-            if isinstance(call.atom, Retry):
+            if self._plan.kinds[command.atom] == RETRY:
                 # Retries steer the engine, so they run beside it, as TaskFlow's do.
                 self._executor.report(perform(call))
             else:
                 self._executor.submit(call)
-        except Exception:
+        except Exception:  # noqa: BLE001  raised again when the flow has come to rest
             self.troubles.append(Failure())
             return self.core.handle([c.Dropped(command.atom), c.Broke()])
         return []
@@ -218,7 +218,7 @@ class Shell:
             arguments[REVERT_FLOW_FAILURES] = self._storage.get_execute_failures()
         else:
             arguments = self._arguments.for_execute(number)
-        if isinstance(atom, Task):
+        if self._plan.kinds[number] == TASK:
             if reverting:
                 detail = self._ledger.details[number]
                 arguments[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure

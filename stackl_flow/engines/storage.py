@@ -11,8 +11,9 @@ from typing import Any
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
-from stackl_flow.engines.arguments import MISSING
-from stackl_flow.engines.ledger import META_INJECTED, Ledger
+from stackl_flow.engines.given import Given
+from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.names import Names
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.retry import History
@@ -34,12 +35,14 @@ class Storage:
 
     Args:
         ledger: where it is all written down.
+        given: values from outside.
         atoms: gives the flow's atoms by name, as far as they are known yet.
     """
 
-    def __init__(self, ledger: Ledger, atoms: Callable[[], Mapping[str, Atom]]) -> None:
+    def __init__(self, ledger: Ledger, given: Given, atoms: Callable[[], Mapping[str, Atom]]) -> None:
         self._ledger = ledger
-        self._atoms = atoms
+        self._given = given
+        self._names = Names(ledger, given, atoms)
 
     # ------------------------------------------------------------- the flow
 
@@ -251,7 +254,7 @@ class Storage:
     def _in_order(self) -> list[AtomDetail]:
         failed = self._ledger.failed
         plan = self._ledger.plan
-        if plan is None or len(failed) < 2:
+        if plan is None:
             return list(failed.values())
         return [failed[name] for name in sorted(failed, key=plan.index.__getitem__)]
 
@@ -296,14 +299,9 @@ class Storage:
         Raises:
             NotSerializable: a value has no JSON form and is not transient.
         """
-        if transient:
-            self._ledger.transient.update(pairs)
-        else:
-            self._ledger.inject(pairs)
+        self._given.give(pairs, transient=transient)
 
-    def inject_atom_args(
-        self, atom_name: str, pairs: Mapping[str, Any], transient: bool = True
-    ) -> None:
+    def inject_atom_args(self, atom_name: str, pairs: Mapping[str, Any], transient: bool = True) -> None:
         """Give values to one atom.
 
         Args:
@@ -314,12 +312,8 @@ class Storage:
         Raises:
             NotFound: the flow has no such atom (yet).
         """
-        detail = self._detail(atom_name)
-        if transient:
-            self._ledger.transient_of.setdefault(atom_name, {}).update(pairs)
-        else:
-            kept = {**detail.meta.get(META_INJECTED, {}), **pairs}
-            self.update_atom_metadata(atom_name, {META_INJECTED: kept})
+        self._detail(atom_name)
+        self._given.give_to(atom_name, pairs, transient=transient)
 
     def fetch(self, name: str, many_handler: Callable[[list[Any]], Any] | None = None) -> Any:
         """Return a value by its name.
@@ -334,12 +328,10 @@ class Storage:
         Raises:
             NotFound: nobody provides it, or not yet.
         """
-        found, providers = self._values_of(name)
+        found, providers = self._names.look_up(name)
         if not found:
             if not providers:
-                raise exc.NotFound(
-                    f"Name {name!r} is not mapped as a produced output by any providers"
-                )
+                raise exc.NotFound(f"Name {name!r} is not mapped as a produced output by any providers")
             raise exc.NotFound(
                 f"Unable to find result {name!r}, searched {len(providers)} providers: {providers}"
             )
@@ -354,35 +346,5 @@ class Storage:
         Returns:
             The values.
         """
-        places = self._places()
-        known: dict[str, Any] = {}
-        for name in dict.fromkeys((*self._ledger.flow_injected(), *places)):
-            found, _ = self._values_of(name, places)
-            if found:
-                known[name] = (many_handler or _one_or_all)(found)
-        return known
-
-    def _places(self) -> dict[str, list[tuple[str, Any]]]:
-        """For each name, the atoms that provide it and where in their results it is."""
-        places: dict[str, list[tuple[str, Any]]] = {}
-        for atom_name, atom in self._atoms().items():
-            for name, place in atom.outputs:
-                places.setdefault(name, []).append((atom_name, place))
-        return places
-
-    def _values_of(
-        self, name: str, places: dict[str, list[tuple[str, Any]]] | None = None
-    ) -> tuple[list[Any], list[str]]:
-        given = self._ledger.flow_injected()
-        found: list[Any] = [given[name]] if name in given else []
-        providers = (self._places() if places is None else places).get(name, [])
-        plan = self._ledger.plan
-        for atom_name, place in providers:
-            value = MISSING if plan is None else self._ledger.values[plan.index[atom_name]]
-            if value is MISSING:
-                continue
-            try:
-                found.append(value if place is None else value[place])
-            except (IndexError, KeyError, ValueError, TypeError):
-                continue  # it gave less than it promised
-        return found, [atom_name for atom_name, _ in providers]
+        pick = many_handler or _one_or_all
+        return {name: pick(found) for name, found in self._names.look_up_all() if found}

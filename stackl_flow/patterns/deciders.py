@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 
 
-class Depth(enum.StrEnum):
+class Depth(enum.Enum):
     """How far a decider's "no" reaches, widest first."""
 
     ALL = "ALL"
@@ -38,12 +38,13 @@ class Depth(enum.StrEnum):
         if isinstance(desired_depth, cls):
             return desired_depth
         if not isinstance(desired_depth, str):
-            raise TypeError(f"Unexpected decider depth {desired_depth!r}: give one of {list(cls)}")
+            raise TypeError(
+                f"Unexpected decider depth {desired_depth!r}: give one of {', '.join(cls.__members__)}"
+            )
         word = desired_depth.upper()
         if word not in cls.__members__:
             raise ValueError(
-                f"Unknown decider depth '{desired_depth}': expected one of"
-                f" {', '.join(cls.__members__)}"
+                f"Unknown decider depth '{desired_depth}': expected one of {', '.join(cls.__members__)}"
             )
         return cls[word]
 

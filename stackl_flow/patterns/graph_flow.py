@@ -72,9 +72,7 @@ class Flow(base.Flow):
         self._graph.add_edge(u, v, **attributes)
         return self
 
-    def add(
-        self, *nodes: base.Item, resolve_requires: bool = True, resolve_existing: bool = True
-    ) -> Self:
+    def add(self, *nodes: base.Item, resolve_requires: bool = True, resolve_existing: bool = True) -> Self:
         """Add items and link them by what they need and provide.
 
         Args:
@@ -174,7 +172,7 @@ class Flow(base.Flow):
 
     def __len__(self) -> int:
         """Count the items that are to run."""
-        return self._get_subgraph().number_of_nodes()
+        return len(self._get_subgraph())
 
     def __iter__(self) -> Iterator[base.Item]:
         """Go over the items in an order in which they could run; oldest first where free."""

@@ -127,6 +127,11 @@ class AtomDetail(ABC):
         self._meta = meta
 
     @property
+    def has_meta(self) -> bool:
+        """Whether there are any notes (asking for ``meta`` itself makes a dictionary to hold them)."""
+        return bool(self._meta)
+
+    @property
     def last_results(self) -> Any:
         """The latest result."""
         return self.results

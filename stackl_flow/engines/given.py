@@ -1,0 +1,111 @@
+"""Values that are given to a flow, or to one of its atoms, from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stackl_flow import exceptions as exc
+from stackl_flow.engines.ledger import Ledger
+
+META_INJECTED: Final = "injected"
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class Given:
+    """Keeps given values: in the flow's notes, which are stored, or in this process only.
+
+    Args:
+        ledger: where the notes are.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._transient: dict[str, Any] = {}
+        self._transient_of: dict[str, dict[str, Any]] = {}
+        self._early: dict[str, Any] = {}
+
+    def of_flow(self) -> Mapping[str, Any]:
+        """Return what every atom may see; values of this process beat the stored ones."""
+        stored: Mapping[str, Any] = self._ledger.flow.meta.get(META_INJECTED, _NOTHING)
+        if not (self._early or self._transient):
+            return stored
+        return {**stored, **self._early, **self._transient}
+
+    def of_atom(self, atom: int) -> Mapping[str, Any]:
+        """Return what only one atom may see.
+
+        Args:
+            atom: its number.
+
+        Returns:
+            Values by name; those of this process beat the stored ones.
+        """
+        detail = self._ledger.details[atom]
+        stored = detail.meta.get(META_INJECTED) if detail.has_meta else None
+        passing = self._transient_of.get(detail.name)
+        if not stored:
+            return passing or _NOTHING
+        return {**stored, **passing} if passing else stored
+
+    def give(self, pairs: Mapping[str, Any], *, transient: bool) -> None:
+        """Give values to the whole flow.
+
+        Args:
+            pairs: values by name.
+            transient: keep them in this process only.
+
+        Raises:
+            NotSerializable: a value has no JSON form and is to be stored.
+        """
+        if transient:
+            self._transient.update(pairs)
+            return
+        self._check(pairs)
+        if self._ledger.backend is not None and self._ledger.plan is None:
+            self._early.update(pairs)  # the flow is not owned yet, and may be read anew until then
+        else:
+            self._store(pairs)
+
+    def give_to(self, atom_name: str, pairs: Mapping[str, Any], *, transient: bool) -> None:
+        """Give values to one atom.
+
+        Args:
+            atom_name: its name.
+            pairs: values by name.
+            transient: keep them in this process only; otherwise they are written with the next move.
+
+        Raises:
+            NotSerializable: a value has no JSON form and is to be stored.
+        """
+        if transient:
+            self._transient_of.setdefault(atom_name, {}).update(pairs)
+            return
+        self._check(pairs)
+        detail = self._ledger.by_name[atom_name]
+        detail.meta = {**detail.meta, META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}}
+        self._ledger.touch(detail)
+
+    def settle(self) -> None:
+        """Store what was given before the flow was owned."""
+        if self._early:
+            early, self._early = self._early, {}
+            self._store(early)
+
+    def _store(self, pairs: Mapping[str, Any]) -> None:
+        stored = self._ledger.flow.meta.get(META_INJECTED, _NOTHING)
+        self._ledger.update_meta({META_INJECTED: {**stored, **pairs}})
+
+    def _check(self, pairs: Mapping[str, Any]) -> None:
+        if self._ledger.backend is None:
+            return
+        for name, value in pairs.items():
+            try:
+                self._ledger.backend.codec.encode(value)
+            except exc.NotSerializable as error:
+                raise exc.NotSerializable(
+                    f"value '{name}' given to flow '{self._ledger.flow.name}': {error};"
+                    f" or inject it with transient=True, which keeps it in this process only",
+                    cause=error.cause,
+                ) from error

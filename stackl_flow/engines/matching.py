@@ -1,0 +1,78 @@
+"""Compares a flow with what is stored of it, by the names of its atoms.
+
+The rules are TaskFlow's: atoms may have been added, taken away or put in another order since. What it would
+let pass and is refused here: an atom that became another kind of atom, and atoms that were taken away while they
+still wait to be undone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.atom import Atom
+from stackl_flow.engines.plan import Plan
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
+from stackl_flow.retry import Retry
+
+_LOG = logging.getLogger(__name__)
+
+_BEGUN: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
+
+
+def match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
+    """Compare, and add a detail for each atom that has none.
+
+    Args:
+        flow: what is known of the flow.
+        plan: what is to run.
+
+    Returns:
+        The details that were added.
+
+    Raises:
+        FlowChanged: the flow is not the one that was stored.
+    """
+    known = {detail.name: detail for detail in flow}
+    fresh: list[Atom] = []
+    for atom, name in zip(plan.atoms, plan.names, strict=True):
+        detail = known.get(name)
+        if detail is None:
+            fresh.append(atom)
+        elif isinstance(detail, RetryDetail) is not isinstance(atom, Retry):
+            was, now = ("retry", "task") if isinstance(detail, RetryDetail) else ("task", "retry")
+            raise exc.FlowChanged(
+                f"atom '{name}' of flow '{flow.name}' ({flow.uuid}) is stored as a {was} and is a {now} now:"
+                f" give the {now} another name, or run with the code that stored it"
+            )
+    if len(known) + len(fresh) > len(plan):
+        _check_removed(flow, plan)
+    return [_add(flow, atom, uuid) for atom, uuid in zip(fresh, new_uuids(len(fresh)), strict=True)]
+
+
+def _check_removed(flow: FlowDetail, plan: Plan) -> None:
+    gone = [detail for detail in flow if detail.name not in plan.index]
+    undo = [
+        detail.name for detail in gone if detail.intention in (st.REVERT, st.RETRY) and detail.state in _BEGUN
+    ]
+    if undo:
+        raise exc.FlowChanged(
+            f"flow '{flow.name}' ({flow.uuid}) is being undone and no longer has {undo}, which still wait"
+            f" to be reverted: resume it with the code that ran them"
+        )
+    _LOG.warning(
+        "flow '%s' (%s) no longer has the atoms %s: what is stored of them is left alone",
+        flow.name, flow.uuid, [detail.name for detail in gone],
+    )  # fmt: skip
+
+
+def _add(flow: FlowDetail, atom: Atom, uuid: str) -> AtomDetail:
+    kind = RetryDetail if isinstance(atom, Retry) else TaskDetail
+    detail: AtomDetail = kind(str(atom.name), uuid)
+    detail.state = st.PENDING
+    detail.intention = st.EXECUTE
+    detail.version = atom.version
+    flow.add(detail)
+    return detail
