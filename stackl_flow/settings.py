@@ -37,7 +37,7 @@ class Place:
 
     plug: str
     scheme: str
-    location: str
+    location: str = field(repr=False)
     address: str = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
     conf: Mapping[str, Any] = field(repr=False)

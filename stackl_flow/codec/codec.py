@@ -75,6 +75,15 @@ _dumps: Final = _quick_encoder()
 _scan: Final = cast("Callable[[str, int], tuple[Any, int]]", json.JSONDecoder().scan_once)  # type: ignore[attr-defined]
 
 
+def _quick_decode(text: str) -> Any:
+    """Read text as we write it, without spaces around; ``json.loads`` looks at much else first."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
+
+
 def _is_plain(value: Any, depth: int) -> bool:
     """Say whether the C encoder writes this value without loss; one frame a container, none a leaf."""
     kind = type(value)
@@ -180,7 +189,7 @@ class Codec:
         """
         if type(value) in _QUICK:
             return _dumps(value)
-        if _is_plain(value, MAX_DEPTH):
+        if _is_plain(value, MAX_DEPTH - 1):
             try:
                 text = _dumps(value)
             except ValueError:
@@ -206,10 +215,7 @@ class Codec:
         try:
             if '"$' in text:
                 return json.loads(text, object_hook=self._value)
-            value, end = _scan(text, 0)
-            return value if end == len(text) else json.loads(text)
-        except StopIteration as error:
-            raise exc.InvalidFormat(f"that is not JSON text: {text!r:.200}", cause=error) from error
+            return _quick_decode(text)
         except exc.InvalidFormat:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:

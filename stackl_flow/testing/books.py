@@ -68,7 +68,7 @@ class BooksContract:
     def test_book_comes_back(self, backend: Backend) -> None:
         """A book is read as it was saved, with all that is in it, in its order."""
         book = models.LogBook("book")
-        book.meta = {"a": (1, 2), 3: "x"}
+        book.meta = {"a": (1, 2), "b": {3: "x"}}
         for name in ("one", "two"):
             flow = models.FlowDetail(name, models.new_uuid())
             flow.meta, flow.state = {"name": name}, states.PENDING

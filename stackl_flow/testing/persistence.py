@@ -133,7 +133,9 @@ class CheckpointContract:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             atoms = [move(task, states.SUCCESS, "1"), move(stranger, states.SUCCESS)]
             with pytest.raises(exc.NotFound, match=stranger.uuid):
-                conn.checkpoint(checkpoint(flow, epoch, atoms, [("t0", None, "SUCCESS", 1.0)], states.RUNNING))
+                conn.checkpoint(
+                    checkpoint(flow, epoch, atoms, [("t0", None, "SUCCESS", 1.0)], states.RUNNING)
+                )
             assert conn.get_atom_details(task.uuid).state is None
             assert conn.get_history(flow.uuid) == []
             assert conn.get_flow_details(flow.uuid).state is None
@@ -204,7 +206,7 @@ class CheckpointContract:
             conn.checkpoint(checkpoint(flow, 20, [move(task, states.SUCCESS, "1")]))
 
     def test_failures_survive(self, backend: Backend) -> None:
-        """Failures of tasks and in a retry's attempts come back, also when their arguments have no JSON form."""
+        """Failures of tasks and of attempts come back, also when their arguments have no JSON form."""
         flow = saved_flow(backend)
         task = models.TaskDetail("t", models.new_uuid())
         retry = models.RetryDetail("r", models.new_uuid())

@@ -15,7 +15,10 @@ class TestMemory(PersistenceContract):
 
 
 def test_named_store_is_shared():
-    with backends.backend("memory://shared") as one, backends.backend({"connection": "memory://shared"}) as two:
+    with (
+        backends.backend("memory://shared") as one,
+        backends.backend({"connection": "memory://shared"}) as two,
+    ):
         book = books.temporary_log_book(one)
         assert two.get_connection().get_logbook(book.uuid).name == "tmp"
     with backends.backend("memory://other") as other, pytest.raises(exc.NotFound):

@@ -54,7 +54,11 @@ def test_every_commit_reaches_the_disk_by_default(path):
 
 
 def test_options_in_the_address_and_beside_it(path):
-    conf = {"connection": f"sqlite:///{path}?synchronous=NORMAL", "journal_mode": "truncate", "timeout": "1.5"}
+    conf = {
+        "connection": f"sqlite:///{path}?synchronous=NORMAL",
+        "journal_mode": "truncate",
+        "timeout": "1.5",
+    }
     with backends.backend(conf) as backend, backend.get_connection() as conn:
         assert (pragma(conn, "journal_mode"), pragma(conn, "synchronous")) == ("truncate", 1)
         assert pragma(conn, "busy_timeout") == 1500

@@ -1,9 +1,9 @@
 """SQLite's own ways: the one file where its own SQL may stand.
 
 The journal is a WAL and every commit reaches the disk (``synchronous=FULL``) unless the address says
-otherwise, as in ``sqlite:///flows.db?synchronous=NORMAL&timeout=5``. Options: ``timeout`` (seconds to wait for
-another writer, 30), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB, 16384) and ``max_page_count`` (the
-most pages the file may get).
+otherwise, as in ``sqlite:///flows.db?synchronous=NORMAL&timeout=5``. Options: ``timeout`` (seconds to wait
+for another writer, 30), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB, 16384) and ``max_page_count``
+(the most pages the file may get).
 """
 
 from __future__ import annotations
