@@ -213,6 +213,9 @@ class Transaction:
             if self._begin is not None:
                 link.cursor.execute(self._begin)
         except BaseException as error:
+            # An interrupt may come when the transaction has begun already.
+            if link.cursor is not None:
+                link.undo()
             self._lock.__exit__(None, None, None)
             if link.is_foreign(error):
                 raise link.translated(error) from error
