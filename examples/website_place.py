@@ -90,15 +90,17 @@ class Place:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def prune(self) -> None:
-        """Remove the folders that have become empty."""
-        for folder in (self.folder, self.folder.parent, self._ports):
-            with suppress(OSError):  # Not empty yet, or not there.
-                folder.rmdir()
+        """Remove the site's folder if it has become empty; those above are shared with other sites."""
+        with suppress(OSError):  # Not empty yet, or not there.
+            self.folder.rmdir()
 
     def port(self) -> int | None:
         """The port that is reserved for this site, if there is one."""
-        mine = (path for path in self._ports.glob("[0-9]*") if path.read_text() == self.site)
-        return next((int(path.name) for path in mine), None)
+        for path in self._ports.glob("[0-9]*"):
+            with suppress(FileNotFoundError):  # Another site has just given its port back.
+                if path.read_text() == self.site:
+                    return int(path.name)
+        return None
 
     def reserve_port(self) -> int:
         """The port that is reserved for this site, or else a free one, which is then reserved."""

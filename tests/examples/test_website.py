@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from examples.website import AllocatePort, CreateDatabase, RegisterRoute, StartServer, WriteFiles
 from examples.website_place import HOLD, SERVER, Place, ask, started
+from stackl_flow import engines
 
 REPOSITORY = Path(__file__).parents[2]
 TASKS = [
@@ -155,7 +157,14 @@ def test_every_task_may_run_and_be_undone_twice(root):
         part.revert(**where, result=None, flow_failures={})
         part.revert(**where, result=None, flow_failures={})
     assert started(pid) is None
-    assert sorted(path.name for path in root.iterdir()) == ["ledger.jsonl", "routes.json", "routes.lock"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "ledger.jsonl",
+        "ports",
+        "routes.json",
+        "routes.lock",
+        "sites",
+    ]
+    assert [*(root / "ports").iterdir(), *(root / "sites").iterdir()] == []
 
 
 def test_a_process_that_got_the_id_of_a_dead_server_is_left_alone(root):
@@ -170,6 +179,42 @@ def test_a_process_that_got_the_id_of_a_dead_server_is_left_alone(root):
 def test_a_server_that_nobody_wrote_down_does_not_serve(root):
     argv = [sys.executable, str(SERVER), "hello", str(root), "1"]
     assert subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=30, check=False).returncode == 1
+
+
+def test_sites_are_deployed_at_the_same_time_into_one_database(root):
+    words = [sys.executable, "examples/website.py", "--root", str(root), "deploy"]
+    started_together = [
+        subprocess.Popen([*words, f"site-{number}"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        for number in range(3)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in started_together]
+    assert [process.returncode for process in started_together] == [0, 0, 0], told
+    assert sorted(Place(str(root), "any").routes()) == ["site-0", "site-1", "site-2"]
+    assert all(is_served(Place(str(root), f"site-{number}").port()) for number in range(3))
+
+
+@pytest.mark.parametrize(("articles", "state"), [([["a", "b"]], "SUCCESS"), ([], "REVERTED")])
+def test_on_the_parallel_engine_it_comes_to_the_same_end(root, articles, state):
+    store = {"site": "hello", "root": str(root), "articles": articles}
+    engine = engines.load_from_factory(
+        "examples.website.website", store=store, engine="parallel", max_workers=3
+    )
+    with suppress(RuntimeError):
+        engine.run()
+    assert engine.storage.get_flow_state() == state
+    place = Place(str(root), "hello")
+    assert (place.server() is not None, place.folder.exists()) == (bool(articles), bool(articles))
+
+
+def test_the_command_line_of_the_library_deploys_it_too(root):
+    options = ["--store", "site=hello", "--store", f"root={root}", "--db", f"sqlite:///{root}/flows.db"]
+    root.mkdir()
+    argv = [str(Path(sys.executable).with_name("stackl-flow")), "run", "examples.website:website", *options]
+    found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 0, found.stderr
+    assert is_served(Place(str(root), "hello").port())
+    # A flow that it has stored is one that the example's own commands understand.
+    assert website(root, "resume").returncode == 0
 
 
 def test_two_sites_never_get_the_same_port(root):
