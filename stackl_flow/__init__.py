@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stackl_flow import engines, exceptions, patterns, persistence, retry, states, task
-    from stackl_flow.engines import (
-        flow_from_detail,
-        load,
-        load_from_detail,
-        load_from_factory,
-        run,
-        run_iter,
-        save_factory_details,
-    )
+    from stackl_flow.engines.factories import flow_from_detail, save_factory_details
+    from stackl_flow.engines.helpers import load, load_from_detail, load_from_factory, run, run_iter
     from stackl_flow.exceptions import OwnershipLost, TaskFlowException, WrappedFailure
     from stackl_flow.failure import Failure
     from stackl_flow.notifier import Notifier
@@ -85,7 +78,8 @@ __all__ = [
     "task",
 ]
 
-_ENGINES = "stackl_flow.engines"
+_ENGINES = "stackl_flow.engines.helpers"
+_FACTORIES = "stackl_flow.engines.factories"
 _EXCEPTIONS = "stackl_flow.exceptions"
 _RETRY = "stackl_flow.retry"
 _TASK = "stackl_flow.task"
@@ -116,9 +110,9 @@ _PLACES = {
     "Times": f"{_RETRY}:Times",
     "UnorderedFlow": "stackl_flow.patterns.unordered_flow:Flow",
     "WrappedFailure": f"{_EXCEPTIONS}:WrappedFailure",
-    "engines": f"{_ENGINES}:",
+    "engines": "stackl_flow.engines:",
     "exceptions": f"{_EXCEPTIONS}:",
-    "flow_from_detail": f"{_ENGINES}:flow_from_detail",
+    "flow_from_detail": f"{_FACTORIES}:flow_from_detail",
     "load": f"{_ENGINES}:load",
     "load_from_detail": f"{_ENGINES}:load_from_detail",
     "load_from_factory": f"{_ENGINES}:load_from_factory",
@@ -127,7 +121,7 @@ _PLACES = {
     "retry": f"{_RETRY}:",
     "run": f"{_ENGINES}:run",
     "run_iter": f"{_ENGINES}:run_iter",
-    "save_factory_details": f"{_ENGINES}:save_factory_details",
+    "save_factory_details": f"{_FACTORIES}:save_factory_details",
     "states": "stackl_flow.states:",
     "task": f"{_TASK}:",
 }
