@@ -247,7 +247,10 @@ class FlowEngine(base.Engine):
         if shell.rest in _QUIET:
             return []
         storage = self._storage
-        return [*storage.get_execute_failures().values(), *storage.get_revert_failures().values()]
+        reverting = list(storage.get_revert_failures().values())
+        if shell.rest == st.REVERT_FAILURE:
+            return reverting  # what to mend now; why the flow was being undone is in its execute failures
+        return [*storage.get_execute_failures().values(), *reverting]
 
     def _shell(self) -> Shell:
         """Get everything ready for one run."""

@@ -309,7 +309,9 @@ class Run:
             return st.REVERT_FAILURE
         board = self.board
         if self._suspended and (
-            self._ready or any(board.may_execute(i) or board.may_revert(i) for i in board.freed)
+            self._ready
+            or self._picked
+            or any(board.may_execute(i) or board.may_revert(i) for i in board.freed)
         ):
             return st.SUSPENDED
         return st.SUCCESS if board.all_well() else st.REVERTED
