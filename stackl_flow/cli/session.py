@@ -4,6 +4,7 @@ import shlex
 import traceback
 from typing import Any
 
+from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.cli.answers import flow_answer
 from stackl_flow.cli.exits import Exit, for_state
@@ -36,8 +37,15 @@ def drive(engine: Engine, out: Output, db: str | None) -> Outcome:
     engine.compile()
     engine.prepare()
     last = f"aborted; go on with it: {resume_line(engine.storage.flow_uuid, db)}" if db else "aborted"
-    with watching(engine, out) as watcher, interruptible(engine.suspend, watcher.tell, last):
-        outcome = carry_out(engine)
+    try:
+        with watching(engine, out) as watcher, interruptible(engine.suspend, watcher.tell, last):
+            outcome = carry_out(engine)
+    except Exception as error:
+        if db and not isinstance(error, exc.OwnershipLost):
+            out.say(
+                f"the run broke off; once the cause is gone, go on: {resume_line(engine.storage.flow_uuid, db)}"
+            )
+        raise
     if outcome.error is not None and DEBUG.get():
         out.say("".join(traceback.format_exception(outcome.error)).rstrip())
     return outcome

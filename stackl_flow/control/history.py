@@ -39,6 +39,8 @@ def times_of(connection: Connection, flow_uuid: str) -> Mapping[str | None, Time
         The times by atom name; those of the flow itself under None.
     """
     moves: dict[str | None, list[Transition]] = defaultdict(list)
+    arrivals: dict[str, float] = {}
     for move in connection.get_history(flow_uuid):
         moves[move.atom].append(move)
-    return {name: measure(own) for name, own in moves.items()}
+        arrivals.setdefault(move.owner, move.at)
+    return {name: measure(own, arrivals) for name, own in moves.items()}

@@ -1,6 +1,6 @@
 """When something worked and for how long, read off its moves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stackl_flow import states
@@ -34,14 +34,15 @@ class Times:
 NEVER = Times()
 
 
-def measure(moves: Iterable[Transition]) -> Times:
+def measure(moves: Iterable[Transition], arrivals: Mapping[str, float]) -> Times:
     """Add up the working time of one atom, or of a flow.
 
-    A span that one owner began and another closed is the time of a crash: nobody worked in it, so it is
-    left out.
+    When one owner left it at work and another brought it on, the time in between is that of a crash: only
+    what came after the other's arrival counts, and it counts as one more attempt.
 
     Args:
         moves: its moves, in order.
+        arrivals: when each owner made its first move in the flow.
 
     Returns:
         The times; seconds is None when it never worked for a span that is known.
@@ -50,11 +51,12 @@ def measure(moves: Iterable[Transition]) -> Times:
     attempts = 0
     before: Transition | None = None
     for move in moves:
-        if before is not None and before.new in _WORKING and before.owner == move.owner:
-            span = max(0.0, move.at - before.at)
+        if before is not None and before.new in _WORKING:
+            span = max(0.0, move.at - max(before.at, arrivals[move.owner]))
             seconds = span + (seconds or 0.0)
             if before.new in _UNDOING:
                 undoing = span + (undoing or 0.0)
+            attempts += before.new == states.RUNNING and before.owner != move.owner and move.new in _AT_REST
         if move.new == states.RUNNING:
             attempts += 1
             started = move.at if started is None else started

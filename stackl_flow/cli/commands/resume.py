@@ -72,7 +72,11 @@ def resume(
             code, data = one(flows.find(backend, wanted))
             out.machine(data)
         else:
-            code = _all(orders.unfinished(backend, parked=parked), one, out)
+            found = orders.unfinished(backend, parked=parked)
+            code = _all(found, one, out)
+            left = 0 if parked else len(flows.flows(backend, states.REVERT_FAILURE))
+            if not found or left:
+                out.say(_rest(len(found), left))
         raise typer.Exit(code)
 
 
@@ -112,7 +116,11 @@ def _all(found: list[FlowSummary], one: Callable[[FlowSummary], Answer], out: Ou
         if code is for_state(states.SUSPENDED):
             # Whoever pressed Ctrl-C did not want the next flow to begin.
             break
-    if not found:
-        out.say("nothing to resume: every flow here is at its end")
     out.machine(answers)
     return worst
+
+
+def _rest(done: int, parked: int) -> str:
+    words = [] if done else ["nothing to resume"]
+    words += [f"{parked} parked in REVERT_FAILURE, --parked takes them up too"] if parked else []
+    return "; ".join(words)
