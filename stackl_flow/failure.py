@@ -29,13 +29,26 @@ class Failure:
     Args:
         exc_info: what ``sys.exc_info()`` gave; the error being handled if left out.
 
+    Attributes:
+        exception_str: the error's message.
+        exception_args: its arguments.
+        exc_type_names: full names of its class and the bases of that, nearest first.
+
     Raises:
-        ValueError: there is no error to take, or it is none that a flow may swallow.
+        ValueError: there is no error to take.
+        TypeError: the error is none that a flow may swallow.
     """
 
     DICT_VERSION = 1
 
-    __slots__ = ("_causes", "_exc_args", "_exc_info", "_exc_type_names", "_text", "_traceback_str")
+    __slots__ = (
+        "_causes",
+        "_exc_info",
+        "_traceback_str",
+        "exc_type_names",
+        "exception_args",
+        "exception_str",
+    )
 
     def __init__(self, exc_info: ExcInfo | None = None) -> None:
         if exc_info is None:
@@ -46,9 +59,9 @@ class Failure:
         if not isinstance(exc_info[1], Exception):
             raise TypeError(f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}")
         self._exc_info: ExcInfo | None = exc_info
-        self._text = str(exc_info[1])
-        self._exc_args: tuple[Any, ...] = tuple(exc_info[1].args)
-        self._exc_type_names = _type_names(exc_info[0])
+        self.exception_str = str(exc_info[1])
+        self.exception_args: tuple[Any, ...] = tuple(exc_info[1].args)
+        self.exc_type_names = _type_names(exc_info[0])
         self._traceback_str: str | None = None
         self._causes: tuple[Failure, ...] | None = None
 
@@ -73,21 +86,6 @@ class Failure:
     def exc_info(self) -> ExcInfo | None:
         """Type, error and traceback of the live error, or None."""
         return self._exc_info
-
-    @property
-    def exception_str(self) -> str:
-        """The error's message."""
-        return self._text
-
-    @property
-    def exception_args(self) -> tuple[Any, ...]:
-        """The arguments of the error."""
-        return self._exc_args
-
-    @property
-    def exc_type_names(self) -> tuple[str, ...]:
-        """Full names of the error's class and its bases, nearest first."""
-        return self._exc_type_names
 
     @property
     def traceback_str(self) -> str:
@@ -125,7 +123,7 @@ class Failure:
         """
         for wanted in exc_classes:
             name = wanted if isinstance(wanted, str) else _type_names(wanted)[0]
-            if name in self._exc_type_names:
+            if name in self.exc_type_names:
                 return wanted
         return None
 
@@ -140,8 +138,8 @@ class Failure:
         """
         return (
             isinstance(other, Failure)
-            and self._exc_type_names == other.exc_type_names
-            and self._text == other.exception_str
+            and self.exc_type_names == other.exc_type_names
+            and self.exception_str == other.exception_str
             and len(self.causes) == len(other.causes)
             and all(a.matches(b) for a, b in zip(self.causes, other.causes, strict=True))
         )
@@ -211,9 +209,9 @@ class Failure:
             )
         self = cls.__new__(cls)
         self._exc_info = None
-        self._text = str(data.get("exception_str", ""))
-        self._exc_args = tuple(data.get("exc_args") or ())
-        self._exc_type_names = tuple(data["exc_type_names"])
+        self.exception_str = str(data.get("exception_str", ""))
+        self.exception_args = tuple(data.get("exc_args") or ())
+        self.exc_type_names = tuple(data["exc_type_names"])
         self._traceback_str = data.get("traceback_str") or ""
         self._causes = tuple(cls.from_dict(cause) for cause in data.get("causes") or ())
         return self
@@ -227,7 +225,7 @@ class Failure:
         Returns:
             The text.
         """
-        text = f"Failure: {self._exc_type_names[0]}: {self._text}"
+        text = f"Failure: {self.exc_type_names[0]}: {self.exception_str}"
         if not traceback:
             return text
         below = self.traceback_str or "  (no traceback was kept)\n"
@@ -243,7 +241,7 @@ class Failure:
 
     def __iter__(self) -> Iterator[str]:
         """Go over the full names of the error's classes."""
-        return iter(self._exc_type_names)
+        return iter(self.exc_type_names)
 
     def __eq__(self, other: object) -> bool:
         """Compare by message and classes."""

@@ -200,48 +200,25 @@ class Times(Retry):
         return len(history) + 1
 
 
-class ForEachBase(Retry):
-    """What the retries over a collection share.
-
-    Args:
-        name: see ``Retry``, as for all that follow.
-        provides: the name for the element of this attempt.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
-        rebind: names to look up instead of the argument names.
-        revert_all: undo everything, not only the flow, when the elements are used up.
-    """
-
-    def __init__(
-        self,
-        name: str | None = None,
-        provides: atom.Provides = None,
-        requires: atom.Requires = None,
-        auto_extract: bool = True,
-        rebind: atom.Rebind = None,
-        revert_all: bool = False,
-    ) -> None:
-        super().__init__(name, provides, requires, auto_extract, rebind)
-        self._revert_action = REVERT_ALL if revert_all else REVERT
-
-    def _left(self, values: Iterable[Any], history: History) -> list[Any]:
-        left = list(values)
-        for used in history.provided_iter():
-            if used in left:
-                left.remove(used)
-        return left
-
-    def _get_next_value(self, values: Iterable[Any], history: History) -> Any:
-        left = self._left(values, history)
-        if not left:
-            raise exc.NotFound(f"No elements left in collection of iterable retry controller {self.name}")
-        return left[0]
-
-    def _on_failure(self, values: Iterable[Any], history: History) -> Decision:
-        return RETRY if self._left(values, history) else self._revert_action
+def _left(values: Iterable[Any], history: History) -> list[Any]:
+    """Return the elements that no attempt has used yet, each as often as it stands in the collection."""
+    left = list(values)
+    for used in history.provided_iter():
+        if used in left:
+            left.remove(used)
+    return left
 
 
-class ForEach(ForEachBase):
+def _next_value(who: str | None, values: Iterable[Any], history: History) -> Any:
+    left = _left(values, history)
+    if not left:
+        raise exc.NotFound(
+            f"No elements left in collection of iterable retry controller {who}: every one was tried"
+        )
+    return left[0]
+
+
+class ForEach(Retry):
     """A retry that provides the next element of a fixed collection at each attempt.
 
     Args:
@@ -264,21 +241,22 @@ class ForEach(ForEachBase):
         rebind: atom.Rebind = None,
         revert_all: bool = False,
     ) -> None:
-        super().__init__(name, provides, requires, auto_extract, rebind, revert_all)
-        self._values = values
+        super().__init__(name, provides, requires, auto_extract, rebind)
+        self._values = tuple(values)
+        self._revert_action = REVERT_ALL if revert_all else REVERT
 
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
         """Decide to retry while elements are left."""
         del args, kwargs
-        return self._on_failure(self._values, history)
+        return RETRY if _left(self._values, history) else self._revert_action
 
     def execute(self, history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""
         del args, kwargs
-        return self._get_next_value(self._values, history)
+        return _next_value(self.name, self._values, history)
 
 
-class ParameterizedForEach(ForEachBase):
+class ParameterizedForEach(Retry):
     """A retry that provides the next element of a collection which the flow gives as ``values``.
 
     Args:
@@ -290,12 +268,24 @@ class ParameterizedForEach(ForEachBase):
         revert_all: undo everything, not only the flow, when the elements are used up.
     """
 
+    def __init__(
+        self,
+        name: str | None = None,
+        provides: atom.Provides = None,
+        requires: atom.Requires = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        revert_all: bool = False,
+    ) -> None:
+        super().__init__(name, provides, requires, auto_extract, rebind)
+        self._revert_action = REVERT_ALL if revert_all else REVERT
+
     def on_failure(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Decision:  # type: ignore[override]  # handed over by name
         """Decide to retry while elements are left."""
         del args, kwargs
-        return self._on_failure(values, history)
+        return RETRY if _left(values, history) else self._revert_action
 
     def execute(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""
         del args, kwargs
-        return self._get_next_value(values, history)
+        return _next_value(self.name, values, history)

@@ -187,45 +187,27 @@ def _extras_taken(revert: Callable[..., Any] | None) -> frozenset[str]:
     return extras if read.takes_any else extras & read.known
 
 
-class _OverMany(Task):
-    """What the map and the reduce task share: a function over the values of several names."""
-
-    _arity: int = 1
-    _word: str = ""
-
-    def __init__(
-        self,
-        functor: Callable[..., Any],
-        requires: Iterable[str],
-        name: str | None = None,
-        provides: atom.Provides = None,
-        auto_extract: bool = True,
-        rebind: atom.Rebind = None,
-        inject: Mapping[str, Any] | None = None,
-    ) -> None:
-        _check_callable(functor, self._word)
-        read = atom.signature_of(functor)
-        if len(read.required) + len(read.optional) != self._arity:
-            raise ValueError(
-                f"{len(read.known)} arguments were provided. {self._word.capitalize()} functor must"
-                f" take exactly {self._arity} argument(s)."
-            )
-        if isinstance(requires, str) or not isinstance(requires, Iterable):
-            raise TypeError(f"{type(requires)} type was provided for requires. Requires must be an iterable.")
-        names = tuple(requires)
-        if len(names) < self._arity:
-            raise ValueError(
-                f"{len(names)} elements were provided. Requires must have at least {self._arity} element(s)."
-            )
-        self._functor = functor
-        super().__init__(
-            _callable_name(functor) if name is None else name,
-            provides, names, auto_extract, rebind, inject,
-        )  # fmt: skip
-        self._order = tuple(argument for argument, _ in self.takes.required)
+def _check_functor(functor: Callable[..., Any], requires: object, word: str, arity: int) -> tuple[str, ...]:
+    """Check what a map or reduce task is made of; returns the names that it is to get."""
+    _check_callable(functor, word)
+    read = atom.signature_of(functor)
+    taken = len(read.required) + len(read.optional)
+    if taken != arity:
+        raise ValueError(
+            f"{taken} arguments were provided. {word.capitalize()} functor must take exactly {arity}"
+            f" argument(s)."
+        )
+    if isinstance(requires, str) or not isinstance(requires, Iterable):
+        raise TypeError(f"{type(requires)} type was provided for requires. Requires must be an iterable.")
+    names = tuple(requires)
+    if len(names) < arity:
+        raise ValueError(
+            f"{len(names)} elements were provided. Requires must have at least {arity} element(s)."
+        )
+    return names
 
 
-class ReduceFunctorTask(_OverMany):
+class ReduceFunctorTask(Task):
     """A task that folds the values of several names into one, as ``functools.reduce`` does.
 
     Args:
@@ -242,16 +224,28 @@ class ReduceFunctorTask(_OverMany):
         TypeError: ``requires`` is not a list of names.
     """
 
-    _arity = 2
-    _word = "reduce"
+    def __init__(
+        self,
+        functor: Callable[..., Any],
+        requires: Iterable[str],
+        name: str | None = None,
+        provides: atom.Provides = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        inject: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = _check_functor(functor, requires, "reduce", 2)
+        self._functor = functor
+        own = _callable_name(functor) if name is None else name
+        super().__init__(own, provides, names, auto_extract, rebind, inject)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Fold the values in the order of ``requires``."""
         del args
-        return functools.reduce(self._functor, [kwargs[name] for name in self._order])
+        return functools.reduce(self._functor, [kwargs[argument] for argument, _ in self.takes.required])
 
 
-class MapFunctorTask(_OverMany):
+class MapFunctorTask(Task):
     """A task that calls a function on the value of each of several names.
 
     Args:
@@ -268,10 +262,22 @@ class MapFunctorTask(_OverMany):
         TypeError: ``requires`` is not a list of names.
     """
 
-    _arity = 1
-    _word = "map"
+    def __init__(
+        self,
+        functor: Callable[..., Any],
+        requires: Iterable[str],
+        name: str | None = None,
+        provides: atom.Provides = None,
+        auto_extract: bool = True,
+        rebind: atom.Rebind = None,
+        inject: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = _check_functor(functor, requires, "map", 1)
+        self._functor = functor
+        own = _callable_name(functor) if name is None else name
+        super().__init__(own, provides, names, auto_extract, rebind, inject)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on each value, in the order of ``requires``."""
         del args
-        return [self._functor(kwargs[name]) for name in self._order]
+        return [self._functor(kwargs[argument]) for argument, _ in self.takes.required]

@@ -6,8 +6,6 @@ comes back (WAITING), the core hears of it (ANALYZING), until the core says that
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -17,7 +15,6 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.calls import Wake
-from stackl_flow.clock import SYSTEM
 from stackl_flow.engines import base
 from stackl_flow.engines import commands as c
 from stackl_flow.engines.arguments import Arguments
@@ -26,6 +23,7 @@ from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import executor_for
 from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.options import Options
 from stackl_flow.engines.plan import Plan, plan_of
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.shell import Shell
@@ -34,15 +32,9 @@ from stackl_flow.engines.storage import Storage
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import FlowDetail, new_uuid
+from stackl_flow.persistence.models import FlowDetail
 
 _QUIET = frozenset({st.SUCCESS, st.SUSPENDED})
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-
-
-def _flag(value: object) -> bool:
-    """Read an option that may have come as text in a URL."""
-    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
 
 
 class FlowEngine(base.Engine):
@@ -52,10 +44,7 @@ class FlowEngine(base.Engine):
         flow: the flow, or a lone task.
         flow_detail: what is known of it.
         backend: where that is stored, or None to keep it in this process.
-        options: ``defer_reverts`` (an inner retry that gives up has everything undone), ``never_resolve``
-            (a failure stops the flow and nothing is undone), ``inject_transient`` (values injected into an
-            atom are not stored; true if left out), ``gather_statistics`` (true if left out), ``clock`` and
-            ``owner`` (under which name the flow is owned).
+        options: see ``Options``; those of the executor besides.
     """
 
     def __init__(
@@ -66,9 +55,8 @@ class FlowEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
-        owner = self._options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}"
-        clock = self._options.get("clock") or SYSTEM
-        self._ledger = Ledger(flow_detail, backend, clock, owner)
+        self._told = Options.read(self._options)
+        self._ledger = Ledger(flow_detail, backend, self._told.clock, self._told.owner)
         self._given = Given(self._ledger)
         self._storage = Storage(self._ledger, self._given, self._atoms_by_name)
         self._lock = threading.Lock()
@@ -136,10 +124,9 @@ class FlowEngine(base.Engine):
             self.reset()
 
     def _inject_into_atoms(self, plan: Plan) -> None:
-        transient = _flag(self._options.get("inject_transient", True))
         for atom, name in zip(plan.atoms, plan.names, strict=True):
             if atom.inject:
-                self._storage.inject_atom_args(name, atom.inject, transient=transient)
+                self._storage.inject_atom_args(name, atom.inject, transient=self._told.inject_transient)
 
     def validate(self) -> None:
         """Check that every atom can get what it needs.
@@ -265,8 +252,8 @@ class FlowEngine(base.Engine):
             [detail.intention or st.EXECUTE for detail in details],
             slots=self._executor.slots,
             waves=self._executor.waves,
-            defer_reverts=_flag(self._options.get("defer_reverts", False)),
-            never_resolve=_flag(self._options.get("never_resolve", False)),
+            defer_reverts=self._told.defer_reverts,
+            never_resolve=self._told.never_resolve,
         )
         return Shell(plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier)
 
@@ -292,7 +279,7 @@ class FlowEngine(base.Engine):
 
     def _turns(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
         core, executor = shell.core, self._executor
-        watch = Watch(self._statistics, _flag(self._options.get("gather_statistics", True)))
+        watch = Watch(self._statistics, self._told.gather_statistics)
         commands = core.start()
         while True:
             yield watch.enter(st.SCHEDULING)
