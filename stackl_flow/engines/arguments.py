@@ -1,8 +1,8 @@
 """Names to values: what each method of each atom is handed.
 
 Where a value comes from is worked out once, before the flow runs, which is also when a missing one is
-noticed; what is left for each call is a look-up by number. The order of search is TaskFlow's: values given to the
-atom, then those given to the flow, then the nearest provider.
+noticed; what is left for each call is a look-up by number. The order of search is TaskFlow's: values given
+to the atom, then those given to the flow, then the nearest provider.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compares a flow with what is stored of it, by the names of its atoms.
 
 The rules are TaskFlow's: atoms may have been added, taken away or put in another order since. What it would
-let pass and is refused here: an atom that became another kind of atom, and atoms that were taken away while they
-still wait to be undone.
+let pass and is refused here: an atom that became another kind of atom, and atoms that were taken away while
+they still wait to be undone.
 """
 
 from __future__ import annotations
