@@ -77,9 +77,7 @@ class Board:
         """Tell the nodes before one that it is clear now (-1) or stands (+1)."""
         self._tell(node, change, self._preds, self.standing)
 
-    def _tell(
-        self, node: int, change: int, ways: tuple[tuple[int, ...], ...], counts: list[int]
-    ) -> None:
+    def _tell(self, node: int, change: int, ways: tuple[tuple[int, ...], ...], counts: list[int]) -> None:
         # A count that comes to zero, or leaves it, is news that a flow's begin or end passes on, and so does
         # an ignored atom: what lies behind it still waits for what lies before it.
         telling = 0 if change < 0 else 1
@@ -97,11 +95,7 @@ class Board:
 
     def may_execute(self, index: int) -> bool:
         """Say whether an atom is to execute and nothing before it is missing."""
-        return (
-            self.state[index] == m.PENDING
-            and self.want[index] == m.EXECUTE
-            and self.missing[index] == 0
-        )
+        return self.state[index] == m.PENDING and self.want[index] == m.EXECUTE and self.missing[index] == 0
 
     def may_revert(self, index: int) -> bool:
         """Say whether an atom is to revert (or retry) and nothing after it stands."""

@@ -176,7 +176,7 @@ class FlowEngine(base.Engine):
             raise exc.ExecutionFailure("Engine currently locked, please try again later")
         try:
             shell = self._shell()
-            for _ in self._rounds(shell, timeout):
+            for _ in self._rounds(shell, timeout, stepwise=False):
                 pass
             Failure.reraise_if_any(self._failures(shell))
         finally:
@@ -197,7 +197,7 @@ class FlowEngine(base.Engine):
         """
         shell = self._shell()
         closed = False
-        for state in self._rounds(shell, timeout):
+        for state in self._rounds(shell, timeout, stepwise=True):
             if closed:
                 continue
             try:
@@ -257,14 +257,14 @@ class FlowEngine(base.Engine):
         )
         return Shell(plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier)
 
-    def _rounds(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
+    def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
         began = time.monotonic()
         self._suspend_asked = False
         self._executor.start()
         try:
             self._change_state(st.RUNNING)
             yield st.RESUMING
-            yield from self._turns(shell, timeout)
+            yield from self._turns(shell, timeout, stepwise)
         except BaseException:
             # What was not written did not happen: the next run reads the flow anew.
             self._prepared = self._backend is None
@@ -277,27 +277,32 @@ class FlowEngine(base.Engine):
             self._tell(shell.rest, shell.rest_from)
             yield shell.rest
 
-    def _turns(self, shell: Shell, timeout: float | None) -> Generator[str, None, None]:
+    def _turns(self, shell: Shell, timeout: float | None, stepwise: bool) -> Generator[str, None, None]:
         core, executor = shell.core, self._executor
         watch = Watch(self._statistics, self._told.gather_statistics)
-        commands = core.start()
+        events: list[c.Event] = []
+        begun = False
         while True:
             yield watch.enter(st.SCHEDULING)
+            events += self._orders(shell)
+            if begun:
+                commands = core.handle(events)
+            else:
+                commands = core.hear(events) + core.start()
+                begun = True
             shell.carry_out(commands)
+            watch.count(shell)
             if shell.rest is not None:
                 break
             yield watch.enter(st.WAITING)
             reports = executor.wait(timeout)
             yield watch.enter(st.ANALYZING)
             events = shell.events_of(reports)
-            if shell.listening:
-                # Those told of an end may ask for a pause, which is to count before anything begins.
+            if stepwise or shell.listening:
+                # Those who see an end may ask for a pause, which is to count before anything begins.
                 shell.carry_out(core.hear(events))
                 events = []
-            commands = core.handle(events + self._orders(shell))
-            watch.count(shell)
         watch.leave()
-        watch.count(shell)
 
     def _orders(self, shell: Shell) -> list[c.Event]:
         """Turn what came from outside into what the core hears."""

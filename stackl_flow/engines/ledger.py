@@ -16,10 +16,10 @@ from stackl_flow import states as st
 from stackl_flow.clock import Clock
 from stackl_flow.engines import matching
 from stackl_flow.engines.commands import Move
+from stackl_flow.engines.page import Page
 from stackl_flow.engines.plan import Plan
 from stackl_flow.failure import Failure
-from stackl_flow.persistence import forms
-from stackl_flow.persistence.base import Backend, Checkpoint, Connection
+from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail
 
 _LOG = logging.getLogger(__name__)
@@ -60,10 +60,7 @@ class Ledger:
         self._by_name: dict[str, AtomDetail] | None = None
         self._clock = clock
         self._connection: Connection | None = None
-        self._dirty: dict[str, AtomDetail] = {}
-        self._transitions: list[tuple[str | None, str | None, str | None, float]] = []
-        self._flow_moved = False
-        self._meta_changed = False
+        self._page = Page()
         self._notes: dict[str, Any] = {}
 
     # ------------------------------------------------------------- opening
@@ -95,11 +92,23 @@ class Ledger:
         known = self.by_name
         self.details = [known[name] for name in plan.names]
         self.values = [_value_of(detail) for detail in self.details]
+        self._note_taken_up()
         self.failed = {
             detail.name: detail
             for detail in self.details
             if detail.failure is not None or detail.revert_failure is not None
         }
+
+    def _note_taken_up(self) -> None:
+        """Note in the history which atoms were under way when their owner was lost, and begin again here."""
+        if self.backend is not None:
+            now = self._clock.now()
+            under_way = (st.RUNNING, st.REVERTING)
+            self._page.moves += [
+                (detail.name, detail.state, detail.state, now)
+                for detail in self.details
+                if detail.state in under_way
+            ]
 
     def close(self) -> None:
         """Let go of the connection; the next write opens one again."""
@@ -120,7 +129,7 @@ class Ledger:
             pairs: notes by name.
         """
         self.flow.meta = {**self.flow.meta, **pairs}
-        self._meta_changed = True
+        self._page.meta_changed = True
         if self.plan is not None:
             self.commit()
         elif self.backend is not None:
@@ -202,7 +211,7 @@ class Ledger:
         detail = self.details[retry]
         if isinstance(detail, RetryDetail) and detail.results:
             detail.results[-1][1].setdefault(self.details[asker].name, failure)
-            self._dirty[detail.uuid] = detail
+            self._page.atoms[detail.uuid] = detail
 
     def keep_progress(self, number: int, progress: float, details: dict[str, Any]) -> None:
         """Note how far a task has come.
@@ -222,7 +231,7 @@ class Ledger:
                 _LOG.warning("progress details of atom '%s' are not stored: %s", detail.name, error)
             else:
                 detail.progress_details = {"at_progress": progress, "details": details}
-        self._dirty[detail.uuid] = detail
+        self._page.atoms[detail.uuid] = detail
 
     def move(self, move: Move) -> Moved | None:
         """Note an atom's move.
@@ -239,9 +248,9 @@ class Ledger:
         detail.state = state
         detail.intention = intention
         if self.backend is not None:
-            self._dirty[detail.uuid] = detail
+            self._page.atoms[detail.uuid] = detail
             if moved:
-                self._transitions.append((detail.name, old, state, self._clock.now()))
+                self._page.moves.append((detail.name, old, state, self._clock.now()))
         if not moved:
             return None
         if state in _PROGRESS and type(detail) is not RetryDetail:
@@ -266,9 +275,9 @@ class Ledger:
         if not st.check_flow_transition(old, state):
             return False, old
         self.flow.state = state
-        self._flow_moved = True
+        self._page.flow_moved = True
         if self.backend is not None:
-            self._transitions.append((None, old, state, self._clock.now()))
+            self._page.moves.append((None, old, state, self._clock.now()))
         return True, old
 
     def reset_atoms(self) -> list[Moved]:
@@ -285,11 +294,11 @@ class Ledger:
             detail.reset(st.PENDING)
             detail.progress = detail.progress_details = None
             self.values[number] = MISSING
-            self._dirty[detail.uuid] = detail
+            self._page.atoms[detail.uuid] = detail
             if old != st.PENDING:
                 told.append(Moved(number, old, st.PENDING))
                 if self.backend is not None:
-                    self._transitions.append((detail.name, old, st.PENDING, self._clock.now()))
+                    self._page.moves.append((detail.name, old, st.PENDING, self._clock.now()))
         self.failed.clear()
         return told
 
@@ -301,7 +310,7 @@ class Ledger:
         Args:
             detail: the detail that was changed.
         """
-        self._dirty[detail.uuid] = detail
+        self._page.atoms[detail.uuid] = detail
 
     def commit(self) -> None:
         """Write everything noted since the last time, in one transaction.
@@ -311,25 +320,14 @@ class Ledger:
             StorageFailure: the backend cannot write; nothing was written.
         """
         if self._connection is None or self.backend is None:
-            self._dirty.clear()
+            self._page.atoms.clear()
             return
-        if not (self._dirty or self._transitions or self._meta_changed or self._flow_moved):
-            return
-        codec = self.backend.codec
-        self._connection.checkpoint(
-            Checkpoint(
-                self.flow.uuid,
-                self.epoch,
-                self.owner,
-                self.flow.state if self._flow_moved else None,
-                codec.encode(self.flow.meta) if self._meta_changed else None,
-                [forms.atom_move(codec, detail) for detail in self._dirty.values()],
-                self._transitions,
+        page = self._page
+        if not page.blank:
+            self._connection.checkpoint(
+                page.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
             )
-        )
-        self._dirty.clear()
-        self._transitions = []
-        self._flow_moved = self._meta_changed = False
+            self._page = Page()
 
 
 _PROGRESS: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
