@@ -10,8 +10,8 @@ from rich.console import Console, RenderableType
 
 from stackl_flow import codec
 
-#: Columns of a line when nobody looks: wide enough that no table has to shorten anything but very long names.
-_PIPE_WIDTH = 200
+#: Columns of a line in a pipe: nothing is folded there but very long names.
+_PIPE_WIDTH = 500
 _TIMES = frozenset({"started", "ended", "created", "updated", "at"})
 
 

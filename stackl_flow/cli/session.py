@@ -42,9 +42,8 @@ def drive(engine: Engine, out: Output, db: str | None) -> Outcome:
             outcome = carry_out(engine)
     except Exception as error:
         if db and not isinstance(error, exc.OwnershipLost):
-            out.say(
-                f"the run broke off; once the cause is gone, go on: {resume_line(engine.storage.flow_uuid, db)}"
-            )
+            line = resume_line(engine.storage.flow_uuid, db)
+            out.say(f"the run broke off; once the cause is gone, go on with it: {line}")
         raise
     if outcome.error is not None and DEBUG.get():
         out.say("".join(traceback.format_exception(outcome.error)).rstrip())

@@ -10,6 +10,7 @@ from stackl_flow.control.factories import import_factory, make_flow, use_working
 from stackl_flow.control.flows import factory_of, flows
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines.base import Engine
+from stackl_flow.engines.given import META_INJECTED
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
 
@@ -63,12 +64,14 @@ def start(
     trial.validate()
     title = name or str(flow.name)
     detail = FlowDetail(title, uuid=new_uuid())
+    engines.save_factory_details(detail, factory, (), dict(arguments))
+    # Stored together with the flow: a process that dies right now leaves a flow that can be resumed.
+    detail.meta[META_INJECTED] = dict(store)
     book = LogBook(title)
     book.add(detail)
     with backend.get_connection() as connection:
         connection.save_logbook(book)
-    engines.save_factory_details(detail, factory, (), dict(arguments), backend=backend)
-    return engines.load(flow, store=dict(store), flow_detail=detail, book=book, backend=backend, **options)
+    return engines.load(flow, flow_detail=detail, book=book, backend=backend, **options)
 
 
 def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:

@@ -1,0 +1,198 @@
+"""`stackl-flow run`: ends, exit codes, answers, and mistakes made on purpose."""
+
+import re
+
+import pytest
+
+from tests.cli.conftest import SHOP
+
+
+def test_success(give):
+    answer = give("run", f"{SHOP}:order", "--store", "order=17")
+    assert answer.code == 0
+    assert re.search(r"^[\d:.]+ task ship: SUCCESS$", answer.out, re.MULTILINE)
+    assert re.search(r"^order  SUCCESS  [0-9a-f-]{36}$", answer.out, re.MULTILINE)
+    assert re.search(r"^twice \(retry\) +SUCCESS +\d\d:\d\d", answer.out, re.MULTILINE)
+    assert f"factory {SHOP}.order" in answer.out
+
+
+def test_json_is_all_there_is_on_the_output(give):
+    data = give("run", f"{SHOP}:order", "--store", "order=17", "--json").data
+    assert data["flow"]["state"] == "SUCCESS"
+    assert data["exit_code"] == 0
+    assert [atom["name"] for atom in data["atoms"]] == [
+        "reserve",
+        "twice",
+        "mail_0",
+        "mail_1",
+        "mail_2",
+        "ship",
+    ]
+    assert data["counts"] == {"SUCCESS": 6}
+    assert all(atom["seconds"] >= 0 and atom["started"] <= atom["ended"] for atom in data["atoms"])
+    assert "result" not in data["atoms"][0]
+
+
+def test_a_failed_flow_ends_with_one_and_says_why(give):
+    answer = give("run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+    assert answer.code == 1
+    assert "ship failed: ValueError: no stock for order 17" in answer.out
+    assert answer.out.count("REVERTED") > 6
+    assert "Traceback" not in answer.out + answer.err
+
+
+def test_debug_shows_the_traceback_of_a_failed_task(give):
+    answer = give("--debug", "run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+    assert answer.code == 1
+    assert "Traceback" in answer.err
+    assert "shop.py" in answer.err
+
+
+def test_a_failed_revert_parks_the_flow_and_resume_frees_it(give, tmp_path):
+    block = tmp_path / "block"
+    block.touch()
+    answer = give(
+        "run",
+        f"{SHOP}:order",
+        "--store",
+        "order=1",
+        "--arg",
+        "fail=true",
+        "--arg",
+        f"block={block}",
+        "--json",
+    )
+    assert (answer.code, answer.data["flow"]["state"]) == (3, "REVERT_FAILURE")
+    uuid = answer.data["flow"]["uuid"]
+    assert answer.data["resume"].startswith(f"stackl-flow resume {uuid} --db ")
+    assert answer.data["resume"] in answer.err
+    still = give("resume", uuid)
+    assert still.code == 3
+    assert "reserve failed while being undone: RuntimeError: cannot take back" in still.out
+    assert "1 parked" in give("resume", "--all").err
+    block.unlink()
+    freed = give("resume", "--all", "--parked")
+    assert freed.code == 1
+    assert give("show", uuid, "--json").data["counts"] == {"REVERTED": 6}
+
+
+def test_values_are_json_where_they_are_json(give):
+    words = [
+        f"order={text}" for text in ('[1, {"a": null}]', "3.5", '"17"', "seventeen", "true", "a=b", "", "NaN")
+    ]
+    made = [
+        give("run", f"{SHOP}:lone", "--store", word, "--results", "--json").data["atoms"][0]["result"][
+            "order"
+        ]
+        for word in words
+    ]
+    assert made == [[1, {"a": None}], 3.5, "17", "seventeen", True, "a=b", "", "NaN"]
+
+
+def test_results_for_people(give):
+    answer = give("run", f"{SHOP}:lone", "--store", "order=17", "--results")
+    assert re.search(r'^alone +\{"order": 17\}', answer.out, re.MULTILINE)
+
+
+def test_without_a_database_the_flow_runs_in_memory(give):
+    answer = give("run", f"{SHOP}:order", "--store", "order=1", STACKL_FLOW_DB="")
+    assert answer.code == 0
+    assert "ship" in answer.out
+
+
+def test_name(give):
+    give("run", f"{SHOP}:order", "--store", "order=1", "--name", "breakfast")
+    assert give("show", "breakfast", "--json").data["flow"]["name"] == "breakfast"
+
+
+def test_parallel(give):
+    answer = give(
+        "run", f"{SHOP}:order", "--store", "order=1", "--engine", "parallel", "--max-workers", "3", "--json"
+    )
+    assert answer.data["counts"] == {"SUCCESS": 6}
+
+
+def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
+    answer = give("run", f"{SHOP}:odd", "--store", "order=1")
+    assert answer.code == 1
+    assert "odd failed: NotSerializable" in answer.out
+
+
+MISTAKES = {
+    f"{SHOP}:nope": (2, "has no 'nope': its functions are broken, circle, dying, gated"),
+    f"{SHOP}:Step.nope": (2, "has no 'Step.nope'"),
+    f"{SHOP}:NOT_CALLABLE": (2, "is an int and cannot be called"),
+    f"{SHOP}:nothing": (2, "returned None, not a flow"),
+    f"{SHOP}:number": (2, "returned an int, not a flow"),
+    f"{SHOP}:broken": (2, "raised KeyError: 'no such shop'"),
+    f"{SHOP}:gated": (2, "missing a required argument: 'folder'"),
+    "tests.cli.nowhere:order": (2, "there is no module 'tests.cli.nowhere'"),
+    "nowhere.at.all:order": (2, "there is no module 'nowhere'"),
+    "order": (2, "write MODULE:FACTORY"),
+    ":order": (2, "write MODULE:FACTORY"),
+    f"{SHOP}:": (2, "write MODULE:FACTORY"),
+    f"{SHOP}:twins": (8, "'same'"),
+    f"{SHOP}:circle": (8, "'one' -> 'other'"),
+    f"{SHOP}:order": (8, "order"),
+}
+
+
+@pytest.mark.parametrize(("spec", "wanted"), MISTAKES.items(), ids=MISTAKES.keys())
+def test_mistakes_in_the_factory_or_its_flow(give, spec, wanted):
+    code, words = wanted
+    answer = give("run", spec)
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.startswith("error: ")
+    assert words in answer.err
+    assert "Traceback" not in answer.err
+    assert give("list", "--json").data == [], "a mistake leaves no half-made flow behind"
+
+
+def test_a_missing_input_names_the_atom_and_the_input(give):
+    err = give("run", f"{SHOP}:order").err
+    assert "order" in err
+    assert "reserve" in err
+    assert "ship" in err
+
+
+def test_arguments_that_do_not_fit(give):
+    answer = give("run", f"{SHOP}:order", "--arg", "colour=red")
+    assert answer.code == 2
+    assert "unexpected keyword argument 'colour'" in answer.err
+    assert "fail=False, block=None" in answer.err
+
+
+def test_modules_that_cannot_be_imported(give, tmp_path, monkeypatch):
+    (tmp_path / "crooked.py").write_text("def flow(:\n")
+    (tmp_path / "hungry.py").write_text("import not_installed_anywhere\n")
+    (tmp_path / "angry.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    assert "raised SyntaxError" in give("run", "crooked:flow").err
+    assert "imports 'not_installed_anywhere', which is not installed" in give("run", "hungry:flow").err
+    assert "raised ZeroDivisionError: division by zero" in give("run", "angry:flow").err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--store", "order"], "not NAME=VALUE"),
+        (["--store", "=3"], "not NAME=VALUE"),
+        (["--store", "a=1", "--store", "a=2"], "given twice"),
+        (["--max-workers", "3"], "--engine parallel"),
+        (["--engine", "steam"], "'serial', 'parallel'"),
+        (["--engine", "parallel", "--max-workers", "0"], "--max-workers"),
+        (["--colour"], "No such option"),
+    ],
+)
+def test_wrong_options(give, words, hint):
+    answer = give("run", f"{SHOP}:order", *words)
+    assert answer.code == 2
+    assert hint in answer.err
+
+
+def test_an_error_in_json(give):
+    answer = give("run", f"{SHOP}:nope", "--json")
+    assert answer.code == 2
+    assert answer.data["exit_code"] == 2
+    assert answer.data["error"]["type"] == "FactoryNotFound"
+    assert "has no 'nope'" in answer.data["error"]["message"]
