@@ -1,5 +1,6 @@
 """Puts the commands together."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ import stackl_flow
 from stackl_flow.cli import exits
 from stackl_flow.cli.commands import db, graph, looking, resume, run
 from stackl_flow.cli.guard import DEBUG
+from stackl_flow.cli.teaching import help_of
 
 _HELP = """Run flows of tasks that finish or are undone, look at them, and go on with those that were left.
 
@@ -36,12 +38,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("resume")(resume.resume)
-app.command("list")(looking.list_flows)
-app.command("show")(looking.show)
-app.command("history")(looking.show_history)
-app.command("graph")(graph.graph)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "resume": resume.resume,
+    "list": looking.list_flows,
+    "show": looking.show,
+    "history": looking.show_history,
+    "graph": graph.graph,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, help=help_of(_command))(_command)
 app.add_typer(db.app, name="db")
 
 

@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 
-from tests.cli.conftest import SHOP
+from stackl_flow.cli.exits import ABOUT
+from tests.cli.conftest import ROOT, SHOP
 
 
 @pytest.fixture
@@ -146,3 +147,23 @@ def test_version_and_help(give):
     for command in ("run", "resume", "list", "show", "history", "graph"):
         assert "Example" in give(command, "--help").out
     assert give("dance").code == 2
+
+
+def test_the_page_about_the_command_line_says_what_the_program_says():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE))
+    assert {int(code): words.replace("`", "") for code, words in told.items()} == {
+        int(c): w for c, w in ABOUT.items()
+    }
+    for name in (
+        "--db",
+        "--store",
+        "--arg",
+        "--name",
+        "--engine",
+        "--max-workers",
+        "--results",
+        "--force",
+        "--parked",
+    ):
+        assert name in page

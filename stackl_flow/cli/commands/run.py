@@ -46,14 +46,14 @@ def run(
     results: Results = False,
     as_json: Json = False,
 ) -> None:
-    r"""Run a flow to its end; when it fails, what it did is undone.
+    """Run a flow to its end; when it fails, what it did is undone.
 
     The factory is imported with the current directory on the path. Without --db the flow is only kept in
     memory and is gone with this process. Ctrl-C suspends the flow after the tasks at work.
 
     [bold]Examples[/bold]
 
-      stackl-flow run shop.flows:make_order --store order=17 --store 'items=\\["tea", "milk"]' --db flows.db
+      stackl-flow run shop.flows:make_order --store order=17 --store gift=false --db flows.db
 
       stackl-flow run shop.flows:make_order --arg express=true --engine parallel --max-workers 4
     """
