@@ -17,12 +17,13 @@ def to_dot(drawing: Drawing) -> str:
     Returns:
         The text; flows are clusters.
     """
+    flows = {node.key for node in drawing.nodes if node.kind == "flow"}
     lines = [
         f"digraph {_quote(drawing.root.label)} {{",
         "    compound=true; rankdir=TB; fontname=monospace;",
         '    node [shape=box, style="rounded,filled", fillcolor="#f6f8fa", fontname=monospace];',
         *_box(drawing, drawing.root, 1),
-        *(_edge(drawing, link) for link in drawing.links),
+        *(_edge(link, flows) for link in drawing.links),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -46,10 +47,9 @@ def _box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
         yield f'{pad}{node.key} [label={words}, fillcolor="{colours.paper}", color="{colours.ink}"{shape}];'
 
 
-def _edge(drawing: Drawing, link: Link) -> str:
-    kinds = {node.key: node.kind for node in drawing.nodes}
-    looks = [f"ltail=cluster_{link.source}"] if kinds[link.source] == "flow" else []
-    looks += [f"lhead=cluster_{link.target}"] if kinds[link.target] == "flow" else []
+def _edge(link: Link, flows: set[str]) -> str:
+    looks = [f"ltail=cluster_{link.source}"] if link.source in flows else []
+    looks += [f"lhead=cluster_{link.target}"] if link.target in flows else []
     looks += ["style=dashed"] if link.guarded else []
     return f"    {link.source} -> {link.target}" + (f" [{', '.join(looks)}];" if looks else ";")
 
