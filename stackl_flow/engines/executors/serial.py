@@ -52,9 +52,11 @@ class SerialExecutor(base.Executor):
             What there is to report.
         """
         del timeout
-        if self._calls:
-            return [perform(self._calls.popleft())]
-        reports = list(self._reports)
+        done: list[Report] = [perform(self._calls.popleft())] if self._calls else []
+        if not self._reports:
+            return done
+        # What the call told on its way, such as its progress, came before its end.
+        reports = [*self._reports, *done]
         self._reports.clear()
         return reports
 

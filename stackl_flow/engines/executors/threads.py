@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import queue
 from collections.abc import Callable
 from concurrent import futures
@@ -9,6 +10,7 @@ from typing import Any
 
 import futurist
 
+from stackl_flow import exceptions as exc
 from stackl_flow.calls import Call, Cancelled, Completion, Report, perform
 from stackl_flow.engines.executors import base
 from stackl_flow.failure import Failure
@@ -146,6 +148,7 @@ def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor
     Raises:
         ValueError: the word is not known.
         TypeError: that is no executor.
+        NotImplementedError: what the word stands for is not installed.
     """
     if wanted is None:
         return ThreadsExecutor(max_workers=max_workers)
@@ -154,6 +157,11 @@ def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor
         if word in _THREADS:
             return ThreadsExecutor(max_workers=max_workers)
         if word in _GREEN:
+            if importlib.util.find_spec("eventlet") is None:
+                raise exc.NotImplementedError(
+                    f"executor '{wanted}' needs eventlet, which is not installed here: install it, or take"
+                    " 'threads'"
+                )
             return ThreadsExecutor(max_workers=max_workers, make=futurist.GreenThreadPoolExecutor)
         known = sorted(_THREADS | _GREEN)
         raise ValueError(f"Unknown executor string '{wanted}' expected one of {known}")
