@@ -83,6 +83,9 @@ class Ledger:
             self.flow.update(self._connection.get_flow_details(self.flow.uuid))
             self.flow.meta = {**self.flow.meta, **waiting}
             self._notes = {}
+            # What an earlier run could not write did not happen.
+            self._page = Page()
+            self._page.meta_changed = bool(waiting)
         self._by_name = None
         added = matching.match(self.flow, plan)
         if self._connection is not None and added:

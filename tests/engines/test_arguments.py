@@ -1,0 +1,146 @@
+"""What execute and revert are handed, and what happens when something is missing."""
+
+import pytest
+
+from stackl_flow import LinearFlow, UnorderedFlow, engines, states, task
+from stackl_flow import exceptions as exc
+from tests.engines.tasks import Keep, Step, ends
+
+
+def functor(function, name="f", **kwargs):
+    return task.FunctorTask(function, name=name, provides="out", **kwargs)
+
+
+def test_names_are_taken_off_the_signature(load):
+    assert engines.run(functor(lambda x, y: x - y), store={"x": 5, "y": 3})["out"] == 2
+
+
+def test_an_optional_argument_is_left_out_when_nobody_has_it():
+    assert engines.run(functor(lambda x, y=10: x + y), store={"x": 1})["out"] == 11
+
+
+def test_an_optional_argument_is_handed_over_when_somebody_has_it():
+    assert engines.run(functor(lambda x, y=10: x + y), store={"x": 1, "y": 2})["out"] == 3
+
+
+def test_an_optional_argument_of_an_invisible_provider_is_left_out():
+    flow = UnorderedFlow("u").add(Step("a", [], provides="y"), functor(lambda y=10: y))
+    assert engines.run(flow)["out"] == 10
+
+
+def test_keyword_only_arguments_count():
+    def execute(*, x, y=2):
+        return x + y
+
+    assert engines.run(functor(execute), store={"x": 1})["out"] == 3
+
+
+def test_rebind_by_name_and_by_order():
+    store = {"a": 7, "b": 2}
+    assert engines.run(functor(lambda x, y: x - y, rebind={"x": "a", "y": "b"}), store=store)["out"] == 5
+    assert engines.run(functor(lambda x, y: x - y, rebind=("b", "a")), store=store)["out"] == -5
+
+
+@pytest.mark.parametrize(
+    ("provides", "result", "named"),
+    [
+        ("x", [1, 2], {"x": [1, 2]}),
+        (("x", "y"), [1, 2, 3], {"x": 1, "y": 2}),
+        (["x", "y"], (1, 2), {"x": 1, "y": 2}),
+        ({"x", "y"}, {"x": 1, "y": 2, "z": 3}, {"x": 1, "y": 2}),
+        ((), 5, {}),
+        (("x", "y"), [1], {"x": 1}),
+        ({"x", "y"}, {"y": 2}, {"y": 2}),
+        (("x",), 5, {}),
+    ],
+)
+def test_how_a_result_is_taken_apart(provides, result, named):
+    assert engines.run(task.FunctorTask(lambda: result, name="f", provides=provides)) == named
+
+
+def test_what_execute_and_revert_are_handed_by_name_only(load):
+    keep = Keep(requires=["x"], revert_requires=["y"])
+    ends(load(LinearFlow("f").add(keep, Step("bad", [], fails=1)), store={"x": 1, "y": 2}), ValueError)
+    assert keep.executed == [{"x": 1}]
+    (undone,) = keep.reverted
+    assert set(undone) == {"y", "result", "flow_failures"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seen: lambda: seen.append("called"),
+        lambda seen: lambda result: seen.append((result,)),
+        lambda seen: lambda flow_failures: seen.append(sorted(flow_failures)),
+        lambda seen: lambda result, **kwargs: seen.append((result, sorted(kwargs))),
+    ],
+)
+def test_a_revert_function_takes_only_what_it_asks_for(load, make):
+    seen = []
+    work = task.FunctorTask(lambda: 5, name="a", revert=make(seen))
+    assert ends(load(LinearFlow("f").add(work, Step("bad", [], fails=1))), ValueError) == states.REVERTED
+    assert seen in (["called"], [(5,)], [["bad"]], [(5, ["flow_failures"])])
+
+
+def test_a_revert_method_takes_only_what_it_asks_for(load):
+    class Plain(task.Task):
+        def execute(self):
+            return 5
+
+        def revert(self):
+            seen.append("called")
+
+    seen = []
+    assert (
+        ends(load(LinearFlow("f").add(Plain("p"), Step("bad", [], fails=1))), ValueError) == states.REVERTED
+    )
+    assert seen == ["called"]
+
+
+# ------------------------------------------------------------------ missing
+
+
+def test_everything_that_is_missing_is_named_at_once_before_anything_runs(load, log):
+    flow = LinearFlow("f").add(
+        Step("a", log),
+        Step("b", log, requires=["p", "q"]),
+        functor(lambda r: r, name="c"),
+    )
+    engine = load(flow)
+    with pytest.raises(exc.MissingDependencies) as caught:
+        engine.run()
+    text = str(caught.value)
+    assert caught.value.missing_requirements == ["p", "q", "r"]
+    assert "flow 'f'" in text
+    assert "'execute'" in text
+    assert '"b==1.0"' in text
+    assert '"c==1.0"' in text
+    assert "store=" in text
+    assert log == []
+    assert engine.storage.get_flow_state() == states.PENDING
+
+
+def test_what_only_revert_lacks_is_missing_too(load):
+    class Undo(task.Task):
+        def execute(self):
+            pass
+
+        def revert(self, z, **kwargs):
+            pass
+
+    with pytest.raises(exc.MissingDependencies, match=r"method 'revert'.*u==1.0.*\['z'\]"):
+        load(LinearFlow("f").add(Undo("u"))).run()
+
+
+def test_a_lone_task_is_named_itself(load):
+    with pytest.raises(exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\"'.*\['x'\]"):
+        load(functor(lambda x: x)).run()
+
+
+def test_what_was_missing_can_be_given_later(load):
+    engine = load(functor(lambda x: x))
+    with pytest.raises(exc.MissingDependencies):
+        engine.run()
+    engine.storage.inject({"x": 3})
+    engine.run()
+    assert engine.storage.fetch("out") == 3

@@ -1,0 +1,432 @@
+"""Bad input: each ends in one clear error that names culprit and remedy, and spoils nothing stored."""
+
+import contextlib
+import datetime as dt
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence import backends, books
+from tests.engines.tasks import Step, ends, states_of, steps
+
+# ------------------------------------------------------------------ the flow itself
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_missing_requirement(backend, log, keep):
+    flow = LinearFlow("shop").add(Step("pay", log, requires=["card"]))
+    with pytest.raises(exc.MissingDependencies, match=r"(?s)'shop'.*\['card'\].*store=.*pay") as caught:
+        engines.run(flow, backend=backend if keep else None)
+    assert isinstance(caught.value, exc.TaskFlowException)
+    assert log == []
+
+
+def test_missing_requirement_leaves_a_flow_that_can_run_once_it_is_given(backend, log):
+    flow = LinearFlow("shop").add(Step("pay", log, requires=["card"]))
+    detail = books.create_flow_detail(flow, backend=backend)
+    with pytest.raises(exc.MissingDependencies):
+        engines.run(flow, flow_detail=detail, backend=backend)
+    with backend.get_connection() as connection:
+        stored = connection.get_flow_details(detail.uuid)
+    engines.run(flow, store={"card": 1}, flow_detail=stored, backend=backend)
+    assert log == ["pay"]
+
+
+def test_unknown_name_in_requires():
+    with pytest.raises(ValueError, match=r"atom pay: \['wallet'\]"):
+        task.FunctorTask(lambda card: None, name="pay", requires=["wallet"])
+
+
+def test_duplicate_atom_names(load, log):
+    with pytest.raises(exc.Duplicate, match=r"\['a', 'b'\].*name="):
+        load(LinearFlow("f").add(*steps("ab", log), LinearFlow("in").add(*steps("bca", log)))).run()
+    assert log == []
+
+
+def test_a_retry_named_like_a_task(load, log):
+    with pytest.raises(exc.Duplicate, match=r"\['a'\]"):
+        load(LinearFlow("f", retry=retry.Times(1, "a")).add(Step("a", log))).run()
+
+
+def test_a_cycle_names_its_atoms(log):
+    a, b, c, d = steps("abcd", log)
+    flow = GraphFlow("ring").add(a, b, c, d).link(a, b).link(b, c)
+    with pytest.raises(exc.DependencyFailure, match=r"'ring'.*'c' -> 'a' -> 'b' -> 'c'") as caught:
+        flow.link(c, a)
+    assert "'d'" not in str(caught.value)
+    engines.run(flow)
+    assert sorted(log) == ["a", "b", "c", "d"]
+
+
+def test_a_cycle_of_needs_names_its_atoms():
+    flow = GraphFlow("ring").add(
+        Step("egg", [], requires=["hen"], provides="egg"), Step("far", [], provides="far")
+    )
+    with pytest.raises(
+        exc.DependencyFailure, match=r"cycle 'hen' -> 'egg' -> 'hen'|cycle 'egg' -> 'hen' -> 'egg'"
+    ):
+        flow.add(Step("hen", [], requires=["egg"], provides="hen"))
+    assert len(flow) == 2
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (Step, "cannot take <class.*add an instance: Step"),
+        (lambda: None, "cannot take <function.*FunctorTask"),
+        ("a", "cannot take 'a'.*FunctorTask"),
+        (None, "cannot take None"),
+    ],
+)
+@pytest.mark.parametrize("kind", [LinearFlow, GraphFlow])
+def test_a_task_that_is_no_task(kind, thing, words):
+    with pytest.raises(exc.NotAnAtom, match=f"'shop' {words}") as caught:
+        kind("shop").add(thing)
+    # TaskFlow raises a TypeError.
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("thing", [Step, None, "a", lambda: None])
+def test_a_flow_that_is_no_flow(thing):
+    with pytest.raises(exc.NotAnAtom, match="give a task or a flow"):
+        engines.run(thing)
+
+
+# ------------------------------------------------------------------ values that cannot be stored
+
+
+@pytest.mark.parametrize("kind", ["serial", "parallel"])
+def test_a_result_without_json_form_fails_its_task_and_the_flow_is_undone(backend, log, kind):
+    flow = LinearFlow("f").add(
+        Step("a", log, provides="x"), Step("open", log, result={"handle": object()}), Step("c", log)
+    )
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend, engine=kind)
+    with pytest.raises(exc.NotSerializable, match=r"(?s)atom 'open'.*handle.*object.*regist"):
+        engine.run()
+    assert log == ["a", "open", "-open", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+    with backend.get_connection() as connection:
+        assert connection.get_flow_details(detail.uuid).state == states.REVERTED
+
+
+def test_the_same_result_is_fine_without_a_backend(load, log):
+    assert ends(load(Step("open", log, result=object()))) == states.SUCCESS
+
+
+def test_a_retry_can_mend_a_result_without_json_form(backend):
+    results = [object(), 5]
+    work = task.FunctorTask(lambda: results.pop(0), name="a", provides="x")
+    flow = LinearFlow("f", retry=retry.Times(2, "r")).add(work)
+    assert engines.run(flow, backend=backend)["x"] == 5
+
+
+def test_a_value_of_a_retry_without_json_form_fails_it(backend, log):
+    flow = LinearFlow("f", retry=retry.ForEach([object()], "r", provides="x")).add(Step("a", log))
+    with pytest.raises(exc.NotSerializable, match="atom 'r'"):
+        engines.run(flow, backend=backend)
+    assert log == []
+
+
+def test_a_result_of_revert_without_json_form_is_not_kept_and_the_rollback_goes_on(backend, log):
+    class Undo(Step):
+        def revert(self, **kwargs):
+            super().revert()
+            return object()
+
+    engine = engines.load(LinearFlow("f").add(Undo("a", log), Step("b", log, fails=1)), backend=backend)
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "-b", "-a"]
+
+
+def test_an_error_with_arguments_without_json_form_is_kept_all_the_same(backend):
+    class Odd(Exception):
+        pass
+
+    def fail():
+        raise Odd("odd", object())
+
+    flow = task.FunctorTask(fail, name="a")
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend)
+    assert ends(engine, Odd) == states.REVERTED
+    with backend.get_connection() as connection:
+        (stored,) = connection.get_flow_details(detail.uuid)
+    assert "Odd" in stored.failure.exc_type_names[0]
+
+
+def test_values_of_rich_types_are_stored_as_they_are(backend):
+    moment = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    value = {"when": moment, "set": {1}, 5: (1, 2), "raw": b"\x00"}
+    flow = task.FunctorTask(lambda: value, name="a", provides="x")
+    detail = books.create_flow_detail(flow, backend=backend)
+    engines.run(flow, flow_detail=detail, backend=backend)
+    with backend.get_connection() as connection:
+        (stored,) = connection.get_flow_details(detail.uuid)
+    assert stored.results == value
+
+
+# ------------------------------------------------------------------ databases
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "flows.db"
+
+
+@pytest.fixture
+def stored(path, log):
+    """Give the uuid of a flow a -> b -> c in a closed database, suspended after a."""
+    with backends.backend(f"sqlite:///{path}") as backend:
+        flow = chain(log)
+        detail = books.create_flow_detail(flow, backend=backend)
+        engine = engines.load(flow, flow_detail=detail, backend=backend)
+        engine.atom_notifier.register("SUCCESS", lambda *_, **__: engine.suspend())
+        engine.run()
+    log.clear()
+    return detail.uuid
+
+
+def chain(log):
+    return LinearFlow("f").add(*steps("abc", log))
+
+
+def resume(path, uuid, flow, options=""):
+    with backends.fetch(f"sqlite:///{path}{options}") as backend:
+        with backend.get_connection() as connection:
+            detail = connection.get_flow_details(uuid)
+        return engines.run(flow, flow_detail=detail, backend=backend)
+
+
+def test_run_makes_a_missing_database_no_secret(path, log):
+    with pytest.raises(exc.StorageFailure, match=rf"{path}.*(db upgrade|upgrade)"):
+        engines.run(chain(log), backend=f"sqlite:///{path}")
+    assert log == []
+
+
+def test_a_directory_that_is_not_there(tmp_path, log):
+    with pytest.raises(exc.StorageFailure, match=r"no/flows.db.*make it first"):
+        engines.run(chain(log), backend=f"sqlite:///{tmp_path}/no/flows.db")
+    assert log == []
+
+
+def test_a_backend_that_is_not_known(log):
+    with pytest.raises(exc.NotFound, match=r"nosuch.*memory.*sqlite"):
+        engines.run(chain(log), backend="nosuch://here")
+
+
+def test_a_newer_database(path, stored, log):
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        (table,) = other.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%version%'"
+        ).fetchone()
+        (known,) = other.execute(f"SELECT version_num FROM {table}").fetchone()  # noqa: S608  our own table
+        other.execute(f"UPDATE {table} SET version_num = '0999'")  # noqa: S608  our own table
+        other.commit()
+    with pytest.raises(exc.IncompatibleVersion, match=rf"{path}.*newer.*update"):
+        engines.run(chain(log), backend=f"sqlite:///{path}")
+    assert log == []
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(f"UPDATE {table} SET version_num = ?", (known,))  # noqa: S608  our own table
+        other.commit()
+    resume(path, stored, chain(log))
+    assert log == ["b", "c"]
+
+
+def test_no_database_at_all(path, log):
+    path.write_text("a letter to a friend " * 100)
+    with pytest.raises(exc.StorageFailure, match=rf"{path}.*is not a SQLite database"):
+        engines.run(chain(log), backend=f"sqlite:///{path}")
+    assert log == []
+    assert path.read_text().startswith("a letter")
+
+
+def test_a_corrupt_database(path, stored, log):
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        for page in range(1, size // 4096):
+            file.seek(page * 4096)
+            file.write(b"\xa5" * 4096)
+    with pytest.raises(exc.StorageFailure, match=rf"{path}.*damaged.*restore a backup"):
+        engines.run(chain(log), backend=f"sqlite:///{path}")
+    assert log == []
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the database's write lock."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_locked_database(path, stored, log):
+    with locked(path), pytest.raises(exc.StorageFailure, match=rf"{path}.*locked by another process"):
+        resume(path, stored, chain(log), "?timeout=0.05")
+    assert log == []
+    resume(path, stored, chain(log))
+    assert log == ["b", "c"]
+
+
+def history_is_sound(backend, uuid):
+    """Check that each move begins where the one before it ended."""
+    stands = {}
+    with backend.get_connection() as connection:
+        for move in connection.get_history(uuid):
+            assert stands.setdefault(move.atom, states.PENDING) == move.old, move
+            stands[move.atom] = move.new
+        assert {each.name: each.state for each in connection.get_flow_details(uuid)} == {
+            name: state for name, state in stands.items() if name is not None
+        }
+
+
+@pytest.mark.parametrize("same_engine", [True, False])
+@pytest.mark.parametrize("kind", ["serial", "parallel"])
+def test_a_database_that_is_locked_while_the_flow_runs(path, stored, log, same_engine, kind):
+    with contextlib.ExitStack() as lock, backends.fetch(f"sqlite:///{path}?timeout=0.05") as backend:
+        flow = LinearFlow("f").add(
+            Step("a", log),
+            task.FunctorTask(
+                lambda: log.append("b") or (lock.enter_context(locked(path)) if len(log) < 2 else None),
+                name="b",
+            ),
+            Step("c", log),
+        )
+        with backend.get_connection() as connection:
+            detail = connection.get_flow_details(stored)
+        engine = engines.load(flow, flow_detail=detail, backend=backend, engine=kind)
+        with pytest.raises(exc.StorageFailure, match=rf"{path}.*locked by another process"):
+            engine.run()
+        assert log == ["b"]
+        lock.close()
+        if not same_engine:
+            with backend.get_connection() as connection:
+                detail = connection.get_flow_details(stored)
+            engine = engines.load(flow, flow_detail=detail, backend=backend, engine=kind)
+        # What was not written did not happen: b runs once more.
+        assert ends(engine) == states.SUCCESS
+        assert log == ["b", "b", "c"]
+        history_is_sound(backend, stored)
+
+
+def test_a_full_database_while_the_flow_runs(path, log):
+    with backends.backend(f"sqlite:///{path}") as backend:
+        flow = LinearFlow("f").add(Step("a", log), Step("big", log, result="x" * 3_000_000), Step("c", log))
+        detail = books.create_flow_detail(flow, backend=backend)
+    with pytest.raises(exc.StorageFailure, match=rf"{path}.*full.*free some space"):
+        resume(path, detail.uuid, flow, "?max_page_count=200")
+    assert log == ["a", "big"]
+    resume(path, detail.uuid, flow)
+    assert log == ["a", "big", "big", "c"]
+    with backends.fetch(f"sqlite:///{path}") as backend:
+        history_is_sound(backend, detail.uuid)
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Become a user whom file modes bind; root may write to anything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_database(log):
+    place = Path(tempfile.mkdtemp())  # tmp_path can not be reached by other users
+    place.chmod(0o755)
+    path = place / "flows.db"
+    address = f"sqlite:///{path}?journal_mode=DELETE"
+    flow = LinearFlow("f").add(*steps("ab", log))
+    try:
+        with backends.backend(address) as backend:
+            detail = books.create_flow_detail(flow, backend=backend)
+        path.chmod(0o444)
+        with backends.fetch(address) as backend:
+            engine = engines.load(flow, flow_detail=detail, backend=backend)
+            with as_nobody(), pytest.raises(exc.StorageFailure, match=rf"{path}.*is read-only.*writable"):
+                engine.run()
+        assert log == []
+        path.chmod(0o644)
+        with backends.fetch(address) as backend:
+            assert ends(engines.load(flow, flow_detail=detail, backend=backend)) == states.SUCCESS
+        assert log == ["a", "b"]
+    finally:
+        shutil.rmtree(place)
+
+
+# ------------------------------------------------------------------ factories
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no_such_module.flow", "no such module"),
+        ("tests.engines.no_such_module.flow", "module 'tests.engines' has no 'no_such_module.flow'"),
+        (
+            "tests.engines.factories.no_such_function",
+            "module 'tests.engines.factories' has no 'no_such_function'",
+        ),
+        ("tests.engines.factories.NO_FUNCTION", "it is no function but 5"),
+        ("letters", "no such module"),
+        ("", "no such module"),
+    ],
+)
+def test_a_factory_that_cannot_be_imported(name, reason):
+    with pytest.raises(exc.FactoryNotFound, match=f"'{name}': ({reason})") as caught:
+        engines.load_from_factory(name)
+    assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value, exc.NotFound)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            "import no_such_library_anywhere",
+            "ModuleNotFoundError: No module named 'no_such_library_anywhere'",
+        ),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def flow(:", "SyntaxError"),
+    ],
+)
+def test_a_factory_whose_module_is_broken_tells_why(tmp_path, monkeypatch, body, reason):
+    (tmp_path / "broken_factory_module.py").write_text(f"{body}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(exc.FactoryNotFound, match=f"(?s)'broken_factory_module.flow': {reason}") as caught:
+        engines.load_from_factory("broken_factory_module.flow")
+    assert caught.value.cause is not None
+
+
+def test_a_stored_flow_whose_factory_is_gone_can_be_resumed_when_it_is_back(tmp_path, monkeypatch, backend):
+    module = tmp_path / "coming_and_going.py"
+    source = (
+        "from stackl_flow import LinearFlow, FunctorTask\n"
+        "def flow():\n"
+        "    return LinearFlow('f').add(FunctorTask(lambda: 5, name='a', provides='x'))\n"
+    )
+    module.write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    engine = engines.load_from_factory("coming_and_going.flow", backend=backend)
+    with backend.get_connection() as connection:
+        detail = connection.get_flow_details(engine.storage.flow_uuid)
+    monkeypatch.delitem(sys.modules, "coming_and_going")
+    module.rename(tmp_path / "gone.py")
+    with pytest.raises(exc.FactoryNotFound, match=r"'coming_and_going.flow'.*import path"):
+        engines.load_from_detail(detail, backend=backend)
+    (tmp_path / "gone.py").rename(module)
+    again = engines.load_from_detail(detail, backend=backend)
+    assert ends(again) == states.SUCCESS
+    assert again.storage.fetch("x") == 5
+    assert states_of(again) == {"a": states.SUCCESS}

@@ -1,0 +1,549 @@
+"""Engines: order, results, errors, being run again, calls out of order."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence import books
+from tests.engines.tasks import ALWAYS, Step, ends, states_of, steps
+
+# ------------------------------------------------------------------ order
+
+
+def test_linear_runs_in_order(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    engine.run()
+    assert log == ["a", "b", "c"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert set(states_of(engine).values()) == {states.SUCCESS}
+
+
+def test_linear_reverts_in_reverse_order_and_raises_the_error_itself(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log), Step("c", log, fails=1), Step("d", log)))
+    with pytest.raises(ValueError, match="c failed"):
+        engine.run()
+    assert log == ["a", "b", "c", "-c", "-b", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert states_of(engine) == {
+        "a": states.REVERTED,
+        "b": states.REVERTED,
+        "c": states.REVERTED,
+        "d": states.PENDING,
+    }
+
+
+def test_graph_runs_by_links_and_reverts_against_them(load, log):
+    a, b, c, d = [*steps("abc", log), Step("d", log, fails=1)]
+    flow = GraphFlow("f").add(d, c, b, a).link(a, b).link(b, c).link(c, d)
+    assert ends(load(flow), ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "d", "-d", "-c", "-b", "-a"]
+
+
+def test_diamond_waits_for_both_sides(load, log):
+    a, b, c, d = steps("abcd", log)
+    flow = GraphFlow("f").add(a, b, c, d).link(a, b).link(a, c).link(b, d).link(c, d)
+    load(flow, max_workers=2).run()
+    assert log[0] == "a"
+    assert sorted(log[1:3]) == ["b", "c"]
+    assert log[3] == "d"
+
+
+def test_nested_flows_run_as_one_item(load, log):
+    inner = UnorderedFlow("inner").add(*steps("bc", log))
+    load(LinearFlow("outer").add(Step("a", log), inner, Step("d", log)), max_workers=1).run()
+    assert log == ["a", "b", "c", "d"]
+
+
+def test_a_lone_task_is_a_flow(load, log):
+    engine = load(Step("a", log, provides="x"))
+    engine.run()
+    assert (log, engine.storage.fetch_all()) == (["a"], {"x": "A"})
+
+
+def test_an_empty_flow_succeeds(load):
+    assert ends(load(LinearFlow("f"))) == states.SUCCESS
+
+
+@pytest.mark.parametrize("flow", [LinearFlow, UnorderedFlow, GraphFlow])
+def test_an_empty_flow_inside_does_not_stop_what_follows(load, log, flow):
+    outer = LinearFlow("outer").add(Step("a", log), flow("hole"), Step("b", log))
+    load(outer).run()
+    assert log == ["a", "b"]
+
+
+def test_higher_priority_first_when_executing_and_when_reverting(load, log):
+    priorities = {"a": 1, "b": 5, "c": 3}
+    group = UnorderedFlow("g").add(*(Step(n, log, priority=p) for n, p in priorities.items()))
+    engine = load(LinearFlow("f").add(group, Step("z", log, fails=1)), max_workers=1)
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["b", "c", "a", "z", "-z", "-b", "-c", "-a"]
+
+
+def test_equal_priorities_keep_the_order_in_which_they_were_added(load, log):
+    names = [f"t{number:02}" for number in range(20)]
+    load(UnorderedFlow("f").add(*(Step(n, log) for n in names)), max_workers=1).run()
+    assert log == names
+
+
+_SIBLINGS = """
+from stackl_flow import GraphFlow, UnorderedFlow, LinearFlow, FunctorTask, engines
+log = []
+def made(name):
+    return FunctorTask(lambda: log.append(name), name=name)
+names = [f"{word}-{n}" for n in range(4) for word in ("pear", "apple", "fig", "kiwi")]
+flow = LinearFlow("f").add(
+    UnorderedFlow("u").add(*map(made, names)),
+    GraphFlow("g").add(*(made(name + "!") for name in names)),
+)
+engines.run(flow, engine=ENGINE, max_workers=1)
+assert log == names + [name + "!" for name in names], log
+"""
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "4242"])
+@pytest.mark.parametrize("kind", ["serial", "parallel"])
+def test_siblings_start_in_added_order_whatever_the_hash_seed(seed, kind):
+    code = _SIBLINGS.replace("ENGINE", repr(kind))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_was_chosen_together_runs_together_even_when_one_fails(log):
+    flow = UnorderedFlow("f").add(Step("a", log, fails=1), *steps("bc", log))
+    assert ends(engines.load(flow), ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "-c", "-b", "-a"]
+
+
+# ------------------------------------------------------------------ results
+
+
+def test_run_returns_what_was_given_and_what_was_provided(log):
+    flow = LinearFlow("f").add(
+        Step("a", log, result=(1, 2), provides=("x", "y")), Step("b", log, provides="z", requires=["x"])
+    )
+    assert engines.run(flow, store={"given": 0}) == {"given": 0, "x": 1, "y": 2, "z": "B"}
+
+
+def test_several_providers_of_one_name_come_as_a_list(log):
+    flow = LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, provides="x"))
+    engine = engines.load(flow, store={"x": 0})
+    engine.run()
+    assert engine.storage.fetch_all() == {"x": [0, "A", "B"]}
+    assert engine.storage.fetch("x") == 0
+
+
+def test_tasks_get_the_live_object_without_a_backend():
+    thing = object()
+    seen = []
+    flow = LinearFlow("f").add(
+        task.FunctorTask(lambda: thing, name="give", provides="x"),
+        task.FunctorTask(lambda x: seen.append((x,)), name="take"),
+    )
+    engines.run(flow)
+    assert seen[0][0] is thing
+
+
+def test_what_was_undone_is_no_longer_there(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1)))
+    assert ends(engine, ValueError) == states.REVERTED
+    assert engine.storage.fetch_all() == {}
+    with pytest.raises(exc.NotFound):
+        engine.storage.fetch("x")
+
+
+# ------------------------------------------------------------------ errors
+
+
+def test_several_failures_are_raised_as_one_in_the_order_of_the_flow(load, log):
+    engine = load(UnorderedFlow("f").add(*steps("xy", log, fails=1)), max_workers=1)
+    with pytest.raises(exc.WrappedFailure) as caught:
+        engine.run()
+    assert [failure.exception_str for failure in caught.value] == ["x failed", "y failed"]
+    assert caught.value.check(ValueError) is ValueError
+    assert engine.storage.get_flow_state() == states.REVERTED
+
+
+def _raise(error):
+    raise error
+
+
+def test_stop_iteration_is_just_a_failure(load, log):
+    broken = task.FunctorTask(lambda: _raise(StopIteration("enough")), name="b")
+    engine = load(LinearFlow("f").add(Step("a", log), broken))
+    with pytest.raises(StopIteration, match="enough"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert log == ["a", "-a"]
+
+
+def test_stop_iteration_through_run_iter_is_told_apart_from_its_end(load):
+    engine = load(task.FunctorTask(lambda: _raise(StopIteration("enough")), name="b"))
+    with pytest.raises(exc.WrappedFailure, match="enough") as caught:
+        list(engine.run_iter())
+    assert caught.value.check(StopIteration)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_an_interrupt_in_the_engines_own_thread_goes_through_and_the_flow_can_be_run_again(log, error):
+    errors = [error]
+
+    def interrupted():
+        log.append("b")
+        if errors:
+            raise errors.pop()
+
+    flow = LinearFlow("f").add(Step("a", log), task.FunctorTask(interrupted, name="b"))
+    engine = engines.load(flow)
+    with pytest.raises(type(error)):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.RUNNING
+    assert states_of(engine) == {"a": states.SUCCESS, "b": states.RUNNING}
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert log == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_an_interrupt_in_a_worker_thread_fails_the_task(log, error):
+    flow = LinearFlow("f").add(Step("a", log), task.FunctorTask(lambda: _raise(error), name="b"))
+    engine = engines.load(flow, engine="parallel")
+    with pytest.raises(RuntimeError, match=type(error).__name__):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert log == ["a", "-a"]
+
+
+def test_hooks_are_called_around_execute_and_revert_whether_they_work_or_not(load):
+    log = []
+
+    class Hooked(Step):
+        def pre_execute(self):
+            log.append("before")
+
+        def post_execute(self):
+            log.append("after")
+
+        def pre_revert(self):
+            log.append("before undo")
+
+        def post_revert(self):
+            log.append("after undo")
+
+    assert ends(load(Hooked("a", log, fails=1)), ValueError) == states.REVERTED
+    assert log == ["before", "a", "after", "before undo", "-a", "after undo"]
+
+
+def test_a_provider_that_gave_too_little_stops_the_flow_and_names_both(load, log):
+    flow = LinearFlow("f").add(
+        Step("giver", log, result=[1], provides=("p", "q")), Step("needy", log, requires=["q"])
+    )
+    engine = load(flow)
+    with pytest.raises(exc.NotFound, match=r"needy.*'q'.*giver"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.FAILURE
+    assert log == ["giver"]
+
+
+# ------------------------------------------------------------------ reverting
+
+
+def test_revert_is_handed_the_result_and_the_failures(load):
+    seen = []
+
+    class Watching(task.Task):
+        def execute(self, x):
+            return x + 1
+
+        def revert(self, x, result, flow_failures, **kwargs):
+            seen.append((x, result, flow_failures))
+
+    flow = LinearFlow("f").add(Watching("w"), Step("bad", [], fails=1))
+    assert ends(load(flow, store={"x": 1}), ValueError) == states.REVERTED
+    ((x, result, failures),) = seen
+    assert (x, result) == (1, 2)
+    assert list(failures) == ["bad"]
+    assert failures["bad"].check(ValueError)
+
+
+def test_the_failed_task_is_handed_its_failure_as_result(load):
+    seen = []
+
+    class Failing(Step):
+        def revert(self, result, **kwargs):
+            seen.append(result)
+
+    assert ends(load(Failing("a", [], fails=1)), ValueError) == states.REVERTED
+    assert seen[0].check(ValueError)
+
+
+def test_a_revert_that_needs_more_than_execute_gets_it(load):
+    seen = []
+
+    class Undo(task.Task):
+        def execute(self):
+            pass
+
+        def revert(self, z, **kwargs):
+            seen.append(z)
+
+    flow = LinearFlow("f").add(Undo("u"), Step("bad", [], fails=1))
+    assert ends(load(flow, store={"z": 5}), ValueError) == states.REVERTED
+    assert seen == [5]
+
+
+def test_a_failed_revert_parks_the_flow_and_running_it_again_takes_the_rollback_up(load, log):
+    flow = LinearFlow("f").add(
+        Step("a", log), Step("b", log, revert_fails=1), Step("c", log), Step("d", log, fails=1)
+    )
+    engine = load(flow)
+    with pytest.raises(RuntimeError, match="b cannot be undone"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERT_FAILURE
+    assert states_of(engine) == {
+        "a": states.SUCCESS,
+        "b": states.REVERT_FAILURE,
+        "c": states.REVERTED,
+        "d": states.REVERTED,
+    }
+    assert list(engine.storage.get_revert_failures()) == ["b"]
+    assert list(engine.storage.get_execute_failures()) == ["d"]
+
+    log.clear()
+    with pytest.raises(ValueError, match="d failed"):
+        engine.run()
+    assert log == ["-b", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert engine.storage.get_revert_failures() == {}
+
+
+def test_a_parked_flow_stays_parked_while_the_revert_fails(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, revert_fails=2), Step("b", log, fails=1)))
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "-b", "-a", "-a", "-a"]
+
+
+def test_the_revert_of_a_parked_flow_is_handed_the_result_again(load):
+    seen = []
+
+    class Stubborn(Step):
+        def revert(self, result, **kwargs):
+            seen.append(result)
+            return super().revert()
+
+    engine = load(LinearFlow("f").add(Stubborn("a", [], revert_fails=1), Step("b", [], fails=1)))
+    ends(engine, RuntimeError)
+    ends(engine, ValueError)
+    assert seen == ["A", "A"]
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_never_resolve_leaves_everything_where_it_is(load, log):
+    flow = LinearFlow("f", retry=retry.Times(3, "again")).add(Step("a", log), Step("b", log, fails=1))
+    engine = load(flow, never_resolve=True)
+    assert ends(engine, ValueError) == states.FAILURE
+    assert log == ["a", "b"]
+    assert states_of(engine) == {"again": states.SUCCESS, "a": states.SUCCESS, "b": states.FAILURE}
+
+
+def _nested(log):
+    inner = LinearFlow("inner", retry=retry.Times(1, "inner retry")).add(
+        Step("b", log), Step("c", log, fails=ALWAYS)
+    )
+    return LinearFlow("outer").add(Step("a", log), inner)
+
+
+def test_an_inner_retry_that_gives_up_leaves_the_outer_atoms(load, log):
+    engine = load(_nested(log))
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "-c", "-b"]
+    assert states_of(engine)["a"] == states.SUCCESS
+
+
+@pytest.mark.parametrize("value", [True, "True", "yes"])
+def test_defer_reverts_undoes_the_outer_atoms_too(load, log, value):
+    engine = load(_nested(log), defer_reverts=value)
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "-c", "-b", "-a"]
+    assert states_of(engine)["a"] == states.REVERTED
+
+
+@pytest.mark.parametrize("value", [False, "False", "0", "no"])
+def test_an_option_that_says_no_in_text_is_a_no(load, log, value):
+    engine = load(_nested(log), defer_reverts=value)
+    ends(engine, ValueError)
+    assert "-a" not in log
+
+
+# ------------------------------------------------------------------ once more
+
+
+def test_running_a_finished_flow_again_does_nothing(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    engine.run()
+    engine.run()
+    assert log == ["a", "b"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_a_reverted_flow_runs_from_the_beginning(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1)))
+    assert ends(engine, ValueError) == states.REVERTED
+    log.clear()
+    engine.run()
+    assert log == ["a", "b"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert engine.storage.get_failures() == {}
+    assert engine.storage.fetch("x") == "A"
+
+
+def test_reset_sets_everything_back(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(1, "r", provides="n")).add(Step("a", log, provides="x")))
+    engine.run()
+    engine.reset()
+    assert engine.storage.get_flow_state() == states.PENDING
+    assert states_of(engine) == {"r": states.PENDING, "a": states.PENDING}
+    assert engine.storage.fetch_all() == {}
+    assert len(engine.storage.get_retry_history("r")) == 0
+    engine.run()
+    assert log == ["a", "a"]
+
+
+def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, log):
+    detail = books.create_flow_detail(LinearFlow("f"))
+    load(LinearFlow("f").add(Step("a", log, provides="x")), flow_detail=detail).run()
+    second = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log)), flow_detail=detail)
+    second.run()
+    assert log == ["a", "b"]
+    assert second.storage.fetch("x") == "A"
+
+
+# ------------------------------------------------------------------ calls out of order
+
+
+@pytest.mark.parametrize("call", ["prepare", "validate", "suspend", "reset"])
+def test_nothing_goes_before_compile(load, call):
+    with pytest.raises(exc.InvalidState, match=f"{call}.*not been compiled"):
+        getattr(load(LinearFlow("f")), call)()
+
+
+@pytest.mark.parametrize("call", ["validate", "reset"])
+def test_nothing_but_prepare_comes_right_after_compile(load, call):
+    engine = load(LinearFlow("f"))
+    engine.compile()
+    with pytest.raises(exc.InvalidState, match=f"{call}.*storage populated"):
+        getattr(engine, call)()
+
+
+def test_steps_by_hand_are_the_same_as_run(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    assert engine.compilation is None
+    engine.compile()
+    plan = engine.compilation
+    engine.compile()
+    assert engine.compilation is plan
+    engine.prepare()
+    engine.validate()
+    assert states_of(engine) == {"a": states.PENDING, "b": states.PENDING}
+    engine.run()
+    assert log == ["a", "b"]
+
+
+def test_a_running_engine_is_locked(load):
+    refused = []
+
+    def again():
+        try:
+            engine.run()
+        except exc.ExecutionFailure as error:
+            refused.append(str(error))
+
+    def from_another_thread():
+        thread = threading.Thread(target=again)
+        thread.start()
+        thread.join()
+
+    engine = load(task.FunctorTask(from_another_thread, name="a"))
+    engine.run()
+    assert len(refused) == 1
+    assert "locked" in refused[0]
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_the_lock_is_given_back_after_a_failure(load, log):
+    engine = load(Step("a", log, fails=1))
+    assert ends(engine, ValueError) == states.REVERTED
+    assert ends(engine) == states.SUCCESS
+
+
+# ------------------------------------------------------------------ statistics
+
+
+def test_statistics_count_the_atoms(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1), Step("b", log)))
+    engine.run()
+    told = engine.statistics
+    assert set(told["seconds_per_state"]) >= {"scheduling", "waiting", "analyzing"}
+    assert all(seconds >= 0 for seconds in told["seconds_per_state"].values())
+    assert told["active_for"] >= 0
+    # The retry twice, a twice, b once, and a undone once.
+    assert (told["completed"], told["discarded_failures"]) == (6, 1)
+    assert (told["awaiting"], told["incomplete"]) == (0, 0)
+
+
+def test_statistics_can_be_left_out(load, log):
+    engine = load(Step("a", log), gather_statistics=False)
+    engine.run()
+    assert set(engine.statistics) == {"active_for"}
+
+
+# ------------------------------------------------------------------ getting an engine
+
+
+def test_options_in_a_uri():
+    engine = engines.load(
+        LinearFlow("f"), engine="parallel://?max_workers=2&defer_reverts=yes", executor="threads"
+    )
+    assert engine.options == {"max_workers": "2", "defer_reverts": "yes", "executor": "threads"}
+    assert ends(engine) == states.SUCCESS
+
+
+def test_an_unknown_engine_is_named_with_those_that_are_known():
+    with pytest.raises(exc.NotFound, match=r"'nope'.*default, parallel, serial"):
+        engines.load(LinearFlow("f"), engine="nope")
+
+
+def test_helpers_take_the_same_words(log):
+    assert engines.run(Step("a", log, provides="x"), {"y": 1}) == {"x": "A", "y": 1}
+    assert list(engines.run_iter(Step("a", log)))[-1] == states.SUCCESS
+
+
+def test_run_iter_yields_the_round_of_the_engine(load, log):
+    told = list(load(Step("a", log)).run_iter())
+    assert told[:4] == ["RESUMING", "SCHEDULING", "WAITING", "ANALYZING"]
+    assert told[-1] == "SUCCESS"
+    assert set(told) == {"RESUMING", "SCHEDULING", "WAITING", "ANALYZING", "SUCCESS"}
+
+
+def test_run_iter_raises_at_its_end(load, log):
+    rounds = load(Step("a", log, fails=1)).run_iter()
+    while next(rounds) != states.REVERTED:
+        pass
+    with pytest.raises(ValueError, match="a failed"):
+        next(rounds)

@@ -1,0 +1,246 @@
+"""What is told of a flow and its atoms, and progress."""
+
+import logging
+import threading
+
+import pytest
+
+from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
+from stackl_flow.persistence import backends, books
+from tests.engines.tasks import Step, ends, moves_of, steps
+
+
+def pairs(told, name):
+    return [(details["old_state"], state) for state, details in told if details.get("task_name") == name]
+
+
+def test_every_move_of_a_flow_is_told(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    told = moves_of(engine.notifier)
+    engine.run()
+    assert [(state, details["old_state"]) for state, details in told] == [
+        ("RUNNING", "PENDING"),
+        ("SUCCESS", "RUNNING"),
+    ]
+    for _, details in told:
+        assert details["engine"] is engine
+        assert (details["flow_name"], details["flow_uuid"]) == ("f", engine.storage.flow_uuid)
+
+
+def test_every_move_of_every_atom_is_told_in_order(load, log):
+    flow = LinearFlow("f", retry=retry.Times(2, "t")).add(Step("a", log), Step("b", log, fails=2))
+    engine = load(flow)
+    told = moves_of(engine.atom_notifier)
+    assert ends(engine, ValueError) == states.REVERTED
+    short = [
+        (details.get("task_name") or details["retry_name"], details["old_state"], state)
+        for state, details in told
+    ]
+    once = [("t", "RUNNING", "SUCCESS"), ("a", "PENDING", "RUNNING"), ("a", "RUNNING", "SUCCESS"),
+            ("b", "PENDING", "RUNNING"), ("b", "RUNNING", "FAILURE"), ("b", "FAILURE", "REVERTING"),
+            ("b", "REVERTING", "REVERTED"), ("a", "SUCCESS", "REVERTING"),
+            ("a", "REVERTING", "REVERTED")]  # fmt: skip
+    assert short == [
+        ("t", "PENDING", "RUNNING"), *once,
+        ("t", "SUCCESS", "RETRYING"), ("a", "REVERTED", "PENDING"), ("b", "REVERTED", "PENDING"),
+        ("t", "RETRYING", "RUNNING"), *once, ("t", "SUCCESS", "REVERTING"), ("t", "REVERTING", "REVERTED"),
+    ]  # fmt: skip
+
+
+def test_details_of_an_atom(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log), Step("b", log, fails=1)))
+    told = moves_of(engine.atom_notifier)
+    ends(engine, ValueError)
+    by_move = {(d.get("task_name") or d.get("retry_name"), state): d for state, d in told}
+    assert by_move["a", "RUNNING"] == {
+        "task_name": "a",
+        "task_uuid": engine.storage.get_atom_uuid("a"),
+        "old_state": "PENDING",
+    }
+    assert by_move["a", "SUCCESS"]["result"] == "A"
+    assert by_move["b", "FAILURE"]["result"].check(ValueError)
+    assert "result" in by_move["a", "REVERTED"]
+    assert by_move["r", "SUCCESS"]["retry_uuid"] == engine.storage.get_atom_uuid("r")
+    assert by_move["r", "SUCCESS"]["result"] == 1
+
+
+def test_a_failed_revert_is_told_with_its_failure(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, revert_fails=1), Step("b", log, fails=1)))
+    told = moves_of(engine.atom_notifier)
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    (details,) = [details for state, details in told if state == "REVERT_FAILURE"]
+    assert details["result"].check(RuntimeError)
+
+
+def test_one_event_alone_can_be_asked_for(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    names = []
+    engine.atom_notifier.register("SUCCESS", lambda state, details: names.append(details["task_name"]))
+    engine.run()
+    assert names == ["a", "b"]
+
+
+def test_a_listener_that_raises_disturbs_nothing_and_is_logged(load, log, caplog):
+    def broken(state, details):
+        raise LookupError("listener")
+
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    engine.notifier.register("*", broken)
+    engine.atom_notifier.register("*", broken)
+    with caplog.at_level(logging.ERROR):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert "listener" in caplog.text
+
+
+def test_a_move_is_stored_before_it_is_told(backend, log):
+    flow = LinearFlow("f").add(*steps("ab", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend)
+    seen = []
+
+    def look(state, details):
+        with backend.get_connection() as connection:
+            stored = connection.get_flow_details(detail.uuid)
+            atom = stored.find(engine.storage.get_atom_uuid(details["task_name"]))
+        seen.append((details["task_name"], state, atom.state))
+
+    engine.atom_notifier.register("SUCCESS", look)
+    engine.run()
+    assert seen == [("a", "SUCCESS", "SUCCESS"), ("b", "SUCCESS", "SUCCESS")]
+
+
+def test_a_reset_tells_the_flows_move(load, log):
+    engine = load(Step("a", log))
+    engine.run()
+    told = moves_of(engine.notifier)
+    engine.reset()
+    assert [(details["old_state"], state) for state, details in told] == [("SUCCESS", "PENDING")]
+
+
+def test_moves_of_parallel_atoms_are_each_in_order(log):
+    flow = UnorderedFlow("f").add(*(Step(f"t{n}", log) for n in range(20)))
+    engine = engines.load(flow, engine="parallel", max_workers=4)
+    told = moves_of(engine.atom_notifier)
+    engine.run()
+    for number in range(20):
+        assert pairs(told, f"t{number}") == [("PENDING", "RUNNING"), ("RUNNING", "SUCCESS")]
+
+
+# ------------------------------------------------------------------ progress
+
+
+class Slow(task.Task):
+    """Tells how far it has come."""
+
+    def __init__(self, *told, name="slow"):
+        super().__init__(name)
+        self.told = told
+
+    def execute(self):
+        for progress, details in self.told:
+            self.update_progress(progress, **details)
+
+
+def test_progress_is_told_to_those_who_registered_with_the_task(load):
+    work = Slow((0.3, {}), (0.7, {"step": 2}))
+    told = []
+    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(dict(details)))
+    load(work).run()
+    assert told == [{"progress": 0.0}, {"progress": 0.3}, {"progress": 0.7, "step": 2}, {"progress": 1.0}]
+
+
+def test_progress_is_zero_at_first_and_one_at_the_end(load, log):
+    engine = load(Step("a", log))
+    engine.compile()
+    engine.prepare()
+    assert engine.storage.get_task_progress("a") == 0.0
+    engine.run()
+    assert engine.storage.get_task_progress("a") == 1.0
+
+
+def test_progress_stays_where_the_task_failed(load):
+    class Breaks(Slow):
+        def execute(self):
+            super().execute()
+            raise ValueError("half-way")
+
+    engine = load(Breaks((0.4, {"file": "x"})), never_resolve=True)
+    assert ends(engine, ValueError) == states.FAILURE
+    assert engine.storage.get_task_progress("slow") == 0.4
+    assert engine.storage.get_task_progress_details("slow") == {
+        "at_progress": 0.4,
+        "details": {"file": "x"},
+    }
+
+
+def test_no_details_no_progress_details(load):
+    engine = load(Slow((0.4, {})))
+    engine.run()
+    assert engine.storage.get_task_progress_details("slow") is None
+
+
+@pytest.mark.parametrize(("given", "kept"), [(1.5, 1.0), (-1, 0.0)])
+def test_progress_out_of_bounds_is_clamped_with_a_warning(load, caplog, given, kept):
+    work = Slow((given, {}))
+    told = []
+    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(details["progress"]))
+    with caplog.at_level(logging.WARNING):
+        load(work).run()
+    assert told == [0.0, kept, 1.0]
+    assert "Progress value" in caplog.text
+
+
+def test_progress_is_stored(tmp_path):
+    address = f"sqlite:///{tmp_path / 'flows.db'}"
+    work = Slow((0.25, {"file": "x"}))
+    with backends.backend(address) as place:
+        detail = books.create_flow_detail(work, backend=place)
+        engines.load(work, flow_detail=detail, backend=place).run()
+    with backends.backend(address) as place, place.get_connection() as connection:
+        (stored,) = connection.get_flow_details(detail.uuid)
+    assert stored.progress == 1.0
+    assert stored.progress_details == {"at_progress": 0.25, "details": {"file": "x"}}
+    assert stored.to_dict()["meta"]["progress"] == 1.0
+
+
+def test_progress_details_that_have_no_json_form_are_left_out_and_logged(backend, caplog):
+    work = Slow((0.25, {"thing": object()}))
+    engine = engines.load(work, backend=backend)
+    with caplog.at_level(logging.WARNING):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert engine.storage.get_task_progress_details("slow") is None
+    assert "'slow'" in caplog.text
+
+
+def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
+    gate, told = threading.Event(), threading.Event()
+
+    class Waits(task.Task):
+        def execute(self):
+            self.update_progress(0.5, file="x")
+            told.set()
+            gate.wait(30)
+
+    work = Waits("slow")
+    detail = books.create_flow_detail(work, backend=backend)
+    seen = []
+    engine = engines.load(work, flow_detail=detail, backend=backend, engine="parallel")
+    for state in engine.run_iter():
+        if state == states.SCHEDULING and told.is_set() and not gate.is_set():
+            with backend.get_connection() as connection:
+                (stored,) = connection.get_flow_details(detail.uuid)
+            seen.append((stored.state, stored.progress, stored.progress_details["details"]))
+            gate.set()
+        elif state == states.WAITING:
+            told.wait(30)
+    assert seen == [(states.RUNNING, 0.5, {"file": "x"})]
+
+
+def test_progress_outside_a_run_goes_to_listeners_only():
+    work = Slow()
+    told = []
+    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(details["progress"]))
+    work.update_progress(0.5)
+    assert told == [0.5]

@@ -1,0 +1,302 @@
+"""Retries at work: what is undone, what runs again, who is asked and what they are told."""
+
+import pytest
+
+from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
+from stackl_flow import exceptions as exc
+from tests.engines.tasks import ALWAYS, Keep, Step, ends, states_of, steps
+
+
+class Scripted(retry.Retry):
+    """A retry that decides as it is told and writes down what it was asked."""
+
+    def __init__(self, name, *decisions, **kwargs):
+        super().__init__(name, **kwargs)
+        self.decisions = list(decisions)
+        self.asked, self.reverted = [], []
+
+    def execute(self, history, **kwargs):
+        return len(history) + 1
+
+    def on_failure(self, history, **kwargs):
+        self.asked.append([(given, sorted(failures)) for given, failures in history])
+        return self.decisions.pop(0)
+
+    def revert(self, history, **kwargs):
+        self.reverted.append([(given, sorted(failures)) for given, failures in history])
+
+
+@pytest.mark.parametrize(("attempts", "runs"), [(1, 1), (2, 2), (5, 5)])
+def test_times_counts_all_executions(load, log, attempts, runs):
+    flow = LinearFlow("f", retry=retry.Times(attempts, "r")).add(Step("a", log, fails=ALWAYS))
+    assert ends(load(flow), ValueError) == states.REVERTED
+    assert log == ["a", "-a"] * runs
+
+
+def test_times_provides_the_number_of_the_attempt(load, log):
+    keep = Keep(requires=["n"])
+    flow = LinearFlow("f", retry=retry.Times(3, "r", provides="n")).add(keep, Step("a", log, fails=2))
+    engine = load(flow)
+    engine.run()
+    assert [arguments["n"] for arguments in keep.executed] == [1, 2, 3]
+    assert engine.storage.fetch_all() == {"n": 3}
+    assert engine.storage.get_failures() == {}
+
+
+def test_a_retry_undoes_its_own_flow_and_nothing_before_it(load, log):
+    inner = LinearFlow("inner", retry=retry.Times(2, "r")).add(*steps("bc", log), Step("d", log, fails=1))
+    engine = load(LinearFlow("outer").add(Step("a", log), inner, Step("e", log)))
+    engine.run()
+    assert log == ["a", "b", "c", "d", "-d", "-c", "-b", "b", "c", "d", "e"]
+    assert set(states_of(engine).values()) == {states.SUCCESS}
+
+
+def test_what_follows_a_flow_is_undone_when_a_later_failure_reaches_an_outer_retry(load, log):
+    inner = LinearFlow("inner", retry=retry.Times(5, "inner")).add(Step("a", log))
+    outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(inner, Step("b", log, fails=1))
+    load(outer).run()
+    # The inner retry did its part; it starts afresh with the outer one.
+    assert log == ["a", "b", "-b", "-a", "a", "b"]
+
+
+@pytest.mark.parametrize("values", [["x", "y", "z"], ("x", "y", "z")])
+def test_for_each_provides_one_value_after_the_other(load, log, values):
+    keep = Keep(requires=["v"])
+    flow = LinearFlow("f", retry=retry.ForEach(values, "r", provides="v")).add(keep, Step("a", log, fails=2))
+    engine = load(flow)
+    engine.run()
+    assert [arguments["v"] for arguments in keep.executed] == ["x", "y", "z"]
+    assert [arguments["v"] for arguments in keep.reverted] == ["x", "y"]
+    assert engine.storage.fetch("v") == "z"
+
+
+def test_for_each_gives_up_when_its_values_are_used_up(load, log):
+    flow = LinearFlow("f", retry=retry.ForEach([1, 2], "r")).add(Step("a", log, fails=ALWAYS))
+    assert ends(load(flow), ValueError) == states.REVERTED
+    assert log == ["a", "-a"] * 2
+
+
+def test_for_each_without_values_fails_itself(load, log):
+    engine = load(LinearFlow("f", retry=retry.ForEach([], "r")).add(Step("a", log)))
+    with pytest.raises(exc.NotFound, match=r"No elements left.*r"):
+        engine.run()
+    assert log == []
+    assert engine.storage.get_flow_state() == states.REVERTED
+
+
+def test_for_each_uses_equal_values_as_often_as_they_are_there(load, log):
+    flow = LinearFlow("f", retry=retry.ForEach([1, 1, 2], "r")).add(Step("a", log, fails=ALWAYS))
+    ends(load(flow), ValueError)
+    assert log == ["a", "-a"] * 3
+
+
+def test_parameterized_for_each_takes_its_values_from_the_flow(load, log):
+    controller = retry.ParameterizedForEach("r", provides="v", rebind={"values": "hosts"})
+    keep = Keep(requires=["v"])
+    flow = LinearFlow("f").add(
+        Step("find", log, result=["h1", "h2"], provides="hosts"),
+        LinearFlow("inner", retry=controller).add(keep, Step("a", log, fails=1)),
+    )
+    load(flow).run()
+    assert [arguments["v"] for arguments in keep.executed] == ["h1", "h2"]
+    assert log == ["find", "a", "-a", "a"]
+
+
+@pytest.mark.parametrize("controller", [retry.Times(1, "r", revert_all=True), retry.AlwaysRevertAll("r")])
+def test_revert_all_undoes_everything_without_asking_further(load, log, controller):
+    inner = LinearFlow("inner", retry=controller).add(Step("b", log, fails=1))
+    outer = LinearFlow("outer", retry=retry.Times(9, "outer")).add(Step("a", log), inner)
+    assert ends(load(outer), ValueError) == states.REVERTED
+    assert log == ["a", "b", "-b", "-a"]
+
+
+def test_always_revert_undoes_its_own_flow_only(load, log):
+    inner = LinearFlow("inner", retry=retry.AlwaysRevert("r")).add(Step("b", log, fails=1))
+    engine = load(LinearFlow("outer").add(Step("a", log), inner))
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "-b"]
+
+
+def test_a_retry_that_gives_up_leaves_it_to_the_one_around_it(load, log):
+    inner = LinearFlow("inner", retry=retry.Times(2, "inner")).add(Step("b", log, fails=3))
+    outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(Step("a", log), inner)
+    engine = load(outer)
+    engine.run()
+    assert log == ["a", *["b", "-b"] * 2, "-a", "a", "b", "-b", "b"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_three_deep_each_is_asked_from_the_inside_out(load, log):
+    retries = [Scripted(name, *decisions) for name, decisions in (
+        ("r1", ["RETRY"]), ("r2", ["REVERT"]), ("r3", ["RETRY", "REVERT"]))]  # fmt: skip
+    flow = LinearFlow("f3", retry=retries[2]).add(Step("a", log, fails=2))
+    flow = LinearFlow("f2", retry=retries[1]).add(flow)
+    flow = LinearFlow("f1", retry=retries[0]).add(flow)
+    load(flow).run()
+    assert log == ["a", "-a", "a", "-a", "a"]
+    assert [len(each.asked) for each in retries] == [1, 1, 2]
+
+
+def test_the_history_tells_what_was_provided_and_what_failed(load):
+    controller = Scripted("r", "RETRY", "RETRY", "REVERT")
+    flow = LinearFlow("f", retry=controller).add(Step("a", [], fails=ALWAYS))
+    engine = load(flow)
+    ends(engine, ValueError)
+    assert controller.asked == [
+        [(1, ["a"])],
+        [(1, ["a"]), (2, ["a"])],
+        [(1, ["a"]), (2, ["a"]), (3, ["a"])],
+    ]
+    assert controller.reverted == [controller.asked[-1]]
+    # Once the retry is undone there is nothing left to tell.
+    assert len(engine.storage.get_retry_history("r")) == 0
+
+
+def test_the_history_of_a_flow_that_came_through_stays(load):
+    flow = LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", [], fails=1))
+    engine = load(flow)
+    engine.run()
+    history = engine.storage.get_retry_history("r")
+    assert list(history.provided_iter()) == [1, 2]
+    assert [name for name, _ in history.outcomes_iter()] == ["a"]
+    assert history.caused_by(ValueError, index=0)
+    assert not history.caused_by(ValueError, index=1)
+    assert [name for name, _ in engine.storage.get_retry_histories()] == ["r"]
+
+
+def test_a_task_has_no_history(load):
+    engine = load(Step("a", []))
+    engine.run()
+    with pytest.raises(exc.NotFound, match="'a' is a task"):
+        engine.storage.get_retry_history("a")
+
+
+def test_all_failures_of_one_attempt_are_in_the_history(log):
+    controller = Scripted("r", "RETRY", "RETRY")
+    flow = UnorderedFlow("f", retry=controller).add(Step("a", log, fails=1), Step("b", log, fails=1))
+    engine = engines.load(flow)
+    engine.run()
+    assert sorted({name for asked in controller.asked for _, names in asked for name in names}) == ["a", "b"]
+    assert len(engine.storage.get_retry_history("r")) == 2
+
+
+def test_on_failure_is_handed_the_same_values_as_execute(load):
+    class Judge(retry.Retry):
+        def execute(self, limit, history):
+            return None
+
+        def on_failure(self, limit, history):
+            return retry.RETRY if len(history) < limit else retry.REVERT
+
+    log = []
+    flow = LinearFlow("f", retry=Judge("j")).add(Step("a", log, fails=ALWAYS))
+    assert ends(load(flow, store={"limit": 3}), ValueError) == states.REVERTED
+    assert log.count("a") == 3
+
+
+@pytest.mark.parametrize(("answer", "kind", "words"), [
+    ("JUNK", exc.InvalidFormat, "'r' returned 'JUNK'"),
+    (None, exc.InvalidFormat, "'r' returned None"),
+])  # fmt: skip
+def test_an_answer_that_is_no_decision_stops_the_flow(load, log, answer, kind, words):
+    flow = LinearFlow("f", retry=Scripted("r", answer)).add(Step("a", log), Step("b", log, fails=1))
+    engine = load(flow)
+    with pytest.raises(kind, match=words):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.FAILURE
+    assert log == ["a", "b"]
+
+
+def test_an_error_in_on_failure_stops_the_flow_which_asks_again_when_run_again(load, log):
+    class Unsure(Scripted):
+        def on_failure(self, **kwargs):
+            answer = super().on_failure(**kwargs)
+            if answer == "unsure":
+                raise LookupError("cannot tell")
+            return answer
+
+    flow = LinearFlow("f", retry=Unsure("r", "unsure", "REVERT")).add(Step("a", log, fails=1))
+    engine = load(flow)
+    with pytest.raises(LookupError, match="cannot tell"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.FAILURE
+    assert states_of(engine)["a"] == states.FAILURE
+    with pytest.raises(ValueError, match="a failed"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert log == ["a", "-a"]
+
+
+def test_a_retry_that_cannot_execute_is_a_failure_of_the_flow_around_it(load, log):
+    class Broken(Scripted):
+        def execute(self, history, **kwargs):
+            raise OSError("no")
+
+    inner = LinearFlow("inner", retry=Broken("r")).add(Step("b", log))
+    outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(Step("a", log), inner)
+    engine = load(outer)
+    assert ends(engine, OSError) == states.REVERTED
+    assert log == ["a", "-a", "a", "-a"]
+
+
+def test_a_retry_that_cannot_be_undone_parks_the_flow(load, log):
+    class Stuck(retry.AlwaysRevert):
+        def revert(self, *args, **kwargs):
+            raise OSError("stuck")
+
+    flow = LinearFlow("f", retry=Stuck("r")).add(Step("a", log, fails=1))
+    engine = load(flow)
+    assert ends(engine, OSError) == states.REVERT_FAILURE
+    assert states_of(engine) == {"r": states.REVERT_FAILURE, "a": states.REVERTED}
+
+
+def test_a_failed_revert_within_a_retried_flow_parks_it(load, log):
+    flow = LinearFlow("f", retry=retry.Times(3, "r")).add(
+        Step("a", log, revert_fails=1), Step("b", log, fails=1)
+    )
+    engine = load(flow)
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert log == ["a", "b", "-b", "-a"]
+    # Taken up again, it goes on where it was: undo a, then the second attempt.
+    assert ends(engine) == states.SUCCESS
+    assert log == ["a", "b", "-b", "-a", "-a", "a", "b"]
+
+
+def test_a_retry_gets_the_name_of_its_flow(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(1)).add(Step("a", log)))
+    engine.run()
+    assert set(states_of(engine)) == {"f_retry", "a"}
+
+
+def test_retried_siblings_do_not_disturb_each_other(load, log):
+    def side(name, fails):
+        return LinearFlow(name, retry=retry.Times(3, f"{name} retry")).add(Step(name, log, fails=fails))
+
+    flow = LinearFlow("f").add(UnorderedFlow("both").add(side("a", 2), side("b", 1)), Step("end", log))
+    engine = load(flow, max_workers=2)
+    engine.run()
+    assert [entry for entry in log if "a" in entry] == ["a", "-a", "a", "-a", "a"]
+    assert [entry for entry in log if "b" in entry] == ["b", "-b", "b"]
+    assert log[-1] == "end"
+
+
+@pytest.mark.parametrize("pattern", [LinearFlow, UnorderedFlow, GraphFlow])
+def test_a_retry_is_a_provider_in_every_pattern(load, pattern):
+    keep = Keep(requires=["n"])
+    load(pattern("f", retry=retry.Times(1, "r", provides="n")).add(keep)).run()
+    assert keep.executed == [{"n": 1}]
+
+
+def test_a_failure_is_forgotten_once_its_atom_succeeded(load, log):
+    class Nosy(task.Task):
+        def execute(self):
+            pass
+
+        def revert(self, flow_failures, **kwargs):
+            seen.append(sorted(flow_failures))
+
+    seen = []
+    inner = LinearFlow("inner", retry=retry.Times(2, "r")).add(Step("a", log, fails=1))
+    flow = LinearFlow("f").add(Nosy("n"), inner, Step("b", log, fails=1))
+    assert ends(load(flow), ValueError) == states.REVERTED
+    assert seen == [["b"]]

@@ -1,0 +1,165 @@
+"""What can be asked of, and given to, a flow."""
+
+import pytest
+
+from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence import books
+from tests.engines.tasks import Step, ends, steps
+
+
+@pytest.fixture
+def failed(log):
+    """Give an engine whose flow a -> b -> c failed at b, and was undone."""
+    engine = engines.load(
+        LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1), Step("c", log))
+    )
+    ends(engine, ValueError)
+    return engine
+
+
+def test_who_the_flow_is(log):
+    detail = books.create_flow_detail(LinearFlow("f"), meta={"note": 1})
+    storage = engines.load(LinearFlow("f"), flow_detail=detail).storage
+    assert (storage.flow_name, storage.flow_uuid) == ("f", detail.uuid)
+    assert storage.flow_meta["note"] == 1
+    assert storage.get_flow_state() == states.PENDING
+
+
+def test_what_is_known_of_an_atom(log):
+    engine = engines.load(LinearFlow("f").add(Step("a", log)))
+    engine.run()
+    storage = engine.storage
+    assert storage.get_atom_state("a") == states.SUCCESS
+    assert storage.get_atom_intention("a") == states.EXECUTE
+    assert storage.get_atoms_states(["a"]) == {"a": (states.SUCCESS, states.EXECUTE)}
+    assert len(storage.get_atom_uuid("a")) == 36
+    assert storage.get("a") == storage.get_execute_result("a") == "A"
+
+
+@pytest.mark.parametrize(
+    "ask", ["get_atom_state", "get_atom_intention", "get_atom_uuid", "get", "get_revert_result",
+            "get_task_progress", "get_retry_history"],
+)  # fmt: skip
+def test_an_unknown_atom_is_named(failed, ask):
+    with pytest.raises(exc.NotFound, match="'zzz' in flow 'f'"):
+        getattr(failed.storage, ask)("zzz")
+
+
+def test_results_of_a_flow_that_was_undone(failed):
+    storage = failed.storage
+    assert storage.get("b").check(ValueError)
+    assert storage.get_revert_result("b") is None
+    with pytest.raises(exc.NotFound, match=r"'a' execution is not known.*REVERTED"):
+        storage.get("a")
+    with pytest.raises(exc.NotFound, match=r"'c' execution is not known.*PENDING"):
+        storage.get("c")
+    with pytest.raises(exc.NotFound, match="'c' revert is not known"):
+        storage.get_revert_result("c")
+
+
+def test_what_revert_gave_is_kept(log):
+    class Undo(Step):
+        def revert(self, **kwargs):
+            return "undone"
+
+    engine = engines.load(Undo("a", log, fails=1))
+    ends(engine, ValueError)
+    assert engine.storage.get_revert_result("a") == "undone"
+
+
+def test_failures_by_atom_in_the_order_of_the_flow(log):
+    engine = engines.load(UnorderedFlow("f").add(*steps("zya", log, fails=1)))
+    ends(engine, exc.WrappedFailure)
+    assert list(engine.storage.get_failures()) == ["z", "y", "a"]
+    assert engine.storage.get_execute_failures() == engine.storage.get_failures()
+    assert engine.storage.has_failures()
+    assert engine.storage.get_revert_failures() == {}
+
+
+def test_no_failures(log):
+    engine = engines.load(Step("a", log))
+    engine.run()
+    assert not engine.storage.has_failures()
+    assert engine.storage.get_failures() == {}
+
+
+def test_a_name_nobody_provides_and_one_that_is_not_there_yet(log):
+    engine = engines.load(LinearFlow("f").add(Step("a", log, provides="x")))
+    engine.compile()
+    engine.prepare()
+    with pytest.raises(exc.NotFound, match="'y' is not mapped"):
+        engine.storage.fetch("y")
+    with pytest.raises(exc.NotFound, match=r"result 'x', searched 1 providers.*'a'"):
+        engine.storage.fetch("x")
+
+
+def test_many_handlers(log):
+    engine = engines.load(LinearFlow("f").add(*steps("ab", log, provides="x")))
+    engine.run()
+    assert engine.storage.fetch("x", many_handler=lambda values: values[-1]) == "B"
+    assert engine.storage.fetch_all(many_handler=tuple) == {"x": ("A", "B")}
+
+
+def test_values_can_be_given_before_and_between_runs(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log)), store={"x": 1})
+    assert engine.storage.fetch_all() == {"x": 1}
+    engine.storage.inject({"y": 2})
+    engine.run()
+    engine.storage.inject({"x": 3}, transient=True)
+    assert engine.storage.fetch_all() == {"x": 3, "y": 2}
+
+
+def test_what_is_given_is_stored_unless_it_is_passing(backend, log):
+    flow = LinearFlow("f").add(Step("a", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, store={"x": 1}, flow_detail=detail, backend=backend)
+    engine.storage.inject({"y": object()}, transient=True)
+    engine.run()
+    engine.storage.inject({"z": (1, 2)})
+    with backend.get_connection() as connection:
+        stored = connection.get_flow_details(detail.uuid)
+    again = engines.load(flow, flow_detail=stored, backend=backend)
+    assert again.storage.fetch_all() == {"x": 1, "z": (1, 2)}
+
+
+def test_what_cannot_be_stored_is_refused_by_name_with_the_remedy(backend):
+    with pytest.raises(exc.NotSerializable, match=r"value 'x' given to flow 'f'.*transient=True"):
+        engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
+
+
+def test_what_is_injected_into_an_atom_is_stored_when_the_engine_is_told_so(backend, log):
+    flow = LinearFlow("f").add(Step("a", log, inject={"x": 1}), Step("b", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend, inject_transient=False)
+    engine.run()
+    with backend.get_connection() as connection:
+        stored = connection.get_flow_details(detail.uuid)
+    assert {each.name: each.meta.get("injected") for each in stored} == {"a": {"x": 1}, "b": None}
+
+
+def test_notes_are_kept(backend, log):
+    flow = LinearFlow("f").add(Step("a", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend)
+    engine.compile()
+    engine.prepare()
+    engine.storage.update_flow_metadata({"who": "me"})
+    engine.storage.update_atom_metadata("a", {"why": "so"})
+    engine.run()
+    with backend.get_connection() as connection:
+        stored = connection.get_flow_details(detail.uuid)
+    assert stored.meta["who"] == "me"
+    assert next(iter(stored)).meta["why"] == "so"
+
+
+def test_histories_by_retry(log):
+    inner = LinearFlow("in", retry=retry.Times(1, "ri")).add(Step("a", log))
+    engine = engines.load(LinearFlow("out", retry=retry.Times(1, "ro")).add(inner))
+    engine.run()
+    assert {
+        name: list(history.provided_iter()) for name, history in engine.storage.get_retry_histories()
+    } == {
+        "ro": [1],
+        "ri": [1],
+    }

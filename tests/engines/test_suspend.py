@@ -1,0 +1,208 @@
+"""Pauses: asked for by a listener, a thread or through run_iter; and going on afterwards."""
+
+import threading
+
+import pytest
+
+from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
+from tests.engines.tasks import Step, ends, states_of, steps
+
+
+def suspend_when(engine, name, state):
+    """Have a pause asked for when an atom comes to a state."""
+
+    def told(now, details):
+        if details.get("task_name", details.get("retry_name")) == name and now == state:
+            engine.suspend()
+
+    engine.atom_notifier.register("*", told)
+
+
+def test_a_listener_asks_and_nothing_new_begins(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    suspend_when(engine, "b", states.SUCCESS)
+    engine.run()
+    assert log == ["a", "b"]
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    assert states_of(engine)["c"] == states.PENDING
+    engine.run()
+    assert log == ["a", "b", "c"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_what_runs_may_finish(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    suspend_when(engine, "a", states.RUNNING)
+    engine.run()
+    assert log == ["a"]
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    assert states_of(engine)["a"] == states.SUCCESS
+
+
+def test_another_thread_asks_while_a_task_runs(load, log):
+    def wait_for_pause():
+        thread = threading.Thread(target=engine.suspend)
+        thread.start()
+        thread.join()
+        log.append("a")
+
+    engine = load(LinearFlow("f").add(task.FunctorTask(wait_for_pause, name="a"), Step("b", log)))
+    engine.run()
+    assert log == ["a"]
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    engine.run()
+    assert log == ["a", "b"]
+
+
+def test_a_rollback_can_be_paused_and_goes_on_where_it_was(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log), Step("d", log, fails=1)))
+    suspend_when(engine, "c", states.REVERTED)
+    engine.run()
+    assert log == ["a", "b", "c", "d", "-d", "-c"]
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    with pytest.raises(ValueError, match="d failed"):
+        engine.run()
+    assert log[6:] == ["-b", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+
+
+def test_a_retry_can_be_paused_between_its_attempts(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1)))
+    suspend_when(engine, "a", states.REVERTED)
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    engine.run()
+    assert log == ["a", "-a", "a"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_a_failure_during_the_pause_is_not_lost(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log), Step("b", log, fails=1)))
+    suspend_when(engine, "b", states.RUNNING)
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    with pytest.raises(ValueError, match="b failed"):
+        engine.run()
+    assert log == ["a", "b", "-b", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+
+
+def test_a_pause_that_comes_too_late_lets_the_flow_end(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    suspend_when(engine, "b", states.SUCCESS)
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_a_pause_asked_for_before_the_run_is_none(load, log):
+    engine = load(Step("a", log))
+    engine.compile()
+    engine.suspend()
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_a_paused_parallel_flow_runs_no_task_twice(log):
+    names = [f"t{number}" for number in range(40)]
+    engine = engines.load(
+        UnorderedFlow("f").add(*(Step(n, log) for n in names)), engine="parallel", max_workers=2
+    )
+    suspend_when(engine, "t3", states.SUCCESS)
+    engine.run()
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    done = {name for name, state in states_of(engine).items() if state == states.SUCCESS}
+    assert done == set(log)
+    assert len(done) < len(names)
+    engine.run()
+    assert sorted(log) == sorted(names)
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_the_moves_of_a_paused_flow(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    told = []
+    engine.notifier.register("*", lambda state, details: told.append((details["old_state"], state)))
+    suspend_when(engine, "a", states.SUCCESS)
+    engine.run()
+    engine.run()
+    assert told == [
+        ("PENDING", "RUNNING"),
+        ("RUNNING", "SUSPENDING"),
+        ("SUSPENDING", "SUSPENDED"),
+        ("SUSPENDED", "RUNNING"),
+        ("RUNNING", "SUCCESS"),
+    ]
+
+
+# ------------------------------------------------------------------ run_iter
+
+
+def step_to(rounds, wanted):
+    """Go on until the engine says that state."""
+    for state in rounds:
+        if state == wanted:
+            return
+    raise AssertionError(f"never came to {wanted}")
+
+
+def test_sending_a_true_value_asks_for_a_pause(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    rounds = engine.run_iter()
+    step_to(rounds, states.ANALYZING)
+    rounds.send(True)
+    assert list(rounds)[-1] == states.SUSPENDED
+    assert log == ["a"]
+    engine.run()
+    assert log == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("value", [None, False, 0, ""])
+def test_sending_anything_else_does_not(load, log, value):
+    rounds = load(LinearFlow("f").add(*steps("abc", log))).run_iter()
+    step_to(rounds, states.ANALYZING)
+    rounds.send(value)
+    assert list(rounds)[-1] == states.SUCCESS
+
+
+def test_closing_asks_for_a_pause_and_waits_for_it(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    rounds = engine.run_iter()
+    step_to(rounds, states.WAITING)
+    rounds.close()
+    assert log == ["a"]
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    engine.run()
+    assert log == ["a", "b", "c"]
+
+
+def test_an_error_thrown_in_stops_the_flow_and_comes_back(load, log):
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    rounds = engine.run_iter()
+    step_to(rounds, states.WAITING)
+    with pytest.raises(LookupError, match="thrown in"):
+        rounds.throw(LookupError("thrown in"))
+    assert engine.storage.get_flow_state() == states.FAILURE
+    assert log == ["a"]
+    engine.run()
+    assert log == ["a", "b", "c"]
+
+
+def test_a_pause_does_not_outlive_the_run(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    suspend_when(engine, "b", states.SUCCESS)
+    assert ends(engine) == states.SUCCESS
+    engine.reset()
+    assert ends(engine) == states.SUCCESS
+    assert log == ["a", "b"] * 2
+
+
+def test_a_timeout_looks_up_and_waits_on(log):
+    gate = threading.Event()
+    engine = engines.load(task.FunctorTask(gate.wait, name="a", auto_extract=False), engine="parallel")
+    told = []
+    for state in engine.run_iter(timeout=0.01):
+        told.append(state)
+        if told.count(states.ANALYZING) == 3:
+            gate.set()
+    assert told.count(states.WAITING) >= 3
+    assert engine.storage.get_flow_state() == states.SUCCESS
