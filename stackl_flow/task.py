@@ -178,10 +178,14 @@ class FunctorTask(Task):
         return self._revert(*args, **kwargs)
 
 
+# One for all: an empty frozenset is 216 bytes, and a flow may hold a million tasks.
+_NO_EXTRAS: Final[frozenset[str]] = frozenset()
+
+
 def _extras_taken(revert: Callable[..., Any] | None) -> frozenset[str]:
     """Say which of ``result`` and ``flow_failures`` a revert function can be handed."""
     if revert is None:
-        return frozenset()
+        return _NO_EXTRAS
     read = atom.signature_of(revert)
     extras = frozenset((REVERT_RESULT, REVERT_FLOW_FAILURES))
     return extras if read.takes_any else extras & read.known

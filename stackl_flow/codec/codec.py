@@ -112,6 +112,8 @@ class Codec:
     def __init__(self) -> None:
         self._by_type: dict[type[Any], _Registered] = {}
         self._by_name: dict[str, _Registered] = {}
+        # Kept, because ``json.loads`` with a hook makes a new one each time.
+        self._tagged = json.JSONDecoder(object_hook=self._value)
 
     @overload
     def register(self, kind: T, *, name: str | None = None) -> T: ...
@@ -214,7 +216,7 @@ class Codec:
         """
         try:
             if '"$' in text:
-                return json.loads(text, object_hook=self._value)
+                return self._tagged.decode(text)
             return _quick_decode(text)
         except exc.InvalidFormat:
             raise

@@ -8,7 +8,7 @@ to the atom, then those given to the flow, then the nearest provider.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Takes
@@ -18,18 +18,12 @@ from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.states import IGNORE
 
-
-class Source(NamedTuple):
-    """Where one argument comes from: an atom's number, or one of the two below; and where in it."""
-
-    argument: str
-    provider: int
-    place: Any
-    name: str
-
-
 OF_ATOM: Final = -1
 OF_FLOW: Final = -2
+
+# Where one argument comes from: the argument, an atom's number or one of the two below, where in
+# its result, and the name looked up. A plain tuple: the garbage collector lets go of those.
+Source = tuple[str, int, Any, str]
 
 
 class Arguments:
@@ -96,14 +90,14 @@ class Arguments:
         required = len(takes.required)
         for order, (argument, name) in enumerate(takes.required + takes.optional):
             if name in own:
-                found.append(Source(argument, OF_ATOM, None, name))
+                found.append((argument, OF_ATOM, None, name))
             elif name in flow_names:
-                found.append(Source(argument, OF_FLOW, None, name))
+                found.append((argument, OF_FLOW, None, name))
             else:
                 nearest = next(self._providers.visible(number, name), None)
                 if nearest is not None:
                     place = self._providers.place(nearest[1], name)
-                    found.append(Source(argument, nearest[1], place, name))
+                    found.append((argument, nearest[1], place, name))
                 elif order < required:
                     lacking.append(name)
         return tuple(found), lacking
@@ -160,7 +154,7 @@ class Arguments:
 
     def _part_of(self, number: int, source: Source, value: Any) -> Any:
         try:
-            return value[source.place]
+            return value[source[2]]
         except (IndexError, KeyError, ValueError, TypeError):
             return self._from_another(number, source)
 
@@ -168,7 +162,7 @@ class Arguments:
         """Look further: a provider that was ignored, or gave too little, may not be the only one."""
         level = None
         tried: list[str] = []
-        for further, provider in self._providers.visible(number, source.name):
+        for further, provider in self._providers.visible(number, source[3]):
             if level is not None and further != level:
                 break
             tried.append(self._plan.names[provider])
@@ -178,12 +172,12 @@ class Arguments:
                     continue
                 break
             level = further
-            place = self._providers.place(provider, source.name)
+            place = self._providers.place(provider, source[3])
             try:
                 return value if place is None else value[place]
             except (IndexError, KeyError, ValueError, TypeError):
                 continue
         raise exc.NotFound(
-            f"atom '{self._plan.names[number]}' needs {source.name!r}, which {tried} should have provided but"
+            f"atom '{self._plan.names[number]}' needs {source[3]!r}, which {tried} should have provided but"
             f" did not: an ignored atom provides nothing, and a result must hold what `provides` names"
         )

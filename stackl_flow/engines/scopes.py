@@ -22,12 +22,17 @@ class Providers:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._by_name: dict[str, list[int]] = {}
+        # Nearly every name has one provider, for which a list of its own would be a waste.
+        self._by_name: dict[str, int | list[int]] = {}
+        by_name = self._by_name
         for index, atom in enumerate(plan.atoms):
             for name, _ in atom.outputs:
-                known = self._by_name.setdefault(name, [])
-                if not known or known[-1] != index:
-                    known.append(index)
+                known = by_name.setdefault(name, index)
+                if isinstance(known, list):
+                    if known[-1] != index:
+                        known.append(index)
+                elif known != index:
+                    by_name[name] = [known, index]
 
     def names(self) -> Iterator[str]:
         """Go over every name that some atom provides."""
@@ -35,7 +40,8 @@ class Providers:
 
     def of(self, name: str) -> list[int]:
         """Return the atoms that provide a name, by number, in running order."""
-        return self._by_name.get(name, [])
+        known = self._by_name.get(name, [])
+        return known if isinstance(known, list) else [known]
 
     def place(self, provider: int, name: str) -> object:
         """Say where in a provider's result a name's value is (None: all of it)."""
@@ -54,8 +60,8 @@ class Providers:
         Returns:
             Pairs of how many flows outwards (0: its own) and the provider.
         """
-        known = self._by_name.get(name)
-        if known is None:
+        known = self.of(name)
+        if not known:
             return
         scopes = self._plan.scopes
         scope, level = self._plan.scope_of[atom], 0

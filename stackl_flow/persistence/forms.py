@@ -114,6 +114,15 @@ def atom_move(codec: TextCodec, detail: models.AtomDetail) -> AtomMove:
         raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
 
 
+def _version_form(version: Any) -> Any:
+    # A list is read many times faster than a tagged tuple, and every atom has a version.
+    return list(version) if isinstance(version, tuple) else version
+
+
+def _version(form: Any) -> Any:
+    return tuple(form) if isinstance(form, list) else form
+
+
 def atom_record(codec: TextCodec, flow_uuid: str, detail: models.AtomDetail) -> AtomRecord:
     """Write a whole atom.
 
@@ -129,7 +138,7 @@ def atom_record(codec: TextCodec, flow_uuid: str, detail: models.AtomDetail) -> 
         NotSerializable: a value has no JSON form; the message names the atom.
     """
     uuid, *moving = atom_move(codec, detail)
-    version = None if detail.version is None else codec.encode(detail.version)
+    version = None if detail.version is None else codec.encode(_version_form(detail.version))
     return AtomRecord(uuid, flow_uuid, models.atom_detail_type(detail), detail.name, version, *moving)
 
 
@@ -153,7 +162,7 @@ def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
         # A resumed flow may have a hundred thousand of these, and most columns are empty.
         detail.results = _decode_results(codec, record)
         if record.version is not None:
-            detail.version = codec.decode(record.version)
+            detail.version = _version(codec.decode(record.version))
         if record.failure is not None:
             detail.failure = decode_failure(codec, record.failure)
         if record.revert_results is not None:
