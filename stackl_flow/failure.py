@@ -13,12 +13,12 @@ from stackl_flow import exceptions as exc
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
+def _full_name(kind: type) -> str:
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _type_names(kind: type[BaseException]) -> tuple[str, ...]:
-    return tuple(
-        base.__name__ if base.__module__ == "builtins" else f"{base.__module__}.{base.__qualname__}"
-        for base in kind.__mro__
-        if base not in (object, BaseException)
-    )
+    return tuple(_full_name(base) for base in kind.__mro__ if base not in (object, BaseException))
 
 
 class Failure:
@@ -122,7 +122,7 @@ class Failure:
             The first class that matched, or None.
         """
         for wanted in exc_classes:
-            name = wanted if isinstance(wanted, str) else _type_names(wanted)[0]
+            name = wanted if isinstance(wanted, str) else _full_name(wanted)
             if name in self.exc_type_names:
                 return wanted
         return None
