@@ -1,0 +1,183 @@
+"""Rollback: what is undone, with what in hand; failed reverts; options; and running again afterwards."""
+
+import pytest
+
+from stackl_flow import LinearFlow, retry, states, task
+from stackl_flow.persistence import books
+from tests.engines.tasks import ALWAYS, Step, ends, states_of, steps
+
+# ------------------------------------------------------------------ reverting
+
+
+def test_revert_is_handed_the_result_and_the_failures(load):
+    seen = []
+
+    class Watching(task.Task):
+        def execute(self, x):
+            return x + 1
+
+        def revert(self, x, result, flow_failures, **kwargs):
+            seen.append((x, result, flow_failures))
+
+    flow = LinearFlow("f").add(Watching("w"), Step("bad", [], fails=1))
+    assert ends(load(flow, store={"x": 1}), ValueError) == states.REVERTED
+    ((x, result, failures),) = seen
+    assert (x, result) == (1, 2)
+    assert list(failures) == ["bad"]
+    assert failures["bad"].check(ValueError)
+
+
+def test_the_failed_task_is_handed_its_failure_as_result(load):
+    seen = []
+
+    class Failing(Step):
+        def revert(self, result, **kwargs):
+            seen.append(result)
+
+    assert ends(load(Failing("a", [], fails=1)), ValueError) == states.REVERTED
+    assert seen[0].check(ValueError)
+
+
+def test_a_revert_that_needs_more_than_execute_gets_it(load):
+    seen = []
+
+    class Undo(task.Task):
+        def execute(self):
+            pass
+
+        def revert(self, z, **kwargs):
+            seen.append(z)
+
+    flow = LinearFlow("f").add(Undo("u"), Step("bad", [], fails=1))
+    assert ends(load(flow, store={"z": 5}), ValueError) == states.REVERTED
+    assert seen == [5]
+
+
+def test_a_failed_revert_parks_the_flow_and_running_it_again_takes_the_rollback_up(load, log):
+    flow = LinearFlow("f").add(
+        Step("a", log), Step("b", log, revert_fails=1), Step("c", log), Step("d", log, fails=1)
+    )
+    engine = load(flow)
+    with pytest.raises(RuntimeError, match="b cannot be undone"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERT_FAILURE
+    assert states_of(engine) == {
+        "a": states.SUCCESS,
+        "b": states.REVERT_FAILURE,
+        "c": states.REVERTED,
+        "d": states.REVERTED,
+    }
+    assert list(engine.storage.get_revert_failures()) == ["b"]
+    assert list(engine.storage.get_execute_failures()) == ["d"]
+
+    log.clear()
+    with pytest.raises(ValueError, match="d failed"):
+        engine.run()
+    assert log == ["-b", "-a"]
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert engine.storage.get_revert_failures() == {}
+
+
+def test_a_parked_flow_stays_parked_while_the_revert_fails(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, revert_fails=2), Step("b", log, fails=1)))
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "-b", "-a", "-a", "-a"]
+
+
+def test_the_revert_of_a_parked_flow_is_handed_the_result_again(load):
+    seen = []
+
+    class Stubborn(Step):
+        def revert(self, result, **kwargs):
+            seen.append(result)
+            return super().revert()
+
+    engine = load(LinearFlow("f").add(Stubborn("a", [], revert_fails=1), Step("b", [], fails=1)))
+    ends(engine, RuntimeError)
+    ends(engine, ValueError)
+    assert seen == ["A", "A"]
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_never_resolve_leaves_everything_where_it_is(load, log):
+    flow = LinearFlow("f", retry=retry.Times(3, "again")).add(Step("a", log), Step("b", log, fails=1))
+    engine = load(flow, never_resolve=True)
+    assert ends(engine, ValueError) == states.FAILURE
+    assert log == ["a", "b"]
+    assert states_of(engine) == {"again": states.SUCCESS, "a": states.SUCCESS, "b": states.FAILURE}
+
+
+def _nested(log):
+    inner = LinearFlow("inner", retry=retry.Times(1, "inner retry")).add(
+        Step("b", log), Step("c", log, fails=ALWAYS)
+    )
+    return LinearFlow("outer").add(Step("a", log), inner)
+
+
+def test_an_inner_retry_that_gives_up_leaves_the_outer_atoms(load, log):
+    engine = load(_nested(log))
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "-c", "-b"]
+    assert states_of(engine)["a"] == states.SUCCESS
+
+
+@pytest.mark.parametrize("value", [True, "True", "yes"])
+def test_defer_reverts_undoes_the_outer_atoms_too(load, log, value):
+    engine = load(_nested(log), defer_reverts=value)
+    assert ends(engine, ValueError) == states.REVERTED
+    assert log == ["a", "b", "c", "-c", "-b", "-a"]
+    assert states_of(engine)["a"] == states.REVERTED
+
+
+@pytest.mark.parametrize("value", [False, "False", "0", "no"])
+def test_an_option_that_says_no_in_text_is_a_no(load, log, value):
+    engine = load(_nested(log), defer_reverts=value)
+    ends(engine, ValueError)
+    assert "-a" not in log
+
+
+# ------------------------------------------------------------------ once more
+
+
+def test_running_a_finished_flow_again_does_nothing(load, log):
+    engine = load(LinearFlow("f").add(*steps("ab", log)))
+    engine.run()
+    engine.run()
+    assert log == ["a", "b"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_a_reverted_flow_runs_from_the_beginning(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1)))
+    assert ends(engine, ValueError) == states.REVERTED
+    log.clear()
+    engine.run()
+    assert log == ["a", "b"]
+    assert engine.storage.get_flow_state() == states.SUCCESS
+    assert engine.storage.get_failures() == {}
+    assert engine.storage.fetch("x") == "A"
+
+
+def test_reset_sets_everything_back(load, log):
+    engine = load(LinearFlow("f", retry=retry.Times(1, "r", provides="n")).add(Step("a", log, provides="x")))
+    engine.run()
+    engine.reset()
+    assert engine.storage.get_flow_state() == states.PENDING
+    assert states_of(engine) == {"r": states.PENDING, "a": states.PENDING}
+    assert engine.storage.fetch_all() == {}
+    assert len(engine.storage.get_retry_history("r")) == 0
+    engine.run()
+    assert log == ["a", "a"]
+
+
+def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, log):
+    detail = books.create_flow_detail(LinearFlow("f"))
+    load(LinearFlow("f").add(Step("a", log, provides="x")), flow_detail=detail).run()
+    second = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log)), flow_detail=detail)
+    second.run()
+    assert log == ["a", "b"]
+    assert second.storage.fetch("x") == "A"
