@@ -150,7 +150,9 @@ class FlowEngine(base.Engine):
         self._compiled("reset")
         if not self._prepared:
             raise exc.InvalidState("Can not reset an engine which has not had its storage populated")
-        if self._storage.get_flow_state() != st.PENDING:
+        state = self._storage.get_flow_state()
+        if state != st.PENDING:
+            st.check_flow_transition(state, st.PENDING)  # refused before any atom is touched
             self._ledger.reset_atoms()
             self._change_state(st.PENDING)
 

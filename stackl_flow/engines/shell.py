@@ -56,6 +56,8 @@ class Shell:
         self._arguments = arguments
         self._executor = executor
         self._notifier = notifier
+        #: Whether a task has listeners of its own, who are told of its progress.
+        self._watched = any(isinstance(atom, Task) and atom.has_listeners for atom in plan.atoms)
         self._told: list[Moved] = []
         self._results: dict[int, Any] = {}
         #: The state in which the flow came to rest, when it has, and the one it came from.
@@ -69,7 +71,7 @@ class Shell:
     @property
     def listening(self) -> bool:
         """Whether anyone wants to be told of the atoms' moves."""
-        return bool(self._notifier)
+        return self._watched or bool(self._notifier)
 
     # ------------------------------------------------------------- hearing
 
@@ -117,6 +119,8 @@ class Shell:
         Raises:
             StorageFailure: it could not be written, and nothing began.
         """
+        if not commands:
+            self._ledger.commit()  # progress alone: nothing waits for it, but somebody may be looking
         while commands:
             calls = self._settle(commands)
             if self.rest is not None:

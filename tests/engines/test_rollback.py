@@ -3,6 +3,7 @@
 import pytest
 
 from stackl_flow import LinearFlow, retry, states, task
+from stackl_flow import exceptions as exc
 from stackl_flow.persistence import books
 from tests.engines.tasks import ALWAYS, Step, ends, states_of, steps
 
@@ -181,3 +182,37 @@ def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, lo
     second.run()
     assert log == ["a", "b"]
     assert second.storage.fetch("x") == "A"
+
+
+@pytest.mark.parametrize("rest", ["paused", "failed", "parked", "finished", "undone"])
+def test_reset_from_every_rest(load, log, rest):
+    fails, stuck = int(rest in {"failed", "parked", "undone"}), int(rest == "parked")
+    flow = LinearFlow("f").add(Step("a", log, revert_fails=stuck), Step("b", log, fails=fails))
+    engine = load(flow, never_resolve=rest == "failed")
+    if rest == "paused":
+        engine.atom_notifier.register("SUCCESS", lambda *_, **__: engine.suspend())
+    ends(engine, Exception)
+    engine.atom_notifier.reset()
+    log.clear()
+    engine.reset()
+    assert states_of(engine) == {"a": states.PENDING, "b": states.PENDING}
+    assert engine.storage.get_failures() == engine.storage.get_revert_failures() == {}
+    assert ends(engine) == states.SUCCESS
+    assert log == ["a", "b"]
+
+
+def test_a_running_flow_is_not_reset(load, log):
+    def reset():
+        log.append("b")
+        engine.reset()
+
+    class Watching(Step):
+        def revert(self, result, **kwargs):
+            super().revert()
+            assert result == "A"
+
+    engine = load(LinearFlow("f").add(Watching("a", log), task.FunctorTask(reset, name="b")))
+    with pytest.raises(exc.InvalidState, match="'RUNNING' to 'PENDING'"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert log == ["a", "b", "-a"]
