@@ -110,6 +110,28 @@ def test_the_history_tells_of_failures_before_the_resumption(backend, log):
     assert history.caused_by(ValueError, index=0)
 
 
+def test_a_failure_that_was_mended_before_the_resumption_is_forgotten(backend, log):
+    def flow(fails, last):
+        inner = LinearFlow("in", retry=retry.Times(2, "r")).add(Step("a", log, fails=fails, provides="x"))
+        return LinearFlow("f").add(inner, Step("b", log), last)
+
+    done = []
+    first = flow(1, Keep("c", requires=["x"]))
+    detail = books.create_flow_detail(first, backend=backend)
+    engine = engines.load(first, flow_detail=detail, backend=backend)
+    engine.atom_notifier.register(
+        "SUCCESS", lambda _, details: engine.suspend() if details.get("task_name") == "a" else None
+    )
+    engine.run()
+    keep = Keep("c", requires=["x"])
+    again = take_up(backend, detail.uuid, flow(0, keep))
+    again.atom_notifier.register("SUCCESS", lambda _, details: done.append(details.get("task_name")))
+    assert ends(again) == states.SUCCESS
+    assert done == ["b", "c"]
+    assert keep.executed == [{"x": "A"}]
+    assert again.storage.get_failures() == {}
+
+
 def test_a_parked_flow_is_taken_up_by_another_engine(backend, log):
     def flow(revert_fails):
         return LinearFlow("f").add(

@@ -197,6 +197,7 @@ def test_reset_from_every_rest(load, log, rest):
     engine.reset()
     assert states_of(engine) == {"a": states.PENDING, "b": states.PENDING}
     assert engine.storage.get_failures() == engine.storage.get_revert_failures() == {}
+    assert not engine.storage.has_failures()
     assert ends(engine) == states.SUCCESS
     assert log == ["a", "b"]
 

@@ -118,6 +118,28 @@ def test_a_paused_parallel_flow_runs_no_task_twice(log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
+def test_what_was_handed_over_but_did_not_begin_is_taken_back(log):
+    gate = threading.Event()
+
+    def hold():
+        engine.suspend()
+        gate.wait(30)
+        log.append("first")
+
+    rest = [Step(f"t{number}", log) for number in range(9)]
+    flow = UnorderedFlow("f").add(task.FunctorTask(hold, name="first"), *rest)
+    engine = engines.load(flow, engine="parallel", max_workers=1)
+    pausing = []
+    engine.notifier.register(states.SUSPENDING, lambda state, details: pausing.append(state))
+    for state in engine.run_iter():
+        if state == states.WAITING and pausing:
+            gate.set()
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    assert log == ["first"]
+    engine.run()
+    assert sorted(log) == ["first", *(each.name for each in rest)]
+
+
 def test_the_moves_of_a_paused_flow(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     told = []
