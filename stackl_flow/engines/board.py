@@ -1,9 +1,9 @@
 """Where every atom stands, and which of them a move sets free.
 
 For each node of the plan two counts are kept: how many nodes right before it are not done, and how
-many right after it still stand. A node that begins or ends a flow has no state of its own, and neither has, for
-its neighbours, an ignored atom: it is done when nothing before it is missing, and clear when nothing after
-it stands.
+many right after it still stand. A node that begins or ends a flow has no state of its own, and neither
+has, for its neighbours, an ignored atom: it is done when nothing before it is missing, and clear when
+nothing after it stands.
 """
 
 from __future__ import annotations
