@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from stackl_flow import engines
+from stackl_flow.engines import engine as _engine  # noqa: F401  imported once here, and not in every child
 from stackl_flow.exceptions import WrappedFailure
 from stackl_flow.persistence import backends, books
+from stackl_flow.persistence.backends import sql  # noqa: F401  the same
 from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
 from stackl_flow.testing.flows import FlowBoom
 from tests.crash.scenarios import Boom, Scenario
 
+#: States of a flow that has come to its end.
+ENDS = {"SUCCESS", "REVERTED", "REVERT_FAILURE"}
 #: States of an atom that was at work when its process died.
 AT_WORK = {"RUNNING", "REVERTING", "RETRYING"}
 
@@ -42,6 +46,11 @@ class Place:
             atoms = dict(connection.execute("SELECT name, state FROM atomdetails"))
             return {**atoms, **dict(connection.execute("SELECT '', state FROM flowdetails"))}
 
+    def epoch(self) -> int:
+        """Return how often the flow has been taken over; 0 when none is stored."""
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            return sum(epoch for (epoch,) in connection.execute("SELECT epoch FROM flowdetails"))
+
     def rows(self) -> dict[str, list[Any]]:
         """Return every row of every table."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
@@ -53,9 +62,8 @@ class Place:
     def history(self) -> list[tuple[str, str, str]]:
         """Return the moves stored, oldest first, as (atom or "", old, new)."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            return list(
-                connection.execute("SELECT coalesce(atom, ''), old, new FROM transitions ORDER BY seq")
-            )
+            moves = "SELECT coalesce(atom, ''), old_state, new_state FROM transitions ORDER BY id"
+            return list(connection.execute(moves))
 
     def done(self) -> dict[str, list[str]]:
         """Return the ledger's lines by atom."""
@@ -105,6 +113,8 @@ def drive(
     """Run the scenario's flow, from where it stands, in this process; be signalled at write point `at`."""
     backend = CrashBackend(backends.fetch(place.url), at, sign)
     engine = load(scenario, place, backend)
+    if engine.storage.get_flow_state() in ENDS:
+        return  # run again, a flow that was undone would begin anew
     with contextlib.suppress(Boom, FlowBoom, WrappedFailure):
         engine.run()
     place.counted.write_text(str(backend.points))

@@ -116,14 +116,18 @@ def _retry_arguments(spec: RetrySpec) -> dict[str, Any]:
 
 
 def _execute(self: Any, **seen: object) -> str:
-    """Be a task's execute: write the call down, then fail or return a value that names this execution."""
+    """Be a task's execute: write the call down, then fail or return a value; both name this execution."""
     spec: TaskSpec = self.spec
-    count = self.builder.recorder.note(spec.name, Call("execute", arguments(seen)))
+    recorder = self.builder.recorder
+    count = recorder.count(spec.name, "execute") + 1
+    fails = spec.fails == ALWAYS or count <= spec.fails
+    result = f"{spec.name} execute {count}" if fails else f"{spec.name}#{count}"
+    recorder.note(spec.name, Call("execute", arguments(seen), result))
     if spec.suspends and count == 1:
         self.builder.suspend()
-    if spec.fails == ALWAYS or count <= spec.fails:
-        raise FlowBoom(f"{spec.name} execute {count}")
-    return f"{spec.name}#{count}"
+    if fails:
+        raise FlowBoom(result)
+    return result
 
 
 def _revert(self: Any, result: object, flow_failures: Mapping[str, object], **seen: object) -> None:

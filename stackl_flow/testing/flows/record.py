@@ -21,7 +21,8 @@ class Call(NamedTuple):
     Attributes:
         what: execute, revert, on_failure or decide.
         seen: the arguments, sorted by name, as text.
-        result: for a task's revert, the result it was shown; for a retry, its history; else empty.
+        result: for a task's execute, what it did; for its revert, the result it was shown; for a retry, its
+            history.
         failures: the names in flow_failures, sorted; empty for an execute.
     """
 
@@ -36,7 +37,7 @@ class Recorder:
     """The calls of one run, by atom; deciders stand under the names of their link."""
 
     calls: dict[str, list[Call]] = field(default_factory=dict)
-    order: list[tuple[str, str]] = field(default_factory=list)
+    order: list[tuple[str, Call]] = field(default_factory=list)
 
     def note(self, name: str, call: Call) -> int:
         """Write a call down.
@@ -50,8 +51,20 @@ class Recorder:
         """
         mine = self.calls.setdefault(name, [])
         mine.append(call)
-        self.order.append((name, call.what))
-        return sum(1 for other in mine if other.what == call.what)
+        self.order.append((name, call))
+        return self.count(name, call.what)
+
+    def count(self, name: str, what: str) -> int:
+        """Count an atom's calls of one kind.
+
+        Args:
+            name: the atom.
+            what: the kind.
+
+        Returns:
+            How many there were.
+        """
+        return sum(1 for call in self.calls.get(name, ()) if call.what == what)
 
     def by_atom(self) -> dict[str, tuple[Call, ...]]:
         """Return every atom's calls in the order it got them."""
@@ -79,6 +92,7 @@ class Outcome:
         raised: what each `run` raised, as text; an empty tuple for one that raised nothing.
         atom_states: each atom's last state.
         calls: each atom's calls.
+        order: all calls in the order they were made; it may differ between equal outcomes.
         values: what the last run has to show (`storage.fetch_all`), when the flow ended in SUCCESS.
     """
 
@@ -86,7 +100,8 @@ class Outcome:
     raised: tuple[tuple[str, ...], ...]
     atom_states: Mapping[str, str]
     calls: Mapping[str, tuple[Call, ...]]
-    values: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    order: tuple[tuple[str, Call], ...] = ()
 
     def differences(self, other: Outcome) -> list[str]:
         """Say how two outcomes differ.

@@ -44,7 +44,8 @@ def run_case(case: Case, library: Library = OURS, **options: Any) -> Outcome:
         tuple(raised),
         _atom_states(engine, case),
         recorder.by_atom(),
-        tuple(sorted((name, str(value)) for name, value in values.items())),
+        tuple(sorted((name, _texts(value)) for name, value in values.items())),
+        tuple(recorder.order),
     )
 
 
@@ -54,6 +55,11 @@ def _run(engine: Any) -> tuple[str, ...]:
     except Exception as error:  # noqa: BLE001 - what is raised is what is compared
         return describe(error)
     return ()
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Make text of a value, or of each of several that one name has."""
+    return tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
 
 
 def _atom_states(engine: Any, case: Case) -> dict[str, str]:

@@ -1,0 +1,211 @@
+"""A world for the decision core: it does what it is told, in any order, and checks every command.
+
+Everything that happens in it follows from the case and from what would be durable, so that a run that was
+broken off can be taken up again and compared with one that was not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from stackl_flow import states as st
+from stackl_flow.engines import commands as c
+from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, plan_of
+from stackl_flow.engines.run import Run
+from stackl_flow.patterns import deciders
+from stackl_flow.retry import Decision
+from stackl_flow.testing.flows import ALWAYS, OURS, Builder, Case, Recorder
+
+#: More steps than a flow of a dozen atoms can need.
+ENOUGH = 3000
+DONE = {st.SUCCESS, st.IGNORE}
+CLEAR = {st.PENDING, st.REVERTED, st.IGNORE}
+
+
+def plan_for(case: Case) -> Plan:
+    """Compile a case's flow."""
+    return plan_of(Builder(OURS, Recorder()).flow(case.flow))
+
+
+class World:
+    """One case, from its beginning to its end, through any number of breaks.
+
+    Args:
+        case: what runs.
+        dice: chooses what comes back first; None has everything come back in the order it began.
+        slots: how many calls at once.
+        waves: as the core's option of that name.
+    """
+
+    def __init__(
+        self, case: Case, dice: random.Random | None = None, *, slots: int | None = None, waves: bool = False
+    ) -> None:
+        self.plan = plan_for(case)
+        self.specs = {atom.name: atom for atom in case.flow.atoms()}
+        self.dice, self.slots = dice, slots
+        self.options = {"slots": slots, "waves": waves, **dict(case.options)}
+        count = len(self.plan)
+        self.states, self.intentions = [st.PENDING] * count, [st.EXECUTE] * count
+        self.before = [self._reach(index, self.plan.preds) for index in range(count)]
+        self.behind = [self._reach(index, self.plan.succs) for index in range(count)]
+        self.executions, self.reversions = [0] * count, [0] * count
+        self.history: dict[int, int] = Counter()
+        self.pending: list[int] = []
+        self.log: list[tuple[list[c.Event] | None, list[c.Command]]] = []
+        self.rest: str | None = None
+
+    def _reach(self, start: int, ways: tuple[tuple[int, ...], ...]) -> set[int]:
+        seen, queue = {start}, [start]
+        for node in queue:
+            fresh = [other for other in ways[node] if other not in seen]
+            seen.update(fresh)
+            queue.extend(fresh)
+        return {node for node in seen if node < len(self.plan)} - {start}
+
+    # ------------------------------------------------------------------ running
+
+    def run(self, *, steps: int = ENOUGH, suspend_at: int = -1) -> str | None:
+        """Run until the flow is at rest, or break off as a crash would.
+
+        Args:
+            steps: after how many decisions to break off.
+            suspend_at: after how many to ask for a pause; -1 for never.
+
+        Returns:
+            The state the flow came to rest in, None when broken off.
+        """
+        core = Run(self.plan, self.states, self.intentions, **self.options)
+        self.pending, self.log, self.rest = [], [], None
+        self.began = (list(self.states), list(self.intentions))
+        events: list[c.Event] | None = None
+        for step in range(steps):
+            commands = core.start() if events is None else core.handle(events)
+            self.log.append((events, list(commands)))
+            answers = [answer for command in commands if (answer := self._perform(command))]
+            if self.rest is not None:
+                self._check_rest()
+                return self.rest
+            assert answers or self.pending, "nothing runs, nothing is asked, and the flow has not ended"
+            events = answers or self._come_back()
+            if step == suspend_at:
+                events = [*events, c.Suspended()]
+        assert steps < ENOUGH, "the run does not end"
+        return None
+
+    def replayed(self) -> list[list[c.Command]]:
+        """Feed the recorded events of the last run to a new core and return its commands."""
+        core = Run(self.plan, *self.began, **self.options)
+        return [core.start() if events is None else core.handle(events) for events, _ in self.log]
+
+    def _come_back(self) -> list[c.Event]:
+        size = 1
+        if self.dice is not None:
+            self.dice.shuffle(self.pending)
+            size = self.dice.randint(1, len(self.pending))
+        back, self.pending = self.pending[:size], self.pending[size:]
+        return [self._outcome(index) for index in back]
+
+    def _outcome(self, index: int) -> c.Event:
+        spec = self.specs[self.plan.names[index]]
+        if self.states[index] == st.REVERTING:
+            if self.plan.kinds[index] == RETRY:
+                return c.Reverted(index, ok=True)
+            limit, count = spec.revert_fails, self.reversions[index]
+            return c.Reverted(index, ok=limit != ALWAYS and count > limit)
+        if self.plan.kinds[index] == RETRY:
+            return c.Executed(index, ok=True)
+        return c.Executed(index, ok=spec.fails != ALWAYS and self.executions[index] > spec.fails)
+
+    # ---------------------------------------------------------------- commands
+
+    def _perform(self, command: c.Command) -> c.Event | None:
+        assert self.rest is None, "a command after the end"
+        match command:
+            case c.Move():
+                self._move(command)
+            case c.Execute(index):
+                self._begin(index, st.RUNNING)
+                assert all(self.states[other] in DONE for other in self.before[index])
+            case c.Revert(index):
+                self._begin(index, st.REVERTING)
+                assert all(self.states[other] in CLEAR for other in self.behind[index])
+            case c.Consult(retry, failed, _):
+                assert self.states[failed] == st.FAILURE
+                return c.Consulted(retry, self._decision(retry))
+            case c.Vote(index):
+                return c.Voted(index, self._vote(index))
+            case c.Finish(state):
+                self.rest = state
+        return None
+
+    def _move(self, move: c.Move) -> None:
+        index, old = move.atom, self.states[move.atom]
+        if move.moved:
+            allowed = (
+                st.check_retry_transition if self.plan.kinds[index] == RETRY else st.check_task_transition
+            )
+            assert allowed(old, move.state), (self.plan.names[index], old, move.state)
+        else:
+            assert move.state == old
+        assert index not in self.pending or move.state == old, "a call is under way"
+        self.states[index], self.intentions[index] = move.state, move.intention
+        if move.moved and self.plan.kinds[index] == RETRY and move.state in {st.SUCCESS, st.REVERTED}:
+            self.history[index] = self.history[index] + 1 if move.state == st.SUCCESS else 0
+        if move.moved and move.state == st.RUNNING:
+            self.executions[index] += 1
+            if self.plan.kinds[index] != RETRY:
+                assert self.executions[index] == self.reversions[index] + 1, (
+                    "executed, not reverted, executed"
+                )
+        if move.moved and move.state == st.REVERTING and old != st.REVERT_FAILURE:
+            self.reversions[index] += 1
+            if self.plan.kinds[index] != RETRY:
+                assert self.executions[index] == self.reversions[index], "reverted without an execution"
+
+    def _begin(self, index: int, state: str) -> None:
+        assert self.states[index] == state, "a call before its move"
+        assert index not in self.pending
+        self.pending.append(index)
+        assert self.slots is None or len(self.pending) <= self.slots
+
+    def _decision(self, retry: int) -> Decision:
+        spec = self.specs[self.plan.names[retry]]
+        if spec.kind == "AlwaysRevert":
+            return Decision.REVERT
+        if spec.kind == "AlwaysRevertAll":
+            return Decision.REVERT_ALL
+        limit = 2 if spec.kind == "ParameterizedForEach" else spec.attempts
+        if self.history[retry] < limit:
+            return Decision.RETRY
+        return Decision.REVERT_ALL if spec.revert_all else Decision.REVERT
+
+    def _vote(self, index: int) -> deciders.Depth | None:
+        held = self.plan.deciders[index]
+        sources = {each.source for each in held if self.plan.kinds[each.source] not in {FLOW, FLOW_END}}
+        ignored = {source for source in sources if self.states[source] == st.IGNORE}
+        history: Mapping[str, Any] = {
+            self.plan.names[source]: f"{self.plan.names[source]}#{self.executions[source]}"
+            for source in sources - ignored
+        }
+        against = [
+            each.depth for each in held if each.source not in ignored and not each.decide(history=history)
+        ]
+        return deciders.pick_widest(against) if against else None
+
+    # --------------------------------------------------------------------- end
+
+    def _check_rest(self) -> None:
+        assert not self.pending
+        happy = all(state in DONE for state in self.states)
+        assert (self.rest == st.SUCCESS) == (happy and self.rest != st.SUSPENDED)
+        if self.rest == st.REVERT_FAILURE:
+            assert st.REVERT_FAILURE in self.states
+        if self.rest in {st.SUCCESS, st.REVERTED}:
+            assert {*self.states} <= {st.SUCCESS, st.REVERTED, st.PENDING, st.IGNORE}
+        for index, state in enumerate(self.states):
+            if self.plan.kinds[index] != RETRY and state not in {st.RUNNING, st.REVERTING}:
+                stands = state in {st.SUCCESS, st.FAILURE}
+                assert self.executions[index] - self.reversions[index] == stands
