@@ -235,11 +235,10 @@ class FlowEngine(base.Engine):
             return shell.troubles
         if shell.rest in _QUIET:
             return []
+        if shell.unresolved:
+            return shell.unresolved
         storage = self._storage
-        reverting = list(storage.get_revert_failures().values())
-        if shell.rest == st.REVERT_FAILURE:
-            return reverting  # what to mend now; why the flow was being undone is in its execute failures
-        return [*storage.get_execute_failures().values(), *reverting]
+        return [*storage.get_execute_failures().values(), *storage.get_revert_failures().values()]
 
     def _shell(self) -> Shell:
         """Get everything ready for one run."""

@@ -65,6 +65,8 @@ class Shell:
         self.rest_from: str | None = None
         #: What went wrong outside any atom.
         self.troubles: list[Failure] = []
+        #: Failures of this run that nothing is done about: of reverts, and of all if nothing is undone.
+        self.unresolved: list[Failure] = []
         self.discarded = 0
         self.completed = 0
 
@@ -104,6 +106,8 @@ class Shell:
         else:
             self._ledger.keep_reverted(number, result)
             event = c.Reverted(number, not isinstance(result, Failure))
+        if isinstance(result, Failure) and not (action == EXECUTE and self.core.resolves):
+            self.unresolved.append(result)
         if self.listening:
             self._results[number] = result
         return event
