@@ -13,7 +13,6 @@ from typing import Any
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.atom import Atom
 from stackl_flow.calls import Wake
 from stackl_flow.engines import base
 from stackl_flow.engines import commands as c
@@ -26,6 +25,7 @@ from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.options import Options
 from stackl_flow.engines.plan import Plan, plan_of
 from stackl_flow.engines.run import Run
+from stackl_flow.engines.scopes import Providers
 from stackl_flow.engines.shell import Shell
 from stackl_flow.engines.statistics import Watch
 from stackl_flow.engines.storage import Storage
@@ -58,7 +58,7 @@ class FlowEngine(base.Engine):
         self._told = Options.read(self._options)
         self._ledger = Ledger(flow_detail, backend, self._told.clock, self._told.owner)
         self._given = Given(self._ledger)
-        self._storage = Storage(self._ledger, self._given, self._atoms_by_name)
+        self._storage = Storage(self._ledger, self._given, self._providers)
         self._lock = threading.Lock()
         self._plan: Plan | None = None
         self._arguments: Arguments | None = None
@@ -72,9 +72,8 @@ class FlowEngine(base.Engine):
         """Make what performs the calls."""
         return SerialExecutor()
 
-    def _atoms_by_name(self) -> dict[str, Atom]:
-        plan = self._plan
-        return {} if plan is None else dict(zip(plan.names, plan.atoms, strict=True))
+    def _providers(self) -> Providers | None:
+        return None if self._arguments is None else self._arguments.providers
 
     @property
     def storage(self) -> Storage:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stackl_flow.atom import Atom
 from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import MISSING, Ledger
-
-Places = Mapping[str, list[tuple[str, Any]]]
+from stackl_flow.engines.scopes import Providers
 
 
 class Names:
@@ -18,16 +16,16 @@ class Names:
     Args:
         ledger: where results are.
         given: values from outside.
-        atoms: gives the flow's atoms by name, as far as they are known yet.
+        providers: tells who provides what, once the flow is compiled.
     """
 
-    def __init__(self, ledger: Ledger, given: Given, atoms: Callable[[], Mapping[str, Atom]]) -> None:
+    def __init__(self, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> None:
         self._ledger = ledger
         self._given = given
-        self._atoms = atoms
+        self._providers = providers
 
     def look_up(self, name: str) -> tuple[list[Any], list[str]]:
-        """Find the values of a name.
+        """Find the values of a name; the cost does not grow with the flow.
 
         Args:
             name: the name.
@@ -35,8 +33,9 @@ class Names:
         Returns:
             The values there are, and the atoms that could provide one.
         """
-        places = self._places()
-        return self._values_of(name, places), [atom_name for atom_name, _ in places.get(name, ())]
+        providers = self._providers()
+        atoms = [] if providers is None else providers.atoms_of(name)
+        return self._values_of(name, self._given.of_flow(), providers), atoms
 
     def look_up_all(self) -> Iterator[tuple[str, list[Any]]]:
         """Find the values of every name.
@@ -44,28 +43,20 @@ class Names:
         Returns:
             Pairs of a name and the values there are.
         """
-        places = self._places()
-        for name in dict.fromkeys((*self._given.of_flow(), *places)):
-            yield name, self._values_of(name, places)
+        providers, given = self._providers(), self._given.of_flow()
+        provided = () if providers is None else providers.names()
+        for name in dict.fromkeys((*given, *provided)):
+            yield name, self._values_of(name, given, providers)
 
-    def _places(self) -> Places:
-        """For each name, the atoms that provide it and where in their results it is."""
-        places: dict[str, list[tuple[str, Any]]] = {}
-        for atom_name, atom in self._atoms().items():
-            for name, place in atom.outputs:
-                places.setdefault(name, []).append((atom_name, place))
-        return places
-
-    def _values_of(self, name: str, places: Places) -> list[Any]:
-        given = self._given.of_flow()
+    def _values_of(self, name: str, given: Mapping[str, Any], providers: Providers | None) -> list[Any]:
         found: list[Any] = [given[name]] if name in given else []
-        plan = self._ledger.plan
-        if plan is None:
+        if providers is None or self._ledger.plan is None:
             return found
-        for atom_name, place in places.get(name, ()):
-            value = self._ledger.values[plan.index[atom_name]]
+        for number in providers.of(name):
+            value = self._ledger.values[number]
             if value is MISSING:
                 continue
+            place = providers.place(number, name)
             try:
                 found.append(value if place is None else value[place])
             except (IndexError, KeyError, ValueError, TypeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
+from typing import Any
 
 from stackl_flow.engines.plan import Plan
 
@@ -43,7 +44,11 @@ class Providers:
         known = self._by_name.get(name, [])
         return known if isinstance(known, list) else [known]
 
-    def place(self, provider: int, name: str) -> object:
+    def atoms_of(self, name: str) -> list[str]:
+        """Return the names of the atoms that provide a name, in running order."""
+        return [self._plan.names[index] for index in self.of(name)]
+
+    def place(self, provider: int, name: str) -> Any:
         """Say where in a provider's result a name's value is (None: all of it)."""
         for output, place in self._plan.atoms[provider].outputs:
             if output == name:

@@ -10,10 +10,10 @@ from typing import Any
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.atom import Atom
 from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.names import Names
+from stackl_flow.engines.scopes import Providers
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.retry import History
@@ -36,13 +36,13 @@ class Storage:
     Args:
         ledger: where it is all written down.
         given: values from outside.
-        atoms: gives the flow's atoms by name, as far as they are known yet.
+        providers: tells who provides what, once the flow is compiled.
     """
 
-    def __init__(self, ledger: Ledger, given: Given, atoms: Callable[[], Mapping[str, Atom]]) -> None:
+    def __init__(self, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> None:
         self._ledger = ledger
         self._given = given
-        self._names = Names(ledger, given, atoms)
+        self._names = Names(ledger, given, providers)
 
     # ------------------------------------------------------------- the flow
 
