@@ -106,16 +106,20 @@ def _failures(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     if not _shown_what_stands(ours):
         return ours, theirs
     stood = tuple(sorted(_standing(ours.order).values()))
-    if ours.flow_states[-1:] == ("REVERTED",) and stood:
-        told = ours.raised[-1] == (stood if len(stood) == 1 else ("WrappedFailure", *stood))
-        if told and _silent(ours) == _silent(theirs):
-            ours, theirs = replace(ours, raised=()), replace(theirs, raised=())
+    told = ours.flow_states[-1:] != ("REVERTED",) or ours.raised[-1] == (
+        stood if len(stood) == 1 else ("WrappedFailure", *stood)
+    )
+    if told and _raise_no_more(ours, theirs):
+        ours, theirs = replace(ours, raised=()), replace(theirs, raised=())
     return _unshown(ours), _unshown(theirs)
 
 
-def _silent(outcome: Outcome) -> list[bool]:
-    """Say of each run whether it raised nothing."""
-    return [not raised for raised in outcome.raised]
+def _raise_no_more(ours: Outcome, theirs: Outcome) -> bool:
+    """Say whether each of our runs raised something when theirs did, and nothing that theirs did not."""
+    return len(ours.raised) == len(theirs.raised) and all(
+        bool(mine) == bool(other) and set(mine) <= {"WrappedFailure", *other}
+        for mine, other in zip(ours.raised, theirs.raised, strict=True)
+    )
 
 
 def _unshown(outcome: Outcome) -> Outcome:

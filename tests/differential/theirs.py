@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest import mock
@@ -89,8 +90,19 @@ def orders(case: Case, shuffles: int) -> Iterator[tuple[str, Order]]:
     yield "failures last", lambda item: (_failed(item), number(item))
     yield "backwards", lambda item: -number(item)
     for seed in range(shuffles):
-        dice = random.Random(seed)
-        yield f"shuffle {seed}", lambda item, dice=dice: dice.random()
+        yield f"shuffle {seed}", _shuffle(seed, number)
+
+
+def _shuffle(seed: int, number: Order) -> Order:
+    """Make a random order that is the same in every process, whatever order TaskFlow asks in."""
+    asked: Counter[int] = Counter()
+
+    def place(item: Any) -> float:
+        atom = number(item)
+        asked[atom] += 1
+        return random.Random(f"{seed} {atom} {asked[atom]}").random()
+
+    return place
 
 
 def run_theirs(case: Case, order: Order) -> Outcome:
