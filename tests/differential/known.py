@@ -72,6 +72,17 @@ def _values(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     return ours, theirs
 
 
+def _no_values(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
+    del case
+    mine = {name for name, _ in ours.values}
+    kept = tuple(
+        (name, values)
+        for name, values in theirs.values
+        if name in mine or not all(value.startswith("Failure: ") for value in values)
+    )
+    return ours, replace(theirs, values=kept)
+
+
 def _broken(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     del case
     if ours.flow_states[-1:] != ("FAILURE",):
@@ -156,6 +167,12 @@ KNOWN: tuple[Known, ...] = (
         "Where a retry and a task of its flow provide the same name, `fetch_all` lists the retry's value "
         "first, since it runs first; TaskFlow lists a retry after its flow's tasks.",
         _values,
+    ),
+    Known(
+        "a failure is no value",
+        "Where a task failed in one attempt and was ignored in the next, TaskFlow's `fetch_all` gives its old"
+        " failure for its value; ours gives nothing.",
+        _no_values,
     ),
     Known(
         "chosen with what broke",

@@ -59,7 +59,7 @@ def ends_alike(case: Case, ours: Outcome, shuffles: int) -> str:
 
 def breaks(theirs: Outcome) -> bool:
     """Say whether TaskFlow did not come to an end of its own."""
-    return "RUNNING" in theirs.flow_states or theirs.raised[-1:] == (("StorageFailure",),)
+    return "RUNNING" in theirs.flow_states or any("StorageFailure" in raised for raised in theirs.raised)
 
 
 def forgets(case: Case) -> bool:
