@@ -11,6 +11,7 @@ from typing import Any
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
+from stackl_flow.atom import Atom, signature_of
 from stackl_flow.calls import EXECUTE, REVERT, Call, Cancelled, Completion, Progress, Report, perform
 from stackl_flow.engines import commands as c
 from stackl_flow.engines.arguments import Arguments
@@ -220,20 +221,27 @@ class Shell:
     def _call_for(self, command: c.Execute | c.Revert) -> Call:
         number = command.atom
         atom = self._plan.atoms[number]
-        reverting = isinstance(command, c.Revert)
-        if reverting:
+        is_task = self._plan.kinds[number] == TASK
+        sink = _ProgressSink(self._executor, number) if is_task else None
+        if isinstance(command, c.Revert):
             arguments = self._arguments.for_revert(number)
-            arguments[REVERT_FLOW_FAILURES] = self._storage.get_execute_failures()
+            arguments.update(self._extras(number, atom, is_task))
+            return Call(number, atom, REVERT, arguments, sink)
+        arguments = self._arguments.for_execute(number)
+        if not is_task:
+            arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
+        return Call(number, atom, EXECUTE, arguments, sink)
+
+    def _extras(self, number: int, atom: Atom, is_task: bool) -> dict[str, Any]:
+        """Find what a ``revert`` is handed besides its arguments, as far as it takes that."""
+        extras: dict[str, Any] = {REVERT_FLOW_FAILURES: self._storage.get_execute_failures()}
+        if is_task:
+            detail = self._ledger.details[number]
+            extras[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
         else:
-            arguments = self._arguments.for_execute(number)
-        if self._plan.kinds[number] == TASK:
-            if reverting:
-                detail = self._ledger.details[number]
-                arguments[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
-            sink = _ProgressSink(self._executor, number)
-            return Call(number, atom, REVERT if reverting else EXECUTE, arguments, sink)
-        arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
-        return Call(number, atom, REVERT if reverting else EXECUTE, arguments)
+            extras[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
+        takes = signature_of(atom.revert)
+        return extras if takes.takes_any else {n: v for n, v in extras.items() if n in takes.known}
 
     # ------------------------------------------------------------- telling
 
