@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
 
-from stackl_flow.patterns import base
-from stackl_flow.retry import Retry
+from stackl_flow.patterns import base, listed
 
 
-class Flow(base.Flow):
+class Flow(listed.Flow):
     """A flow whose items may run in any order, so that none can use what another provides.
 
     Where there is a choice, items start in the order in which they were added.
@@ -20,34 +18,6 @@ class Flow(base.Flow):
     """
 
     ordering = "none"
-
-    def __init__(self, name: str, retry: Retry | None = None) -> None:
-        super().__init__(name, retry)
-        self._items: dict[base.Item, None] = {}
-
-    def add(self, *items: base.Item) -> Self:
-        """Add items; one that is there already is not added again.
-
-        Args:
-            items: atoms and flows.
-
-        Returns:
-            This flow.
-
-        Raises:
-            NotAnAtom: an item is neither an atom nor a flow.
-        """
-        self._check_items(items)
-        self._items.update(dict.fromkeys(items))
-        return self
-
-    def __len__(self) -> int:
-        """Count the items."""
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[base.Item]:
-        """Go over the items in the order in which they were added."""
-        return iter(self._items)
 
     def iter_links(self) -> Iterator[tuple[base.Item, base.Item, base.Meta]]:
         """Go over nothing: there are no links."""
