@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from stackl_flow import exceptions as exc
 
@@ -21,6 +21,18 @@ def _type_names(kind: type[BaseException]) -> tuple[str, ...]:
     return tuple(_full_name(base) for base in kind.__mro__ if base not in (object, BaseException))
 
 
+def _being_handled() -> ExcInfo:
+    kind, error, where = sys.exc_info()
+    if kind is None or error is None:
+        raise ValueError("Failure() needs an error: call it in an except block or pass exc_info=")
+    return kind, error, where
+
+
+#: What may be told of an error that is not here.
+_KNOWN: Final = frozenset({"exception_str", "exc_type_names", "traceback_str", "exc_args", "causes"})
+_EXC_INFO_SIZE: Final = 3
+
+
 class Failure:
     """What is known of an error, with the live error itself while still in its process.
 
@@ -28,6 +40,8 @@ class Failure:
 
     Args:
         exc_info: what ``sys.exc_info()`` gave; the error being handled if left out.
+        known: what is known of an error from elsewhere instead: ``exception_str``, ``exc_type_names``,
+            ``traceback_str``, ``exc_args``, ``causes``.
 
     Attributes:
         exception_str: the error's message.
@@ -36,10 +50,12 @@ class Failure:
 
     Raises:
         ValueError: there is no error to take.
-        TypeError: the error is none that a flow may swallow.
+        TypeError: the error is none that a flow may swallow, or ``known`` names something else.
     """
 
-    DICT_VERSION = 1
+    DICT_VERSION: Final = 1
+    #: What each error's classes end in.
+    BASE_EXCEPTIONS: Final = ("BaseException", "Exception")
 
     __slots__ = (
         "_causes",
@@ -50,20 +66,34 @@ class Failure:
         "exception_str",
     )
 
-    def __init__(self, exc_info: ExcInfo | None = None) -> None:
-        if exc_info is None:
-            kind, error, where = sys.exc_info()
-            if kind is None or error is None:
-                raise ValueError("Failure() needs an error: call it in an except block or pass exc_info=")
-            exc_info = (kind, error, where)
+    def __init__(self, exc_info: ExcInfo | None = None, **known: Any) -> None:
+        self._exc_info = exc_info
+        self._traceback_str: str | None = None
+        self._causes: tuple[Failure, ...] | None = None
+        if known:
+            self._take_known(known)
+        else:
+            self._take_live(exc_info or _being_handled())
+
+    def _take_live(self, exc_info: ExcInfo) -> None:
+        if len(exc_info) != _EXC_INFO_SIZE:
+            raise ValueError(f"exc_info must be (type, error, traceback), not {exc_info!r}")
         if not isinstance(exc_info[1], Exception):
             raise TypeError(f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}")
-        self._exc_info: ExcInfo | None = exc_info
+        self._exc_info = exc_info
         self.exception_str = str(exc_info[1])
         self.exception_args: tuple[Any, ...] = tuple(exc_info[1].args)
         self.exc_type_names = _type_names(exc_info[0])
-        self._traceback_str: str | None = None
-        self._causes: tuple[Failure, ...] | None = None
+
+    def _take_known(self, known: dict[str, Any]) -> None:
+        unknown = ", ".join(sorted(known.keys() - _KNOWN))
+        if unknown:
+            raise TypeError(f"Failure.__init__ got unexpected keyword argument(s): {unknown}")
+        self.exception_str = str(known.get("exception_str", ""))
+        self.exception_args = tuple(known.get("exc_args") or ())
+        self.exc_type_names = tuple(known.get("exc_type_names") or ())
+        self._traceback_str = known.get("traceback_str") or ""
+        self._causes = tuple(known.get("causes") or ())
 
     @classmethod
     def from_exception(cls, exception: BaseException) -> Failure:
@@ -207,14 +237,26 @@ class Failure:
             raise exc.InvalidFormat(
                 f"stored failure has version {data['version']}, this code reads {cls.DICT_VERSION}"
             )
-        self = cls.__new__(cls)
-        self._exc_info = None
-        self.exception_str = str(data.get("exception_str", ""))
-        self.exception_args = tuple(data.get("exc_args") or ())
-        self.exc_type_names = tuple(data["exc_type_names"])
-        self._traceback_str = data.get("traceback_str") or ""
-        self._causes = tuple(cls.from_dict(cause) for cause in data.get("causes") or ())
-        return self
+        causes = tuple(cls.from_dict(cause) for cause in data.get("causes") or ())
+        known = {name: data[name] for name in _KNOWN & data.keys()}
+        return cls(**{**known, "causes": causes})
+
+    @classmethod
+    def validate(cls, data: Any) -> None:
+        """Check plain data that came from elsewhere before ``from_dict`` reads it.
+
+        Args:
+            data: what should be a failure's dictionary.
+
+        Raises:
+            InvalidFormat: it is none.
+        """
+        waiting = [data]
+        for found in waiting:
+            trouble = _trouble_with(found)
+            if trouble is not None:
+                raise exc.InvalidFormat(f"Failure data not of the expected format: {trouble}")
+            waiting.extend(found.get("causes") or ())
 
     def pformat(self, traceback: bool = False) -> str:
         """Write the failure out.
@@ -225,11 +267,14 @@ class Failure:
         Returns:
             The text.
         """
-        text = f"Failure: {self.exc_type_names[0]}: {self.exception_str}"
+        told = (*self.exc_type_names[:1], self.exception_str)
+        text = ": ".join(("Failure", *told))
         if not traceback:
             return text
-        below = self.traceback_str or "  (no traceback was kept)\n"
-        return f"{text}\nTraceback (most recent call last):\n{below}".rstrip()
+        below = self.traceback_str.rstrip()
+        if not below:
+            return f"{text}\nTraceback not available."
+        return f"{text}\nTraceback (most recent call last):\n{below}"
 
     def __str__(self) -> str:
         """Say what went wrong in one line."""
@@ -244,8 +289,13 @@ class Failure:
         return iter(self.exc_type_names)
 
     def __eq__(self, other: object) -> bool:
-        """Compare by message and classes."""
-        return self is other or self.matches(other)
+        """Say whether another failure is the same, down to where it happened and whether it is live."""
+        return self is other or (
+            isinstance(other, Failure)
+            and (self._exc_info is None) == (other._exc_info is None)
+            and self.matches(other)
+            and self.traceback_str == other.traceback_str
+        )
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, and contents may grow
 
@@ -253,9 +303,42 @@ class Failure:
         """Travel between processes as plain data (live errors do not travel)."""
         return (Failure.from_dict, (self.to_dict(include_args=False),))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Failure:
+        """Stay live in this process, as nothing in a failure is ever changed."""
+        del memo
+        return self.copy()
+
     def copy(self) -> Failure:
         """Return a failure of its own that tells of the same error."""
         twin = Failure.__new__(Failure)
         for slot in Failure.__slots__:
             setattr(twin, slot, getattr(self, slot))
         return twin
+
+
+_LISTS: Final = (list, tuple)
+#: What plain data may hold: names, what they hold, and whether they must be there.
+_FORM: Final[tuple[tuple[str, type | tuple[type, ...], bool], ...]] = (
+    ("exception_str", str, True),
+    ("traceback_str", str, True),
+    ("exc_type_names", _LISTS, True),
+    ("version", int, False),
+    ("exc_args", _LISTS, False),
+    ("causes", _LISTS, False),
+)
+
+
+def _trouble_with(data: Any) -> str | None:
+    """Say in what way data is not the dictionary of a failure, or None if it is; causes aside."""
+    if not isinstance(data, Mapping):
+        return f"it is no dictionary but {data!r:.200}"
+    for name, kind, needed in _FORM:
+        if name not in data:
+            if needed:
+                return f"{name!r} is missing"
+        elif not isinstance(data[name], kind):
+            return f"{name!r} holds {data[name]!r:.200}"
+    names = data["exc_type_names"]
+    if not names or names[-1] not in Failure.BASE_EXCEPTIONS:
+        return f"'exc_type_names' must end in one of {Failure.BASE_EXCEPTIONS}: {names!r:.200}"
+    return "'version' is below zero" if data.get("version", 0) < 0 else None

@@ -44,7 +44,8 @@ def test_pformat_with_traceback(failure):
 
 
 def test_pformat_without_a_traceback_says_so():
-    assert "no traceback was kept" in Failure.from_exception(Odd()).pformat(traceback=True)
+    text = Failure.from_exception(Odd("x")).pformat(traceback=True)
+    assert text == f"Failure: {__name__}.Odd: x\nTraceback not available."
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,46 @@ def test_what_is_no_stored_failure_is_refused(data, words):
         Failure.from_dict(data)
 
 
+def test_made_of_what_is_known_of_an_error_elsewhere():
+    cause = caught(KeyError("low"))
+    made = Failure(
+        exception_str="lost", exc_type_names=["Odd", "Exception"], exc_args=["lost"], causes=[cause]
+    )
+    assert str(made) == "Failure: Odd: lost"
+    assert made.exception is None
+    assert made.exception_args == ("lost",)
+    assert made.causes == (cause,)
+    assert str(Failure(exception_str="lost")) == "Failure: lost"
+    with pytest.raises(TypeError, match=r"unexpected keyword argument.*: colour, size"):
+        Failure(exception_str="lost", size=1, colour="red")
+
+
+def stored_form(**changes):
+    return {**caught(Odd("lost"), cause=KeyError("low")).to_dict(), **changes}
+
+
+def test_a_stored_form_is_valid():
+    Failure.validate(stored_form())
+    Failure.validate(stored_form(causes=[], exc_type_names=["Odd", "Exception", "BaseException"]))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "no dictionary"),
+        ({"exception_str": "", "exc_type_names": ["Exception"]}, "'traceback_str' is missing"),
+        (stored_form(exc_type_names=[]), "must end in one of"),
+        (stored_form(exc_type_names=["Junk"]), "Junk"),
+        (stored_form(exception_str=5), "'exception_str' holds 5"),
+        (stored_form(version=-1), "'version' is below zero"),
+        (stored_form(causes=[stored_form(causes=[5])]), "no dictionary but 5"),
+    ],
+)
+def test_what_is_no_valid_stored_form(data, words):
+    with pytest.raises(exc.InvalidFormat, match=words):
+        Failure.validate(data)
+
+
 def test_comparing():
     one = caught(Odd("lost"))
     assert one == caught(Odd("lost"))
@@ -169,6 +210,11 @@ def test_comparing():
     assert one != caught(LookupError("lost"))
     assert one != caught(Odd("lost"), cause=KeyError("low"))
     assert one != "lost"
+    assert one != Failure.from_exception(Odd("lost"))  # raised nowhere
+    stored = Failure.from_dict(one.to_dict())
+    assert one != stored
+    assert one.matches(stored)
+    assert stored == Failure.from_dict(one.to_dict())
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
 
@@ -179,7 +225,9 @@ def test_copies():
     assert twin is not one
     assert twin == one
     assert twin.exception is one.exception
-    assert copy.deepcopy(one) == one
+    deep = copy.deepcopy(one)
+    assert deep == one
+    assert deep.exception is one.exception
 
 
 def test_it_travels_as_plain_data():
