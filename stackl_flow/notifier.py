@@ -1,8 +1,13 @@
-"""Who wants to know: callbacks by event, called in the order in which they were registered."""
+"""Who wants to know: callbacks by event.
+
+Those who want any event come first, then those of the event itself, each in the order in which they were
+registered.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
@@ -13,8 +18,26 @@ Callback = Callable[..., Any]
 DetailsFilter = Callable[[dict[str, Any]], bool]
 
 
+def _name_of(callback: Callback) -> str:
+    """Name a callback so that whoever reads a log finds it in the source."""
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    owner = getattr(callback, "__self__", None)
+    if owner is None or isinstance(owner, type):
+        named = callback if hasattr(callback, "__qualname__") else type(callback)
+        return f"{named.__module__}.{named.__qualname__}"
+    return f"{type(owner).__module__}.{type(owner).__qualname__}.{callback.__name__}"
+
+
 class Listener:
-    """One registered callback with its arguments."""
+    """One registered callback with its arguments.
+
+    Args:
+        callback: called as ``callback(event, *args, **kwargs, details={...})``.
+        args: further positional arguments.
+        kwargs: further keyword arguments.
+        details_filter: called with the details first; False means no call.
+    """
 
     __slots__ = ("args", "callback", "details_filter", "kwargs", "warned")
 
@@ -39,6 +62,18 @@ class Listener:
     def is_equivalent(self, callback: Callback, details_filter: DetailsFilter | None = None) -> bool:
         """Say whether this is that callback with that filter."""
         return self.callback == callback and self.details_filter == details_filter
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by callback and filter."""
+        if not isinstance(other, Listener):
+            return NotImplemented
+        return self.is_equivalent(other.callback, other.details_filter)
+
+    __hash__ = None  # type: ignore[assignment]  # callbacks need not be hashable
+
+    def __repr__(self) -> str:
+        """Name what is called."""
+        return f"<Listener {_name_of(self.callback)}>"
 
 
 class Notifier:
@@ -83,28 +118,25 @@ class Notifier:
         """Forget every registration."""
         self._topics.clear()
 
-    def notify(self, event_type: str, details: Mapping[str, Any]) -> None:
-        """Call everyone who registered for this event, then those who want any.
+    def notify(self, event_type: str, details: Mapping[str, Any] | None) -> None:
+        """Call those who want any event, then those who registered for this one.
 
         Args:
             event_type: what happened.
-            details: what is known of it; each callback sees the same fresh copy.
+            details: what is known of it; each callback gets a copy of its own.
         """
-        if event_type == self.ANY or not self._topics:
+        if not self._topics or not self.can_trigger_notification(event_type):
             return
-        listeners = [*self._topics.get(event_type, ()), *self._topics.get(self.ANY, ())]
-        if not listeners:
-            return
-        known = dict(details)
-        for listener in listeners:
+        for listener in (*self._topics.get(self.ANY, ()), *self._topics.get(event_type, ())):
             try:
-                listener(event_type, known)
-            except Exception:  # noqa: BLE001  a listener never breaks a flow
+                listener(event_type, dict(details or {}))
+            except Exception as error:  # noqa: BLE001  a listener never breaks what it watches
                 if not listener.warned:
                     listener.warned = True
-                    _LOG.exception(
-                        "listener %r failed on %s and was left out of it (said once)",
-                        listener.callback, event_type,
+                    _LOG.warning(
+                        "listener %s raised %s when told of %s; it is still called, but what it raises is"
+                        " not logged again", _name_of(listener.callback), type(error).__name__, event_type,
+                        exc_info=True,
                     )  # fmt: skip
 
     def register(
@@ -125,7 +157,8 @@ class Notifier:
             details_filter: called with the details first; False means no call.
 
         Raises:
-            ValueError: not callable, registered already, a reserved keyword or an unknown event.
+            ValueError: not callable, registered already, or an event that this notifier does not tell.
+            KeyError: ``kwargs`` holds a reserved keyword.
         """
         if not callable(callback):
             raise ValueError(  # noqa: TRY004  TaskFlow raises this
@@ -138,7 +171,7 @@ class Notifier:
         if self.is_registered(event_type, callback, details_filter):
             raise ValueError(f"Event callback already registered for '{event_type}' with the same filter")
         if kwargs and not set(self.RESERVED_KEYS).isdisjoint(kwargs):
-            raise ValueError("Reserved key 'details' not allowed in the keyword arguments of a callback")
+            raise KeyError("Reserved key 'details' not allowed in the keyword arguments of a callback")
         listener = Listener(callback, args, kwargs, details_filter)
         self._topics.setdefault(event_type, []).append(listener)
 

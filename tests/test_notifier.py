@@ -1,11 +1,12 @@
 """Who is called back, with what, and in which order."""
 
 import contextlib
+import functools
 import logging
 
 import pytest
 
-from stackl_flow.notifier import Notifier, RestrictedNotifier, register_deregister
+from stackl_flow.notifier import Listener, Notifier, RestrictedNotifier, register_deregister
 
 
 @pytest.fixture
@@ -26,14 +27,14 @@ def listen(calls):
     return make
 
 
-def test_those_of_the_event_then_those_of_any_in_the_order_of_registration(calls, listen):
+def test_those_of_any_then_those_of_the_event_in_the_order_of_registration(calls, listen):
     notifier = Notifier()
-    notifier.register("*", listen("any"))
     notifier.register("e", listen("first"))
+    notifier.register("*", listen("any"))
     notifier.register("e", listen("second"))
     notifier.register("other", listen("other"))
     notifier.notify("e", {"n": 1})
-    assert calls == [("first", "e", {"n": 1}), ("second", "e", {"n": 1}), ("any", "e", {"n": 1})]
+    assert calls == [("any", "e", {"n": 1}), ("first", "e", {"n": 1}), ("second", "e", {"n": 1})]
 
 
 def test_arguments_are_handed_on(calls, listen):
@@ -51,14 +52,23 @@ def test_a_filter_decides_by_the_details(calls, listen):
     assert calls == [("big", "e", {"n": 2})]
 
 
-def test_details_are_a_copy(listen):
+def test_each_gets_a_copy_of_the_details(calls, listen):
     def spoil(event, details):
         details["n"] = 5
 
     notifier, details = Notifier(), {"n": 1}
     notifier.register("e", spoil)
+    notifier.register("e", listen("next"))
     notifier.notify("e", details)
     assert details == {"n": 1}
+    assert calls == [("next", "e", {"n": 1})]
+
+
+def test_no_details_are_empty_details(calls, listen):
+    notifier = Notifier()
+    notifier.register("e", listen("a"))
+    notifier.notify("e", None)
+    assert calls == [("a", "e", {})]
 
 
 def test_any_itself_cannot_be_told(calls, listen):
@@ -70,20 +80,62 @@ def test_any_itself_cannot_be_told(calls, listen):
     assert notifier.can_trigger_notification("e")
 
 
-def test_one_that_raises_is_logged_once_by_name_and_others_are_called(calls, listen, caplog):
+def test_one_that_raises_is_logged_once_and_is_called_again_as_are_others(calls, listen, caplog):
     def broken(event, details):
+        calls.append("broken")
         raise LookupError("oh")
 
     notifier = Notifier()
     notifier.register("e", broken)
     notifier.register("e", listen("good"))
-    with caplog.at_level(logging.ERROR):
-        notifier.notify("e", {})
-        notifier.notify("e", {})
-    assert len(calls) == 2
-    assert len(caplog.records) == 1
-    assert "broken" in caplog.text
+    notifier.notify("e", {})
+    notifier.notify("e", {})
+    assert [call if call == "broken" else call[0] for call in calls] == ["broken", "good"] * 2
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "raised LookupError when told of e" in record.message
     assert "LookupError: oh" in caplog.text
+
+
+class Teller:
+    """Callbacks of each kind, all broken."""
+
+    def method(self, event, details):
+        raise LookupError
+
+    def __call__(self, event, details):
+        raise LookupError
+
+    @classmethod
+    def of_class(cls, event, details):
+        raise LookupError
+
+
+class Heir(Teller):
+    """Inherits its callbacks."""
+
+
+def function(event, details):
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        (function, "function"),
+        (Heir().method, "Heir.method"),
+        (Heir(), "Heir"),
+        (Heir.of_class, "Teller.of_class"),
+        (functools.partial(functools.partial(function)), "function"),
+    ],
+)
+def test_one_that_raises_is_named_so_that_it_can_be_found(callback, name, caplog):
+    notifier = Notifier()
+    notifier.register("*", callback)
+    notifier.notify("e", {})
+    assert caplog.records[0].args[0] == f"{__name__}.{name}"
+    ((_, (listener,)),) = notifier.listeners_iter()
+    assert repr(listener) == f"<Listener {__name__}.{name}>"
 
 
 def test_a_broken_filter_disturbs_nobody(calls, listen):
@@ -123,7 +175,6 @@ def test_the_same_callback_may_be_registered_with_different_filters_only(listen)
     [
         ({"callback": 5}, "must be callable, not 5"),
         ({"callback": print, "details_filter": 5}, "filter must be callable, not 5"),
-        ({"callback": print, "kwargs": {"details": 1}}, "Reserved key 'details'"),
     ],
 )
 def test_what_cannot_be_registered(kwargs, words):
@@ -131,6 +182,21 @@ def test_what_cannot_be_registered(kwargs, words):
     with pytest.raises(ValueError, match=words):
         notifier.register("e", **kwargs)
     assert not notifier
+
+
+def test_details_are_no_argument_of_ones_own():
+    notifier = Notifier()
+    with pytest.raises(KeyError, match="Reserved key 'details'"):
+        notifier.register("e", print, kwargs={"details": 1})
+    assert not notifier
+
+
+def test_registrations_are_equal_by_callback_and_filter():
+    one = Listener(function, args=[1])
+    assert one == Listener(function)
+    assert one != Listener(function, details_filter=bool)
+    assert one != Listener(print)
+    assert one != function
 
 
 def test_taking_back(listen):
