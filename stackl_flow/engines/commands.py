@@ -66,6 +66,13 @@ class Move(NamedTuple):
     moved: bool
 
 
+class Wave(NamedTuple):
+    """These atoms were chosen together; to be remembered, so that no others join them after a crash."""
+
+    executes: tuple[int, ...]
+    reverts: tuple[int, ...]
+
+
 class Execute(NamedTuple):
     """Have an atom executed."""
 
@@ -102,4 +109,4 @@ class Finish(NamedTuple):
     state: str
 
 
-Command = Move | Execute | Revert | Consult | Vote | Finish
+Command = Move | Wave | Execute | Revert | Consult | Vote | Finish

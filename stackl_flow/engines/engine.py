@@ -14,7 +14,7 @@ from typing import Any
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.calls import Wake
-from stackl_flow.engines import base
+from stackl_flow.engines import base, waves
 from stackl_flow.engines import commands as c
 from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
@@ -251,7 +251,8 @@ class FlowEngine(base.Engine):
             [detail.state or st.PENDING for detail in details],
             [detail.intention or st.EXECUTE for detail in details],
             slots=self._executor.slots,
-            waves=self._executor.waves,
+            in_waves=self._executor.waves,
+            wave=waves.read(self._ledger.flow.meta, plan),
             defer_reverts=self._told.defer_reverts,
             never_resolve=self._told.never_resolve,
         )

@@ -39,7 +39,7 @@ class Moved(NamedTuple):
 
 
 class Ledger:
-    """Keeps what is known of a flow, here and in the backend.
+    """Keeps what is known of a flow.
 
     Args:
         flow_detail: the flow's detail.
@@ -106,11 +106,10 @@ class Ledger:
         """Note in the history which atoms were under way when their owner was lost, and begin again here."""
         if self.backend is not None:
             now = self._clock.now()
-            under_way = (st.RUNNING, st.REVERTING)
             self._page.moves += [
                 (detail.name, detail.state, detail.state, now)
                 for detail in self.details
-                if detail.state in under_way
+                if detail.state in (st.RUNNING, st.REVERTING)
             ]
 
     def close(self) -> None:
@@ -131,12 +130,20 @@ class Ledger:
         Args:
             pairs: notes by name.
         """
-        self.flow.meta = {**self.flow.meta, **pairs}
-        self._page.meta_changed = True
+        self.note({**self.flow.meta, **pairs})
         if self.plan is not None:
             self.commit()
         elif self.backend is not None:
             self._notes.update(pairs)  # the flow is not owned yet, and will be read anew when it is
+
+    def note(self, meta: dict[str, Any]) -> None:
+        """Replace the flow's notes; they are written with the next entry.
+
+        Args:
+            meta: the new notes.
+        """
+        self.flow.meta = meta
+        self._page.meta_changed = True
 
     # ------------------------------------------------------------- what happened
 

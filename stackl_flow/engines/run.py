@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from stackl_flow import states as st
 from stackl_flow.engines import commands as c
 from stackl_flow.engines import marks as m
-from stackl_flow.engines import reach
+from stackl_flow.engines import reach, waves
 from stackl_flow.engines.board import Board
 from stackl_flow.engines.plan import Plan
 from stackl_flow.retry import Decision
@@ -30,15 +30,16 @@ class Run:
         states: each atom's state at the beginning, as words of ``states``; all PENDING if left out.
         intentions: each atom's intention at the beginning; all EXECUTE if left out.
         slots: how many calls may be under way at once; None for no limit.
-        waves: choose anew only when all that was chosen before has come back, as a serial engine does.
+        in_waves: choose anew only when all that was chosen before has come back, as a serial engine does.
+        wave: what an earlier run chose last, as far as it told.
         defer_reverts: an inner retry that gives up has everything undone, not only its own flow.
         never_resolve: a failure stops the flow; nothing is undone and no retry is asked.
     """
 
     __slots__ = (
-        "_asking", "_broken", "_chosen", "_defer", "_failed", "_finished", "_out", "_parked",
+        "_asking", "_broken", "_chosen", "_defer", "_failed", "_finished", "_in_waves", "_out", "_parked",
         "_picked", "_plan", "_ready", "_slots", "_stuck", "_suspended", "_voting",
-        "_waves", "board", "resolves", "running",
+        "_wave", "board", "resolves", "running",
     )  # fmt: skip
 
     def __init__(
@@ -48,14 +49,16 @@ class Run:
         intentions: Sequence[str] | None = None,
         *,
         slots: int | None = None,
-        waves: bool = False,
+        in_waves: bool = False,
+        wave: c.Wave = waves.NONE,
         defer_reverts: bool = False,
         never_resolve: bool = False,
     ) -> None:
         count = len(plan)
         self._plan = plan
         self._slots = slots
-        self._waves = waves
+        self._in_waves = in_waves
+        self._wave = wave
         self._defer = defer_reverts
         self.resolves = not never_resolve
         self.board = Board(
@@ -87,12 +90,17 @@ class Run:
         out: list[c.Command] = []
         self._out = out
         state, want = self.board.state, self.board.want
-        for index in range(len(self._plan)):
-            mark = state[index]
+        for index, mark in enumerate(state):
             if mark in (m.RUNNING, m.REVERTING, m.RETRYING):
                 self._pick(index)
             elif mark == m.FAILED and want[index] == m.EXECUTE and self.resolves:
                 self._failed.append(index)
+        if self._in_waves:  # what is left of the last wave is to come back before anything else is chosen
+            for index in waves.left_of(self._wave, self.board):
+                self._pick(index)
+            self._line_up()
+        else:
+            self._tell_wave(waves.NONE)
         self.board.freed = list(range(len(self._plan)))
         self._go_on()
         return out
@@ -213,6 +221,8 @@ class Run:
         self._begin()
         if self.running == 0 and not self._finished and (not self._ready or self._held):
             self._finished = True
+            if not self._ready:
+                self._tell_wave(waves.NONE)
             self._out.append(c.Finish(self._rest()))
 
     @property
@@ -222,7 +232,7 @@ class Run:
 
     def _choose(self) -> None:
         """Choose what is to run next, unless what was chosen before is still to come back."""
-        if self._waves and (self.running or self._ready):
+        if self._in_waves and (self.running or self._ready):
             return
         board = self.board
         while board.freed and not self._voting:  # a "no" may set others free
@@ -232,10 +242,21 @@ class Run:
                     self._weigh(index)
         if self._voting:
             return
+        if self._in_waves:
+            self._tell_wave(waves.wave_of(self._picked, self.board))
+        self._line_up()
+
+    def _line_up(self) -> None:
+        """Have what is picked wait for its turn."""
         if len(self._picked) > 1:
             self._picked.sort(key=self._rank)
         self._ready.extend(self._picked)
         self._picked.clear()
+
+    def _tell_wave(self, wave: c.Wave) -> None:
+        if wave != self._wave:
+            self._wave = wave
+            self._out.append(wave)
 
     def _weigh(self, index: int) -> None:
         """Choose an atom if it is free, or have its deciders asked."""

@@ -14,6 +14,7 @@ from stackl_flow import states as st
 from stackl_flow.atom import Atom, signature_of
 from stackl_flow.calls import EXECUTE, REVERT, Call, Cancelled, Completion, Progress, Report, perform
 from stackl_flow.engines import commands as c
+from stackl_flow.engines import waves
 from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.ledger import Ledger, Moved
@@ -152,6 +153,8 @@ class Shell:
                     answers.append(self._guarded(self._consult, command))
                 elif isinstance(command, c.Vote):
                     answers.append(self._guarded(self._vote, command))
+                elif isinstance(command, c.Wave):
+                    self._ledger.note(waves.noted(self._ledger.flow.meta, command, self._plan))
                 elif isinstance(command, c.Finish):
                     self.rest = command.state
             commands = self.core.handle(answers) if answers else []

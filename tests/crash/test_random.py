@@ -12,12 +12,12 @@ from stackl_flow.testing.crash import Ledger
 from stackl_flow.testing.flows import OURS, Builder, Call, Chances, Recorder, seeded_case
 from tests.crash.driver import AT_WORK, Place, drive_in_child
 from tests.crash.scenarios import Scenario
-from tests.crash.test_kill import without_one_repeat
+from tests.crash.test_kill import check
 
 #: Nothing that depends on what a process remembers: no suspension, no second run.
-#: And no failing revert: what is left of a rollback that waits for one depends on which sibling was first.
-CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25, revert_fail=0)
-FLOWS = 60
+CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)
+#: Seed 56 makes a flow that is refused: one of its atoms asks for the value of an ignored one.
+SEEDS = [seed for seed in range(61) if seed != 56]
 
 
 class LedgerRecorder(Recorder):
@@ -45,12 +45,11 @@ def scenario_of(seed: int, engine: str) -> Scenario:
     return Scenario(f"seed {seed}", make, engine=engine, store=case.store)
 
 
-@pytest.mark.parametrize("seed", range(FLOWS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_killed_anywhere_a_random_flow_ends_the_same(seed: int, tmp_path: Path, template: Path) -> None:
     scenario = scenario_of(seed, "serial")
     whole = Place(tmp_path / "whole", template)
-    if drive_in_child(scenario, whole) != 0:
-        pytest.skip("this flow is refused, or asks for the value of an ignored atom")
+    assert drive_in_child(scenario, whole) == 0
     points = int(whole.counted.read_text())
     dice = random.Random(seed)
     for at in sorted(dice.sample(range(1, points + 1), 3)):
@@ -58,28 +57,4 @@ def test_killed_anywhere_a_random_flow_ends_the_same(seed: int, tmp_path: Path, 
         assert drive_in_child(scenario, place, at) == -signal.SIGKILL
         interrupted = {name for name, state in place.states().items() if state in AT_WORK}
         assert drive_in_child(scenario, place) == 0
-        check_ends(place, whole, interrupted)
-
-
-def check_ends(place: Place, whole: Place, interrupted: set[str]) -> None:
-    """Compare two runs, save for an atom that never began in one of them and was undone in the other.
-
-    A serial engine runs what it has chosen before it chooses again. After a crash it chooses anew, so that
-    what follows an atom that had come back may be there when its sibling fails, and is undone with it.
-    """
-    mine, other = place.states(), whole.states()
-    done, wanted = place.done(), whole.done()
-    assert set(mine) == set(other)
-    if mine != other:  # what a retry or a revert is shown then tells of the other way
-        done, wanted = _names_only(done), _names_only(wanted)
-    for name, state in mine.items():
-        if state != other[name]:
-            assert {state, other[name]} == {"PENDING", "REVERTED"}, name
-        elif name in interrupted:
-            assert without_one_repeat(done.get(name, []), wanted.get(name, [])), name
-        else:
-            assert done.get(name) == wanted.get(name), name
-
-
-def _names_only(done: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {name: [line.split()[0] for line in lines] for name, lines in done.items()}
+        check(place, whole, interrupted)

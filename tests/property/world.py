@@ -13,6 +13,7 @@ from typing import Any
 
 from stackl_flow import states as st
 from stackl_flow.engines import commands as c
+from stackl_flow.engines import waves
 from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, plan_of
 from stackl_flow.engines.run import Run
 from stackl_flow.patterns import deciders
@@ -37,18 +38,24 @@ class World:
         case: what runs.
         dice: chooses what comes back first; None has everything come back in the order it began.
         slots: how many calls at once.
-        waves: as the core's option of that name.
+        in_waves: as the core's option of that name.
     """
 
     def __init__(
-        self, case: Case, dice: random.Random | None = None, *, slots: int | None = None, waves: bool = False
+        self,
+        case: Case,
+        dice: random.Random | None = None,
+        *,
+        slots: int | None = None,
+        in_waves: bool = False,
     ) -> None:
         self.plan = plan_for(case)
         self.specs = {atom.name: atom for atom in case.flow.atoms()}
         self.dice, self.slots = dice, slots
-        self.options = {"slots": slots, "waves": waves, **dict(case.options)}
+        self.options = {"slots": slots, "in_waves": in_waves, **dict(case.options)}
         count = len(self.plan)
         self.states, self.intentions = [st.PENDING] * count, [st.EXECUTE] * count
+        self.wave = waves.NONE
         self.before = [self._reach(index, self.plan.preds) for index in range(count)]
         self.behind = [self._reach(index, self.plan.succs) for index in range(count)]
         self.executions, self.reversions = [0] * count, [0] * count
@@ -77,9 +84,10 @@ class World:
         Returns:
             The state the flow came to rest in, None when broken off.
         """
-        core = Run(self.plan, self.states, self.intentions, **self.options)
+        core = Run(self.plan, self.states, self.intentions, wave=self.wave, **self.options)
         self.pending, self.log, self.rest = [], [], None
         self.began = (list(self.states), list(self.intentions))
+        self.began_in = self.wave
         events: list[c.Event] | None = None
         for step in range(steps):
             commands = core.start() if events is None else core.handle(events)
@@ -97,7 +105,7 @@ class World:
 
     def replayed(self) -> list[list[c.Command]]:
         """Feed the recorded events of the last run to a new core and return its commands."""
-        core = Run(self.plan, *self.began, **self.options)
+        core = Run(self.plan, *self.began, wave=self.began_in, **self.options)
         return [core.start() if events is None else core.handle(events) for events, _ in self.log]
 
     def _come_back(self) -> list[c.Event]:
@@ -135,6 +143,8 @@ class World:
             case c.Consult(retry, failed, _):
                 assert self.states[failed] == st.FAILURE
                 return c.Consulted(retry, self._decision(retry))
+            case c.Wave():
+                self.wave = command
             case c.Vote(index):
                 return c.Voted(index, self._vote(index))
             case c.Finish(state):
@@ -199,6 +209,7 @@ class World:
 
     def _check_rest(self) -> None:
         assert not self.pending
+        assert self.wave == waves.NONE or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
         happy = all(state in DONE for state in self.states)
         assert (self.rest == st.SUCCESS) == (happy and self.rest != st.SUSPENDED)
         if self.rest == st.REVERT_FAILURE:
