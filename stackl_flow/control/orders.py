@@ -10,9 +10,9 @@ from stackl_flow.control.factories import import_factory, make_flow, use_working
 from stackl_flow.control.flows import factory_of, flows
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines.base import Engine
-from stackl_flow.engines.given import META_INJECTED
+from stackl_flow.engines.factories import made_by, new_flow_detail
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
+from stackl_flow.persistence.models import LogBook
 
 #: States of a flow that was left before its end.
 UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
@@ -63,15 +63,10 @@ def start(
     trial.prepare()
     trial.validate()
     title = name or str(flow.name)
-    detail = FlowDetail(title, uuid=new_uuid())
-    engines.save_factory_details(detail, factory, (), dict(arguments))
-    # Stored together with the flow: a process that dies right now leaves a flow that can be resumed.
-    detail.meta[META_INJECTED] = dict(store)
-    book = LogBook(title)
-    book.add(detail)
-    with backend.get_connection() as connection:
-        connection.save_logbook(book)
-    return engines.load(flow, flow_detail=detail, book=book, backend=backend, **options)
+    detail = new_flow_detail(
+        flow, made_by(factory, None, arguments), store, LogBook(title), backend, name=title
+    )
+    return engines.load(flow, flow_detail=detail, backend=backend, **options)
 
 
 def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:

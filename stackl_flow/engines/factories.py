@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
+from stackl_flow.engines.given import META_INJECTED, check_storable
 from stackl_flow.patterns.base import Item
-from stackl_flow.persistence import backends
+from stackl_flow.persistence import backends, books
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import FlowDetail
+from stackl_flow.persistence.models import FlowDetail, LogBook
+
+META_FACTORY: Final = "factory"
 
 AnyBackend = Backend | Mapping[str, Any] | str | None
 Factory = Callable[..., Item] | str
@@ -103,6 +106,64 @@ def _cannot(name: str, why: object) -> exc.FactoryNotFound:
     return exc.FactoryNotFound(f"Could not import factory '{name}': {reason}", cause=cause)
 
 
+def made_by(
+    flow_factory: Factory,
+    factory_args: Sequence[Any] | None = None,
+    factory_kwargs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write down how a flow is made, in the form of a note to its detail.
+
+    Args:
+        flow_factory: the function that makes the flow, or its full name.
+        factory_args: its arguments.
+        factory_kwargs: its keyword arguments.
+
+    Returns:
+        The note by its name.
+
+    Raises:
+        FactoryNotFound: the factory cannot be imported by its name.
+        ValueError: the factory is not at the top of a module.
+    """
+    name = factory_name(flow_factory)
+    return {
+        META_FACTORY: {"name": name, "args": list(factory_args or ()), "kwargs": dict(factory_kwargs or {})}
+    }
+
+
+def new_flow_detail(
+    flow: Item,
+    notes: Mapping[str, Any],
+    store: Mapping[str, Any] | None = None,
+    book: LogBook | None = None,
+    backend: Backend | None = None,
+    name: str | None = None,
+) -> FlowDetail:
+    """Make the detail of a new flow and store it in one piece with all that it takes to resume it.
+
+    A process that dies right afterwards leaves a flow that another can run.
+
+    Args:
+        flow: the flow.
+        notes: what ``made_by`` gave; nothing when the flow was not made by a factory.
+        store: values given to the flow.
+        book: where the detail is put; with a backend, a new book if left out.
+        backend: where it is stored; nowhere if left out.
+        name: what to call it; the flow's name if left out.
+
+    Returns:
+        The detail.
+
+    Raises:
+        NotSerializable: a value in ``store`` cannot be stored; nothing was.
+    """
+    given = dict(store or {})
+    if backend is not None:
+        check_storable(given, name or str(flow.name), backend)
+    meta = {**notes, META_INJECTED: given} if given else dict(notes)
+    return books.create_flow_detail(flow, book=book, backend=backend, meta=meta, name=name)
+
+
 def save_factory_details(
     flow_detail: FlowDetail,
     flow_factory: Factory,
@@ -123,11 +184,7 @@ def save_factory_details(
         FactoryNotFound: the factory cannot be imported by its name.
         ValueError: the factory is not at the top of a module.
     """
-    flow_detail.meta["factory"] = {
-        "name": factory_name(flow_factory),
-        "args": list(factory_args or ()),
-        "kwargs": dict(factory_kwargs or {}),
-    }
+    flow_detail.meta.update(made_by(flow_factory, factory_args, factory_kwargs))
     place = backend_of(backend)
     if place is not None:
         with place.get_connection() as connection:
@@ -147,11 +204,11 @@ def flow_from_detail(flow_detail: FlowDetail) -> Item:
         ValueError: it was not made by a factory.
         FactoryNotFound: the factory cannot be imported here.
     """
-    made_by = (flow_detail.meta or {}).get("factory")
-    if not made_by:
+    made = (flow_detail.meta or {}).get(META_FACTORY)
+    if not made:
         raise ValueError(
             f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved;"
             f" make the flow yourself and give it to engines.load(flow, flow_detail=...)"
         )
-    factory = import_factory(made_by["name"])
-    return factory(*made_by.get("args", ()), **made_by.get("kwargs", {}))
+    factory = import_factory(made["name"])
+    return factory(*made.get("args", ()), **made.get("kwargs", {}))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.engines.ledger import Ledger
+from stackl_flow.persistence.base import Backend
 
 META_INJECTED: Final = "injected"
 
@@ -98,14 +99,27 @@ class Given:
         self._ledger.update_meta({META_INJECTED: {**stored, **pairs}})
 
     def _check(self, pairs: Mapping[str, Any]) -> None:
-        if self._ledger.backend is None:
-            return
-        for name, value in pairs.items():
-            try:
-                self._ledger.backend.codec.encode(value)
-            except exc.NotSerializable as error:
-                raise exc.NotSerializable(
-                    f"value '{name}' given to flow '{self._ledger.flow.name}': {error};"
-                    f" or inject it with transient=True, which keeps it in this process only",
-                    cause=error.cause,
-                ) from error
+        if self._ledger.backend is not None:
+            check_storable(pairs, self._ledger.flow.name, self._ledger.backend)
+
+
+def check_storable(pairs: Mapping[str, Any], flow_name: str, backend: Backend) -> None:
+    """Check that values given to a flow have a stored form.
+
+    Args:
+        pairs: the values by name.
+        flow_name: the flow, for the message.
+        backend: where they are to be stored.
+
+    Raises:
+        NotSerializable: a value has no JSON form.
+    """
+    for name, value in pairs.items():
+        try:
+            backend.codec.encode(value)
+        except exc.NotSerializable as error:
+            raise exc.NotSerializable(
+                f"value '{name}' given to flow '{flow_name}': {error};"
+                f" or inject it with transient=True, which keeps it in this process only",
+                cause=error.cause,
+            ) from error

@@ -16,10 +16,10 @@ from stackl_flow.engines.factories import (
     factory_name,
     flow_from_detail,
     import_factory,
-    save_factory_details,
+    made_by,
+    new_flow_detail,
 )
 from stackl_flow.patterns.base import Item
-from stackl_flow.persistence import books
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
 ENGINES_NAMESPACE: Final = "stackl_flow.engines"
@@ -86,9 +86,10 @@ def load(
     make = _engine_class(kind, namespace)
     place = backend_of(backend)
     if flow_detail is None:
-        flow_detail = books.create_flow_detail(flow, book=book, backend=place)
+        flow_detail = new_flow_detail(flow, {}, store, book, place)
     made = make(flow, flow_detail, place, options)
     if store:
+        # Also where they are stored already: in this process tasks get the very objects.
         made.storage.inject(store)
     return made
 
@@ -151,7 +152,10 @@ def load_from_factory(
     engine: str = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> Engine:
-    """Make a flow by its factory and get an engine for it; how it was made is stored with it.
+    """Make a flow by its factory and get an engine for it.
+
+    How it was made and what it was given are stored with it at once, so that another process can run it from
+    here on.
 
     Args:
         flow_factory: the function that makes the flow, or its full name.
@@ -174,8 +178,7 @@ def load_from_factory(
     name = factory_name(flow_factory)
     flow = import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
     place = backend_of(backend)
-    flow_detail = books.create_flow_detail(flow, book=book, backend=place)
-    save_factory_details(flow_detail, name, factory_args, factory_kwargs, backend=place)
+    flow_detail = new_flow_detail(flow, made_by(name, factory_args, factory_kwargs), store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
 
 

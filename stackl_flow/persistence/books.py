@@ -45,14 +45,16 @@ def create_flow_detail(
     book: LogBook | None = None,
     backend: Backend | None = None,
     meta: dict[str, Any] | None = None,
+    name: str | None = None,
 ) -> FlowDetail:
     """Make the detail of a flow, add it to a book and store both.
 
     Args:
-        flow: the flow; its name is taken.
+        flow: the flow.
         book: the book; with a backend, a new one if left out.
         backend: where to store them; nowhere if left out.
         meta: notes for the flow detail.
+        name: what to call it; the flow's name if left out.
 
     Returns:
         The flow detail.
@@ -60,7 +62,7 @@ def create_flow_detail(
     uuid = new_uuid()
     if book is None and backend is not None:
         book = LogBook("tmp")
-    return _add(FlowDetail(getattr(flow, "name", None) or uuid, uuid), book, backend, meta)
+    return _add(FlowDetail(name or getattr(flow, "name", None) or uuid, uuid), book, backend, meta)
 
 
 def _add(

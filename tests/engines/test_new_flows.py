@@ -1,0 +1,107 @@
+"""What is stored of a new flow before it is run: enough for another process to run it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackl_flow import LinearFlow, engines, states
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence import backends, books
+from stackl_flow.persistence.models import LogBook
+from tests.engines.tasks import Keep, ends
+
+ROOT = Path(__file__).parents[2]
+MODULE = """
+from stackl_flow import FunctorTask, LinearFlow
+
+def greet(word, times):
+    return " ".join([word] * times)
+
+def flow(times):
+    given = FunctorTask(greet, name="greet", provides="greeting", inject={"times": times})
+    return LinearFlow("greeting").add(given)
+"""
+LOADS_AND_DIES = """
+import os
+import greeting
+from stackl_flow import engines
+from stackl_flow.persistence import backends
+
+with backends.backend("sqlite:///flows.db") as backend:
+    engine = engines.load_from_factory(
+        greeting.flow, factory_kwargs={"times": 2}, store={"word": "hello"}, backend=backend
+    )
+    print(engine.storage.flow_uuid, flush=True)
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def left(tmp_path):
+    """A flow that a process stored, and then died before it took it up; gives its uuid."""
+    (tmp_path / "greeting.py").write_text(MODULE)
+    (tmp_path / "dies.py").write_text(LOADS_AND_DIES)
+    dead = call(tmp_path, "dies.py")
+    assert dead.returncode == 9, dead.stderr
+    return dead.stdout.strip()
+
+
+def call(place, *words):
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=place,
+        env={"PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_process_that_dies_after_load_leaves_a_flow_that_can_be_run(left, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
+        with backend.get_connection() as connection:
+            detail = connection.get_flow_details(left)
+        engine = engines.load_from_detail(detail, backend=backend)
+        assert ends(engine) == states.SUCCESS
+        assert engine.storage.fetch("greeting") == "hello hello"
+
+
+def test_such_a_flow_is_run_by_the_command_line_too(left, tmp_path):
+    words = ("-m", "stackl_flow.cli", "resume", left, "--db", "flows.db", "--results")
+    answer = call(tmp_path, *words)
+    assert answer.returncode == 0, answer.stderr
+    assert '"hello hello"' in answer.stdout
+
+
+def test_values_given_with_a_flow_in_hand_are_stored_with_it(backend, log):
+    engine = engines.load(LinearFlow("f"), store={"x": 1}, backend=backend)
+    keep = Keep("a", requires=["x"])
+    with backend.get_connection() as connection:
+        detail = connection.get_flow_details(engine.storage.flow_uuid)
+    engines.load(LinearFlow("f").add(keep), flow_detail=detail, backend=backend).run()
+    assert keep.executed == [{"x": 1}]
+
+
+def test_tasks_of_this_process_get_the_very_objects(backend):
+    given, keep = [1], Keep("a", requires=["x"])
+    engines.run(LinearFlow("f").add(keep), store={"x": given}, backend=backend)
+    assert keep.executed[0]["x"] is given
+
+
+def test_a_value_that_cannot_be_stored_leaves_no_flow_behind(backend):
+    with pytest.raises(exc.NotSerializable, match=r"value 'x' given to flow 'f'.*transient=True"):
+        engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
+    with backend.get_connection() as connection:
+        assert connection.list_flow_records() == []
+
+
+def test_a_flow_may_be_stored_under_another_name_and_in_a_book_that_is_there(backend):
+    book = LogBook("mine")
+    detail = books.create_flow_detail(LinearFlow("f"), book=book, backend=backend, name="other")
+    with backend.get_connection() as connection:
+        assert [flow.name for flow in connection.get_logbook(book.uuid)] == ["other"]
+        assert connection.get_flow_record(detail.uuid).name == "other"
