@@ -5,6 +5,8 @@
     TaskFlowException
     |- StorageFailure               the place of storage said no
     |  |- OwnershipLost             another process has taken this flow over
+    |  |- Conflict                  somebody else wrote what we had read
+    |  |- LeaseLost                 a lease ran out before it was extended
     |- ConductorFailure             a conductor could not do its work
     |- JobFailure                   a job could not be worked on
     |  |- UnclaimableJob            somebody else has it
@@ -82,6 +84,14 @@ class StorageFailure(TaskFlowException):
 
 class OwnershipLost(StorageFailure):
     """Another process has taken over this flow, so nothing more of this one is written."""
+
+
+class Conflict(StorageFailure):
+    """An item is no longer what the writer had read, so nothing of the write landed: read it again."""
+
+
+class LeaseLost(StorageFailure):
+    """A lease ran out or was given up; what stood on it is gone."""
 
 
 class ConductorFailure(TaskFlowException):

@@ -27,6 +27,8 @@ def test_every_error_but_the_collected_one_grows_from_one_root(kind):
     ("kind", "above"),
     [
         (exc.OwnershipLost, exc.StorageFailure),
+        (exc.Conflict, exc.StorageFailure),
+        (exc.LeaseLost, exc.StorageFailure),
         (exc.UnclaimableJob, exc.JobFailure),
         (exc.RequestTimeout, exc.ExecutionFailure),
         (exc.InvalidState, exc.ExecutionFailure),

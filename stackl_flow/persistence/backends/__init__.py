@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Any, Final, cast
 
-from stackl_flow import exceptions as exc
-from stackl_flow import settings
+from stackl_flow import plugs, settings
 from stackl_flow.persistence.base import Backend
 
 BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
@@ -22,13 +20,6 @@ _BUILTIN: Final = {
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
     "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
 }
-
-
-def _plugs(namespace: str) -> dict[str, metadata.EntryPoint]:
-    built_in = _BUILTIN.items() if namespace == BACKEND_NAMESPACE else ()
-    table = {name: metadata.EntryPoint(name, target, namespace) for name, target in built_in}
-    table.update((plug.name, plug) for plug in metadata.entry_points(group=namespace))
-    return table
 
 
 def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any) -> Backend:
@@ -47,20 +38,8 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
         InvalidFormat: the address or its options make no sense.
     """
     place = settings.parse(conf)
-    plugs = _plugs(namespace)
-    plug = plugs.get(place.plug)
-    if plug is None:
-        raise exc.NotFound(
-            f"Could not find backend '{place.plug}' (of '{place.url}'): known are {', '.join(sorted(plugs))}"
-        )
-    try:
-        made = plug.load()
-    except ImportError as error:
-        raise exc.NotFound(
-            f"backend '{place.plug}' needs a package that is not installed ({error}): "
-            f"install the extra for it, as in stackl_flow[{place.plug}]",
-            cause=error,
-        ) from error
+    built_in = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
+    made = plugs.load(place.plug, place.url, namespace, built_in)
     return cast("Backend", made(place.conf, **kwargs))
 
 

@@ -1,0 +1,59 @@
+"""Plug tables: names of backends that become classes when they are first asked for.
+
+A table is made of what this package brings itself, so that it works uninstalled, and of the entry points of
+all installed packages, so that others can add to it. Nothing is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from stackl_flow import exceptions as exc
+
+
+def table(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPoint]:
+    """Make the table of a group.
+
+    Args:
+        group: the group of entry points.
+        built_in: targets ("module:name") that are known without being installed, by name.
+
+    Returns:
+        The entry points by name; an installed one goes before a built-in one.
+    """
+    plugs = {name: metadata.EntryPoint(name, target, group) for name, target in built_in.items()}
+    plugs.update((plug.name, plug) for plug in metadata.entry_points(group=group))
+    return plugs
+
+
+def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
+    """Import what a name stands for.
+
+    Args:
+        name: the name.
+        shown: the address it came from, as it may be shown in messages.
+        group: the group of entry points.
+        built_in: as for ``table``.
+
+    Returns:
+        What the entry point names, usually a class.
+
+    Raises:
+        NotFound: the name is in no table, or a package that it needs is not installed.
+    """
+    plugs = table(group, built_in)
+    plug = plugs.get(name)
+    if plug is None:
+        raise exc.NotFound(
+            f"Could not find backend '{name}' (of '{shown}'): known are {', '.join(sorted(plugs))}"
+        )
+    try:
+        return plug.load()
+    except ImportError as error:
+        raise exc.NotFound(
+            f"backend '{name}' needs a package that is not installed ({error}): "
+            f"install the extra for it, as in stackl_flow[{name}]",
+            cause=error,
+        ) from error
