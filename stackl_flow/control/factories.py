@@ -1,14 +1,17 @@
 """Flows by the name of their factory, as in "shop.flows:make_order", and what can be wrong with that name."""
 
-import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
+from stackl_flow.engines import factories
+from stackl_flow.engines.factories import an
 from stackl_flow.patterns.base import Flow
 
 Factory = Callable[..., Flow | Atom]
@@ -26,21 +29,17 @@ def import_factory(spec: str) -> Factory:
     Raises:
         FactoryNotFound: it is not there or cannot be called; the message says which part is wrong.
     """
-    module_name, colon, path = spec.partition(":")
-    if not colon or not module_name or not path:
+    module, colon, path = spec.partition(":")
+    if not colon or not module or not path:
         raise exc.FactoryNotFound(
             f"'{spec}' is no factory: write MODULE:FACTORY, such as shop.flows:make_order"
         )
-    found: Any = _import_module(module_name)
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise exc.FactoryNotFound(f"module '{module_name}' has no '{path}'{_candidates(found)}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise exc.FactoryNotFound(
-            f"'{spec}' is {_a(found)} and cannot be called: name a function that makes and returns a flow"
-        )
-    return found  # type: ignore[no-any-return]  # what it returns is checked when it is called
+    here = use_working_directory()
+    try:
+        return factories.import_factory(spec)
+    except exc.FactoryNotFound as error:
+        hint = _hint(spec, error, here)
+        raise exc.FactoryNotFound(f"{error.args[0]}{hint}", cause=error.cause) from error
 
 
 def make_flow(factory: Factory, arguments: Mapping[str, Any], spec: str) -> Flow | Atom:
@@ -75,7 +74,7 @@ def make_flow(factory: Factory, arguments: Mapping[str, Any], spec: str) -> Flow
         ) from error
     if not isinstance(made, Flow | Atom):
         raise exc.FactoryNotFound(
-            f"factory '{spec}' returned {_a(made)}, not a flow: let it return the flow it makes"
+            f"factory '{spec}' returned {an(made)}, not a flow: let it return the flow it makes"
         )
     return made
 
@@ -92,35 +91,25 @@ def use_working_directory() -> str:
     return here
 
 
-def _import_module(name: str) -> Any:
-    here = use_working_directory()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if name == missing or name.startswith(f"{missing}."):
-            raise exc.FactoryNotFound(
-                f"there is no module '{missing}' in {here} or on the Python path: "
-                f"check the name and where you are"
-            ) from error
-        raise exc.FactoryNotFound(
-            f"module '{name}' imports '{missing}', which is not installed here", cause=error
-        ) from error
-    except Exception as error:
-        raise exc.FactoryNotFound(
-            f"module '{name}' cannot be imported, it raised {type(error).__name__}: {error}", cause=error
-        ) from error
+def _hint(spec: str, error: exc.FactoryNotFound, here: str) -> str:
+    """Tell what a person at a shell can do about a factory that cannot be imported."""
+    if error.cause is not None or error.name is None:
+        return ""
+    module = sys.modules.get(error.name)
+    if module is not None:
+        own = _functions(module)
+        return f"; its functions are {', '.join(own)}" if own else ""
+    name, _, factory = spec.partition(":")
+    if name.endswith(".py") or os.sep in name:
+        named = ".".join(Path(name.removesuffix(".py")).parts).strip(".")
+        return f"; name the module, not its file, such as {named}:{factory}"
+    return f"; looked in {here} first: check the name and where you are"
 
 
-def _candidates(module: Any) -> str:
-    own = [
+def _functions(module: ModuleType) -> list[str]:
+    """List the functions that a module defines itself; only these can be meant."""
+    return sorted(
         name
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    return f": its functions are {', '.join(sorted(own))}" if own else ""
-
-
-def _a(value: object) -> str:
-    kind = type(value).__name__
-    return "None" if value is None else f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+    )

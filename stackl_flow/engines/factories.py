@@ -75,35 +75,67 @@ def import_factory(name: str) -> Callable[..., Item]:
         The factory.
 
     Raises:
-        FactoryNotFound: it cannot be imported, with the reason.
+        FactoryNotFound: it cannot be imported, with the reason; its ``name`` is the module that is not there,
+            or that has no such factory.
     """
-    module, _, attribute = name.replace(":", ".").rpartition(".")
-    path = [attribute]
-    while module:
-        try:
-            found: Any = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-                raise _cannot(name, error) from error
-            module, _, attribute = module.rpartition(".")
-            path.insert(0, attribute)
-            continue
-        except Exception as error:
-            raise _cannot(name, error) from error
-        for attribute in path:
-            if not hasattr(found, attribute):
-                raise _cannot(name, f"module '{module}' has no '{'.'.join(path)}'")
-            found = getattr(found, attribute)
-        if not callable(found):
-            raise _cannot(name, f"it is no function but {found!r}")
-        return cast("Callable[..., Item]", found)
-    raise _cannot(name, "no such module: is it on the import path here?")
+    module, colon, path = name.partition(":")
+    if not all(name.replace(":", ".").split(".")) or not (colon or "." in name):
+        raise _cannot(name, "it names no module and function: write package.module.function")
+    found: Any = _import_module(module, name) if colon else None
+    rest = path.split(".") if colon else []
+    while found is None:
+        module, _, attribute = module.rpartition(".")
+        rest.insert(0, attribute)
+        found = _import_module(module, name, last="." not in module)
+    for attribute in rest:
+        if not hasattr(found, attribute):
+            raise _cannot(name, f"module '{module}' has no '{'.'.join(rest)}'", module)
+        found = getattr(found, attribute)
+    if not callable(found):
+        why = f"it is {an(found)} and cannot be called; name a function that makes and returns a flow"
+        raise _cannot(name, why, module)
+    return cast("Callable[..., Item]", found)
 
 
-def _cannot(name: str, why: object) -> exc.FactoryNotFound:
-    reason = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
-    cause = why if isinstance(why, Exception) else None
-    return exc.FactoryNotFound(f"Could not import factory '{name}': {reason}", cause=cause)
+def an(value: object) -> str:
+    """Tell what kind of thing a value is.
+
+    Args:
+        value: any value.
+
+    Returns:
+        Such as "an int"; "None" for None.
+    """
+    kind = type(value).__name__
+    return "None" if value is None else f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+
+
+def _import_module(module: str, factory: str, *, last: bool = True) -> Any:
+    """Import a module; one that is not there gives None, unless it is the last to be tried."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        if not f"{module}.".startswith(f"{missing}."):
+            why = f"module '{module}' imports '{missing}', which is not installed here"
+            raise _cannot(factory, why, module, error) from error
+        if last:
+            raise _cannot(factory, f"there is no module '{missing}' on the import path", missing) from error
+        return None
+    except SystemExit as error:
+        why = f"importing module '{module}' ended the program; let it do that under if __name__ == '__main__'"
+        raise _cannot(factory, why, module, error) from error
+    except Exception as error:
+        why = f"module '{module}' cannot be imported, it raised {type(error).__name__}: {error}"
+        raise _cannot(factory, why, module, error) from error
+
+
+def _cannot(
+    factory: str, why: str, module: str | None = None, cause: BaseException | None = None
+) -> exc.FactoryNotFound:
+    error = exc.FactoryNotFound(f"Could not import factory '{factory}': {why}", cause=cause)
+    error.name = module
+    return error
 
 
 def made_by(

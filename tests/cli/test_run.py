@@ -119,15 +119,16 @@ def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
 
 
 MISTAKES = {
-    f"{SHOP}:nope": (2, "has no 'nope': its functions are broken, circle, dying, gated"),
+    f"{SHOP}:nope": (2, "has no 'nope'; its functions are broken, circle, dying, gated"),
     f"{SHOP}:Step.nope": (2, "has no 'Step.nope'"),
-    f"{SHOP}:NOT_CALLABLE": (2, "is an int and cannot be called"),
+    f"{SHOP}:NOT_CALLABLE": (2, "is an int and cannot be called; name a function"),
     f"{SHOP}:nothing": (2, "returned None, not a flow"),
     f"{SHOP}:number": (2, "returned an int, not a flow"),
     f"{SHOP}:broken": (2, "raised KeyError: 'no such shop'"),
     f"{SHOP}:gated": (2, "missing a required argument: 'folder'"),
     "tests.cli.nowhere:order": (2, "there is no module 'tests.cli.nowhere'"),
-    "nowhere.at.all:order": (2, "there is no module 'nowhere'"),
+    "nowhere.at.all:order": (2, "there is no module 'nowhere' on the import path; looked in "),
+    "tests/cli/shop.py:order": (2, "name the module, not its file, such as tests.cli.shop:order"),
     "order": (2, "write MODULE:FACTORY"),
     ":order": (2, "write MODULE:FACTORY"),
     f"{SHOP}:": (2, "write MODULE:FACTORY"),

@@ -372,15 +372,20 @@ def test_a_read_only_database(log):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("no_such_module.flow", "no such module"),
+        ("no_such_module.flow", "there is no module 'no_such_module' on the import path"),
+        ("no_such_module.deeper.flow", "there is no module 'no_such_module' on the import path"),
+        ("tests.engines.nowhere:flow", "there is no module 'tests.engines.nowhere' on the import path"),
         ("tests.engines.no_such_module.flow", "module 'tests.engines' has no 'no_such_module.flow'"),
         (
             "tests.engines.factories.no_such_function",
             "module 'tests.engines.factories' has no 'no_such_function'",
         ),
-        ("tests.engines.factories.NO_FUNCTION", "it is no function but 5"),
-        ("letters", "no such module"),
-        ("", "no such module"),
+        ("tests.engines.factories.NO_FUNCTION", "it is an int and cannot be called; name a function"),
+        ("tests.engines.factories:NO_FUNCTION", "it is an int and cannot be called; name a function"),
+        ("letters", "it names no module and function: write package.module.function"),
+        ("", "it names no module and function: write package.module.function"),
+        (".flow", "it names no module and function: write package.module.function"),
+        ("tests..flow", "it names no module and function: write package.module.function"),
     ],
 )
 def test_a_factory_that_cannot_be_imported(name, reason):
@@ -395,10 +400,11 @@ def test_a_factory_that_cannot_be_imported(name, reason):
     [
         (
             "import no_such_library_anywhere",
-            "ModuleNotFoundError: No module named 'no_such_library_anywhere'",
+            "module 'broken_factory_module' imports 'no_such_library_anywhere', which is not installed",
         ),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("def flow(:", "SyntaxError"),
+        ("1 / 0", "module .* cannot be imported, it raised ZeroDivisionError: division by zero"),
+        ("def flow(:", "module .* cannot be imported, it raised SyntaxError"),
+        ("raise SystemExit(0)", "importing .* ended the program; .* __name__ == '__main__'"),
     ],
 )
 def test_a_factory_whose_module_is_broken_tells_why(tmp_path, monkeypatch, body, reason):
