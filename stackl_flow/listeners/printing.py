@@ -1,0 +1,39 @@
+"""A listener that prints."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+from stackl_flow.listeners import base
+
+
+class PrintingListener(base.DumpingListener):
+    """Prints each move of the flow and of its tasks, one a line, and the traceback of what failed.
+
+    Args:
+        engine: whom to watch.
+        task_listen_for: see ``Listener``, as for the two that follow.
+        flow_listen_for: states of the flow.
+        retry_listen_for: states of retries.
+        stderr: print there, and not to standard output.
+    """
+
+    def __init__(
+        self,
+        engine: base.Engine,
+        task_listen_for: Iterable[str] | None = base.DEFAULT_LISTEN_FOR,
+        flow_listen_for: Iterable[str] | None = base.DEFAULT_LISTEN_FOR,
+        retry_listen_for: Iterable[str] | None = base.DEFAULT_LISTEN_FOR,
+        stderr: bool = False,
+    ) -> None:
+        super().__init__(engine, task_listen_for, flow_listen_for, retry_listen_for)
+        self._file = sys.stderr if stderr else sys.stdout
+
+    def _dump(self, message: str, *args: Any, **kwargs: Any) -> None:
+        print(message % args, file=self._file)
+        exc_info = kwargs.get("exc_info")
+        if exc_info is not None:
+            traceback.print_exception(*exc_info, file=self._file)
