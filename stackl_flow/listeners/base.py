@@ -17,7 +17,7 @@ from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 #: States in which an atom's ``execute`` or ``revert`` has come to an end.
 FINISH_STATES: Final = (st.FAILURE, st.SUCCESS, st.REVERTED, st.REVERT_FAILURE)
@@ -139,7 +139,7 @@ class Listener:
         try:
             self.deregister()
         except Exception:  # a listener never hides what the flow itself raised
-            LOG.warning("%s could not be taken back from %s", self, self._engine, exc_info=True)
+            _LOG.warning("%s could not be taken back from %s", self, self._engine, exc_info=True)
 
 
 class DumpingListener(Listener, metaclass=abc.ABCMeta):

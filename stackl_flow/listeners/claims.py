@@ -10,7 +10,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.listeners import base
 
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 OnJobLoss = Callable[[Any, str, base.Details], Any]
 
@@ -77,7 +77,7 @@ class CheckingClaimListener(base.Listener):
         try:
             engine.suspend()
         except exc.TaskFlowException as error:
-            LOG.warning(
+            _LOG.warning(
                 "could not suspend %s, which has lost its job (owner '%s'):\n%s",
                 engine, self._owner, error.pformat(),
             )  # fmt: skip
@@ -92,10 +92,10 @@ class CheckingClaimListener(base.Listener):
 
     def _check(self, state: str, details: base.Details) -> None:
         if self._has_been_lost():
-            LOG.warning("job '%s' is no longer claimed by '%s'", self._job, self._owner)
+            _LOG.warning("job '%s' is no longer claimed by '%s'", self._job, self._owner)
             self._on_job_loss(self._engine, state, details)
         else:
-            LOG.debug("job '%s' is still claimed by '%s'", self._job, self._owner)
+            _LOG.debug("job '%s' is still claimed by '%s'", self._job, self._owner)
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
         self._check(state, details)

@@ -14,7 +14,7 @@ from stackl_flow.formatters.masking import mask_result
 from stackl_flow.listeners import base
 from stackl_flow.task import Task
 
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _MOVED_TASK: Final = "Task '%s' (%s) transitioned into state '%s' from state '%s'"
 
@@ -155,7 +155,7 @@ class DynamicLoggingListener(base.Listener):
 
 
 def _first(*loggers: Logger | None) -> Logger:
-    return next((log for log in loggers if log is not None), LOG)
+    return next((log for log in loggers if log is not None), _LOG)
 
 
 def _matcher(task_name: str) -> Callable[[Any], bool]:

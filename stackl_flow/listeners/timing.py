@@ -12,7 +12,7 @@ from stackl_flow import states as st
 from stackl_flow.events import AtomMoved, FlowMoved
 from stackl_flow.listeners import base
 
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 STARTING_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
 FINISHED_STATES: Final = frozenset(base.FINISH_STATES)
@@ -48,7 +48,7 @@ def _note(engine: Engine, kind: str, name: str, notes: Mapping[str, Any]) -> Non
         else:
             engine.storage.update_atom_metadata(name, notes)
     except exc.StorageFailure:
-        LOG.warning("could not store %s for %s '%s'", notes, kind, name, exc_info=True)
+        _LOG.warning("could not store %s for %s '%s'", notes, kind, name, exc_info=True)
 
 
 class DurationListener(base.Listener):
@@ -73,7 +73,7 @@ class DurationListener(base.Listener):
         super().deregister()
         if self._began:
             names = [f"{kind} '{name}'" for kind, name in self._began]
-            LOG.warning("stopped measuring before these had ended: %s", ", ".join(names))
+            _LOG.warning("stopped measuring before these had ended: %s", ", ".join(names))
         self._began.clear()
 
     def _starts(self, kind: str, name: str) -> None:
