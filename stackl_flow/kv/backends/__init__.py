@@ -1,0 +1,43 @@
+"""Finds the place of items for an address.
+
+The table of places comes from the entry points ``stackl_flow.kv``; those of this package are known even when
+it is not installed. A place is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from stackl_flow import plugs, settings
+from stackl_flow.kv.base import KV
+
+NAMESPACE: Final = "stackl_flow.kv"
+
+_BUILTIN: Final = {
+    "memory": "stackl_flow.kv.backends.memory:MemoryKV",
+    "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
+    "dir": "stackl_flow.kv.backends.directory:DirectoryKV",
+    "file": "stackl_flow.kv.backends.directory:DirectoryKV",
+}
+
+
+def fetch(conf: str | Mapping[str, Any], namespace: str = NAMESPACE, **kwargs: Any) -> KV:
+    """Make the place for an address; nothing is opened yet.
+
+    Args:
+        conf: an address, such as "memory://jobs" or "dir:///var/lib/app", or settings with one
+            under "connection".
+        namespace: the group of entry points to look in.
+        kwargs: more arguments for the place, such as ``clock``.
+
+    Returns:
+        The place.
+
+    Raises:
+        NotFound: there is no place for such addresses, or it cannot be imported.
+        InvalidFormat: the address or its options make no sense.
+    """
+    place = settings.parse(conf)
+    made = plugs.load(place.plug, place.url, namespace, _BUILTIN if namespace == NAMESPACE else {})
+    return cast("KV", made(place.conf, **kwargs))
