@@ -1,0 +1,1 @@
+"""TaskFlow's `taskflow.engines.action_engine`: engines by TaskFlow's class names."""

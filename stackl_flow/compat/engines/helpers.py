@@ -1,0 +1,216 @@
+"""TaskFlow's `taskflow.engines.helpers`: ours, with engines and backends by TaskFlow's entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from stackl_flow import exceptions as exc
+from stackl_flow.compat import plugs
+from stackl_flow.compat.persistence import backends as p_backends
+from stackl_flow.engines import factories
+from stackl_flow.engines.base import Engine
+from stackl_flow.engines.factories import Factory, flow_from_detail
+from stackl_flow.patterns.base import Item
+from stackl_flow.persistence import books
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import FlowDetail, LogBook
+
+__all__ = [
+    "ENGINES_NAMESPACE",
+    "ENGINE_DEFAULT",
+    "flow_from_detail",
+    "load",
+    "load_from_detail",
+    "load_from_factory",
+    "run",
+    "run_iter",
+    "save_factory_details",
+]
+
+ENGINES_NAMESPACE: Final = "taskflow.engines"
+ENGINE_DEFAULT: Final = "default"
+
+Place = Backend | Mapping[str, Any] | None
+
+
+def _backend_of(backend: Place) -> Backend | None:
+    if backend is None or isinstance(backend, Backend):
+        return backend
+    return p_backends.fetch(backend)
+
+
+def _read_engine(engine: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Take an engine's name and options out of a word or a URI such as ``parallel://?max_workers=2``."""
+    parts = urlsplit(engine or ENGINE_DEFAULT)
+    if not parts.scheme:
+        return parts.path, dict(options)
+    where = {"hostname": parts.hostname, "port": parts.port, "path": parts.path.strip("/")}
+    told = {key: value for key, value in where.items() if value}
+    return parts.scheme, {**told, **dict(parse_qsl(parts.query)), **options}
+
+
+def load(
+    flow: Item,
+    store: Mapping[str, Any] | None = None,
+    flow_detail: FlowDetail | None = None,
+    book: LogBook | None = None,
+    backend: Place = None,
+    namespace: str = ENGINES_NAMESPACE,
+    engine: str | None = ENGINE_DEFAULT,
+    **kwargs: Any,
+) -> Engine:
+    """Get an engine for a flow.
+
+    Args:
+        flow: the flow, or a lone task.
+        store: values for the flow, by name.
+        flow_detail: what is known of it; a new one if left out.
+        book: where a new detail is put.
+        backend: where it is stored: a backend or its settings; None keeps it in this process.
+        namespace: the group of entry points in which engines are looked up.
+        engine: which one, or a URI with options.
+        kwargs: options for the engine.
+
+    Returns:
+        The engine.
+
+    Raises:
+        NotFound: there is no such engine or backend.
+    """
+    kind, options = _read_engine(engine, kwargs)
+    place = _backend_of(backend)
+    if flow_detail is None:
+        flow_detail = books.create_flow_detail(flow, book=book, backend=place)
+    make = plugs.find(namespace, kind)
+    if make is None:
+        names = ", ".join(sorted(plugs.known(namespace))) or "none"
+        raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
+    made = cast("Engine", make(flow, flow_detail, place, options))
+    if store:
+        made.storage.inject(store)
+    return made
+
+
+def run(
+    flow: Item,
+    store: Mapping[str, Any] | None = None,
+    flow_detail: FlowDetail | None = None,
+    book: LogBook | None = None,
+    backend: Place = None,
+    namespace: str = ENGINES_NAMESPACE,
+    engine: str | None = ENGINE_DEFAULT,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Run a flow.
+
+    Args:
+        flow: as for ``load``, as are all that follow.
+        store: values for the flow, by name.
+        flow_detail: what is known of it.
+        book: where a new detail is put.
+        backend: where it is stored.
+        namespace: where engines are looked up.
+        engine: which one.
+        kwargs: options for the engine.
+
+    Returns:
+        All values by name.
+    """
+    made = load(flow, store, flow_detail, book, backend, namespace, engine, **kwargs)
+    made.run()
+    return made.storage.fetch_all()
+
+
+def run_iter(flow: Item, *args: Any, **kwargs: Any) -> Iterator[str]:
+    """Run a flow step by step.
+
+    Args:
+        flow: the flow.
+        args: as for ``load``.
+        kwargs: as for ``load``.
+
+    Returns:
+        The engine's states as it goes.
+    """
+    return load(flow, *args, **kwargs).run_iter()
+
+
+def save_factory_details(
+    flow_detail: FlowDetail,
+    flow_factory: Factory,
+    factory_args: Sequence[Any] | None = None,
+    factory_kwargs: Mapping[str, Any] | None = None,
+    backend: Place = None,
+) -> None:
+    """Note with a flow detail how its flow is made.
+
+    Args:
+        flow_detail: the detail.
+        flow_factory: the function that makes the flow, or its full name.
+        factory_args: its arguments.
+        factory_kwargs: its keyword arguments.
+        backend: where the detail is stored, to store it at once.
+    """
+    place = _backend_of(backend)
+    factories.save_factory_details(flow_detail, flow_factory, factory_args, factory_kwargs, backend=place)
+
+
+def load_from_factory(
+    flow_factory: Factory,
+    factory_args: Sequence[Any] | None = None,
+    factory_kwargs: Mapping[str, Any] | None = None,
+    store: Mapping[str, Any] | None = None,
+    book: LogBook | None = None,
+    backend: Place = None,
+    namespace: str = ENGINES_NAMESPACE,
+    engine: str | None = ENGINE_DEFAULT,
+    **kwargs: Any,
+) -> Engine:
+    """Make a flow by its factory and get an engine for it; how it was made is stored with it.
+
+    Args:
+        flow_factory: the function that makes the flow, or its full name.
+        factory_args: its arguments.
+        factory_kwargs: its keyword arguments.
+        store: as for ``load``, as are all that follow.
+        book: where the flow detail is put.
+        backend: where it is stored.
+        namespace: where engines are looked up.
+        engine: which one.
+        kwargs: options for the engine.
+
+    Returns:
+        The engine.
+    """
+    name = factories.factory_name(flow_factory)
+    flow = factories.import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
+    place = _backend_of(backend)
+    flow_detail = books.create_flow_detail(flow, book=book, backend=place)
+    save_factory_details(flow_detail, name, factory_args, factory_kwargs, backend=place)
+    return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
+
+
+def load_from_detail(
+    flow_detail: FlowDetail,
+    store: Mapping[str, Any] | None = None,
+    backend: Place = None,
+    namespace: str = ENGINES_NAMESPACE,
+    engine: str | None = ENGINE_DEFAULT,
+    **kwargs: Any,
+) -> Engine:
+    """Get an engine for a stored flow that was made by a factory.
+
+    Args:
+        flow_detail: what is stored of it.
+        store: as for ``load``, as are all that follow.
+        backend: where it is stored.
+        namespace: where engines are looked up.
+        engine: which one.
+        kwargs: options for the engine.
+
+    Returns:
+        The engine.
+    """
+    return load(flow_from_detail(flow_detail), store, flow_detail, None, backend, namespace, engine, **kwargs)

@@ -1,0 +1,55 @@
+"""TaskFlow's `taskflow.logging`: the words of the standard library, one level below DEBUG, and `getLogger`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
+from typing import Any, Final
+
+__all__ = [
+    "BLATHER", "CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "TRACE", "WARN", "WARNING", "getLogger",
+]  # fmt: skip
+
+BLATHER: Final = 5
+TRACE: Final = BLATHER
+
+
+class TraceLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger that knows a level below DEBUG."""
+
+    def trace(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log at level TRACE.
+
+        Args:
+            msg: what to say.
+            args: what is put into it.
+            kwargs: as for ``log``.
+        """
+        self.log(TRACE, msg, *args, **kwargs)
+
+    def warn(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log at level WARNING.
+
+        Args:
+            msg: what to say.
+            args: what is put into it.
+            kwargs: as for ``log``.
+        """
+        self.warning(msg, *args, **kwargs)
+
+
+def getLogger(name: str = "taskflow", extra: Mapping[str, object] | None = None) -> TraceLogger:  # noqa: N802
+    """Return a logger that says nothing unless the program has handlers.
+
+    Args:
+        name: which one.
+        extra: goes with each record.
+
+    Returns:
+        The logger.
+    """
+    logger = logging.getLogger(name)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return TraceLogger(logger, extra)

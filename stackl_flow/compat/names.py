@@ -1,0 +1,96 @@
+"""The table of names: which module of ours serves which of TaskFlow's.
+
+Where the shapes agree, TaskFlow's name leads to our very module, so that what a program patches there is what
+is really used. Where they differ, it leads to a module below `stackl_flow.compat`, at the same path.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Packages that hold modules and nothing else.
+PACKAGES: Final = frozenset(
+    {"taskflow", "taskflow.listeners", "taskflow.patterns", "taskflow.types", "taskflow.utils"}
+)
+
+#: TaskFlow's modules, by what serves them.
+MODULES: Final[dict[str, str]] = {
+    "taskflow.atom": "stackl_flow.atom",
+    "taskflow.deciders": "stackl_flow.patterns.deciders",
+    "taskflow.engines": "stackl_flow.compat.engines",
+    "taskflow.engines.action_engine": "stackl_flow.compat.engines.action_engine",
+    "taskflow.engines.action_engine.engine": "stackl_flow.compat.engines.action_engine.engine",
+    "taskflow.engines.action_engine.executor": "stackl_flow.compat.engines.action_engine.executor",
+    "taskflow.engines.base": "stackl_flow.engines.base",
+    "taskflow.engines.helpers": "stackl_flow.compat.engines.helpers",
+    "taskflow.exceptions": "stackl_flow.exceptions",
+    "taskflow.flow": "stackl_flow.patterns.base",
+    "taskflow.formatters": "stackl_flow.formatters",
+    "taskflow.listeners.base": "stackl_flow.listeners.base",
+    "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
+    "taskflow.listeners.claims": "stackl_flow.listeners.claims",
+    "taskflow.listeners.logging": "stackl_flow.listeners.logging",
+    "taskflow.listeners.printing": "stackl_flow.listeners.printing",
+    "taskflow.listeners.timing": "stackl_flow.listeners.timing",
+    "taskflow.logging": "stackl_flow.compat.logging",
+    "taskflow.patterns.graph_flow": "stackl_flow.patterns.graph_flow",
+    "taskflow.patterns.linear_flow": "stackl_flow.patterns.linear_flow",
+    "taskflow.patterns.unordered_flow": "stackl_flow.patterns.unordered_flow",
+    "taskflow.persistence": "stackl_flow.compat.persistence",
+    "taskflow.persistence.backends": "stackl_flow.compat.persistence.backends",
+    "taskflow.persistence.backends.impl_memory": "stackl_flow.compat.persistence.backends.impl_memory",
+    "taskflow.persistence.models": "stackl_flow.persistence.models",
+    "taskflow.retry": "stackl_flow.retry",
+    "taskflow.states": "stackl_flow.states",
+    "taskflow.storage": "stackl_flow.engines.storage",
+    "taskflow.task": "stackl_flow.task",
+    "taskflow.types.failure": "stackl_flow.failure",
+    "taskflow.types.notifier": "stackl_flow.notifier",
+    "taskflow.utils.eventlet_utils": "stackl_flow.compat.utils.eventlet_utils",
+    "taskflow.utils.kazoo_utils": "stackl_flow.compat.utils.kazoo_utils",
+    "taskflow.utils.redis_utils": "stackl_flow.compat.utils.redis_utils",
+    "taskflow.utils.persistence_utils": "stackl_flow.persistence.books",
+    "taskflow.version": "stackl_flow.compat.version",
+}
+
+#: What TaskFlow has and we do not serve, and where its users find what they need.
+ELSEWHERE: Final[dict[str, str]] = {
+    "taskflow.conductors": "the room of the conductors is not built yet",
+    "taskflow.engines.worker_based": "remote execution is done by existing engines: Celery, Dask or Ray",
+    "taskflow.jobs": "the room of the jobboards is not built yet",
+    "taskflow.test": "it belongs to TaskFlow's own tests",
+    "taskflow.tests": "they belong to TaskFlow itself",
+    "taskflow.utils.kombu_utils": "no room of ours speaks to kombu",
+    "taskflow.utils.schema_utils": "use the jsonschema package itself",
+}
+
+
+def is_package(name: str) -> bool:
+    """Say whether a name has others below it.
+
+    Args:
+        name: TaskFlow's name of a module.
+
+    Returns:
+        True for packages.
+    """
+    return name in PACKAGES or any(other.startswith(f"{name}.") for other in MODULES)
+
+
+def why_not(name: str) -> str:
+    """Say why a module is not served, and where to look.
+
+    Args:
+        name: TaskFlow's name of it.
+
+    Returns:
+        Half a sentence.
+    """
+    known = name
+    while known:
+        if known in ELSEWHERE:
+            return ELSEWHERE[known]
+        known = known.rpartition(".")[0]
+    parent = name.rpartition(".")[0]
+    served = sorted(other for other in (*MODULES, *PACKAGES) if other.rpartition(".")[0] == parent)
+    return f"of '{parent}' there is {', '.join(served)}" if served else "see stackl_flow/compat/names.py"

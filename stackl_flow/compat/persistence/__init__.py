@@ -1,0 +1,1 @@
+"""TaskFlow's `taskflow.persistence`: backends by TaskFlow's names and settings."""

@@ -1,0 +1,1 @@
+"""TaskFlow's `taskflow.utils`, as far as programs really import them."""

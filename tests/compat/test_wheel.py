@@ -1,0 +1,26 @@
+"""The unit tests that ship inside the taskflow wheel, run against us."""
+
+import pytest
+
+from tests.compat import suite
+
+pytestmark = pytest.mark.timeout(suite.PATIENCE + 60)
+
+
+@pytest.mark.parametrize("module", suite.modules())
+def test_module(module):
+    done = suite.of_group(suite.group_of(module))
+    came = suite.tally(module)
+
+    assert came.count, f"{module} was not run:\n{done.said}"
+    shown = [f"--- {test}\n{text[-1500:]}" for test, text in came.failed.items()]
+    assert not came.failed, f"{len(shown)} of {came.count} tests of {module} failed:\n" + "\n".join(shown)
+    assert came.wrongly_listed == []
+
+
+@pytest.mark.parametrize("group", suite.GROUPS)
+def test_nothing_but_tests_comes_from_the_wheel(group):
+    done = suite.of_group(group)
+
+    assert done.modules, done.said
+    assert done.foreign == []
