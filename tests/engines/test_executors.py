@@ -9,6 +9,7 @@ import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, states, task
 from stackl_flow import exceptions as exc
+from stackl_flow.persistence import books
 from tests.engines.tasks import ALWAYS, Step, ends
 
 
@@ -105,14 +106,30 @@ def test_greenthreads_that_are_not_there_are_refused_with_the_remedy():
 
 @pytest.mark.parametrize("word", ["processes", "process", "nonsense"])
 def test_an_unknown_word_is_refused_with_the_known_ones(word):
-    with pytest.raises(ValueError, match=f"'{word}' expected one of.*threads"):
+    with pytest.raises(ValueError, match=f"'{word}' expected one of.*threads") as caught:
         engines.load(LinearFlow("f"), engine="parallel", executor=word)
+    assert ("still to come" in str(caught.value)) is (word != "nonsense")
 
 
 @pytest.mark.parametrize("thing", [object(), 4, futures.ThreadPoolExecutor])
 def test_what_is_no_executor_is_refused(thing):
-    with pytest.raises(TypeError, match=r"expected a concurrent.futures or futurist"):
+    with pytest.raises(TypeError, match=r"takes a ThreadPoolExecutor of concurrent.futures or") as caught:
         engines.load(LinearFlow("f"), engine="parallel", executor=thing)
+    assert ("give an instance" in str(caught.value)) is isinstance(thing, type)
+
+
+class OwnProcesses(futures.ProcessPoolExecutor):
+    """Somebody's own kind of process pool."""
+
+
+@pytest.mark.parametrize("make", [futures.ProcessPoolExecutor, futurist.ProcessPoolExecutor, OwnProcesses])
+def test_processes_are_refused_with_what_is_taken_instead(make, backend, log):
+    flow = LinearFlow("f").add(Step("a", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    refused = pytest.raises(exc.NotImplementedError, match=r"ThreadPoolExecutor.*'threads'.*still to come")
+    with make(max_workers=1) as pool, refused:
+        engines.load(flow, flow_detail=detail, backend=backend, engine="parallel", executor=pool)
+    assert ends(engines.load(flow, flow_detail=detail, backend=backend, engine="parallel")) == states.SUCCESS
 
 
 def test_more_tasks_than_are_handed_over_at_once_all_run(log):

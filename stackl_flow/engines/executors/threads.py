@@ -133,6 +133,15 @@ class _Reporter:
 
 _GREEN = frozenset({"greenthread", "greenthreads", "greenthreaded"})
 _THREADS = frozenset({"thread", "threads", "threaded"})
+_PROCESSES = frozenset({"process", "processes"})
+#: Class names of executors that work in other processes or interpreters, whosever they are (loky's too).
+_ELSEWHERE = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecutor"})
+_TAKEN = (
+    "the parallel engine takes a ThreadPoolExecutor of concurrent.futures or futurist, futurist's"
+    " GreenThreadPoolExecutor or SynchronousExecutor, any other that works in this process, or one of the"
+    f" words {sorted(_THREADS | _GREEN)}"
+)
+_TO_COME = "executors that work in other processes are still to come: engines/executors has a room for them"
 
 
 def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor:
@@ -148,7 +157,8 @@ def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor
     Raises:
         ValueError: the word is not known.
         TypeError: that is no executor.
-        NotImplementedError: what the word stands for is not installed.
+        NotImplementedError: what the word stands for is not installed, or the executor works in other
+            processes.
     """
     if wanted is None:
         return ThreadsExecutor(max_workers=max_workers)
@@ -163,11 +173,18 @@ def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor
                     " 'threads'"
                 )
             return ThreadsExecutor(max_workers=max_workers, make=futurist.GreenThreadPoolExecutor)
-        known = sorted(_THREADS | _GREEN)
-        raise ValueError(f"Unknown executor string '{wanted}' expected one of {known}")
-    if isinstance(wanted, futures.Executor):
-        return ThreadsExecutor(wanted)
-    raise TypeError(
-        f"Unknown executor {wanted!r} ({type(wanted)}): expected a concurrent.futures or futurist"
-        f" executor, or one of {sorted(_THREADS | _GREEN)}"
-    )
+        later = f"; {_TO_COME}" if word in _PROCESSES else ""
+        raise ValueError(
+            f"Unknown executor string '{wanted}' expected one of {sorted(_THREADS | _GREEN)}{later}"
+        )
+    if not isinstance(wanted, futures.Executor):
+        raise TypeError(f"Unknown executor {wanted!r} ({type(wanted)}): {_TAKEN}{_instance(wanted)}")
+    if not _ELSEWHERE.isdisjoint(kind.__name__ for kind in type(wanted).__mro__):
+        # Refused here, because there it would fail at each task, with what pickle says of a lock.
+        raise exc.NotImplementedError(f"executor {wanted!r} can not be used: {_TAKEN}; {_TO_COME}")
+    return ThreadsExecutor(wanted)
+
+
+def _instance(wanted: object) -> str:
+    is_class = isinstance(wanted, type) and issubclass(wanted, futures.Executor)
+    return "; give an instance, not the class" if is_class else ""
