@@ -105,20 +105,21 @@ class Plan:
 
         Returns:
             Nodes are atom names, and ``name[``, ``name]`` with a number for where flows begin and end;
-            attributes ``kind``, ``label`` and ``parent`` (the begin node of the flow it lies in, or
-            None).
+            attributes ``kind``, ``label``, ``parent`` (the begin node of the flow it lies in, or None) and
+            ``partner`` (for where a flow begins the node where it ends, and the other way round, else None).
         """
-        ids: list[str] = list(self.names)
-        labels: list[str] = list(self.names)
-        parents: list[int] = list(self.scope_of)
+        ids, labels, parents = list(self.names), list(self.names), list(self.scope_of)
+        partners: dict[int, int] = {}
         for number, scope in enumerate(self.scopes):
-            ids += [f"{scope.name}[{number}", f"{scope.name}]{number}"]
+            ids += [_unlike(f"{scope.name}{side}{number}", self.index) for side in "[]"]
             labels += [scope.name, scope.name]
             parents += [scope.parent, scope.parent]
+            partners |= {scope.begin: scope.end, scope.end: scope.begin}
         graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
         for node, kind in enumerate(self.kinds):
             parent = ids[self.scopes[parents[node]].begin] if parents[node] >= 0 else None
-            graph.add_node(ids[node], kind=kind, label=labels[node], parent=parent)
+            partner = ids[partners[node]] if node in partners else None
+            graph.add_node(ids[node], kind=kind, label=labels[node], parent=parent, partner=partner)
         for node, following in enumerate(self.succs):
             graph.add_edges_from((ids[node], ids[after]) for after in following)
         for node, deciders in self.deciders.items():
@@ -126,6 +127,13 @@ class Plan:
                 if graph.has_edge(ids[decider.source], ids[node]):
                     graph.edges[ids[decider.source], ids[node]]["decider"] = decider.depth.value
         return graph
+
+
+def _unlike(text: str, taken: dict[str, int]) -> str:
+    """Change a flow node's id until no atom has it for a name."""
+    while text in taken:
+        text += "_"
+    return text
 
 
 class _Compiler:

@@ -17,7 +17,9 @@ def graph():
     graph = nx.DiGraph(name="order")
     for name, number, parent in (("order", 0, None), ("payment", 1, "order[0")):
         graph.add_node(f"{name}[{number}", kind="flow", label=name, parent=parent)
-        graph.add_node(f"{name}]{number}", kind="flow_end", label=name, parent=parent)
+        graph.add_node(
+            f"{name}]{number}", kind="flow_end", label=name, parent=parent, partner=f"{name}[{number}"
+        )
     graph.add_node("reserve", kind="task", label="reserve", parent="order[0")
     graph.add_node("again", kind="retry", label="again", parent="payment[1")
     graph.add_node("pay", kind="task", label="pay", parent="payment[1")

@@ -23,10 +23,10 @@ class Plan:
         self.flows = 0
 
     def flow(self, name, parent=None):
-        begin, end = f"{name}[{self.flows}", f"{name}]{self.flows}"
+        begin, end = f"begin {self.flows}", f"end {self.flows}"
         self.flows += 1
         self.graph.add_node(begin, kind="flow", label=name, parent=parent)
-        self.graph.add_node(end, kind="flow_end", label=name, parent=parent)
+        self.graph.add_node(end, kind="flow_end", label=name, parent=parent, partner=begin)
         return begin, end
 
     def atom(self, name, parent, kind="task", state=None):

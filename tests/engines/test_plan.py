@@ -97,9 +97,24 @@ def test_as_a_graph():
     assert graph.nodes["in[1"]["parent"] == "f[0"
     assert graph.nodes["f[0"]["parent"] is None
     assert graph.nodes["f]0"]["label"] == "f"
+    assert {node: data["partner"] for node, data in graph.nodes(data=True) if data["partner"]} == {
+        "f[0": "f]0", "f]0": "f[0", "in[1": "in]1", "in]1": "in[1",
+    }  # fmt: skip
     assert graph.edges["a", "b"]["decider"] == "FLOW"
     assert graph.has_edge("in[1", "r")
     assert graph.has_edge("r", "c")
+
+
+def test_an_atom_named_like_the_node_of_a_flow_has_a_node_of_its_own():
+    graph = plan_of(LinearFlow("f").add(Step("f[0", []), Step("f]0", []))).graph()
+    assert {data["label"]: data["kind"] for _, data in graph.nodes(data=True)} == {
+        "f[0": "task", "f]0": "task", "f": "flow_end",
+    }  # fmt: skip
+    begin = graph.nodes["f[0"]["parent"]
+    assert (graph.nodes[begin]["kind"], graph.nodes[graph.nodes[begin]["partner"]]["kind"]) == (
+        "flow", "flow_end",
+    )  # fmt: skip
+    assert len(graph) == 4
 
 
 def test_two_flows_of_one_name_are_told_apart():

@@ -83,7 +83,8 @@ def from_graph(
 
     Args:
         graph: what `Plan.graph` gives: nodes with kind ("task", "retry", "flow" or "flow_end"),
-            label and parent (the id of the flow they lie in, or None); an edge may have a "decider".
+            label, parent (the id of the flow they lie in, or None) and, for a "flow_end", partner (the id of
+            its "flow"); an edge may have a "decider".
         marks: run-time marks of atoms, by the atom's name.
         root: run-time mark of the whole flow.
 
@@ -130,9 +131,7 @@ def _chain(graph: "nx.DiGraph[Any]", name: str) -> list[str]:
     """List the flows around a node, outermost first, and the node itself (for an end: its flow) last."""
     data = graph.nodes[name]
     if data["kind"] == "flow_end":
-        # The plan names the two ends of a flow "name[7" and "name]7".
-        label = str(data["label"])
-        name = f"{label}[{name[len(label) + 1 :]}"
+        name = str(data["partner"])
     chain = [name]
     while (outer := graph.nodes[chain[-1]]["parent"]) is not None:
         chain.append(outer)
