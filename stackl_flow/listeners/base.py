@@ -138,7 +138,7 @@ class Listener:
         """Stop watching."""
         try:
             self.deregister()
-        except Exception:  # a listener never hides what the flow itself raised
+        except Exception:  # noqa: BLE001  a listener never hides what the flow itself raised
             _LOG.warning("%s could not be taken back from %s", self, self._engine, exc_info=True)
 
 

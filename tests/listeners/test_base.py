@@ -1,0 +1,167 @@
+"""What every listener does: register, hear what it asked for, be taken back."""
+
+import logging
+
+import pytest
+
+from stackl_flow import LinearFlow, Notifier, UnorderedFlow, retry
+from stackl_flow.listeners import base
+from stackl_flow.notifier import RestrictedNotifier
+from tests.engines.tasks import Step, ends, steps
+
+
+class Ear(base.Listener):
+    """Writes down what it hears."""
+
+    def __init__(self, engine, **kwargs):
+        super().__init__(engine, **kwargs)
+        self.heard = []
+
+    def _flow_receiver(self, state, details):
+        self.heard.append(("flow", details["flow_name"], state))
+
+    def _task_receiver(self, state, details):
+        self.heard.append(("task", details["task_name"], state))
+
+    def _retry_receiver(self, state, details):
+        self.heard.append(("retry", details["retry_name"], state))
+
+
+def flow(log, **kwargs):
+    return LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log, **kwargs))
+
+
+def test_it_hears_everything_unless_told_otherwise(load, log):
+    engine = load(flow(log))
+    with Ear(engine) as ear:
+        engine.run()
+    assert ear.heard == [
+        ("flow", "f", "RUNNING"),
+        ("retry", "r", "RUNNING"), ("retry", "r", "SUCCESS"),
+        ("task", "a", "RUNNING"), ("task", "a", "SUCCESS"),
+        ("flow", "f", "SUCCESS"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", [None, (), []])
+def test_it_hears_only_the_states_it_asked_for(load, log, nothing):
+    engine = load(flow(log))
+    listen = {"task_listen_for": ["SUCCESS", "FAILURE"], "retry_listen_for": nothing}
+    with Ear(engine, flow_listen_for=["RUNNING"], **listen) as ear:
+        engine.run()
+    assert ear.heard == [("flow", "f", "RUNNING"), ("task", "a", "SUCCESS")]
+
+
+def test_after_the_block_it_hears_nothing_and_can_begin_again(load, log):
+    engine = load(flow(log))
+    ear = Ear(engine)
+    with ear:
+        pass
+    assert (len(engine.notifier), len(engine.atom_notifier)) == (0, 0)
+    engine.run()
+    assert ear.heard == []
+    engine.reset()
+    with ear:
+        engine.run()
+    assert ("flow", "f", "SUCCESS") in ear.heard
+
+
+def test_registering_twice_is_registering_once(load, log):
+    engine = load(flow(log))
+    ear = Ear(engine)
+    ear.register()
+    ear.register()
+    assert (len(engine.notifier), len(engine.atom_notifier)) == (1, 2)
+    ear.deregister()
+    ear.deregister()
+    assert (len(engine.notifier), len(engine.atom_notifier)) == (0, 0)
+
+
+def test_two_listeners_of_a_kind_do_not_disturb_each_other(load, log):
+    engine = load(flow(log))
+    with Ear(engine) as one:
+        with Ear(engine) as two:
+            pass
+        engine.run()
+    assert len(one.heard) == 6
+    assert two.heard == []
+
+
+def test_the_block_is_left_by_errors_too(load, log):
+    engine = load(flow(log, fails=1))
+    with pytest.raises(ValueError, match="a failed"), Ear(engine) as ear:
+        engine.run()
+    assert ear.heard[-1] == ("flow", "f", "REVERTED")
+    assert not engine.notifier
+
+
+class Told:
+    """Something else that tells its moves, but only some."""
+
+    def __init__(self):
+        self.notifier = Notifier()
+        self.atom_notifier = RestrictedNotifier(["RUNNING"], allow_any=False)
+
+
+def test_what_cannot_be_registered_leaves_nothing_behind():
+    told = Told()
+    with pytest.raises(ValueError, match="Disallowed event type 'SUCCESS'"):
+        Ear(told, task_listen_for=["RUNNING", "SUCCESS"], retry_listen_for=()).register()
+    assert len(told.atom_notifier) == 0
+
+
+def test_a_receiver_that_raises_is_logged_once_by_name_and_the_flow_goes_on(load, log, caplog):
+    class Broken(base.Listener):
+        def _task_receiver(self, state, details):
+            raise LookupError("oh")
+
+    engine = load(LinearFlow("f").add(*steps("abc", log)))
+    with Broken(engine):
+        engine.run()
+    assert log == ["a", "b", "c"]
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "Broken._task_receiver raised LookupError when told of RUNNING" in record.message
+
+
+class Lines(base.DumpingListener):
+    """Keeps the lines."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.lines = []
+        self.errors = []
+
+    def _dump(self, message, *args, **kwargs):
+        self.lines.append(message % args)
+        self.errors.append(kwargs.get("exc_info"))
+
+
+def test_a_dumping_listener_writes_a_line_a_move(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log, result=7)))
+    with Lines(engine) as dump:
+        engine.run()
+    task, of_flow = engine.storage.get_atom_uuid("a"), engine.storage.flow_uuid
+    outcome = "with result '7' (failure=False)"
+    assert dump.lines == [
+        f"{engine} has moved flow 'f' ({of_flow}) into state 'RUNNING' from state 'PENDING'",
+        f"{engine} has moved task 'a' ({task}) into state 'RUNNING' from state 'PENDING'",
+        f"{engine} has moved task 'a' ({task}) into state 'SUCCESS' from state 'RUNNING' {outcome}",
+        f"{engine} has moved flow 'f' ({of_flow}) into state 'SUCCESS' from state 'RUNNING'",
+    ]
+    assert dump.errors == [None] * 4
+
+
+def test_a_dumping_listener_hands_the_error_of_a_failure_over(load, log):
+    engine = load(UnorderedFlow("f").add(Step("a", log, fails=1)))
+    with Lines(engine) as dump:
+        ends(engine, ValueError)
+    (error,) = [error for error in dump.errors if error is not None]
+    assert error[0] is ValueError
+    (line,) = [line for line in dump.lines if "failure=True" in line]
+    assert "into state 'FAILURE'" in line
+    assert "Failure: ValueError: a failed" in line
+
+
+def test_a_dumping_listener_must_say_where_to():
+    with pytest.raises(TypeError, match="_dump"):
+        base.DumpingListener(Told())

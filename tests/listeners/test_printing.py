@@ -1,0 +1,29 @@
+"""A listener that prints."""
+
+import pytest
+
+from stackl_flow import LinearFlow
+from stackl_flow.listeners.printing import PrintingListener
+from tests.engines.tasks import Step, ends
+
+
+@pytest.mark.parametrize("stderr", [True, False])
+def test_it_prints_each_move_and_what_went_wrong(load, log, capsys, stderr):
+    engine = load(LinearFlow("f").add(Step("a", log, fails=1)))
+    with PrintingListener(engine, stderr=stderr):
+        ends(engine, ValueError)
+    out, err = capsys.readouterr()
+    said, silent = (err, out) if stderr else (out, err)
+    assert silent == ""
+    lines = said.splitlines()
+    assert lines[0].endswith("into state 'RUNNING' from state 'PENDING'")
+    assert lines[-1].endswith("into state 'REVERTED' from state 'RUNNING'")
+    assert "ValueError: a failed" in lines
+
+
+def test_it_prints_nothing_of_what_it_was_not_to_hear(load, log, capsys):
+    engine = load(LinearFlow("f").add(Step("a", log)))
+    with PrintingListener(engine, task_listen_for=None, flow_listen_for=["SUCCESS"]):
+        engine.run()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "has moved flow 'f'" in line

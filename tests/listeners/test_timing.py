@@ -1,0 +1,181 @@
+"""Durations and times, measured with a clock that is stepped, and where they are kept."""
+
+import logging
+
+import pytest
+
+from stackl_flow import LinearFlow, engines, retry, states, task
+from stackl_flow import exceptions as exc
+from stackl_flow.listeners import timing
+from stackl_flow.persistence import books
+from tests.engines.tasks import ends
+
+
+class Takes(task.Task):
+    """Takes some seconds of a stepped clock, each way."""
+
+    def __init__(self, name, clock, seconds, fails=False, undo=0.0):
+        super().__init__(name)
+        self.clock, self.seconds, self.fails, self.undo = clock, seconds, fails, undo
+
+    def execute(self):
+        self.clock.step(self.seconds)
+        if self.fails:
+            raise ValueError("no")
+
+    def revert(self, **kwargs):
+        self.clock.step(self.undo)
+
+
+def stored(backend, engine):
+    """Return the notes of the flow and of its atoms, as they are stored."""
+    with backend.get_connection() as connection:
+        detail = connection.get_flow_details(engine.storage.flow_uuid)
+    return detail.meta, {atom.name: atom.meta for atom in detail}
+
+
+def load_stored(backend, flow, **kwargs):
+    detail = books.create_flow_detail(flow, backend=backend)
+    return engines.load(flow, flow_detail=detail, backend=backend, **kwargs)
+
+
+def test_durations_are_stored(backend, clock):
+    flow = LinearFlow("f").add(Takes("a", clock, 2.0), Takes("b", clock, 0.5))
+    engine = load_stored(backend, flow)
+    with timing.DurationListener(engine, clock=clock):
+        engine.run()
+    of_flow, atoms = stored(backend, engine)
+    assert of_flow["duration"] == 2.5
+    assert {name: meta["duration"] for name, meta in atoms.items()} == {"a": 2.0, "b": 0.5}
+    assert engine.storage.flow_meta["duration"] == 2.5
+
+
+def test_a_failed_task_is_measured_and_an_undone_one_has_the_duration_of_its_revert(backend, clock):
+    flow = LinearFlow("f").add(Takes("a", clock, 2.0, undo=4.0), Takes("b", clock, 0.5, fails=True))
+    engine = load_stored(backend, flow)
+    told = []
+    with timing.PrintingDurationListener(engine, printer=told.append, clock=clock):
+        assert ends(engine, ValueError) == states.REVERTED
+    assert told == [
+        "'f' flow started.",
+        "'a' task started.", "It took task 'a' 2.00 seconds to finish.",
+        "'b' task started.", "It took task 'b' 0.50 seconds to finish.",
+        "'b' task started.", "It took task 'b' 0.00 seconds to finish.",
+        "'a' task started.", "It took task 'a' 4.00 seconds to finish.",
+        "It took flow 'f' 6.50 seconds to finish.",
+    ]  # fmt: skip
+    of_flow, atoms = stored(backend, engine)
+    assert of_flow["duration"] == 6.5
+    assert atoms["a"]["duration"] == 4.0
+
+
+def test_a_failure_that_nothing_is_done_about_is_measured_and_stored(backend, clock):
+    engine = load_stored(backend, Takes("a", clock, 2.0, fails=True), never_resolve=True)
+    with timing.DurationListener(engine, clock=clock):
+        assert ends(engine, ValueError) == states.FAILURE
+    of_flow, atoms = stored(backend, engine)
+    assert (of_flow["duration"], atoms["a"]["duration"]) == (2.0, 2.0)
+
+
+def test_each_attempt_is_measured_anew(load, clock):
+    flow = LinearFlow("f", retry=retry.Times(2)).add(
+        Takes("a", clock, 2.0), Takes("b", clock, 1.0, fails=True)
+    )
+    engine = load(flow)
+    told = []
+    with timing.PrintingDurationListener(engine, told.append, clock):
+        ends(engine, ValueError)
+    assert told.count("It took task 'a' 2.00 seconds to finish.") == 2
+    assert told[-1] == "It took flow 'f' 6.00 seconds to finish."
+
+
+def test_printing_durations_print_by_default(load, clock, capsys):
+    engine = load(Takes("a", clock, 0.126))
+    with timing.PrintingDurationListener(engine, clock=clock):
+        engine.run()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["'a' task started.", "It took task 'a' 0.13 seconds to finish."]
+
+
+def test_durations_are_measured_with_the_machines_clock_unless_told_otherwise(load, clock):
+    engine = load(Takes("a", clock, 100.0))
+    with timing.DurationListener(engine):
+        engine.run()
+    assert 0.0 <= engine.storage.flow_meta["duration"] < 100.0
+
+
+def test_what_has_not_ended_when_measuring_stops_is_told(load, clock, caplog):
+    engine = load(LinearFlow("f").add(Takes("a", clock, 1.0), Takes("b", clock, 1.0)))
+    with timing.DurationListener(engine, clock=clock):
+        run = engine.run_iter()
+        for state in run:
+            if state == states.WAITING:
+                run.send(True)
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.message.endswith("before these had ended: flow 'f'")
+    assert "duration" not in engine.storage.flow_meta
+
+
+def test_times_of_all_states_are_stored(backend, clock):
+    flow = LinearFlow("f", retry=retry.Times(1, "r")).add(
+        Takes("a", clock, 2.0, undo=3.0), Takes("b", clock, 0.5, fails=True)
+    )
+    engine = load_stored(backend, flow)
+    with timing.EventTimeListener(engine, clock=clock):
+        assert ends(engine, ValueError) == states.REVERTED
+    of_flow, atoms = stored(backend, engine)
+    assert of_flow["RUNNING-timestamp"] == 1000.0
+    assert of_flow["REVERTED-timestamp"] == 1005.5
+    assert atoms["a"] == {
+        "RUNNING-timestamp": 1000.0,
+        "SUCCESS-timestamp": 1002.0,
+        "REVERTING-timestamp": 1002.5,
+        "REVERTED-timestamp": 1005.5,
+    }
+    assert atoms["b"]["FAILURE-timestamp"] == 1002.5
+    assert atoms["r"]["REVERTED-timestamp"] == 1005.5
+
+
+def test_only_the_times_of_states_that_were_asked_for_are_kept(load, clock):
+    engine = load(Takes("a", clock, 1.0))
+    with timing.EventTimeListener(engine, task_listen_for=["SUCCESS"], flow_listen_for=None, clock=clock):
+        engine.run()
+    assert engine.storage.flow_meta == {}
+
+
+def test_that_notes_cannot_be_stored_is_told_and_stops_nothing(clock, caplog):
+    class Full:
+        """A place with no room left."""
+
+        def update_flow_metadata(self, update_with):
+            raise exc.StorageFailure("full")
+
+        def update_atom_metadata(self, atom_name, update_with):
+            raise exc.StorageFailure("full")
+
+    class Engine:
+        """Stands between a real engine and a place with no room left."""
+
+        def __init__(self, engine):
+            self.notifier, self.atom_notifier = engine.notifier, engine.atom_notifier
+            self.storage = Full()
+
+    engine = engines.load(Takes("a", clock, 1.0))
+    with timing.DurationListener(Engine(engine), clock=clock):
+        engine.run()
+    messages = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert messages == [
+        "could not store {'duration': 1.0} for task 'a'",
+        "could not store {'duration': 1.0} for flow 'a'",
+    ]
+
+
+@pytest.mark.parametrize("kind", [timing.DurationListener, timing.EventTimeListener])
+def test_registered_and_taken_back_without_a_run(load, clock, kind, caplog):
+    engine = load(Takes("a", clock, 1.0))
+    listener = kind(engine)
+    listener.register()
+    listener.deregister()
+    assert not engine.notifier
+    assert caplog.records == []
