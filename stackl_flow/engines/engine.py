@@ -276,6 +276,7 @@ class FlowEngine(base.Engine):
             self._statistics["active_for"] = time.monotonic() - began
         if shell.rest is not None and shell.rest_from is not None:
             self._tell(shell.rest, shell.rest_from)
+            self._ledger.close()  # a listener may have taken a note, which opens the connection again
             yield shell.rest
 
     def _turns(self, shell: Shell, timeout: float | None, stepwise: bool) -> Generator[str, None, None]:

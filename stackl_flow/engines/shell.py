@@ -133,6 +133,8 @@ class Shell:
                 _, self.rest_from = self._ledger.move_flow(self.rest)
             self._ledger.commit()
             self._tell()
+            if self.rest is not None:
+                self._ledger.commit()  # no later entry will take along what listeners noted just now
             commands = []
             for command in calls:
                 commands += self._submit(command)

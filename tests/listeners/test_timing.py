@@ -1,13 +1,14 @@
 """Durations and times, measured with a clock that is stepped, and where they are kept."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from stackl_flow import LinearFlow, engines, retry, states, task
+from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.listeners import timing
-from stackl_flow.persistence import books
+from stackl_flow.persistence import backends, books
 from tests.engines.tasks import ends
 
 
@@ -135,6 +136,27 @@ def test_times_of_all_states_are_stored(backend, clock):
     }
     assert atoms["b"]["FAILURE-timestamp"] == 1002.5
     assert atoms["r"]["REVERTED-timestamp"] == 1005.5
+
+
+def test_notes_on_the_very_last_moves_are_stored(backend, clock):
+    first, last = Takes("a", clock, 1.0), Takes("b", clock, 1.0)
+    flow = GraphFlow("f").add(first, last)
+    flow.link(first, last, decider=lambda history: False)
+    engine = load_stored(backend, flow)
+    with timing.EventTimeListener(engine, flow_listen_for=None, clock=clock):
+        engine.run()
+    _, atoms = stored(backend, engine)
+    assert atoms["b"] == {"IGNORE-timestamp": 1001.0}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files can be listed on Linux only")
+def test_a_note_at_the_end_leaves_no_file_open(tmp_path, clock):
+    file = tmp_path / "flows.db"
+    with backends.backend(f"sqlite:///{file}") as backend:
+        engine = load_stored(backend, Takes("a", clock, 1.0))
+        with timing.DurationListener(engine, clock=clock):
+            engine.run()
+        assert [path for path in Path("/proc/self/fd").iterdir() if path.resolve() == file] == []
 
 
 def test_only_the_times_of_states_that_were_asked_for_are_kept(load, clock):
