@@ -81,7 +81,7 @@ def check_key(key: str) -> None:
     ):
         raise exc.InvalidFormat(
             f"{key!r:.500} is no key: write segments of printable ASCII joined by '/' (none empty, '.' or "
-            f"'..'; at most {MAX_SEGMENT} characters each, {MAX_KEY} together); quote() makes a segment of text"
+            f"'..'; at most {MAX_SEGMENT} characters each, {MAX_KEY} in all); quote() makes one of any text"
         )
 
 

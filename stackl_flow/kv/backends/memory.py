@@ -114,15 +114,16 @@ class MemoryKV(KV):
             shelf.end(lease.id)
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
+        # A thread waits in real time, whatever clock the leases go by.
         clock, room = self.clock, self._room
-        deadline = None if timeout is None else clock.monotonic() + timeout
+        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         with room.changed:
             while True:
                 with self._open() as shelf:
                     if since == 0 or shelf.has_changed(prefix, since):
                         return shelf.revision
                     runs_out = shelf.expire(clock.now())
-                left = None if deadline is None else deadline - clock.monotonic()
+                left = None if deadline is None else deadline - SYSTEM.monotonic()
                 if left is not None and left <= 0:
                     return since
                 lasts = None if runs_out is None else max(runs_out - clock.now(), 0.001)

@@ -1,0 +1,259 @@
+"""What every place of items has to do, as tests to be inherited.
+
+A place is done when this passes::
+
+    class TestMine(KVContract):
+        @pytest.fixture
+        def open_kv(self, tmp_path):
+            return lambda: backends.fetch(f"mine://{tmp_path}")
+
+Where the place goes by a clock that is passed in, a `SteppedClock` and `pass_time` save the waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put, quote
+from stackl_flow.testing.kv_leases import LeaseContract
+from stackl_flow.testing.kv_machine import compare_with_reference
+
+OpenKV = Callable[[], KV]
+#: Every character that a key may hold.
+PRINTABLE = "".join(chr(code) for code in range(33, 127) if chr(code) != "/")
+
+
+def keys(items: list[Item]) -> list[str]:
+    """Name the keys of items.
+
+    Args:
+        items: the items.
+
+    Returns:
+        Their keys, in their order.
+    """
+    return [item.key for item in items]
+
+
+class ItemContract:
+    """What holds for items: reading, writing, order."""
+
+    @pytest.fixture
+    def open_kv(self) -> OpenKV:
+        """Give a function that opens the place, always the same and empty at first."""
+        raise NotImplementedError("a subclass of the contract brings its own open_kv fixture")
+
+    @pytest.fixture
+    def kv(self, open_kv: OpenKV) -> Iterator[KV]:
+        """Open the place."""
+        with open_kv() as kv:
+            yield kv
+
+    @pytest.fixture
+    def other(self, open_kv: OpenKV) -> Iterator[KV]:
+        """Open the place once more, as another process would."""
+        with open_kv() as kv:
+            yield kv
+
+    def test_nothing_there(self, kv: KV) -> None:
+        """An empty place has nothing, and deleting nothing is no error."""
+        assert kv.get("a/b") is None
+        assert kv.list() == []
+        kv.commit(deletes=["a/b"])
+        assert kv.list() == []
+
+    def test_put_and_read(self, kv: KV, other: KV) -> None:
+        """What was put is read, by everybody, with the version that the commit told."""
+        version = kv.commit(puts=[Put("a/b", "1"), Put("c", "2")])
+        assert version > 0
+        assert kv.get("a/b") == other.get("a/b") == Item("a/b", "1", version, None)
+        assert other.list() == [Item("a/b", "1", version), Item("c", "2", version)]
+
+    def test_versions_grow(self, kv: KV) -> None:
+        """Each write of an item has a higher version, also after it was deleted."""
+        versions = []
+        for value in "abc":
+            versions.append(kv.commit(puts=[Put("k", value)]))
+            item = kv.get("k")
+            assert item == Item("k", value, versions[-1])
+            kv.commit(deletes=["k"] if value == "b" else [])
+        assert versions == sorted(set(versions))
+
+    def test_others_keep_their_version(self, kv: KV) -> None:
+        """The version of an item does not change when others are written."""
+        first = kv.commit(puts=[Put("a", "1")])
+        kv.commit(puts=[Put("b", "1")])
+        kv.commit(deletes=["b"])
+        assert kv.get("a") == Item("a", "1", first)
+
+    def test_values_come_back(self, kv: KV, other: KV) -> None:
+        """Any text comes back as it was: empty, long, of all scripts, with line ends."""
+        values = ["", '"\\""', "a\nb\r\n\x00", "\u00e9\u2028\U0001f600", "x" * 100_000]
+        kv.commit(puts=[Put(f"v/{n}", value) for n, value in enumerate(values)])
+        assert [item.value for item in other.list("v/")] == values
+        assert [getattr(other.get(f"v/{n}"), "value", None) for n in range(len(values))] == values
+
+    def test_checks(self, kv: KV) -> None:
+        """A commit lands when each of its checks holds."""
+        first = kv.commit([Check("k", ABSENT)], [Put("k", "1")])
+        second = kv.commit([Check("k", first), Check("other", ABSENT)], [Put("k", "2")])
+        kv.commit([Check("k", PRESENT), Check("k", second)], deletes=["k"])
+        kv.commit([Check("k", ABSENT)])
+        assert kv.get("k") is None
+
+    def test_failed_check_writes_nothing(self, kv: KV, other: KV) -> None:
+        """When one check does not hold, nothing lands, and the error names the item."""
+        first = kv.commit(puts=[Put("k", "1"), Put("gone", "1")])
+        second = kv.commit(puts=[Put("k", "2")])
+        wrong = [Check("k", ABSENT), Check("k", first), Check("no", PRESENT), Check("no", first)]
+        for check in wrong:
+            with pytest.raises(exc.Conflict, match=check.key):
+                kv.commit([Check("gone", first), check], [Put("k", "3"), Put("new", "1")], ["gone"])
+        assert [(item.key, item.value, item.version) for item in other.list()] == [
+            ("gone", "1", first),
+            ("k", "2", second),
+        ]
+
+    def test_deleted_and_made_again(self, kv: KV) -> None:
+        """A check of a version does not hold for an item made anew, however it looks."""
+        first = kv.commit(puts=[Put("k", "same")])
+        kv.commit(deletes=["k"])
+        kv.commit(puts=[Put("k", "same")])
+        with pytest.raises(exc.Conflict, match="k"):
+            kv.commit([Check("k", first)], deletes=["k"])
+        assert kv.get("k") is not None
+
+    def test_order(self, kv: KV) -> None:
+        """Items come in the order of the bytes of their keys, forwards and backwards."""
+        made = ["b", "a", "a/b", "a/b/c", "a/b-c", "a-b", "a.b", "a0", "A", "aa", "a/B", "a/a/z", "~", "!"]
+        for key in made[::2]:
+            kv.commit(puts=[Put(key, key)])
+        kv.commit(puts=[Put(key, key) for key in made[1::2]])
+        assert keys(kv.list()) == sorted(made)
+        assert keys(kv.list(reverse=True)) == sorted(made, reverse=True)
+        for prefix in ("a", "a/", "a/b", "a/b/", "b", "a-", "nothing"):
+            wanted = sorted(key for key in made if key.startswith(prefix))
+            assert keys(kv.list(prefix)) == wanted, prefix
+            assert keys(kv.list(prefix, reverse=True)) == wanted[::-1], prefix
+
+    def test_pages(self, kv: KV) -> None:
+        """A list can be read on from where one was, also when that item is gone."""
+        made = [f"p/{n:03}" for n in range(25)]
+        kv.commit(puts=[Put(key, "1") for key in [*made, "o", "p", "q"]])
+        for reverse in (False, True):
+            found: list[str] = []
+            while page := kv.list("p/", found[-1] if found else "", 10, reverse=reverse):
+                found.extend(keys(page))
+            assert found == (made[::-1] if reverse else made)
+        assert keys(kv.list("p/", limit=0)) == []
+        assert keys(kv.list("p/", after="p/0225", limit=1)) == ["p/023"]
+        assert keys(kv.list("p/", after="p/0225", limit=1, reverse=True)) == ["p/022"]
+        assert keys(kv.list("p/", after="z")) == keys(kv.list("p/", after="a", reverse=True)) == []
+        assert keys(kv.list("p/", after="a")) == keys(kv.list("p/", after="z", reverse=True))[::-1] == made
+
+    def test_all_characters_of_keys(self, kv: KV, other: KV) -> None:
+        """A key may hold every printable character; other keys are refused before anything is written."""
+        odd = [
+            f"{PRINTABLE[:60]}/{PRINTABLE[60:]}",
+            "a/...",
+            ".a",
+            "a.json/b",
+            "a.json",
+            "a.d/b",
+            "x" * 200,
+            quote("\u00e9/ .") + "/" + quote(".."),
+        ]
+        kv.commit(puts=[Put(key, key) for key in odd])
+        assert [(item.key, item.value) for item in other.list()] == [(key, key) for key in sorted(odd)]
+        for key in ("", "/", "a/", "/a", "a//b", "a b", "\u00e9", "a/..", ".", "x" * 201, "a/" * 200 + "a"):
+            with pytest.raises(exc.InvalidFormat, match="key"):
+                kv.commit(puts=[Put("fine", "1"), Put(key, "1")])
+            with pytest.raises(exc.InvalidFormat, match="key"):
+                kv.get(key)
+        assert kv.get("fine") is None
+
+    def test_written_twice(self, kv: KV) -> None:
+        """A commit that writes one item twice is refused."""
+        for puts, deletes in (
+            ([Put("k", "1"), Put("k", "2")], []),
+            ([Put("k", "1")], ["k"]),
+            ([], ["k", "k"]),
+        ):
+            with pytest.raises(exc.InvalidFormat, match="twice"):
+                kv.commit(puts=puts, deletes=deletes)
+        assert kv.list() == []
+
+    def test_limits_are_kept(self, kv: KV) -> None:
+        """What is more than the place takes is refused at once, with a word about what to do."""
+        value, _, operations = kv.limits
+        if value is not None:
+            with pytest.raises(exc.StorageFailure, match="codec"):
+                kv.commit(puts=[Put("k", "x" * (value + 1))])
+        if operations is not None:
+            with pytest.raises(exc.StorageFailure, match="less at once"):
+                kv.commit(puts=[Put(f"k{n}", "1") for n in range(operations + 1)])
+        else:
+            kv.commit(puts=[Put(f"k{n}", "1") for n in range(1000)])
+        assert len(kv.list()) == (1000 if operations is None else 0)
+
+    def test_many_writers(self, open_kv: OpenKV) -> None:
+        """Of many who write what they have read, none writes over another."""
+
+        def count() -> None:
+            with open_kv() as kv:
+                for _ in range(10):
+                    add_one(kv)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with open_kv() as kv:
+            assert getattr(kv.get("count"), "value", None) == "40"
+
+    def test_one_moment(self, kv: KV) -> None:
+        """Reads inside a moment see what is there; writing goes on after it."""
+        kv.commit(puts=[Put("a", "1"), Put("b", "1")])
+        with kv.moment():
+            assert kv.get("a") is not None
+            assert keys(kv.list()) == ["a", "b"]
+        kv.commit(deletes=["a"])
+        assert keys(kv.list()) == ["b"]
+
+
+def add_one(kv: KV) -> None:
+    """Add one to the item "count", however many do the same.
+
+    Args:
+        kv: the place.
+    """
+    while True:
+        item = kv.get("count")
+        try:
+            if item is None:
+                kv.commit([Check("count", ABSENT)], [Put("count", "1")])
+            else:
+                kv.commit([Check("count", item.version)], [Put("count", str(int(item.value) + 1))])
+        except exc.Conflict:
+            continue
+        return
+
+
+class KVContract(ItemContract, LeaseContract):
+    """The whole contract; a subclass brings the ``open_kv`` fixture."""
+
+    #: How many random histories are compared with the reference, and of how many steps each.
+    EXAMPLES = 40
+    STEPS = 30
+
+    @pytest.mark.timeout(300)
+    def test_like_the_reference(self, open_kv: OpenKV) -> None:
+        """Whatever is done in whatever order, the place answers as memory does."""
+        with open_kv() as kv, open_kv() as other:
+            compare_with_reference((kv, other), self.pass_time, self.TTL, self.EXAMPLES, self.STEPS)

@@ -1,0 +1,188 @@
+"""Random histories of a place of items, compared step by step with the reference in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.backends.memory import MemoryKV
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Put
+from stackl_flow.testing.clock import SteppedClock
+
+KEYS = ["a", "a/b", "a/b/c", "a-b", "a/bc", "b/1", "b/2", "c"]
+PREFIXES = ["", "a", "a/", "a/b", "b/", "c", "d"]
+#: What a check may ask for: the version of now, the one before, none, any.
+ASKED = ["now", "old", "absent", "present"]
+
+
+class KVMachine(RuleBasedStateMachine):
+    """Does the same to a place and to the reference, and compares what they say.
+
+    Versions of the two differ, so both are remembered for each write.
+    """
+
+    def __init__(self, places: tuple[KV, KV], pass_time: Callable[[float], None], ttl: float) -> None:
+        super().__init__()
+        self.places = places
+        self.clock = SteppedClock()
+        self.reference = MemoryKV(clock=self.clock)
+        self.pass_time_of_place = pass_time
+        self.ttl = ttl
+        self.turn = 0
+        self.versions: dict[str, list[tuple[int, int]]] = {}
+        self.leases: list[tuple[Lease, Lease]] = []
+
+    @property
+    def kv(self) -> KV:
+        """Each time another of the two objects that lead to the place."""
+        self.turn += 1
+        return self.places[self.turn % 2]
+
+    @initialize()
+    def empty(self) -> None:
+        """Begin with an empty place."""
+        self.kv.commit(deletes=[item.key for item in self.kv.list()])
+
+    def check(self, key: str, asked: str, side: int) -> Check:
+        """Make a check for one of the two sides."""
+        if asked in {"absent", "present"}:
+            return Check(key, ABSENT if asked == "absent" else PRESENT)
+        known = self.versions.get(key, [])
+        back = 1 if asked == "now" else 2
+        return Check(key, known[-back][side] if len(known) >= back else ABSENT)
+
+    @rule(
+        keys=st.lists(st.sampled_from(KEYS), max_size=4, unique=True),
+        deleted=st.integers(0, 4),
+        asks=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(ASKED)), max_size=2),
+        value=st.text(max_size=5).filter(lambda text: text.isprintable()),
+        leased=st.booleans(),
+    )
+    def commit(
+        self, keys: list[str], deleted: int, asks: list[tuple[str, str]], value: str, leased: bool
+    ) -> None:
+        """Write and delete, under checks that may or may not hold."""
+        lease = self.leases[-1] if leased and self.leases else None
+        answers: list[tuple[str, int]] = []
+        for side, kv in enumerate((self.kv, self.reference)):
+            on = None if lease is None else lease[side].id
+            checks = [self.check(key, asked, side) for key, asked in asks]
+            answers.append(
+                attempt(
+                    kv,
+                    checks=checks,
+                    puts=[Put(key, value, on) for key in keys[deleted:]],
+                    deletes=keys[:deleted],
+                )
+            )
+        assert answers[0][0] == answers[1][0]
+        if not answers[0][0]:
+            for key in keys[deleted:]:
+                self.versions.setdefault(key, []).append((answers[0][1], answers[1][1]))
+
+    @rule()
+    def grant(self) -> None:
+        """Ask for a lease."""
+        lease = self.kv.grant(self.ttl)
+        self.leases.append((lease, self.reference.grant(lease.ttl)))
+
+    @rule(which=st.integers(0, 3))
+    def extend(self, which: int) -> None:
+        """Extend a lease, lost or not."""
+        if self.leases:
+            leases = self.leases[which % len(self.leases)]
+            said = [refusal(kv, lease) for kv, lease in zip((self.kv, self.reference), leases, strict=True)]
+            assert said[0] == said[1]
+
+    @rule(which=st.integers(0, 3))
+    def revoke(self, which: int) -> None:
+        """Give a lease up."""
+        if self.leases:
+            ours, theirs = self.leases[which % len(self.leases)]
+            self.kv.revoke(ours)
+            self.reference.revoke(theirs)
+
+    @rule()
+    def run_out(self) -> None:
+        """Let every lease run out."""
+        if self.leases:
+            longest = max(lease.ttl for lease, _ in self.leases) * 1.2
+            self.pass_time_of_place(longest)
+            self.clock.step(longest)
+
+    @rule(
+        prefix=st.sampled_from(PREFIXES),
+        after=st.sampled_from(["", *KEYS, "a/b0", "b"]),
+        limit=st.none() | st.integers(1, 3),
+        reverse=st.booleans(),
+    )
+    def read(self, prefix: str, after: str, limit: int | None, reverse: bool) -> None:
+        """Read a part."""
+        mine = self.kv.list(prefix, after, limit, reverse=reverse)
+        theirs = self.reference.list(prefix, after, limit, reverse=reverse)
+        assert [shape(item) for item in mine] == [shape(item) for item in theirs]
+
+    @invariant()
+    def same(self) -> None:
+        """The two hold the same, and the versions are those that the commits told."""
+        mine, theirs = self.kv.list(), self.reference.list()
+        assert [shape(item) for item in mine] == [shape(item) for item in theirs]
+        for item, twin in zip(mine, theirs, strict=True):
+            if item.key in self.versions:
+                assert (item.version, twin.version) == self.versions[item.key][-1]
+        for key in KEYS[:2]:
+            assert (self.kv.get(key) is None) == (self.reference.get(key) is None)
+
+
+def shape(item: Item) -> tuple[str, str, bool]:
+    """Take of an item what must be the same on both sides."""
+    return item.key, item.value, item.lease is not None
+
+
+def attempt(kv: KV, **what: Any) -> tuple[str, int]:
+    """Commit, and tell the name of the error, if there is one, and the version."""
+    try:
+        return "", kv.commit(**what)
+    except (exc.Conflict, exc.LeaseLost) as error:
+        return type(error).__name__, 0
+
+
+def refusal(kv: KV, lease: Lease) -> str:
+    """Extend a lease, and tell the name of the error, if there is one."""
+    try:
+        kv.extend(lease)
+    except exc.LeaseLost as error:
+        return type(error).__name__
+    return ""
+
+
+def compare_with_reference(
+    places: tuple[KV, KV], pass_time: Callable[[float], None], ttl: float, examples: int, steps: int
+) -> None:
+    """Run random histories on a place and on the reference.
+
+    Args:
+        places: two objects that lead to the same place.
+        pass_time: lets time pass there.
+        ttl: a time to live that the place can grant, in seconds.
+        examples: how many histories.
+        steps: of how many steps each.
+    """
+    made = partial(KVMachine, places, pass_time, ttl)
+    run_state_machine_as_test(
+        cast("type[RuleBasedStateMachine]", made),
+        settings=hypothesis.settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )
