@@ -29,6 +29,7 @@ from stackl_flow.engines.scopes import Providers
 from stackl_flow.engines.shell import Shell
 from stackl_flow.engines.statistics import Watch
 from stackl_flow.engines.storage import Storage
+from stackl_flow.events import FlowMoved
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
@@ -324,13 +325,8 @@ class FlowEngine(base.Engine):
             self._tell(state, old)
 
     def _tell(self, state: str, old: str) -> None:
-        details = {
-            "engine": self,
-            "flow_name": self._storage.flow_name,
-            "flow_uuid": self._storage.flow_uuid,
-            "old_state": old,
-        }
-        self._notifier.notify(state, details)
+        told = FlowMoved(state, old, self._storage.flow_name, self._storage.flow_uuid, self)
+        self._notifier.notify(state, told.details())
 
 
 class SerialEngine(FlowEngine):

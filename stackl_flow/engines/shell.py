@@ -21,6 +21,7 @@ from stackl_flow.engines.ledger import Ledger, Moved
 from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.storage import Storage
+from stackl_flow.events import NO_RESULT, AtomMoved
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.deciders import pick_widest
@@ -254,15 +255,10 @@ class Shell:
         told, self._told = self._told, []
         for number, old, new in told:
             atom = self._plan.atoms[number]
-            word = "task" if isinstance(atom, Task) else "retry"
-            details = {
-                f"{word}_name": atom.name,
-                f"{word}_uuid": self._ledger.details[number].uuid,
-                "old_state": old,
-            }
-            if new in _WITH_RESULT and number in self._results:
-                details["result"] = self._results.pop(number)
-            self._notifier.notify(new, details)
+            kind, uuid = self._plan.kinds[number], self._ledger.details[number].uuid
+            result = self._results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
+            moved = AtomMoved(new, old, kind, self._plan.names[number], uuid, result)
+            self._notifier.notify(new, moved.details())
             if new in _PROGRESS and isinstance(atom, Task) and atom.has_listeners:
                 atom.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": _PROGRESS[new]})
 

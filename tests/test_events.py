@@ -1,0 +1,46 @@
+"""Events, and the details that callbacks get of them."""
+
+import pytest
+
+from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved, is_of
+
+TASK = {"task_name": "a", "task_uuid": "u", "old_state": "RUNNING"}
+RETRY = {"retry_name": "r", "retry_uuid": "u", "old_state": "RUNNING"}
+FLOW = {"engine": 5, "flow_name": "f", "flow_uuid": "u", "old_state": "PENDING"}
+
+
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        (FlowMoved("RUNNING", "PENDING", "f", "u", 5), FLOW),
+        (AtomMoved("SUCCESS", "RUNNING", "task", "a", "u"), TASK),
+        (AtomMoved("SUCCESS", "RUNNING", "task", "a", "u", None), {**TASK, "result": None}),
+        (AtomMoved("SUCCESS", "RUNNING", "retry", "r", "u", 3), {**RETRY, "result": 3}),
+    ],
+)
+def test_there_and_back(event, details):
+    assert event.details() == details
+    assert type(event).read(event.state, details) == event
+
+
+def test_details_from_elsewhere_need_not_name_the_engine():
+    told = {key: value for key, value in FLOW.items() if key != "engine"}
+    assert FlowMoved.read("RUNNING", told).engine is None
+
+
+def test_no_result_is_not_none():
+    assert AtomMoved.read("SUCCESS", TASK).result is NO_RESULT
+    assert AtomMoved.read("SUCCESS", {**TASK, "result": None}).result is None
+
+
+def test_what_details_are_of():
+    assert is_of("task", TASK)
+    assert is_of("retry", RETRY)
+    assert not is_of("task", RETRY)
+    assert not is_of("task", FLOW)
+    assert not is_of("task", {})
+
+
+def test_an_event_is_frozen():
+    with pytest.raises(AttributeError):
+        FlowMoved("RUNNING", "PENDING", "f", "u").state = "SUCCESS"
