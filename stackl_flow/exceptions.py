@@ -35,8 +35,9 @@ Backends translate foreign errors into this tree at their own edge.
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 
 class TaskFlowException(Exception):
@@ -56,26 +57,57 @@ class TaskFlowException(Exception):
         """The error that led to this one, or None."""
         return self._cause
 
-    def pformat(self, indent: int = 2) -> str:
+    def pformat(self, indent: int = 2, indent_text: str = " ", show_root_class: bool = False) -> str:
         """Write this error and the chain of its causes, one a line.
 
         Args:
-            indent: spaces added for each step down the chain.
+            indent: how many times ``indent_text`` is added for each step down the chain.
+            indent_text: what a line is indented with.
+            show_root_class: begin the first line, too, with the class of the error.
 
         Returns:
             The text, without a final line break.
+
+        Raises:
+            ValueError: the indent is negative.
         """
+        if indent < 0:
+            raise ValueError(f"indent must be zero or more, not {indent}")
         lines: list[str] = []
+        seen: set[int] = set()
         error: BaseException | None = self
-        while error is not None:
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
             text = error.args[0] if error.args else ""
-            lines.append(f"{' ' * indent * len(lines)}{type(error).__name__}: {text}")
+            name = f"{type(error).__name__}: " if lines or show_root_class else ""
+            lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
             error = error.cause if isinstance(error, TaskFlowException) else error.__cause__
         return "\n".join(lines)
 
     def __str__(self) -> str:
         """Say the message and, below it, what led to it."""
         return super().__str__() if self._cause is None else self.pformat()
+
+
+def raise_with_cause(
+    exc_cls: type[TaskFlowException], message: str, *args: Any, **kwargs: Any
+) -> NoReturn:
+    """Raise an error of this tree, led to by the error that is being handled.
+
+    Args:
+        exc_cls: the class of the error.
+        message: what went wrong.
+        args: more arguments for the error.
+        kwargs: more arguments for the error; ``cause`` takes the place of the error being handled.
+
+    Raises:
+        TaskFlowException: always, of the class that was asked for.
+        ValueError: that class is not of this tree.
+    """
+    if not issubclass(exc_cls, TaskFlowException):
+        raise ValueError(f"an error class of this library is needed, not {exc_cls.__name__}")
+    cause = kwargs.setdefault("cause", sys.exception())
+    raise exc_cls(message, *args, **kwargs) from cause
 
 
 class StorageFailure(TaskFlowException):

@@ -49,12 +49,34 @@ def test_what_catches_what(kind, above):
 def test_causes_are_written_below():
     error = exc.TaskFlowException("top", cause=exc.NotFound("middle", cause=KeyError("low")))
     assert error.cause.cause.args == ("low",)
-    assert str(error) == error.pformat() == "TaskFlowException: top\n  NotFound: middle\n    KeyError: low"
-    assert error.pformat(indent=0).splitlines() == [
+    assert str(error) == error.pformat() == "top\n  NotFound: middle\n    KeyError: low"
+    assert error.pformat(indent=0, show_root_class=True).splitlines() == [
         "TaskFlowException: top",
         "NotFound: middle",
         "KeyError: low",
     ]
+    with pytest.raises(ValueError, match="zero or more"):
+        error.pformat(indent=-1)
+
+
+def test_causes_in_a_ring_are_written_once():
+    first = exc.TaskFlowException("first")
+    second = exc.TaskFlowException("second", cause=first)
+    first._cause = second
+    assert str(first) == "first\n  TaskFlowException: second"
+
+
+def test_raised_with_the_error_being_handled_as_its_cause():
+    low = KeyError("low")
+    with pytest.raises(exc.NotFound, match="top") as caught:
+        try:
+            raise low
+        except KeyError:
+            exc.raise_with_cause(exc.NotFound, "top")
+    assert caught.value.cause is low
+    assert caught.value.__cause__ is low
+    with pytest.raises(ValueError, match="KeyError"):
+        exc.raise_with_cause(KeyError, "no error of this tree")
 
 
 def test_without_a_cause_the_message_is_all():

@@ -68,7 +68,9 @@ class Flow(base.Flow):
         attributes: dict[str, Any] = {base.LINK_MANUAL: True}
         if decider is not None:
             attributes[base.LINK_DECIDER] = decider
-            attributes[base.LINK_DECIDER_DEPTH] = Depth.translate(decider_depth or Depth.ALL)
+            attributes[base.LINK_DECIDER_DEPTH] = (
+                Depth.ALL if decider_depth is None else Depth.translate(decider_depth)
+            )
         self._graph.add_edge(u, v, **attributes)
         return self
 
