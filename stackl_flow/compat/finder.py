@@ -6,7 +6,8 @@ and only. That is how patches of dotted names take effect, and why nothing is sl
 
 from __future__ import annotations
 
-import importlib
+import importlib.abc
+import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -18,7 +19,7 @@ from stackl_flow.compat import loggers, names
 ROOT: Final = "taskflow"
 
 
-class Loader:
+class Loader(importlib.abc.Loader):
     """Puts the module that serves in the place of an empty one."""
 
     def create_module(self, spec: ModuleSpec) -> None:
@@ -37,8 +38,10 @@ class Loader:
         name = module.__name__
         if name in names.MODULES:
             # Python takes what stands here after loading, and leaves what it knows of itself alone.
-            sys.modules[name] = importlib.import_module(names.MODULES[name])
-            loggers.offer(name, sys.modules[name])
+            served = sys.modules[name] = importlib.import_module(names.MODULES[name])
+            loggers.offer(name, served)
+            for word, place in names.OFFERED.get(name, {}).items():
+                vars(served).setdefault(word, pkgutil.resolve_name(place))
         else:
             module.__doc__ = f"{name}, served by stackl_flow.compat."
 

@@ -32,6 +32,14 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.listeners.logging": "stackl_flow.listeners.logging",
     "taskflow.listeners.printing": "stackl_flow.listeners.printing",
     "taskflow.listeners.timing": "stackl_flow.listeners.timing",
+    "taskflow.formatters": "stackl_flow.formatters",
+    "taskflow.listeners": "stackl_flow.listeners",
+    "taskflow.listeners.base": "stackl_flow.listeners.base",
+    "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
+    "taskflow.listeners.claims": "stackl_flow.listeners.claims",
+    "taskflow.listeners.logging": "stackl_flow.listeners.logging",
+    "taskflow.listeners.printing": "stackl_flow.listeners.printing",
+    "taskflow.listeners.timing": "stackl_flow.listeners.timing",
     "taskflow.logging": "stackl_flow.compat.logging",
     "taskflow.patterns.graph_flow": "stackl_flow.patterns.graph_flow",
     "taskflow.patterns.linear_flow": "stackl_flow.patterns.linear_flow",
@@ -44,13 +52,33 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.states": "stackl_flow.states",
     "taskflow.storage": "stackl_flow.engines.storage",
     "taskflow.task": "stackl_flow.task",
+    "taskflow.types.entity": "stackl_flow.compat.types.entity",
     "taskflow.types.failure": "stackl_flow.failure",
+    "taskflow.types.graph": "stackl_flow.compat.types.graph",
+    "taskflow.types.latch": "stackl_flow.compat.types.latch",
     "taskflow.types.notifier": "stackl_flow.notifier",
+    "taskflow.types.sets": "stackl_flow.compat.types.sets",
+    "taskflow.types.timing": "stackl_flow.compat.types.timing",
+    "taskflow.types.tree": "stackl_flow.compat.types.tree",
     "taskflow.utils.eventlet_utils": "stackl_flow.compat.utils.eventlet_utils",
     "taskflow.utils.kazoo_utils": "stackl_flow.compat.utils.kazoo_utils",
     "taskflow.utils.redis_utils": "stackl_flow.compat.utils.redis_utils",
     "taskflow.utils.persistence_utils": "stackl_flow.persistence.books",
     "taskflow.version": "stackl_flow.compat.version",
+}
+
+#: Names that one of our own modules is offered besides, as `module:name`, when it serves.
+OFFERED: Final[dict[str, dict[str, str]]] = {
+    "taskflow.states": {
+        "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW",
+        "_ALLOWED_JOB_TRANSITIONS": "stackl_flow.states:_JOB",
+        "_ALLOWED_TASK_TRANSITIONS": "stackl_flow.states:_TASK",
+        "_IGNORED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW_IGNORED",
+    },
+    "taskflow.types.failure": {
+        "_are_equal_exc_info_tuples": "stackl_flow.compat.types.exc_info:are_equal_exc_info_tuples",
+        "_copy_exc_info": "stackl_flow.compat.types.exc_info:copy_exc_info",
+    },
 }
 
 #: What TaskFlow has and we do not serve, and where its users find what they need.

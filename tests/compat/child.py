@@ -103,7 +103,7 @@ def run_pytest(modules: list[str], book: Book) -> None:
     root = wheel.unit()
     paths = [str(root / f"{module.replace('.', '/')}.py") for module in modules]
     options = ["-c", os.devnull, "--rootdir", str(root), "--confcutdir", str(root), "-q", "--no-header"]
-    options += ["-p", "no:cacheprovider", "--assert=plain", "--tb=short", "--show-capture=no"]
+    options += ["-p", "no:cacheprovider", "--assert=plain", "--tb=native", "--show-capture=no"]
     options += [f"--timeout={PATIENCE}", "--continue-on-collection-errors"]
     pytest.main([*options, *paths], plugins=[PytestPlugin(book, root)])
 
