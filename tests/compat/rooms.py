@@ -1,4 +1,4 @@
-"""Modules of TaskFlow's whose rooms do not exist here yet, and what a test module needs of one to be loaded."""
+"""Modules of TaskFlow whose rooms do not exist here yet, and what a test module needs to be loaded."""
 
 from types import SimpleNamespace
 
