@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from stackl_flow import states
@@ -62,7 +62,7 @@ class Board:
         working = list(since)[: room - 1]
         others = [name for name in self._recent if name not in since]
         shown = [*others[-max(1, room - len(working)) :], *working]
-        table = Table.grid(padding=(0, 2))
+        table = _grid(1, 4)
         for name in shown:
             at_work = name in since
             seconds = now - since[name] if at_work else self._took.get(name)
@@ -81,7 +81,7 @@ class Board:
         )
 
     def _head(self, now: float, done: int, total: int) -> Table:
-        head = Table.grid(padding=(0, 2))
+        head = _grid(0, 5, bar=2)
         head.add_row(
             Text(self.flow_name, style="bold", overflow="ellipsis", no_wrap=True),
             state_text(self.flow_state),
@@ -90,3 +90,9 @@ class Board:
             Text(span_text(now - self._started), style="dim"),
         )
         return head
+
+
+def _grid(name: int, columns: int, bar: int = -1) -> Table:
+    """Make a table in which a narrow terminal cuts names short, and the bar, but nothing else."""
+    widths = (Column(no_wrap=number not in {name, bar}) for number in range(columns))
+    return Table.grid(*widths, padding=(0, 2))

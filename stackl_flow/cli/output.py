@@ -49,7 +49,7 @@ class Output:
     @property
     def live(self) -> bool:
         """Whether a person looks at the output as it comes."""
-        return not self.as_json and self.console.is_terminal
+        return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
 
     def answer(self, shown: RenderableType, data: Any) -> None:
         """Give the answer.

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from stackl_flow.cli.fitting import FittingTable, shortened, without
 from stackl_flow.cli.styles import clock_text, date_text, span_text, state_text
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, MoveView
+
+#: The beginning of a uuid names a flow in every command, unless another begins alike.
+_UUID_START = 8
 
 
 def flow_panel(view: FlowView) -> RenderableType:
@@ -45,7 +47,7 @@ def flow_head(view: FlowView) -> Text:
     return head
 
 
-def atoms_table(view: FlowView) -> Table:
+def atoms_table(view: FlowView) -> FittingTable:
     """Show the atoms of a flow with their states and times.
 
     Args:
@@ -55,7 +57,8 @@ def atoms_table(view: FlowView) -> Table:
         Something to print.
     """
     tried = any(atom.attempts > 1 for atom in view.atoms)
-    table = _table("atom", "state", "started", "ended", ">took", *([">tries"] if tried else []))
+    names = ("~atom", "state", "started", "ended", ">took", *([">tries"] if tried else []))
+    table = FittingTable(names, [without(name) for name in ("started", "ended", "took", "tries")])
     for atom in view.atoms:
         times = (clock_text(atom.started), clock_text(atom.ended), _took(atom))
         table.add_row(_name(atom), state_text(atom.state), *times, *([str(atom.attempts)] if tried else []))
@@ -78,7 +81,7 @@ def failures_list(view: FlowView) -> RenderableType:
     return Group(*lines)
 
 
-def flows_table(flows: Sequence[FlowSummary]) -> Table:
+def flows_table(flows: Sequence[FlowSummary]) -> FittingTable:
     """Show a list of flows.
 
     Args:
@@ -87,7 +90,10 @@ def flows_table(flows: Sequence[FlowSummary]) -> Table:
     Returns:
         Something to print.
     """
-    table = _table("uuid", "name", "state", "created", "updated", "owner")
+    table = FittingTable(
+        ("uuid", "~name", "state", "created", "updated", "~owner"),
+        (without("owner"), without("updated"), shortened("uuid", _UUID_START), without("created")),
+    )
     for flow in flows:
         created, updated = date_text(flow.created), date_text(flow.updated)
         table.add_row(
@@ -96,7 +102,7 @@ def flows_table(flows: Sequence[FlowSummary]) -> Table:
     return table
 
 
-def history_table(moves: Iterable[MoveView]) -> Table:
+def history_table(moves: Iterable[MoveView]) -> FittingTable:
     """Show the moves of a flow.
 
     Args:
@@ -105,7 +111,8 @@ def history_table(moves: Iterable[MoveView]) -> Table:
     Returns:
         Something to print.
     """
-    table = _table(">seq", "when", "atom", "from", "to", "owner")
+    names = (">seq", "when", "~atom", "from", "to", "~owner")
+    table = FittingTable(names, [without(name) for name in ("owner", "when", "seq", "from")])
     for move in moves:
         who = Text(move.atom) if move.atom is not None else Text("(the flow)", style="italic")
         when = f"{date_text(move.at)[:10]} {clock_text(move.at)}"
@@ -113,7 +120,7 @@ def history_table(moves: Iterable[MoveView]) -> Table:
     return table
 
 
-def values_table(values: Iterable[tuple[str, str]]) -> Table:
+def values_table(values: Iterable[tuple[str, str]]) -> FittingTable:
     """Show named values.
 
     Args:
@@ -122,24 +129,9 @@ def values_table(values: Iterable[tuple[str, str]]) -> Table:
     Returns:
         Something to print.
     """
-    table = _table("name", "value")
+    table = FittingTable(("~name", "~value"))
     for name, text in values:
         table.add_row(Text(name), Text(text, overflow="fold"))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    """Make an empty table; a column whose name starts with ">" is set to the right."""
-    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, padding=(0, 1), header_style="bold")
-    for column in columns:
-        name = column.removeprefix(">")
-        free = name in {"atom", "name", "value", "owner"}
-        table.add_column(
-            name,
-            justify="right" if name != column else "left",
-            no_wrap=not free,
-            overflow="fold" if free else "ellipsis",
-        )
     return table
 
 

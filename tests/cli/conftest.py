@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stackl_flow.cli.app import app
+from tests.cli.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 SHOP = "tests.cli.shop"
@@ -99,3 +100,18 @@ def wait_for():
             time.sleep(0.01)
 
     return wait_for
+
+
+@pytest.fixture
+def terminal(db):
+    """Start a command on a terminal of its own, which would show colours."""
+    begun = []
+
+    def terminal(*words, columns=100, lines=30, **env):
+        coloured = {key: value for key, value in environment().items() if key != "NO_COLOR"}
+        begun.append(Terminal(words, ROOT, {**coloured, "STACKL_FLOW_DB": db, **env}, columns, lines))
+        return begun[-1]
+
+    yield terminal
+    for one in begun:
+        one.close()
