@@ -1,7 +1,7 @@
 """Serves `import taskflow.x.y` from our modules.
 
-A module that serves under TaskFlow's name is not loaded a second time: what stands in `sys.modules` is the one
-and only. That is how patches of dotted names take effect, and why nothing is slower once it is imported.
+A module that serves under TaskFlow's name is not loaded a second time: what stands in `sys.modules` is the
+one and only. That is how patches of dotted names take effect, and why nothing is slower once imported.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def install() -> None:
     if loaded:
         raise ImportError(
             f"TaskFlow itself is imported already ({len(loaded)} of its modules), so its names cannot be"
-            f" served any more: call stackl_flow.compat.install() before the first 'import taskflow', or start"
-            f" the program with 'python -m stackl_flow.compat PROGRAM'",
+            " served any more: call stackl_flow.compat.install() before the first 'import taskflow', or"
+            " start the program with 'python -m stackl_flow.compat PROGRAM'",
             name=ROOT,
         )
     loggers.rename()

@@ -9,7 +9,7 @@ from typing import Final
 
 from stackl_flow.compat import names
 
-#: Loggers of ours that serve no module of TaskFlow's as a whole, by the logger in which TaskFlow says such things.
+#: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
     "stackl_flow.engines.arguments": "taskflow.storage",
     "stackl_flow.engines.engine": "taskflow.engines.action_engine.engine",

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.logging`: the words of the standard library, one level below DEBUG, and `getLogger`."""
+"""TaskFlow's `taskflow.logging`: the words of the standard library and one level below DEBUG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 from typing import Any, Final
 
 __all__ = [
-    "BLATHER", "CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "TRACE", "WARN", "WARNING", "getLogger",
+    "BLATHER", "CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "TRACE", "WARN", "WARNING",
+    "getLogger",
 ]  # fmt: skip
 
 BLATHER: Final = 5

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 #: Packages that hold modules and nothing else.
-PACKAGES: Final = frozenset(
-    {"taskflow", "taskflow.listeners", "taskflow.patterns", "taskflow.types", "taskflow.utils"}
-)
+PACKAGES: Final = frozenset({"taskflow", "taskflow.patterns", "taskflow.types", "taskflow.utils"})
 
 #: TaskFlow's modules, by what serves them.
 MODULES: Final[dict[str, str]] = {
@@ -25,13 +23,6 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.engines.helpers": "stackl_flow.compat.engines.helpers",
     "taskflow.exceptions": "stackl_flow.exceptions",
     "taskflow.flow": "stackl_flow.patterns.base",
-    "taskflow.formatters": "stackl_flow.formatters",
-    "taskflow.listeners.base": "stackl_flow.listeners.base",
-    "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
-    "taskflow.listeners.claims": "stackl_flow.listeners.claims",
-    "taskflow.listeners.logging": "stackl_flow.listeners.logging",
-    "taskflow.listeners.printing": "stackl_flow.listeners.printing",
-    "taskflow.listeners.timing": "stackl_flow.listeners.timing",
     "taskflow.formatters": "stackl_flow.formatters",
     "taskflow.listeners": "stackl_flow.listeners",
     "taskflow.listeners.base": "stackl_flow.listeners.base",
@@ -61,9 +52,12 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.types.timing": "stackl_flow.compat.types.timing",
     "taskflow.types.tree": "stackl_flow.compat.types.tree",
     "taskflow.utils.eventlet_utils": "stackl_flow.compat.utils.eventlet_utils",
+    "taskflow.utils.iter_utils": "stackl_flow.compat.utils.iter_utils",
     "taskflow.utils.kazoo_utils": "stackl_flow.compat.utils.kazoo_utils",
-    "taskflow.utils.redis_utils": "stackl_flow.compat.utils.redis_utils",
+    "taskflow.utils.misc": "stackl_flow.compat.utils.misc",
     "taskflow.utils.persistence_utils": "stackl_flow.persistence.books",
+    "taskflow.utils.redis_utils": "stackl_flow.compat.utils.redis_utils",
+    "taskflow.utils.threading_utils": "stackl_flow.compat.utils.threading_utils",
     "taskflow.version": "stackl_flow.compat.version",
 }
 

@@ -49,7 +49,7 @@ class PytestPlugin:
         self._root = root
 
     def _module(self, nodeid: str) -> str:
-        return nodeid.split("::")[0].removesuffix(".py").replace("/", ".")
+        return nodeid.split("::", 1)[0].removesuffix(".py").replace("/", ".")
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="+", help="such as test_task or patterns.test_linear_flow")
     told = parser.parse_args()
     foreign: list[str] = []
-    # TaskFlow's tests wait half a minute for a ZooKeeper that is not there, unless they are told of another server.
+    # TaskFlow's tests wait half a minute for a ZooKeeper that is not there, unless told of another server.
     os.environ.setdefault("TAKSFLOW_TEST_URL", "none://")
     guard = wheel.Guard() if told.library == "ours" else None
     if guard is not None:

@@ -3,6 +3,8 @@
 python -m tests.compat.show [MODULE...]
 """
 
+# ruff: noqa: T201  this is a command: it prints
+
 from __future__ import annotations
 
 import sys

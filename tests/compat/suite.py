@@ -1,4 +1,4 @@
-"""Groups of the wheel's test modules, each run in one process; what came of them is kept for the whole test run."""
+"""Groups of the wheel's test modules, each run in one process, once in a test run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GROUPS = {
         "persistence.test_sql_persistence",
         "test_storage",
     ),
-    "scenarios": ("persistence.test_dir_persistence",),
+    "scenarios": ("persistence.test_dir_persistence", "test_utils"),
     "others": (),
 }
 
@@ -112,7 +112,7 @@ class Tally:
 
 
 def _reason(module: str, test: str) -> str | None:
-    """Find why a test is left out; a line may name a test, with or without its scenario, or its whole class."""
+    """Find why a test is left out; a line may name it, with or without its scenario, or its whole class."""
     plain = test.partition("(")[0]
     for name in (test, plain, plain.rpartition(".")[0]):
         if (module, name) in LEFT_OUT:

@@ -1,4 +1,4 @@
-"""The unit tests that ship inside the taskflow wheel: where they are, and how they alone are loaded from it."""
+"""The unit tests that ship inside the taskflow wheel, and how they alone are loaded from it."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class _Common:
         return type(self)()
 
 
-class Graph(_Common, nx.Graph):
+class Graph(_Common, nx.Graph):  # type: ignore[misc]  # networkx has no types
     """A graph without directions.
 
     Args:
@@ -106,7 +106,7 @@ class Graph(_Common, nx.Graph):
     """
 
 
-class DiGraph(_Common, nx.DiGraph):
+class DiGraph(_Common, nx.DiGraph):  # type: ignore[misc]  # networkx has no types
     """A directed graph.
 
     Args:
@@ -201,7 +201,9 @@ def merge_graphs(
     """
     count = _common_nodes if overlap_detector is None else overlap_detector
     if not callable(count):
-        raise ValueError(f"Overlap detection callback expected to be callable, not {count!r}")  # noqa: TRY004  TaskFlow's
+        raise ValueError(  # noqa: TRY004  TaskFlow raises this
+            f"Overlap detection callback expected to be callable, not {count!r}"
+        )
     merged = graph
     for other in graphs:
         overlaps = 0 if allow_overlaps else count(merged, other)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Set
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any
 
 
-class OrderedSet(Set[Any], Hashable):
+class OrderedSet(AbstractSet[Any], Hashable):
     """A set that cannot change and keeps the order in which its items first came.
 
     Args:

@@ -70,4 +70,4 @@ def convert_to_timeout(
         return found
     if isinstance(found, (int, float, str)):
         return Timeout(float(found), event_factory)
-    raise ValueError(f"Invalid timeout literal '{found}'")  # noqa: TRY004  TaskFlow raises this
+    raise ValueError(f"Invalid timeout literal '{found}'")

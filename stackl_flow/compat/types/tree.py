@@ -134,9 +134,12 @@ class Node:
         above, self.parent = self.parent, None
         if above is None:
             return 0
-        before = len(above._children)
-        above._children = [child for child in above._children if child is not self]
-        return before - len(above._children)
+        return above._drop(self)  # noqa: SLF001  a node of the same tree
+
+    def _drop(self, node: Node) -> int:
+        before = len(self._children)
+        self._children = [child for child in self._children if child is not node]
+        return before - len(self._children)
 
     def remove(self, item: Any, only_direct: bool = False, include_self: bool = True) -> Node:
         """Find the node that holds an item, and take it out of the tree.
@@ -204,17 +207,13 @@ class Node:
         blank = empty_space * len(joint)
         lines = [starting_prefix + words(self)]
         # Each with what stands before the lines of its children; the last pushed is drawn first.
-        waiting = [(child, starting_prefix, last) for child, last in self._last_first()]
+        waiting = [(child, starting_prefix, last) for child, last in _last_first(self)]
         while waiting:
             node, before, last = waiting.pop()
             lines.append(before + joint + words(node))
             below = before + (blank if last else beside)
-            waiting.extend((child, below, is_last) for child, is_last in node._last_first())
+            waiting.extend((child, below, is_last) for child, is_last in _last_first(node))
         return linesep.join(lines)
-
-    def _last_first(self) -> Iterator[tuple[Node, bool]]:
-        """Go over the children, last first, and say which is the last."""
-        return ((child, place == 0) for place, child in enumerate(self.reverse_iter()))
 
     def child_count(self, only_direct: bool = True) -> int:
         """Count the children.
@@ -254,11 +253,11 @@ class Node:
         Yields:
             Node after node.
         """
-        waiting = [self] if include_self else list(self._ordered(not right_to_left))
+        waiting = [self] if include_self else list(_ordered(self, not right_to_left))
         while waiting:
             node = waiting.pop()
             yield node
-            waiting.extend(node._ordered(not right_to_left))
+            waiting.extend(_ordered(node, not right_to_left))
 
     def bfs_iter(self, include_self: bool = False, right_to_left: bool = False) -> Iterator[Node]:
         """Go over the nearest nodes before those further away.
@@ -270,14 +269,11 @@ class Node:
         Yields:
             Node after node.
         """
-        waiting = deque([self] if include_self else self._ordered(right_to_left))
+        waiting = deque([self] if include_self else _ordered(self, right_to_left))
         while waiting:
             node = waiting.popleft()
             yield node
-            waiting.extend(node._ordered(right_to_left))
-
-    def _ordered(self, forward: bool) -> Iterator[Node]:
-        return iter(self) if forward else self.reverse_iter()
+            waiting.extend(_ordered(node, right_to_left))
 
     def to_digraph(self) -> graph.OrderedDiGraph:
         """Make a graph of the items, from parent to child.
@@ -291,3 +287,13 @@ class Node:
             if node is not self and node.parent is not None:
                 made.add_edge(node.parent.item, node.item)
         return made
+
+
+def _ordered(node: Node, forward: bool) -> Iterator[Node]:
+    """Go over the children, first or last first."""
+    return iter(node) if forward else node.reverse_iter()
+
+
+def _last_first(node: Node) -> Iterator[tuple[Node, bool]]:
+    """Go over the children, last first, and say of each whether it is the last."""
+    return ((child, place == 0) for place, child in enumerate(node.reverse_iter()))

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.utils.redis_utils`: a Redis client that knows when it is closed, and keys that expire."""
+"""TaskFlow's `taskflow.utils.redis_utils`: a client that knows when it is closed, and keys that expire."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RedisClient(redis.Redis):
             ConnectionError: the client was closed.
         """
         self._check_open()
-        return super().execute_command(*args, **options)
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's
 
     def transaction(self, *args: Any, **kwargs: Any) -> Any:
         """Run a transaction.
@@ -76,7 +76,7 @@ class RedisClient(redis.Redis):
             ConnectionError: the client was closed.
         """
         self._check_open()
-        return super().pubsub(**kwargs)
+        return super().pubsub(**kwargs)  # type: ignore[no-untyped-call]  # redis-py's
 
 
 class UnknownExpire(enum.IntEnum):
