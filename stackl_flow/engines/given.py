@@ -8,6 +8,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow.engines.ledger import Ledger
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import AtomDetail
 
 META_INJECTED: Final = "injected"
 
@@ -43,7 +44,17 @@ class Given:
         Returns:
             Values by name; those of this process beat the stored ones.
         """
-        detail = self._ledger.details[atom]
+        return self.of_detail(self._ledger.details[atom])
+
+    def of_detail(self, detail: AtomDetail) -> Mapping[str, Any]:
+        """Return what only one atom may see.
+
+        Args:
+            detail: its detail.
+
+        Returns:
+            Values by name; those of this process beat the stored ones.
+        """
         stored = detail.meta.get(META_INJECTED) if detail.has_meta else None
         passing = self._transient_of.get(detail.name)
         if not stored:

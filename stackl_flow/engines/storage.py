@@ -13,13 +13,8 @@ from stackl_flow import states as st
 from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.names import Names
+from stackl_flow.engines.results import Results
 from stackl_flow.engines.scopes import Providers
-from stackl_flow.failure import Failure
-from stackl_flow.persistence.models import AtomDetail, RetryDetail
-from stackl_flow.retry import History
-
-_EXECUTED = (st.SUCCESS, st.REVERTING, st.FAILURE)
-_REVERTED = (st.REVERTED, st.REVERT_FAILURE)
 
 
 def _first(values: list[Any]) -> Any:
@@ -30,7 +25,7 @@ def _one_or_all(values: list[Any]) -> Any:
     return values if len(values) > 1 else values[0]
 
 
-class Storage:
+class Storage(Results):
     """Answers for one flow.
 
     Args:
@@ -40,7 +35,7 @@ class Storage:
     """
 
     def __init__(self, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._given = given
         self._names = Names(ledger, given, providers)
 
@@ -96,12 +91,6 @@ class Storage:
 
     # ------------------------------------------------------------- atoms
 
-    def _detail(self, atom_name: str) -> AtomDetail:
-        detail = self._ledger.by_name.get(atom_name)
-        if detail is None:
-            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self.flow_name}'")
-        return detail
-
     def get_atom_uuid(self, atom_name: str) -> str:
         """Return an atom's identity.
 
@@ -143,6 +132,23 @@ class Storage:
             NotFound: the flow has no such atom (yet).
         """
         return self._detail(atom_name).intention or st.EXECUTE
+
+    def set_atom_intention(self, atom_name: str, intention: str) -> None:
+        """Say what is to be done with an atom; written with the flow's next move.
+
+        Args:
+            atom_name: its name.
+            intention: one of ``states.INTENTIONS``.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+            InvalidFormat: there is no such intention.
+        """
+        if intention not in st.INTENTIONS:
+            raise exc.InvalidFormat(f"no intention {intention!r}: give one of {', '.join(st.INTENTIONS)}")
+        detail = self._detail(atom_name)
+        detail.intention = intention
+        self._ledger.touch(detail)
 
     def get_atoms_states(self, atom_names: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Return state and intention of several atoms.
@@ -191,101 +197,6 @@ class Storage:
         detail = self._detail(atom_name)
         detail.meta = {**detail.meta, **update_with}
         self._ledger.touch(detail)
-
-    # ------------------------------------------------------------- results and failures
-
-    def get_execute_result(self, atom_name: str) -> Any:
-        """Return what an atom's ``execute`` gave.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            The result, or the failure.
-
-        Raises:
-            NotFound: there is none: it did not run yet, was ignored, or was undone.
-        """
-        detail = self._detail(atom_name)
-        if detail.failure is not None:
-            return detail.failure
-        if detail.state not in _EXECUTED:
-            raise self._unknown(detail, "execution")
-        return detail.last_results
-
-    get = get_execute_result
-
-    def get_revert_result(self, atom_name: str) -> Any:
-        """Return what an atom's ``revert`` gave.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            The result, or the failure.
-
-        Raises:
-            NotFound: there is none.
-        """
-        detail = self._detail(atom_name)
-        if detail.revert_failure is not None:
-            return detail.revert_failure
-        if detail.state not in _REVERTED:
-            raise self._unknown(detail, "revert")
-        return detail.revert_results
-
-    @staticmethod
-    def _unknown(detail: AtomDetail, what: str) -> exc.NotFound:
-        why = " (as it was ignored)" if detail.state == st.IGNORE else f" (it is {detail.state})"
-        return exc.NotFound(f"Result for atom '{detail.name}' {what} is not known{why}")
-
-    def get_execute_failures(self) -> dict[str, Failure]:
-        """Return the failures of ``execute``, by atom name; one that later succeeded has none."""
-        found = self._in_order()
-        return {detail.name: detail.failure for detail in found if detail.failure is not None}
-
-    get_failures = get_execute_failures
-
-    def get_revert_failures(self) -> dict[str, Failure]:
-        """Return the failures of ``revert``, by atom name."""
-        found = self._in_order()
-        return {d.name: d.revert_failure for d in found if d.revert_failure is not None}
-
-    def _in_order(self) -> list[AtomDetail]:
-        failed = self._ledger.failed
-        plan = self._ledger.plan
-        if plan is None:
-            return list(failed.values())
-        return [failed[name] for name in sorted(failed, key=plan.index.__getitem__)]
-
-    def has_failures(self) -> bool:
-        """Say whether anything failed."""
-        return bool(self._ledger.failed)
-
-    def get_retry_history(self, retry_name: str) -> History:
-        """Return what a retry has tried.
-
-        Args:
-            retry_name: its name.
-
-        Returns:
-            The history.
-
-        Raises:
-            NotFound: the flow has no such retry.
-        """
-        detail = self._detail(retry_name)
-        if not isinstance(detail, RetryDetail):
-            raise exc.NotFound(f"atom '{retry_name}' is a task: only retries have a history")
-        return History(detail.results, failure=detail.failure)
-
-    def get_retry_histories(self) -> list[tuple[str, History]]:
-        """Return what every retry has tried, by name."""
-        return [
-            (detail.name, History(detail.results, failure=detail.failure))
-            for detail in self._ledger.flow
-            if isinstance(detail, RetryDetail)
-        ]
 
     # ------------------------------------------------------------- values by name
 
@@ -348,3 +259,30 @@ class Storage:
         """
         pick = many_handler or _one_or_all
         return {name: pick(found) for name, found in self._names.look_up_all() if found}
+
+    def fetch_mapped_args(
+        self,
+        args_mapping: Mapping[str, str],
+        atom_name: str | None = None,
+        scope_walker: Iterable[Iterable[str]] | None = None,
+        optional_args: Iterable[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return the values that an atom is, or would be, handed.
+
+        Args:
+            args_mapping: for each argument the name to look up, such as an atom's ``rebind``.
+            atom_name: the atom whose own values count, and whose place in the flow says what can be seen;
+                values of the flow and of all providers if left out.
+            scope_walker: names of the providers that can be seen, nearest first, in groups; worked out if
+                left out.
+            optional_args: arguments that are left out if nobody provides them.
+
+        Returns:
+            The values by argument.
+
+        Raises:
+            NotFound: nobody provides one of them, or not yet; or the flow has no such atom (yet).
+        """
+        own = {} if atom_name is None else self._given.of_detail(self._detail(atom_name))
+        seen = self._names.sight(atom_name, scope_walker)
+        return self._names.mapped(args_mapping, own, seen, frozenset(optional_args or ()))

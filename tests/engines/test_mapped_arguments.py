@@ -1,0 +1,87 @@
+"""What an atom is, or would be, handed, asked of storage from outside."""
+
+import contextlib
+
+import pytest
+
+from stackl_flow import GraphFlow, LinearFlow, engines
+from stackl_flow import exceptions as exc
+from tests.engines.tasks import Step, steps
+
+
+@pytest.fixture
+def engine(log):
+    """Give an engine that ran two providers of one name, and one of another."""
+    flow = LinearFlow("f").add(
+        Step("a", log, result=1, provides="x"),
+        Step("b", log, result={"y": 2, "z": 3}, provides={"y", "z"}),
+        Step("c", log, result=4, provides="x", inject={"own": 5}),
+    )
+    made = engines.load(flow, store={"given": 6})
+    made.run()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mapping", "atom", "found"),
+    [
+        ({}, None, {}),
+        ({}, "a", {}),
+        ({"k": "y", "l": "z"}, "c", {"k": 2, "l": 3}),
+        ({"k": "x"}, "c", {"k": 1}),
+        ({"k": "x"}, None, {"k": 1}),
+        ({"k": "given"}, "a", {"k": 6}),
+        ({"k": "own", "l": "given"}, "c", {"k": 5, "l": 6}),
+    ],
+)
+def test_values_by_argument(engine, mapping, atom, found):
+    assert engine.storage.fetch_mapped_args(mapping, atom_name=atom) == found
+
+
+def test_what_an_atom_does_not_see_it_is_not_handed(engine):
+    with pytest.raises(exc.NotFound, match="'k' <= 'x' was not produced by any accessible provider"):
+        engine.storage.fetch_mapped_args({"k": "x"}, atom_name="a")
+    with pytest.raises(exc.NotFound, match="'k' <= 'own'"):
+        engine.storage.fetch_mapped_args({"k": "own"}, atom_name="b")
+
+
+def test_what_is_optional_may_be_missing(engine):
+    fetch = engine.storage.fetch_mapped_args
+    assert fetch({"k": "x", "l": "none"}, "c", optional_args=["l"]) == {"k": 1}
+    assert fetch({"k": "x", "l": "y"}, "c", optional_args=["l"]) == {"k": 1, "l": 2}
+
+
+def test_who_can_be_seen_may_be_said(engine):
+    fetch = engine.storage.fetch_mapped_args
+    assert fetch({"k": "x"}, "b", scope_walker=[["c"], ["a"]]) == {"k": 4}
+    assert fetch({"k": "x"}, "b", scope_walker=[["nobody"], ["a", "c"]]) == {"k": 1}
+    with pytest.raises(exc.NotFound):
+        fetch({"k": "x"}, "c", scope_walker=[["b"]])
+
+
+def test_an_unknown_atom_is_named(engine):
+    with pytest.raises(exc.NotFound, match="'nobody'"):
+        engine.storage.fetch_mapped_args({"k": "x"}, atom_name="nobody")
+
+
+def test_before_it_ran_nobody_has_provided(log):
+    engine = engines.load(GraphFlow("f").add(Step("a", log, provides="x"), Step("b", log, requires=["x"])))
+    with pytest.raises(exc.NotFound):
+        engine.storage.fetch_mapped_args({"k": "x"})
+    engine.compile()
+    engine.prepare()
+    with pytest.raises(exc.NotFound, match="1 possible providers"):
+        engine.storage.fetch_mapped_args({"k": "x"}, "b", optional_args=["k"])
+
+
+def test_an_intention_can_be_changed(log):
+    engine = engines.load(LinearFlow("f").add(*steps("ab", log), Step("c", log, fails=1)))
+    with contextlib.suppress(ValueError):
+        engine.run()
+    assert engine.storage.get_atom_intention("a") == "REVERT"
+    engine.storage.set_atom_intention("a", "EXECUTE")
+    assert engine.storage.get_atom_intention("a") == "EXECUTE"
+    with pytest.raises(exc.InvalidFormat, match="no intention 'DANCE': give one of EXECUTE"):
+        engine.storage.set_atom_intention("a", "DANCE")
+    with pytest.raises(exc.NotFound, match="'nobody'"):
+        engine.storage.set_atom_intention("nobody", "EXECUTE")

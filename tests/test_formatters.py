@@ -1,0 +1,204 @@
+"""A failure told with what led to it."""
+
+import contextlib
+
+import pytest
+
+from stackl_flow import FunctorTask, GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
+from stackl_flow.failure import Failure
+from stackl_flow.formatters import FailureFormatter
+from stackl_flow.formatters.masking import mask
+from stackl_flow.persistence import backends, books
+
+
+class Breaks(task.Task):
+    """Fails, whatever it is given."""
+
+    def execute(self, **kwargs):
+        raise ValueError("broken")
+
+
+def gives(name, value, requires=(), provides=None):
+    return FunctorTask(lambda **_: value, name=name, requires=requires, provides=provides or name)
+
+
+def named(name):
+    return lambda node: node.item.name == name
+
+
+def told(flow, atom="broken", store=None, **kwargs):
+    """Run a flow until an atom fails, and return what is told of it at that moment."""
+    engine = engines.load(flow, store=store)
+    formatter = FailureFormatter(engine, **kwargs)
+    found = []
+
+    def tell(state, details):
+        found.append(formatter.format(details["result"], named(atom)))
+
+    engine.atom_notifier.register("FAILURE", tell)
+    with contextlib.suppress(ValueError):
+        engine.run()
+    ((exc_info, text),) = found
+    assert exc_info[0] is ValueError
+    return text
+
+
+def test_the_atoms_before_it_are_told_nearest_first():
+    flow = LinearFlow("f").add(gives("a", 1), gives("b", 2, ["a"]), Breaks("broken", requires=["b"]))
+    assert told(flow) == (
+        "3 predecessors (most recent first):\n"
+        "  Atom 'b' {'intention': 'EXECUTE', 'state': 'SUCCESS', 'requires': {'a': 1}, 'provides': 2}\n"
+        "  |__Atom 'a' {'intention': 'EXECUTE', 'state': 'SUCCESS', 'requires': {}, 'provides': 1}\n"
+        "     |__Flow 'f'"
+    )
+
+
+def test_flows_and_retries_before_it_are_told_and_where_flows_end_is_passed_over():
+    inner = LinearFlow("inner", retry=retry.Times(1, "r")).add(gives("a", 1))
+    text = told(LinearFlow("f").add(inner, Breaks("broken")))
+    assert [line.split(" {")[0] for line in text.splitlines()[1:]] == [
+        "  Atom 'a'",
+        "  |__Atom 'r'",
+        "     |__Flow 'inner'",
+        "        |__Flow 'f'",
+    ]
+
+
+def test_each_way_is_shown_and_what_lies_on_several_is_told_once():
+    source, left, right = gives("source", 0), gives("left", 1, ["source"]), gives("right", 2, ["source"])
+    flow = GraphFlow("f").add(source, left, right, Breaks("broken", requires=["left", "right"]))
+    lines = [line.split(" {")[0] for line in told(flow).splitlines()]
+    assert lines in (
+        ["4 predecessors (most recent first):",
+         f"  Atom '{one}'", "  |__Atom 'source'", "     |__Flow 'f'",
+         f"  Atom '{other}'", "  |__Atom 'source' (shown above)"]
+        for one, other in (("left", "right"), ("right", "left"))
+    )  # fmt: skip
+
+
+def test_branches_are_drawn():
+    inner = UnorderedFlow("inner").add(gives("a", 1), gives("b", 2))
+    flow = LinearFlow("f").add(inner, gives("c", 3), Breaks("broken"))
+    lines = [line.split(" {")[0] for line in told(flow).splitlines()]
+    assert lines == [
+        "5 predecessors (most recent first):",
+        "  Atom 'c'",
+        "  |__Atom 'a'",
+        "  |  |__Flow 'inner'",
+        "  |     |__Flow 'f'",
+        "  |__Atom 'b'",
+        "     |__Flow 'inner' (shown above)",
+    ]
+
+
+def test_many_ways_cost_no_more_than_their_length():
+    flow = LinearFlow("f")
+    for number in range(40):  # 2 to the 40th power ways lead through this
+        flow.add(UnorderedFlow(f"u{number}").add(gives(f"a{number}", 1), gives(f"b{number}", 1)))
+    text = told(flow.add(Breaks("broken")), max_predecessors=1000)
+    assert text.startswith("121 predecessors")
+    assert len(text.splitlines()) < 250
+
+
+def test_the_nearest_of_many_are_shown():
+    flow = LinearFlow("f").add(*(gives(f"a{number}", number) for number in range(150)), Breaks("broken"))
+    lines = told(flow, max_predecessors=3).splitlines()
+    assert lines[0] == "151 predecessors (most recent first):"
+    assert [line.split("'")[1] for line in lines[1:-1]] == ["a149", "a148", "a147"]
+    assert lines[-1] == "  and 148 further back"
+
+
+def test_an_atom_that_stands_alone_has_none():
+    assert told(Breaks("broken")) == "0 predecessors (most recent first):"
+
+
+def test_inputs_and_outputs_of_some_are_hidden():
+    flow = LinearFlow("f").add(gives("a", "secret"), gives("b", 2, ["a"]), Breaks("broken"))
+    lines = told(flow, hide_inputs_outputs_of=["a"]).splitlines()
+    assert lines[2] == "  |__Atom 'a' {'intention': 'EXECUTE', 'state': 'SUCCESS'}"
+    assert "'requires': {'a': 'secret'}" in lines[1]
+
+
+def test_values_are_masked_by_key_and_by_the_name_under_which_they_are_given():
+    login = {"user": "me", "password": "s3cret", "further": [{"password": "s3cret"}]}
+    flow = LinearFlow("f").add(
+        gives("login", login),
+        gives("token", "s3cret", ["login"], provides="token"),
+        gives("pair", ("x", "s3cret"), provides=("plain", "token2")),
+        FunctorTask(lambda key: None, name="use", rebind={"key": "token"}),
+        Breaks("broken"),
+    )
+    text = told(
+        flow, mask_inputs_keys=["password", "token"], mask_outputs_keys=["password", "token", "token2"]
+    )
+    assert "s3cret" not in text
+    for shown in (
+        "'provides': {'user': 'me', 'password': '***', 'further': [{'password': '***'}]}",
+        "'requires': {'login': {'user': 'me', 'password': '***', 'further': [{'password': '***'}]}}",
+        "'provides': '***'",
+        "'provides': ('x', '***')",
+        "'requires': {'key': '***'}",
+    ):
+        assert shown in text
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ({}, {}),
+        ([], []),
+        ("key", "key"),
+        (None, None),
+        ({"key": None, "a": 1}, {"key": "***", "a": 1}),
+        (({"key": 1}, [{"b": {"key": 2}}]), ({"key": "***"}, [{"b": {"key": "***"}}])),
+    ],
+)
+def test_masking(data, shown):
+    assert mask(data, ["key"]) == shown
+
+
+def test_what_is_masked_is_not_changed():
+    data = {"key": 1, "in": [{"key": 2}]}
+    mask(data, ["key"])
+    assert data == {"key": 1, "in": [{"key": 2}]}
+
+
+def test_once_the_flow_is_undone_its_predecessors_are_not_told():
+    engine = engines.load(LinearFlow("f").add(gives("a", 1), Breaks("broken")))
+    with contextlib.suppress(ValueError):
+        engine.run()
+    (fail,) = engine.storage.get_execute_failures().values()
+    assert FailureFormatter(engine).format(fail, named("broken")) == (fail.exc_info, "")
+
+
+def test_a_failure_from_storage_is_told_with_its_traceback():
+    with backends.backend("memory") as backend:
+        flow = LinearFlow("f").add(gives("a", 1), Breaks("broken"))
+        detail = books.create_flow_detail(flow, backend=backend)
+        with contextlib.suppress(ValueError):
+            engines.run(flow, flow_detail=detail, backend=backend, never_resolve=True)
+        with backend.get_connection() as connection:
+            again = connection.get_flow_details(detail.uuid)
+        engine = engines.load(flow, flow_detail=again, backend=backend, never_resolve=True)
+        engine.compile()
+        engine.prepare()
+        assert engine.storage.get_atom_state("broken") == states.FAILURE
+        (fail,) = engine.storage.get_execute_failures().values()
+        exc_info, text = FailureFormatter(engine).format(fail, named("broken"))
+    assert exc_info is None
+    assert text.startswith("Failure: ValueError: broken\nTraceback (most recent call last):\n")
+    assert "\n    raise ValueError(\"broken\")\n2 predecessors (most recent first):\n  Atom 'a' {" in text
+
+
+def test_before_the_flow_is_compiled_there_is_only_the_failure():
+    engine = engines.load(Breaks("broken"))
+    fail = Failure.from_exception(ValueError("x"))
+    assert FailureFormatter(engine).format(fail, named("broken")) == (fail.exc_info, "")
+
+
+def test_an_atom_that_is_not_there_is_not_told_of():
+    engine = engines.load(Breaks("broken"))
+    engine.compile()
+    engine.prepare()
+    fail = Failure.from_exception(ValueError("x"))
+    assert FailureFormatter(engine).format(fail, named("other")) == (fail.exc_info, "")
