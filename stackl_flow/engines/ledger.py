@@ -79,14 +79,13 @@ class Ledger:
             self._connection = self._connection or self.backend.get_connection()
             self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now())
             # Whoever owned it until now may have gone on since this detail was read.
-            waiting = self._notes
-            self.flow.update(self._connection.get_flow_details(self.flow.uuid))
+            waiting, self._notes = self._notes, {}
+            stored = self._connection.get_flow_details(self.flow.uuid)
+            self.flow.update(matching.with_live_errors(stored, self.flow))
             self.flow.meta = {**self.flow.meta, **waiting}
-            self._notes = {}
             # What an earlier run could not write did not happen.
             self._page = Page()
             self._page.meta_changed = bool(waiting)
-        self._by_name = None
         added = matching.match(self.flow, plan)
         if self._connection is not None and added:
             self._connection.add_atoms(self.flow.uuid, added, epoch=self.epoch)
@@ -232,7 +231,7 @@ class Ledger:
             details: what it said besides.
         """
         detail = self.details[number]
-        detail.progress = progress
+        detail.told = progress
         if details:
             try:
                 if self.backend is not None:
@@ -263,8 +262,8 @@ class Ledger:
                 self._page.moves.append((detail.name, old, state, self._clock.now()))
         if not moved:
             return None
-        if state in _PROGRESS and type(detail) is not RetryDetail:
-            detail.progress = _PROGRESS[state]
+        if state in _ANEW:
+            detail.told = None
         if state not in _WITH_VALUE:
             self.values[number] = MISSING
         return Moved(number, old, state)
@@ -302,7 +301,7 @@ class Ledger:
             if old == st.PENDING and detail.intention == st.EXECUTE:
                 continue
             detail.reset(st.PENDING)
-            detail.progress = detail.progress_details = None
+            detail.told = detail.progress_details = None
             self.values[number] = MISSING
             self._page.atoms[detail.uuid] = detail
             if old != st.PENDING:
@@ -340,7 +339,8 @@ class Ledger:
             self._page = Page()
 
 
-_PROGRESS: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+#: States whose progress goes without saying, whatever was said before.
+_ANEW: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
 
 
 def _value_of(detail: AtomDetail) -> Any:

@@ -14,6 +14,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.engines.plan import Plan
+from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
 from stackl_flow.retry import Retry
 
@@ -50,6 +51,34 @@ def match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
     if len(known) + len(fresh) > len(plan):
         _check_removed(flow, plan)
     return [_add(flow, atom, uuid) for atom, uuid in zip(fresh, new_uuids(len(fresh)), strict=True)]
+
+
+def with_live_errors(stored: FlowDetail, here: FlowDetail) -> FlowDetail:
+    """Put errors that are still live in this process in the place of what is stored of them.
+
+    So that a flow taken up in the process in which it failed raises the error itself, as TaskFlow does.
+
+    Args:
+        stored: the flow as it was read just now; it is changed.
+        here: the same flow as it was known in this process until now.
+
+    Returns:
+        What was read, with the live errors.
+    """
+    for known in here:
+        if known.failure is None and known.revert_failure is None:
+            continue
+        read = stored.find(known.uuid)
+        if read is not None:
+            read.failure = _live(read.failure, known.failure)
+            read.revert_failure = _live(read.revert_failure, known.revert_failure)
+    return stored
+
+
+def _live(read: Failure | None, known: Failure | None) -> Failure | None:
+    if read is None or known is None or not known.matches(read) or known.traceback_str != read.traceback_str:
+        return read
+    return known
 
 
 def _check_removed(flow: FlowDetail, plan: Plan) -> None:

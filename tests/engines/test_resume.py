@@ -73,6 +73,56 @@ def test_a_rollback_goes_on_where_it_was(backend, log):
     assert list(engine.storage.get_failures()) == ["d"]
 
 
+def test_a_lone_failure_from_storage_is_raised_wrapped(backend, log):
+    def flow():
+        return LinearFlow("f").add(Step("a", log), Step("b", log, fails=1))
+
+    engine = take_up(backend, stop_at(backend, flow(), "b", states.REVERTED), flow())
+    with pytest.raises(exc.WrappedFailure, match="ValueError: b failed") as caught:
+        engine.run()
+    (failure,) = caught.value
+    assert failure.exception is None, "the error itself died with its process"
+    assert caught.value.check(KeyError, ValueError) is ValueError
+    assert "in execute" in failure.traceback_str
+
+
+def test_a_lone_failure_that_is_still_live_here_is_raised_as_itself(backend, log):
+    class Bang(Step):
+        def execute(self):
+            raise error
+
+    def flow():
+        return LinearFlow("f").add(Step("a", log), Bang("b", log))
+
+    error = ValueError("b failed")
+    detail = books.create_flow_detail(flow(), backend=backend)
+    first = engines.load(flow(), flow_detail=detail, backend=backend)
+    first.atom_notifier.register(
+        states.REVERTED, lambda _, details: first.suspend() if details["task_name"] == "b" else None
+    )
+    first.run()
+    assert first.storage.get_flow_state() == states.SUSPENDED
+    again = engines.load(flow(), flow_detail=detail, backend=backend)
+    with pytest.raises(ValueError, match="b failed") as caught:
+        again.run()
+    assert caught.value is error
+
+
+def test_an_error_that_is_live_here_does_not_hide_a_later_one(backend, log):
+    def flow(fails):
+        return LinearFlow("f").add(Step("a", log), Step("b", log, fails=fails))
+
+    detail = books.create_flow_detail(flow(1), backend=backend)
+    stale = engines.load(flow(1), flow_detail=detail, backend=backend)
+    with pytest.raises(ValueError, match="b failed"):
+        stale.run()
+    ends(take_up(backend, detail.uuid, flow(0)))
+    assert [atom.failure is None for atom in detail] == [True, False], "known here, and out of date"
+    again = engines.load(flow(0), flow_detail=detail, backend=backend)
+    assert ends(again) == states.SUCCESS
+    assert again.storage.get_failures() == {}
+
+
 def test_revert_is_handed_stored_results_and_failures(backend, log):
     class Nosy(Step):
         def revert(self, result, flow_failures, **kwargs):
