@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 #: Packages that hold modules and nothing else.
-PACKAGES: Final = frozenset({"taskflow", "taskflow.patterns", "taskflow.types", "taskflow.utils"})
+PACKAGES: Final = frozenset(
+    {"taskflow", "taskflow.listeners", "taskflow.patterns", "taskflow.types", "taskflow.utils"}
+)
 
 #: TaskFlow's modules, by what serves them.
 MODULES: Final[dict[str, str]] = {
@@ -24,7 +26,6 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.exceptions": "stackl_flow.exceptions",
     "taskflow.flow": "stackl_flow.patterns.base",
     "taskflow.formatters": "stackl_flow.formatters",
-    "taskflow.listeners": "stackl_flow.listeners",
     "taskflow.listeners.base": "stackl_flow.listeners.base",
     "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
     "taskflow.listeners.claims": "stackl_flow.listeners.claims",
