@@ -10,7 +10,14 @@ from typing import Final
 
 #: Packages that hold modules and nothing else.
 PACKAGES: Final = frozenset(
-    {"taskflow", "taskflow.listeners", "taskflow.patterns", "taskflow.types", "taskflow.utils"}
+    {
+        "taskflow",
+        "taskflow.listeners",
+        "taskflow.patterns",
+        "taskflow.persistence",
+        "taskflow.types",
+        "taskflow.utils",
+    }
 )
 
 #: TaskFlow's modules, by what serves them.
@@ -36,10 +43,14 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.patterns.graph_flow": "stackl_flow.patterns.graph_flow",
     "taskflow.patterns.linear_flow": "stackl_flow.patterns.linear_flow",
     "taskflow.patterns.unordered_flow": "stackl_flow.patterns.unordered_flow",
-    "taskflow.persistence": "stackl_flow.compat.persistence",
     "taskflow.persistence.backends": "stackl_flow.compat.persistence.backends",
     "taskflow.persistence.backends.impl_memory": "stackl_flow.compat.persistence.backends.impl_memory",
+    "taskflow.persistence.backends.impl_sqlalchemy": (
+        "stackl_flow.compat.persistence.backends.impl_sqlalchemy"
+    ),
+    "taskflow.persistence.base": "stackl_flow.compat.persistence.base",
     "taskflow.persistence.models": "stackl_flow.persistence.models",
+    "taskflow.persistence.path_based": "stackl_flow.compat.persistence.path_based",
     "taskflow.retry": "stackl_flow.retry",
     "taskflow.states": "stackl_flow.states",
     "taskflow.storage": "stackl_flow.engines.storage",

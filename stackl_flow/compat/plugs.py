@@ -17,6 +17,7 @@ _OWN: Final[dict[str, dict[str, str]]] = {
     },
     "taskflow.persistence": {
         "memory": f"{_BACKENDS}.impl_memory:MemoryBackend",
+        "sqlite": f"{_BACKENDS}.impl_sqlalchemy:SQLAlchemyBackend",
     },
 }
 

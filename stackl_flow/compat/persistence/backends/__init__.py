@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 from stackl_flow import exceptions as exc
 from stackl_flow.compat import plugs
+from stackl_flow.compat.utils.uri import extract_driver_and_conf
 from stackl_flow.persistence.base import Backend
 
 BACKEND_NAMESPACE: Final = "taskflow.persistence"
@@ -28,10 +28,9 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
     Raises:
         NotFound: there is no such backend.
     """
-    settings: Mapping[str, Any] = {"connection": conf} if isinstance(conf, str) else conf
-    name = str(settings["connection"])
+    name, settings = extract_driver_and_conf(conf, "connection")
     # "mysql+pymysql://..." is the backend "mysql".
-    kind = (urlsplit(name).scheme or name).partition("+")[0]
+    kind = name.partition("+")[0]
     make = plugs.find(namespace, kind)
     if make is None:
         names = ", ".join(sorted(plugs.known(namespace))) or "none"

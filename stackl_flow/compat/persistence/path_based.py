@@ -1,0 +1,237 @@
+"""TaskFlow's `taskflow.persistence.path_based`: for backends that keep items under paths, with links.
+
+Books, flows and atoms lie in three folders; a book's folder holds a link to each of its flows, a flow's
+folder one to each of its atoms.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from stackl_flow import exceptions as exc
+from stackl_flow.compat.persistence import base
+from stackl_flow.persistence import models
+
+_Model = TypeVar("_Model", models.LogBook, models.FlowDetail, models.AtomDetail)
+
+
+class PathBasedBackend(base.Backend):
+    """A place whose items lie below a path.
+
+    Args:
+        conf: the settings; "path" is the path.
+    """
+
+    DEFAULT_PATH: str | None = None
+
+    def __init__(self, conf: Mapping[str, Any] | None = None) -> None:
+        super().__init__(conf)
+        self._path = self.conf.get("path") or self.DEFAULT_PATH
+
+    @property
+    def path(self) -> str | None:
+        """The path below which everything lies."""
+        return self._path
+
+
+class PathBasedConnection(base.Connection):
+    """The verbs on stored books, flows and atoms, made of a few operations on paths.
+
+    Args:
+        backend: the place this connection leads to.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._book_path = self._join_path(backend.path, "books")
+        self._flow_path = self._join_path(backend.path, "flow_details")
+        self._atom_path = self._join_path(backend.path, "atom_details")
+
+    @property
+    def backend(self) -> Any:
+        """The place this connection leads to."""
+        return self._backend
+
+    @property
+    def book_path(self) -> Any:
+        """The folder of the books."""
+        return self._book_path
+
+    @property
+    def flow_path(self) -> Any:
+        """The folder of the flows."""
+        return self._flow_path
+
+    @property
+    def atom_path(self) -> Any:
+        """The folder of the atoms."""
+        return self._atom_path
+
+    # ------------------------------------------------------------- what a backend brings
+
+    @abc.abstractmethod
+    def _join_path(self, *parts: Any) -> Any:
+        """Put the parts of a path together."""
+
+    @abc.abstractmethod
+    def _get_item(self, path: Any) -> Any:
+        """Read an item. Raise NotFound when there is none."""
+
+    @abc.abstractmethod
+    def _set_item(self, path: Any, value: Any, transaction: Any) -> None:
+        """Write an item."""
+
+    @abc.abstractmethod
+    def _del_tree(self, path: Any, transaction: Any) -> None:
+        """Remove an item and all below it."""
+
+    @abc.abstractmethod
+    def _get_children(self, path: Any) -> Iterable[str]:
+        """List the names of what is in a folder."""
+
+    @abc.abstractmethod
+    def _ensure_path(self, path: Any) -> None:
+        """Make a folder, unless it is there."""
+
+    @abc.abstractmethod
+    def _create_link(self, src_path: Any, dest_path: Any, transaction: Any) -> None:
+        """Make a path lead to another."""
+
+    @abc.abstractmethod
+    def _transaction(self) -> AbstractContextManager[Any]:
+        """Open a transaction."""
+
+    # ------------------------------------------------------------- the verbs
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def upgrade(self) -> None:
+        """Make the folders that are not there yet."""
+        for path in (self.book_path, self.flow_path, self.atom_path):
+            self._ensure_path(path)
+
+    def clear_all(self) -> None:
+        """Delete everything."""
+        with self._transaction() as transaction:
+            for path in (self.book_path, self.flow_path, self.atom_path):
+                self._del_tree(path, transaction)
+
+    def save_logbook(self, book: models.LogBook) -> models.LogBook:
+        """Store a book with its flows and their atoms."""
+        place = self._join_path(self.book_path, book.uuid)
+        with self._transaction() as transaction:
+            self._update(book, transaction, ignore_missing=True)
+            for flow in book:
+                self._update_flow(flow, transaction, ignore_missing=True)
+                flow_place = self._join_path(self.flow_path, flow.uuid)
+                self._create_link(flow_place, self._join_path(place, flow.uuid), transaction)
+        return book
+
+    def update_flow_details(
+        self, flow_detail: models.FlowDetail, ignore_missing: bool = False
+    ) -> models.FlowDetail:
+        """Store a flow and its atoms; it must have been saved before, unless that is to be ignored."""
+        with self._transaction() as transaction:
+            return self._update_flow(flow_detail, transaction, ignore_missing)
+
+    def update_atom_details(
+        self, atom_detail: models.AtomDetail, ignore_missing: bool = False
+    ) -> models.AtomDetail:
+        """Store an atom; it must have been saved before, unless that is to be ignored."""
+        with self._transaction() as transaction:
+            return self._update(atom_detail, transaction, ignore_missing)
+
+    def destroy_logbook(self, book_uuid: str) -> None:
+        """Delete a book and all that is in it."""
+        place = self._join_path(self.book_path, book_uuid)
+        with self._transaction() as transaction:
+            for flow_uuid in list(self._get_children(place)):
+                flow_place = self._join_path(self.flow_path, flow_uuid)
+                for atom_uuid in list(self._get_children(flow_place)):
+                    self._del_tree(self._join_path(self.atom_path, atom_uuid), transaction)
+                self._del_tree(flow_place, transaction)
+            self._del_tree(place, transaction)
+
+    def get_logbook(self, book_uuid: str, lazy: bool = False) -> models.LogBook:
+        """Read a book."""
+        data = self._get_item(self._join_path(self.book_path, book_uuid))
+        book = models.LogBook.from_dict(data, unmarshal_time=True)
+        return book if lazy else book.fill(list(self.get_flows_for_book(book_uuid)))
+
+    def get_logbooks(self, lazy: bool = False) -> Iterator[models.LogBook]:
+        """Read all books."""
+        for uuid in self._get_children(self.book_path):
+            yield self.get_logbook(uuid, lazy=lazy)
+
+    def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> Iterator[models.FlowDetail]:
+        """Read the flows of a book."""
+        for uuid in self._get_children(self._join_path(self.book_path, book_uuid)):
+            yield self.get_flow_details(uuid, lazy)
+
+    def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> models.FlowDetail:
+        """Read a flow."""
+        flow = models.FlowDetail.from_dict(self._get_item(self._join_path(self.flow_path, fd_uuid)))
+        for atom in () if lazy else self.get_atoms_for_flow(fd_uuid):
+            flow.add(atom)
+        return flow
+
+    def get_atoms_for_flow(self, fd_uuid: str) -> Iterator[models.AtomDetail]:
+        """Read the atoms of a flow."""
+        for uuid in self._get_children(self._join_path(self.flow_path, fd_uuid)):
+            yield self.get_atom_details(uuid)
+
+    def get_atom_details(self, ad_uuid: str) -> models.AtomDetail:
+        """Read an atom."""
+        return _read_atom(self._get_item(self._join_path(self.atom_path, ad_uuid)))
+
+    # ------------------------------------------------------------- items
+
+    def _update_flow(
+        self, flow: models.FlowDetail, transaction: Any, ignore_missing: bool
+    ) -> models.FlowDetail:
+        self._update(flow, transaction, ignore_missing)
+        place = self._join_path(self.flow_path, flow.uuid)
+        for atom in flow:
+            atom_place = self._join_path(self.atom_path, atom.uuid)
+            self._create_link(atom_place, self._join_path(place, atom.uuid), transaction)
+            self._update(atom, transaction, ignore_missing=True)
+        return flow
+
+    def _update(self, item: _Model, transaction: Any, ignore_missing: bool) -> _Model:
+        place = self._join_path(self._folder(item), item.uuid)
+        try:
+            item = _read_as(item, self._get_item(place)).merge(item)
+        except exc.NotFound:
+            if not ignore_missing:
+                raise
+        self._set_item(place, _form(item), transaction)
+        return item
+
+    def _folder(self, item: object) -> Any:
+        if isinstance(item, models.LogBook):
+            return self.book_path
+        return self.flow_path if isinstance(item, models.FlowDetail) else self.atom_path
+
+
+def _form(item: models.LogBook | models.FlowDetail | models.AtomDetail) -> dict[str, Any]:
+    if isinstance(item, models.LogBook):
+        return item.to_dict(marshal_time=True)
+    if isinstance(item, models.FlowDetail):
+        return item.to_dict()
+    return {"atom": item.to_dict(), "type": models.atom_detail_type(item)}
+
+
+def _read_as(like: _Model, form: dict[str, Any]) -> Any:
+    if isinstance(like, models.LogBook):
+        return models.LogBook.from_dict(form, unmarshal_time=True)
+    if isinstance(like, models.FlowDetail):
+        return models.FlowDetail.from_dict(form)
+    return _read_atom(form)
+
+
+def _read_atom(form: dict[str, Any]) -> models.AtomDetail:
+    return models.atom_detail_class(form["type"]).from_dict(form["atom"])
