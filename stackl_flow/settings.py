@@ -1,8 +1,8 @@
 """Reads where something is kept: an address, or settings with an address in them, become one frozen value.
 
 Addresses: ``memory``, ``memory://name``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://``
-(in memory), ``driver://user:password@host/name``; options follow after ``?`` or stand beside "connection" in
-the settings.
+(in memory), ``dir:///absolute/path``, ``driver://user:password@host/name``; options follow after ``?`` or
+stand beside "connection" in the settings.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Place:
         Raises:
             InvalidFormat: an option is unknown or of the wrong type.
         """
-        read = {name: self._read(name, value, kinds) for name, value in self.options.items()}
+        given = {name: value for name, value in self.options.items() if value is not None}
+        read = {name: self._read(name, value, kinds) for name, value in given.items()}
         return Options(self.url, self.location, MappingProxyType(read))
 
     def _read(self, name: str, value: Any, kinds: Mapping[str, type[Any]]) -> Any:
@@ -126,6 +127,7 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> Place:
     scheme, slashes, rest = address.strip().partition("://")
     if not slashes:
         scheme, _, query = scheme.partition("?")
+        scheme = scheme.removesuffix(":")  # TaskFlow's programs write "dir:" for what stands beside it
         rest = f"?{query}"
     if not _NAME.match(scheme):
         shown = _PASSWORD.sub(r"\1:***@", address)

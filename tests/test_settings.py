@@ -15,6 +15,8 @@ from stackl_flow import settings
         ("sqlite:///rel.db", "sqlite", "/rel.db", {}),
         ("sqlite:////abs/x.db?timeout=5&a=", "sqlite", "//abs/x.db", {"timeout": "5", "a": ""}),
         ("postgresql+psycopg://u:p@h:1/db", "postgresql", "u:p@h:1/db", {}),
+        ("dir:///abs/x", "dir", "/abs/x", {}),
+        ({"connection": "dir:", "path": "/x"}, "dir", "", {"path": "/x"}),
         ({"connection": " memory ", "timeout": 3}, "memory", "", {"timeout": 3}),
     ],
 )
@@ -52,3 +54,7 @@ def test_options_are_typed():
 def test_bad_options(query, word):
     with pytest.raises(exc.InvalidFormat, match=word):
         settings.parse(f"memory?{query}").take(a=float, b=bool)
+
+
+def test_an_option_of_none_was_not_given():
+    assert dict(settings.parse({"connection": "memory", "a": None}).take(a=int).given) == {}

@@ -123,7 +123,7 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
         The one lease that its puts stand on, or None.
 
     Raises:
-        InvalidFormat: a key is no key, is written twice, or the puts name several leases.
+        InvalidFormat: a key is no key or is written twice, a value is no text, or there are several leases.
     """
     written: set[str] = set()
     leases: set[str] = set()
@@ -133,6 +133,8 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
         if put.lease is not None:
             leases.add(put.lease)
         _written_once(put.key, written)
+        if not put.value.isascii():
+            _check_text(put)
     for key in deletes:
         _written_once(key, written)
     if len(leases) > 1:
@@ -145,6 +147,15 @@ def _written_once(key: str, written: set[str]) -> None:
     if key in written:
         raise exc.InvalidFormat(f"key '{key}' is written twice in one commit")
     written.add(key)
+
+
+def _check_text(put: Put) -> None:
+    try:
+        put.value.encode()
+    except UnicodeEncodeError as error:
+        raise exc.InvalidFormat(
+            f"the value of '{put.key}' is no text that UTF-8 can write: {error}"
+        ) from error
 
 
 def changed(check: Check, found: int) -> exc.Conflict:

@@ -1,0 +1,217 @@
+"""The items in files: one file each, in folders as the segments of the keys tell.
+
+The key "a/b" is the file ``a.d/b.json``: its first line is a JSON object with the version and the lease, and
+what follows is the value as it was given. A file is replaced as a whole, by a rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.items import Item
+from stackl_flow.kv.shelf import above
+
+_ITEM, _FOLDER, _NEW = ".json", ".d", ".new"
+
+
+class Files:
+    """The files of items below one folder. They change only at a fold, and ``forget`` is called after it.
+
+    Args:
+        root: the folder.
+        sync: make what is written outlive a power cut.
+        cache: how many items are kept in memory.
+    """
+
+    def __init__(self, root: Path, *, sync: bool, cache: int) -> None:
+        self._root = root
+        self._sync = sync
+        self._size = cache
+        self.cache: dict[str, Item | None] = {}
+        self._entries: dict[str, list[str]] = {}
+
+    def forget(self) -> None:
+        """Forget what is kept in memory: the files have changed."""
+        self.cache.clear()
+        self._entries.clear()
+
+    def read(self, key: str) -> Item | None:
+        """Read an item.
+
+        Args:
+            key: its key.
+
+        Returns:
+            The item, or None.
+
+        Raises:
+            StorageFailure: the file is damaged.
+        """
+        if key in self.cache:
+            item = self.cache[key] = self.cache.pop(key)  # the one used last goes last
+            return item
+        item = self._load(key)
+        self.cache[key] = item
+        if len(self.cache) > self._size:
+            del self.cache[next(iter(self.cache))]
+        return item
+
+    def _load(self, key: str) -> Item | None:
+        path = self._path(key)
+        try:
+            head, _, value = path.read_bytes().partition(b"\n")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            told = json.loads(head)
+            return Item(key, value.decode(), told["version"], told["lease"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise exc.StorageFailure(
+                f"'{path}' is damaged and cannot be read: put the file back from a copy, or remove it to go "
+                f"on without the item",
+                cause=error,
+            ) from error
+
+    def walk(self, prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
+        """Go over the keys in order.
+
+        Args:
+            prefix: only keys that begin so.
+            after: only keys behind this one, in reverse before it; empty for all.
+            reverse: the last one first.
+
+        Yields:
+            The keys.
+        """
+        yield from self._walk("", prefix, after, reverse)
+
+    def _walk(self, base: str, prefix: str, after: str, reverse: bool) -> Iterator[str]:
+        entries = self._list(base)
+        low, high = (prefix, above(prefix))
+        if after:
+            low, high = (low, min(high, after)) if reverse else (max(low, after), high)
+        start = bisect_left(entries, low)
+        # The keys behind ``low`` may be inside a folder that stands before it: "a/" for "a/b".
+        if start and entries[start - 1].endswith("/") and low.startswith(entries[start - 1]):
+            start -= 1
+        found = range(start, bisect_left(entries, high))
+        for index in reversed(found) if reverse else found:
+            entry = entries[index]
+            if entry.endswith("/"):
+                yield from self._walk(entry, prefix, after, reverse)
+            elif entry != after:
+                yield entry
+
+    def _list(self, base: str) -> list[str]:
+        """Name the keys directly in a folder, and its folders with a "/" at the end, in order."""
+        known = self._entries.get(base)
+        if known is None:
+            try:
+                names = os.listdir(self._folder(base))  # noqa: PTH208  there may be a hundred thousand
+            except FileNotFoundError:
+                names = []
+            known = [base + name.removesuffix(_ITEM) for name in names if name.endswith(_ITEM)]
+            known += [base + name.removesuffix(_FOLDER) + "/" for name in names if name.endswith(_FOLDER)]
+            known.sort()
+            self._entries[base] = known
+        return known
+
+    def fold(self, items: Mapping[str, Item | None]) -> None:
+        """Write items into their files, and take away those of deleted ones.
+
+        Killed anywhere in it, it can be done again: what is in the files then is older or newer, never half.
+
+        Args:
+            items: the items by key; None for a deleted one.
+        """
+        folders: set[Path] = set()
+        written: list[tuple[str, Path]] = []
+        for key, item in items.items():
+            if item is not None:
+                path = self._path(key)
+                written.append((self._write(path, item, folders), path))
+        for new, path in written:
+            os.replace(new, path)  # noqa: PTH105  a plain text is quicker, and there may be many
+        for key, item in items.items():
+            if item is None:
+                path = self._path(key)
+                path.unlink(missing_ok=True)
+                folders.add(path.parent)
+        if self._sync:
+            for folder in sorted(folders):
+                sync_folder(folder)
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            self._prune(folder)
+        self.forget()
+
+    def _write(self, path: Path, item: Item, folders: set[Path]) -> str:
+        if path.parent not in folders:
+            self._make(path.parent, folders)
+        new = f"{path}{_NEW}"
+        head = json.dumps({"version": item.version, "lease": item.lease})
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_all(handle, f"{head}\n{item.value}".encode())
+            if self._sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        return new
+
+    def _make(self, folder: Path, folders: set[Path]) -> None:
+        """Make a folder; those that had to be made have to be synced into theirs."""
+        folders.add(folder)
+        above_it = folder
+        while not above_it.exists():
+            above_it = above_it.parent
+            folders.add(above_it)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _prune(self, folder: Path) -> None:
+        """Take empty folders away; only tidiness, so it need not be durable."""
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # not empty, or gone already
+            folder = folder.parent
+
+    def _folder(self, base: str) -> str:
+        return os.path.join(self._root, *(f"{part}{_FOLDER}" for part in base.split("/")[:-1]))  # noqa: PTH118
+
+    def _path(self, key: str) -> Path:
+        *folders, last = key.split("/")
+        return self._root.joinpath(*(f"{part}{_FOLDER}" for part in folders), f"{last}{_ITEM}")
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write bytes, however many calls that takes.
+
+    Args:
+        handle: the open file.
+        data: the bytes.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder outlive a power cut.
+
+    Args:
+        folder: the folder; nothing happens if it is gone.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,211 @@
+"""What a directory holds: the files of its items, and above them what the journal says."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from typing import Any, Final
+
+from stackl_flow.kv.backends.directory.files import Files
+from stackl_flow.kv.backends.directory.journal import Record
+from stackl_flow.kv.items import Item, Put
+from stackl_flow.kv.shelf import above
+
+_REMEMBERED: Final = 4096
+
+
+class View:
+    """The state of a directory as far as its journal has been read.
+
+    Args:
+        files: the files of the items.
+
+    Attributes:
+        revision: the last one.
+        fresh: what was written since the journal was begun, by key; None for a deleted item.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.begin({"r": 1, "leases": {}})
+
+    def begin(self, record: Record) -> None:
+        """Start from the first record of a journal.
+
+        Args:
+            record: the record.
+        """
+        self.revision: int = record["r"]
+        self.fresh: dict[str, Item | None] = {}
+        self._keys: list[str] = []
+        self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
+        self._oldest: int = record["r"]
+        self._leases: dict[str, float] = {}
+        self._on: dict[str, set[str]] = {}
+        for lease, (until, keys) in record["leases"].items():
+            self._leases[lease] = until
+            self._on[lease] = set(keys)
+        self._lease_of = {key: lease for lease, keys in self._on.items() for key in keys}
+        self._files.forget()
+
+    def first(self) -> dict[str, Any]:
+        """Make the first record of the journal that is to follow on this state.
+
+        Returns:
+            The record.
+        """
+        leases = {lease: [until, sorted(self._on[lease])] for lease, until in self._leases.items()}
+        return {"r": self.revision, "leases": leases}
+
+    def apply(self, record: Record) -> None:
+        """Follow a record.
+
+        Args:
+            record: what was committed.
+        """
+        self.revision = record["r"]
+        for lease, until in record.get("l", {}).items():
+            if until is None:
+                self._leases.pop(lease, None)
+                self._on.pop(lease, None)
+            else:
+                self._leases[lease] = until
+                self._on.setdefault(lease, set())
+        for key in record.get("d", ()):
+            self._write(key, None)
+        for key, value, lease in record.get("p", ()):
+            self._write(key, Item(key, value, self.revision, lease))
+            if lease is not None:
+                self._on[lease].add(key)
+                self._lease_of[key] = lease
+
+    def _write(self, key: str, item: Item | None) -> None:
+        lease = self._lease_of.pop(key, None)
+        if lease is not None and lease in self._on:
+            self._on[lease].discard(key)
+        if key not in self.fresh:
+            insort(self._keys, key)
+        self.fresh[key] = item
+        if len(self._changes) == _REMEMBERED:
+            self._oldest = self._changes[0][0]
+        self._changes.append((self.revision, key))
+
+    def get(self, key: str, now: float) -> Item | None:
+        """Read an item.
+
+        Args:
+            key: its key.
+            now: the time, in seconds: an item whose lease ran out is not there.
+
+        Returns:
+            The item, or None.
+        """
+        item = self.fresh[key] if key in self.fresh else self._files.read(key)
+        if item is None or item.lease is None or self._leases.get(item.lease, 0.0) > now:
+            return item
+        return None
+
+    def walk(self, prefix: str, after: str, *, reverse: bool, now: float) -> Iterator[Item]:
+        """Go over items in the order of their keys.
+
+        Args:
+            prefix: only items whose keys begin so.
+            after: only items behind this key, in reverse before it; empty for all.
+            reverse: the last key first.
+            now: the time, in seconds.
+
+        Yields:
+            The items.
+        """
+        stored = self._files.walk(prefix, after, reverse=reverse)
+        last = ""
+        for key in merge(self._fresh_keys(prefix, after, reverse=reverse), stored, reverse=reverse):
+            if key != last:
+                last = key
+                item = self.get(key, now)
+                if item is not None:
+                    yield item
+
+    def _fresh_keys(self, prefix: str, after: str, *, reverse: bool) -> Sequence[str]:
+        keys = self._keys
+        start, end = bisect_left(keys, prefix), bisect_left(keys, above(prefix))
+        if after and reverse:
+            end = min(end, bisect_left(keys, after))
+        elif after:
+            start = max(start, bisect_right(keys, after))
+        found = keys[start:end]
+        return found[::-1] if reverse else found
+
+    def has_changed(self, prefix: str, since: int) -> bool:
+        """Say whether items with a prefix may have changed.
+
+        Args:
+            prefix: the prefix.
+            since: the revision that is known.
+
+        Returns:
+            True if so; also when it is too long ago to be remembered.
+        """
+        for revision, key in reversed(self._changes):
+            if revision <= since:
+                return False
+            if key.startswith(prefix):
+                return True
+        return since < self._oldest
+
+    def knows(self, lease: str, now: float) -> bool:
+        """Say whether there is a lease that has not run out.
+
+        Args:
+            lease: its identity.
+            now: the time, in seconds.
+
+        Returns:
+            True if there is.
+        """
+        return self._leases.get(lease, 0.0) > now
+
+    def ended(self, lease: str) -> Record:
+        """Make the part of a record that ends a lease.
+
+        Args:
+            lease: its identity; there must be such a lease.
+
+        Returns:
+            The part.
+        """
+        return {"d": sorted(self._on[lease]), "l": {lease: None}}
+
+    def expired(self, now: float) -> list[str]:
+        """Name the leases that ran out and are not ended yet.
+
+        Args:
+            now: the time, in seconds.
+
+        Returns:
+            Their identities.
+        """
+        return [lease for lease, until in self._leases.items() if until <= now] if self._leases else []
+
+    def next_end(self) -> float | None:
+        """Find out when the next lease runs out.
+
+        Returns:
+            The time, in seconds, or None.
+        """
+        return min(self._leases.values(), default=None)
+
+
+def put_record(puts: Sequence[Put], deletes: Sequence[str]) -> Record:
+    """Make the part of a record that writes items.
+
+    Args:
+        puts: the items to write.
+        deletes: the keys to delete.
+
+    Returns:
+        The part.
+    """
+    return {"p": [list(put) for put in puts], "d": list(deletes)}

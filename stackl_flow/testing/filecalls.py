@@ -1,0 +1,72 @@
+"""Kills a process at every call that changes files: also in the middle of a write, as a crash may.
+
+`crash` has its points at the verbs of a backend; here they are at the system's own calls below one that keeps
+its things in files, so that nothing it does to them goes untested. The calls are really made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+#: The functions of ``os`` that change files and folders, as far as this library uses them.
+CALLS: Final = (
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "mkdir",
+    "mkfifo",
+    "rename",
+    "replace",
+    "rmdir",
+    "unlink",
+    "write",
+)
+
+
+class FileCalls:
+    """Counts the calls that change files, and dies at one of them.
+
+    Args:
+        at: number of the call to die before, the first being 1; 0 is none.
+        torn: when that call is a write, half of it is written first.
+
+    Attributes:
+        made: how many calls there were.
+    """
+
+    def __init__(self, at: int = 0, *, torn: bool = False) -> None:
+        self._at = at
+        self._torn = torn
+        self.made = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count while a ``with`` lasts; for a child process that does nothing else.
+
+        Yields:
+            Nothing.
+        """
+        real = {name: getattr(os, name) for name in CALLS if hasattr(os, name)}
+        for name, call in real.items():
+            setattr(os, name, self._counting(call))
+        try:
+            yield
+        finally:
+            for name, call in real.items():
+                setattr(os, name, call)
+
+    def _counting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            self.made += 1
+            if self.made == self._at:
+                if self._torn and call.__name__ == "write":
+                    handle, data = args
+                    call(handle, bytes(data[: len(data) // 2]))
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+
+        return counting

@@ -1,0 +1,230 @@
+"""The directory keeps the contract."""
+
+import errno
+import os
+import time
+
+import pytest
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
+from stackl_flow.kv.backends.directory.journal import Journal
+from stackl_flow.kv.items import Put
+from stackl_flow.testing.clock import SteppedClock
+from stackl_flow.testing.crash import start_child, wait_child
+from stackl_flow.testing.kv import KVContract, add_one
+
+
+class TestDirectory(KVContract):
+    clock = SteppedClock()
+
+    @pytest.fixture
+    def open_kv(self, tmp_path):
+        return lambda: backends.fetch(f"dir://{tmp_path}/place", clock=self.clock)
+
+    def pass_time(self, seconds):
+        self.clock.step(seconds)
+
+
+class TestFoldedAllTheTime(TestDirectory):
+    @pytest.fixture
+    def open_kv(self, tmp_path):
+        address = f"dir://{tmp_path}/place?journal_size=1&sync=no&max_cache_size=2"
+        return lambda: backends.fetch(address, clock=self.clock)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "place"
+
+
+def test_reading_makes_nothing(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        assert kv.get("a") is None
+        assert kv.list() == []
+        with kv.moment():
+            assert kv.list() == []
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["dir", "dir:", "file:", "directory", "file"])
+def test_addresses(name, root):
+    with backends.fetch({"connection": name, "path": str(root), "max_cache_size": None}) as kv:
+        kv.commit(puts=[Put("a", "1")])
+        assert (kv.root, kv.name) == (root, f"dir://{root}")
+    with backends.fetch(f"{name.removesuffix(':')}://{root}") as kv:
+        assert kv.get("a").value == "1"
+
+
+def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with backends.fetch("dir://place") as kv:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        kv.commit(puts=[Put("a", "1")])
+    assert (tmp_path / "place" / "journal").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "names no directory"),
+        ({"path": "/x", "encoding": "utf-16"}, "UTF-8"),
+        ({"path": "/x", "max_cache_size": 0}, "max_cache_size"),
+        ({"path": "/x", "colour": "red"}, "unknown option"),
+    ],
+)
+def test_settings_that_make_no_sense(options, word):
+    with pytest.raises(exc.InvalidFormat, match=word):
+        backends.fetch({"connection": "dir", **options})
+
+
+def test_people_can_read_the_files(root):
+    with backends.fetch(f"dir://{root}?journal_size=1") as kv:
+        version = kv.commit(puts=[Put("a/b", '{"x": 1}')])
+    text = (root / "items" / "a.d" / "b.json").read_text()
+    assert text == f'{{"version": {version}, "lease": null}}\n{{"x": 1}}'
+
+
+def test_empty_folders_are_taken_away(root):
+    with backends.fetch(f"dir://{root}?journal_size=1") as kv:
+        kv.commit(puts=[Put("a/b/c", "1"), Put("a/d", "1")])
+        kv.commit(deletes=["a/b/c"])
+        assert not (root / "items" / "a.d" / "b.d").exists()
+        assert [item.key for item in kv.list()] == ["a/d"]
+
+
+def test_cache_is_not_larger_than_said(root):
+    with backends.fetch(f"dir://{root}?journal_size=1&max_cache_size=3") as kv:
+        kv.commit(puts=[Put(f"k{n}", str(n)) for n in range(10)])
+        for n in (*range(10), 9, 0):
+            assert kv.get(f"k{n}").value == str(n)
+            assert len(kv.files.cache) <= 3
+
+
+def test_unfinished_line_was_never_committed(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        kv.commit(puts=[Put("a", "1")])
+        with (root / "journal").open("ab") as journal:
+            journal.write(b'0badc0de {"r":99,"p":[["a","2",nu')
+        assert kv.get("a").value == "1"
+        kv.commit(puts=[Put("b", "1")])
+    with backends.fetch(f"dir://{root}") as kv:
+        assert [(item.key, item.value) for item in kv.list()] == [("a", "1"), ("b", "1")]
+
+
+def test_damage_is_told(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        for value in "123":
+            kv.commit(puts=[Put("a", value)])
+    journal = root / "journal"
+    journal.write_bytes(journal.read_bytes().replace(b'"2"', b'"9"'))
+    with backends.fetch(f"dir://{root}") as kv, pytest.raises(exc.StorageFailure, match=r"journal.*damaged"):
+        kv.get("a")
+
+
+def test_damaged_item_is_told(root):
+    with backends.fetch(f"dir://{root}?journal_size=1") as kv:
+        kv.commit(puts=[Put("a", "1")])
+        path = root / "items" / "a.json"
+        path.write_text("")
+        with pytest.raises(exc.StorageFailure, match=r"a\.json.*damaged"):
+            kv.get("a")
+
+
+def test_newer_format_is_refused(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        kv.commit(puts=[Put("a", "1")])
+    Journal(root / "journal", sync=False).begin({"format": 2, "r": 1, "leases": {}})
+    with backends.fetch(f"dir://{root}") as kv, pytest.raises(exc.IncompatibleVersion, match="format 2"):
+        kv.get("a")
+
+
+def test_what_is_no_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    with backends.fetch(f"dir://{tmp_path}/file") as kv, pytest.raises(exc.StorageFailure, match="file"):
+        kv.commit(puts=[Put("a", "1")])
+
+
+def test_a_stopped_writer_is_not_waited_for_for_ever(root):
+    with backends.fetch(f"dir://{root}") as one, backends.fetch(f"dir://{root}?timeout=0.05") as two:
+        one.commit(puts=[Put("a", "1")])
+        with one.moment():
+            assert two.get("a").value == "1"
+            with pytest.raises(exc.StorageFailure, match=r"locked.*timeout"):
+                two.commit(puts=[Put("a", "2")])
+            with pytest.raises(exc.StorageFailure, match="moment"):
+                one.commit(puts=[Put("a", "2")])
+        two.commit(puts=[Put("a", "2")])
+
+
+def test_full_disk_takes_nothing(root, monkeypatch):
+    with backends.fetch(f"dir://{root}") as kv:
+        kv.commit(puts=[Put("a", "1")])
+        write = os.write
+
+        def full(handle, data):
+            write(handle, bytes(data[:20]))
+            raise OSError(errno.ENOSPC, "no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(exc.StorageFailure, match="disk"):
+                kv.commit(puts=[Put("a", "2")])
+        assert kv.get("a").value == "1"
+        kv.commit(puts=[Put("a", "3")])
+        assert kv.get("a").value == "3"
+
+
+def test_goes_on_in_a_forked_child(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        kv.commit(puts=[Put("count", "0")])
+
+        def work():
+            for _ in range(20):
+                add_one(kv)
+
+        children = [start_child(work) for _ in range(3)]
+        work()
+        assert [wait_child(child) for child in children] == [0] * 3
+        assert kv.get("count").value == "80"
+
+
+def test_waiter_is_woken_by_another_process(root):
+    """A hundred times there and back takes no second if each is woken, and a hundred if each looks itself."""
+    with backends.fetch(f"dir://{root}") as kv:
+        mark = kv.wait()
+
+        def answer():
+            seen = mark
+            for number in range(100):
+                while kv.get(f"ask/{number}") is None:
+                    seen = kv.wait("ask/", seen, timeout=30)
+                kv.commit(puts=[Put(f"answer/{number}", "1")])
+
+        child = start_child(answer)
+        began, seen = time.monotonic(), mark
+        for number in range(100):
+            kv.commit(puts=[Put(f"ask/{number}", "1")])
+            while kv.get(f"answer/{number}") is None:
+                seen = kv.wait("answer/", seen, timeout=30)
+        assert wait_child(child) == 0
+        assert time.monotonic() - began < 20
+    assert list((root / "waiters").iterdir()) == []
+
+
+def test_pipes_of_the_dead_are_taken_away(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        kv.commit(puts=[Put("a", "1")])
+        os.mkfifo(root / "waiters" / "999999-dead")
+        kv.commit(puts=[Put("a", "2")])
+        assert list((root / "waiters").iterdir()) == []
+
+
+def test_waiter_is_woken_when_a_lease_runs_out(root):
+    with backends.fetch(f"dir://{root}") as kv:
+        lease = kv.grant(0.1)
+        kv.commit(puts=[Put("a", "1", lease.id)])
+        mark = kv.wait()
+        assert kv.wait("a", mark, timeout=30) != mark
+        assert kv.get("a") is None

@@ -1,0 +1,95 @@
+"""Killed at every call that changes a file, the directory holds all that was committed, and nothing half."""
+
+import signal
+
+import pytest
+
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
+from stackl_flow.testing.crash import Ledger, in_child
+from stackl_flow.testing.filecalls import FileCalls
+
+#: Each step is one commit: checks, puts, deletes.
+STEPS = [
+    ([], [Put("a", "1"), Put("b/c", "1"), Put("b/d", "1")], []),
+    ([Check("a", PRESENT)], [Put("a", "2" * 300), Put("b/c/e", "2")], ["b/d"]),
+    ([], [Put("b/d", "3"), Put("x/y/z", "3")], ["nothing"]),
+    ([Check("new", ABSENT)], [Put("new", "4"), Put("b/c", "4")], ["a", "x/y/z"]),
+    ([], [Put("a", "5"), Put("b/c/e", "5" * 200)], ["b/c", "new"]),
+    ([], [], ["a", "b/c/e", "b/d"]),
+    ([Check("a", ABSENT)], [Put("a", "7"), Put("last", "7")], []),
+]
+
+
+def states():
+    """The items after each number of steps."""
+    items, after = {}, [{}]
+    for _, puts, deletes in STEPS:
+        items = {key: value for key, value in items.items() if key not in deletes}
+        items.update((put.key, put.value) for put in puts)
+        after.append(items)
+    return after
+
+
+class Place:
+    def __init__(self, folder, options):
+        self.address = f"dir://{folder}/place?{options}"
+        self.ledger = Ledger(folder / "ledger")
+        self.count = folder / "count"
+        folder.mkdir(exist_ok=True)
+
+    def work(self, calls):
+        """Do the steps that are not done yet, and note each when it is."""
+        with backends.fetch(self.address) as kv, calls.counted():
+            for number in range(self.done(kv), len(STEPS)):
+                checks, puts, deletes = STEPS[number]
+                kv.commit(checks, [*puts, Put("done", str(number + 1))], deletes)
+                self.ledger.note(str(number + 1))
+        self.count.write_text(str(calls.made))
+
+    def done(self, kv):
+        item = kv.get("done")
+        return 0 if item is None else int(item.value)
+
+    def items(self):
+        with backends.fetch(self.address) as kv:
+            found = {item.key: item.value for item in kv.list()}
+            for key, value in found.items():
+                assert kv.get(key).value == value
+            return found
+
+
+@pytest.mark.parametrize(
+    ("options", "torn"),
+    [("journal_size=1", False), ("journal_size=1", True), ("journal_size=700", True), ("", True)],
+)
+def test_killed_at_every_call(options, torn, tmp_path):
+    whole = Place(tmp_path / "whole", options)
+    assert in_child(lambda: whole.work(FileCalls())) == 0
+    points = int(whole.count.read_text())
+    assert points > 3 * len(STEPS)
+    after = states()
+    for at in range(1, points + 1):
+        place = Place(tmp_path / f"at{at}", options)
+        assert in_child(lambda at=at, place=place: place.work(FileCalls(at, torn=torn))) == -signal.SIGKILL
+        told = len(place.ledger.lines())
+        found = place.items()
+        done = int(found.pop("done", "0"))
+        assert done in {told, told + 1}, at
+        assert found == after[done], at
+        assert in_child(lambda place=place: place.work(FileCalls())) == 0
+        assert place.items() == whole.items(), at
+
+
+def test_killed_again_and_again(tmp_path):
+    """Each process that comes dies a few calls later, also in the middle of a fold; at last all is there."""
+    place = Place(tmp_path / "place", "journal_size=1")
+    after = states()
+    for number in range(500):
+        ended = in_child(lambda number=number: place.work(FileCalls(12 + number % 7, torn=True)))
+        found = place.items()
+        assert found == after[int(found.pop("done", "0"))]
+        if ended == 0:
+            break
+    assert place.items() == {**after[-1], "done": str(len(STEPS))}
+    assert number > 1
