@@ -21,6 +21,9 @@ from tests.compat.rooms import TO_COME
 
 Verdicts = dict[str, dict[str, Any]]
 
+#: Where the tests are.
+UNIT = "taskflow.tests.unit."
+
 #: A test of the wheel that takes longer has hung.
 PATIENCE = 60
 
@@ -69,15 +72,18 @@ class PytestPlugin:
 class UnittestResult(unittest.TestResult):
     """Notes what unittest reports."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, modules: list[str]) -> None:
         super().__init__()
         self._book = book
+        self._modules = modules
         self._began = 0.0
 
     def _note(self, test: unittest.TestCase, outcome: str, text: str = "") -> None:
-        module = type(test).__module__.removeprefix("taskflow.tests.unit.")
-        name = test.id().removeprefix(f"{type(test).__module__}.")
-        self._book.note(module, name, outcome, time.monotonic() - self._began, text)
+        kind = type(test)
+        module, name = kind.__module__, test.id().removeprefix(f"{kind.__module__}.")
+        if kind.__name__ == "_FailedTest":  # what unittest makes of a module that cannot be imported
+            module, name = next(m for m in self._modules if m.endswith(name.rpartition(".")[2])), "(import)"
+        self._book.note(module.removeprefix(UNIT), name, outcome, time.monotonic() - self._began, text)
 
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802  unittest's name
         super().startTest(test)
@@ -110,8 +116,8 @@ def run_pytest(modules: list[str], book: Book) -> None:
 
 def run_unittest(modules: list[str], book: Book) -> None:
     """Run modules under unittest's loader, which knows scenarios."""
-    names = [f"taskflow.tests.unit.{module}" for module in modules]
-    unittest.defaultTestLoader.loadTestsFromNames(names).run(UnittestResult(book))
+    names = [f"{UNIT}{module}" for module in modules]
+    unittest.defaultTestLoader.loadTestsFromNames(names).run(UnittestResult(book, names))
 
 
 def main() -> None:

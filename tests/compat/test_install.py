@@ -1,0 +1,273 @@
+"""TaskFlow's names served in a process of their own: what is served, what is refused, what takes effect."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.compat.suite import ROOT
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Runs code in a process of its own, where nothing is installed yet."""
+
+    def run(code, *paths):
+        path = os.pathsep.join(map(str, (ROOT, *paths)))
+        done = subprocess.run(
+            [sys.executable, "-W", "error::ImportWarning", "-c", textwrap.dedent(code)],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_what_serves_is_the_very_module(python):
+    assert python("""
+        from stackl_flow import compat
+        compat.install()
+        compat.install()
+        import taskflow.task, taskflow.retry, taskflow.patterns.graph_flow, taskflow.types.failure
+        import stackl_flow.task, stackl_flow.retry, stackl_flow.patterns.graph_flow, stackl_flow.failure
+        print(taskflow.task is stackl_flow.task, taskflow.retry is stackl_flow.retry)
+        print(taskflow.patterns.graph_flow.Flow is stackl_flow.patterns.graph_flow.Flow)
+        print(taskflow.types.failure.Failure is stackl_flow.failure.Failure)
+        print(stackl_flow.task.__spec__.name, compat.is_installed())
+    """) == ["True True", "True", "True", "stackl_flow.task True"]
+
+
+def test_nothing_is_installed_on_its_own(python):
+    assert python("""
+        import sys, stackl_flow, stackl_flow.compat
+        print(stackl_flow.compat.is_installed())
+        import taskflow.task
+        print("site-packages" in taskflow.task.__file__)
+    """) == ["False", "True"]
+
+
+def test_too_late_where_taskflow_is_imported_already(python):
+    (said,) = python("""
+        import taskflow.task
+        from stackl_flow import compat
+        try:
+            compat.install()
+        except ImportError as error:
+            print(error)
+        assert not compat.is_installed()
+    """)
+
+    assert "TaskFlow itself is imported already" in said
+    assert "python -m stackl_flow.compat" in said
+
+
+def test_every_name_of_the_table_is_served(python):
+    assert (
+        python("""
+        import importlib, sys
+        from stackl_flow import compat
+        from stackl_flow.compat import names
+        compat.install()
+        for name, ours in names.MODULES.items():
+            served = importlib.import_module(name)
+            assert served is sys.modules[ours], name
+            parent, _, child = name.rpartition(".")
+            assert getattr(sys.modules[parent], child) is served, name
+            assert hasattr(served, "LOG"), name
+        for name in names.PACKAGES:
+            importlib.import_module(name)
+    """)
+        == []
+    )
+
+
+def test_a_module_that_is_not_served_says_where_to_look(python):
+    said = python("""
+        from stackl_flow import compat
+        compat.install()
+        for name in ("taskflow.engines.worker_based.engine", "taskflow.utils.nothing", "taskflow.tasks"):
+            try:
+                __import__(name)
+            except ImportError as error:
+                print(error)
+    """)
+
+    assert said[0].startswith("stackl_flow.compat does not serve 'taskflow.engines.worker_based'")
+    assert "Celery" in said[0]
+    assert "taskflow.utils.misc" in said[1]
+    assert "taskflow.task" in said[2]
+
+
+def test_a_name_that_is_not_served_says_where_to_look(python):
+    (said,) = python("""
+        from stackl_flow import compat
+        compat.install()
+        try:
+            from taskflow.task import Nothing
+        except ImportError as error:
+            print(error)
+    """)
+
+    assert "cannot import name 'Nothing' from 'stackl_flow.task'" in said
+    assert "task.py" in said
+
+
+def test_patches_of_dotted_names_take_effect(python):
+    assert python("""
+        from unittest import mock
+        from stackl_flow import compat
+        compat.install()
+        import taskflow.engines
+        from taskflow import task
+        from taskflow.patterns import linear_flow
+
+        class Hello(task.Task):
+            def execute(self):
+                print("hello")
+
+        with mock.patch("taskflow.task.Task.__init__", side_effect=ValueError("patched")):
+            try:
+                Hello()
+            except ValueError as error:
+                print(error)
+        flow = linear_flow.Flow("f").add(Hello())
+        with mock.patch("taskflow.engines.load", return_value="an engine"):
+            print(taskflow.engines.load(flow))
+        with mock.patch("taskflow.engines.action_engine.engine.ActionEngine.run"):
+            taskflow.engines.load(flow).run()
+        taskflow.engines.run(flow)
+    """) == ["patched", "an engine", "hello"]
+
+
+def test_methods_are_looked_up_when_called(python):
+    assert python("""
+        import functools
+        from stackl_flow import compat
+        compat.install()
+        import taskflow.engines
+        from taskflow import task
+        from taskflow.patterns import linear_flow
+
+        def spoken(method):
+            @functools.wraps(method)
+            def wrapper(*args, **kwargs):
+                print("wrapped", sorted(kwargs))
+                return method(*args, **kwargs)
+            return wrapper
+
+        class Add(task.Task):
+            default_provides = "sum"
+
+            @spoken
+            def execute(self, a, b=2):
+                return a + b
+
+        first = Add()
+        print(taskflow.engines.run(linear_flow.Flow("f").add(first), store={"a": 1})["sum"])
+        first.execute = lambda **kwargs: "replaced"
+        print(taskflow.engines.run(linear_flow.Flow("f").add(first), store={"a": 1})["sum"])
+    """) == ["wrapped ['a']", "3", "replaced"]
+
+
+def test_callbacks_get_details_by_keyword(python):
+    assert python("""
+        from stackl_flow import compat
+        compat.install()
+        import taskflow.engines
+        from taskflow import task
+        from taskflow.patterns import linear_flow
+
+        def heard(state, details):
+            print(state, sorted(details))
+
+        engine = taskflow.engines.load(linear_flow.Flow("f").add(task.FunctorTask(lambda: 5, name="five")))
+        engine.notifier.register("SUCCESS", heard)
+        engine.atom_notifier.register("SUCCESS", heard)
+        engine.run()
+    """) == [
+        "SUCCESS ['old_state', 'result', 'task_name', 'task_uuid']",
+        "SUCCESS ['engine', 'flow_name', 'flow_uuid', 'old_state']",
+    ]
+
+
+@pytest.mark.parametrize("before", ["", "import stackl_flow.task, stackl_flow.notifier"])
+def test_records_carry_taskflows_logger_names(python, before):
+    assert python(f"""
+        import logging
+        {before}
+        from stackl_flow import compat
+        compat.install()
+
+        class Shown(logging.Handler):
+            def emit(self, record):
+                print(record.name, record.levelname)
+
+        logging.getLogger("taskflow").addHandler(Shown())
+        from taskflow import task
+        from taskflow.types import notifier
+
+        class Loud(task.Task):
+            def execute(self):
+                self.update_progress(5.0)
+
+        teller = notifier.Notifier()
+        teller.register("*", lambda *args, **kwargs: 1 / 0)
+        teller.notify("SUCCESS", {{}})
+        Loud().execute()
+        logging.getLogger("taskflow.task").setLevel(logging.ERROR)
+        Loud().execute()
+    """) == ["taskflow.types.notifier WARNING", "taskflow.task WARNING"]
+
+
+@pytest.fixture
+def plugged(tmp_path):
+    """A package that registers an engine and a backend under TaskFlow's groups."""
+    plugs = tmp_path / "plugs"
+    info = plugs / "others-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[taskflow.engines]\nmine = others:Mine\n[taskflow.persistence]\nhere = others:Here\n"
+    )
+    (plugs / "others.py").write_text(
+        textwrap.dedent("""
+            from taskflow.engines.action_engine import engine
+            from taskflow.persistence.backends import impl_memory
+
+            class Mine(engine.SerialActionEngine):
+                pass
+
+            class Here(impl_memory.MemoryBackend):
+                pass
+        """)
+    )
+    return plugs
+
+
+def test_plug_ins_of_taskflows_groups_are_found(python, plugged):
+    assert python(
+        """
+        from stackl_flow import compat
+        compat.install()
+        from taskflow import engines, exceptions, task
+        from taskflow.patterns import linear_flow
+        from taskflow.persistence import backends
+
+        flow = linear_flow.Flow("f").add(task.FunctorTask(lambda: 5, name="five", provides="x"))
+        place = backends.fetch({"connection": "here"})
+        engine = engines.load(flow, engine="mine", backend=place)
+        engine.run()
+        print(type(engine).__module__, type(place).__module__, engine.storage.fetch("x"))
+        try:
+            engines.load(flow, engine="nobody")
+        except exceptions.NotFound as error:
+            print(error)
+        """,
+        plugged,
+    ) == [
+        "others others 5",
+        "Could not find engine 'nobody' in 'taskflow.engines': known are default, mine, parallel, serial",
+    ]
