@@ -75,6 +75,7 @@ MODULES: Final[dict[str, str]] = {
 
 #: Names that one of our own modules is offered besides, as `module:name`, when it serves.
 OFFERED: Final[dict[str, dict[str, str]]] = {
+    "taskflow.retry": {"ForEachBase": "stackl_flow.compat.retries:ForEachBase"},
     "taskflow.states": {
         "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW",
         "_ALLOWED_JOB_TRANSITIONS": "stackl_flow.states:_JOB",

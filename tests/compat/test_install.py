@@ -271,3 +271,26 @@ def test_plug_ins_of_taskflows_groups_are_found(python, plugged):
         "others others 5",
         "Could not find engine 'nobody' in 'taskflow.engines': known are default, mine, parallel, serial",
     ]
+
+
+def test_a_retry_derived_from_for_each_base(python):
+    assert python("""
+        from stackl_flow import compat
+        compat.install()
+        from taskflow import engines, retry, task
+        from taskflow.patterns import linear_flow
+
+        class Odd(retry.ForEachBase):
+            def on_failure(self, history, *args, **kwargs):
+                return self._on_failure([1, 3, 5], history)
+
+            def execute(self, history, *args, **kwargs):
+                return self._get_next_value([1, 3, 5], history)
+
+        def work(number):
+            print(number)
+            if number < 5:
+                raise ValueError(number)
+
+        engines.run(linear_flow.Flow("f", retry=Odd(provides="number")).add(task.FunctorTask(work)))
+    """) == ["1", "3", "5"]
