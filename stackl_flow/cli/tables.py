@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stackl_flow import states
 from stackl_flow.cli.fitting import FittingTable, shortened, without
 from stackl_flow.cli.styles import clock_text, date_text, span_text, state_text
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, MoveView
 
 #: The beginning of a uuid names a flow in every command, unless another begins alike.
 _UUID_START = 8
+_AT_WORK = frozenset({states.RUNNING, states.REVERTING})
 
 
 def flow_panel(view: FlowView) -> RenderableType:
@@ -61,7 +63,7 @@ def atoms_table(view: FlowView) -> FittingTable:
     table = FittingTable(names, [without(name) for name in ("started", "ended", "took", "tries")])
     for atom in view.atoms:
         times = (clock_text(atom.started), clock_text(atom.ended), _took(atom))
-        table.add_row(_name(atom), state_text(atom.state), *times, *([str(atom.attempts)] if tried else []))
+        table.add_row(_name(atom), _state(atom), *times, *([str(atom.attempts)] if tried else []))
     return table
 
 
@@ -137,6 +139,13 @@ def values_table(values: Iterable[tuple[str, str]]) -> FittingTable:
 
 def _name(atom: AtomView) -> Text:
     return Text.assemble(Text(atom.name), (" (retry)", "dim") if atom.kind == "retry" else "")
+
+
+def _state(atom: AtomView) -> Text:
+    text = state_text(atom.state)
+    if atom.progress and atom.state in _AT_WORK:
+        text.append(f" {atom.progress:.0%}".replace("%", " %"), style="dim")
+    return text
 
 
 def _took(atom: AtomView) -> str:

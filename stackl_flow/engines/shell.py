@@ -6,6 +6,7 @@ the executor, news to the listeners. It runs in the engine's thread only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,8 @@ from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.deciders import pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
 from stackl_flow.task import EVENT_UPDATE_PROGRESS, REVERT_FLOW_FAILURES, REVERT_RESULT, Task
+
+_LOG = logging.getLogger(__name__)
 
 
 class Shell:
@@ -228,7 +231,7 @@ class Shell:
         number = command.atom
         atom = self._plan.atoms[number]
         is_task = self._plan.kinds[number] == TASK
-        sink = _ProgressSink(self._executor, number) if is_task else None
+        sink = _ProgressSink(self, number) if is_task else None
         if isinstance(command, c.Revert):
             arguments = self._arguments.for_revert(number)
             arguments.update(self._extras(number, atom, is_task))
@@ -249,6 +252,22 @@ class Shell:
         takes = signature_of(atom.revert)
         return extras if takes.takes_any else {n: v for n, v in extras.items() if n in takes.known}
 
+    def take_progress(self, told: Progress) -> None:
+        """Take what a task tells of its progress while it runs; any thread may call this.
+
+        Args:
+            told: the progress.
+        """
+        if not self._executor.here():
+            self._executor.report(told)
+            return
+        self._ledger.keep_progress(*told)
+        try:
+            self._ledger.commit()
+        except exc.StorageFailure as error:
+            # Not the task's fault; it stays on the page, and the engine's next write meets the same trouble.
+            _LOG.warning("progress of atom '%s' is not stored yet: %s", self._plan.names[told.number], error)
+
     # ------------------------------------------------------------- telling
 
     def _tell(self) -> None:
@@ -268,13 +287,13 @@ _PROGRESS = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1
 
 
 class _ProgressSink:
-    """Where a running task's progress goes: to the engine, as a report."""
+    """Where a running task's progress goes."""
 
-    __slots__ = ("_executor", "_number")
+    __slots__ = ("_number", "_shell")
 
-    def __init__(self, executor: Executor, number: int) -> None:
-        self._executor = executor
+    def __init__(self, shell: Shell, number: int) -> None:
+        self._shell = shell
         self._number = number
 
     def __call__(self, progress: float, details: dict[str, Any]) -> None:
-        self._executor.report(Progress(self._number, progress, details))
+        self._shell.take_progress(Progress(self._number, progress, details))

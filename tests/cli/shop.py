@@ -34,6 +34,7 @@ class Gate(task.Task):
         self._folder = Path(folder)
 
     def execute(self):
+        self.update_progress(0.5, parcels=3)
         (self._folder / f"{self.name}.begun").touch()
         while not (self._folder / "open").exists():
             time.sleep(0.01)

@@ -1,6 +1,8 @@
 """Ctrl-C, crashes, take-overs, and going on afterwards: all in processes of their own."""
 
+import re
 import signal
+import time
 
 import pytest
 
@@ -27,6 +29,20 @@ def gated(start, wait_for, tmp_path):
         return process
 
     return gated
+
+
+@pytest.mark.parametrize("engine", [[], ["--engine", "parallel"]], ids=["serial", "parallel"])
+def test_progress_of_a_task_at_work_is_seen_by_another_process(gated, give, finish, tmp_path, engine):
+    process = gated(*engine)
+    end = time.monotonic() + 30
+    # The parallel engine stores it from its own thread, shortly after the task told it.
+    while (atom := give("show", "g", "--json").data["atoms"][1])["progress"] != 0.5:
+        assert time.monotonic() < end, atom
+    assert (atom["name"], atom["state"]) == ("gate", "RUNNING")
+    assert re.search(r"^gate +RUNNING 50 % ", give("show", "g").out, re.MULTILINE)
+    (tmp_path / "open").touch()
+    assert finish(process).code == 0
+    assert re.search(r"^gate +SUCCESS  ", give("show", "g").out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
+from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, books
 from tests.engines.tasks import Step, ends, moves_of, steps
 
@@ -236,6 +237,76 @@ def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
         elif state == states.WAITING:
             told.wait(30)
     assert seen == [(states.RUNNING, 0.5, {"file": "x"})]
+
+
+def progress_of(backend, uuid):
+    """Read as another process would how far the only task of a flow has come."""
+    with backend.get_connection() as connection:
+        (stored,) = connection.get_flow_details(uuid)
+    return stored.state, stored.progress
+
+
+@pytest.mark.parametrize("way", ["execute", "revert"])
+def test_the_serial_engine_stores_progress_at_once(backend, way):
+    class Looks(task.Task):
+        def work(self):
+            for progress in (0.25, 0.5):
+                self.update_progress(progress)
+                seen.append(progress_of(backend, detail.uuid))
+
+        def execute(self):
+            if way == "execute":
+                self.work()
+            raise ValueError("enough")
+
+        def revert(self, **_):
+            if way == "revert":
+                self.work()
+
+    seen = []
+    detail = books.create_flow_detail(Looks("a"), backend=backend)
+    with pytest.raises(ValueError, match="enough"):
+        engines.load(Looks("a"), flow_detail=detail, backend=backend).run()
+    at_work = states.RUNNING if way == "execute" else states.REVERTING
+    assert seen == [(at_work, 0.25), (at_work, 0.5)]
+
+
+def test_progress_told_by_a_thread_of_the_task_is_stored_by_the_engine(load, backend):
+    class Threaded(task.Task):
+        def execute(self):
+            helper = threading.Thread(target=self.update_progress, args=(0.5,))
+            helper.start()
+            helper.join(30)
+            raise ValueError("enough")
+
+        def revert(self, **_):
+            pass
+
+    detail = books.create_flow_detail(Threaded("a"), backend=backend)
+    engine = load(Threaded("a"), flow_detail=detail, backend=backend, never_resolve=True)
+    with pytest.raises(ValueError, match="enough"):
+        engine.run()
+    assert progress_of(backend, detail.uuid) == (states.FAILURE, 0.5)
+
+
+def test_progress_of_a_flow_that_was_taken_over_does_not_land_nor_fail_the_task(backend, caplog):
+    class Robbed(task.Task):
+        def execute(self):
+            with backend.get_connection() as connection:
+                known = connection.get_flow_details(detail.uuid)
+            robber = engines.load(Robbed("a"), flow_detail=known, backend=backend)
+            robber.compile()
+            robber.prepare()
+            self.update_progress(0.5)
+            done.append("went on")
+
+    done = []
+    detail = books.create_flow_detail(Robbed("a"), backend=backend)
+    with caplog.at_level(logging.WARNING), pytest.raises(exc.OwnershipLost):
+        engines.load(Robbed("a"), flow_detail=detail, backend=backend).run()
+    assert done == ["went on"]
+    assert progress_of(backend, detail.uuid) == (states.RUNNING, 0.0)
+    assert "progress of atom 'a' is not stored yet" in caplog.text
 
 
 def test_progress_outside_a_run_goes_to_listeners_only():

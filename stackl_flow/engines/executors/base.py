@@ -40,6 +40,10 @@ class Executor(abc.ABC):
             entry: what there is to report.
         """
 
+    def here(self) -> bool:
+        """Say whether this is the engine's own thread, at work on a call; there reports need not wait."""
+        return False
+
     @abc.abstractmethod
     def wait(self, timeout: float | None = None) -> list[Report]:
         """Wait until something is reported.

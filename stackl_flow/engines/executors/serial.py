@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from stackl_flow.calls import Call, Cancelled, Report, perform
@@ -17,6 +18,7 @@ class SerialExecutor(base.Executor):
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
         self._reports: deque[Report] = deque()
+        self._thread: int | None = None
 
     def start(self) -> None:
         """Forget what an earlier run left behind."""
@@ -42,6 +44,10 @@ class SerialExecutor(base.Executor):
         """
         self._reports.append(entry)
 
+    def here(self) -> bool:
+        """Say whether this is the thread that performs the calls; a task may have started others."""
+        return self._thread == threading.get_ident()
+
     def wait(self, timeout: float | None = None) -> list[Report]:
         """Perform one call.
 
@@ -52,10 +58,11 @@ class SerialExecutor(base.Executor):
             What there is to report.
         """
         del timeout
+        self._thread = threading.get_ident()
         done: list[Report] = [perform(self._calls.popleft())] if self._calls else []
         if not self._reports:
             return done
-        # What the call told on its way, such as its progress, came before its end.
+        # What the call told on its way from threads of its own, such as its progress, came before its end.
         reports = [*self._reports, *done]
         self._reports.clear()
         return reports
