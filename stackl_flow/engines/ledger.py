@@ -231,7 +231,7 @@ class Ledger:
             details: what it said besides.
         """
         detail = self.details[number]
-        detail.told = progress
+        detail.told_progress = progress
         if details:
             try:
                 if self.backend is not None:
@@ -263,7 +263,7 @@ class Ledger:
         if not moved:
             return None
         if state in _ANEW:
-            detail.told = None
+            detail.told_progress = None
         if state not in _WITH_VALUE:
             self.values[number] = MISSING
         return Moved(number, old, state)
@@ -301,7 +301,7 @@ class Ledger:
             if old == st.PENDING and detail.intention == st.EXECUTE:
                 continue
             detail.reset(st.PENDING)
-            detail.told = detail.progress_details = None
+            detail.told_progress = detail.progress_details = None
             self.values[number] = MISSING
             self._page.atoms[detail.uuid] = detail
             if old != st.PENDING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from stackl_flow import exceptions as exc
@@ -14,6 +15,17 @@ class TaskDetail(AtomDetail):
     """What is known of a task."""
 
     __slots__ = ()
+
+    IMPLIED_PROGRESS = MappingProxyType(
+        {
+            states.RUNNING: 0.0,
+            states.SUCCESS: 1.0,
+            states.FAILURE: 0.0,
+            states.REVERTING: 0.0,
+            states.REVERTED: 1.0,
+            states.REVERT_FAILURE: 0.0,
+        }
+    )
 
     def put(self, state: str, result: Any) -> bool:
         """Note that the task came to a state with a result.

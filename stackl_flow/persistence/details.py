@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
-from typing import Any, Final, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.failure import Failure
+from stackl_flow.persistence.notes import joined_meta, meta_lines, plain_meta
 
 RetryResults = list[tuple[Any, dict[str, Failure]]]
 
@@ -44,19 +46,6 @@ def new_uuid() -> str:
     return new_uuids(1)[0]
 
 
-def plain_meta(data: dict[str, Any]) -> dict[str, Any]:
-    """Take the metadata out of a stored form, whatever an older writer left there.
-
-    Args:
-        data: the stored form.
-
-    Returns:
-        A dictionary, empty if there is none.
-    """
-    meta = data.get("meta")
-    return meta if isinstance(meta, dict) else {}
-
-
 class AtomDetail(ABC):
     """What is known of one atom: where it stands, what is intended with it and what it gave.
 
@@ -65,6 +54,8 @@ class AtomDetail(ABC):
         uuid: its identity in storage.
 
     Attributes:
+        name: the atom's name.
+        uuid: its identity in storage.
         state: where the atom stands, a word of ``states``, or None.
         intention: what the engine means to do with it.
         results: what ``execute`` gave.
@@ -72,28 +63,31 @@ class AtomDetail(ABC):
         revert_results: what ``revert`` gave.
         revert_failure: why ``revert`` failed, or None.
         version: the atom's version when it was first stored.
-        progress: how far it got, 0.0 to 1.0, or None if it never said.
+        told_progress: how far it said that it got, 0.0 to 1.0, or None if silent since its last move.
         progress_details: what it said about its progress.
     """
 
     __slots__ = (
         "_meta",
-        "_name",
-        "_uuid",
         "failure",
         "intention",
-        "progress",
+        "name",
         "progress_details",
         "results",
         "revert_failure",
         "revert_results",
         "state",
+        "told_progress",
+        "uuid",
         "version",
     )
 
+    #: How far an atom got that said nothing, by its state: what a state implies is not stored with it.
+    IMPLIED_PROGRESS: ClassVar[Mapping[str, float]] = {}
+
     def __init__(self, name: str, uuid: str) -> None:
-        self._uuid = uuid
-        self._name = name
+        self.uuid: Final = uuid
+        self.name: Final = name
         self._meta: dict[str, Any] | None = None
         self.state: str | None = None
         self.intention: str | None = states.EXECUTE
@@ -102,18 +96,8 @@ class AtomDetail(ABC):
         self.revert_results: Any = None
         self.revert_failure: Failure | None = None
         self.version: Any = None
-        self.progress: float | None = None
+        self.told_progress: float | None = None
         self.progress_details: Any = None
-
-    @property
-    def uuid(self) -> str:
-        """The identity of this detail."""
-        return self._uuid
-
-    @property
-    def name(self) -> str:
-        """The name of the atom."""
-        return self._name
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -132,6 +116,16 @@ class AtomDetail(ABC):
         return bool(self._meta)
 
     @property
+    def progress(self) -> float | None:
+        """How far the atom got, 0.0 to 1.0: what it said, or else what its state implies; None if unknown."""
+        told = self.told_progress
+        return self.IMPLIED_PROGRESS.get(self.state or "") if told is None else told
+
+    @progress.setter
+    def progress(self, progress: float | None) -> None:
+        self.told_progress = progress
+
+    @property
     def last_results(self) -> Any:
         """The latest result."""
         return self.results
@@ -142,14 +136,13 @@ class AtomDetail(ABC):
         Returns:
             One dictionary, or None when there is nothing to store.
         """
-        if self.progress is None and self.progress_details is None:
-            return self._meta or None
-        meta = dict(self._meta or ())
-        if self.progress is not None:
-            meta["progress"] = self.progress
-        if self.progress_details is not None:
-            meta["progress_details"] = self.progress_details
-        return meta
+        told = self.told_progress
+        if told is not None and told == self.IMPLIED_PROGRESS.get(self.state or ""):
+            told = None
+        return joined_meta(self._meta, told, self.progress_details) or None
+
+    def _shown_meta(self) -> dict[str, Any]:
+        return joined_meta(self._meta, self.progress, self.progress_details)
 
     def load_meta(self, meta: dict[str, Any] | None) -> None:
         """Take notes and progress from their stored form.
@@ -159,7 +152,7 @@ class AtomDetail(ABC):
         """
         if meta and ("progress" in meta or "progress_details" in meta):
             meta = dict(meta)
-            self.progress = meta.pop("progress", None)
+            self.told_progress = meta.pop("progress", None)
             self.progress_details = meta.pop("progress_details", None)
         self._meta = meta or None
 
@@ -173,9 +166,9 @@ class AtomDetail(ABC):
             This detail.
         """
         if ad is not self:
-            for slot in AtomDetail.__slots__[3:]:
-                setattr(self, slot, getattr(ad, slot))
-            self._meta = ad._meta
+            for slot in AtomDetail.__slots__:
+                if slot not in ("name", "uuid"):
+                    setattr(self, slot, getattr(ad, slot))
         return self
 
     @abstractmethod
@@ -198,7 +191,7 @@ class AtomDetail(ABC):
         self.revert_failure = _failure(other.revert_failure, deep_copy)
         self._meta = copy.deepcopy(other._meta) if deep_copy else other._meta
         self.version = copy.deepcopy(other.version) if deep_copy else other.version
-        self.progress = other.progress
+        self.told_progress = other.told_progress
         self.progress_details = other.progress_details
         self.revert_results = other.revert_results
         return self
@@ -248,7 +241,7 @@ class AtomDetail(ABC):
         return {
             "failure": self.failure.to_dict() if self.failure else None,
             "revert_failure": self.revert_failure.to_dict() if self.revert_failure else None,
-            "meta": self.stored_meta() or {},
+            "meta": self._shown_meta(),
             "name": self.name,
             "results": self.results,
             "revert_results": self.revert_results,
@@ -300,28 +293,9 @@ class AtomDetail(ABC):
             f"{pad} - version = {shown}",
             f"{pad} - results = {self.results}",
             f"{pad} - failure = {bool(self.failure)}",
-            *meta_lines(self.stored_meta(), indent + 1),
+            *meta_lines(self._shown_meta(), indent + 1),
         ]
         return linesep.join(lines)
-
-
-def meta_lines(meta: dict[str, Any] | None, indent: int) -> list[str]:
-    """Write notes out for people, progress in percent.
-
-    Args:
-        meta: the notes.
-        indent: spaces before each line.
-
-    Returns:
-        The lines; none when there are no notes.
-    """
-    if not meta:
-        return []
-    lines = [f"{' ' * indent}- metadata:"]
-    for key, value in meta.items():
-        shown = f"{value * 100.0:.2f}%" if key == "progress" and isinstance(value, (int, float)) else value
-        lines.append(f"{' ' * (indent + 2)}+ {key} = {shown}")
-    return lines
 
 
 def _failure(failure: Failure | None, deep_copy: bool) -> Failure | None:

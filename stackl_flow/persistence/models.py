@@ -18,7 +18,8 @@ from stackl_flow.persistence.atoms import (
     atom_detail_class,
     atom_detail_type,
 )
-from stackl_flow.persistence.details import AtomDetail, meta_lines, new_uuid, new_uuids, plain_meta
+from stackl_flow.persistence.details import AtomDetail, new_uuid, new_uuids
+from stackl_flow.persistence.notes import meta_lines, plain_meta
 
 __all__ = [
     "ATOM_TYPES",

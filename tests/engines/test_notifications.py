@@ -1,6 +1,8 @@
 """What is told of a flow and its atoms, and progress."""
 
+import contextlib
 import logging
+import sqlite3
 import threading
 
 import pytest
@@ -203,6 +205,21 @@ def test_progress_is_stored(tmp_path):
     assert stored.progress == 1.0
     assert stored.progress_details == {"at_progress": 0.25, "details": {"file": "x"}}
     assert stored.to_dict()["meta"]["progress"] == 1.0
+
+
+def test_progress_that_a_state_implies_is_not_stored_and_yet_known(tmp_path):
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
+        detail = books.create_flow_detail(Slow((0.25, {})), backend=place)
+        engine = engines.load(Slow((0.25, {})), flow_detail=detail, backend=place)
+        engine.run()
+        with place.get_connection() as connection:
+            stored = connection.get_flow_details(detail.uuid)
+        again = engines.load(Slow((0.25, {})), flow_detail=stored, backend=place)
+        again.compile()
+        again.prepare()
+    with contextlib.closing(sqlite3.connect(tmp_path / "flows.db")) as file:
+        assert file.execute("SELECT state, meta FROM atomdetails").fetchall() == [("SUCCESS", None)]
+    assert engine.storage.get_task_progress("slow") == again.storage.get_task_progress("slow") == 1.0
 
 
 def test_progress_details_that_have_no_json_form_are_left_out_and_logged(backend, caplog):

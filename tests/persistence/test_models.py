@@ -72,6 +72,27 @@ def test_retry_keeps_its_attempts():
     assert retry.results == []
 
 
+@pytest.mark.parametrize(
+    ("state", "progress"),
+    [
+        (None, None), (states.PENDING, None), (states.RUNNING, 0.0), (states.SUCCESS, 1.0),
+        (states.FAILURE, 0.0), (states.REVERTING, 0.0), (states.REVERTED, 1.0), (states.REVERT_FAILURE, 0.0),
+        (states.IGNORE, None),
+    ],
+)  # fmt: skip
+def test_progress_that_the_state_implies_is_shown_but_not_stored(state, progress):
+    task, retry = models.TaskDetail("a", "u"), models.RetryDetail("r", "v")
+    task.state = retry.state = state
+    assert (task.progress, retry.progress) == (progress, None)
+    task.progress = progress
+    assert task.stored_meta() is None
+    assert task.to_dict()["meta"] == ({} if progress is None else {"progress": progress})
+    assert ("progress = " in task.pformat()) == (progress is not None)
+    assert models.TaskDetail.from_dict(task.to_dict()).progress == progress
+    task.progress = 0.75
+    assert task.stored_meta() == {"progress": 0.75}
+
+
 def test_progress_is_part_of_the_stored_notes_only():
     task = models.TaskDetail("t", "u")
     assert task.stored_meta() is None
