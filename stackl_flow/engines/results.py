@@ -41,7 +41,7 @@ class Results:
             atom_name: its name.
 
         Returns:
-            The result, or the failure.
+            The result, or the failure; of a retry all results so far, each with the failures that followed.
 
         Raises:
             NotFound: there is none: it did not run yet, was ignored, or was undone.
@@ -51,7 +51,7 @@ class Results:
             return detail.failure
         if detail.state not in _EXECUTED:
             raise self._unknown(detail, "execution")
-        return detail.last_results
+        return detail.results
 
     get = get_execute_result
 

@@ -163,3 +163,12 @@ def test_histories_by_retry(log):
         "ro": [1],
         "ri": [1],
     }
+
+
+def test_of_a_retry_all_its_results_are_given(log):
+    flow = LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1))
+    engine = engines.load(flow)
+    engine.run()
+    (first, failures), second = engine.storage.get_execute_result("r")
+    assert (first, second) == (1, (2, {}))
+    assert failures["a"].check(ValueError)
