@@ -1,0 +1,1 @@
+"""Jobboards: work is posted here, and claimed by whoever will do it, on any machine."""

@@ -1,0 +1,276 @@
+"""What a board is: the verbs, for those who post and those who work, whatever it stands on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from stackl_flow.jobboards.bin import Bin
+from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.jobboards.reading import Found
+from stackl_flow.notifier import RestrictedNotifier
+
+POSTED: Final = "POSTED"
+CLAIMED: Final = "CLAIMED"
+ABANDONED: Final = "ABANDONED"
+REMOVAL: Final = "REMOVAL"
+EVENTS: Final = (POSTED, CLAIMED, ABANDONED, REMOVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Somebody who is at the board, such as a conductor.
+
+    Attributes:
+        kind: what he is.
+        name: what he is called.
+        metadata: what else there is to know of him; JSON.
+    """
+
+    kind: str
+    name: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class JobBoard(ABC):
+    """A place where work is posted, claimed, and taken off when it is done.
+
+    Higher priority comes first, the oldest first within one. A claim stands on a lease, which this object
+    keeps up while its process lives; who loses it can neither consume nor abandon the job any more.
+
+    Args:
+        name: the board's name; boards of different names may share a place.
+
+    Attributes:
+        notifier: tells of POSTED, CLAIMED, ABANDONED and REMOVAL, by whomever; callbacks come from a thread.
+        bin: what was trashed.
+    """
+
+    bin: Bin
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.notifier = RestrictedNotifier(EVENTS)
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Get ready; a board that is connected already stays so.
+
+        Raises:
+            JobFailure: the board cannot be reached.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave: every claim made through this object is given up, and others may have the jobs at once."""
+
+    @property
+    @abstractmethod
+    def connected(self) -> bool:
+        """Whether it is ready."""
+
+    @abstractmethod
+    def post(
+        self,
+        name: str,
+        book: Any = None,
+        details: Mapping[str, Any] | None = None,
+        priority: JobPriority | str = JobPriority.NORMAL,
+        **terms: Any,
+    ) -> Job:
+        """Post a job; it is durable when this returns.
+
+        Args:
+            name: what to call it; need not be unique.
+            book: the logbook that goes with it.
+            details: what workers need to know; JSON.
+            priority: how urgent it is.
+            terms: ``key`` (a second post under it gives the first job again), ``needs`` (abilities that a
+                worker has to have), ``not_before`` (seconds since 1970 UTC), ``claim_by`` (the same: trashed
+                if nobody has claimed it by then), ``uuid``.
+
+        Returns:
+            The job.
+
+        Raises:
+            NotSerializable: the details have no JSON form.
+            JobFailure: the board cannot be written.
+        """
+
+    @abstractmethod
+    def claim(self, job: Job, who: str) -> Job:
+        """Claim a job.
+
+        Args:
+            job: which.
+            who: the claimer's name; one name is one worker.
+
+        Returns:
+            The job as it is now, with this claim.
+
+        Raises:
+            UnclaimableJob: somebody has it, or it is not yet to run.
+            NotFound: it is not on the board any more.
+        """
+
+    @abstractmethod
+    def extend(self, job: Job, who: str) -> None:
+        """Let a claim last its whole time from now on; this happens by itself while the process lives.
+
+        Args:
+            job: which.
+            who: the claimer.
+
+        Raises:
+            JobFailure: the claim is lost.
+        """
+
+    @abstractmethod
+    def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
+        """Give a claimed job back for others to claim.
+
+        Args:
+            job: which.
+            who: the claimer.
+            counts: whether this counts towards the number of claims after which a job is quarantined; an
+                orderly stop does not.
+
+        Raises:
+            JobFailure: somebody else claims it, or nobody.
+            NotFound: it is not on the board any more.
+        """
+
+    @abstractmethod
+    def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
+        """Take a job off the board, because it is done.
+
+        Args:
+            job: which.
+            who: the claimer.
+            outcome: what came of it, for those who wait for it: a "result", or a "failure" as a dictionary.
+
+        Raises:
+            JobFailure: somebody else claims it, or nobody.
+            NotFound: it is not on the board any more.
+        """
+
+    @abstractmethod
+    def trash(self, job: Job, who: str, reason: str = "") -> None:
+        """Take a job off the board because it cannot be done, and keep it to be looked at.
+
+        Args:
+            job: which.
+            who: the claimer.
+            reason: why.
+
+        Raises:
+            JobFailure: somebody else claims it, or nobody.
+            NotFound: it is not on the board any more.
+        """
+
+    @abstractmethod
+    def find_owner(self, job: Job) -> str | None:
+        """Say who claims a job.
+
+        Args:
+            job: which.
+
+        Returns:
+            The claimer's name, None if nobody claims it.
+
+        Raises:
+            NotFound: it is not on the board any more.
+        """
+
+    @abstractmethod
+    def iterjobs(
+        self,
+        only_unclaimed: bool = False,
+        ensure_fresh: bool = False,
+        can: Collection[str] | None = None,
+    ) -> Iterator[Job]:
+        """Go over the jobs: higher priority first, oldest first within one.
+
+        Args:
+            only_unclaimed: only those that may be claimed now.
+            ensure_fresh: no more than a reminder; what is read is always fresh.
+            can: only jobs that need no other abilities than these; with ``only_unclaimed``.
+
+        Returns:
+            The jobs, read as they are asked for.
+        """
+
+    @abstractmethod
+    def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
+        """Wait until there are jobs to be claimed.
+
+        Args:
+            timeout: how many seconds to wait at most; None for ever.
+            can: only jobs that need no other abilities than these.
+
+        Returns:
+            The jobs, as ``iterjobs``; none if the time is over.
+        """
+
+    @abstractmethod
+    def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
+        """Wait until a job has ended.
+
+        Args:
+            job: which.
+            timeout: how many seconds to wait at most; None for ever.
+
+        Returns:
+            How it ended; None if the time is over.
+
+        Raises:
+            NotFound: it ended so long ago that this has been forgotten.
+        """
+
+    @abstractmethod
+    def look(self, job: Job | str) -> Found:
+        """Say where a job stands now.
+
+        Args:
+            job: the job, or its uuid.
+
+        Returns:
+            Where it stands.
+
+        Raises:
+            NotFound: it was never here, or it ended and has been forgotten.
+        """
+
+    @property
+    @abstractmethod
+    def job_count(self) -> int:
+        """How many jobs are on the board."""
+
+    @abstractmethod
+    def register_entity(self, entity: Entity) -> None:
+        """Say who is here; he is struck off when this process ends.
+
+        Args:
+            entity: who.
+        """
+
+    @abstractmethod
+    def entities(self, kind: str | None = None) -> list[Entity]:
+        """Say who is here.
+
+        Args:
+            kind: only those of this kind.
+
+        Returns:
+            Those who registered and are still alive, by kind and name.
+        """

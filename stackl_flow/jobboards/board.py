@@ -1,0 +1,343 @@
+"""The board, written once on a place of items."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid as uuids
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from stackl_flow import codec
+from stackl_flow import exceptions as exc
+from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.jobboards import base
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.bin import Bin
+from stackl_flow.jobboards.job import Books, Job
+from stackl_flow.jobboards.leases import Leases
+from stackl_flow.jobboards.moves import Held, Writes
+from stackl_flow.jobboards.news import Watcher, Writer
+from stackl_flow.jobboards.places import Places, group_of, spot_of
+from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
+from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.jobboards.reading import Found, Reading
+from stackl_flow.jobboards.sweep import Rules, Sweeper
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import ABSENT, Put, quote
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds a claim outlives its owner.
+TTL = 15.0
+
+
+class KVBoard(base.JobBoard):
+    """Keeps a board in a place of items.
+
+    Args:
+        name: the board's name.
+        kv: the place.
+        books: where the jobs' logbooks are.
+        ttl: how many seconds a claim outlives its owner.
+        rules: how the board treats its jobs.
+        clock: tells the time of day of posts, claims and due times.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kv: KV,
+        books: Books | None = None,
+        *,
+        ttl: float = TTL,
+        rules: Rules = Rules(),  # noqa: B008  frozen
+        clock: Clock = SYSTEM,
+    ) -> None:
+        super().__init__(name)
+        self._kv = kv
+        self._books = books
+        self._clock = clock
+        self._rules = rules
+        self._places = Places(name)
+        self._reading = Reading(kv, self._places)
+        self._writer = Writer(self._places)
+        self._leases = Leases(kv, ttl, self._lost)
+        self._sweeper = Sweeper(kv, self._places, rules, clock, self._commit)
+        self._watcher = Watcher(kv, self._places, self._tell)
+        self._groups = {group_of(())}
+        self._fences: dict[tuple[str, str], int] = {}
+        self._connected = False
+        #: What was trashed.
+        self.bin = Bin(kv, self._places, self._reading, clock, self._commit)
+
+    # ------------------------------------------------------------- being there
+
+    def connect(self) -> None:
+        """Get ready, and tell listeners of what happens from now on."""
+        if not self._connected:
+            self._kv.get(self._places.at(m.GROUP, "any"))  # who cannot reach the place is to hear of it now
+            self._watcher.start()
+            self._connected = True
+
+    def close(self) -> None:
+        """Leave, and give up what was claimed."""
+        self._watcher.stop()
+        self._leases.close()
+        self._fences.clear()
+        self._kv.close()
+        self._connected = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether ``connect`` was called."""
+        return self._connected
+
+    def register_entity(self, entity: base.Entity) -> None:
+        """Say who is here, for as long as his lease lasts."""
+        key = self._places.at(m.ENTITY, quote(entity.kind), quote(entity.name))
+        value = codec.encode(dict(entity.metadata))
+        self._kv.commit(puts=[Put(key, value, self._leases.of(entity.name).id)])
+
+    def entities(self, kind: str | None = None) -> list[base.Entity]:
+        """Say who is here."""
+        head = self._places.head(m.ENTITY) if kind is None else self._places.head(m.ENTITY, quote(kind))
+        found = ((item.key.split("/")[-2:], item.value) for item in self._kv.list(head))
+        return [base.Entity(unquote(kind), unquote(name), codec.decode(text)) for (kind, name), text in found]
+
+    # ------------------------------------------------------------- posting and claiming
+
+    def post(
+        self,
+        name: str,
+        book: Any = None,
+        details: Mapping[str, Any] | None = None,
+        priority: JobPriority | str = JobPriority.NORMAL,
+        **terms: Any,
+    ) -> Job:
+        """Post a job."""
+        now = self._clock.now()
+        known = {"key", "needs", "not_before", "claim_by", "uuid"}
+        if not terms.keys() <= known:
+            raise TypeError(f"post() takes {', '.join(sorted(known))}; not {', '.join(terms.keys() - known)}")
+        posting = Posting(
+            uuid=terms.pop("uuid", None) or str(uuids.uuid4()),
+            name=name,
+            created_on=now,
+            changed_on=now,
+            details=dict(details or {}),
+            book={} if book is None else {"uuid": book.uuid, "name": book.name},
+            priority=JobPriority.convert(priority),
+            needs=tuple(terms.pop("needs", ())),
+            **terms,
+        )
+        group = group_of(posting.needs)
+        is_new = group not in self._groups and not self._reading.has_group(group)
+        writes = m.post(self._places, posting, now, new_group=is_new)
+        if not self._commit(base.POSTED, posting, writes):
+            return self._posted_before(posting)
+        self._groups.add(group)
+        return self._job(posting, 0)
+
+    def _posted_before(self, posting: Posting) -> Job:
+        """Find the job that keeps another from being posted."""
+        uuid = posting.uuid
+        if posting.key is not None:
+            item = self._kv.get(self._places.at(m.KEY, quote(posting.key)))
+            uuid = uuid if item is None else json.loads(item.value)
+        found = self._reading.find(uuid)
+        if found.posting is not None:
+            return self._job(found.posting, found.version)
+        return self._job(found.ended(uuid), 0)
+
+    def claim(self, job: Job, who: str) -> Job:
+        """Claim a job."""
+        _check_who(who)
+        for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
+            found = Found(m.WAITING, job.posting, job.version) if job.version else self.look(job)
+            if found.head != m.WAITING or found.posting is None:
+                raise self._unclaimable(job, found)
+            claimed = found.posting.claimed(who, self._clock.now())
+            try:
+                lease = self._leases.of(who)
+                told = self._writer.told(
+                    m.claim(self._places, claimed, found.version, lease.id), base.CLAIMED, claimed
+                )
+                fence = self._kv.commit(*told)
+            except exc.LeaseLost:
+                self._leases.drop(who)
+            except exc.Conflict:
+                job.version = 0
+            else:
+                self._fences[job.uuid, who] = fence
+                job.posting, job.version = claimed, fence
+                return job
+        raise self._unclaimable(job, self.look(job))
+
+    def _unclaimable(self, job: Job, found: Found) -> exc.TaskFlowException:
+        if found.outcome is not None:
+            return exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+        if found.head == m.LATER:
+            return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is not to run yet")
+        owner = found.posting.claims[-1].who if found.posting and found.posting.claims else "somebody"
+        return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is already claimed by '{owner}'")
+
+    def extend(self, job: Job, who: str) -> None:
+        """Let a claim last its whole time from now on."""
+        self._held(job, who)
+        try:
+            self._leases.extend(who)
+        except exc.LeaseLost as error:
+            raise exc.JobFailure(f"'{who}' has lost job '{job.name}' ({job.uuid}): {error}", error) from error
+
+    # ------------------------------------------------------------- ending a claim
+
+    def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
+        """Give a claimed job back, or trash it if it was claimed in vain too often."""
+        held, now = self._held(job, who), self._clock.now()
+        ended = held.posting.let_go(ABANDONED, now)
+        if counts and self._rules.is_poison(ended):
+            reason = self._rules.reason(ended)
+            writes = m.trash(self._places, held._replace(posting=ended), reason, now)
+            self._end(job, who, base.REMOVAL, writes)
+        else:
+            how = ABANDONED if counts else RELEASED
+            self._end(job, who, base.ABANDONED, m.give_back(self._places, held, how, now))
+
+    def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
+        """Take a job off the board."""
+        held = self._held(job, who)
+        writes = m.consume(self._places, held, dict(outcome or {}), self._clock.now())
+        self._end(job, who, base.REMOVAL, writes)
+
+    def trash(self, job: Job, who: str, reason: str = "") -> None:
+        """Take a job off the board and keep it to be looked at."""
+        held = self._held(job, who)
+        reason = reason or f"trashed by '{who}'"
+        self._end(job, who, base.REMOVAL, m.trash(self._places, held, reason, self._clock.now()))
+
+    def _held(self, job: Job, who: str) -> Held:
+        """Read a job that somebody says he holds."""
+        _check_who(who)
+        found = self.look(job)
+        if found.posting is None:
+            raise exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+        owner, fence = self._reading.owner(spot_of(found.posting))
+        mine = self._fences.get((job.uuid, who), fence)
+        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT:
+            raise self._not_owned(job, who, owner)
+        return Held(found.posting, found.version, fence)
+
+    def _end(self, job: Job, who: str, kind: str, writes: Writes) -> None:
+        if not self._commit(kind, job.posting, writes):
+            raise self._not_owned(job, who, self.find_owner(job))
+        self._fences.pop((job.uuid, who), None)
+        job.version = 0
+
+    def _not_owned(self, job: Job, who: str, owner: str | None) -> exc.JobFailure:
+        now = "nobody claims it" if owner is None else f"'{owner}' claims it"
+        if owner == who:
+            now = "he lost it meanwhile and claimed it anew"
+        return exc.JobFailure(
+            f"'{who}' does not own job '{job.name}' ({job.uuid}): {now}; leave it to its owner, or claim it"
+        )
+
+    # ------------------------------------------------------------- looking
+
+    def find_owner(self, job: Job) -> str | None:
+        """Say who claims a job."""
+        found = self.look(job)
+        if found.posting is None:
+            raise exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+        return self._reading.owner(spot_of(found.posting))[0]
+
+    def look(self, job: Job | str) -> Found:
+        """Say where a job stands now."""
+        return self._reading.find(job if isinstance(job, str) else job.uuid)
+
+    def iterjobs(
+        self,
+        only_unclaimed: bool = False,
+        ensure_fresh: bool = False,  # noqa: ARG002  it always is
+        can: Collection[str] | None = None,
+    ) -> Iterator[Job]:
+        """Go over the jobs."""
+        self._sweeper.sweep()
+        return self._free(can) if only_unclaimed else self._jobs()
+
+    def _free(self, can: Collection[str] | None) -> Iterator[Job]:
+        for found in self._reading.free(can):
+            if found.posting is not None:
+                yield self._job(found.posting, found.version)
+
+    def _jobs(self) -> Iterator[Job]:
+        for found in self._reading.all():
+            if found.posting is not None:
+                yield self._job(found.posting, found.version if found.head == m.WAITING else 0)
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs are on the board."""
+        return self._reading.count()
+
+    # ------------------------------------------------------------- waiting
+
+    def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
+        """Wait until there are jobs to be claimed."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while True:
+            mark = self._kv.wait(self._places.root)
+            soon = self._sweeper.sweep()
+            if next(self._reading.free(can), None) is not None:
+                return self._free(can)
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            if left is not None and left <= 0:
+                return iter(())
+            self._kv.wait(
+                self._places.root, mark, min((x for x in (left, soon) if x is not None), default=None)
+            )
+
+    def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
+        """Wait until a job has ended."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        key = self._places.at(m.JOB, job.uuid)
+        while True:
+            mark = self._kv.wait(key)
+            found = self.look(job)
+            if found.outcome is not None:
+                return found
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            if left is not None and left <= 0:
+                return None
+            self._kv.wait(key, mark, left)
+
+    # ------------------------------------------------------------- inside
+
+    def _job(self, posting: Posting, version: int) -> Job:
+        return Job(self, posting, version, self._books)
+
+    def _commit(self, kind: str, posting: Posting, writes: Writes) -> bool:
+        """Write, with a line of news; say whether it landed."""
+        try:
+            self._kv.commit(*self._writer.told(writes, kind, posting))
+        except exc.Conflict:
+            return False
+        return True
+
+    def _tell(self, kind: str, posting: Posting) -> None:
+        self.notifier.notify(kind, {"job": self._job(posting, 0)})
+
+    def _lost(self, who: str) -> None:
+        _LOG.warning(
+            "the lease of '%s' on board '%s' ran out: his claims are free for others", who, self.name
+        )
+        for held in [held for held in self._fences if held[1] == who]:
+            self._fences[held] = ABSENT
+
+
+def _check_who(who: object) -> None:
+    if not isinstance(who, str):
+        raise TypeError(f"a claimer is named by a text, not by {type(who).__name__}")
+    if not who:
+        raise ValueError("a claimer needs a name that is not empty")

@@ -1,0 +1,107 @@
+"""The leases of those who claim: one for each name, kept up from a thread of its own.
+
+A claim stands on its claimer's lease. While this process lives the lease is extended three times in its life;
+when the process dies the server lets it run out, and the jobs are free.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import Lease
+
+_LOG = logging.getLogger(__name__)
+
+
+class Leases:
+    """Keeps leases by name.
+
+    Args:
+        kv: who grants them.
+        ttl: how many seconds one lasts when it is not extended.
+        on_lost: called with a name whose lease ran out; from the keeper's thread.
+    """
+
+    def __init__(self, kv: KV, ttl: float, on_lost: Callable[[str], None]) -> None:
+        self._kv = kv
+        self._ttl = ttl
+        self._on_lost = on_lost
+        self._leases: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def of(self, who: str) -> Lease:
+        """Return somebody's lease; it is asked for when there is none.
+
+        Args:
+            who: his name.
+        """
+        with self._lock:
+            lease = self._leases.get(who)
+            if lease is None:
+                lease = self._leases[who] = self._kv.grant(self._ttl)
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="jobboard-leases", daemon=True)
+                self._keeper.start()
+            return lease
+
+    def extend(self, who: str) -> None:
+        """Extend somebody's lease now.
+
+        Args:
+            who: his name.
+
+        Raises:
+            LeaseLost: it ran out.
+        """
+        try:
+            self._kv.extend(self.of(who))
+        except exc.LeaseLost:
+            self.drop(who)
+            raise
+
+    def drop(self, who: str) -> None:
+        """Forget a lease that ran out; the next claim asks for another.
+
+        Args:
+            who: whose.
+        """
+        with self._lock:
+            self._leases.pop(who, None)
+
+    def close(self) -> None:
+        """Give all leases up, and with them every claim that stands on them."""
+        self._stop.set()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper is not threading.current_thread():
+            keeper.join()
+        with self._lock:
+            leases, self._leases = self._leases, {}
+        for lease in leases.values():
+            self._kv.revoke(lease)
+        self._stop.clear()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._pause()):
+            with self._lock:
+                names = list(self._leases)
+            for who in names:
+                self._keep_one(who)
+
+    def _pause(self) -> float:
+        with self._lock:
+            return min((lease.ttl for lease in self._leases.values()), default=self._ttl) / 3
+
+    def _keep_one(self, who: str) -> None:
+        try:
+            self.extend(who)
+        except exc.LeaseLost:
+            self._on_lost(who)
+        except exc.StorageFailure as error:
+            # The lease may yet outlive the trouble: the next round tries again.
+            _LOG.warning("the lease of '%s' could not be extended: %s", who, error)

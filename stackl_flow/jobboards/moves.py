@@ -1,0 +1,274 @@
+"""What each order to a board writes: pure functions from what was read to one commit.
+
+Every commit checks what it was decided on, so that of two who decide at once only one lands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from stackl_flow import codec
+from stackl_flow.jobboards.places import Places, group_of, spot_of, stamp
+from stackl_flow.jobboards.posting import Posting
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put, quote
+
+WAITING: Final = "waiting"
+CLAIMED: Final = "claimed"
+OWNER: Final = "owner"
+LATER: Final = "later"
+OVERDUE: Final = "overdue"
+TRASH: Final = "trash"
+DONE: Final = "done"
+JOB: Final = "job"
+KEY: Final = "key"
+GROUP: Final = "group"
+ENTITY: Final = "entity"
+
+CONSUMED: Final = "consumed"
+TRASHED: Final = "trashed"
+
+
+class Writes(NamedTuple):
+    """One commit."""
+
+    checks: tuple[Check, ...] = ()
+    puts: tuple[Put, ...] = ()
+    deletes: tuple[str, ...] = ()
+
+
+class Held(NamedTuple):
+    """A claimed job as it was read: the posting, the version of its item, and its owner's fencing number.
+
+    ``fence`` is ``ABSENT`` for a claim whose lease ran out.
+    """
+
+    posting: Posting
+    version: int
+    fence: int
+
+
+def post(places: Places, posting: Posting, now: float, *, new_group: bool) -> Writes:
+    """Put a new job on the board.
+
+    Args:
+        places: makes keys.
+        posting: the job.
+        now: seconds since 1970 UTC.
+        new_group: nobody has posted a job with these needs yet.
+
+    Returns:
+        The commit; it conflicts when the posting's key is taken.
+    """
+    checks: tuple[Check, ...] = (Check(places.at(JOB, posting.uuid), ABSENT),)
+    puts = list(_shelve(places, posting, now))
+    puts.append(Put(places.at(JOB, posting.uuid), _still(posting)))
+    if posting.key is not None:
+        taken = places.at(KEY, quote(posting.key))
+        checks += (Check(taken, ABSENT),)
+        puts.append(Put(taken, json.dumps(posting.uuid)))
+    if new_group:
+        puts.append(Put(places.at(GROUP, group_of(posting.needs)), json.dumps(sorted(set(posting.needs)))))
+    return Writes(checks, tuple(puts))
+
+
+def claim(places: Places, posting: Posting, version: int, lease: str) -> Writes:
+    """Give a waiting job to somebody.
+
+    Args:
+        places: makes keys.
+        posting: the job, with the new claim as its last.
+        version: the version of the waiting item.
+        lease: the claimer's lease.
+
+    Returns:
+        The commit; the version it gives is the claim's fencing number.
+    """
+    spot = spot_of(posting)
+    owner = Put(places.at(OWNER, spot), json.dumps(posting.claims[-1].who), lease)
+    return Writes(
+        (Check(places.at(WAITING, spot), version),),
+        (Put(places.at(CLAIMED, spot), posting.to_text()), owner),
+        (places.at(WAITING, spot), *_overdue(places, posting)),
+    )
+
+
+def give_back(places: Places, held: Held, how: str, now: float) -> Writes:
+    """Put a claimed job back among the waiting.
+
+    Args:
+        places: makes keys.
+        held: the job as it was read.
+        how: LOST, ABANDONED or RELEASED.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    posting = replace(held.posting.let_go(how, now), claim_by=None)
+    return Writes(_mine(places, held), _shelve(places, posting, now), _unclaimed(places, held))
+
+
+def consume(places: Places, held: Held, outcome: dict[str, Any], now: float) -> Writes:
+    """Take a job off the board, and keep its outcome for those who wait for it.
+
+    Args:
+        places: makes keys.
+        held: the job as it was read.
+        outcome: what came of it; JSON.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    return Writes(
+        _mine(places, held),
+        _ended(places, held.posting, CONSUMED, outcome, now),
+        _unclaimed(places, held),
+    )
+
+
+def trash(places: Places, held: Held, reason: str, now: float) -> Writes:
+    """Take a claimed job off the board and keep it, with a reason, to be looked at.
+
+    Args:
+        places: makes keys.
+        held: the job as it was read.
+        reason: why.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    return Writes(_mine(places, held), _trashed(places, held.posting, reason, now), _unclaimed(places, held))
+
+
+def give_up(places: Places, posting: Posting, version: int, reason: str, now: float) -> Writes:
+    """Trash a job that nobody has claimed.
+
+    Args:
+        places: makes keys.
+        posting: the job.
+        version: the version of the waiting item.
+        reason: why.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    spot = places.at(WAITING, spot_of(posting))
+    gone = (spot, *_overdue(places, posting))
+    return Writes((Check(spot, version),), _trashed(places, posting, reason, now), gone)
+
+
+def fall_due(places: Places, posting: Posting, version: int, now: float) -> Writes:
+    """Put a job whose time has come among the waiting.
+
+    Args:
+        places: makes keys.
+        posting: the job.
+        version: the version of the item that was kept for later.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    kept = _later(places, posting)
+    return Writes(
+        (Check(kept, version),),
+        (
+            *_shelve(places, replace(posting, not_before=None), now),
+            Put(places.at(JOB, posting.uuid), _still(replace(posting, not_before=None))),
+        ),
+        (kept,),
+    )
+
+
+def requeue(places: Places, posting: Posting, key: str, version: int, now: float) -> Writes:
+    """Put a trashed job back on the board, as if it had never been claimed.
+
+    Args:
+        places: makes keys.
+        posting: the job.
+        key: key of the trashed item.
+        version: its version.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        The commit.
+    """
+    anew = replace(posting, claims=(), reason="", claim_by=None, not_before=None, changed_on=now)
+    puts = (*_shelve(places, anew, now), Put(places.at(JOB, anew.uuid), _still(anew)))
+    return Writes((Check(key, version),), puts, (key, places.at(DONE, key.rpartition("/")[2])))
+
+
+def forget(places: Places, key: str, uuid: str, posted_key: str | None) -> Writes:
+    """Forget the outcome of a job that ended long ago.
+
+    Args:
+        places: makes keys.
+        key: key of the item that says when it ended.
+        uuid: the job.
+        posted_key: the key it was posted under, which is free again.
+
+    Returns:
+        The commit.
+    """
+    gone = [key, places.at(JOB, uuid)]
+    if posted_key is not None:
+        gone.append(places.at(KEY, quote(posted_key)))
+    return Writes((Check(key, PRESENT),), (), tuple(gone))
+
+
+def _shelve(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:
+    """Write a job that is free: to be claimed, or not yet."""
+    if posting.not_before is not None and posting.not_before > now:
+        return (Put(_later(places, posting), posting.to_text()),)
+    puts: Iterable[Put] = (Put(key, "null") for key in _overdue(places, posting))
+    return (Put(places.at(WAITING, spot_of(posting)), posting.to_text()), *puts)
+
+
+def _later(places: Places, posting: Posting) -> str:
+    return places.at(LATER, stamp(posting.not_before or 0.0), spot_of(posting))
+
+
+def _overdue(places: Places, posting: Posting) -> tuple[str, ...]:
+    if posting.claim_by is None:
+        return ()
+    return (places.at(OVERDUE, stamp(posting.claim_by), spot_of(posting)),)
+
+
+def _mine(places: Places, held: Held) -> tuple[Check, ...]:
+    spot = spot_of(held.posting)
+    return (
+        Check(places.at(CLAIMED, spot), held.version),
+        Check(places.at(OWNER, spot), held.fence),
+    )
+
+
+def _unclaimed(places: Places, held: Held) -> tuple[str, ...]:
+    spot = spot_of(held.posting)
+    return places.at(CLAIMED, spot), places.at(OWNER, spot)
+
+
+def _trashed(places: Places, posting: Posting, reason: str, now: float) -> tuple[Put, ...]:
+    kept = replace(posting, reason=reason, changed_on=now)
+    where = places.at(TRASH, f"{stamp(now)}-{posting.uuid}")
+    return (Put(where, kept.to_text()), *_ended(places, posting, TRASHED, {"reason": reason}, now))
+
+
+def _ended(
+    places: Places, posting: Posting, how: str, outcome: dict[str, Any], now: float
+) -> tuple[Put, ...]:
+    told = {"ended": how, "at": now, "name": posting.name, "key": posting.key, "outcome": outcome}
+    return (
+        Put(places.at(JOB, posting.uuid), codec.encode(told)),
+        Put(places.at(DONE, f"{stamp(now)}-{posting.uuid}"), json.dumps(posting.key)),
+    )
+
+
+def _still(posting: Posting) -> str:
+    """Say where a job that is on the board is to be looked for."""
+    return json.dumps({"spot": spot_of(posting), "not_before": posting.not_before})

@@ -1,0 +1,119 @@
+"""A posting: what a board keeps of a job, as one frozen value and as JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+from stackl_flow import codec
+from stackl_flow import exceptions as exc
+from stackl_flow.jobboards.priorities import JobPriority
+
+#: How a claim ended, when it did not end with the job.
+LOST, ABANDONED, RELEASED = "lost", "abandoned", "released"
+#: The ends that count towards a quarantine: not a worker's orderly stop.
+COUNTED = frozenset({LOST, ABANDONED})
+
+
+class Claim(NamedTuple):
+    """One claim of a job: by whom, when (seconds since 1970 UTC), and how it ended ("" while it lasts)."""
+
+    who: str
+    at: float
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What was posted, and what has become of it.
+
+    Attributes:
+        uuid: the job's own name, unique on the board.
+        name: what to call it.
+        created_on: when it was posted, in seconds since 1970 UTC.
+        changed_on: when it was last claimed, abandoned or trashed.
+        details: what workers need to know; JSON.
+        book: uuid and name of the logbook that goes with it.
+        priority: how urgent it is.
+        needs: what a worker has to be able to do.
+        not_before: it is not to run earlier than this.
+        claim_by: it is trashed if nobody has claimed it by then.
+        key: a second post under this key gives this job again.
+        claims: every claim so far, the latest last.
+        reason: why it was trashed.
+    """
+
+    uuid: str
+    name: str
+    created_on: float
+    changed_on: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+    book: Mapping[str, str] = field(default_factory=dict)
+    priority: JobPriority = JobPriority.NORMAL
+    needs: tuple[str, ...] = ()
+    not_before: float | None = None
+    claim_by: float | None = None
+    key: str | None = None
+    claims: tuple[Claim, ...] = ()
+    reason: str = ""
+
+    @property
+    def failed_claims(self) -> int:
+        """How many claims ended without an end of the job, orderly stops aside."""
+        return sum(claim.ended in COUNTED for claim in self.claims)
+
+    def claimed(self, who: str, now: float) -> Self:
+        """Return the posting with one more claim.
+
+        Args:
+            who: claims it.
+            now: when.
+        """
+        return replace(self, claims=(*self.claims, Claim(who, now)), changed_on=now)
+
+    def let_go(self, how: str, now: float) -> Self:
+        """Return the posting with its last claim ended.
+
+        Args:
+            how: LOST, ABANDONED or RELEASED.
+            now: when.
+        """
+        *before, last = self.claims
+        return replace(self, claims=(*before, last._replace(ended=how)), changed_on=now)
+
+    def to_text(self) -> str:
+        """Write it as JSON.
+
+        Returns:
+            The text.
+
+        Raises:
+            NotSerializable: the details have no JSON form.
+        """
+        kept = {name: getattr(self, name) for name in self.__slots__}
+        kept.update(priority=self.priority.value, claims=[list(claim) for claim in self.claims])
+        kept["needs"] = list(self.needs)
+        try:
+            return codec.encode({name: value for name, value in kept.items() if value not in _EMPTY})
+        except exc.NotSerializable as error:
+            raise exc.NotSerializable(f"details of job '{self.name}': {error}", cause=error.cause) from error
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what ``to_text`` wrote.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The posting.
+        """
+        kept: dict[str, Any] = codec.decode(text)
+        kept["priority"] = JobPriority(kept["priority"])
+        kept["needs"] = tuple(kept.get("needs", ()))
+        kept["claims"] = tuple(Claim(*claim) for claim in kept.get("claims", ()))
+        return cls(**kept)
+
+
+_EMPTY: tuple[object, ...] = (None, "", [], {})

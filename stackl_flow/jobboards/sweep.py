@@ -1,0 +1,149 @@
+"""What a board does by itself: free lost claims, bring jobs whose time has come, give up what nobody wants.
+
+There is no server process behind a board. Whoever looks for work sweeps first; two who sweep at once do no
+harm, because each commit checks what it was decided on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from stackl_flow import exceptions as exc
+from stackl_flow.clock import Clock
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.moves import Held, Writes
+from stackl_flow.jobboards.places import Places
+from stackl_flow.jobboards.posting import LOST, Posting
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import ABSENT, Item
+
+#: At most so many of one kind in one sweep: the next one goes on.
+_BATCH: Final = 100
+
+
+class Rules(NamedTuple):
+    """How a board treats its jobs.
+
+    ``max_claims``: a job is trashed when so many claims of it ended without its end; None for never.
+    ``keep_outcomes``: for how many seconds the outcome of an ended job can be asked for.
+    """
+
+    max_claims: int | None = 10
+    keep_outcomes: float = 86_400.0
+
+    def is_poison(self, posting: Posting) -> bool:
+        """Say whether a job is not to be handed out again.
+
+        Args:
+            posting: the job, with its last claim ended.
+        """
+        return self.max_claims is not None and posting.failed_claims >= self.max_claims
+
+    def reason(self, posting: Posting) -> str:
+        """Say why a job is not handed out again.
+
+        Args:
+            posting: the job.
+        """
+        ends = ", ".join(f"{claim.who} ({claim.ended})" for claim in posting.claims if claim.ended)
+        return f"claimed {posting.failed_claims} times without an end: {ends}"
+
+
+#: Makes a commit; says False when it came too late.
+Commit = Callable[[str, Posting, Writes], bool]
+
+
+class Sweeper:
+    """Keeps one board in order.
+
+    Args:
+        kv: where its items are.
+        places: makes their keys.
+        rules: how it treats its jobs.
+        clock: tells the time.
+        commit: writes, and tells those who watch.
+    """
+
+    def __init__(self, kv: KV, places: Places, rules: Rules, clock: Clock, commit: Commit) -> None:
+        self._kv = kv
+        self._places = places
+        self._rules = rules
+        self._clock = clock
+        self._commit = commit
+
+    def sweep(self) -> float | None:
+        """Do what is to be done now.
+
+        Returns:
+            In how many seconds there is something to be done again; None if nothing is known to come.
+        """
+        now = self._clock.now()
+        self._free_lost(now)
+        self._bring_due(now)
+        self._give_up_overdue(now)
+        self._forget_old(now)
+        return self._next(now)
+
+    def _free_lost(self, now: float) -> None:
+        claimed = self._list(m.CLAIMED, None)
+        if not claimed:
+            return
+        head, owners = self._places.head(m.CLAIMED), self._places.head(m.OWNER)
+        held = {item.key.removeprefix(owners) for item in self._kv.list(owners)}
+        for item in claimed:
+            if item.key.removeprefix(head) in held:
+                continue
+            posting = Posting.from_text(item.value)
+            lost = Held(posting, item.version, ABSENT)
+            ended = posting.let_go(LOST, now)
+            if self._rules.is_poison(ended):
+                writes = m.trash(self._places, lost._replace(posting=ended), self._rules.reason(ended), now)
+                self._commit("REMOVAL", posting, writes)
+            else:
+                self._commit("ABANDONED", posting, m.give_back(self._places, lost, LOST, now))
+
+    def _bring_due(self, now: float) -> None:
+        for item in self._until(m.LATER, now):
+            posting = Posting.from_text(item.value)
+            self._commit("POSTED", posting, m.fall_due(self._places, posting, item.version, now))
+
+    def _give_up_overdue(self, now: float) -> None:
+        for item in self._until(m.OVERDUE, now):
+            spot = item.key.removeprefix(self._places.head(m.OVERDUE)).partition("/")[2]
+            waiting = self._kv.get(self._places.at(m.WAITING, spot))
+            if waiting is None:
+                continue  # claimed at this moment, by a commit that removes this item, too
+            posting = Posting.from_text(waiting.value)
+            writes = m.give_up(self._places, posting, waiting.version, "nobody claimed it in time", now)
+            self._commit("REMOVAL", posting, writes)
+
+    def _forget_old(self, now: float) -> None:
+        for item in self._until(m.DONE, now - self._rules.keep_outcomes, mark="-"):
+            uuid = item.key.rpartition("/")[2].partition("-")[2]
+            writes = m.forget(self._places, item.key, uuid, json.loads(item.value))
+            try:
+                self._kv.commit(*writes)
+            except exc.Conflict:
+                continue  # somebody else forgot it
+
+    def _until(self, head: str, until: float, mark: str = "/") -> Iterator[Item]:
+        """Go over items whose key begins with a time that has come."""
+        for item in self._list(head, _BATCH):
+            if self._time_of(item, head, mark) > until:
+                return
+            yield item
+
+    def _next(self, now: float) -> float | None:
+        times: Iterable[float] = (
+            self._time_of(item, head, "/") for head in (m.LATER, m.OVERDUE) for item in self._list(head, 1)
+        )
+        soonest = min(times, default=None)
+        return None if soonest is None else max(0.0, soonest - now)
+
+    def _time_of(self, item: Item, head: str, mark: str) -> float:
+        return int(item.key.removeprefix(self._places.head(head)).partition(mark)[0]) / 1_000_000
+
+    def _list(self, head: str, limit: int | None) -> list[Item]:
+        return self._kv.list(self._places.head(head), limit=limit)

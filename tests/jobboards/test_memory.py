@@ -1,0 +1,28 @@
+"""A board in this process keeps the contract."""
+
+import uuid
+
+import pytest
+
+from stackl_flow.testing.clock import SteppedClock
+from stackl_flow.testing.jobboards import JobBoardContract
+
+
+class TestMemory(JobBoardContract):
+    ttl = 30.0
+
+    @pytest.fixture(autouse=True)
+    def stepped(self):
+        self.clock = SteppedClock()
+
+    @pytest.fixture
+    def address(self):
+        return f"memory://{uuid.uuid4()}"
+
+    def pass_time(self, seconds):
+        self.clock.step(seconds)
+
+    def die(self, open_board, uuid, who):
+        board = open_board()
+        board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), who)
+        self.clock.step(self.ttl + 1)
