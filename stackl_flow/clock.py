@@ -17,12 +17,17 @@ class Clock(Protocol):
         """Return seconds that never go back, for measuring how long something took."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Return when that many seconds have passed."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
 
 
 SYSTEM: Clock = SystemClock()

@@ -19,6 +19,7 @@ _OTHERS: Final = {
     "stackl_flow.engines.shell": "taskflow.engines.action_engine.engine",
     "stackl_flow.persistence.backends.memory": "taskflow.persistence.backends.impl_memory",
     "stackl_flow.persistence.backends.sql": "taskflow.persistence.backends.impl_sqlalchemy",
+    "stackl_flow.persistence.backends.sql.again": "taskflow.persistence.backends.impl_sqlalchemy",
     "stackl_flow.persistence.books": "taskflow.utils.persistence_utils",
 }
 

@@ -21,6 +21,14 @@ class SteppedClock:
         """Return the same: this clock never goes back."""
         return self._now
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, at once.
+
+        Args:
+            seconds: how much.
+        """
+        self.step(seconds)
+
     def step(self, seconds: float) -> None:
         """Let time pass.
 

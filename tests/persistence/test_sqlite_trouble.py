@@ -154,7 +154,11 @@ def test_locked_by_another_process(stored):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         error = fails(
-            stored, "locked by another process", "timeout", options="?timeout=0.1", verb="clear_all"
+            stored,
+            "locked by another process",
+            "timeout",
+            options="?timeout=0.1&save_wait=0",
+            verb="clear_all",
         )
         assert error.cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
         # Those who only read are not held up.
@@ -208,7 +212,7 @@ def check_after_full(backend, conn, flow, epoch, task):
 
 
 def test_file_may_not_grow(path):
-    with backends.backend(f"sqlite:///{path}?max_page_count=120") as backend:
+    with backends.backend(f"sqlite:///{path}?max_page_count=120&save_wait=0") as backend:
         flow, (task,) = with_tasks(backend, 1)
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -229,7 +233,7 @@ def test_disk_is_full(tmp_path):
     if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
         pytest.skip("only root may mount a small disk")
     try:
-        with backends.backend(f"sqlite:///{disk}/flows.db") as backend:
+        with backends.backend(f"sqlite:///{disk}/flows.db?save_wait=0") as backend:
             flow, (task,) = with_tasks(backend, 1)
             with backend.get_connection() as conn:
                 epoch = conn.take_ownership(flow.uuid, "me", 1.0)

@@ -9,8 +9,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from stackl_flow.persistence.backends import sql
 
 _LOG = logging.getLogger(__name__)
@@ -44,7 +42,7 @@ class SQLAlchemyBackend(sql.SQLBackend):
         engine: an engine of SQLAlchemy, whose address is used.
     """
 
-    def __init__(self, conf: Mapping[str, Any], engine: sa.Engine | None = None) -> None:
+    def __init__(self, conf: Mapping[str, Any], engine: Any = None) -> None:
         address = conf.get("connection") if engine is None else engine.url.render_as_string(False)
         super().__init__({"connection": address})
         for name in sorted(conf.keys() & _IGNORED):

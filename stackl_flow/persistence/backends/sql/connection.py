@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from stackl_flow.persistence.backends.sql import schema, statements
+from stackl_flow.persistence.backends.sql.again import Again
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.link import Link
 from stackl_flow.persistence.backends.sql.statements import Statements
@@ -43,6 +45,7 @@ class SQLConnection(Connection):
         self._dialect = dialect
         self._sql = prepared
         self._link = Link(engine, dialect)
+        self._again = Again(dialect, backend.clock)
 
     def close(self) -> None:
         """Close the driver's connection; the next verb opens another."""
@@ -76,7 +79,13 @@ class SQLConnection(Connection):
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[None]:
-        with self._link.transaction(write=write):
+        transaction = self._link.transaction(write=write)
+        with ExitStack() as stack:
+            if write:
+                # Once it has begun, nobody can lock this writer out any more.
+                self._again(partial(stack.enter_context, transaction))
+            else:
+                stack.enter_context(transaction)
             yield
 
     def _select(self, query: sa.Select[Any]) -> Iterable[Any]:
@@ -129,6 +138,9 @@ class SQLConnection(Connection):
         self._link.many(run.sql, [run.values])
 
     def _land(self, cp: Checkpoint) -> None:
+        self._again(partial(self._land_once, cp))
+
+    def _land_once(self, cp: Checkpoint) -> None:
         link, sql = self._link, self._sql
         with link.transaction(write=True):
             cursor = link.cursor

@@ -25,6 +25,9 @@ class SQLDialect:
     #: Statements that begin a transaction, where the driver does not do it by itself.
     begin_read: str | None = None
     begin_write: str | None = None
+    #: How often a save is tried, and how many seconds apart.
+    save_attempts = 3
+    save_wait = 5.0
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -78,6 +81,17 @@ class SQLDialect:
             An error that names the database and what to do.
         """
         return exc.StorageFailure(f"database '{self.name}' failed: {error}", cause=error)
+
+    def may_pass(self, error: BaseException | None) -> bool:  # noqa: ARG002  databases differ in this
+        """Say whether what failed did not land, and may work when it is done again a little later.
+
+        Args:
+            error: the driver's error.
+
+        Returns:
+            True if so; of a database that is not known well enough, False.
+        """
+        return False
 
     def check(self, run: Any) -> None:
         """Look for damage, as far as that is quick.

@@ -2,8 +2,9 @@
 
 The journal is a WAL and every commit reaches the disk (``synchronous=FULL``) unless the address says
 otherwise, as in ``sqlite:///flows.db?synchronous=NORMAL&timeout=5``. Options: ``timeout`` (seconds to wait
-for another writer, 30), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB, 16384) and ``max_page_count``
-(the most pages the file may get).
+for another writer, 30), ``save_attempts`` (how often a save is tried while the file is locked, full or out of
+reach, 3), ``save_wait`` (seconds between them, 5), ``synchronous``, ``journal_mode``, ``cache_size`` (KiB,
+16384) and ``max_page_count`` (the most pages the file may get).
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from stackl_flow.settings import Place
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
 _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
+# Pages in the log, 1 MiB, at which it is written back and begun again. A commit into the log's old room costs
+# the disk a third less than one that makes the file longer, and SQLite's own 1,000 pages last for the whole of
+# many flows; a much shorter log is written back too often.
+_LOG_PAGES: Final = 256
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
+
+# SQLite has undone what met one of these: nothing of it landed.
+_MAY_PASS: Final = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+)
 
 _RIGHTS: Final = "make the file and its directory writable for this user"
 _SAFE: Final = "what was stored before is safe"
@@ -60,13 +70,22 @@ class SQLiteDialect(SQLDialect):
         self.file = None if self._in_memory else os.path.abspath(place.location.removeprefix("/"))  # noqa: PTH100
         self._lock = threading.RLock()
         options = place.take(
-            timeout=float, synchronous=str, journal_mode=str, cache_size=int, max_page_count=int
-        ).given
+            timeout=float, synchronous=str, journal_mode=str, cache_size=int, max_page_count=int,
+            save_attempts=int, save_wait=float,
+        ).given  # fmt: skip
+        self.save_attempts = options.get("save_attempts", self.save_attempts)
+        self.save_wait = options.get("save_wait", self.save_wait)
+        if self.save_attempts < 1 or self.save_wait < 0:
+            raise exc.InvalidFormat(
+                f"'save_attempts' of '{self.name}' must be 1 or more and 'save_wait' 0 or more,"
+                f" not {self.save_attempts} and {self.save_wait}"
+            )
         self._timeout = options.get("timeout", 30.0)
         self._pragmas = [
             f"journal_mode={choose(options.get('journal_mode', 'WAL'), 'journal_mode', _JOURNAL)}",
             f"synchronous={choose(options.get('synchronous', 'FULL'), 'synchronous', _SYNCHRONOUS)}",
             f"cache_size=-{options.get('cache_size', 16384)}",
+            f"wal_autocheckpoint={_LOG_PAGES}",
             "foreign_keys=ON",
         ]
         if "max_page_count" in options:
@@ -158,6 +177,17 @@ class SQLiteDialect(SQLDialect):
             return self.not_upgraded()
         remedy = _REMEDIES.get(code, "failed")
         return exc.StorageFailure(f"database '{where}' {remedy} ({error})", cause=error)
+
+    def may_pass(self, error: BaseException | None) -> bool:
+        """Say whether what failed did not land, and may work when it is done again a little later.
+
+        Args:
+            error: the driver's error.
+
+        Returns:
+            True for a file that is locked, full or out of reach.
+        """
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _MAY_PASS
 
     def check(self, run: Any) -> None:
         """Let SQLite look for damage.

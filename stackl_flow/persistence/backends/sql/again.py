@@ -1,0 +1,78 @@
+"""Saves that fail for a reason that may pass are tried again, some seconds apart.
+
+Three attempts, five seconds apart, unless the address says otherwise: TaskFlow's own figures. Only what is
+known not to have landed is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from stackl_flow import exceptions as exc
+from stackl_flow.clock import Clock
+from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+
+_LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Again:
+    """Does something, and does it again if it failed for a reason that may pass.
+
+    Args:
+        dialect: knows such reasons, how often to try and how long to wait.
+        clock: lets the time pass.
+    """
+
+    def __init__(self, dialect: SQLDialect, clock: Clock) -> None:
+        self._dialect = dialect
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._may_pass),
+            stop=tenacity.stop_after_attempt(dialect.save_attempts),
+            wait=tenacity.wait_fixed(dialect.save_wait),
+            sleep=clock.sleep,
+            before_sleep=self._tell,
+            reraise=True,
+        )
+
+    def __call__(self, save: Callable[[], T]) -> T:
+        """Do something.
+
+        Args:
+            save: what to do; it lands whole or not at all.
+
+        Returns:
+            What it gave.
+
+        Raises:
+            StorageFailure: every attempt failed; this is the last one's error.
+        """
+        try:
+            return save()  # straight, because every checkpoint comes here and nearly none fails
+        except exc.StorageFailure as error:
+            if not self._may_pass(error):
+                raise
+            failed = [error]
+
+        def attempt() -> T:
+            if failed:
+                raise failed.pop()
+            return save()
+
+        return self._retrying(attempt)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        # Its subclasses are about owners and versions: trying again changes nothing.
+        return type(error) is exc.StorageFailure and self._dialect.may_pass(error.cause)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome and state.outcome.exception()
+        _LOG.warning(
+            "attempt %d of %d to save: %s; next in %g seconds",
+            state.attempt_number, self._dialect.save_attempts, error, self._dialect.save_wait,
+        )  # fmt: skip
