@@ -16,6 +16,8 @@ from stackl_flow.engines.names import Names
 from stackl_flow.engines.results import Results
 from stackl_flow.engines.scopes import Providers
 
+_UNDER_WAY = frozenset({st.RUNNING, st.SUSPENDING})
+
 
 def _first(values: list[Any]) -> Any:
     return values[0]
@@ -88,6 +90,13 @@ class Storage(Results):
             update_with: notes by name.
         """
         self._ledger.update_meta(update_with)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Write at once what no move of a run will take along, and keep no connection for it."""
+        if self.get_flow_state() not in _UNDER_WAY:
+            self._ledger.commit()
+            self._ledger.close()
 
     # ------------------------------------------------------------- atoms
 
@@ -188,7 +197,7 @@ class Storage(Results):
         return details
 
     def update_atom_metadata(self, atom_name: str, update_with: Mapping[str, Any]) -> None:
-        """Add to the notes kept with an atom; they are written with the flow's next move.
+        """Add to the notes kept with an atom; while the flow runs they are written with its next move.
 
         Args:
             atom_name: its name.
@@ -197,6 +206,7 @@ class Storage(Results):
         detail = self._detail(atom_name)
         detail.meta = {**detail.meta, **update_with}
         self._ledger.touch(detail)
+        self._settle()
 
     # ------------------------------------------------------------- values by name
 

@@ -165,6 +165,19 @@ def test_histories_by_retry(log):
     }
 
 
+def test_notes_taken_after_a_run_are_stored_at_once(backend, log):
+    flow = LinearFlow("f").add(*steps("ab", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    engine = engines.load(flow, flow_detail=detail, backend=backend)
+    engine.run()
+    engine.storage.update_atom_metadata("a", {"seen": 1})
+    engine.storage.update_flow_metadata({"seen": 2})
+    with backend.get_connection() as connection:
+        stored = connection.get_flow_details(detail.uuid)
+    assert stored.meta["seen"] == 2
+    assert [atom.meta for atom in stored] == [{"seen": 1}, {}]
+
+
 def test_of_a_retry_all_its_results_are_given(log):
     flow = LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1))
     engine = engines.load(flow)
