@@ -11,16 +11,14 @@ from stackl_flow.compat import names
 
 #: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
-    "stackl_flow.engines.arguments": "taskflow.storage",
-    "stackl_flow.engines.engine": "taskflow.engines.action_engine.engine",
-    "stackl_flow.engines.helpers": "taskflow.engines.helpers",
+    "stackl_flow": "taskflow",
     "stackl_flow.engines.ledger": "taskflow.storage",
-    "stackl_flow.engines.run": "taskflow.engines.action_engine.completer",
+    "stackl_flow.engines.matching": "taskflow.storage",
     "stackl_flow.engines.shell": "taskflow.engines.action_engine.engine",
-    "stackl_flow.persistence.backends.memory": "taskflow.persistence.backends.impl_memory",
-    "stackl_flow.persistence.backends.sql": "taskflow.persistence.backends.impl_sqlalchemy",
+    "stackl_flow.jobboards.board": "taskflow.jobs.base",
+    "stackl_flow.jobboards.leases": "taskflow.jobs.base",
+    "stackl_flow.jobboards.news": "taskflow.jobs.base",
     "stackl_flow.persistence.backends.sql.again": "taskflow.persistence.backends.impl_sqlalchemy",
-    "stackl_flow.persistence.books": "taskflow.utils.persistence_utils",
 }
 
 
@@ -31,7 +29,7 @@ def table() -> dict[str, str]:
         A logger of each module that serves, and the others that say something.
     """
     served = {ours: theirs for theirs, ours in names.MODULES.items()}
-    return {**served, **_OTHERS, "stackl_flow": "taskflow"}
+    return {**served, **_OTHERS}
 
 
 def rename() -> None:

@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from stackl_flow.compat import loggers
 from tests.compat.suite import ROOT
 
 
@@ -294,3 +295,12 @@ def test_a_retry_derived_from_for_each_base(python):
 
         engines.run(linear_flow.Flow("f", retry=Odd(provides="number")).add(task.FunctorTask(work)))
     """) == ["1", "3", "5"]
+
+
+def test_every_logger_of_ours_has_a_name_of_taskflows():
+    sources = (
+        path for path in (ROOT / "stackl_flow").rglob("*.py") if "getLogger(__name__)" in path.read_text()
+    )
+    speaking = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
+
+    assert speaking - loggers.table().keys() == set(), "add them to stackl_flow/compat/loggers.py"
