@@ -53,7 +53,7 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.persistence.path_based": "stackl_flow.compat.persistence.path_based",
     "taskflow.retry": "stackl_flow.retry",
     "taskflow.states": "stackl_flow.states",
-    "taskflow.storage": "stackl_flow.engines.storage",
+    "taskflow.storage": "stackl_flow.compat.storage",
     "taskflow.task": "stackl_flow.task",
     "taskflow.types.entity": "stackl_flow.compat.types.entity",
     "taskflow.types.failure": "stackl_flow.failure",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
@@ -47,6 +47,9 @@ class FlowEngine(base.Engine):
         backend: where that is stored, or None to keep it in this process.
         options: see ``Options``; those of the executor besides.
     """
+
+    #: Carries out each run; a facade may have another.
+    _SHELL: ClassVar[type[Shell]] = Shell
 
     def __init__(
         self,
@@ -257,7 +260,9 @@ class FlowEngine(base.Engine):
             defer_reverts=self._told.defer_reverts,
             never_resolve=self._told.never_resolve,
         )
-        return Shell(plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier)
+        return self._SHELL(
+            plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier
+        )
 
     def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
         began = time.monotonic()

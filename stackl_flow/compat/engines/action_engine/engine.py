@@ -1,9 +1,118 @@
-"""TaskFlow's `taskflow.engines.action_engine.engine`."""
+"""TaskFlow's `taskflow.engines.action_engine.engine`: ours by its class names, what differs mapped back."""
 
 from __future__ import annotations
 
-from stackl_flow.engines.engine import FlowEngine as ActionEngine
-from stackl_flow.engines.engine import ParallelEngine as ParallelActionEngine
-from stackl_flow.engines.engine import SerialEngine as SerialActionEngine
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, ClassVar, cast
+
+from stackl_flow import states as st
+from stackl_flow.compat.engines.action_engine import executor
+from stackl_flow.compat.storage import Storage
+from stackl_flow.engines import base, storage
+from stackl_flow.engines.engine import FlowEngine
+from stackl_flow.engines.executors.base import Executor
+from stackl_flow.engines.given import Given
+from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.scopes import Providers
+from stackl_flow.engines.shell import Shell
+from stackl_flow.patterns.base import Item
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import FlowDetail
 
 __all__ = ["ActionEngine", "ParallelActionEngine", "SerialActionEngine"]
+
+
+class _Shell(Shell):
+    """Carries out a run that comes to rest where TaskFlow's does."""
+
+    _rest: str | None = None
+
+    @property
+    def rest(self) -> str | None:  # a plain attribute in the core
+        """The state in which the flow came to rest; FAILURE where a revert failed, as TaskFlow has it."""
+        return self._rest
+
+    @rest.setter
+    def rest(self, state: str | None) -> None:
+        self._rest = st.FAILURE if state == st.REVERT_FAILURE else state
+
+
+class ActionEngine(base.Engine):
+    """What TaskFlow's engines have in common: a mixin that stands before an engine of ours.
+
+    Being the first, it is where a program's patches take effect.
+
+    Args:
+        flow: the flow, or a lone task.
+        flow_detail: what is known of it.
+        backend: where that is stored, or None to keep it in this process.
+        options: see ``Options``; those of the executor besides.
+    """
+
+    NO_RERAISING_STATES: ClassVar[frozenset[str]] = frozenset({st.SUSPENDED, st.SUCCESS})
+    IGNORABLE_STATES: ClassVar[frozenset[str]] = frozenset(
+        {st.SCHEDULING, st.WAITING, st.RESUMING, st.ANALYZING, st.UNDEFINED, st.GAME_OVER}
+    )
+    _SHELL: ClassVar[type[Shell]] = _Shell
+
+    _executor: Executor
+    _given: Given
+    _ledger: Ledger
+    _providers: Callable[[], Providers | None]
+    _storage: storage.Storage
+
+    def __init__(
+        self,
+        flow: Item,
+        flow_detail: FlowDetail,
+        backend: Backend | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(flow, flow_detail, backend, options)
+        self._storage = Storage.of(self._ledger, self._given, self._providers)
+
+    @property
+    def _task_executor(self) -> Executor:
+        # TaskFlow's own name, by which its tests and its users' see what an engine runs on.
+        return self._executor
+
+    @_task_executor.setter
+    def _task_executor(self, performs: Executor) -> None:
+        self._executor = performs
+
+    def run(self, timeout: float | None = None) -> None:
+        """Run the flow to its end, or to a suspension.
+
+        Args:
+            timeout: how many seconds to wait for calls before looking up again.
+        """
+        super().run(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
+
+    def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
+        """Run the flow step by step; sending a true value, or closing, asks for a pause.
+
+        Args:
+            timeout: how many seconds to wait for calls before looking up again.
+
+        Returns:
+            The engine's states and, at last, the flow's.
+        """
+        inner = super().run_iter(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
+        return cast("Generator[str, bool | None, None]", inner)
+
+
+class SerialActionEngine(ActionEngine, FlowEngine):
+    """Runs one atom after the other."""
+
+    def _make_executor(self) -> Executor:
+        return executor.SerialTaskExecutor()
+
+
+class ParallelActionEngine(ActionEngine, FlowEngine):
+    """Runs atoms at the same time, on threads or on an executor that is given.
+
+    Its further options: ``executor`` and ``max_workers``.
+    """
+
+    def _make_executor(self) -> Executor:
+        return executor.make(self._options)

@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from concurrent import futures
+from typing import Any, Final
 
+import futurist
+
+from stackl_flow.engines.executors import threads
+from stackl_flow.engines.executors.base import Executor as TaskExecutor
 from stackl_flow.engines.executors.serial import SerialExecutor as SerialTaskExecutor
 from stackl_flow.engines.executors.threads import ThreadsExecutor as ParallelThreadTaskExecutor
 
-__all__ = ["EXECUTED", "REVERTED", "ParallelThreadTaskExecutor", "SerialTaskExecutor"]
+__all__ = [
+    "EXECUTED",
+    "REVERTED",
+    "ParallelGreenThreadTaskExecutor",
+    "ParallelThreadTaskExecutor",
+    "SerialTaskExecutor",
+    "TaskExecutor",
+    "make",
+]
 
 EXECUTED: Final = "executed"
 REVERTED: Final = "reverted"
+
+
+class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
+    """Performs calls on greenthreads, which need eventlet.
+
+    Args:
+        executor: what to submit to; None for a pool of its own.
+        max_workers: how many greenthreads the pool of its own has.
+    """
+
+    def __init__(self, executor: futures.Executor | None = None, max_workers: int | None = None) -> None:
+        super().__init__(executor, max_workers, futurist.GreenThreadPoolExecutor)
+
+
+def make(options: Mapping[str, Any]) -> TaskExecutor:
+    """Make the executor that a parallel engine's options ask for.
+
+    Args:
+        options: ``executor`` and ``max_workers`` are read.
+
+    Returns:
+        The executor.
+    """
+    wanted, workers = options.get("executor"), options.get("max_workers")
+    count = int(workers) if workers else None
+    made = threads.executor_for(wanted, count)
+    if isinstance(wanted, str) and wanted.lower().startswith("green"):
+        return ParallelGreenThreadTaskExecutor(max_workers=count)
+    return made
