@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -35,6 +35,21 @@ class Entity:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class BoardNotifier(RestrictedNotifier):
+    """Tells what happens on a board; somebody has to read its news for that, as soon as anybody listens."""
+
+    def __init__(self) -> None:
+        super().__init__(EVENTS)
+        #: Called after each registration.
+        self.on_listener: Callable[[], None] | None = None
+
+    def register(self, event_type: str, *args: Any, **kwargs: Any) -> None:
+        """Ask to be called when an event happens, as with any notifier."""
+        super().register(event_type, *args, **kwargs)
+        if self.on_listener is not None:
+            self.on_listener()
+
+
 class JobBoard(ABC):
     """A place where work is posted, claimed, and taken off when it is done.
 
@@ -53,7 +68,7 @@ class JobBoard(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.notifier = RestrictedNotifier(EVENTS)
+        self.notifier = BoardNotifier()
 
     def __enter__(self) -> Self:
         self.connect()

@@ -69,6 +69,7 @@ class KVBoard(base.JobBoard):
         self._groups = {group_of(())}
         self._fences: dict[tuple[str, str], int] = {}
         self._connected = False
+        self.notifier.on_listener = self._listen
         #: What was trashed.
         self.bin = Bin(kv, self._places, self._reading, clock, self._commit)
 
@@ -78,8 +79,12 @@ class KVBoard(base.JobBoard):
         """Get ready, and tell listeners of what happens from now on."""
         if not self._connected:
             self._kv.get(self._places.at(m.GROUP, "any"))  # who cannot reach the place is to hear of it now
-            self._watcher.start()
             self._connected = True
+            self._listen()
+
+    def _listen(self) -> None:
+        if self._connected and self.notifier:
+            self._watcher.start()
 
     def close(self) -> None:
         """Leave, and give up what was claimed."""
@@ -281,17 +286,17 @@ class KVBoard(base.JobBoard):
         """How many jobs are on the board."""
         return self._reading.count()
 
-    # ------------------------------------------------------------- waiting
+    # ------------------------------------------------------------- waiting, in real time by whatever clock
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         while True:
             mark = self._kv.wait(self._places.root)
             soon = self._sweeper.sweep()
             if next(self._reading.free(can), None) is not None:
                 return self._free(can)
-            left = None if deadline is None else deadline - self._clock.monotonic()
+            left = None if deadline is None else deadline - SYSTEM.monotonic()
             if left is not None and left <= 0:
                 return iter(())
             self._kv.wait(
@@ -300,14 +305,14 @@ class KVBoard(base.JobBoard):
 
     def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
         """Wait until a job has ended."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         key = self._places.at(m.JOB, job.uuid)
         while True:
             mark = self._kv.wait(key)
             found = self.look(job)
             if found.outcome is not None:
                 return found
-            left = None if deadline is None else deadline - self._clock.monotonic()
+            left = None if deadline is None else deadline - SYSTEM.monotonic()
             if left is not None and left <= 0:
                 return None
             self._kv.wait(key, mark, left)

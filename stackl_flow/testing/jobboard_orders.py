@@ -85,6 +85,7 @@ class OrderContract:
             board.post(f"gpu {index}", needs=["gpu"], priority="HIGH")
             self.pass_time(0.0001)
         board.post("both", needs=["gpu", "eu"])
+        self.pass_time(0.0001)
         board.post("any")
         assert [job.name for job in board.iterjobs(only_unclaimed=True, can=[])] == ["any"]
         assert [job.name for job in board.wait(LONG, can=["eu", "disk"])] == ["any"]

@@ -7,8 +7,8 @@ A board is done when this passes::
         def address(self, tmp_path):
             return f"mine://{tmp_path}"
 
-Where leases go by a clock that is passed in, and within one process, a ``SteppedClock`` and a ``die`` of its own
-save the waiting.
+Where leases go by a clock that is passed in, and within one process, a ``SteppedClock`` and a ``die`` of its
+own save the waiting.
 """
 
 from __future__ import annotations
