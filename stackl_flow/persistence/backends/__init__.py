@@ -17,6 +17,9 @@ from stackl_flow.persistence.base import Backend
 BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
 
 _BUILTIN: Final = {
+    "dir": "stackl_flow.persistence.backends.kv:KVBackend",
+    "directory": "stackl_flow.persistence.backends.kv:KVBackend",
+    "file": "stackl_flow.persistence.backends.kv:KVBackend",
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
     "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
 }

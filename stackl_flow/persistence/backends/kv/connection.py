@@ -1,0 +1,250 @@
+"""Rows of books, flows, atoms and moves as items of a place."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.persistence.backends.kv import layout, reading, writing
+from stackl_flow.persistence.backends.kv.desk import Desk
+from stackl_flow.persistence.backends.kv.draft import Draft
+from stackl_flow.persistence.connection import Connection
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
+from stackl_flow.persistence.records import (
+    AtomRecord,
+    BookRecord,
+    Changes,
+    Checkpoint,
+    FlowRecord,
+    Transition,
+)
+
+if TYPE_CHECKING:  # the backend makes connections, so the two modules would import each other
+    from stackl_flow.persistence.backends.kv.backend import KVBackend
+
+T = TypeVar("T")
+
+_TRIES: Final = 200
+_LONGEST_PAUSE: Final = 0.02
+_AT_ONCE: Final = 200
+
+
+class KVConnection(Connection):
+    """Reads and writes flows in a place of items.
+
+    Args:
+        backend: the backend.
+        kv: its place.
+        stamp: gives marks that sort in the order in which they were asked for.
+    """
+
+    def __init__(self, backend: KVBackend, kv: KV, stamp: Callable[[], str]) -> None:
+        super().__init__(backend)
+        self._kv = kv
+        self._stamp = stamp
+        self._draft = Draft(kv)
+        self._desk: Desk | None = None
+        self._looked_in: str | None = None
+
+    def close(self) -> None:
+        """Forget what was read; the place is closed with the backend."""
+        self._desk = None
+
+    def upgrade(self) -> None:
+        """Note the format in the place, unless it is noted.
+
+        Raises:
+            IncompatibleVersion: a newer version of this library wrote there.
+        """
+        if not self._is_prepared():
+            text = layout.write({"format": layout.FORMAT})
+            try:
+                self._kv.commit([Check(layout.FORMAT_KEY, ABSENT)], [Put(layout.FORMAT_KEY, text)])
+            except exc.Conflict:
+                self._is_prepared()
+
+    def validate(self) -> None:
+        """Check that flows can be kept there by this code.
+
+        Raises:
+            StorageFailure: nobody prepared the place, or it cannot be reached.
+            IncompatibleVersion: a newer version of this library wrote there.
+        """
+        if not self._is_prepared():
+            raise exc.StorageFailure(
+                f"'{self._kv.name}' was never prepared for flows: call upgrade() or `stackl-flow db upgrade`"
+            )
+
+    def _is_prepared(self) -> bool:
+        item = self._kv.get(layout.FORMAT_KEY)
+        found = layout.FORMAT if item is None else layout.read(item.value)["format"]
+        if found > layout.FORMAT:
+            raise exc.IncompatibleVersion(
+                f"flows in '{self._kv.name}' have format {found}, this code writes {layout.FORMAT}: "
+                f"use the version of the library that wrote them, or a newer one"
+            )
+        return item is not None
+
+    # What is written is checked against what was read, so a verb is done again when somebody was quicker.
+
+    def clear_all(self) -> None:
+        """Delete every book and all that is in it."""
+        self._again(super().clear_all)
+
+    def save_logbook(self, book: LogBook) -> LogBook:
+        """Store a book; see the base class."""
+        return self._again(super().save_logbook, book)
+
+    def destroy_logbook(self, book_uuid: str) -> None:
+        """Delete a book and all that is in it; see the base class."""
+        self._again(super().destroy_logbook, book_uuid)
+
+    def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
+        """Store a flow and its atoms; see the base class."""
+        return self._again(super().update_flow_details, flow_detail)
+
+    def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
+        """Store an atom; see the base class."""
+        return self._again(super().update_atom_details, atom_detail)
+
+    def take_ownership(self, flow_uuid: str, owner: str, at: float) -> int:
+        """Become the owner of a flow; see the base class."""
+        return self._again(super().take_ownership, flow_uuid, owner, at)
+
+    def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
+        """Store many new atoms of a flow at once; see the base class."""
+        self._again(super().add_atoms, flow_uuid, list(details), epoch)
+
+    def _again(self, verb: Callable[..., T], *args: Any) -> T:
+        pause = 0.0005
+        for _ in range(_TRIES):
+            try:
+                return verb(*args)
+            except exc.Conflict as error:
+                conflict = error
+            # Chance parts those who collide.
+            time.sleep(random.uniform(0, pause))  # noqa: S311  no secret
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        raise exc.StorageFailure(
+            f"others kept writing the same in '{self._kv.name}', {_TRIES} times over: try again later",
+            cause=conflict,
+        )
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[None]:
+        self._draft = Draft(self._kv)
+        if not write:
+            with self._kv.moment():
+                yield
+            return
+        self._desk = None
+        yield
+        self._draft.commit()
+
+    # ---------------------------------------------------------------- reading
+
+    def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
+        if uuid is not None:
+            text = self._draft.get(layout.book_key(uuid))
+            return [] if text is None else [layout.read_book(text)[1]]
+        rows = (item.value for item in self._draft.list(layout.BOOKS) if item.key.endswith("/row"))
+        return [record for _, record in sorted(map(layout.read_book, rows))]
+
+    def _read_flows(
+        self,
+        uuid: str | None = None,
+        book_uuid: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[FlowRecord]:
+        if uuid is not None:
+            uuids: Iterable[str] = [uuid]
+        elif book_uuid is not None:
+            uuids = [layout.read(item.value) for item in self._draft.list(layout.flows_of(book_uuid))]
+        else:
+            uuids = self._all_flows(newest_first=newest_first)
+        records = (record for uuid in uuids if (record := reading.flow(self._draft, uuid)) is not None)
+        found = (
+            record
+            for record in records
+            if book_uuid in (None, record.book_uuid) and (state is None or state == record.state)
+        )
+        return list(islice(found, limit))
+
+    def _all_flows(self, *, newest_first: bool) -> Iterator[str]:
+        after = ""
+        while page := self._kv.list(layout.FLOWS, after, _AT_ONCE, reverse=newest_first):
+            yield from (layout.read(item.value) for item in page)
+            after = page[-1].key
+
+    def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
+        return reading.atoms(self._draft, flow_uuid)
+
+    def _read_atom(self, uuid: str) -> AtomRecord | None:
+        flows = self._all_flows(newest_first=True)
+        if self._looked_in is not None:  # who asks for one atom asks for the next
+            flows = iter([self._looked_in, *flows])
+        for flow_uuid in flows:
+            pages = self._kv.list(f"{layout.flow_prefix(flow_uuid)}made/")
+            if any(uuid in item.value for item in pages):
+                reading.head(self._draft, flow_uuid)  # so that it is checked
+                for record in self._read_atoms(flow_uuid):
+                    if record.uuid == uuid:
+                        self._looked_in = flow_uuid
+                        return record
+        return None
+
+    def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
+        return list(islice(self._transitions(flow_uuid, after), limit))
+
+    def _transitions(self, flow_uuid: str, after: int) -> Iterator[Transition]:
+        number = after // layout.PAGE
+        last = layout.history_key(flow_uuid, number - 1) if number else ""
+        while pages := self._kv.list(layout.history_prefix(flow_uuid), last, _AT_ONCE):
+            for page in pages:
+                last = page.key
+                for move in layout.read_moves(page.value, int(page.key.rpartition("/")[2])):
+                    if move.seq > after:
+                        yield move
+
+    # ---------------------------------------------------------------- writing
+
+    def _apply(self, changes: Changes) -> None:
+        writing.apply(self._draft, changes, self._stamp)
+
+    def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
+        writing.set_owner(self._draft, flow_uuid, epoch, owner, at)
+
+    def _delete_book(self, uuid: str) -> bool:
+        return writing.delete_book(self._draft, uuid)
+
+    def _delete_all(self) -> None:
+        for item in self._draft.list(layout.ROOT):
+            if item.key != layout.FORMAT_KEY:
+                self._draft.delete(item.key)
+
+    def _land(self, cp: Checkpoint) -> None:
+        at = self._backend.clock.now()
+        desk, self._desk = self._desk, None
+        if desk is not None and desk.flow_uuid == cp.flow_uuid:
+            try:
+                desk.land(cp, at)
+            except (exc.Conflict, exc.OwnershipLost, exc.NotFound):
+                pass  # what the desk knew is old: it is asked anew below
+            else:
+                self._desk = desk
+                return
+        self._desk = self._again(self._land_anew, cp, at)
+
+    def _land_anew(self, cp: Checkpoint, at: float) -> Desk:
+        desk = Desk(self._kv, cp.flow_uuid)
+        desk.land(cp, at)
+        return desk
