@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Self
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.failure import Failure
-from stackl_flow.persistence.notes import joined_meta, meta_lines, plain_meta
+from stackl_flow.persistence.notes import joined_meta, meta_lines, plain_meta, show_progress
 
 RetryResults = list[tuple[Any, dict[str, Failure]]]
 
@@ -101,14 +101,14 @@ class AtomDetail(ABC):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Free notes about the atom; progress is not among them."""
-        if self._meta is None:
-            self._meta = {}
+        """Free notes about the atom; "progress" and "progress_details" are shown among them once known."""
+        self._meta = show_progress(self._meta or {}, self.progress, self.progress_details)
         return self._meta
 
     @meta.setter
     def meta(self, meta: dict[str, Any] | None) -> None:
-        self._meta = meta
+        self.told_progress = self.progress_details = None
+        self.load_meta(meta)
 
     @property
     def has_meta(self) -> bool:
@@ -141,7 +141,7 @@ class AtomDetail(ABC):
             told = None
         return joined_meta(self._meta, told, self.progress_details) or None
 
-    def _shown_meta(self) -> dict[str, Any]:
+    def _notes(self) -> dict[str, Any]:
         return joined_meta(self._meta, self.progress, self.progress_details)
 
     def load_meta(self, meta: dict[str, Any] | None) -> None:
@@ -228,7 +228,7 @@ class AtomDetail(ABC):
             A detail of its own that shares its results with this one.
         """
         clone = copy.copy(self)
-        clone.meta = dict(self._meta) if self._meta else None
+        clone._meta = dict(self._meta) if self._meta else None  # noqa: SLF001  our own
         clone.version = copy.copy(self.version)
         return clone
 
@@ -241,7 +241,7 @@ class AtomDetail(ABC):
         return {
             "failure": self.failure.to_dict() if self.failure else None,
             "revert_failure": self.revert_failure.to_dict() if self.revert_failure else None,
-            "meta": self._shown_meta(),
+            "meta": self._notes(),
             "name": self.name,
             "results": self.results,
             "revert_results": self.revert_results,
@@ -293,7 +293,7 @@ class AtomDetail(ABC):
             f"{pad} - version = {shown}",
             f"{pad} - results = {self.results}",
             f"{pad} - failure = {bool(self.failure)}",
-            *meta_lines(self._shown_meta(), indent + 1),
+            *meta_lines(self._notes(), indent + 1),
         ]
         return linesep.join(lines)
 

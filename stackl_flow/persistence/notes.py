@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_OF_PROGRESS: Final = ("progress", "progress_details")
 
 
 def plain_meta(data: dict[str, Any]) -> dict[str, Any]:
@@ -30,12 +32,32 @@ def joined_meta(meta: Mapping[str, Any] | None, progress: float | None, details:
     Returns:
         One dictionary.
     """
-    joined = dict(meta) if meta else {}
+    joined = {name: note for name, note in meta.items() if name not in _OF_PROGRESS} if meta else {}
     if progress is not None:
         joined["progress"] = progress
     if details is not None:
         joined["progress_details"] = details
     return joined
+
+
+def show_progress(meta: dict[str, Any], progress: float | None, details: Any) -> dict[str, Any]:
+    """Have an atom's notes show its progress as it is now: there, and nowhere else, programs look for it.
+
+    Args:
+        meta: the notes.
+        progress: how far the atom got, or None.
+        details: what it said about that, or None.
+
+    Returns:
+        The same notes.
+    """
+    if progress is None and details is None:
+        for name in _OF_PROGRESS:
+            meta.pop(name, None)
+    else:
+        meta["progress"] = progress
+        meta["progress_details"] = details
+    return meta
 
 
 def meta_lines(meta: dict[str, Any] | None, indent: int) -> list[str]:

@@ -93,15 +93,41 @@ def test_progress_that_the_state_implies_is_shown_but_not_stored(state, progress
     assert task.stored_meta() == {"progress": 0.75}
 
 
-def test_progress_is_part_of_the_stored_notes_only():
+def test_progress_is_shown_among_the_notes():
     task = models.TaskDetail("t", "u")
     assert task.stored_meta() is None
     task.meta["k"] = 1
     task.progress, task.progress_details = 0.25, {"at": 1}
     assert task.stored_meta() == {"k": 1, "progress": 0.25, "progress_details": {"at": 1}}
     twin = models.TaskDetail.from_dict(task.to_dict())
-    assert (twin.meta, twin.progress, twin.progress_details) == ({"k": 1}, 0.25, {"at": 1})
+    assert (twin.progress, twin.progress_details) == (0.25, {"at": 1})
+    assert twin.meta == {"k": 1, "progress": 0.25, "progress_details": {"at": 1}}
     assert "progress = 25.00%" in twin.pformat()
+
+
+def test_notes_show_progress_as_it_is_now():
+    task = models.TaskDetail("t", "u")
+    assert task.meta == {}
+    task.state = states.RUNNING
+    notes = task.meta
+    assert notes == {"progress": 0.0, "progress_details": None}
+    notes["mine"] = 1
+    task.state = states.SUCCESS
+    # What the notes showed earlier is not stored: the state says better.
+    assert task.stored_meta() == {"mine": 1}
+    assert task.meta == {"mine": 1, "progress": 1.0, "progress_details": None}
+    task.state = states.PENDING
+    assert task.meta == {"mine": 1}
+
+
+def test_notes_that_are_given_may_tell_progress():
+    task = models.TaskDetail("t", "u")
+    task.progress = 0.5
+    task.meta = {"a": 1, "progress": 0.75}
+    assert (task.progress, task.stored_meta()) == (0.75, {"a": 1, "progress": 0.75})
+    clone = task.copy()
+    task.meta = {"a": 2}
+    assert (task.progress, clone.progress, clone.meta["a"]) == (None, 0.75, 1)
 
 
 @pytest.mark.parametrize("deep", [False, True])
