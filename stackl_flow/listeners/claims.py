@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
-from stackl_flow import states as st
 from stackl_flow.listeners import base
 
 _LOG = logging.getLogger(__name__)
@@ -16,14 +15,6 @@ OnJobLoss = Callable[[Any, str, base.Details], Any]
 
 #: What a board raises for a job that it no longer has.
 _GONE: Final = (exc.NotFound, exc.JobFailure)
-
-
-class Job(Protocol):
-    """What is asked of a job."""
-
-    @property
-    def state(self) -> str:
-        """Whether it is claimed; asking may ask the board."""
 
 
 class Board(Protocol):
@@ -43,8 +34,8 @@ class Engine(base.Engine, Protocol):
 class CheckingClaimListener(base.Listener):
     """Asks the board at each move of the flow and of its tasks whether the job is still claimed by its owner.
 
-    Each check is a question to the board. A claim counts as lost when the job is unclaimed, somebody else's,
-    or gone; that the board cannot be reached is no such sign, and is only logged.
+    Each check is one question to the board. A claim counts as lost when the job is unclaimed, somebody
+    else's, or gone; that the board cannot be reached is no such sign, and is only logged.
 
     Args:
         engine: whom to watch.
@@ -61,7 +52,7 @@ class CheckingClaimListener(base.Listener):
     _engine: Engine
 
     def __init__(
-        self, engine: Engine, job: Job, board: Board, owner: str, on_job_loss: OnJobLoss | None = None
+        self, engine: Engine, job: Any, board: Board, owner: str, on_job_loss: OnJobLoss | None = None
     ) -> None:
         super().__init__(engine)
         if on_job_loss is not None and not callable(on_job_loss):
@@ -84,11 +75,9 @@ class CheckingClaimListener(base.Listener):
 
     def _has_been_lost(self) -> bool:
         try:
-            unclaimed = self._job.state == st.UNCLAIMED
-            owner = self._board.find_owner(self._job)
+            return self._board.find_owner(self._job) != self._owner
         except _GONE:
             return True
-        return unclaimed or owner != self._owner
 
     def _check(self, state: str, details: base.Details) -> None:
         if self._has_been_lost():

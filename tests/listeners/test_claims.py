@@ -1,42 +1,16 @@
 """A flow stops when the job that it is run for is no longer claimed by its owner."""
 
 import logging
+from dataclasses import dataclass
 
 import pytest
 
 from stackl_flow import LinearFlow, states
 from stackl_flow import exceptions as exc
+from stackl_flow.jobboards import backends
 from stackl_flow.listeners.claims import CheckingClaimListener
+from stackl_flow.testing.clock import SteppedClock
 from tests.engines.tasks import Step
-
-
-class Board:
-    """Who has claimed what, and what happens when one asks."""
-
-    def __init__(self):
-        self.owners = {"job": "me"}
-        self.error = None
-
-    def find_owner(self, job):
-        if self.error is not None:
-            raise self.error
-        return self.owners.get(job.name)
-
-
-class Job:
-    """One job on that board."""
-
-    name = "job"
-
-    def __init__(self, board):
-        self.board = board
-
-    @property
-    def state(self):
-        return states.CLAIMED if self.board.find_owner(self) else states.UNCLAIMED
-
-    def __str__(self):
-        return self.name
 
 
 class Loses(Step):
@@ -51,55 +25,90 @@ class Loses(Step):
         return super().execute(**kwargs)
 
 
+class Asked:
+    """Stands before a board, and may have trouble with it.
+
+    Args:
+        board: the board.
+    """
+
+    def __init__(self, board):
+        self.board = board
+        self.trouble = None
+
+    def find_owner(self, job):
+        if self.trouble is not None:
+            raise self.trouble
+        return self.board.find_owner(job)
+
+
+@dataclass
+class Work:
+    """A job that is claimed by "me", on a board."""
+
+    board: object
+    asked: Asked
+    job: object
+    clock: SteppedClock
+
+
 @pytest.fixture
-def board():
-    return Board()
+def work(clock):
+    with backends.backend("jobs", "memory", clock=clock) as board:
+        job = board.post("job")
+        board.claim(job, "me")
+        yield Work(board, Asked(board), job, clock)
 
 
-def watched(load, log, board, happens, **kwargs):
+def watched(load, log, work, happens, **kwargs):
     """Run a flow in whose second task something happens on the board."""
     flow = LinearFlow("f").add(Step("a", log), Loses("b", log, happens), Step("c", log), Step("d", log))
     engine = load(flow)
-    with CheckingClaimListener(engine, Job(board), board, "me", **kwargs):
+    with CheckingClaimListener(engine, work.job, work.asked, "me", **kwargs):
         engine.run()
     return engine
 
 
-def unclaimed(board):
-    board.owners.clear()
+def abandoned(work):
+    work.board.abandon(work.job, "me")
 
 
-def claimed_by_another(board):
-    board.owners["job"] = "you"
+def claimed_by_another(work):
+    work.board.abandon(work.job, "me")
+    work.board.claim(work.job, "you")
 
 
-def gone(board):
-    board.error = exc.NotFound("no such job")
+def lapsed(work):
+    work.clock.step(3600.0)
 
 
-def broken(board):
-    board.error = exc.JobFailure("its data cannot be read")
+def consumed(work):
+    work.board.consume(work.job, "me")
 
 
-@pytest.mark.parametrize("happens", [unclaimed, claimed_by_another, gone, broken])
-def test_the_engine_is_suspended_when_the_claim_is_lost(load, log, board, happens, caplog):
-    engine = watched(load, log, board, lambda: happens(board))
+def unreadable(work):
+    work.asked.trouble = exc.JobFailure("its data cannot be read")
+
+
+@pytest.mark.parametrize("happens", [abandoned, claimed_by_another, lapsed, consumed, unreadable])
+def test_the_engine_is_suspended_when_the_claim_is_lost(load, log, work, happens, caplog):
+    engine = watched(load, log, work, lambda: happens(work))
     assert engine.storage.get_flow_state() == states.SUSPENDED
     assert log == ["a", "b"]
-    assert "job 'job' is no longer claimed by 'me'" in caplog.messages
+    assert f"job '{work.job}' is no longer claimed by 'me'" in caplog.messages
 
 
-def test_the_flow_goes_on_while_the_claim_holds(load, log, board, caplog):
+def test_the_flow_goes_on_while_the_claim_holds(load, log, work, caplog):
     with caplog.at_level(logging.DEBUG):
-        engine = watched(load, log, board, lambda: None)
+        engine = watched(load, log, work, lambda: None)
     assert engine.storage.get_flow_state() == states.SUCCESS
-    assert caplog.messages.count("job 'job' is still claimed by 'me'") == 10
+    assert caplog.messages.count(f"job '{work.job}' is still claimed by 'me'") == 10
 
 
-def test_somebody_else_may_say_what_is_done(load, log, board):
+def test_somebody_else_may_say_what_is_done(load, log, work):
     told = []
     engine = watched(
-        load, log, board, lambda: unclaimed(board),
+        load, log, work, lambda: abandoned(work),
         on_job_loss=lambda *args: told.append((args[0], args[1], args[2].get("task_name"))),
     )  # fmt: skip
     assert engine.storage.get_flow_state() == states.SUCCESS
@@ -107,17 +116,17 @@ def test_somebody_else_may_say_what_is_done(load, log, board):
     assert told[-1] == (engine, "SUCCESS", None)
 
 
-def test_a_board_that_cannot_be_reached_is_no_lost_claim(load, log, board, caplog):
+def test_a_board_that_cannot_be_reached_is_no_lost_claim(load, log, work, caplog):
     def cut_off():
-        board.error = ConnectionError("no route")
+        work.asked.trouble = ConnectionError("no route")
 
-    engine = watched(load, log, board, cut_off)
+    engine = watched(load, log, work, cut_off)
     assert engine.storage.get_flow_state() == states.SUCCESS
     lines = [line for line in caplog.messages if "raised ConnectionError" in line]
     assert len(lines) == 2  # once for the receiver of tasks, once for that of the flow
 
 
-def test_that_the_engine_cannot_be_suspended_is_told(load, log, board, caplog):
+def test_that_the_engine_cannot_be_suspended_is_told(load, log, work, caplog):
     class Stubborn:
         """An engine that takes no pause."""
 
@@ -128,13 +137,13 @@ def test_that_the_engine_cannot_be_suspended_is_told(load, log, board, caplog):
             raise exc.InvalidState("not now")
 
     engine = load(Step("a", log))
-    board.owners.clear()
-    with CheckingClaimListener(Stubborn(engine), Job(board), board, "me"):
+    abandoned(work)
+    with CheckingClaimListener(Stubborn(engine), work.job, work.board, "me"):
         engine.run()
     assert engine.storage.get_flow_state() == states.SUCCESS
     assert any("could not suspend" in line and "not now" in line for line in caplog.messages)
 
 
-def test_what_is_done_must_be_callable(load, log, board):
+def test_what_is_done_must_be_callable(load, log, work):
     with pytest.raises(ValueError, match="must be callable, not 1"):
-        CheckingClaimListener(load(Step("a", log)), Job(board), board, "me", on_job_loss=1)
+        CheckingClaimListener(load(Step("a", log)), work.job, work.board, "me", on_job_loss=1)
