@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stackl_flow import exceptions as exc
+from stackl_flow.clock import SYSTEM
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.persistence.backends.kv import layout, reading, writing
@@ -130,7 +130,7 @@ class KVConnection(Connection):
             except exc.Conflict as error:
                 conflict = error
             # Chance parts those who collide.
-            time.sleep(random.uniform(0, pause))  # noqa: S311  no secret
+            SYSTEM.sleep(random.uniform(0, pause))  # noqa: S311  no secret
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         raise exc.StorageFailure(
             f"others kept writing the same in '{self._kv.name}', {_TRIES} times over: try again later",
