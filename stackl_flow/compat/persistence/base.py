@@ -36,7 +36,8 @@ class Backend(base.Backend):
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        return True if cls is Backend and issubclass(other, base.Backend) else NotImplemented
+        # Not by issubclass, which would come back here: this class is one of those below ours.
+        return True if cls is Backend and base.Backend in other.__mro__ else NotImplemented
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ class Connection(abc.ABC):
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        return True if cls is Connection and issubclass(other, base.Connection) else NotImplemented
+        return True if cls is Connection and base.Connection in other.__mro__ else NotImplemented
 
     @property
     @abc.abstractmethod

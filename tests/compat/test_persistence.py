@@ -1,0 +1,283 @@
+"""Persistence under TaskFlow's names: settings, backends made for TaskFlow, what memory keeps and shows."""
+
+import contextlib
+import threading
+
+import pytest
+
+from stackl_flow import LinearFlow, engines, states, task
+from stackl_flow import exceptions as exc
+from stackl_flow.compat.persistence import backends, base, path_based
+from stackl_flow.compat.persistence.backends import impl_memory, impl_sqlalchemy
+from stackl_flow.persistence import backends as ours
+from stackl_flow.persistence import books, models
+
+
+class FileBackend(path_based.PathBasedBackend):
+    """A backend as somebody wrote it for TaskFlow: paths and links, and not a word of checkpoints."""
+
+    DEFAULT_PATH = "/kept"
+
+    def __init__(self, conf=None):
+        super().__init__(conf)
+        self.files = impl_memory.FakeFilesystem()
+
+    def get_connection(self):
+        return FileConnection(self)
+
+    def close(self):
+        pass
+
+
+class FileConnection(path_based.PathBasedConnection):
+    def _join_path(self, *parts):
+        return "/".join(parts)
+
+    def _get_item(self, path):
+        return self.backend.files[path]
+
+    def _set_item(self, path, value, transaction):
+        self.backend.files[path] = value
+
+    def _del_tree(self, path, transaction):
+        del self.backend.files[path]
+
+    def _get_children(self, path):
+        return self.backend.files.ls(path)
+
+    def _ensure_path(self, path):
+        self.backend.files.ensure_path(path)
+
+    def _create_link(self, src_path, dest_path, transaction):
+        self.backend.files.symlink(src_path, dest_path)
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        yield
+
+    def validate(self):
+        pass
+
+
+class Step(task.Task):
+    def __init__(self, name, log, fail=False, **kwargs):
+        super().__init__(name, provides=name, **kwargs)
+        self.log = log
+        self.fail = fail
+
+    def execute(self):
+        self.log.append(self.name)
+        if self.fail:
+            raise RuntimeError("no luck")
+        return f"{self.name} done"
+
+    def revert(self, *args, **kwargs):
+        self.log.append(f"un{self.name}")
+
+
+@pytest.fixture
+def foreign():
+    backend = FileBackend({"path": "/mine"})
+    with backend.get_connection() as conn:
+        conn.upgrade()
+    return backend
+
+
+def chain(log, **last):
+    return LinearFlow("f").add(Step("a", log), Step("b", log, **last))
+
+
+def test_a_backend_made_for_taskflow_runs_a_flow(foreign):
+    log = []
+    engine = engines.load(chain(log), backend=foreign, store={"x": 1})
+    engine.run()
+
+    assert log == ["a", "b"]
+    with foreign.get_connection() as conn:
+        (book,) = conn.get_logbooks()
+        (flow,) = book
+        assert flow.state == states.SUCCESS
+        assert {atom.name: (atom.state, atom.results) for atom in flow} == {
+            "a": (states.SUCCESS, "a done"),
+            "b": (states.SUCCESS, "b done"),
+        }
+        assert flow.meta["injected"] == {"x": 1}
+    assert foreign.files.ls("/mine") == ["books", "flow_details", "atom_details"]
+
+
+def test_a_flow_goes_on_from_a_backend_made_for_taskflow(foreign):
+    log = []
+    engine = engines.load(chain(log), backend=foreign)
+    steps = engine.run_iter()
+    while "a" not in log:
+        next(steps)
+    engine.suspend()
+    list(steps)
+    with foreign.get_connection() as conn:
+        stored = conn.get_flow_details(engine.storage.flow_uuid)
+    assert stored.state == states.SUSPENDED
+
+    engines.load(chain(log), flow_detail=stored, backend=foreign).run()
+    assert log == ["a", "b"]
+
+
+def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(foreign):
+    log = []
+    engine = engines.load(chain(log, fail=True), backend=foreign)
+    with pytest.raises(RuntimeError, match="no luck"):
+        engine.run()
+
+    assert log == ["a", "b", "unb", "una"]
+    with foreign.get_connection() as conn:
+        flow = conn.get_flow_details(engine.storage.flow_uuid)
+        failed = conn.get_atom_details(engine.storage.get_atom_uuid("b"))
+    assert [atom.state for atom in flow] == [states.REVERTED, states.REVERTED]
+    assert failed.failure.exception_str == "no luck"
+
+
+def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflow(foreign):
+    log = []
+    first = engines.load(chain(log), backend=foreign)
+    first.compile()
+    first.prepare()
+    with foreign.get_connection() as conn:
+        stored = conn.get_flow_details(first.storage.flow_uuid)
+    second = engines.load(chain(log), flow_detail=stored, backend=foreign)
+    second.compile()
+    second.prepare()
+    with pytest.raises(exc.OwnershipLost):
+        first.run()
+    second.run()
+    assert log == ["a", "b"]
+
+
+def test_books_come_and_go_in_a_backend_made_for_taskflow(foreign):
+    book, flow = books.temporary_flow_detail(foreign, meta={"k": 1})
+    with foreign.get_connection() as conn:
+        assert conn.get_logbook(book.uuid).find(flow.uuid).meta == {"k": 1}
+        assert len(conn.get_logbook(book.uuid, lazy=True)) == 0
+        conn.destroy_logbook(book.uuid)
+        assert list(conn.get_logbooks()) == []
+        with pytest.raises(exc.NotFound):
+            conn.get_flow_details(flow.uuid)
+        with pytest.raises(exc.NotFound):
+            conn.update_flow_details(flow)
+        conn.save_logbook(models.LogBook("b"))
+        conn.clear_all()
+        conn.upgrade()
+        assert list(conn.get_logbooks()) == []
+
+
+def test_every_backend_of_ours_is_one_of_taskflows():
+    with ours.fetch("memory") as place:
+        assert isinstance(place, base.Backend)
+        assert isinstance(place.get_connection(), base.Connection)
+        # The other way round it does not hold for those who stand on the class.
+        assert not isinstance(place, FileBackend)
+    assert not issubclass(dict, base.Backend)
+
+
+def test_settings_must_be_a_dictionary():
+    for make in (FileBackend, impl_memory.MemoryBackend):
+        with pytest.raises(TypeError, match="dictionary"):
+            make("memory")
+
+
+@pytest.mark.parametrize(
+    "conf", ["memory", "memory:", "memory://", {"connection": "memory", "path": "/here"}]
+)
+def test_memory_by_its_names(conf):
+    with backends.backend(conf) as place:
+        assert isinstance(place, impl_memory.MemoryBackend)
+
+
+def test_settings_of_the_address_come_beside_it():
+    with backends.backend("memory://?path=/here") as place:
+        assert place.path == "/here"
+        assert place.memory.ls_r("/here", absolute=True)[-1] == "/here/books"
+
+
+def test_unknown_backend():
+    with pytest.raises(exc.NotFound, match=r"(?s)'nowhere'.*known are .*memory"):
+        backends.fetch({"connection": "nowhere://x"})
+
+
+def test_sqlite_takes_taskflows_settings(tmp_path):
+    address = f"sqlite:///{tmp_path}/flows.db?timeout=3"
+    conf = {"connection": address, "max_retries": 5, "max_pool_size": 3, "isolation_level": "READ COMMITTED"}
+    with backends.backend(conf) as place:
+        assert isinstance(place, impl_sqlalchemy.SQLAlchemyBackend)
+        books.temporary_log_book(place)
+        engine = place.engine
+        with impl_sqlalchemy.SQLAlchemyBackend({}, engine=engine) as same, same.get_connection() as conn:
+            assert [book.name for book in conn.get_logbooks()] == ["tmp"]
+
+
+class Odd:
+    """Has no JSON form."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+
+def stored_result(backend, value):
+    engine = engines.load(task.FunctorTask(lambda: value, name="odd"), backend=backend)
+    engine.run()
+    with backend.get_connection() as conn:
+        return conn.get_atom_details(engine.storage.get_atom_uuid("odd")).results
+
+
+def test_memory_keeps_what_has_no_json_form():
+    value = Odd([1])
+    backend = impl_memory.MemoryBackend({})
+    found = stored_result(backend, value)
+    assert type(found) is Odd
+    # What was stored is a copy, and so is each that comes back.
+    value.inner.append(2)
+    assert found.inner == [1]
+    assert stored_result(backend, {"a": (1, 2)}) == {"a": (1, 2)}
+
+
+def test_memory_copies_as_deep_as_it_is_told():
+    inner = [1]
+    found = stored_result(impl_memory.MemoryBackend({"deep_copy": False}), Odd(inner))
+    assert found.inner is inner
+
+
+def test_memory_refuses_what_cannot_be_copied():
+    with pytest.raises(exc.NotSerializable, match="lock"):
+        stored_result(impl_memory.MemoryBackend({"deep_copy": True}), threading.Lock())
+
+
+def test_memory_shows_what_it_holds():
+    backend = impl_memory.MemoryBackend()
+    engine = engines.load(chain([]), backend=backend)
+    engine.run()
+    with backend.get_connection() as conn:
+        (book,) = conn.get_logbooks()
+    (flow,) = book
+    files = backend.memory
+
+    place = f"/flow_details/{flow.uuid}"
+    assert files.ls("/") == ["books", "flow_details", "atom_details"]
+    assert files[f"/books/{book.uuid}/{flow.uuid}"]["state"] == states.SUCCESS
+    shown = [files[f"{place}/{uuid}"] for uuid in files.ls(place)]
+    assert [(form["atom"]["name"], form["type"]) for form in shown] == [
+        ("a", "TASK_DETAIL"),
+        ("b", "TASK_DETAIL"),
+    ]
+    assert f"(link to {place})" in files.pformat()
+
+
+def test_files_lists_what_is_there():
+    files = impl_memory.FakeFilesystem()
+    files.ensure_path("/a/b")
+    files["/a/b/c"] = {"x": [1]}
+    files["/a/b/c"]["x"].append(2)
+    assert files.get("/a/b/c") == {"x": [1]}
+    assert files.get("/nothing", "else") == "else"
+    assert files.ls_r("/a") == ["b", "b/c"]
+    with pytest.raises(ValueError, match="2 paths below"):
+        files.delete("/a")
+    files.delete("/", recursive=True)
+    assert files.ls("/") == []
