@@ -69,6 +69,7 @@ class JobBoard(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.notifier = BoardNotifier()
+        self._mourners: list[Callable[[str], None]] = []
 
     def __enter__(self) -> Self:
         self.connect()
@@ -93,6 +94,15 @@ class JobBoard(ABC):
     @abstractmethod
     def connected(self) -> bool:
         """Whether it is ready."""
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Ask to be called when a lease that this object keeps up is lost all the same.
+
+        Args:
+            callback: called with the claimer's name, from another thread; asking twice does no more.
+        """
+        if callback not in self._mourners:
+            self._mourners.append(callback)
 
     @abstractmethod
     def post(

@@ -339,6 +339,8 @@ class KVBoard(base.JobBoard):
         )
         for held in [held for held in self._fences if held[1] == who]:
             self._fences[held] = ABSENT
+        for callback in self._mourners:
+            callback(who)
 
 
 def _check_who(who: object) -> None:

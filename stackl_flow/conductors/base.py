@@ -1,0 +1,276 @@
+"""The conductor: looks for jobs, claims what it has room for, and ends each claim as its flow ended.
+
+Its loop asks for room before it claims, so that no job waits in a queue of its own while another conductor
+stands idle. Claims stand on the board's lease; where that is lost, the flows that run here are suspended,
+and the flow's owner epoch keeps a late one from writing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from stackl_flow import engines
+from stackl_flow import exceptions as exc
+from stackl_flow.conductors.verdicts import Fate, Verdict
+from stackl_flow.conductors.work import Work
+from stackl_flow.engines.base import Engine
+from stackl_flow.jobboards.base import Entity, JobBoard
+from stackl_flow.jobboards.job import Job
+from stackl_flow.notifier import RestrictedNotifier
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import FlowDetail
+
+_LOG = logging.getLogger(__name__)
+
+ENTITY_KIND: Final = "conductor"
+EVENTS: Final = (
+    *(
+        f"{stage}_{end}"
+        for stage in ("compilation", "preparation", "validation", "running")
+        for end in ("start", "end")
+    ),
+    *(fate.value for fate in Fate),
+)
+#: Seconds between two looks at whether to stop, while there is nothing to do.
+WAIT_TIMEOUT: Final = 0.5
+
+
+class Conductor:
+    """Runs jobs, one after the other or several at once.
+
+    Args:
+        name: what to call it; this is who claims, so each running conductor needs a name of its own.
+        jobboard: where jobs are claimed.
+        persistence: where their flows are stored.
+        engine: which engine runs them; the default one if left out.
+        engine_options: options for it.
+        wait_timeout: how many seconds to wait for jobs before looking whether to stop.
+        max_simultaneous_jobs: how many jobs at once; 1 runs them in the thread that calls ``run``.
+        can: what jobs may need of it; None for whatever they need.
+
+    Attributes:
+        notifier: tells of the stages of each job and of its end (see ``EVENTS``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        jobboard: JobBoard,
+        persistence: Backend | None = None,
+        engine: str | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+        *,
+        wait_timeout: float | None = None,
+        max_simultaneous_jobs: int = 1,
+        can: Collection[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.notifier = RestrictedNotifier(EVENTS)
+        self._board = jobboard
+        self._persistence = persistence
+        self._engine = engine or "default"
+        self._engine_options = dict(engine_options or {})
+        self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
+        self._slots = max(1, int(max_simultaneous_jobs))
+        self._can = can
+        self._stopped = threading.Event()
+        self._dead = threading.Event()
+        self._dead.set()
+        self._works: set[Work] = set()
+        self._changed = threading.Condition()
+
+    # ------------------------------------------------------------- being there
+
+    @property
+    def conductor(self) -> Entity:
+        """Who this is, for the board."""
+        host, pid = socket.gethostname(), os.getpid()
+        return Entity(ENTITY_KIND, self.name, {"hostname": host, "pid": pid, "slots": self._slots})
+
+    def connect(self) -> None:
+        """Connect the board, if it is not."""
+        self._board.connect()
+
+    def close(self) -> None:
+        """Close the board; every claim of this conductor is given up."""
+        self._board.close()
+
+    @property
+    def dispatching(self) -> bool:
+        """Whether it is looking for jobs or running some."""
+        return not self._dead.is_set()
+
+    # ------------------------------------------------------------- running
+
+    def run(self, max_dispatches: int | None = None) -> None:
+        """Claim and run jobs until it is stopped.
+
+        Args:
+            max_dispatches: return when so many jobs have been run; None or a negative number for no limit.
+
+        Raises:
+            ConductorFailure: it is running already.
+        """
+        if self.dispatching:
+            raise exc.ConductorFailure(f"conductor '{self.name}' is running already")
+        limit = None if max_dispatches is None or max_dispatches < 0 else max_dispatches
+        self._stopped.clear()
+        self._dead.clear()
+        self._board.on_lost(self._lost)
+        try:
+            self._board.register_entity(self.conductor)
+            if self._slots == 1:
+                self._dispatch(None, limit)
+            else:
+                with ThreadPoolExecutor(self._slots, f"conductor-{self.name}") as pool:
+                    self._dispatch(pool, limit)
+        finally:
+            self._dead.set()
+
+    def stop(self) -> None:
+        """Ask it to stop: nothing new is claimed, running flows are suspended at their next atom."""
+        self._stopped.set()
+        with self._changed:
+            works = list(self._works)
+            self._changed.notify_all()
+        for work in works:
+            work.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has stopped and every job is handed over.
+
+        Args:
+            timeout: how many seconds at most; None for ever.
+
+        Returns:
+            False if it still runs.
+        """
+        return self._dead.wait(timeout)
+
+    def _dispatch(self, pool: Executor | None, limit: int | None) -> None:
+        """Claim and begin jobs while there is room, until stopped or at the limit."""
+        begun = 0
+        while not self._stopped.is_set() and (limit is None or begun < limit):
+            if not self._has_room():
+                continue
+            try:
+                job = self._claim_next()
+            except (exc.JobFailure, exc.StorageFailure) as error:
+                _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
+                self._stopped.wait(self._wait)
+                continue
+            if job is not None:
+                begun += 1
+                self._begin(job, pool)
+
+    def _has_room(self) -> bool:
+        """Wait a while for room for one more job."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._works) < self._slots, self._wait)
+
+    def _claim_next(self) -> Job | None:
+        """Claim the first job that nobody else is quicker to claim."""
+        for job in self._board.wait(self._wait, self._can):
+            if self._stopped.is_set():
+                return None
+            try:
+                return self._board.claim(job, self.name)
+            except (exc.UnclaimableJob, exc.NotFound) as error:
+                _LOG.debug("%s", error)
+        return None
+
+    def _begin(self, job: Job, pool: Executor | None) -> None:
+        work = Work(job, self._tell)
+        with self._changed:
+            self._works.add(work)
+        if self._stopped.is_set():
+            work.stop()  # asked for between the claim and now
+        if pool is None:
+            self._do(work)
+        else:
+            pool.submit(self._do, work)
+
+    def _do(self, work: Work) -> None:
+        try:
+            self._finish(work.job, self._dispatch_job(work))
+        finally:
+            with self._changed:
+                self._works.discard(work)
+                self._changed.notify_all()
+
+    def _finish(self, job: Job, verdict: Verdict) -> None:
+        """End the claim as the verdict says."""
+        fate, outcome, error = verdict
+        if error is not None:
+            _LOG.warning("%r: %s: %s", job, fate.value, error)
+        try:
+            if fate == Fate.CONSUME:
+                self._board.consume(job, self.name, outcome)
+            elif fate == Fate.TRASH:
+                self._board.trash(job, self.name, outcome["reason"])
+            else:
+                self._board.abandon(job, self.name, counts=fate == Fate.ABANDON)
+        except (exc.JobFailure, exc.NotFound, exc.StorageFailure) as late:
+            # The claim runs out by itself, and whoever has the job by then goes on from its last checkpoint.
+            _LOG.warning("conductor '%s' could not hand %r over: %s", self.name, job, late)
+        else:
+            self._tell(fate.value, {"job": job, "persistence": self._persistence})
+
+    def _tell(self, event: str, details: dict[str, Any]) -> None:
+        self.notifier.notify(event, {**details, "conductor": self})
+
+    def _lost(self, who: str) -> None:
+        if who == self.name:
+            with self._changed:
+                works = list(self._works)
+            for work in works:
+                work.stop()
+
+    # ------------------------------------------------------------- hooks, with TaskFlow's names
+
+    def _dispatch_job(self, work: Work) -> Verdict:
+        """Run one claimed job."""
+        return work.do(self._engine_from_job, self._listeners_from_job)
+
+    def _flow_detail_from_job(self, job: Job) -> FlowDetail:
+        """Find the flow of a job in its book: the one its details name, or the only one."""
+        book = job.book
+        if book is None:
+            raise exc.NotFound(
+                f"job '{job.name}' ({job.uuid}) has no logbook: post it with one, as post_flow does"
+            )
+        wanted = job.details.get("flow_uuid")
+        if wanted is not None:
+            found: FlowDetail | None = book.find(wanted)
+            if found is None:
+                raise exc.NotFound(f"no flow '{wanted}' in the logbook of job '{job.name}' ({job.uuid})")
+            return found
+        flows = list(book)
+        if not flows:
+            raise exc.NotFound(f"the logbook of job '{job.name}' ({job.uuid}) has no flow in it")
+        if len(flows) > 1:
+            raise exc.MultipleChoices(
+                f"the logbook of job '{job.name}' ({job.uuid}) has {len(flows)} flows: "
+                "name one as 'flow_uuid' in the job's details"
+            )
+        only: FlowDetail = flows[0]
+        return only
+
+    def _engine_from_job(self, job: Job) -> Engine:
+        """Get the engine that is to run a job's flow."""
+        flow_detail = self._flow_detail_from_job(job)
+        store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
+        return engines.load_from_detail(
+            flow_detail, store, self._persistence, engine=self._engine, **self._engine_options
+        )
+
+    def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002
+        """Get what is to listen to a job's engine; made for being overridden."""
+        return ()

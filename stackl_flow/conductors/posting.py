@@ -1,0 +1,55 @@
+"""Posting a flow: stored first, with how it is made and what it is given, then put on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stackl_flow import engines
+from stackl_flow.engines.factories import Factory
+from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import LogBook
+
+
+def post_flow(
+    board: JobBoard,
+    persistence: Backend,
+    factory: Factory,
+    *,
+    name: str | None = None,
+    store: Mapping[str, Any] | None = None,
+    factory_args: Sequence[Any] | None = None,
+    factory_kwargs: Mapping[str, Any] | None = None,
+    priority: JobPriority | str = JobPriority.NORMAL,
+    **terms: Any,
+) -> Job:
+    """Post a flow as a job, for any conductor on the same board and persistence to run.
+
+    Args:
+        board: where to post it.
+        persistence: where the flow is stored; the conductors' own.
+        factory: the function that makes the flow, or its full name; conductors have to be able to import it.
+        name: what to call the job; the flow's name if left out.
+        store: values given to the flow; JSON.
+        factory_args: arguments of the factory.
+        factory_kwargs: keyword arguments of the factory.
+        priority: how urgent it is.
+        terms: as for the board's ``post``: key, needs, not_before, claim_by.
+
+    Returns:
+        The job; its ``result()`` waits for what comes of it.
+
+    Raises:
+        FactoryNotFound: the factory cannot be imported by its name.
+        NotSerializable: a value in ``store`` cannot be stored; nothing was posted.
+        JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
+    """
+    book = LogBook(name or "job")
+    engine = engines.load_from_factory(
+        factory, factory_args, factory_kwargs, store=store, book=book, backend=persistence
+    )
+    details = {"flow_uuid": engine.storage.flow_uuid}
+    return board.post(name or engine.storage.flow_name, book, details, priority, **terms)

@@ -1,0 +1,85 @@
+"""What becomes of a job after its flow came to rest, or could not be run: a pure rule.
+
+The rule is TaskFlow's: a job is done when its flow has ended, well or undone; it is given back when nothing
+is wrong with it but the flow has not ended (it was suspended, or the machine could not go on); it is trashed
+when there is no flow to be had of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.failure import Failure
+
+#: Errors of the machine, not of the flow: somebody else may have more luck.
+NOT_THE_FLOWS: Final = (exc.ExecutionFailure, exc.StorageFailure)
+
+
+class Fate(Enum):
+    """What is done with a job."""
+
+    CONSUME = "job_consumed"
+    ABANDON = "job_abandoned"
+    #: Given back because of an orderly stop: counts for nothing.
+    RELEASE = "job_released"
+    TRASH = "job_trashed"
+
+
+class Verdict(NamedTuple):
+    """What is done with a job, and what there is to tell of it."""
+
+    fate: Fate
+    outcome: Mapping[str, Any]
+    error: BaseException | None = None
+
+
+def of_rest(state: str, result: Mapping[str, Any]) -> Verdict:
+    """Judge a job whose engine came back without an error.
+
+    Args:
+        state: the state of its flow.
+        result: the values that the flow provided.
+
+    Returns:
+        The verdict.
+    """
+    if state == st.SUSPENDED:
+        return Verdict(Fate.RELEASE, {})
+    return Verdict(Fate.CONSUME, {"state": state, "result": dict(result)})
+
+
+def of_error(error: BaseException, state: str) -> Verdict:
+    """Judge a job whose engine raised.
+
+    Args:
+        error: what it raised.
+        state: the state of its flow.
+
+    Returns:
+        The verdict.
+    """
+    failures = list(error) if isinstance(error, exc.WrappedFailure) else []
+    if failures and all(failure.check(*NOT_THE_FLOWS) for failure in failures):
+        return Verdict(Fate.ABANDON, {}, error)
+    if isinstance(error, NOT_THE_FLOWS):
+        return Verdict(Fate.ABANDON, {}, error)
+    told = failures[0] if failures else Failure.from_exception(error)
+    return Verdict(Fate.CONSUME, {"state": state, "failure": told.to_dict(include_args=False)}, error)
+
+
+def of_no_flow(error: BaseException) -> Verdict:
+    """Judge a job of which no flow could be made.
+
+    Args:
+        error: why.
+
+    Returns:
+        The verdict.
+    """
+    if isinstance(error, exc.StorageFailure):
+        return Verdict(Fate.ABANDON, {}, error)
+    return Verdict(Fate.TRASH, {"reason": f"{type(error).__name__}: {error}"}, error)

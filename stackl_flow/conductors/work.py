@@ -1,0 +1,91 @@
+"""One job at work: its engine, run through its stages, and stopped when somebody asks for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.conductors import verdicts
+from stackl_flow.conductors.verdicts import Verdict
+from stackl_flow.engines.base import Engine
+from stackl_flow.jobboards.job import Job
+
+_LOG = logging.getLogger(__name__)
+
+Listeners = Iterable[AbstractContextManager[Any]]
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+class Work:
+    """Runs the flow of one claimed job.
+
+    Args:
+        job: the job.
+        tell: hears of the stages, by event and details.
+    """
+
+    def __init__(self, job: Job, tell: Tell) -> None:
+        self.job = job
+        self._tell = tell
+        self._engine: Engine | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have the flow suspended at its next atom; any thread may call this, at any time."""
+        self._stopped = True
+        engine = self._engine
+        if engine is not None and engine.compilation is not None:
+            engine.suspend()
+
+    def do(
+        self, make_engine: Callable[[Job], Engine], listeners: Callable[[Job, Engine], Listeners]
+    ) -> Verdict:
+        """Run the flow until it rests.
+
+        Args:
+            make_engine: gets the engine for the job.
+            listeners: gets what is to listen to it.
+
+        Returns:
+            What is to become of the job.
+        """
+        try:
+            engine = self._engine = make_engine(self.job)
+            listening = list(listeners(self.job, engine))
+        except Exception as error:  # noqa: BLE001  whatever it is, the job goes to the bin with it
+            _LOG.warning("no flow can be made of %r: %s", self.job, error, exc_info=True)
+            return verdicts.of_no_flow(error)
+        with ExitStack() as stack:
+            for listener in listening:
+                stack.enter_context(listener)
+            return self._run(engine)
+
+    def _run(self, engine: Engine) -> Verdict:
+        # A stop that was asked for before the flow runs counts from its first moment on.
+        engine.notifier.register(st.RUNNING, self._check_stop)
+        try:
+            for stage, name in (
+                (engine.compile, "compilation"),
+                (engine.prepare, "preparation"),
+                (engine.validate, "validation"),
+                (engine.run, "running"),
+            ):
+                self._tell(f"{name}_start", {"job": self.job, "engine": engine})
+                stage()
+                self._tell(f"{name}_end", {"job": self.job, "engine": engine})
+        except exc.OwnershipLost as error:
+            return verdicts.of_error(error, st.RUNNING)
+        except Exception as error:  # noqa: BLE001  the verdict tells of it
+            return verdicts.of_error(error, engine.storage.get_flow_state())
+        finally:
+            engine.notifier.deregister(st.RUNNING, self._check_stop)
+        state = engine.storage.get_flow_state()
+        return verdicts.of_rest(state, {} if state == st.SUSPENDED else engine.storage.fetch_all())
+
+    def _check_stop(self, _state: str, details: dict[str, Any]) -> None:
+        if self._stopped:
+            details["engine"].suspend()
