@@ -29,10 +29,11 @@ class Takes(task.Task):
 
 
 def stored(backend, engine):
-    """Return the notes of the flow and of its atoms, as they are stored."""
+    """Return the notes of the flow and of its atoms, as they are stored, progress aside."""
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(engine.storage.flow_uuid)
-    return detail.meta, {atom.name: atom.meta for atom in detail}
+    timed = {atom.name: {k: v for k, v in atom.meta.items() if "progress" not in k} for atom in detail}
+    return detail.meta, timed
 
 
 def load_stored(backend, flow, **kwargs):
