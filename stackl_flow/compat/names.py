@@ -26,8 +26,10 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.deciders": "stackl_flow.patterns.deciders",
     "taskflow.engines": "stackl_flow.compat.engines",
     "taskflow.engines.action_engine": "stackl_flow.compat.engines.action_engine",
+    "taskflow.engines.action_engine.compiler": "stackl_flow.compat.engines.action_engine.compiler",
     "taskflow.engines.action_engine.engine": "stackl_flow.compat.engines.action_engine.engine",
     "taskflow.engines.action_engine.executor": "stackl_flow.compat.engines.action_engine.executor",
+    "taskflow.engines.action_engine.scopes": "stackl_flow.compat.engines.action_engine.scopes",
     "taskflow.engines.base": "stackl_flow.engines.base",
     "taskflow.engines.helpers": "stackl_flow.compat.engines.helpers",
     "taskflow.exceptions": "stackl_flow.exceptions",
@@ -44,6 +46,7 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.patterns.linear_flow": "stackl_flow.patterns.linear_flow",
     "taskflow.patterns.unordered_flow": "stackl_flow.patterns.unordered_flow",
     "taskflow.persistence.backends": "stackl_flow.compat.persistence.backends",
+    "taskflow.persistence.backends.impl_dir": "stackl_flow.compat.persistence.backends.impl_dir",
     "taskflow.persistence.backends.impl_memory": "stackl_flow.compat.persistence.backends.impl_memory",
     "taskflow.persistence.backends.impl_sqlalchemy": (
         "stackl_flow.compat.persistence.backends.impl_sqlalchemy"
