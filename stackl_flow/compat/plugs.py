@@ -16,6 +16,8 @@ _OWN: Final[dict[str, dict[str, str]]] = {
         "parallel": f"{_ENGINE}:ParallelActionEngine",
     },
     "taskflow.persistence": {
+        "dir": f"{_BACKENDS}.impl_dir:DirBackend",
+        "file": f"{_BACKENDS}.impl_dir:DirBackend",
         "memory": f"{_BACKENDS}.impl_memory:MemoryBackend",
         "sqlite": f"{_BACKENDS}.impl_sqlalchemy:SQLAlchemyBackend",
     },

@@ -8,7 +8,7 @@ import pytest
 from stackl_flow import LinearFlow, engines, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence import backends, base, path_based
-from stackl_flow.compat.persistence.backends import impl_memory, impl_sqlalchemy
+from stackl_flow.compat.persistence.backends import impl_dir, impl_memory, impl_sqlalchemy
 from stackl_flow.persistence import backends as ours
 from stackl_flow.persistence import books, models
 
@@ -178,7 +178,7 @@ def test_every_backend_of_ours_is_one_of_taskflows():
 
 
 def test_settings_must_be_a_dictionary():
-    for make in (FileBackend, impl_memory.MemoryBackend):
+    for make in (FileBackend, impl_memory.MemoryBackend, impl_dir.DirBackend):
         with pytest.raises(TypeError, match="dictionary"):
             make("memory")
 
@@ -211,6 +211,27 @@ def test_sqlite_takes_taskflows_settings(tmp_path):
         engine = place.engine
         with impl_sqlalchemy.SQLAlchemyBackend({}, engine=engine) as same, same.get_connection() as conn:
             assert [book.name for book in conn.get_logbooks()] == ["tmp"]
+
+
+@pytest.mark.parametrize("connection", ["dir", "dir:", "file:///{path}", "file://"])
+def test_a_directory_by_its_names(tmp_path, connection):
+    conf = {"connection": connection.format(path=tmp_path / "flows")}
+    if "/flows" not in conf["connection"]:
+        conf["path"] = str(tmp_path / "flows")
+    log = []
+    with backends.backend(conf) as place:
+        assert isinstance(place, impl_dir.DirBackend)
+        engine = engines.load(chain(log), backend=place)
+        engine.run()
+    with backends.fetch(conf) as place, place.get_connection() as conn:
+        assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
+    assert log == ["a", "b"]
+
+
+@pytest.mark.parametrize("conf", [{}, {"connection": "dir"}, {"path": "/x", "max_cache_size": 0}])
+def test_a_directory_needs_a_path_and_room(conf):
+    with pytest.raises(ValueError, match=r"path|max_cache_size"):
+        impl_dir.DirBackend(conf)
 
 
 class Odd:
