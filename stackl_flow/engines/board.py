@@ -97,6 +97,10 @@ class Board:
         """Say whether an atom is to execute and nothing before it is missing."""
         return self.state[index] == m.PENDING and self.want[index] == m.EXECUTE and self.missing[index] == 0
 
+    def any_free(self) -> bool:
+        """Say whether one of the atoms that were set free is to begin."""
+        return any(self.may_execute(index) or self.may_revert(index) for index in self.freed)
+
     def may_revert(self, index: int) -> bool:
         """Say whether an atom is to revert (or retry) and nothing after it stands."""
         return (

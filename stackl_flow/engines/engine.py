@@ -26,7 +26,7 @@ from stackl_flow.engines.options import Options
 from stackl_flow.engines.plan import Plan, plan_of
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.scopes import Providers
-from stackl_flow.engines.shell import Shell
+from stackl_flow.engines.shell import Shell, tell_moves
 from stackl_flow.engines.statistics import Watch
 from stackl_flow.engines.storage import Storage
 from stackl_flow.events import FlowMoved
@@ -120,16 +120,11 @@ class FlowEngine(base.Engine):
             self._ledger.open(plan)
             self._given.settle()
             self._change_state(st.RESUMING)
-            self._inject_into_atoms(plan)
+            self._given.give_own(plan, transient=self._told.inject_transient)
             self._change_state(st.SUSPENDED)
             self._prepared = True
         if self._storage.get_flow_state() == st.REVERTED:
             self.reset()
-
-    def _inject_into_atoms(self, plan: Plan) -> None:
-        for atom, name in zip(plan.atoms, plan.names, strict=True):
-            if atom.inject:
-                self._storage.inject_atom_args(name, atom.inject, transient=self._told.inject_transient)
 
     def validate(self) -> None:
         """Check that every atom can get what it needs.
@@ -150,14 +145,16 @@ class FlowEngine(base.Engine):
         Raises:
             InvalidState: it was not prepared, or the flow is running.
         """
-        self._compiled("reset")
+        plan, _ = self._compiled("reset")
         if not self._prepared:
             raise exc.InvalidState("Can not reset an engine which has not had its storage populated")
         state = self._storage.get_flow_state()
         if state != st.PENDING:
             st.check_flow_transition(state, st.PENDING)  # refused before any atom is touched
-            self._ledger.reset_atoms()
-            self._change_state(st.PENDING)
+            moves = self._ledger.reset_atoms()
+            self._storage.change_flow_state(st.PENDING)
+            tell_moves(moves, plan, self._ledger, self._atom_notifier, {})
+            self._tell(st.PENDING, state)
 
     def _compiled(self, what: str) -> tuple[Plan, Arguments]:
         if self._plan is None or self._arguments is None:
@@ -234,10 +231,8 @@ class FlowEngine(base.Engine):
 
     def _failures(self, shell: Shell) -> list[Failure]:
         """Collect what is to be raised at the end."""
-        if shell.troubles:
+        if shell.troubles or shell.rest in _QUIET:
             return shell.troubles
-        if shell.rest in _QUIET:
-            return []
         if shell.unresolved:
             return shell.unresolved
         storage = self._storage
@@ -291,7 +286,9 @@ class FlowEngine(base.Engine):
         events: list[c.Event] = []
         begun = False
         while True:
-            yield watch.enter(st.SCHEDULING)
+            at_end = stepwise and begun and shell.at_end(asked=self._suspend_asked)
+            if not at_end:
+                yield watch.enter(st.SCHEDULING)
             events += self._orders(shell)
             if begun:
                 commands = core.handle(events)
@@ -310,6 +307,8 @@ class FlowEngine(base.Engine):
                 # Those who see an end may ask for a pause, which is to count before anything begins.
                 shell.carry_out(core.hear(events))
                 events = []
+        if stepwise and not at_end:  # TaskFlow's machine goes all the way round before it rests
+            yield from map(watch.enter, (st.WAITING, st.ANALYZING))
         watch.leave()
 
     def _orders(self, shell: Shell) -> list[c.Event]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.plan import Plan
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail
 
@@ -79,6 +80,17 @@ class Given:
             self._early.update(pairs)  # the flow is not owned yet, and may be read anew until then
         else:
             self._store(pairs)
+
+    def give_own(self, plan: Plan, *, transient: bool) -> None:
+        """Give every atom what it was made with.
+
+        Args:
+            plan: gives the atoms.
+            transient: as for ``give_to``.
+        """
+        for atom, name in zip(plan.atoms, plan.names, strict=True):
+            if atom.inject:
+                self.give_to(name, atom.inject, transient=transient)
 
     def give_to(self, atom_name: str, pairs: Mapping[str, Any], *, transient: bool) -> None:
         """Give values to one atom.

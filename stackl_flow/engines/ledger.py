@@ -97,7 +97,7 @@ class Ledger:
         self._note_taken_up()
         self.failed = {
             detail.name: detail
-            for detail in self.details
+            for detail in self.flow  # those that the flow no longer has tell why it is being undone
             if detail.failure is not None or detail.revert_failure is not None
         }
 

@@ -36,20 +36,21 @@ def touched_after(plan: Plan, board: Board, start: int) -> list[int]:
     return [index for index in _walk(plan, board, start) if board.state[index] != m.PENDING]
 
 
-def undone_after(plan: Plan, board: Board, start: int) -> list[int]:
+def undone_after(plan: Plan, board: Board, start: int, *, wholly: bool = False) -> list[int]:
     """Collect the atoms after one that have to be set back before a retry runs.
 
     Args:
         plan: the plan.
         board: where the atoms stand.
         start: the retry.
+        wholly: look at every atom after it, even behind those that have nothing to set back.
 
     Returns:
         Their numbers.
     """
     return [
         index
-        for index in _walk(plan, board, start)
+        for index in (plan.after(start) if wholly else _walk(plan, board, start))
         if board.state[index] != m.PENDING or board.want[index] != m.EXECUTE
     ]
 

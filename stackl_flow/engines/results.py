@@ -96,7 +96,7 @@ class Results:
         plan = self._ledger.plan
         if plan is None:
             return list(failed.values())
-        return [failed[name] for name in sorted(failed, key=plan.index.__getitem__)]
+        return [failed[name] for name in sorted(failed, key=lambda name: plan.index.get(name, len(plan)))]
 
     def has_failures(self) -> bool:
         """Say whether anything failed."""

@@ -81,14 +81,20 @@ class Run:
         """How many atoms are chosen and not begun."""
         return len(self._ready)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the flow comes to rest with the next decision, if nothing else happens before it."""
+        if self.running or self._held or self._failed or self._ready:
+            return self._held and not self.running
+        return self._stuck or self._parked or not self.board.any_free()
+
     def start(self) -> list[c.Command]:
         """Take up the flow where its states say it was left.
 
         Returns:
             The first commands.
         """
-        out: list[c.Command] = []
-        self._out = out
+        self._out = []
         state, want = self.board.state, self.board.want
         for index, mark in enumerate(state):
             if mark in (m.RUNNING, m.REVERTING, m.RETRYING):
@@ -103,7 +109,7 @@ class Run:
             self._tell_wave(waves.NONE)
         self.board.freed = list(range(len(self._plan)))
         self._go_on()
-        return out
+        return self._out
 
     def handle(self, events: Iterable[c.Event]) -> list[c.Command]:
         """Hear what happened and say what is to be done.
@@ -126,11 +132,10 @@ class Run:
         Returns:
             The moves that follow from it.
         """
-        out: list[c.Command] = []
-        self._out = out
+        self._out = []
         for event in events:
             self._hear(event)
-        return out
+        return self._out
 
     def decide(self) -> list[c.Command]:
         """Say what is to be done next.
@@ -138,10 +143,9 @@ class Run:
         Returns:
             The commands, as for ``handle``.
         """
-        out: list[c.Command] = []
-        self._out = out
+        self._out = []
         self._go_on()
-        return out
+        return self._out
 
     # ---------------------------------------------------------------- hearing
 
@@ -301,7 +305,7 @@ class Run:
         elif state == m.RETRYING or (want == m.RETRY and state != m.RUNNING):
             if state != m.RETRYING:
                 self._move(index, m.RETRYING, m.EXECUTE)
-            for later in reach.undone_after(self._plan, board, index):
+            for later in reach.undone_after(self._plan, board, index, wholly=state == m.RETRYING):
                 self._move(later, m.PENDING, m.EXECUTE)
             self._move(index, m.RUNNING, m.EXECUTE)
         elif state not in (m.RUNNING, m.REVERTING):
@@ -329,11 +333,7 @@ class Run:
         if self._parked:
             return st.REVERT_FAILURE
         board = self.board
-        if self._suspended and (
-            self._ready
-            or self._picked
-            or any(board.may_execute(i) or board.may_revert(i) for i in board.freed)
-        ):
+        if self._suspended and (self._ready or self._picked or board.any_free()):
             return st.SUSPENDED
         return st.SUCCESS if board.all_well() else st.REVERTED
 

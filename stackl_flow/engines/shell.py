@@ -81,6 +81,17 @@ class Shell:
         """Whether anyone wants to be told of the atoms' moves."""
         return self._watched or bool(self._notifier)
 
+    def at_end(self, *, asked: bool) -> bool:
+        """Say whether the flow comes to rest with the next decision, if nothing else happens before it.
+
+        Args:
+            asked: whether a pause was asked for.
+
+        Returns:
+            True when it does.
+        """
+        return self.core.settled or (self.core.running == 0 and (asked or bool(self.troubles)))
+
     # ------------------------------------------------------------- hearing
 
     def events_of(self, reports: Iterable[Report]) -> list[c.Event]:
@@ -109,6 +120,8 @@ class Shell:
             result = self._ledger.keep_executed(number, result)
             event: c.Event = c.Executed(number, not isinstance(result, Failure))
             self.discarded += self.core.resolves and isinstance(result, Failure)
+            if not isinstance(result, Failure):
+                self._arguments.check_outputs(number, result)
         else:
             self._ledger.keep_reverted(number, result)
             event = c.Reverted(number, not isinstance(result, Failure))
@@ -272,14 +285,32 @@ class Shell:
 
     def _tell(self) -> None:
         told, self._told = self._told, []
-        for number, old, new in told:
-            atom = self._plan.atoms[number]
-            kind, uuid = self._plan.kinds[number], self._ledger.details[number].uuid
-            result = self._results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
-            moved = AtomMoved(new, old, kind, self._plan.names[number], uuid, result)
-            self._notifier.notify(new, moved.details())
-            if new in _PROGRESS and isinstance(atom, Task) and atom.has_listeners:
-                atom.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": _PROGRESS[new]})
+        tell_moves(told, self._plan, self._ledger, self._notifier, self._results)
+
+
+def tell_moves(
+    moves: Iterable[Moved],
+    plan: Plan,
+    ledger: Ledger,
+    notifier: Notifier,
+    results: dict[int, Any],
+) -> None:
+    """Tell listeners of atoms' moves.
+
+    Args:
+        moves: the moves, in the order in which they were made.
+        plan: gives the atoms.
+        ledger: gives their identities.
+        notifier: knows who wants to be told.
+        results: what their methods gave, by number; what is told is taken out.
+    """
+    for number, old, new in moves:
+        atom = plan.atoms[number]
+        kind, uuid = plan.kinds[number], ledger.details[number].uuid
+        result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
+        notifier.notify(new, AtomMoved(new, old, kind, plan.names[number], uuid, result).details())
+        if new in _PROGRESS and isinstance(atom, Task) and atom.has_listeners:
+            atom.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": _PROGRESS[new]})
 
 
 _WITH_RESULT = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})

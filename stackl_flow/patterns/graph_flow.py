@@ -95,6 +95,9 @@ class Flow(base.Flow):
         try:
             for node in fresh:
                 self._add_one(node, resolve_requires, resolve_existing)
+            if not resolve_requires:  # these are not linked among themselves, but later ones may give them
+                for node in fresh:
+                    self._want(node, sorted(node.requires - self._retry_names()[1]))
         except exc.DependencyFailure:
             self._forget(fresh)
             raise
@@ -114,12 +117,16 @@ class Flow(base.Flow):
                 )
             if resolve_requires and givers:
                 self._connect(givers[0], node, name)
-            else:
-                self._wanting.setdefault(name, []).append(node)
+            elif resolve_requires:
+                self._want(node, [name])
         for name in sorted(node.provides):
             self._givers.setdefault(name, []).append(node)
             if resolve_existing:
                 self._give(node, name)
+
+    def _want(self, node: base.Item, names: list[str]) -> None:
+        for name in names:
+            self._wanting.setdefault(name, []).append(node)
 
     def _give(self, node: base.Item, name: str) -> None:
         """Link an item to those that lack what it provides."""

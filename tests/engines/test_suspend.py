@@ -171,8 +171,7 @@ def test_sending_a_true_value_asks_for_a_pause(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     rounds = engine.run_iter()
     step_to(rounds, states.ANALYZING)
-    rounds.send(True)
-    assert list(rounds)[-1] == states.SUSPENDED
+    assert [rounds.send(True), *rounds] == [states.SUSPENDED]
     assert log == ["a"]
     engine.run()
     assert log == ["a", "b", "c"]
