@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.engines.action_engine.compiler`: a plan, shown as TaskFlow's graph and tree of objects.
+"""TaskFlow's `taskflow.engines.action_engine.compiler`: a plan, shown as a graph and a tree of objects.
 
 An engine runs its plan of numbers. Who asks for ``execution_graph`` or ``hierarchy``, to draw or to look
 around, gets them made at that moment.
@@ -73,7 +73,7 @@ class Compilation(plans.Plan):
     def execution_graph(self) -> OrderedDiGraph:
         """Atoms, flows and their ends, in the order in which they run."""
         item: Item = vars(self)["_item"]
-        graph = OrderedDiGraph(name=item.name)
+        graph = OrderedDiGraph(name=str(item.name))
         _lay(graph, item, None)
         graph.freeze()
         return graph

@@ -40,7 +40,7 @@ class ScopeWalker:
             siblings = list(around)[: around.index(last.item)]
             seen = [atom for atom in _backwards(siblings) if atom in unseen]
             unseen.difference_update(seen)
-            yield [atom.name for atom in seen] if self._names_only else seen
+            yield [str(atom.name) for atom in seen] if self._names_only else seen
             last = around
 
 
