@@ -62,7 +62,7 @@ class Place:
     def history(self) -> list[tuple[str, str, str]]:
         """Return the moves stored, oldest first, as (atom or "", old, new)."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            moves = "SELECT coalesce(atom, ''), old_state, new_state FROM transitions ORDER BY id"
+            moves = "SELECT coalesce(atom, ''), old_state, new_state FROM transitions ORDER BY flow_uuid, seq"
             return list(connection.execute(moves))
 
     def done(self) -> dict[str, list[str]]:

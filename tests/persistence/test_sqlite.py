@@ -1,17 +1,21 @@
 """SQLite keeps the contract, in a file and in memory."""
 
+import contextlib
 import multiprocessing
 import os
 import sqlite3
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.sql import schema, tables
+from stackl_flow.persistence.base import Checkpoint
 from stackl_flow.testing.books import saved_flow
 from stackl_flow.testing.persistence import PersistenceContract
 
@@ -80,6 +84,36 @@ def test_migrations_make_the_tables_of_the_code(path):
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.REVISION
     assert ScriptDirectory.from_config(schema.config()).get_current_head() == tables.REVISION
+
+
+def of_schema(path, revision):
+    """Make an empty database as an earlier version of the code did."""
+    with backends.fetch(f"sqlite:///{path}") as backend, backend.engine.begin() as connection:
+        command.upgrade(schema.config(connection), revision)
+
+
+def test_history_kept_by_the_first_schema_is_numbered_by_flow_and_goes_on(path):
+    of_schema(path, "0001")
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute("INSERT INTO logbooks (uuid, name, created_at) VALUES ('b', 'book', 1.0)")
+        flow = "INSERT INTO flowdetails (uuid, book_uuid, name, epoch, created_at) VALUES (?, 'b', ?, 3, 1.0)"
+        old.executemany(flow, [("f", "mine"), ("e", "other")])
+        columns = "flow_uuid, atom, old_state, new_state, at, owner"
+        move = f"INSERT INTO transitions ({columns}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  our own words
+        kept = [(None, None, "RUNNING", 1.0, "me"), ("a", "PENDING", "RUNNING", 2.0, "me")]
+        old.executemany(move, [("f", *kept[0]), ("e", *kept[0]), ("f", *kept[1])])
+    with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        with pytest.raises(exc.StorageFailure, match="not upgraded"):
+            conn.get_history("f")
+        conn.upgrade()
+        assert conn.get_history("f") == [(1, *kept[0]), (2, *kept[1])]
+        assert conn.get_history("e") == [(1, *kept[0])]
+        conn.checkpoint(Checkpoint("f", 3, "me", None, None, [], [("a", "RUNNING", "SUCCESS", 3.0)]))
+        assert conn.get_history("f", after=2) == [(3, "a", "RUNNING", "SUCCESS", 3.0, "me")]
+        with backend.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
+            assert compare_metadata(context, tables.metadata) == []
+            assert sa.inspect(connection).get_indexes("transitions") == []
 
 
 def test_tables_of_others_are_left_alone(path):

@@ -150,7 +150,7 @@ class SQLConnection(Connection):
             if found is None:
                 raise missing("flow", flow)
             if found[0] != epoch:
-                raise lost(flow, epoch, *found)
+                raise lost(flow, epoch, *found[:2])
             if atoms:
                 cursor.executemany(sql.move_atom, [(*atom[1:], atom[0]) for atom in atoms])
                 if cursor.rowcount != len(atoms):
@@ -158,4 +158,6 @@ class SQLConnection(Connection):
             if state is not None or meta is not None:
                 cursor.execute(sql.move_flow, (state, meta, self._backend.clock.now(), flow))
             if moves:
-                cursor.executemany(sql.add_transition, [(flow, *move, owner) for move in moves])
+                first = (found[2] or 0) + 1
+                rows = [(flow, seq, *move, owner) for seq, move in enumerate(moves, first)]
+                cursor.executemany(sql.add_transition, rows)

@@ -25,8 +25,8 @@ from stackl_flow.settings import Place
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
 _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
 # Pages in the log, 1 MiB, at which it is written back and begun again. A commit into the log's old room costs
-# the disk a third less than one that makes the file longer, and SQLite's own 1,000 pages last for the whole of
-# many flows; a much shorter log is written back too often.
+# the disk a third less than one that makes the file longer, and many a flow ends before SQLite's own 1,000
+# pages are full; a much shorter log is written back too often.
 _LOG_PAGES: Final = 256
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 

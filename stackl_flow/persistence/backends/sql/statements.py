@@ -69,9 +69,10 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         flow = flowdetails.c.uuid == sa.bindparam("row_uuid")
+        last = sa.select(sa.func.max(transitions.c.seq)).where(transitions.c.flow_uuid == flowdetails.c.uuid)
+        held = sa.select(flowdetails.c.epoch, flowdetails.c.owner, last.scalar_subquery()).where(flow)
         # On a database with many writers the row stays locked until the checkpoint is in.
-        locked = sa.select(flowdetails.c.epoch, flowdetails.c.owner).where(flow).with_for_update()
-        self.epoch = _fixed(dialect, locked, ["row_uuid"])
+        self.epoch = _fixed(dialect, held.with_for_update(), ["row_uuid"])
         self.move_atom = _update(dialect, atomdetails, MOVING)
         self.add_transition = _insert(dialect, transitions)
         moved = (
@@ -124,8 +125,8 @@ def select_transitions(flow_uuid: str, after: int, limit: int | None) -> sa.Sele
     """Select a flow's moves in order."""
     row = transitions.c
     query = (
-        sa.select(row.id, row.atom, row.old_state, row.new_state, row.at, row.owner)
-        .where(row.flow_uuid == flow_uuid, row.id > after)
-        .order_by(row.id)
+        sa.select(row.seq, row.atom, row.old_state, row.new_state, row.at, row.owner)
+        .where(row.flow_uuid == flow_uuid, row.seq > after)
+        .order_by(row.seq)
     )
     return query if limit is None else query.limit(limit)

@@ -1,7 +1,7 @@
 """The tables, for people to query as well as for us.
 
 Values are JSON text; times are seconds since 1970 in UTC. Rows refer to each other by uuid; the integer keys
-keep the order in which rows were added.
+keep the order in which rows were added, those of moves within their flow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The version of the schema that this code works with: the newest revision under ``migrations/versions``.
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 #: Ours alone: a program that keeps its own tables beside these may use Alembic too.
 VERSION_TABLE: Final = "stackl_flow_version"
 
@@ -82,11 +82,13 @@ atomdetails: Final = sa.Table(
 transitions: Final = sa.Table(
     "transitions",
     metadata,
-    sa.Column("id", _KEY, primary_key=True),
-    sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), nullable=False, index=True),
+    # Numbered within its flow: the key is the order in which they are read, and no index is needed beside it.
+    sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("atom", _NAME),
     sa.Column("old_state", _WORD),
     sa.Column("new_state", _WORD),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("owner", _NAME),
+    sqlite_with_rowid=False,
 )

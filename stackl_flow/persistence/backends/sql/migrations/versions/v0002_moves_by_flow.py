@@ -1,0 +1,54 @@
+"""Moves are numbered within their flow and kept in that order: a checkpoint writes one tree, not two."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_UUID = sa.String(64)
+_NAME = sa.String(255)
+_WORD = sa.String(32)
+
+
+def upgrade() -> None:
+    """Number the moves of each flow, and make the table anew around what is kept of it."""
+    old = sa.table("transitions", *map(sa.column, ("id", "flow_uuid", *_REST)))
+    # Kept aside and written back, because not all databases can change a key in place, nor have two
+    # constraints of one name.
+    kept = op.create_table("transitions_kept", *_columns())
+    number = sa.func.row_number().over(partition_by=old.c.flow_uuid, order_by=old.c.id)
+    rows = sa.select(old.c.flow_uuid, number, *(old.c[name] for name in _REST))
+    op.execute(kept.insert().from_select(["flow_uuid", "seq", *_REST], rows))
+    op.drop_table("transitions")
+    new = op.create_table(
+        "transitions",
+        *_columns(),
+        sa.PrimaryKeyConstraint("flow_uuid", "seq", name="pk_transitions"),
+        sa.ForeignKeyConstraint(
+            ["flow_uuid"], ["flowdetails.uuid"], name="fk_transitions_flow_uuid", ondelete="CASCADE"
+        ),
+        sqlite_with_rowid=False,
+    )
+    in_order = sa.select(kept).order_by(kept.c.flow_uuid, kept.c.seq)
+    op.execute(new.insert().from_select(["flow_uuid", "seq", *_REST], in_order))
+    op.drop_table("transitions_kept")
+
+
+_REST = ("atom", "old_state", "new_state", "at", "owner")
+
+
+def _columns() -> list[sa.Column[object]]:
+    return [
+        sa.Column("flow_uuid", _UUID, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("atom", _NAME),
+        sa.Column("old_state", _WORD),
+        sa.Column("new_state", _WORD),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("owner", _NAME),
+    ]
