@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,7 +13,7 @@ from stackl_flow.compat import plugs
 from stackl_flow.compat.persistence import backends as p_backends
 from stackl_flow.engines import factories
 from stackl_flow.engines.base import Engine
-from stackl_flow.engines.factories import Factory, flow_from_detail
+from stackl_flow.engines.factories import META_FACTORY, Factory
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import books
 from stackl_flow.persistence.base import Backend
@@ -49,6 +51,20 @@ def _read_engine(engine: str | None, options: Mapping[str, Any]) -> tuple[str, d
     where = {"hostname": parts.hostname, "port": parts.port, "path": parts.path.strip("/")}
     told = {key: value for key, value in where.items() if value}
     return parts.scheme, {**told, **dict(parse_qsl(parts.query)), **options}
+
+
+def _import_factory(name: str) -> Callable[..., Item]:
+    """Import a factory where TaskFlow does it, because its users' tests put theirs in there.
+
+    Without oslo.utils, which comes with TaskFlow and not with us, our own way serves.
+    """
+    if importlib.util.find_spec("oslo_utils") is None:
+        return factories.import_factory(name)
+    importutils = importlib.import_module("oslo_utils.importutils")
+    try:
+        return cast("Callable[..., Item]", importutils.import_class(name))
+    except (ImportError, ValueError) as error:
+        raise ImportError(f"Could not import factory '{name}': {error}") from error
 
 
 def load(
@@ -155,6 +171,27 @@ def save_factory_details(
     """
     place = _backend_of(backend)
     factories.save_factory_details(flow_detail, flow_factory, factory_args, factory_kwargs, backend=place)
+
+
+def flow_from_detail(flow_detail: FlowDetail) -> Item:
+    """Make a flow again by the factory that made it.
+
+    Args:
+        flow_detail: what is stored of the flow.
+
+    Returns:
+        What the factory makes.
+
+    Raises:
+        ValueError: it was not made by a factory.
+        ImportError: the factory cannot be imported here.
+    """
+    made = (flow_detail.meta or {}).get(META_FACTORY)
+    if not made:
+        raise ValueError(
+            f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved."
+        )
+    return _import_factory(made["name"])(*made.get("args", ()), **made.get("kwargs", {}))
 
 
 def load_from_factory(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from stackl_flow import states as st
 from stackl_flow.compat.engines.action_engine import executor
@@ -12,7 +12,7 @@ from stackl_flow.engines import base, storage
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.given import Given
-from stackl_flow.engines.ledger import Ledger
+from stackl_flow.engines.ledger import Ledger, Moved
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.engines.shell import Shell
 from stackl_flow.patterns.base import Item
@@ -22,8 +22,11 @@ from stackl_flow.persistence.models import FlowDetail
 __all__ = ["ActionEngine", "ParallelActionEngine", "SerialActionEngine"]
 
 
+_ENDS: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
+
+
 class _Shell(Shell):
-    """Carries out a run that comes to rest where TaskFlow's does."""
+    """Carries out a run that comes to rest where TaskFlow's does, and tells of things in its order."""
 
     _rest: str | None = None
 
@@ -35,6 +38,18 @@ class _Shell(Shell):
     @rest.setter
     def rest(self, state: str | None) -> None:
         self._rest = st.FAILURE if state == st.REVERT_FAILURE else state
+
+    def _tell(self) -> None:
+        """Tell of the moves; a serial engine tells how atoms that run together ended when all have.
+
+        They are written down one by one nevertheless: what is done stays done when the process dies.
+        """
+        held: list[Moved] = []
+        if self._executor.waves and self.rest is None and (self.core.running or self.core.awaiting):
+            held = [moved for moved in self._told if moved.new in _ENDS]
+            self._told = [moved for moved in self._told if moved.new not in _ENDS]
+        super()._tell()
+        self._told = held
 
 
 class ActionEngine(base.Engine):
