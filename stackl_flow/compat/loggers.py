@@ -12,8 +12,12 @@ from stackl_flow.compat import names
 #: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
     "stackl_flow": "taskflow",
+    "stackl_flow.conductors.base": "taskflow.conductors.base",
+    "stackl_flow.conductors.work": "taskflow.conductors.backends.impl_executor",
+    "stackl_flow.engines.arguments": "taskflow.storage",
     "stackl_flow.engines.ledger": "taskflow.storage",
     "stackl_flow.engines.matching": "taskflow.storage",
+    "stackl_flow.engines.options": "taskflow.engines.action_engine.engine",
     "stackl_flow.engines.shell": "taskflow.engines.action_engine.engine",
     "stackl_flow.jobboards.board": "taskflow.jobs.base",
     "stackl_flow.jobboards.leases": "taskflow.jobs.base",

@@ -304,3 +304,25 @@ def test_every_logger_of_ours_has_a_name_of_taskflows():
     speaking = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
 
     assert speaking - loggers.table().keys() == set(), "add them to stackl_flow/compat/loggers.py"
+
+
+def test_nothing_stands_between_the_engine_and_a_task(python):
+    program = """
+        import sys, traceback
+        if {compat}:
+            from stackl_flow import compat
+            compat.install()
+            from taskflow import engines, task
+            from taskflow.patterns import linear_flow
+        else:
+            from stackl_flow import engines, task
+            from stackl_flow.patterns import linear_flow
+
+        def work():
+            names = [frame.f_code.co_qualname for frame, _ in traceback.walk_stack(None)]
+            print(names[: names.index("FlowEngine.run") + 1])
+
+        engines.run(linear_flow.Flow("f").add(task.FunctorTask(work)))
+    """
+
+    assert python(program.format(compat=True)) == python(program.format(compat=False))
