@@ -177,7 +177,7 @@ class Atom(abc.ABC):
 
     Raises:
         ValueError: a name that the method cannot take, or a required one that is left out.
-        TypeError: ``provides`` or ``rebind`` of an unknown kind.
+        TypeError: ``provides``, ``rebind`` or ``inject`` of an unknown kind.
     """
 
     priority: int = 0
@@ -197,6 +197,8 @@ class Atom(abc.ABC):
         revert_rebind: Rebind = None,
         revert_requires: Requires = None,
     ) -> None:
+        if inject is not None and not isinstance(inject, Mapping):
+            raise TypeError(f"inject= of atom {name} takes values by name, as {{'size': 3}}, not {inject!r}")
         self.name = name
         self.inject = inject
         self.outputs = outputs_of(self.default_provides if provides is None else provides)

@@ -6,9 +6,10 @@ comes back is a completion. This is the last stop before the user's own function
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Final, NamedTuple, cast
 
+from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.failure import Failure
 from stackl_flow.task import ProgressSink, Task
@@ -66,14 +67,10 @@ def perform(call: Call) -> Completion:
         The completion.
     """
     number, atom, action, arguments, progress = call
-    if action == EXECUTE:
-        before, work, after = atom.pre_execute, atom.execute, atom.post_execute
-    else:
-        before, work, after = atom.pre_revert, atom.revert, atom.post_revert
     if progress is not None:
         cast("Task", atom).progress_sink = progress  # only tasks are given one
     try:
-        result = _guarded(before, work, after, arguments)
+        result = _guarded(atom, action, arguments)
     except Exception:  # noqa: BLE001  whatever a user's atom raises is its result
         result = Failure()
     finally:
@@ -82,14 +79,22 @@ def perform(call: Call) -> Completion:
     return Completion(number, action, result)
 
 
-def _guarded(
-    before: Callable[[], None],
-    work: Callable[..., Any],
-    after: Callable[[], None],
-    arguments: dict[str, Any],
-) -> Any:
+def _guarded(atom: Atom, action: str, arguments: dict[str, Any]) -> Any:
+    before, work, after = (
+        (atom.pre_execute, atom.execute, atom.post_execute)
+        if action == EXECUTE
+        else (atom.pre_revert, atom.revert, atom.post_revert)
+    )
     try:
         before()
-        return work(**arguments)
+        result = work(**arguments)
+        if type(result) is CoroutineType:
+            # It would never run, and its atom would seem to have succeeded.
+            result.close()
+            raise exc.NotImplementedError(
+                f"'{action}' of atom '{atom.name}' is async, which no engine awaits yet: make it a plain"
+                f" method, with asyncio.run(...) in it"
+            )
+        return result
     finally:
         after()

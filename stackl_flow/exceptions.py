@@ -89,9 +89,7 @@ class TaskFlowException(Exception):
         return super().__str__() if self._cause is None else self.pformat()
 
 
-def raise_with_cause(
-    exc_cls: type[TaskFlowException], message: str, *args: Any, **kwargs: Any
-) -> NoReturn:
+def raise_with_cause(exc_cls: type[TaskFlowException], message: str, *args: Any, **kwargs: Any) -> NoReturn:
     """Raise an error of this tree, led to by the error that is being handled.
 
     Args:
@@ -166,6 +164,7 @@ class MissingDependencies(DependencyFailure):
         requirements: the names that nobody provides.
         cause: the error about the next atom in need, if there are several.
         method: the method in need, "execute" or "revert".
+        hint: what may help besides, at the end of the message.
     """
 
     def __init__(
@@ -174,12 +173,13 @@ class MissingDependencies(DependencyFailure):
         requirements: Iterable[str],
         cause: BaseException | None = None,
         method: str | None = None,
+        hint: str = "",
     ) -> None:
         names = sorted(requirements)
         of = f"method '{method}' of {who}" if method else str(who)
         super().__init__(
-            f"'{of}' requires {names} but no other entity produces said requirements: "
-            f"give them in store=, inject= or let an earlier atom provide them",
+            f"{of} needs {names}, which nobody provides: "
+            f"give them in store= or inject=, or let an earlier atom provide them{hint}",
             cause=cause,
         )
         self.missing_requirements = names

@@ -186,6 +186,8 @@ class Times(Retry):
         revert_all: bool = False,
     ) -> None:
         super().__init__(name, provides, requires, auto_extract, rebind)
+        if not isinstance(attempts, int):
+            raise TypeError(f"Times takes how often to try, such as 3, not {attempts!r}")
         self._attempts = attempts
         self._revert_action = REVERT_ALL if revert_all else REVERT
 

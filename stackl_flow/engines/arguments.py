@@ -7,7 +7,9 @@ to the atom, then those given to the flow, then the nearest provider.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
@@ -18,8 +20,11 @@ from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.states import IGNORE
 
+_LOG = logging.getLogger(__name__)
+
 OF_ATOM: Final = -1
 OF_FLOW: Final = -2
+_LOOKED_AT: Final = 1000
 
 # Where one argument comes from: the argument, an atom's number or one of the two below, where in
 # its result, and the name looked up. A plain tuple: the garbage collector lets go of those.
@@ -73,13 +78,23 @@ class Arguments:
     def _lacking(self, troubles: list[tuple[int, str, list[str]]]) -> exc.MissingDependencies:
         cause: exc.MissingDependencies | None = None
         names: set[str] = set()
+        lone = len(troubles) == 1 and not self._plan.scopes
         for number, method, lacking in troubles:
             atom = self._plan.atoms[number]
-            cause = exc.MissingDependencies(atom, lacking, cause=cause, method=method)
+            hint = self._misspelt(lacking) if lone else ""
+            cause = exc.MissingDependencies(atom, lacking, cause=cause, method=method, hint=hint)
             names.update(lacking)
-        if len(troubles) == 1 and not self._plan.scopes and cause is not None:
+        if lone and cause is not None:
             return cause
-        return exc.MissingDependencies(f"flow '{self._plan.name}'", names, cause=cause)
+        hint = self._misspelt(names)
+        return exc.MissingDependencies(f"flow '{self._plan.name}'", names, cause=cause, hint=hint)
+
+    def _misspelt(self, lacking: Iterable[str]) -> str:
+        """Look for what may have been meant; nobody reads through the names of a million atoms."""
+        there = set(map(str, self._given.of_flow()))
+        there.update(name for atom in self._plan.atoms[:_LOOKED_AT] for name, _ in atom.outputs)
+        near = [(name, found) for name in sorted(lacking) for found in get_close_matches(name, there, n=1)]
+        return "".join(f"; there is {found!r}: was {name!r} meant to be that?" for name, found in near)
 
     def _sources(
         self, number: int, takes: Takes, flow_names: Mapping[str, Any]
@@ -133,6 +148,24 @@ class Arguments:
             return self._look_up(number, self._bound[number])
         flow_names = self._given.of_flow()
         return self._look_up(number, self._sources(number, atom.revert_takes, flow_names)[0])
+
+    def check_outputs(self, number: int, result: Any) -> None:
+        """Warn when a result does not hold all that it was to hold, as TaskFlow does.
+
+        Args:
+            number: the atom that gave it.
+            result: what it gave.
+        """
+        for name, place in self._plan.atoms[number].outputs:
+            if place is None:
+                continue
+            try:
+                result[place]
+            except (IndexError, KeyError, ValueError, TypeError):
+                _LOG.warning(
+                    "atom '%s' was to provide '%s' as result[%r], but its result has none: %s",
+                    self._plan.names[number], name, place, type(result).__name__,
+                )  # fmt: skip
 
     def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:
         values = self._ledger.values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.storage import Storage
@@ -23,6 +23,9 @@ class Engine(abc.ABC):
         backend: where that is stored, or None.
         options: see each engine.
     """
+
+    #: Options that this kind of engine reads besides those that all have.
+    FURTHER_OPTIONS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class FlowEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
-        self._told = Options.read(self._options)
+        self._told = Options.read(self._options, self.FURTHER_OPTIONS)
         self._ledger = Ledger(flow_detail, backend, self._told.clock, self._told.owner)
         self._given = Given(self._ledger)
         self._storage = Storage(self._ledger, self._given, self._providers)
@@ -344,6 +344,7 @@ class ParallelEngine(FlowEngine):
     a word: "threads", "greenthreads") and ``max_workers``.
     """
 
+    FURTHER_OPTIONS = frozenset({"executor", "max_workers"})
+
     def _make_executor(self) -> Executor:
-        workers = self._options.get("max_workers")
-        return executor_for(self._options.get("executor"), int(workers) if workers else None)
+        return executor_for(self._options.get("executor"), self._options.get("max_workers"))

@@ -52,7 +52,9 @@ def factory_name(factory: Factory) -> str:
     if isinstance(factory, str):
         import_factory(factory)
         return factory
-    name = f"{getattr(factory, '__module__', '?')}.{getattr(factory, '__qualname__', '?')}"
+    if not hasattr(factory, "__qualname__"):
+        raise ValueError(f"{factory!r} is no flow factory: give a function that makes and returns a flow")
+    name = f"{factory.__module__}.{factory.__qualname__}"
     try:
         found = import_factory(name)
     except exc.FactoryNotFound:
@@ -136,6 +138,31 @@ def _cannot(
     error = exc.FactoryNotFound(f"Could not import factory '{factory}': {why}", cause=cause)
     error.name = module
     return error
+
+
+def make_flow(
+    name: str, factory_args: Sequence[Any] | None = None, factory_kwargs: Mapping[str, Any] | None = None
+) -> Item:
+    """Have a factory make its flow.
+
+    Args:
+        name: the factory's full name.
+        factory_args: its arguments.
+        factory_kwargs: its keyword arguments.
+
+    Returns:
+        The flow.
+
+    Raises:
+        FactoryNotFound: it cannot be imported.
+        NotAnAtom: it made something else than a flow.
+    """
+    made: object = import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
+    if not isinstance(made, Item):
+        raise exc.NotAnAtom(
+            f"factory '{name}' returned {an(made)}, not a flow: let it return the flow it makes"
+        )
+    return made
 
 
 def made_by(
@@ -235,6 +262,7 @@ def flow_from_detail(flow_detail: FlowDetail) -> Item:
     Raises:
         ValueError: it was not made by a factory.
         FactoryNotFound: the factory cannot be imported here.
+        NotAnAtom: it makes something else than a flow.
     """
     made = (flow_detail.meta or {}).get(META_FACTORY)
     if not made:
@@ -242,5 +270,4 @@ def flow_from_detail(flow_detail: FlowDetail) -> Item:
             f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved;"
             f" make the flow yourself and give it to engines.load(flow, flow_detail=...)"
         )
-    factory = import_factory(made["name"])
-    return factory(*made.get("args", ()), **made.get("kwargs", {}))
+    return make_flow(made["name"], made.get("args"), made.get("kwargs"))

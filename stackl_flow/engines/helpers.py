@@ -15,11 +15,11 @@ from stackl_flow.engines.factories import (
     backend_of,
     factory_name,
     flow_from_detail,
-    import_factory,
     made_by,
+    make_flow,
     new_flow_detail,
 )
-from stackl_flow.patterns.base import Item
+from stackl_flow.patterns.base import Item, check_item
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
 ENGINES_NAMESPACE: Final = "stackl_flow.engines"
@@ -53,6 +53,19 @@ def _engine_class(kind: str, namespace: str) -> Callable[..., Engine]:
     return cast("Callable[..., Engine]", table[kind].load())
 
 
+def _check_given(engine: object, store: object, flow_detail: object) -> None:
+    """Refuse what is easily confused, before anything is stored."""
+    if not isinstance(engine, str):
+        raise TypeError(f"engine= takes a name such as 'parallel', or a URI, not {engine!r}")
+    if store is not None and not isinstance(store, Mapping):
+        raise TypeError(f"store= takes values by name, such as {{'size': 3}}, not {store!r}")
+    if isinstance(flow_detail, str):
+        raise TypeError(
+            f"a flow detail is needed, not its uuid {flow_detail!r}: get it with"
+            f" connection.get_flow_details(uuid)"
+        )
+
+
 def load(
     flow: Item,
     store: Mapping[str, Any] | None = None,
@@ -79,9 +92,13 @@ def load(
         The engine; ``run`` is what is left to do.
 
     Raises:
+        NotAnAtom: that is no flow.
         NotFound: there is no such engine or backend.
         NotSerializable: a value in ``store`` cannot be stored.
+        TypeError: an argument is of another kind.
     """
+    check_item(flow)
+    _check_given(engine, store, flow_detail)
     kind, options = _extract_engine(engine, kwargs)
     make = _engine_class(kind, namespace)
     place = backend_of(backend)
@@ -173,10 +190,12 @@ def load_from_factory(
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
+        NotAnAtom: it makes something else than a flow.
         ValueError: the factory is not at the top of a module.
     """
     name = factory_name(flow_factory)
-    flow = import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
+    _check_given(engine, store, None)
+    flow = make_flow(name, factory_args, factory_kwargs)
     place = backend_of(backend)
     flow_detail = new_flow_detail(flow, made_by(name, factory_args, factory_kwargs), store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
@@ -207,5 +226,6 @@ def load_from_detail(
         ValueError: it was not made by a factory.
         FactoryNotFound: the factory cannot be imported here.
     """
+    _check_given(engine, store, flow_detail)
     flow = flow_from_detail(flow_detail)
     return load(flow, store, flow_detail, None, backend, namespace, engine, **kwargs)

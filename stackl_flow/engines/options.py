@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -11,12 +13,23 @@ from typing import Any, Final, Self
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.persistence.models import new_uuid
 
+_LOG = logging.getLogger(__name__)
+
+#: What the parallel engine is told besides.
+_OF_PARALLEL: Final = frozenset({"executor", "max_workers"})
 _TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 
 def _flag(value: object) -> bool:
     """Read an option that may have come as text in a URI."""
     return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
+
+
+def _meant(name: str, known: frozenset[str]) -> str:
+    if name in _OF_PARALLEL:
+        return "give engine='parallel' with it"
+    near = difflib.get_close_matches(name, known | _OF_PARALLEL, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,15 +53,19 @@ class Options:
     owner: str = ""
 
     @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Self:
-        """Read options; those that are not known here belong to somebody else.
+    def read(cls, options: Mapping[str, Any], further: frozenset[str] = frozenset()) -> Self:
+        """Read options; one that nobody knows is left alone, as TaskFlow does, but not in silence.
 
         Args:
             options: by name, flags also as words such as "true" and "no".
+            further: names of options that somebody else reads.
 
         Returns:
             The options.
         """
+        known = further.union(field.name for field in dataclasses.fields(cls))
+        for name in sorted(options.keys() - known):
+            _LOG.warning("engine option '%s' is unknown here and does nothing: %s", name, _meant(name, known))
         flags = ("defer_reverts", "never_resolve", "inject_transient", "gather_statistics")
         return cls(
             **{name: _flag(options[name]) for name in flags if name in options},

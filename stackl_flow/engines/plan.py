@@ -17,7 +17,6 @@ from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.patterns import base
 from stackl_flow.patterns.deciders import Depth
-from stackl_flow.retry import Retry
 
 TASK: Final = "task"
 RETRY: Final = "retry"
@@ -169,8 +168,7 @@ class _Compiler:
 
     def lay(self, item: base.Item, scope: int, retry: int) -> tuple[int, int]:
         """Lay an atom or a flow; returns where one enters and where one leaves."""
-        if isinstance(item, Retry) or not isinstance(item, (Atom, base.Flow)):
-            raise exc.NotAnAtom(f"{item!r} can not stand in a flow: give a task or a flow")
+        base.check_item(item)
         if isinstance(item, Atom):
             return self.lay_atom(item, TASK, scope, retry)
         self._once(item)

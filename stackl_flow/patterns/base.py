@@ -26,6 +26,9 @@ class Flow(abc.ABC):
     Args:
         name: what it is called; need not be unique.
         retry: decides what happens when an atom in it fails.
+
+    Raises:
+        NotAnAtom: the name is an atom, or the retry is none.
     """
 
     #: How the items stand to each other: one after the other ("total"), as linked ("partial"), or
@@ -33,6 +36,11 @@ class Flow(abc.ABC):
     ordering: ClassVar[str] = "partial"
 
     def __init__(self, name: str, retry: Retry | None = None) -> None:
+        if isinstance(name, (Atom, Flow)):
+            kind = type(self).__name__
+            raise exc.NotAnAtom(f"a {kind} begins with its name, not with {name!r}: {kind}('name').add(...)")
+        if retry is not None and not isinstance(retry, Retry):
+            raise exc.NotAnAtom(f"flow '{name}' cannot take {retry!r} for a retry: give one such as Times(3)")
         self._name = str(name)
         self._retry = retry
         if retry is not None and retry.name is None:
@@ -105,12 +113,8 @@ class Flow(abc.ABC):
             NotAnAtom: one of them is neither an atom nor a flow.
         """
         for item in items:
-            if isinstance(item, (Atom, Flow)):
-                continue
-            hint = "give a task.Task, a flow, or wrap a function in task.FunctorTask"
-            if isinstance(item, type):
-                hint = f"that is the class itself; add an instance: {item.__name__}(...)"
-            raise exc.NotAnAtom(f"flow '{self._name}' cannot take {item!r}: {hint}")
+            if not isinstance(item, (Atom, Flow)) or not hasattr(item, "name"):
+                raise exc.NotAnAtom(f"flow '{self._name}' cannot take {remedy_for(item)}")
 
     def __str__(self) -> str:
         """Say pattern, name and length."""
@@ -119,3 +123,37 @@ class Flow(abc.ABC):
 
 
 Item = Atom | Flow
+
+
+def check_item(item: object) -> None:
+    """Refuse what cannot be run as a flow, nor be part of one.
+
+    Args:
+        item: what somebody wants to run.
+
+    Raises:
+        NotAnAtom: it is neither a task nor a flow.
+    """
+    if isinstance(item, Retry) or not isinstance(item, (Atom, Flow)) or not hasattr(item, "name"):
+        raise exc.NotAnAtom(f"can not stand in a flow: {remedy_for(item)}")
+
+
+def remedy_for(item: object) -> str:
+    """Say of something that cannot be part of a flow what it is, and what to do about it.
+
+    Args:
+        item: what somebody wants to run.
+
+    Returns:
+        The end of a message.
+    """
+    if isinstance(item, (Atom, Flow)) and not hasattr(item, "name"):
+        kind = type(item).__name__
+        return f"a {kind} that was never set up: let {kind}.__init__ call super().__init__(...)"
+    if isinstance(item, Retry):
+        return f"{item!r}: a retry stands at the head of a flow, give it as retry="
+    if isinstance(item, type):
+        return f"{item!r}: that is the class itself; give an instance: {item.__name__}(...)"
+    if isinstance(item, (list, tuple)):
+        return f"{item!r}: that is several; give each by itself, as in add(*items)"
+    return f"{item!r}: give a task.Task, a flow, or wrap a function in task.FunctorTask"

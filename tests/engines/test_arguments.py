@@ -1,5 +1,7 @@
 """What execute and revert are handed, and what happens when something is missing."""
 
+import re
+
 import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, states, task
@@ -133,8 +135,30 @@ def test_what_only_revert_lacks_is_missing_too(load):
 
 
 def test_a_lone_task_is_named_itself(load):
-    with pytest.raises(exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\"'.*\['x'\]"):
+    with pytest.raises(exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\" needs \['x'\]"):
         load(functor(lambda x: x)).run()
+
+
+@pytest.mark.parametrize(
+    ("store", "hint"),
+    [
+        ({"titel": 1}, r"there is 'titel': was 'title' meant to be that\?$"),
+        ({"made": 1}, r"there is 'tittle': was 'title' meant to be that\?"),
+        ({1: 2}, r"there is 'tittle'"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_pointed_out(load, log, store, hint):
+    made = Step("a", log, **({} if "titel" in store else {"provides": "tittle"}))
+    flow = LinearFlow("f").add(made, functor(lambda title: title))
+    with pytest.raises(exc.MissingDependencies) as caught:
+        load(flow, store=store).run()
+    assert re.search(hint, caught.value.args[0])
+
+
+def test_a_name_like_no_other_gets_no_hint(load, log):
+    with pytest.raises(exc.MissingDependencies) as caught:
+        load(functor(lambda title: title), store={"size": 1}).run()
+    assert "was" not in caught.value.args[0]
 
 
 def test_what_was_missing_can_be_given_later(load):

@@ -144,22 +144,23 @@ _TAKEN = (
 _TO_COME = "executors that work in other processes are still to come: engines/executors has a room for them"
 
 
-def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor:
+def executor_for(wanted: Any, workers: Any = None) -> ThreadsExecutor:
     """Make the executor that an engine's options ask for.
 
     Args:
         wanted: a ``concurrent.futures`` or futurist executor, a word for a kind, or None.
-        max_workers: the size of a pool of its own.
+        workers: the size of a pool of its own, also as a word.
 
     Returns:
         The executor.
 
     Raises:
-        ValueError: the word is not known.
+        ValueError: the word is not known, or the size is no whole number above 0.
         TypeError: that is no executor.
         NotImplementedError: what the word stands for is not installed, or the executor works in other
             processes.
     """
+    max_workers = _size_of(workers)
     if wanted is None:
         return ThreadsExecutor(max_workers=max_workers)
     if isinstance(wanted, str):
@@ -183,6 +184,19 @@ def executor_for(wanted: Any, max_workers: int | None = None) -> ThreadsExecutor
         # Refused here, because there it would fail at each task, with what pickle says of a lock.
         raise exc.NotImplementedError(f"executor {wanted!r} can not be used: {_TAKEN}; {_TO_COME}")
     return ThreadsExecutor(wanted)
+
+
+def _size_of(workers: Any) -> int | None:
+    """Read the size of a pool; Python's own choice is None."""
+    if workers is None:
+        return None
+    try:
+        size = int(workers)
+    except (TypeError, ValueError):
+        size = 0
+    if size < 1:
+        raise ValueError(f"max_workers must be a whole number above 0, not {workers!r}")
+    return size
 
 
 def _instance(wanted: object) -> str:

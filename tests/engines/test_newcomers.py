@@ -1,0 +1,210 @@
+"""What people get wrong in their first hour: each mistake is named, with what to do instead."""
+
+import logging
+import re
+
+import pytest
+
+from stackl_flow import (
+    ForEach,
+    FunctorTask,
+    GraphFlow,
+    LinearFlow,
+    Task,
+    Times,
+    UnorderedFlow,
+    engines,
+    states,
+)
+from stackl_flow import exceptions as exc
+from stackl_flow.persistence import books
+from tests.engines.tasks import Keep, Step, ends
+
+
+def nothing():
+    """Make no flow, as a factory does whose author forgot to return it."""
+
+
+def seven():
+    """Make something that is no flow."""
+    return 7
+
+
+class Unready(Task):
+    """Has an ``__init__`` that forgets that of its base."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def execute(self):
+        pass
+
+
+@pytest.mark.parametrize("make", [LinearFlow, UnorderedFlow, GraphFlow])
+def test_a_task_in_the_place_of_the_flows_name(make, log):
+    with pytest.raises(exc.NotAnAtom, match=r"begins with its name, not with .*a==1.0.*Flow\('name'\)\.add"):
+        make(Step("a", log))
+
+
+@pytest.mark.parametrize("wrong", [3, Times, "Times(3)"])
+def test_something_else_in_the_place_of_a_retry(wrong):
+    with pytest.raises(exc.NotAnAtom, match=r"flow 'f' cannot take .* for a retry: give one such as Times"):
+        LinearFlow("f", retry=wrong)
+
+
+def test_a_retry_among_the_tasks():
+    with pytest.raises(exc.NotAnAtom, match="give it as retry="):
+        engines.run(LinearFlow("f").add(Times(3)))
+
+
+def test_a_list_of_tasks(log):
+    with pytest.raises(exc.NotAnAtom, match=r"add\(\*items\)"):
+        LinearFlow("f").add([Step("a", log), Step("b", log)])
+
+
+@pytest.mark.parametrize("make", [LinearFlow, UnorderedFlow, GraphFlow])
+def test_a_task_whose_base_was_never_set_up(make):
+    with pytest.raises(exc.NotAnAtom, match=r"flow 'f' cannot take a Unready .* call super\(\).__init__"):
+        make("f").add(Unready(3))
+
+
+def test_a_lone_task_whose_base_was_never_set_up(backend):
+    with pytest.raises(exc.NotAnAtom, match=r"Unready that was never set up"):
+        engines.run(Unready(3))
+    with pytest.raises(exc.NotAnAtom, match=r"Unready that was never set up"):
+        engines.run(Unready(3), backend=backend)
+
+
+@pytest.mark.parametrize("wrong", [None, Step, lambda: LinearFlow("f"), Times(3), "f"])
+def test_something_else_in_the_place_of_the_flow_leaves_nothing_behind(backend, wrong):
+    with pytest.raises(exc.NotAnAtom, match="can not stand in a flow: "):
+        engines.run(wrong, backend=backend)
+    with backend.get_connection() as connection:
+        assert connection.list_flow_records() == []
+
+
+def test_a_task_without_execute_cannot_be_made():
+    class Misspelt(Task):
+        def exceute(self):
+            pass
+
+    with pytest.raises(TypeError, match=r"Misspelt.*execute"):
+        Misspelt("a")
+
+
+@pytest.mark.parametrize("wrong", [["x"], "x=1", 3])
+def test_a_store_that_is_no_dictionary(backend, wrong):
+    with pytest.raises(TypeError, match=r"store= takes values by name"):
+        engines.load(LinearFlow("f"), store=wrong, backend=backend)
+    with backend.get_connection() as connection:
+        assert connection.list_flow_records() == [], "nothing is left behind"
+
+
+def test_values_of_an_atom_that_are_no_dictionary():
+    with pytest.raises(TypeError, match=r"inject= of atom a takes values by name"):
+        FunctorTask(lambda x: x, name="a", inject=["x"])
+
+
+def test_how_often_in_quotes():
+    with pytest.raises(TypeError, match="Times takes how often to try, such as 3, not '3'"):
+        Times("3")
+
+
+@pytest.mark.parametrize("wrong", [3, None, engines.Engine])
+def test_an_engine_that_is_no_name(wrong):
+    with pytest.raises(TypeError, match="engine= takes a name such as 'parallel'"):
+        engines.load(LinearFlow("f"), engine=wrong)
+
+
+def test_a_misspelt_engine():
+    with pytest.raises(exc.NotFound, match="'paralel': known are default, parallel, serial"):
+        engines.load(LinearFlow("f"), engine="paralel")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (
+            "parallel",
+            {"max_worker": 2},
+            "'max_worker' is unknown here and does nothing: did you mean 'max",
+        ),
+        ("serial", {"max_workers": 2}, "'max_workers' is unknown here .* give engine='parallel'"),
+        ("serial", {"never_resolved": True}, "did you mean 'never_resolve'"),
+        ("parallel://?max_worker=2", {}, "did you mean 'max_workers'"),
+        ("serial", {"colour": "red"}, "known are clock, defer_reverts"),
+    ],
+)
+def test_an_option_that_does_nothing_is_warned_of(caplog, log, kind, options, words):
+    with caplog.at_level(logging.WARNING):
+        engine = engines.load(LinearFlow("f").add(Step("a", log)), engine=kind, **options)
+    (record,) = caplog.records
+    assert re.search(words, record.getMessage())
+    assert ends(engine) == states.SUCCESS
+
+
+def test_options_that_do_something_are_not(caplog, log):
+    with caplog.at_level(logging.WARNING):
+        engines.run(Step("a", log), engine="parallel", max_workers=2, executor="threads", never_resolve=True)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("wrong", ["many", 0, -1, [2]])
+def test_a_number_of_workers_that_is_none(wrong):
+    with pytest.raises(ValueError, match=r"max_workers must be a whole number above 0, not "):
+        engines.load(LinearFlow("f"), engine="parallel", max_workers=wrong)
+
+
+def test_a_uuid_in_the_place_of_a_flow_detail(backend, log):
+    flow = LinearFlow("f").add(Step("a", log))
+    uuid = books.create_flow_detail(flow, backend=backend).uuid
+    with pytest.raises(TypeError, match=rf"not its uuid '{uuid}': get it with connection.get_flow_details"):
+        engines.load(flow, flow_detail=uuid, backend=backend)
+    with pytest.raises(TypeError, match=rf"not its uuid '{uuid}': get it with connection.get_flow_details"):
+        engines.load_from_detail(uuid, backend=backend)
+
+
+@pytest.mark.parametrize(("factory", "what"), [(nothing, "None"), (seven, "an int")])
+def test_a_factory_that_returns_no_flow(backend, factory, what):
+    with pytest.raises(exc.NotAnAtom, match=rf"{factory.__name__}' returned {what}, not a flow: let it"):
+        engines.load_from_factory(factory, backend=backend)
+    with backend.get_connection() as connection:
+        assert connection.list_flow_records() == []
+
+
+def test_a_flow_in_the_place_of_its_factory(backend):
+    with pytest.raises(ValueError, match="is no flow factory: give a function that makes and returns a flow"):
+        engines.load_from_factory(LinearFlow("f"), backend=backend)
+
+
+@pytest.mark.parametrize("kind", ["serial", "parallel"])
+def test_an_async_execute_fails_instead_of_seeming_to_succeed(log, kind):
+    class Later(Task):
+        async def execute(self):
+            log.append("never")
+
+    engine = engines.load(LinearFlow("f").add(Step("a", log), Later("b")), engine=kind)
+    with pytest.raises(exc.NotImplementedError, match=r"'execute' of atom 'b' is async.*asyncio\.run"):
+        engine.run()
+    assert log == ["a", "-a"]
+
+
+def test_a_result_that_lacks_what_was_promised_is_warned_of(load, caplog, log):
+    flow = LinearFlow("f").add(
+        Step("one", log, result=1, provides=("a", "b")),
+        Step("pair", log, result=(1, 2), provides=("c", "d")),
+        Step("keys", log, result={"e": 1}, provides={"e", "g"}),
+    )
+    with caplog.at_level(logging.WARNING):
+        assert ends(load(flow)) == states.SUCCESS
+    assert [record.getMessage() for record in caplog.records] == [
+        "atom 'one' was to provide 'a' as result[0], but its result has none: int",
+        "atom 'one' was to provide 'b' as result[1], but its result has none: int",
+        "atom 'keys' was to provide 'g' as result['g'], but its result has none: dict",
+    ]
+
+
+def test_a_string_may_stand_for_one_name_or_be_what_a_retry_goes_through():
+    keep = Keep("a", requires="word")
+    engines.run(LinearFlow("f", retry=ForEach("xy", provides="word")).add(keep))
+    assert keep.executed == [{"word": "x"}]
