@@ -80,9 +80,11 @@ class KV(ABC):
 
     Attributes:
         limits: what the place takes.
+        shared: whether another process that has the same settings gets to the same place.
     """
 
     limits: Limits = Limits()
+    shared: bool = True
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         self.conf = dict(conf or {})

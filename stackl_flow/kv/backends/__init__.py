@@ -16,6 +16,7 @@ NAMESPACE: Final = "stackl_flow.kv"
 
 _BUILTIN: Final = {
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
+    "sqlite": "stackl_flow.kv.backends.sql:SQLKV",
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",
     "file": "stackl_flow.kv.backends.directory:DirectoryKV",

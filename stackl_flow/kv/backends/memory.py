@@ -40,6 +40,8 @@ class MemoryKV(KV):
         clock: tells when leases run out.
     """
 
+    shared = False
+
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         super().__init__(conf, clock=clock)
         place = settings.parse(conf or "memory").take()

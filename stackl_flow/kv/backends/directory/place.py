@@ -34,12 +34,12 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.directory.bell import Bell, ring
 from stackl_flow.kv.backends.directory.files import Files, sync_folder
 from stackl_flow.kv.backends.directory.journal import Journal, Record
 from stackl_flow.kv.backends.directory.lock import DirectoryLock
 from stackl_flow.kv.backends.directory.view import View, put_record
 from stackl_flow.kv.base import KV
+from stackl_flow.kv.bell import Bell, ring
 from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
 
 _JOURNAL_SIZE: Final = 4 << 20

@@ -1,0 +1,5 @@
+"""A place of items in the tables of a database."""
+
+from stackl_flow.kv.backends.sql.place import SQLKV
+
+__all__ = ["SQLKV"]

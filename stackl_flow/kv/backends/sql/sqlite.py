@@ -1,0 +1,108 @@
+"""SQLite's own ways with a place of items: the one file of this room where its own SQL may stand.
+
+Options of the address: ``timeout`` (seconds to wait for another writer, 30) and ``synchronous`` (FULL: what
+was committed outlives a power cut; NORMAL: a killed process).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from stackl_flow import exceptions as exc
+from stackl_flow.settings import Place
+
+_IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
+_SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
+_REMEDIES: Final = {
+    sqlite3.SQLITE_BUSY: "is locked by another process: wait until it is done, or give a longer ?timeout=",
+    sqlite3.SQLITE_READONLY: "is read-only: make the file and its directory writable for this user",
+    sqlite3.SQLITE_FULL: "is full, or its disk is: free some space; what was stored before is safe",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database: give the path of another file",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its directory is there and may be used",
+}
+
+
+class SQLite:
+    """A SQLite file, or a database in memory that lives as long as its place.
+
+    Args:
+        place: its address and options.
+
+    Attributes:
+        in_memory: whether it is in memory; all threads share one connection then.
+        waiters: where waiting threads have their pipes; None in memory.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.name = place.url
+        self.in_memory = place.location in _IN_MEMORY
+        # A relative path means the directory that we were in when it was given.
+        self._file = None if self.in_memory else Path(place.location.removeprefix("/")).absolute()
+        self.waiters = None if self._file is None else Path(f"{self._file}-waiters")
+        options: Mapping[str, Any] = place.take(timeout=float, synchronous=str).given
+        self._timeout = options.get("timeout", 30.0)
+        self._synchronous = options.get("synchronous", "FULL").upper()
+        if self._synchronous not in _SYNCHRONOUS:
+            raise exc.InvalidFormat(
+                f"option 'synchronous' of '{self.name}' must be one of {', '.join(_SYNCHRONOUS)}"
+            )
+
+    def create_engine(self) -> sa.Engine:
+        """Make the SQLAlchemy engine; nothing is opened yet.
+
+        Returns:
+            The engine.
+        """
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=":memory:" if self._file is None else os.fspath(self._file)),
+            poolclass=StaticPool if self.in_memory else QueuePool,
+            # Transactions are begun below. A connection may be made in one thread and used in another.
+            connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
+        )
+        sa.event.listen(engine, "connect", self._set_up)
+        return engine
+
+    def _set_up(self, raw: sqlite3.Connection, _: object) -> None:
+        for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}"):
+            raw.execute(f"PRAGMA {pragma}").close()
+
+    @contextmanager
+    def transaction(self, connection: sa.Connection, *, write: bool) -> Iterator[None]:
+        """Hold a transaction: kept at the end, undone when the block raises.
+
+        Args:
+            connection: the connection.
+            write: a reader that wants to write later is refused, so a writer says so at once.
+
+        Yields:
+            Nothing.
+        """
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        try:
+            yield
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+    def translate(self, error: sa.exc.SQLAlchemyError) -> exc.StorageFailure:
+        """Make an error of ours of one of SQLite's.
+
+        Args:
+            error: SQLAlchemy's error.
+
+        Returns:
+            An error that names the file and what to do.
+        """
+        origin = getattr(error, "orig", None) or error
+        remedy = _REMEDIES.get(getattr(origin, "sqlite_errorcode", 0) & 0xFF, "failed")
+        return exc.StorageFailure(f"database '{self._file or self.name}' {remedy} ({origin})", cause=origin)
