@@ -17,6 +17,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.patterns import base
 from stackl_flow.patterns.deciders import Depth
+from stackl_flow.retry import Retry
 
 TASK: Final = "task"
 RETRY: Final = "retry"
@@ -179,6 +180,10 @@ class _Compiler:
         self.scopes.append(Scope(item.name, scope, item.ordering, begin, end, -1, first, first))
         entry = begin
         if item.retry is not None:
+            if not isinstance(item.retry, Retry):
+                raise exc.NotAnAtom(
+                    f"flow '{item.name}' cannot take {item.retry!r} for a retry: give one such as Times(3)"
+                )
             entry, _ = self.lay_atom(item.retry, RETRY, number, retry)
             self.edges.append((begin, entry))
             retry = entry

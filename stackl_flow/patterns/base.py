@@ -39,7 +39,7 @@ class Flow(abc.ABC):
         if isinstance(name, (Atom, Flow)):
             kind = type(self).__name__
             raise exc.NotAnAtom(f"a {kind} begins with its name, not with {name!r}: {kind}('name').add(...)")
-        if retry is not None and not isinstance(retry, Retry):
+        if retry is not None and not isinstance(retry, Atom):  # a task is refused when the flow is compiled
             raise exc.NotAnAtom(f"flow '{name}' cannot take {retry!r} for a retry: give one such as Times(3)")
         self._name = str(name)
         self._retry = retry

@@ -52,6 +52,12 @@ def test_something_else_in_the_place_of_a_retry(wrong):
         LinearFlow("f", retry=wrong)
 
 
+def test_a_task_in_the_place_of_a_retry(log):
+    with pytest.raises(exc.NotAnAtom, match=r"flow 'f' cannot take .*a==1.0.* for a retry: give one such as"):
+        engines.run(LinearFlow("f", retry=Step("a", log)).add(Step("b", log)))
+    assert log == []
+
+
 def test_a_retry_among_the_tasks():
     with pytest.raises(exc.NotAnAtom, match="give it as retry="):
         engines.run(LinearFlow("f").add(Times(3)))
