@@ -124,6 +124,7 @@ class Conductor:
         self._stopped.clear()
         self._dead.clear()
         self._board.on_lost(self._lost)
+        self._board.keep_apart()
         try:
             self._board.register_entity(self.conductor)
             if self._slots == 1:
@@ -206,22 +207,35 @@ class Conductor:
                 self._changed.notify_all()
 
     def _finish(self, job: Job, verdict: Verdict) -> None:
-        """End the claim as the verdict says."""
-        fate, outcome, error = verdict
+        """End the claim as the verdict says, however long the board cannot be reached.
+
+        A claim that nobody works on would last as long as this process, so only a stop ends the attempts: the
+        claim then runs out with its lease, and whoever has the job next goes on from its last checkpoint.
+        """
+        fate, _, error = verdict
         if error is not None:
             _LOG.warning("%r: %s: %s", job, fate.value, error)
-        try:
-            if fate == Fate.CONSUME:
-                self._board.consume(job, self.name, outcome)
-            elif fate == Fate.TRASH:
-                self._board.trash(job, self.name, outcome["reason"])
+        while True:
+            try:
+                self._hand_over(job, verdict)
+            except exc.StorageFailure as trouble:
+                _LOG.warning("conductor '%s' cannot hand %r over: %s", self.name, job, trouble)
+                if self._stopped.wait(self._wait):
+                    return
+            except (exc.JobFailure, exc.NotFound) as late:
+                _LOG.warning("conductor '%s' does not hold %r any more: %s", self.name, job, late)
+                return
             else:
-                self._board.abandon(job, self.name, counts=fate == Fate.ABANDON)
-        except (exc.JobFailure, exc.NotFound, exc.StorageFailure) as late:
-            # The claim runs out by itself, and whoever has the job by then goes on from its last checkpoint.
-            _LOG.warning("conductor '%s' could not hand %r over: %s", self.name, job, late)
+                self._tell(fate.value, {"job": job, "persistence": self._persistence})
+                return
+
+    def _hand_over(self, job: Job, verdict: Verdict) -> None:
+        if verdict.fate == Fate.CONSUME:
+            self._board.consume(job, self.name, verdict.outcome)
+        elif verdict.fate == Fate.TRASH:
+            self._board.trash(job, self.name, verdict.outcome["reason"])
         else:
-            self._tell(fate.value, {"job": job, "persistence": self._persistence})
+            self._board.abandon(job, self.name, counts=verdict.fate == Fate.ABANDON)
 
     def _tell(self, event: str, details: dict[str, Any]) -> None:
         self.notifier.notify(event, {**details, "conductor": self})

@@ -95,6 +95,10 @@ class JobBoard(ABC):
     def connected(self) -> bool:
         """Whether it is ready."""
 
+    @abstractmethod
+    def keep_apart(self) -> None:
+        """Have the leases kept up by a process of its own, which no task of this one can starve."""
+
     def on_lost(self, callback: Callable[[str], None]) -> None:
         """Ask to be called when a lease that this object keeps up is lost all the same.
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.jobboards import base
+from stackl_flow.jobboards import base, refusals
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.bin import Bin
 from stackl_flow.jobboards.job import Books, Job
@@ -68,6 +68,7 @@ class KVBoard(base.JobBoard):
         self._watcher = Watcher(kv, self._places, self._tell)
         self._groups = {group_of(())}
         self._fences: dict[tuple[str, str], int] = {}
+        self._doubts: list[tuple[Job, str]] = []
         self._connected = False
         self.notifier.on_listener = self._listen
         #: What was trashed.
@@ -98,6 +99,10 @@ class KVBoard(base.JobBoard):
     def connected(self) -> bool:
         """Whether ``connect`` was called."""
         return self._connected
+
+    def keep_apart(self) -> None:
+        """Have the leases kept up by a process of its own."""
+        self._leases.keep_apart()
 
     def register_entity(self, entity: base.Entity) -> None:
         """Say who is here, for as long as his lease lasts."""
@@ -158,11 +163,11 @@ class KVBoard(base.JobBoard):
 
     def claim(self, job: Job, who: str) -> Job:
         """Claim a job."""
-        _check_who(who)
+        refusals.check_who(who)
         for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
             found = Found(m.WAITING, job.posting, job.version) if job.version else self.look(job)
             if found.head != m.WAITING or found.posting is None:
-                raise self._unclaimable(job, found)
+                raise refusals.unclaimable(job, found)
             claimed = found.posting.claimed(who, self._clock.now())
             try:
                 lease = self._leases.of(who)
@@ -174,19 +179,14 @@ class KVBoard(base.JobBoard):
                 self._leases.drop(who)
             except exc.Conflict:
                 job.version = 0
+            except exc.StorageFailure:
+                self._doubts.append((job, who))  # it may have landed all the same
+                raise
             else:
                 self._fences[job.uuid, who] = fence
                 job.posting, job.version = claimed, fence
                 return job
-        raise self._unclaimable(job, self.look(job))
-
-    def _unclaimable(self, job: Job, found: Found) -> exc.TaskFlowException:
-        if found.outcome is not None:
-            return exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
-        if found.head == m.LATER:
-            return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is not to run yet")
-        owner = found.posting.claims[-1].who if found.posting and found.posting.claims else "somebody"
-        return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is already claimed by '{owner}'")
+        raise refusals.unclaimable(job, self.look(job))
 
     def extend(self, job: Job, who: str) -> None:
         """Let a claim last its whole time from now on."""
@@ -224,29 +224,32 @@ class KVBoard(base.JobBoard):
 
     def _held(self, job: Job, who: str) -> Held:
         """Read a job that somebody says he holds."""
-        _check_who(who)
+        refusals.check_who(who)
         found = self.look(job)
         if found.posting is None:
-            raise exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+            raise refusals.off_board(job, found)
         owner, fence = self._reading.owner(spot_of(found.posting))
         mine = self._fences.get((job.uuid, who), fence)
         if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT:
-            raise self._not_owned(job, who, owner)
+            raise refusals.not_owned(job, who, owner)
         return Held(found.posting, found.version, fence)
 
     def _end(self, job: Job, who: str, kind: str, writes: Writes) -> None:
         if not self._commit(kind, job.posting, writes):
-            raise self._not_owned(job, who, self.find_owner(job))
+            raise refusals.not_owned(job, who, self.find_owner(job))
         self._fences.pop((job.uuid, who), None)
         job.version = 0
 
-    def _not_owned(self, job: Job, who: str, owner: str | None) -> exc.JobFailure:
-        now = "nobody claims it" if owner is None else f"'{owner}' claims it"
-        if owner == who:
-            now = "he lost it meanwhile and claimed it anew"
-        return exc.JobFailure(
-            f"'{who}' does not own job '{job.name}' ({job.uuid}): {now}; leave it to its owner, or claim it"
-        )
+    def _settle_doubts(self) -> None:
+        """Give back what may have been claimed when the place failed, and nobody works on."""
+        while self._doubts:
+            job, who = self._doubts[-1]
+            try:
+                if (job.uuid, who) not in self._fences:
+                    self.abandon(job, who, counts=False)
+            except (exc.JobFailure, exc.NotFound):
+                _LOG.debug("'%s' had not claimed %r", who, job)
+            self._doubts.pop()
 
     # ------------------------------------------------------------- looking
 
@@ -254,7 +257,7 @@ class KVBoard(base.JobBoard):
         """Say who claims a job."""
         found = self.look(job)
         if found.posting is None:
-            raise exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+            raise refusals.off_board(job, found)
         return self._reading.owner(spot_of(found.posting))[0]
 
     def look(self, job: Job | str) -> Found:
@@ -268,6 +271,7 @@ class KVBoard(base.JobBoard):
         can: Collection[str] | None = None,
     ) -> Iterator[Job]:
         """Go over the jobs."""
+        self._settle_doubts()
         self._sweeper.sweep()
         return self._free(can) if only_unclaimed else self._jobs()
 
@@ -291,6 +295,7 @@ class KVBoard(base.JobBoard):
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed."""
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
+        self._settle_doubts()
         while True:
             mark = self._kv.wait(self._places.root)
             soon = self._sweeper.sweep()
@@ -341,10 +346,3 @@ class KVBoard(base.JobBoard):
             self._fences[held] = ABSENT
         for callback in self._mourners:
             callback(who)
-
-
-def _check_who(who: object) -> None:
-    if not isinstance(who, str):
-        raise TypeError(f"a claimer is named by a text, not by {type(who).__name__}")
-    if not who:
-        raise ValueError("a claimer needs a name that is not empty")

@@ -1,7 +1,8 @@
-"""The leases of those who claim: one for each name, kept up from a thread of its own.
+"""The leases of those who claim: one for each name, kept up from a thread, or from a process of its own.
 
 A claim stands on its claimer's lease. While this process lives the lease is extended three times in its life;
-when the process dies the server lets it run out, and the jobs are free.
+when the process dies the server lets it run out, and the jobs are free. A thread costs nothing and is starved
+by a task that holds the interpreter; a process (see ``heartbeat``) is not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from stackl_flow import exceptions as exc
+from stackl_flow.jobboards.heartbeat import Heart
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Lease
 
@@ -34,6 +36,15 @@ class Leases:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
+        self._heart: Heart | None = None
+
+    def keep_apart(self) -> None:
+        """Keep the leases from a process of its own from now on, where that can reach the place."""
+        with self._lock:
+            if self._heart is None and self._kv.shared:
+                self._heart = Heart(self._kv.conf, self._ran_out)
+                for lease in self._leases.values():
+                    self._heart.keep(lease)
 
     def of(self, who: str) -> Lease:
         """Return somebody's lease; it is asked for when there is none.
@@ -45,7 +56,9 @@ class Leases:
             lease = self._leases.get(who)
             if lease is None:
                 lease = self._leases[who] = self._kv.grant(self._ttl)
-            if self._keeper is None:
+                if self._heart is not None:
+                    self._heart.keep(lease)
+            if self._keeper is None and self._heart is None:
                 self._keeper = threading.Thread(target=self._keep, name="jobboard-leases", daemon=True)
                 self._keeper.start()
             return lease
@@ -72,7 +85,9 @@ class Leases:
             who: whose.
         """
         with self._lock:
-            self._leases.pop(who, None)
+            lease = self._leases.pop(who, None)
+            if lease is not None and self._heart is not None:
+                self._heart.leave(lease)
 
     def close(self) -> None:
         """Give all leases up, and with them every claim that stands on them."""
@@ -82,9 +97,21 @@ class Leases:
             keeper.join()
         with self._lock:
             leases, self._leases = self._leases, {}
+            heart, self._heart = self._heart, None
+        if heart is not None:
+            heart.stop()
         for lease in leases.values():
             self._kv.revoke(lease)
         self._stop.clear()
+
+    def _ran_out(self, lease: str) -> None:
+        """Hear from the heart that a lease is lost."""
+        with self._lock:
+            lost = [who for who, each in self._leases.items() if each.id == lease]
+            for who in lost:
+                del self._leases[who]
+        for who in lost:
+            self._on_lost(who)
 
     def _keep(self) -> None:
         while not self._stop.wait(self._pause()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -38,8 +39,6 @@ class Starve(task.Task):
     """Holds the interpreter for itself, as a long call of a C library does."""
 
     def execute(self, seconds):
-        import ctypes
-
         ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
 
 

@@ -1,0 +1,36 @@
+"""A conductor in a process of its own: ``python -m tests.conductors.worker NAME BOARD DB [--ttl S]``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from stackl_flow.conductors import backends as conductors
+from stackl_flow.jobboards import backends as boards
+from stackl_flow.persistence import backends as stores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("board")
+    parser.add_argument("db")
+    parser.add_argument("--ttl", type=float, default=1.0)
+    parser.add_argument("--slots", type=int, default=1)
+    told = parser.parse_args()
+    with (
+        stores.backend(told.db) as store,
+        boards.backend("work", {"board": told.board, "ttl": told.ttl}, persistence=store) as board,
+    ):
+        conductor = conductors.fetch(
+            "nonblocking", told.name, board, persistence=store, max_simultaneous_jobs=told.slots
+        )
+        signal.signal(signal.SIGTERM, lambda *_: conductor.stop())
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        conductor.run()
+
+
+if __name__ == "__main__":
+    main()
