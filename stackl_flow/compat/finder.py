@@ -6,6 +6,7 @@ one and only. That is how patches of dotted names take effect, and why nothing i
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import pkgutil
 import sys
@@ -42,8 +43,22 @@ class Loader(importlib.abc.Loader):
             loggers.offer(name, served)
             for word, place in names.OFFERED.get(name, {}).items():
                 vars(served).setdefault(word, pkgutil.resolve_name(place))
+            if names.is_package(name) and served.__name__.startswith(f"{__package__}."):
+                # "from taskflow.engines import base" looks below the module's own name, which is another.
+                vars(served).setdefault("__getattr__", functools.partial(_child, name))
         else:
             module.__doc__ = f"{name}, served by stackl_flow.compat."
+
+
+def _child(package: str, word: str) -> ModuleType:
+    """Import a module below a package of TaskFlow that is served by one of another name."""
+    if not word.startswith("_"):
+        try:
+            return importlib.import_module(f"{package}.{word}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.{word}":
+                raise
+    raise AttributeError(f"module '{package}' has no attribute '{word}'")
 
 
 class Finder:

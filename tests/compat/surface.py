@@ -44,48 +44,54 @@ def public(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
         yield from ((name, node) for name in names if not name.startswith("_"))
 
 
-def parameters(node: Function, is_method: bool) -> list[str]:
-    """List a function's parameters in their order, those of keyword alone last."""
-    static = any(isinstance(mark, ast.Name) and mark.id == "staticmethod" for mark in node.decorator_list)
-    found = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
-    return found[1:] if is_method and not static else found
+def parameters(node: Function) -> list[str]:
+    """List the parameters that a caller may give by place, in their order."""
+    return [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
 
 
-def is_property(node: Function) -> bool:
-    """Say whether a method is read like an attribute, or made of something else by a decorator."""
-    return any("static" not in ast.unparse(mark) for mark in node.decorator_list)
+def is_plain(node: Function) -> bool:
+    """Say whether no decorator makes something else of a function."""
+    return not node.decorator_list
 
 
 def refused(served: Any, wanted: list[str]) -> str:
-    """Say which of TaskFlow's parameters a function of ours does not take in the same place."""
+    """Say which of TaskFlow's parameters a function of ours does not take in the same place, or nothing."""
     try:
-        signature = inspect.signature(served)
-    except (TypeError, ValueError):
+        known = inspect.signature(served).parameters
+    except (TypeError, ValueError):  # it cannot be asked, as one written in C
         return ""
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
-    ours = [name for name, p in signature.parameters.items() if p.kind != p.VAR_POSITIONAL]
-    if inspect.Parameter.VAR_KEYWORD in kinds and inspect.Parameter.VAR_POSITIONAL in kinds:
+    ours = [name for name, parameter in known.items() if parameter.kind != parameter.VAR_POSITIONAL]
+    kinds = {parameter.kind for parameter in known.values()}
+    takes_all = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
+    if takes_all or ours[: len(wanted)] == wanted:
         return ""
-    return "" if ours[: len(wanted)] == wanted else f"takes ({', '.join(ours)}), not ({', '.join(wanted)})"
+    return f"takes ({', '.join(ours)}), not ({', '.join(wanted)})"
 
 
 def of_class(place: str, node: ast.ClassDef, served: Any) -> Iterator[str]:
     """Go over what is missing of a class."""
+    init = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
+    if isinstance(init, ast.FunctionDef):
+        yield refused(served, parameters(init)[1:]) and f"{place}: {refused(served, parameters(init)[1:])}"
     for name, item in public(node.body):
         if not hasattr(served, name):
             yield f"{place}.{name}: missing"
-        elif isinstance(item, Function) and not is_property(item):
-            trouble = refused(getattr(served, name), parameters(item, is_method=True)[:])
-            # Looked up on the class, a method of ours takes itself first.
-            yield from _told(f"{place}.{name}", getattr(served, name), item, trouble)
+        elif isinstance(item, Function) and is_plain(item):
+            trouble = refused(getattr(served, name), parameters(item))
+            yield trouble and f"{place}.{name}: {trouble}"
 
 
-def _told(place: str, served: Any, node: Function, trouble: str) -> Iterator[str]:
-    if not trouble:
-        return
-    again = refused(served, ["self", *parameters(node, is_method=True)])
-    if again:
-        yield f"{place}: {again}"
+def of_module(module: str, names: dict[str, ast.stmt], served: Any) -> Iterator[str]:
+    """Go over what is missing of a module."""
+    for name, node in names.items():
+        place = f"{module}.{name}"
+        if not hasattr(served, name):
+            yield f"{place}: missing"
+        elif isinstance(node, ast.ClassDef):
+            yield from of_class(place, node, getattr(served, name))
+        elif isinstance(node, Function) and is_plain(node):
+            trouble = refused(getattr(served, name), parameters(node))
+            yield trouble and f"{place}: {trouble}"
 
 
 def missing() -> Iterator[str]:
@@ -97,22 +103,8 @@ def missing() -> Iterator[str]:
         except ImportError:
             if names:
                 yield f"{module}: not served"
-            continue
-        for name, node in names.items():
-            place = f"{module}.{name}"
-            if not hasattr(served, name):
-                yield f"{place}: missing"
-            elif isinstance(node, ast.ClassDef):
-                yield from of_class(place, node, getattr(served, name))
-                init = next((item for item in node.body if getattr(item, "name", "") == "__init__"), None)
-                if isinstance(init, ast.FunctionDef):
-                    trouble = refused(getattr(served, name), parameters(init, is_method=True))
-                    if trouble:
-                        yield f"{place}: {trouble}"
-            elif isinstance(node, Function):
-                trouble = refused(getattr(served, name), parameters(node, is_method=False))
-                if trouble:
-                    yield f"{place}: {trouble}"
+        else:
+            yield from filter(None, of_module(module, names, served))
 
 
 def main() -> None:

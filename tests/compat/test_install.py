@@ -1,30 +1,11 @@
 """TaskFlow's names served in a process of their own: what is served, what is refused, what takes effect."""
 
-import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
 
 from stackl_flow.compat import loggers
 from tests.compat.suite import ROOT
-
-
-@pytest.fixture
-def python(tmp_path):
-    """Runs code in a process of its own, where nothing is installed yet."""
-
-    def run(code, *paths):
-        path = os.pathsep.join(map(str, (ROOT, *paths)))
-        done = subprocess.run(
-            [sys.executable, "-W", "error::ImportWarning", "-c", textwrap.dedent(code)],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    return run
 
 
 def test_what_serves_is_the_very_module(python):

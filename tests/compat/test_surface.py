@@ -1,4 +1,4 @@
-"""Everything public in TaskFlow is served under its name, or stands in a written list with the reason why not."""
+"""Everything public in TaskFlow is served under its name, or stands in a list with the reason why not."""
 
 import subprocess
 import sys
@@ -13,7 +13,9 @@ def test_all_names_are_served_or_listed():
     )
     assert done.returncode == 0, done.stderr
     missing = done.stdout.splitlines()
-    reasons = {line: [name for name in NAMES if line.startswith((f"{name}:", f"{name}."))] for line in missing}
+    reasons = {
+        line: [name for name in NAMES if line.startswith((f"{name}:", f"{name}."))] for line in missing
+    }
 
     assert [line for line, found in reasons.items() if not found] == [], "neither served nor listed"
     used = {name for found in reasons.values() for name in found}

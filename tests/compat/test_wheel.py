@@ -28,6 +28,26 @@ def test_nothing_but_tests_comes_from_the_wheel(group):
     assert done.foreign == []
 
 
+def test_what_else_comes_from_the_wheel_is_noticed(python):
+    said = python("""
+        from tests.compat import wheel
+        guard = wheel.Guard()
+        print(guard.foreign())
+        (wheel.package() / "tests" / "utils.py").read_text()
+        print(guard.foreign())
+        (wheel.package() / "states.py").read_text()
+        import taskflow.types.latch
+        print(*guard.foreign(), sep="\\n")
+    """)
+
+    assert said[:2] == ["[]", "[]"]
+    opened = [line for line in said[2:] if " from " not in line]
+    loaded = {line.partition(" from ")[0] for line in said[2:] if " from " in line}
+    assert any(line.endswith("states.py") for line in opened)
+    assert any("latch" in line for line in opened)
+    assert loaded == {"taskflow", "taskflow.types", "taskflow.types.latch"}
+
+
 def test_the_page_is_up_to_date():
     assert wheel.version() == table.theirs()["version"], "run: python -m tests.compat.table --measure"
     assert table.lasting(table.page()) == table.lasting(table.PAGE.read_text()), (
