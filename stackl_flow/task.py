@@ -20,6 +20,24 @@ REVERT_FLOW_FAILURES: Final = "flow_failures"
 ProgressSink = Callable[[float, dict[str, Any]], None]
 
 
+class _TaskNotifier(RestrictedNotifier):
+    """Tells of a task; progress that the task tells by hand reaches the engine, too."""
+
+    task: Task | None = None
+
+    def notify(self, event_type: str, details: Mapping[str, Any] | None) -> None:
+        """Call those who registered, after the engine that runs the task.
+
+        Args:
+            event_type: what happened.
+            details: what is known of it.
+        """
+        sink = self.task.progress_sink if self.task is not None else None
+        if sink is not None and event_type == EVENT_UPDATE_PROGRESS and details and "progress" in details:
+            sink(details["progress"], {name: details[name] for name in details if name != "progress"})
+        super().notify(event_type, details)
+
+
 class Task(atom.Atom):
     """A piece of work: ``execute`` does it, ``revert`` undoes it.
 
@@ -37,7 +55,7 @@ class Task(atom.Atom):
 
     TASK_EVENTS: Sequence[str] = (EVENT_UPDATE_PROGRESS,)
 
-    _notifier: RestrictedNotifier | None = None
+    _notifier: _TaskNotifier | None = None
     # Where the engine wants this task's progress while it runs; set for the length of one call.
     progress_sink: ProgressSink | None = None
     name: str
@@ -64,7 +82,8 @@ class Task(atom.Atom):
     def notifier(self) -> RestrictedNotifier:
         """Where to register for what the task itself tells, such as its progress."""
         if self._notifier is None:
-            self._notifier = RestrictedNotifier(self.TASK_EVENTS)
+            self._notifier = _TaskNotifier(self.TASK_EVENTS)
+            self._notifier.task = self
         return self._notifier
 
     @property
@@ -82,8 +101,10 @@ class Task(atom.Atom):
             The new task.
         """
         twin = copy.copy(self)
-        kept = self._notifier if retain_listeners else None
-        vars(twin)["_notifier"] = kept.copy() if kept is not None else None
+        twin._notifier = None  # noqa: SLF001  a twin of its own class
+        if self._notifier is not None and retain_listeners:
+            twin._notifier = self._notifier.copy()  # noqa: SLF001  as above
+            twin._notifier.task = twin  # noqa: SLF001  as above
         return twin
 
     def update_progress(self, progress: float, **details: Any) -> None:
@@ -99,10 +120,10 @@ class Task(atom.Atom):
                 "Progress value must be greater or equal to 0.0 or less than or equal to 1.0"
                 " instead of being '%s'", progress,
             )  # fmt: skip
-        if self.progress_sink is not None:
+        if self._notifier is not None:
+            self._notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": clamped, **details})
+        elif self.progress_sink is not None:
             self.progress_sink(clamped, details)
-        if self.has_listeners:
-            self.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": clamped, **details})
 
 
 def _callable_name(function: Callable[..., Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, cast
 
 from stackl_flow import states as st
 from stackl_flow.compat.engines.action_engine import executor
+from stackl_flow.compat.engines.action_engine.compiler import Compilation
 from stackl_flow.compat.storage import Storage
 from stackl_flow.engines import base, storage
 from stackl_flow.engines.engine import FlowEngine
@@ -84,6 +85,7 @@ class ActionEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
+        self._looked_at: Compilation | None = None
         self._storage = Storage.of(self._ledger, self._given, self._providers)
 
     @property
@@ -94,6 +96,16 @@ class ActionEngine(base.Engine):
     @_task_executor.setter
     def _task_executor(self, performs: Executor) -> None:
         self._executor = performs
+
+    @property
+    def compilation(self) -> Compilation | None:
+        """The plan, which can be looked at as a graph and a tree; None before ``compile``."""
+        plan = super().compilation  # type: ignore[safe-super]  # the next one is FlowEngine's
+        if plan is None:
+            return None
+        if self._looked_at is None:
+            self._looked_at = Compilation(plan, self._flow)
+        return self._looked_at
 
     def run(self, timeout: float | None = None) -> None:
         """Run the flow to its end, or to a suspension.
