@@ -10,7 +10,7 @@ from stackl_flow import codec as codecs
 from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.filesystem import FakeFilesystem, FakeInode
 from stackl_flow.persistence.backends import memory
-from stackl_flow.persistence.models import atom_detail_type
+from stackl_flow.persistence.models import FlowDetail, LogBook, atom_detail_type
 
 __all__ = ["FakeFilesystem", "FakeInode", "MemoryBackend"]
 
@@ -49,6 +49,7 @@ class MemoryBackend(memory.MemoryBackend):
 
     Args:
         conf: the settings; "deep_copy", yes if left out, is about values without a JSON form.
+        flow_detail: a flow that is stored nowhere, to be shown as if it were stored here.
 
     Raises:
         TypeError: the settings are no dictionary.
@@ -56,12 +57,26 @@ class MemoryBackend(memory.MemoryBackend):
 
     DEFAULT_PATH = "/"
 
-    def __init__(self, conf: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, conf: Mapping[str, Any] | None = None, *, flow_detail: FlowDetail | None = None
+    ) -> None:
         if conf and not isinstance(conf, Mapping):
             raise TypeError(f"a dictionary of settings is needed, not {type(conf).__name__}: {conf!r}")
         given = dict(conf or {})
         super().__init__({"connection": "memory"}, codec=_Keeping(deep=bool(given.get("deep_copy", True))))
         self.conf = self._conf = given
+        self._loose = None if flow_detail is None else LogBook("tmp").fill([flow_detail])
+
+    def get_connection(self) -> memory.MemoryConnection:
+        """Make a connection, to be used by one thread at a time.
+
+        Returns:
+            The connection.
+        """
+        conn = super().get_connection()
+        if self._loose is not None:
+            conn.save_logbook(self._loose)
+        return conn
 
     @property
     def path(self) -> str:
@@ -78,10 +93,12 @@ class MemoryBackend(memory.MemoryBackend):
         books, flows, atoms = folders
         with self.get_connection() as conn:
             for book in conn.get_logbooks():
-                files[f"{books}/{book.uuid}"] = book.to_dict(marshal_time=True)
+                if self._loose is None:
+                    files[f"{books}/{book.uuid}"] = book.to_dict(marshal_time=True)
                 for flow in book:
                     files[f"{flows}/{flow.uuid}"] = flow.to_dict()
-                    files.symlink(f"{flows}/{flow.uuid}", f"{books}/{book.uuid}/{flow.uuid}")
+                    if self._loose is None:
+                        files.symlink(f"{flows}/{flow.uuid}", f"{books}/{book.uuid}/{flow.uuid}")
                     for atom in flow:
                         form = {"atom": atom.to_dict(), "type": atom_detail_type(atom)}
                         files[f"{atoms}/{atom.uuid}"] = form

@@ -1,0 +1,255 @@
+"""Where TaskFlow's storage writes what it is told: in the ledger of an engine, or straight into a backend."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any, Final, Protocol
+
+from stackl_flow import exceptions as exc
+from stackl_flow.atom import Atom
+from stackl_flow.engines.ledger import Ledger, _value_of
+from stackl_flow.engines.plan import Plan
+from stackl_flow.engines.scopes import Providers
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail
+from stackl_flow.retry import Retry
+from stackl_flow.task import Task
+
+#: Names of the atoms that an atom can see, nearest first, in groups.
+Scopes = Iterable[Iterable[str]]
+
+_SILENT: Final[Any] = SimpleNamespace(outputs=())
+
+
+class Desk(Protocol):
+    """Takes down what has changed."""
+
+    @property
+    def backend(self) -> Backend | None:
+        """Where that is stored, or None."""
+
+    def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
+        """Store new atoms.
+
+        Args:
+            details: the details of those that are new.
+            atoms: those, and others that are known already.
+        """
+
+    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Store an atom.
+
+        Args:
+            detail: the atom, as it was.
+            changed: as it is to be.
+        """
+
+    def keep_flow(self, state: str | None = None) -> None:
+        """Store the flow's own state and notes.
+
+        Args:
+            state: its new state; None leaves it.
+        """
+
+
+def _notice(ledger: Ledger, detail: AtomDetail, changed: AtomDetail) -> None:
+    detail.update(changed)
+    if detail.failure is None and detail.revert_failure is None:
+        ledger.failed.pop(detail.name, None)
+    else:
+        ledger.failed[detail.name] = detail
+    number = None if ledger.plan is None else ledger.plan.index.get(detail.name)
+    if number is not None:
+        ledger.values[number] = _value_of(detail)
+
+
+class OfEngine:
+    """Writes into the ledger of an engine, behind its back.
+
+    Args:
+        ledger: the ledger.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def backend(self) -> Backend | None:
+        """Where the flow is stored, or None."""
+        return self._ledger.backend
+
+    def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
+        """Refuse new atoms: an engine knows its own.
+
+        Args:
+            details: the details of those that are new.
+            atoms: those, and others that are known already.
+
+        Raises:
+            InvalidState: some are new.
+        """
+        del atoms
+        if details:
+            names = [detail.name for detail in details]
+            raise exc.InvalidState(f"flow '{self._ledger.flow.name}' has no atoms {names}: add them to it")
+
+    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Store an atom with the engine's own checkpoint.
+
+        Args:
+            detail: the atom, as it was.
+            changed: as it is to be.
+        """
+        _notice(self._ledger, detail, changed)
+        self._ledger.touch(detail)
+        self._ledger.commit()
+
+    def keep_flow(self, state: str | None = None) -> None:
+        """Store the flow's own state; its notes are written by the ledger's own verbs.
+
+        Args:
+            state: its new state; None leaves it.
+        """
+        if state is not None:
+            self._ledger.flow.state = state
+            self._ledger._page.flow_moved = True  # noqa: SLF001  the ledger's own verb refuses some moves
+        self._ledger.commit()
+
+
+class ByHand:
+    """Writes straight into a backend, without any engine.
+
+    Args:
+        ledger: where it is all looked up; it has no backend.
+        backend: where to write, or None.
+        scope_fetcher: tells what an atom can see.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        backend: Backend | None,
+        scope_fetcher: Callable[[str], Scopes | None] | None,
+    ) -> None:
+        self._ledger = ledger
+        self.backend = backend
+        self._scope_fetcher = scope_fetcher
+        self._atoms: dict[str, Atom] = {}
+        ledger.failed.update(
+            (detail.name, detail)
+            for detail in ledger.flow
+            if detail.failure is not None or detail.revert_failure is not None
+        )
+        self._know(())
+
+    def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
+        """Store new atoms, and learn what atoms provide.
+
+        Args:
+            details: the details of those that are new.
+            atoms: those, and others that are known already.
+        """
+        if details:
+            page = self._ledger.flow.copy(retain_contents=False)
+            for detail in details:
+                page.add(detail)
+            self._store(page)
+            for detail in details:
+                self._ledger.flow.add(detail)
+        self._know(atoms)
+
+    def _know(self, atoms: Iterable[Atom]) -> None:
+        ledger = self._ledger
+        self._atoms.update((str(atom.name), atom) for atom in atoms)
+        details = {detail.name: detail for detail in ledger.flow}
+        ledger.details = list(details.values())
+        ledger.values = [_value_of(detail) for detail in ledger.details]
+        ledger.by_name.clear()
+        ledger.by_name.update(details)
+        names = tuple(details)
+        known = tuple(self._atoms.get(name, _SILENT) for name in names)
+        index = {name: number for number, name in enumerate(names)}
+        ledger.plan = Plan(ledger.flow.name, known, names, index, (), (), (), (), (), (), {})
+        self.providers = _Seen(ledger.plan, self._scope_fetcher)
+
+    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Store an atom; if that fails, nothing has changed here either.
+
+        Args:
+            detail: the atom, as it was.
+            changed: as it is to be.
+        """
+        if self.backend is not None:
+            with self.backend.get_connection() as conn:
+                conn.update_atom_details(changed)
+        _notice(self._ledger, detail, changed)
+
+    def keep_flow(self, state: str | None = None) -> None:
+        """Store the flow's own state and notes.
+
+        Args:
+            state: its new state; None leaves it.
+        """
+        flow = self._ledger.flow
+        page = flow.copy(retain_contents=False)
+        page.state = flow.state if state is None else state
+        self._store(page)
+        flow.state = page.state
+
+    def _store(self, page: FlowDetail) -> None:
+        if self.backend is not None:
+            with self.backend.get_connection() as conn:
+                conn.update_flow_details(page)
+
+
+class _Seen(Providers):
+    """Knows who provides what, and has somebody else say who can see whom."""
+
+    def __init__(self, plan: Plan, scope_fetcher: Callable[[str], Scopes | None] | None) -> None:
+        super().__init__(plan)
+        self._scope_fetcher = scope_fetcher
+
+    def visible(self, atom: int, name: str) -> Iterator[tuple[int, int]]:
+        fetch = self._scope_fetcher
+        scopes = None if fetch is None else fetch(self._plan.names[atom])
+        known = self.of(name)
+        for level, scope in enumerate(scopes or ()):
+            numbers = [self._plan.index[near] for near in scope if near in self._plan.index]
+            yield from ((level, number) for number in numbers if number in known)
+
+
+class Lock:
+    """One lock under the two names of TaskFlow's: here readers keep the others out as well."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def write_lock(self) -> AbstractContextManager[bool]:
+        """Give what keeps all others out, for a ``with``."""
+        return self._lock
+
+    read_lock = write_lock
+
+
+def kind_of(atom: Atom) -> type[AtomDetail]:
+    """Find the class of an atom's detail.
+
+    Args:
+        atom: a task or a retry.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it has no name.
+    """
+    for of, kind in ((Task, TaskDetail), (Retry, RetryDetail)):
+        if isinstance(atom, of):
+            if not atom.name:
+                raise ValueError(f"{of.__name__} name must be non-empty")
+            return kind
+    raise TypeError(f"Unknown atom '{atom}' ({type(atom)}) requested to ensure")
