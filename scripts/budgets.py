@@ -22,6 +22,9 @@ MAX_ROOT_NAMES = 40
 
 # Classes that may have more than MAX_METHODS public methods, and why.
 MANY_METHODS = {
+    "stackl_flow.compat.persistence.base.Connection": "TaskFlow's own base class of connections",
+    "stackl_flow.compat.persistence.path_based.PathBasedConnection": "the same",
+    "stackl_flow.compat.storage.Storage": "TaskFlow's facade over a flow's states, with what writes by hand",
     "stackl_flow.engines.storage.Storage": "TaskFlow's facade over a flow's states: kept name by name",
     "stackl_flow.jobboards.base.JobBoard": "TaskFlow's facade over a board: kept name by name",
     "stackl_flow.jobboards.board.KVBoard": "the same",

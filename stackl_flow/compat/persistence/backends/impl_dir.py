@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from stackl_flow.kv.backends.directory import DirectoryKV
 from stackl_flow.persistence.backends.kv import KVBackend
+from stackl_flow.persistence.backends.kv.connection import KVConnection as Connection
+
+__all__ = ["Connection", "DirBackend"]
 
 
 class _Cache:

@@ -10,9 +10,10 @@ from stackl_flow import codec as codecs
 from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.filesystem import FakeFilesystem, FakeInode
 from stackl_flow.persistence.backends import memory
+from stackl_flow.persistence.backends.memory import MemoryConnection as Connection
 from stackl_flow.persistence.models import FlowDetail, LogBook, atom_detail_type
 
-__all__ = ["FakeFilesystem", "FakeInode", "MemoryBackend"]
+__all__ = ["Connection", "FakeFilesystem", "FakeInode", "MemoryBackend"]
 
 
 class _Kept(str):
@@ -67,7 +68,7 @@ class MemoryBackend(memory.MemoryBackend):
         self.conf = self._conf = given
         self._loose = None if flow_detail is None else LogBook("tmp").fill([flow_detail])
 
-    def get_connection(self) -> memory.MemoryConnection:
+    def get_connection(self) -> Connection:
         """Make a connection, to be used by one thread at a time.
 
         Returns:

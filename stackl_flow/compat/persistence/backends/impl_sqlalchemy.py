@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stackl_flow.persistence.backends import sql
+from stackl_flow.persistence.backends.sql.connection import SQLConnection as Connection
+
+__all__ = ["Connection", "SQLAlchemyBackend"]
 
 _LOG = logging.getLogger(__name__)
 
