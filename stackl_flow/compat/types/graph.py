@@ -209,8 +209,8 @@ def merge_graphs(
         overlaps = 0 if allow_overlaps else count(merged, other)
         if overlaps:
             raise ValueError(
-                f"Can not merge graph {other} into {merged}: {overlaps} nodes are in both; rename them, or give"
-                f" allow_overlaps=True"
+                f"Can not merge graph {other} into {merged}: {overlaps} nodes are in both; rename them, or"
+                f" give allow_overlaps=True"
             )
         merged = nx.compose(merged, other)
     if graphs:
