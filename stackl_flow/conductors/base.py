@@ -21,8 +21,9 @@ from stackl_flow import exceptions as exc
 from stackl_flow.conductors.verdicts import Fate, Verdict
 from stackl_flow.conductors.work import Work
 from stackl_flow.engines.base import Engine
-from stackl_flow.jobboards.base import Entity, JobBoard
+from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.presence import Entity
 from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
@@ -159,10 +160,11 @@ class Conductor:
         """Claim and begin jobs while there is room, until stopped or at the limit."""
         begun = 0
         while not self._stopped.is_set() and (limit is None or begun < limit):
-            if not self._has_room():
-                continue
             try:
-                job = self._claim_next()
+                if self._board.presence.is_drained(self.name):
+                    self.stop()
+                    break
+                job = self._claim_next() if self._has_room() else None
             except (exc.JobFailure, exc.StorageFailure) as error:
                 _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
                 self._stopped.wait(self._wait)

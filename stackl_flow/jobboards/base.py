@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from stackl_flow.jobboards.bin import Bin
 from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found
 from stackl_flow.notifier import RestrictedNotifier
@@ -18,21 +18,6 @@ CLAIMED: Final = "CLAIMED"
 ABANDONED: Final = "ABANDONED"
 REMOVAL: Final = "REMOVAL"
 EVENTS: Final = (POSTED, CLAIMED, ABANDONED, REMOVAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """Somebody who is at the board, such as a conductor.
-
-    Attributes:
-        kind: what he is.
-        name: what he is called.
-        metadata: what else there is to know of him; JSON.
-    """
-
-    kind: str
-    name: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BoardNotifier(RestrictedNotifier):
@@ -62,9 +47,11 @@ class JobBoard(ABC):
     Attributes:
         notifier: tells of POSTED, CLAIMED, ABANDONED and REMOVAL, by whomever; callbacks come from a thread.
         bin: what was trashed.
+        presence: who is here.
     """
 
     bin: Bin
+    presence: Presence
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -291,15 +278,4 @@ class JobBoard(ABC):
 
         Args:
             entity: who.
-        """
-
-    @abstractmethod
-    def entities(self, kind: str | None = None) -> list[Entity]:
-        """Say who is here.
-
-        Args:
-            kind: only those of this kind.
-
-        Returns:
-            Those who registered and are still alive, by kind and name.
         """

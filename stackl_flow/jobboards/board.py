@@ -7,9 +7,7 @@ import logging
 import uuid as uuids
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from stackl_flow import codec
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.jobboards import base, refusals
@@ -21,11 +19,12 @@ from stackl_flow.jobboards.moves import Held, Writes
 from stackl_flow.jobboards.news import Watcher, Writer
 from stackl_flow.jobboards.places import Places, group_of, spot_of
 from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
+from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import ABSENT, Put, quote
+from stackl_flow.kv.items import ABSENT, quote
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +72,8 @@ class KVBoard(base.JobBoard):
         self.notifier.on_listener = self._listen
         #: What was trashed.
         self.bin = Bin(kv, self._places, self._reading, clock, self._commit)
+        #: Who is here.
+        self.presence = Presence(kv, self._places)
 
     # ------------------------------------------------------------- being there
 
@@ -104,17 +105,9 @@ class KVBoard(base.JobBoard):
         """Have the leases kept up by a process of its own."""
         self._leases.keep_apart()
 
-    def register_entity(self, entity: base.Entity) -> None:
+    def register_entity(self, entity: Entity) -> None:
         """Say who is here, for as long as his lease lasts."""
-        key = self._places.at(m.ENTITY, quote(entity.kind), quote(entity.name))
-        value = codec.encode(dict(entity.metadata))
-        self._kv.commit(puts=[Put(key, value, self._leases.of(entity.name).id)])
-
-    def entities(self, kind: str | None = None) -> list[base.Entity]:
-        """Say who is here."""
-        head = self._places.head(m.ENTITY) if kind is None else self._places.head(m.ENTITY, quote(kind))
-        found = ((item.key.split("/")[-2:], item.value) for item in self._kv.list(head))
-        return [base.Entity(unquote(kind), unquote(name), codec.decode(text)) for (kind, name), text in found]
+        self.presence.register(entity, self._leases.of(entity.name))
 
     # ------------------------------------------------------------- posting and claiming
 

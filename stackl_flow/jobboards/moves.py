@@ -26,6 +26,7 @@ JOB: Final = "job"
 KEY: Final = "key"
 GROUP: Final = "group"
 ENTITY: Final = "entity"
+DRAIN: Final = "drain"
 
 CONSUMED: Final = "consumed"
 TRASHED: Final = "trashed"

@@ -17,6 +17,7 @@ abilities share a group, so that nobody has to look past jobs that are not for h
 ``key/<key>``             the uuid that was posted under this key
 ``group/<group>``         the abilities that jobs of this group need
 ``entity/<kind>/<name>``  who registered here; stands on a lease
+``drain/<name>``          somebody is asked to stop and hand over what he has
 ``news/<writer>/<count>``  what a writer did last, for those who watch
 ========================  ============================================================================
 """

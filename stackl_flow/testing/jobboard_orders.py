@@ -12,7 +12,8 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.clock import Clock
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import Entity, JobBoard
+from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.presence import Entity
 from stackl_flow.jobboards.priorities import JobPriority
 
 #: Seconds; what a test waits for comes much sooner.
@@ -149,5 +150,10 @@ class OrderContract:
         """Somebody can say that he is here, again and again."""
         for _ in range(2):
             board.register_entity(Entity("conductor", "c/1", {"host": "h"}))
-        assert board.entities() == [Entity("conductor", "c/1", {"host": "h"})]
-        board.close()
+        assert board.presence.here() == [Entity("conductor", "c/1", {"host": "h"})]
+        board.presence.drain("c/1")
+        assert board.presence.is_drained("c/1")
+        board.register_entity(Entity("conductor", "c/1"))
+        assert not board.presence.is_drained("c/1")
+        with pytest.raises(exc.NotFound, match=r"nobody called 'c/2'.*c/1"):
+            board.presence.drain("c/2")

@@ -9,7 +9,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.conductors import backends, post_flow
-from stackl_flow.jobboards.base import Entity
+from stackl_flow.jobboards.presence import Entity
 from stackl_flow.persistence.models import FlowDetail, LogBook
 from tests.conductors import flows
 
@@ -120,9 +120,20 @@ def test_it_takes_only_what_it_can_do(office):
 
 def test_it_is_known_to_the_board(conductor, office):
     conductor.run(max_dispatches=0)
-    (entity,) = office.board.entities("conductor")
+    (entity,) = office.board.presence.here("conductor")
     assert isinstance(entity, Entity)
     assert (entity.name, set(entity.metadata)) == ("me", {"hostname", "pid", "slots"})
+
+
+def test_drained_from_elsewhere_it_stops(conductor, office):
+    running = threading.Thread(target=conductor.run)
+    running.start()
+    office.post("good").result(LONG)
+    office.board.presence.drain("me")
+    assert conductor.wait(LONG)
+    running.join()
+    conductor.run(max_dispatches=0)  # begun anew it is not drained any more
+    assert not office.board.presence.is_drained("me")
 
 
 def test_hooks_are_asked_for_each_job(office):
