@@ -103,7 +103,9 @@ def raise_with_cause(exc_cls: type[TaskFlowException], message: str, *args: Any,
         ValueError: that class is not of this tree.
     """
     if not issubclass(exc_cls, TaskFlowException):
-        raise ValueError(f"an error class of this library is needed, not {exc_cls.__name__}")
+        raise ValueError(  # noqa: TRY004  TaskFlow raises this
+            f"an error class of this library is needed, not {exc_cls.__name__}"
+        )
     cause = kwargs.setdefault("cause", sys.exception())
     raise exc_cls(message, *args, **kwargs) from cause
 

@@ -66,13 +66,17 @@ def test_causes_in_a_ring_are_written_once():
     assert str(first) == "first\n  TaskFlowException: second"
 
 
+def _handle(low):
+    try:
+        raise low
+    except KeyError:
+        exc.raise_with_cause(exc.NotFound, "top")
+
+
 def test_raised_with_the_error_being_handled_as_its_cause():
     low = KeyError("low")
     with pytest.raises(exc.NotFound, match="top") as caught:
-        try:
-            raise low
-        except KeyError:
-            exc.raise_with_cause(exc.NotFound, "top")
+        _handle(low)
     assert caught.value.cause is low
     assert caught.value.__cause__ is low
     with pytest.raises(ValueError, match="KeyError"):
