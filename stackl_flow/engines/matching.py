@@ -7,8 +7,9 @@ they still wait to be undone.
 
 from __future__ import annotations
 
+import functools
 import logging
-from typing import Final
+from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
@@ -102,6 +103,12 @@ def _add(flow: FlowDetail, atom: Atom, uuid: str) -> AtomDetail:
     detail: AtomDetail = kind(str(atom.name), uuid)
     detail.state = st.PENDING
     detail.intention = st.EXECUTE
-    detail.version = atom.version
+    version: Any = atom.version
+    detail.version = _dotted(tuple(version)) if isinstance(version, (list, tuple)) else version
     flow.add(detail)
     return detail
+
+
+@functools.cache  # nearly all atoms share one
+def _dotted(version: tuple[Any, ...]) -> str:
+    return ".".join(map(str, version))

@@ -263,6 +263,10 @@ def test_a_changed_version_keeps_the_old_result(backend, log):
     engine = take_up(backend, uuid, LinearFlow("f").add(a, b))
     engine.run()
     assert log == ["a", "b"]
+    with backend.get_connection() as conn:
+        stored = conn.get_atom_details(engine.storage.get_atom_uuid("a"))
+    # As text, as TaskFlow stores it; the version of the code that made the result.
+    assert stored.version == "1.0"
 
 
 def test_a_task_that_became_a_retry_is_refused_and_nothing_is_lost(backend, log):
