@@ -164,7 +164,7 @@ class Ledger:
         detail = self.details[number]
         if self.backend is not None and not isinstance(result, Failure):
             try:
-                self.backend.codec.encode(result)
+                self._page.keep(detail, result, self.backend.codec)
             except exc.NotSerializable as error:
                 result = Failure.from_exception(
                     exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)

@@ -137,6 +137,8 @@ class AtomDetail(ABC):
             One dictionary, or None when there is nothing to store.
         """
         told = self.told_progress
+        if self._meta is None and told is None and self.progress_details is None:
+            return None  # nearly always, and asked for each move
         if told is not None and told == self.IMPLIED_PROGRESS.get(self.state or ""):
             told = None
         return joined_meta(self._meta, told, self.progress_details) or None

@@ -17,17 +17,17 @@ from stackl_flow.persistence.records import AtomMove, AtomRecord, BookRecord, Fl
 codecs.register(Failure, name="Failure", to_json=Failure.to_dict, from_json=Failure.from_dict)
 
 
-def encode_failure(codec: TextCodec, failure: Failure | None) -> str | None:
+def encode_failure(codec: TextCodec, failure: Failure) -> str:
     """Write a failure; arguments of its error that have no JSON form are left out, so that it always works.
 
     Args:
         codec: makes the text.
-        failure: the failure, or None.
+        failure: the failure.
 
     Returns:
-        The text, or None.
+        The text.
     """
-    return None if failure is None else codec.encode(_failure_dict(codec, failure))
+    return codec.encode(_failure_dict(codec, failure))
 
 
 def _failure_dict(codec: TextCodec, failure: Failure) -> dict[str, Any]:
@@ -60,19 +60,15 @@ def encode_results(codec: TextCodec, detail: models.AtomDetail) -> str | None:
         detail: the atom's detail.
 
     Returns:
-        The text, or None when it gave nothing.
+        The text, or None when a retry made no attempt.
     """
-    results = detail.results
     if not isinstance(detail, models.RetryDetail):
-        return None if results is None else codec.encode(results)
-    if not results:
-        return None
-    return codec.encode(
-        [
-            [value, {name: _failure_dict(codec, f) for name, f in failures.items()}]
-            for value, failures in results
-        ]
-    )
+        return codec.encode(detail.results)
+    attempts = [
+        [value, {name: _failure_dict(codec, f) for name, f in failures.items()}]
+        for value, failures in detail.results
+    ]
+    return codec.encode(attempts) if attempts else None
 
 
 def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
@@ -85,12 +81,15 @@ def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
     ]
 
 
-def atom_move(codec: TextCodec, detail: models.AtomDetail) -> AtomMove:
+def atom_move(
+    codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
+) -> AtomMove:
     """Write all of an atom that can change while it runs.
 
     Args:
         codec: makes the text.
         detail: the atom's detail.
+        encoded: a value that may be its result, and the text of that value.
 
     Returns:
         The move, for a checkpoint.
@@ -98,17 +97,25 @@ def atom_move(codec: TextCodec, detail: models.AtomDetail) -> AtomMove:
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
+    results, failure = detail.results, detail.failure
+    undone, trouble = detail.revert_results, detail.revert_failure
     try:
         meta = detail.stored_meta()
+        if results is None:
+            text = None
+        elif encoded is not None and encoded[0] is results:
+            text = encoded[1]
+        else:
+            text = encode_results(codec, detail)
         return AtomMove(
             detail.uuid,
             detail.state,
             detail.intention,
-            encode_results(codec, detail),
-            encode_failure(codec, detail.failure),
-            None if detail.revert_results is None else codec.encode(detail.revert_results),
-            encode_failure(codec, detail.revert_failure),
-            codec.encode(meta) if meta else None,
+            text,
+            None if failure is None else encode_failure(codec, failure),
+            None if undone is None else codec.encode(undone),
+            None if trouble is None else encode_failure(codec, trouble),
+            None if meta is None else codec.encode(meta),
         )
     except exc.NotSerializable as error:
         raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error

@@ -45,6 +45,8 @@ class Link:
             StorageFailure: it cannot be opened, or has to be upgraded.
             IncompatibleVersion: it is newer than this code.
         """
+        if self._checked and self._pid == os.getpid():
+            return  # nearly always, and asked for each checkpoint
         if not self.is_current(create=False):
             raise self._dialect.not_upgraded()
 

@@ -1,0 +1,61 @@
+"""What an engine asks of a codec while it writes its entries."""
+
+import pytest
+
+from stackl_flow import LinearFlow, codec, engines, retry, states
+from stackl_flow.persistence import backends, books
+from tests.engines.tasks import Step
+
+
+class Noting(codec.Codec):
+    """The codec itself, which notes what it encodes."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoded = []
+
+    def encode(self, value):
+        self.encoded.append(value)
+        return super().encode(value)
+
+
+@pytest.fixture
+def noting():
+    return Noting()
+
+
+@pytest.fixture
+def place(tmp_path, noting):
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}", codec=noting) as made:
+        yield made
+
+
+def stored(flow, place):
+    detail = books.create_flow_detail(flow, backend=place)
+    engines.load(flow, flow_detail=detail, backend=place).run()
+    with place.get_connection() as connection:
+        return list(connection.get_flow_details(detail.uuid))
+
+
+def test_a_result_is_encoded_once(place, noting, log):
+    results = [["first"], {"second": 2}]
+    flow = LinearFlow("f").add(*(Step(n, log, result=r) for n, r in zip("ab", results, strict=True)))
+    atoms = stored(flow, place)
+    assert [atom.results for atom in atoms] == results
+    assert [[value for value in noting.encoded if value is result] for result in results] == [
+        [result] for result in results
+    ]
+
+
+def test_the_result_of_the_last_attempt_is_the_one_stored(place, log):
+    class Counting(Step):
+        def execute(self, **kwargs):
+            super().execute(**kwargs)
+            return [len(log)]
+
+    flow = LinearFlow("f", retry.Times(3, name="r"))
+    flow.add(Counting("a", log), Step("b", log, fails=2))
+    atoms = {atom.name: atom for atom in stored(flow, place)}
+    assert atoms["a"].state == states.SUCCESS
+    assert log.count("a") == 3
+    assert atoms["a"].results == [len(log) - log[::-1].index("a")]
