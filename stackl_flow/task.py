@@ -91,6 +91,12 @@ class Task(atom.Atom):
         """Whether anyone registered with this task's notifier."""
         return bool(self._notifier)
 
+    @property
+    def tells_progress(self) -> bool:
+        """Whether others than the engine are told of progress: listeners, or a method of the task's own."""
+        own = getattr(self.update_progress, "__func__", None) is not Task.update_progress
+        return own or bool(self._notifier)
+
     def copy(self, retain_listeners: bool = True) -> Task:
         """Make a task like this one.
 

@@ -27,7 +27,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.deciders import pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
-from stackl_flow.task import EVENT_UPDATE_PROGRESS, REVERT_FLOW_FAILURES, REVERT_RESULT, Task
+from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ class Shell:
         self._arguments = arguments
         self._executor = executor
         self._notifier = notifier
-        #: Whether a task has listeners of its own, who are told of its progress.
-        self._watched = any(isinstance(atom, Task) and atom.has_listeners for atom in plan.atoms)
+        #: Whether a task tells of its progress itself.
+        self._watched = any(isinstance(atom, Task) and atom.tells_progress for atom in plan.atoms)
         self._told: list[Moved] = []
         self._results: dict[int, Any] = {}
         #: The state in which the flow came to rest, when it has, and the one it came from.
@@ -309,8 +309,15 @@ def tell_moves(
         kind, uuid = plan.kinds[number], ledger.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
         notifier.notify(new, AtomMoved(new, old, kind, plan.names[number], uuid, result).details())
-        if new in _PROGRESS and isinstance(atom, Task) and atom.has_listeners:
-            atom.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": _PROGRESS[new]})
+        if new in _PROGRESS and isinstance(atom, Task) and atom.tells_progress:
+            _tell_progress(atom, _PROGRESS[new])
+
+
+def _tell_progress(task: Task, progress: float) -> None:
+    try:
+        task.update_progress(progress)
+    except Exception:  # noqa: BLE001  a program's own method watches the work and is not to break it
+        _LOG.warning("update_progress(%s) of task '%s' raised", progress, task.name, exc_info=True)
 
 
 _WITH_RESULT = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})

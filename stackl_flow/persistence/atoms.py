@@ -19,6 +19,7 @@ class TaskDetail(AtomDetail):
     IMPLIED_PROGRESS = MappingProxyType(
         {
             states.RUNNING: 0.0,
+            states.IGNORE: 0.0,
             states.SUCCESS: 1.0,
             states.FAILURE: 0.0,
             states.REVERTING: 0.0,

@@ -77,7 +77,7 @@ def test_retry_keeps_its_attempts():
     [
         (None, None), (states.PENDING, None), (states.RUNNING, 0.0), (states.SUCCESS, 1.0),
         (states.FAILURE, 0.0), (states.REVERTING, 0.0), (states.REVERTED, 1.0), (states.REVERT_FAILURE, 0.0),
-        (states.IGNORE, None),
+        (states.IGNORE, 0.0),
     ],
 )  # fmt: skip
 def test_progress_that_the_state_implies_is_shown_but_not_stored(state, progress):

@@ -23,6 +23,8 @@ from stackl_flow.persistence.models import FlowDetail
 __all__ = ["ActionEngine", "ParallelActionEngine", "SerialActionEngine"]
 
 
+#: Where these classes are at home as far as a program can see, for example when it prints an engine.
+_SHOWN: Final = "taskflow.engines.action_engine.engine"
 _ENDS: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 
 
@@ -131,6 +133,8 @@ class ActionEngine(base.Engine):
 class SerialActionEngine(ActionEngine, FlowEngine):
     """Runs one atom after the other."""
 
+    __module__ = _SHOWN
+
     def _make_executor(self) -> Executor:
         return executor.SerialTaskExecutor()
 
@@ -140,6 +144,9 @@ class ParallelActionEngine(ActionEngine, FlowEngine):
 
     Its further options: ``executor`` and ``max_workers``.
     """
+
+    __module__ = _SHOWN
+    FURTHER_OPTIONS = frozenset({"executor", "max_workers"})
 
     def _make_executor(self) -> Executor:
         return executor.make(self._options)

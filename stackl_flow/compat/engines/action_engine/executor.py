@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent import futures
 from typing import Any, Final
 
 import futurist
 
+from stackl_flow.calls import Call, perform
 from stackl_flow.engines.executors import threads
 from stackl_flow.engines.executors.base import Executor as TaskExecutor
-from stackl_flow.engines.executors.serial import SerialExecutor as SerialTaskExecutor
+from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import ThreadsExecutor as ParallelThreadTaskExecutor
 
 __all__ = [
@@ -25,6 +27,19 @@ __all__ = [
 
 EXECUTED: Final = "executed"
 REVERTED: Final = "reverted"
+
+
+class SerialTaskExecutor(SerialExecutor):
+    """Performs each call as soon as it has it: who steps through a run sees it done before WAITING."""
+
+    def submit(self, call: Call) -> None:
+        """Perform a call.
+
+        Args:
+            call: what is to be performed.
+        """
+        self._thread = threading.get_ident()
+        self.report(perform(call))
 
 
 class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
@@ -49,8 +64,7 @@ def make(options: Mapping[str, Any]) -> TaskExecutor:
         The executor.
     """
     wanted, workers = options.get("executor"), options.get("max_workers")
-    count = int(workers) if workers else None
-    made = threads.executor_for(wanted, count)
+    made = threads.executor_for(wanted, workers)
     if isinstance(wanted, str) and wanted.lower().startswith("green"):
-        return ParallelGreenThreadTaskExecutor(max_workers=count)
+        return ParallelGreenThreadTaskExecutor(max_workers=int(workers) if workers else None)
     return made
