@@ -78,7 +78,7 @@ def ring(folder: Path) -> None:
             continue
         try:
             os.write(pipe, b"!")
-        except BlockingIOError:
-            pass  # it was rung so often that it is full: its owner will wake
+        except (BlockingIOError, BrokenPipeError):
+            pass  # rung so often that it is full: its owner will wake; or its owner has just gone
         finally:
             os.close(pipe)

@@ -21,6 +21,9 @@ PREFIXES = ["", "a", "a/", "a/b", "b/", "c", "d"]
 #: What a check may ask for: the version of now, the one before, none, any.
 ASKED = ["now", "old", "absent", "present"]
 
+#: How long leases last, in seconds: longer than any history takes.
+TTL = 600.0
+
 
 class KVMachine(RuleBasedStateMachine):
     """Does the same to a place and to the reference, and compares what they say.
@@ -28,13 +31,12 @@ class KVMachine(RuleBasedStateMachine):
     Versions of the two differ, so both are remembered for each write.
     """
 
-    def __init__(self, places: tuple[KV, KV], pass_time: Callable[[float], None], ttl: float) -> None:
+    def __init__(self, places: tuple[KV, KV], pass_time: Callable[[float], None] | None) -> None:
         super().__init__()
         self.places = places
         self.clock = SteppedClock()
         self.reference = MemoryKV(clock=self.clock)
         self.pass_time_of_place = pass_time
-        self.ttl = ttl
         self.turn = 0
         self.versions: dict[str, list[tuple[int, int]]] = {}
         self.leases: list[tuple[Lease, Lease]] = []
@@ -63,22 +65,23 @@ class KVMachine(RuleBasedStateMachine):
         deleted=st.integers(0, 4),
         asks=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(ASKED)), max_size=2),
         value=st.text(max_size=5).filter(lambda text: text.isprintable()),
-        leased=st.booleans(),
+        leased=st.sampled_from(["none", "all", "some"]),
     )
     def commit(
-        self, keys: list[str], deleted: int, asks: list[tuple[str, str]], value: str, leased: bool
+        self, keys: list[str], deleted: int, asks: list[tuple[str, str]], value: str, leased: str
     ) -> None:
         """Write and delete, under checks that may or may not hold."""
-        lease = self.leases[-1] if leased and self.leases else None
+        lease = self.leases[-1] if leased != "none" and self.leases else None
         answers: list[tuple[str, int]] = []
         for side, kv in enumerate((self.kv, self.reference)):
-            on = None if lease is None else lease[side].id
+            on = [None if lease is None else lease[side].id, None]
+            every = 2 if leased == "some" else 1
             checks = [self.check(key, asked, side) for key, asked in asks]
             answers.append(
                 attempt(
                     kv,
                     checks=checks,
-                    puts=[Put(key, value, on) for key in keys[deleted:]],
+                    puts=[Put(key, value, on[n % every]) for n, key in enumerate(keys[deleted:])],
                     deletes=keys[:deleted],
                 )
             )
@@ -90,7 +93,7 @@ class KVMachine(RuleBasedStateMachine):
     @rule()
     def grant(self) -> None:
         """Ask for a lease."""
-        lease = self.kv.grant(self.ttl)
+        lease = self.kv.grant(TTL)
         self.leases.append((lease, self.reference.grant(lease.ttl)))
 
     @rule(which=st.integers(0, 3))
@@ -111,11 +114,14 @@ class KVMachine(RuleBasedStateMachine):
 
     @rule()
     def run_out(self) -> None:
-        """Let every lease run out."""
-        if self.leases:
-            longest = max(lease.ttl for lease, _ in self.leases) * 1.2
+        """Let every lease run out; where that would have to be waited for, they are given up instead."""
+        longest = max((lease.ttl for lease, _ in self.leases), default=0.0) * 1.2
+        self.clock.step(longest)
+        if self.pass_time_of_place is not None:
             self.pass_time_of_place(longest)
-            self.clock.step(longest)
+            return
+        for lease, _ in self.leases:
+            self.kv.revoke(lease)
 
     @rule(
         prefix=st.sampled_from(PREFIXES),
@@ -164,18 +170,17 @@ def refusal(kv: KV, lease: Lease) -> str:
 
 
 def compare_with_reference(
-    places: tuple[KV, KV], pass_time: Callable[[float], None], ttl: float, examples: int, steps: int
+    places: tuple[KV, KV], pass_time: Callable[[float], None] | None, examples: int, steps: int
 ) -> None:
     """Run random histories on a place and on the reference.
 
     Args:
         places: two objects that lead to the same place.
-        pass_time: lets time pass there.
-        ttl: a time to live that the place can grant, in seconds.
+        pass_time: lets time pass there; None where that takes as long as it takes.
         examples: how many histories.
         steps: of how many steps each.
     """
-    made = partial(KVMachine, places, pass_time, ttl)
+    made = partial(KVMachine, places, pass_time)
     run_state_machine_as_test(
         cast("type[RuleBasedStateMachine]", made),
         settings=hypothesis.settings(

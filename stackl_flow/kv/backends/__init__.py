@@ -16,6 +16,8 @@ NAMESPACE: Final = "stackl_flow.kv"
 
 _BUILTIN: Final = {
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
+    "redis": "stackl_flow.kv.backends.redis:RedisKV",
+    "rediss": "stackl_flow.kv.backends.redis:RedisKV",
     "sqlite": "stackl_flow.kv.backends.sql:SQLKV",
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",

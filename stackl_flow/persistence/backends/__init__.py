@@ -21,6 +21,8 @@ _BUILTIN: Final = {
     "directory": "stackl_flow.persistence.backends.kv:KVBackend",
     "file": "stackl_flow.persistence.backends.kv:KVBackend",
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
+    "redis": "stackl_flow.persistence.backends.kv:KVBackend",
+    "rediss": "stackl_flow.persistence.backends.kv:KVBackend",
     "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
 }
 

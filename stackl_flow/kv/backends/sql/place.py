@@ -141,9 +141,10 @@ class SQLKV(KV):
         return None if row is None else Item(*row)
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        asked, values = tables.some(prefix, after, limit, reverse=reverse)
+        asked = tables.some(prefix=bool(prefix), after=bool(after), limit=limit is not None, reverse=reverse)
+        values = {**tables.bounds(prefix), "after": after, "limit": limit, "now": self.clock.now()}
         with self._reading() as connection:
-            return [Item(*row) for row in connection.execute(asked, {**values, "now": self.clock.now()})]
+            return [Item(*row) for row in connection.execute(asked, values)]
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
@@ -209,13 +210,16 @@ class SQLKV(KV):
 
     def _revision(self, prefix: str, since: int) -> tuple[int, bool, float | None]:
         """Tell the count of commits, whether items with the prefix changed, and when a lease runs out."""
-        asked, values = tables.changes(prefix, since)
+        values = {"since": since, **tables.bounds(prefix)}
         with self._reading() as connection:
             revision = int(connection.execute(tables.READ_STATE).one().revision)
             runs_out: float | None = connection.execute(tables.NEXT_END).scalar_one()
             if revision == since:
                 return revision, False, runs_out
-            found = any(connection.execute(one, values).first() is not None for one in asked)
+            found = any(
+                connection.execute(asked, values).first() is not None
+                for asked in tables.changes(prefix=bool(prefix))
+            )
             return revision, found or revision - since > tables.REMEMBERED, runs_out
 
 

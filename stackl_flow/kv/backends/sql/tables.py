@@ -7,6 +7,7 @@ remembered for a while in ``kv_gone``, so that a waiter knows whether it was one
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -53,8 +54,9 @@ gone: Final = sa.Table(
 )
 
 _NOW: Final = sa.bindparam("now", type_=sa.Double)
-_alive: Final = items.c.lease.is_(None) | items.c.lease.in_(
-    sa.select(leases.c.id).where(leases.c.until > _NOW)
+# EXISTS, because no database looks it up in an index beside "or": items are wanted in the order of keys.
+_alive: Final = items.c.lease.is_(None) | sa.exists().where(
+    leases.c.id == items.c.lease, leases.c.until > _NOW
 )
 
 READ_STATE: Final = sa.select(state.c.format, state.c.revision)
@@ -81,42 +83,50 @@ END: Final = sa.delete(leases).where(leases.c.id == sa.bindparam("lease"))
 ON_LEASE: Final = sa.select(items.c.key).where(items.c.lease == sa.bindparam("lease"))
 
 
-def some(
-    prefix: str, after: str, limit: int | None, *, reverse: bool
-) -> tuple[sa.Select[Any], dict[str, Any]]:
-    """Make the question for items with a prefix.
+@cache
+def some(*, prefix: bool, after: bool, limit: bool, reverse: bool) -> sa.Select[Any]:
+    """Make the question for items in the order of their keys; it is made once for each form.
 
     Args:
-        prefix: the prefix.
-        after: only items behind this key, in reverse before it; empty for all.
-        limit: at most so many.
+        prefix: only keys from "low" up to "high".
+        after: only keys behind "after", in reverse before it.
+        limit: at most "limit".
         reverse: the last key first.
 
     Returns:
-        The question, and values for it; the time has to be added under "now".
+        The question, with values to come for those names and for "now".
     """
     key = items.c.key
     asked = sa.select(items).where(_alive)
-    values: dict[str, Any] = {}
     if prefix:
         asked = asked.where(key >= sa.bindparam("low"), key < sa.bindparam("high"))
-        values |= {"low": prefix, "high": above(prefix)}
     if after:
         asked = asked.where(key < sa.bindparam("after") if reverse else key > sa.bindparam("after"))
-        values["after"] = after
     asked = asked.order_by(key.desc() if reverse else key)
-    return (asked if limit is None else asked.limit(limit)), values
+    return asked.limit(sa.bindparam("limit", type_=sa.Integer)) if limit else asked
 
 
-def changes(prefix: str, since: int) -> tuple[list[sa.Select[Any]], dict[str, Any]]:
-    """Make the questions whether items with a prefix have changed: those put, and those deleted.
+def bounds(prefix: str) -> dict[str, str]:
+    """Give the values for a question about keys with a prefix.
 
     Args:
         prefix: the prefix.
-        since: the revision that is known.
 
     Returns:
-        The questions, which have a row if so, and values for them.
+        The values by name; none if all keys have it.
+    """
+    return {"low": prefix, "high": above(prefix)} if prefix else {}
+
+
+@cache
+def changes(*, prefix: bool) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Make the questions whether items have changed after "since": those put, and those deleted.
+
+    Args:
+        prefix: only keys from "low" up to "high".
+
+    Returns:
+        The questions; they have a row if so.
     """
     asked = []
     for table in (items, gone):
@@ -124,4 +134,4 @@ def changes(prefix: str, since: int) -> tuple[list[sa.Select[Any]], dict[str, An
         if prefix:
             one = one.where(table.c.key >= sa.bindparam("low"), table.c.key < sa.bindparam("high"))
         asked.append(one)
-    return asked, {"since": since, **({"low": prefix, "high": above(prefix)} if prefix else {})}
+    return asked[0], asked[1]
