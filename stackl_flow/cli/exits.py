@@ -29,8 +29,8 @@ ABOUT = {
     Exit.PARKED: "a revert failed and the flow is parked in REVERT_FAILURE: repair, then resume",
     Exit.SUSPENDED: "the flow is SUSPENDED, or otherwise not at its end: resume goes on with it",
     Exit.STORAGE: "the database cannot be used: missing, locked, read-only, full, corrupt, too new",
-    Exit.OWNERSHIP: "another process has taken the flow over, or is at work on it",
-    Exit.NOT_FOUND: "no stored flow fits the uuid, or several do",
+    Exit.OWNERSHIP: "another process has taken the flow or the job over, or is at work on it",
+    Exit.NOT_FOUND: "no stored flow or job fits the uuid, or several do",
     Exit.BAD_FLOW: "the flow is wrong: a missing input, a cycle, a name twice, changed since it was stored",
     Exit.INTERNAL: "an error that nobody expected; --debug shows where",
     Exit.ABORTED: "aborted by a second Ctrl-C; a stored flow can be resumed",
@@ -46,6 +46,7 @@ _BY_STATE = {
 #: The first class that fits decides, so the special ones come before the general ones.
 _BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exc.OwnershipLost, Exit.OWNERSHIP),
+    (exc.JobFailure, Exit.OWNERSHIP),
     (exc.StorageFailure, Exit.STORAGE),
     (exc.IncompatibleVersion, Exit.STORAGE),
     (exc.FactoryNotFound, Exit.USAGE),

@@ -1,0 +1,115 @@
+"""`stackl-flow conduct`: claims jobs from a board and runs their flows."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import typer
+
+from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.desk import Tally, showing
+from stackl_flow.cli.guard import answering
+from stackl_flow.cli.health import answering_health, read_address
+from stackl_flow.cli.interrupts import interruptible
+from stackl_flow.cli.options import Db, EngineKind, EngineOption, Json, Workers, engine_options, needed
+from stackl_flow.conductors.base import Conductor
+from stackl_flow.control import boards, places
+from stackl_flow.control.factories import use_working_directory
+from stackl_flow.jobboards.board import TTL
+
+Name = Annotated[
+    str | None, typer.Option("--name", help="Its name; HOST-PID if left out. No two may have the same.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="How many jobs at once.")]
+Can = Annotated[
+    list[str] | None,
+    typer.Option("--can", metavar="ABILITY", help="What it can do: jobs that need more are left to others."),
+]
+Dispatches = Annotated[
+    int | None, typer.Option("--max-dispatches", min=1, metavar="N", help="End after so many jobs.")
+]
+Ttl = Annotated[
+    float,
+    typer.Option(
+        "--ttl", min=0.5, metavar="SECONDS", help="After its death others have its jobs in so long."
+    ),
+]
+Listen = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Answer GET /health there: 200 if all is well."),
+]
+
+
+def conduct(
+    board: Board = None,
+    db: Db = None,
+    jobs: Jobs = 1,
+    name: Name = None,
+    can: Can = None,
+    engine: EngineOption = EngineKind.serial,
+    max_workers: Workers = None,
+    max_dispatches: Dispatches = None,
+    ttl: Ttl = TTL,
+    listen: Listen = None,
+    board_name: BoardName = DEFAULT_NAME,
+    as_json: Json = False,
+) -> None:
+    """Claim jobs from a board and run their flows, until it is told to stop.
+
+    Ctrl-C, SIGTERM or `conductors drain` stop it in order: running flows are suspended at their next task and
+    their jobs go back to the board. Killed, its jobs go to others when its claims run out.
+
+    [bold]Examples[/bold]
+
+      stackl-flow conduct --board jobs.db --db flows.db --jobs 4
+
+      stackl-flow conduct --board redis://localhost --db flows.db --can gpu --listen 127.0.0.1:8080
+    """
+    place, where, options = needed_board(board), needed(db), engine_options(engine, max_workers)
+    address = None if listen is None else read_address(listen)
+    kind = str(options.pop("engine"))
+    use_working_directory()
+    with (
+        answering(as_json=as_json) as out,
+        places.for_work(where) as backend,
+        boards.open_board(place, board_name, backend, ttl=ttl) as opened,
+        ExitStack() as stack,
+    ):
+        conductor = Conductor(
+            name or f"{socket.gethostname()}-{os.getpid()}",
+            opened,
+            backend,
+            kind,
+            options,
+            max_simultaneous_jobs=jobs,
+            can=can or None,
+        )
+        tally = stack.enter_context(showing(conductor, out))
+        if address is not None:
+            port = stack.enter_context(answering_health(address, lambda: health(conductor, tally)))
+            out.say(f"health: http://{address[0]}:{port}/health")
+        out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
+        stack.enter_context(interruptible(conductor.stop, out.say, "aborted; others take its jobs over"))
+        conductor.run(max_dispatches)
+
+
+def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:
+    """Tell how a conductor is.
+
+    Args:
+        conductor: the conductor.
+        tally: what it did.
+
+    Returns:
+        Whether it is well, and its counts.
+    """
+    return {
+        "ok": conductor.dispatching,
+        "name": conductor.name,
+        "running": [name for name, _, _ in tally.running],
+        **tally.ends,
+    }

@@ -1,0 +1,55 @@
+"""`stackl-flow conductors`: who works at a board, and how to have one stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.guard import answering
+from stackl_flow.cli.job_tables import conductors_table
+from stackl_flow.cli.options import Json
+from stackl_flow.cli.teaching import help_of
+from stackl_flow.control import boards
+
+app = typer.Typer(help="Look at the conductors of a board, and have them stop.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The conductor's name.")]
+
+
+def list_conductors(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False) -> None:
+    """List the conductors at a board, with the jobs that each claims.
+
+    [bold]Examples[/bold]
+
+      stackl-flow conductors list --board jobs.db
+    """
+    place = needed_board(board)
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+        found = boards.conductors(opened)
+        out.answer(conductors_table(found), found)
+        if not found:
+            out.say("no conductors")
+
+
+def drain(
+    name: Name, board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False
+) -> None:
+    """Have a conductor, on whatever machine, hand over what it runs and end.
+
+    [bold]Examples[/bold]
+
+      stackl-flow conductors drain worker-3 --board jobs.db
+    """
+    place = needed_board(board)
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+        opened.presence.drain(name)
+        out.answer(Text(f"asked {name} to stop"), {"name": name})
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"list": list_conductors, "drain": drain}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, help=help_of(_command))(_command)

@@ -1,0 +1,143 @@
+"""`stackl-flow post`: a flow goes to the board, for a conductor to run."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from stackl_flow import exceptions as exc
+from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.commands.run import FactoryArgument, Store
+from stackl_flow.cli.exits import Exit
+from stackl_flow.cli.guard import answering
+from stackl_flow.cli.options import Arguments, Db, Json, needed
+from stackl_flow.cli.output import Output
+from stackl_flow.cli.values import pairs
+from stackl_flow.control import boards, places
+from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.priorities import JobPriority
+
+Name = Annotated[str | None, typer.Option("--name", help="What to call the job, if not by the flow's name.")]
+Priority = Annotated[
+    JobPriority,
+    typer.Option("--priority", case_sensitive=False, help="How urgent it is: the urgent go first."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Posting again under this key gives the job that is there already."),
+]
+Needs = Annotated[
+    list[str] | None,
+    typer.Option("--need", metavar="ABILITY", help="What a conductor has to be able to do. Repeatable."),
+]
+NotBefore = Annotated[
+    str | None,
+    typer.Option("--not-before", metavar="WHEN", help="Not to run before: +SECONDS, or a time in ISO 8601."),
+]
+ClaimBy = Annotated[
+    str | None,
+    typer.Option(
+        "--claim-by", metavar="WHEN", help="Trashed if nobody has claimed it by then; as --not-before."
+    ),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for the job's end, and answer with what came of it.")
+]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="With --wait: at most so long.")
+]
+
+
+def post(
+    factory: FactoryArgument,
+    board: Board = None,
+    db: Db = None,
+    store: Store = None,
+    arg: Arguments = None,
+    name: Name = None,
+    priority: Priority = JobPriority.NORMAL,
+    key: Key = None,
+    need: Needs = None,
+    not_before: NotBefore = None,
+    claim_by: ClaimBy = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    board_name: BoardName = DEFAULT_NAME,
+    as_json: Json = False,
+) -> None:
+    """Post a flow as a job, for a conductor to run.
+
+    The flow is stored in --db, the job on --board; conductors are started with the same two.
+
+    [bold]Examples[/bold]
+
+      stackl-flow post shop.flows:make_order --store order=17 --board jobs.db --db flows.db
+
+      stackl-flow post shop.flows:make_order --board jobs.db --db flows.db --priority HIGH --wait
+    """
+    values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
+    place, where = needed_board(board), needed(db)
+    terms: dict[str, Any] = {
+        "key": key,
+        "needs": tuple(need or ()),
+        "not_before": moment(not_before, "--not-before"),
+        "claim_by": moment(claim_by, "--claim-by"),
+    }
+    with (
+        answering(as_json=as_json) as out,
+        places.for_work(where) as backend,
+        boards.open_board(place, board_name, backend) as opened,
+    ):
+        job = boards.post(opened, backend, factory, arguments, values, name, priority.value, **terms)
+        if not wait:
+            out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
+            return
+        out.say(f"posted {job.name} {job.uuid}; waiting for its end")
+        raise typer.Exit(_wait(out, job, timeout))
+
+
+def moment(text: str | None, option: str) -> float | None:
+    """Read a point in time.
+
+    Args:
+        text: "+SECONDS" from now, or ISO 8601 (UTC if it says nothing else); None for none.
+        option: which option it was given to.
+
+    Returns:
+        Seconds since 1970 UTC.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        if text.startswith("+"):
+            return time.time() + float(text)
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' is no point in time: write +90 or 2030-01-31T08:00:00Z", param_hint=option
+        ) from None
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+
+
+def _wait(out: Output, job: Job, timeout: float | None) -> Exit:
+    """Wait for a job's end and answer with it."""
+    told: dict[str, Any] = {"uuid": job.uuid, "name": job.name}
+    if not job.wait(timeout):
+        out.answer(Text(f"{job.name} has not ended within {timeout:g} s; it stays on the board"), told)
+        return Exit.SUSPENDED
+    try:
+        result = job.result(0)
+    except exc.TaskFlowException as error:
+        out.answer(Text(f"{job.name} failed: {error}", style="red"), {**told, "failed": str(error)})
+        return Exit.FAILED
+    text = json.dumps(result, ensure_ascii=False, default=str)
+    out.answer(Text(f"{job.name} is done: {text}"), {**told, "result": result})
+    return Exit.OK

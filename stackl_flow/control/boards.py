@@ -1,0 +1,263 @@
+"""Jobboards as an operator sees them: what is on one, who works there, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow.control.factories import import_factory, make_flow
+from stackl_flow.control.places import address
+from stackl_flow.engines.factories import made_by, new_flow_detail
+from stackl_flow.jobboards import backends
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.posting import Posting
+from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import LogBook
+
+#: Under which name an operator claims.
+OPERATOR = "operator"
+#: Name of the board that is meant when none is named.
+BOARD = "default"
+
+#: The heads of a board in an operator's words.
+STATES = {
+    m.WAITING: "waiting",
+    m.LATER: "later",
+    m.CLAIMED: "claimed",
+    m.CONSUMED: "done",
+    m.TRASHED: "trashed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """One claim of a job; `ended` is empty while it lasts."""
+
+    who: str
+    at: float
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job; `owner` claims it now, `reason` says why it was trashed, `outcome` what came of it."""
+
+    uuid: str
+    name: str
+    state: str
+    priority: str
+    owner: str | None
+    created: float
+    updated: float
+    not_before: float | None
+    needs: tuple[str, ...]
+    claims: tuple[ClaimView, ...]
+    reason: str
+    details: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A conductor that is at the board, with the jobs it claims."""
+
+    name: str
+    hostname: str
+    pid: int | None
+    slots: int | None
+    jobs: tuple[str, ...]
+
+
+@contextmanager
+def open_board(
+    place: str, name: str = BOARD, books: Backend | None = None, **settings: Any
+) -> Iterator[JobBoard]:
+    """Open a board.
+
+    Args:
+        place: its address, or the path of an SQLite file.
+        name: its name; boards of different names may share a place.
+        books: where its jobs' flows are stored.
+        settings: as for `jobboards.backends.fetch`, such as ttl=.
+
+    Yields:
+        The board, connected.
+
+    Raises:
+        StorageFailure: it cannot be used; the message tells what to do.
+    """
+    conf = {"connection": address(place), **settings}
+    try:
+        board = backends.fetch(name, conf, persistence=books)
+    except (exc.NotFound, exc.InvalidFormat) as error:
+        raise exc.StorageFailure(str(error.args[0])) from error
+    with board:
+        yield board
+
+
+def jobs(board: JobBoard, state: str | None = None, limit: int | None = None) -> list[JobView]:
+    """List the jobs on a board, in the order in which they are to be claimed.
+
+    Args:
+        board: the board.
+        state: "waiting", "claimed", "later" or "trashed"; all but the trashed if left out.
+        limit: at most so many.
+
+    Returns:
+        The jobs.
+    """
+    if state == STATES[m.TRASHED]:
+        found = (_view(posting, m.TRASHED) for posting in board.bin)
+    else:
+        found = (_job_view(board, job) for job in board.iterjobs())
+        found = (view for view in found if state in {None, view.state})
+    return [view for view, _ in zip(found, range(limit or 1_000_000_000), strict=False)]
+
+
+def find(board: JobBoard, wanted: str) -> JobView:
+    """Find one job.
+
+    Args:
+        board: the board.
+        wanted: its uuid, or the beginning of it, or its name.
+
+    Returns:
+        The job.
+
+    Raises:
+        NotFound: there is none.
+        MultipleChoices: there are several.
+    """
+    fitting = [view for view in [*jobs(board), *jobs(board, STATES[m.TRASHED])] if _fits(view, wanted)]
+    if len(fitting) > 1:
+        raise exc.MultipleChoices(f"{len(fitting)} jobs fit '{wanted}': give more of the uuid")
+    if fitting:
+        return fitting[0]
+    ended = board.look(wanted)  # only a whole uuid finds a job that has ended
+    posting = ended.ended(wanted)
+    outcome = (ended.outcome or {}).get("outcome", {})
+    return _view(posting, ended.head, outcome=outcome)
+
+
+def post(
+    board: JobBoard,
+    backend: Backend,
+    spec: str,
+    arguments: Mapping[str, Any],
+    store: Mapping[str, Any],
+    name: str | None = None,
+    priority: str = JobPriority.NORMAL.value,
+    **terms: Any,
+) -> Job:
+    """Store a flow, made by its factory, and post it as a job.
+
+    Args:
+        board: the board.
+        backend: where the flow is stored.
+        spec: "MODULE:FACTORY".
+        arguments: keyword arguments for the factory; stored with the flow.
+        store: values that the flow's atoms ask for.
+        name: what to call the job, if not by the flow's name.
+        priority: how urgent it is.
+        terms: as for the board's `post`, such as key= and needs=.
+
+    Returns:
+        The job.
+
+    Raises:
+        FactoryNotFound: the factory cannot be imported or called.
+        NotSerializable: a value cannot be stored; nothing was.
+        StorageFailure: flow or job cannot be stored.
+    """
+    factory = import_factory(spec)
+    flow = make_flow(factory, arguments, spec)
+    title = name or str(flow.name)
+    book = LogBook(title)
+    detail = new_flow_detail(flow, made_by(factory, None, arguments), store, book, backend, name=title)
+    return board.post(title, book, {"flow_uuid": detail.uuid}, priority, **terms)
+
+
+def trash(board: JobBoard, uuid: str, reason: str) -> None:
+    """Take a job that nobody claims off the board, and keep it in the bin.
+
+    Args:
+        board: the board.
+        uuid: which.
+        reason: why.
+
+    Raises:
+        UnclaimableJob: somebody claims it.
+        NotFound: it is not on the board.
+    """
+    found = board.look(uuid)
+    if found.posting is None:
+        raise exc.NotFound(f"job '{uuid}' is off the board: it was {STATES[found.head]}")
+    job = Job(board, found.posting, 0)
+    board.claim(job, OPERATOR)
+    board.trash(job, OPERATOR, reason)
+
+
+def conductors(board: JobBoard) -> list[WorkerView]:
+    """List the conductors at a board.
+
+    Args:
+        board: the board.
+
+    Returns:
+        Those who are alive, with what each claims.
+    """
+    held: dict[str, list[str]] = {}
+    for view in jobs(board, STATES[m.CLAIMED]):
+        held.setdefault(view.owner or "", []).append(view.name)
+    views = []
+    for entity in board.presence.here("conductor"):
+        told = entity.metadata
+        views.append(
+            WorkerView(
+                entity.name,
+                str(told.get("hostname", "?")),
+                told.get("pid"),
+                told.get("slots"),
+                tuple(held.get(entity.name, ())),
+            )
+        )
+    return views
+
+
+def _fits(view: JobView, wanted: str) -> bool:
+    return view.uuid.startswith(wanted) or view.name == wanted
+
+
+def _job_view(board: JobBoard, job: Job) -> JobView:
+    try:
+        found = board.look(job)
+        owner = board.find_owner(job) if found.head == m.CLAIMED else None
+    except exc.NotFound:
+        return _view(job.posting, m.CONSUMED)  # it ended while we were looking
+    return _view(found.posting or job.posting, found.head, owner)
+
+
+def _view(
+    posting: Posting, head: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
+) -> JobView:
+    return JobView(
+        uuid=posting.uuid,
+        name=posting.name,
+        state=STATES[head],
+        priority=posting.priority.value,
+        owner=owner,
+        created=posting.created_on,
+        updated=posting.changed_on,
+        not_before=posting.not_before,
+        needs=posting.needs,
+        claims=tuple(ClaimView(*claim) for claim in posting.claims),
+        reason=posting.reason,
+        details=posting.details,
+        outcome=outcome,
+    )
