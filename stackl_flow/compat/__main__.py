@@ -17,6 +17,7 @@ _MORE = """\
 examples:
   python -m stackl_flow.compat deploy.py --hosts 3
   python -m stackl_flow.compat -m mycompany.service
+  python -m stackl_flow.compat -m pytest tests/
 
 To do the same inside a program, put this before its first "import taskflow":
   from stackl_flow import compat

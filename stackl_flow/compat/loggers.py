@@ -15,6 +15,7 @@ _OTHERS: Final = {
     "stackl_flow.conductors.base": "taskflow.conductors.base",
     "stackl_flow.conductors.work": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.engines.arguments": "taskflow.storage",
+    "stackl_flow.engines.factories": "taskflow.engines.helpers",
     "stackl_flow.engines.ledger": "taskflow.storage",
     "stackl_flow.engines.matching": "taskflow.storage",
     "stackl_flow.engines.options": "taskflow.engines.action_engine.engine",
@@ -38,6 +39,8 @@ def table() -> dict[str, str]:
 
 def rename() -> None:
     """Have our loggers, those made already and those still to come, be TaskFlow's."""
+    # As with TaskFlow, a program that sets up no logging is told nothing.
+    logging.getLogger("taskflow").addHandler(logging.NullHandler())
     for ours, theirs in table().items():
         logger = logging.getLogger(theirs)
         logging.Logger.manager.loggerDict[ours] = logger

@@ -18,7 +18,7 @@ def test_every_module_of_ours_that_it_names_is_there():
 
 
 def test_every_module_of_taskflows_that_it_names_is_served():
-    named = set(re.findall(r"`(taskflow(?:\.\w+)+)`", GUIDE))
+    named = set(re.findall(r"`(taskflow(?:\.[a-z_]+)+)`", GUIDE))
 
     assert len(named) > 10
-    assert named - names.MODULES.keys() - names.PACKAGES == {"taskflow.x.y"} & named
+    assert named - names.MODULES.keys() - names.PACKAGES == set()

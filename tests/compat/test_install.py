@@ -287,23 +287,41 @@ def test_every_logger_of_ours_has_a_name_of_taskflows():
     assert speaking - loggers.table().keys() == set(), "add them to stackl_flow/compat/loggers.py"
 
 
-def test_nothing_stands_between_the_engine_and_a_task(python):
-    program = """
-        import sys, traceback
-        if {compat}:
-            from stackl_flow import compat
-            compat.install()
-            from taskflow import engines, task
-            from taskflow.patterns import linear_flow
-        else:
-            from stackl_flow import engines, task
-            from stackl_flow.patterns import linear_flow
+@pytest.mark.parametrize("engine", ["serial", "parallel"])
+def test_the_road_to_a_task_is_as_short_as_without(python, engine):
+    (said,) = python(f"""
+        import sys
+        from stackl_flow import compat
+        compat.install()
+        from taskflow import engines, task
+        from taskflow.patterns import linear_flow
 
-        def work():
-            names = [frame.f_code.co_qualname for frame, _ in traceback.walk_stack(None)]
-            print(names[: names.index("FlowEngine.run") + 1])
+        class Work(task.Task):
+            def execute(self):
+                names, frame = [], sys._getframe(1)
+                while frame is not None and frame.f_code.co_name not in ("_turns", "run"):
+                    names.append(frame.f_code.co_qualname)
+                    frame = frame.f_back
+                print(len(names))
 
-        engines.run(linear_flow.Flow("f").add(task.FunctorTask(work)))
-    """
+        engines.run(linear_flow.Flow("f").add(Work()), engine="{engine}")
+    """)
 
-    assert python(program.format(compat=True)) == python(program.format(compat=False))
+    assert int(said) <= 5
+
+
+def test_a_program_without_logging_is_told_nothing(python):
+    assert python("""
+        import sys
+        sys.stderr = sys.stdout
+        from stackl_flow import compat
+        compat.install()
+        from taskflow import task
+
+        class Loud(task.Task):
+            def execute(self):
+                self.update_progress(5.0)
+
+        Loud().execute()
+        print("done")
+    """) == ["done"]

@@ -72,3 +72,29 @@ def test_help_teaches(compat):
     assert done.returncode == 0
     for words in ("unchanged", "-m MODULE", "compat.install()", "examples:"):
         assert words in done.stdout
+
+
+def test_a_programs_own_tests_run_on_us(compat):
+    (compat.folder / "test_flow.py").write_text(
+        textwrap.dedent("""
+            from unittest import mock
+            import taskflow.engines
+            from taskflow import task
+            from taskflow.patterns import linear_flow
+
+            FLOW = linear_flow.Flow("f").add(task.FunctorTask(lambda: 5, name="five", provides="x"))
+
+            def test_runs():
+                assert task.__name__ == "stackl_flow.task"
+                assert taskflow.engines.run(FLOW) == {"x": 5}
+
+            @mock.patch("taskflow.engines.helpers.load")
+            def test_patched(load):
+                taskflow.engines.run(FLOW)
+                load.assert_called_once()
+        """)
+    )
+    done = compat("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_flow.py", cwd=compat.folder)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
