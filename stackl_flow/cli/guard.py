@@ -1,12 +1,14 @@
 """Errors become one message and an exit code; a traceback is shown only to those who ask."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 import typer
 
 from stackl_flow import exceptions as exc
+from stackl_flow.cli.answers_only import standard_output_kept
 from stackl_flow.cli.exits import Exit, for_error
 from stackl_flow.cli.output import Output
 
@@ -27,7 +29,12 @@ def answering(*, as_json: bool) -> Iterator[Output]:
     Raises:
         Exit: the command ends, with the code of the error.
     """
-    out = Output(as_json=as_json)
+    with ExitStack() as stack:
+        answers = stack.enter_context(standard_output_kept()) if as_json else sys.stdout
+        yield from _guarded(Output(as_json=as_json, answers=answers))
+
+
+def _guarded(out: Output) -> Iterator[Output]:
     try:
         yield out
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
@@ -54,7 +61,7 @@ def message(error: BaseException, code: Exit) -> str:
     if not isinstance(error, exc.TaskFlowException):
         hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
         return f"{type(error).__name__}: {error}{hint}"
-    lines = [str(error.args[0] if error.args else type(error).__name__)]
+    lines = [str(error.args[0] if error.args else type(error).__name__), *getattr(error, "__notes__", ())]
     cause = error.cause
     while isinstance(cause, exc.TaskFlowException):
         lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))

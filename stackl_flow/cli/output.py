@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 
@@ -12,7 +12,7 @@ from stackl_flow import codec
 
 #: Columns of a line in a pipe: nothing is folded there but very long names.
 _PIPE_WIDTH = 500
-_TIMES = frozenset({"started", "ended", "created", "updated", "at"})
+_TIMES = frozenset({"started", "ended", "created", "updated", "not_before", "at"})
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -39,10 +39,12 @@ class Output:
 
     Args:
         as_json: answers are JSON; nothing else goes to the standard output.
+        answers: where answers go.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, answers: TextIO) -> None:
         self.as_json = as_json
+        self._answers = answers
         self.console = make_console()
         self.messages = make_console(stderr=True)
 
@@ -59,7 +61,7 @@ class Output:
             data: the same for machines.
         """
         if self.as_json:
-            sys.stdout.write(json.dumps(plain(data), indent=2, ensure_ascii=False) + "\n")
+            self._answers.write(json.dumps(plain(data), indent=2, ensure_ascii=False) + "\n")
         else:
             self.console.print(shown)
 
@@ -78,7 +80,7 @@ class Output:
         Args:
             text: the text.
         """
-        sys.stdout.write(text)
+        self._answers.write(text)
 
     def say(self, words: str) -> None:
         """Tell something beside the answer; it goes to the standard error output.
@@ -98,7 +100,7 @@ class Output:
         """
         if self.as_json:
             error = {"error": {"type": kind, "message": words}, "exit_code": code}
-            sys.stdout.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")
+            self._answers.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")
         self.messages.print(f"[bold red]error:[/bold red] {_escaped(words)}", soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.engines import factories
-from stackl_flow.engines.factories import an
 from stackl_flow.patterns.base import Flow
+from stackl_flow.persistence.models import FlowDetail
 
 Factory = Callable[..., Flow | Atom]
 
@@ -34,21 +34,48 @@ def import_factory(spec: str) -> Factory:
         raise exc.FactoryNotFound(
             f"'{spec}' is no factory: write MODULE:FACTORY, such as shop.flows:make_order"
         )
-    here = use_working_directory()
-    try:
-        return factories.import_factory(spec)
-    except exc.FactoryNotFound as error:
-        hint = _hint(spec, error, here)
-        raise exc.FactoryNotFound(f"{error.args[0]}{hint}", cause=error.cause) from error
+    return _import(spec)
 
 
-def make_flow(factory: Factory, arguments: Mapping[str, Any], spec: str) -> Flow | Atom:
+def make_again(detail: FlowDetail) -> Flow | Atom:
+    """Make a stored flow again by the factory that made it.
+
+    Args:
+        detail: what is stored of it.
+
+    Returns:
+        The flow.
+
+    Raises:
+        FactoryNotFound: it was stored without a factory, or that cannot be imported or called here.
+    """
+    made = detail.meta.get(factories.META_FACTORY)
+    if not made:
+        raise exc.FactoryNotFound(
+            f"flow '{detail.name}' ({detail.uuid}) was stored without a factory: "
+            f"resume it from the program that made it, with engines.load(flow, flow_detail=...)"
+        )
+    name, args, kwargs = made["name"], made.get("args") or (), made.get("kwargs") or {}
+    given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+    remedy = f"the flow was stored with ({given}), let it take these"
+    return make_flow(_import(name), kwargs, name, args, remedy)
+
+
+def make_flow(
+    factory: Factory,
+    arguments: Mapping[str, Any],
+    spec: str,
+    args: Sequence[Any] = (),
+    remedy: str = "give them with --arg NAME=VALUE",
+) -> Flow | Atom:
     """Call a factory.
 
     Args:
         factory: what makes the flow.
         arguments: keyword arguments for it.
         spec: how to call it in messages.
+        args: further arguments, that go before.
+        remedy: what to do when the arguments do not fit.
 
     Returns:
         The flow, or the single task that was made.
@@ -57,14 +84,14 @@ def make_flow(factory: Factory, arguments: Mapping[str, Any], spec: str) -> Flow
         FactoryNotFound: the arguments do not fit, the factory raised, or it made something else than a flow.
     """
     try:
-        inspect.signature(factory).bind(**arguments)
+        inspect.signature(factory).bind(*args, **arguments)
     except TypeError as error:
         raise exc.FactoryNotFound(
             f"factory '{spec}' cannot be called with these arguments ({error}): "
-            f"it takes {inspect.signature(factory)}, give them with --arg NAME=VALUE"
+            f"it takes {inspect.signature(factory)}, {remedy}"
         ) from error
     try:
-        made = factory(**arguments)
+        made = factory(*args, **arguments)
     except exc.TaskFlowException:
         # A flow that is wrong in itself (a cycle, a name twice) says so best.
         raise
@@ -72,11 +99,10 @@ def make_flow(factory: Factory, arguments: Mapping[str, Any], spec: str) -> Flow
         raise exc.FactoryNotFound(
             f"factory '{spec}' raised {type(error).__name__}: {error}", cause=error
         ) from error
-    if not isinstance(made, Flow | Atom):
-        raise exc.FactoryNotFound(
-            f"factory '{spec}' returned {an(made)}, not a flow: let it return the flow it makes"
-        )
-    return made
+    try:
+        return factories.made_flow(made, spec)
+    except exc.NotAnAtom as error:
+        raise exc.FactoryNotFound(str(error)) from error
 
 
 def use_working_directory() -> str:
@@ -89,6 +115,15 @@ def use_working_directory() -> str:
     if here not in sys.path:
         sys.path.insert(0, here)
     return here
+
+
+def _import(name: str) -> Factory:
+    here = use_working_directory()
+    try:
+        return factories.import_factory(name)
+    except exc.FactoryNotFound as error:
+        hint = _hint(name, error, here)
+        raise exc.FactoryNotFound(f"{error.args[0]}{hint}", cause=error.cause) from error
 
 
 def _hint(spec: str, error: exc.FactoryNotFound, here: str) -> str:

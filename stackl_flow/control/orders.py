@@ -6,8 +6,8 @@ from typing import Any
 
 from stackl_flow import engines, states
 from stackl_flow import exceptions as exc
-from stackl_flow.control.factories import import_factory, make_flow, use_working_directory
-from stackl_flow.control.flows import factory_of, flows
+from stackl_flow.control.factories import import_factory, make_again, make_flow
+from stackl_flow.control.flows import flows
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import made_by, new_flow_detail
@@ -55,17 +55,15 @@ def start(
         DependencyFailure: an atom needs something that nobody gives.
         StorageFailure: the flow cannot be stored.
     """
-    factory = import_factory(spec)
-    flow = make_flow(factory, arguments, spec)
+    flow = make_flow(import_factory(spec), arguments, spec)
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
     trial = engines.load(flow, store=dict(store))
     trial.compile()
     trial.prepare()
     trial.validate()
     title = name or str(flow.name)
-    detail = new_flow_detail(
-        flow, made_by(factory, None, arguments), store, LogBook(title), backend, name=title
-    )
+    notes = made_by(spec.replace(":", "."), None, arguments)
+    detail = new_flow_detail(flow, notes, store, LogBook(title), backend, name=title)
     return engines.load(flow, flow_detail=detail, backend=backend, **options)
 
 
@@ -82,19 +80,13 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
 
     Raises:
         NotFound: there is no such flow.
-        FactoryNotFound: its factory cannot be imported, or it was stored without one.
+        FactoryNotFound: its factory cannot be imported or called, or it was stored without one.
         FlowChanged: the flow is not the one that was stored.
         StorageFailure: the flow cannot be read.
     """
-    use_working_directory()
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
-    if factory_of(detail.meta) is None:
-        raise exc.FactoryNotFound(
-            f"flow '{detail.name}' ({flow_uuid}) was stored without a factory: "
-            f"resume it from the program that made it, with engines.load(flow, flow_detail=...)"
-        )
-    return engines.load_from_detail(detail, backend=backend, **options)
+    return engines.load(make_again(detail), flow_detail=detail, backend=backend, **options)
 
 
 def unfinished(backend: Backend, *, parked: bool = False) -> list[FlowSummary]:
@@ -122,6 +114,7 @@ def carry_out(engine: Engine) -> Outcome:
 
     Raises:
         OwnershipLost: another process has taken the flow over.
+        ExecutionFailure: a task called `sys.exit`.
         TaskFlowException: the engine could not bring the flow to an end.
     """
     error: Exception | None = None
@@ -129,6 +122,11 @@ def carry_out(engine: Engine) -> Outcome:
         engine.run()
     except exc.OwnershipLost:
         raise
+    except SystemExit as ended:
+        raise exc.ExecutionFailure(
+            f"a task ended the program in the middle of the flow, with sys.exit({ended.code!r}):"
+            f" let it raise an error of its own, so that the flow is undone"
+        ) from ended
     except Exception as raised:
         # What a task raised comes out here once the flow has ended; all else is the engine's own trouble.
         if engine.storage.get_flow_state() not in _FAILED:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from stackl_flow import engines
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.control.drawing import FORMATS, Drawing, Link, Mark, Node, from_graph
+from stackl_flow.control.factories import make_again
 from stackl_flow.control.flows import show
 from stackl_flow.control.views import FlowView
 from stackl_flow.engines.plan import plan_of
@@ -66,8 +66,8 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(view.flow.uuid, lazy=True)
     try:
-        return picture(engines.flow_from_detail(detail), view), None
-    except (exc.TaskFlowException, ValueError, TypeError) as error:
+        return picture(make_again(detail), view), None
+    except exc.TaskFlowException as error:
         return _loose(view), str(error).partition("\n")[0]
 
 

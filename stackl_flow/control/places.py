@@ -156,7 +156,8 @@ def _existing(place: str) -> str:
     path = url.removeprefix(_SQLITE).partition("?")[0]
     if url.startswith(_SQLITE) and path and not path.startswith("file:") and not Path(path).exists():
         raise exc.StorageFailure(
-            f"there is no database file '{path}': check --db, or make it with `stackl-flow db upgrade`"
+            f"there is no database file '{Path(path).absolute()}': check --db and where you are,"
+            f" or make it with `stackl-flow db upgrade`"
         )
     return url
 

@@ -91,10 +91,17 @@ class Arguments:
 
     def _misspelt(self, lacking: Iterable[str]) -> str:
         """Look for what may have been meant; nobody reads through the names of a million atoms."""
-        there = set(map(str, self._given.of_flow()))
-        there.update(name for atom in self._plan.atoms[:_LOOKED_AT] for name, _ in atom.outputs)
-        near = [(name, found) for name in sorted(lacking) for found in get_close_matches(name, there, n=1)]
-        return "".join(f"; there is {found!r}: was {name!r} meant to be that?" for name, found in near)
+        atoms = self._plan.atoms[:_LOOKED_AT]
+        givers = {name: atom.name for atom in reversed(atoms) for name, _ in atom.outputs}
+        there = {*map(str, self._given.of_flow()), *givers}
+        hints: list[str] = []
+        for name in sorted(lacking):
+            if name in givers:
+                hints.append(f"; '{givers[name]}' provides {name!r}, but does not stand before who needs it")
+                continue
+            near = get_close_matches(name, there, n=1)
+            hints += [f"; there is {found!r}: was {name!r} meant to be that?" for found in near]
+        return "".join(hints)
 
     def _sources(
         self, number: int, takes: Takes, flow_names: Mapping[str, Any]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from types import CoroutineType
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
@@ -12,6 +14,8 @@ from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import backends, books
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook
+
+_LOG = logging.getLogger(__name__)
 
 META_FACTORY: Final = "factory"
 
@@ -59,6 +63,11 @@ def factory_name(factory: Factory) -> str:
         found = import_factory(name)
     except exc.FactoryNotFound:
         found = None
+    if factory.__module__ == "__main__":
+        _LOG.warning(
+            "flow factory %s is known only while this script runs: to resume its flows elsewhere, move it to"
+            " a module and import it from there", name,
+        )  # fmt: skip
     if found != factory:
         raise ValueError(
             f"Flow factory {factory!r} is not reimportable by name {name}: give a function at the top of a"
@@ -91,23 +100,19 @@ def import_factory(name: str) -> Callable[..., Item]:
         found = _import_module(module, name, last="." not in module)
     for attribute in rest:
         if not hasattr(found, attribute):
-            raise _cannot(name, f"module '{module}' has no '{'.'.join(rest)}'", module)
+            script = ": it was made by a script that does not run here" if module == "__main__" else ""
+            raise _cannot(name, f"module '{module}' has no '{'.'.join(rest)}'{script}", module)
         found = getattr(found, attribute)
     if not callable(found):
-        why = f"it is {an(found)} and cannot be called; name a function that makes and returns a flow"
+        why = f"it is {_an(found)} and cannot be called; name a function that makes and returns a flow"
         raise _cannot(name, why, module)
     return cast("Callable[..., Item]", found)
 
 
-def an(value: object) -> str:
-    """Tell what kind of thing a value is.
-
-    Args:
-        value: any value.
-
-    Returns:
-        Such as "an int"; "None" for None.
-    """
+def _an(value: object) -> str:
+    """Tell what kind of thing a value is, such as "an int"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     kind = type(value).__name__
     return "None" if value is None else f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
@@ -157,12 +162,28 @@ def make_flow(
         FactoryNotFound: it cannot be imported.
         NotAnAtom: it made something else than a flow.
     """
-    made: object = import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
-    if not isinstance(made, Item):
-        raise exc.NotAnAtom(
-            f"factory '{name}' returned {an(made)}, not a flow: let it return the flow it makes"
-        )
-    return made
+    return made_flow(import_factory(name)(*(factory_args or ()), **(factory_kwargs or {})), name)
+
+
+def made_flow(made: object, name: str) -> Item:
+    """Check what a factory made.
+
+    Args:
+        made: what it returned.
+        name: the factory's name.
+
+    Returns:
+        The same, when it is a flow.
+
+    Raises:
+        NotAnAtom: it is none.
+    """
+    if isinstance(made, Item):
+        return made
+    if isinstance(made, CoroutineType):
+        made.close()
+        raise exc.NotAnAtom(f"factory '{name}' is async: make it a plain function that returns a flow")
+    raise exc.NotAnAtom(f"factory '{name}' returned {_an(made)}, not a flow: let it return the flow it makes")
 
 
 def made_by(

@@ -1,6 +1,8 @@
 """Flows for the tests of the command line."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,6 +55,22 @@ class Dies(task.Task):
             os._exit(9)
 
 
+class Noisy(task.Task):
+    """Prints, and starts a program that does."""
+
+    def execute(self):
+        print("from the task")  # noqa: T201  as tasks do
+        subprocess.run(["echo", "from its program"], check=True)
+
+    def revert(self, **_):
+        print("from the revert")  # noqa: T201  as tasks do
+
+
+class Exits(task.Task):
+    def execute(self):
+        sys.exit(3)
+
+
 class Odd(task.Task):
     def execute(self):
         return object()
@@ -80,6 +98,26 @@ def lone():
 
 def odd():
     return linear_flow.Flow("odd").add(Step("first"), Odd("odd"))
+
+
+def noisy(fail=False):
+    print("from the factory")  # noqa: T201  as factories do
+    return linear_flow.Flow("noisy").add(Noisy("noisy"), Step("last", fail=fail))
+
+
+def exits():
+    return linear_flow.Flow("exits").add(Step("first"), Exits("exits"))
+
+
+nameless = lambda: linear_flow.Flow("nameless").add(Step("alone"))  # noqa: E731  some write it so
+
+
+async def later():
+    return linear_flow.Flow("later")
+
+
+def a_class():
+    return Step
 
 
 def twins():

@@ -41,6 +41,15 @@ def test_the_ending_tells_the_format(give, tmp_path, name):
     assert (tmp_path / name).read_text().startswith(forms[name.lower()[2:]])
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.PDF", "a.jpg"])
+def test_an_ending_that_promises_another_picture_is_refused(give, tmp_path, name):
+    answer = give("graph", f"{SHOP}:lone", "--output", tmp_path / name)
+    assert answer.code == 2
+    assert "say --format" in answer.err
+    assert not (tmp_path / name).exists()
+    assert give("graph", f"{SHOP}:lone", "--output", tmp_path / name, "--format", "svg").code == 0
+
+
 def test_json(give, tmp_path):
     data = give("graph", f"{SHOP}:lone", "--json").data
     assert data["picture"].startswith("flowchart")

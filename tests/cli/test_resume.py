@@ -163,3 +163,58 @@ def test_mistakes(give):
     assert give("resume").code == 2
     assert give("resume", "x", "--all").code == 2
     assert give("resume", "ffff").code == 7
+
+
+CHANGING = """
+from stackl_flow import FunctorTask, LinearFlow
+import os
+def die():
+    os._exit(9)
+def flow({takes}):
+    {first}
+    return LinearFlow("changing").add(FunctorTask(die, name="die"))
+"""
+
+
+@pytest.fixture
+def left(start, finish, tmp_path):
+    """Leave a flow whose factory is in a module of its own; gives a way to change that."""
+
+    def change(takes="size", first="pass", name="changing_factory.py"):
+        (tmp_path / name).write_text(CHANGING.format(takes=takes, first=first))
+
+    change()
+    died = finish(start("run", "changing_factory:flow", "--arg", "size=3", cwd=tmp_path))
+    assert died.code == 9, died.err
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"takes": "colour"}, r"it takes \(colour\), the flow was stored with \(size=3\), let it take these"),
+        ({"first": "raise KeyError('gone')"}, r"factory 'changing_factory.flow' raised KeyError: 'gone'"),
+        ({"first": "return None"}, "'changing_factory.flow' returned None, not a flow"),
+        ({"first": "return )"}, "module 'changing_factory' cannot be imported, it raised SyntaxError"),
+    ],
+)
+def test_a_factory_that_changed_since_is_told_of_and_nothing_is_lost(
+    start, finish, tmp_path, left, changed, words
+):
+    left(**changed)
+    refused = finish(start("resume", "changing", cwd=tmp_path))
+    assert refused.code == 2
+    assert re.search(words, refused.err)
+    assert "Traceback" not in refused.err
+    drawn = finish(start("graph", "changing", cwd=tmp_path))
+    assert (drawn.code, "drawn without arrows" in drawn.err) == (0, True)
+    left()
+    assert finish(start("resume", "changing", cwd=tmp_path)).code == 9
+
+
+def test_resumed_from_another_directory(start, finish, tmp_path, left):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    refused = finish(start("resume", "changing", cwd=elsewhere))
+    assert refused.code == 2
+    assert f"looked in {elsewhere} first: check the name and where you are" in refused.err

@@ -112,6 +112,41 @@ def test_parallel(give):
     assert answer.data["counts"] == {"SUCCESS": 6}
 
 
+@pytest.mark.parametrize(("fail", "code"), [("false", 0), ("true", 1)])
+def test_what_tasks_print_does_not_get_into_an_answer_in_json(start, finish, fail, code):
+    answer = finish(start("run", f"{SHOP}:noisy", "--store", "order=1", "--arg", f"fail={fail}", "--json"))
+    assert answer.code == code
+    assert answer.data["flow"]["name"] == "noisy"
+    said = ["from the factory", "from the task", "from its program", *["from the revert"] * code]
+    assert [line for line in said if line not in answer.err] == []
+
+
+def test_what_tasks_print_is_seen_where_no_machine_reads(start, finish):
+    out = finish(start("run", f"{SHOP}:noisy", "--store", "order=1")).out
+    assert "from the task" in out
+    assert "from its program" in out
+
+
+def test_a_reader_that_goes_away_is_no_error(start, give):
+    give("run", f"{SHOP}:lone", "--store", "order=1")
+    process = start("list", "--json")
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_a_task_that_ends_the_program_is_told_of(give):
+    answer = give("run", f"{SHOP}:exits", "--store", "order=1")
+    assert answer.code == 70
+    assert "a task ended the program in the middle of the flow, with sys.exit(3)" in answer.err
+    assert "stackl-flow resume" in answer.err
+
+
+def test_a_factory_without_a_name_of_its_own_is_found_again_by_the_one_it_was_called_by(give):
+    uuid = give("run", f"{SHOP}:nameless", "--store", "order=1", "--json").data["flow"]["uuid"]
+    assert give("show", uuid, "--json").data["factory"] == f"{SHOP}.nameless"
+    assert give("graph", uuid).err == ""
+
+
 def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
     answer = give("run", f"{SHOP}:odd", "--store", "order=1")
     assert answer.code == 1
@@ -119,10 +154,12 @@ def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
 
 
 MISTAKES = {
-    f"{SHOP}:nope": (2, "has no 'nope'; its functions are broken, circle, dying, gated"),
+    f"{SHOP}:nope": (2, "has no 'nope'; its functions are a_class, broken, circle, dying, exits, gated"),
     f"{SHOP}:Step.nope": (2, "has no 'Step.nope'"),
     f"{SHOP}:NOT_CALLABLE": (2, "is an int and cannot be called; name a function"),
     f"{SHOP}:nothing": (2, "returned None, not a flow"),
+    f"{SHOP}:a_class": (2, "returned the class Step, not a flow"),
+    f"{SHOP}:later": (2, "is async: make it a plain function"),
     f"{SHOP}:number": (2, "returned an int, not a flow"),
     f"{SHOP}:broken": (2, "raised KeyError: 'no such shop'"),
     f"{SHOP}:gated": (2, "missing a required argument: 'folder'"),
@@ -151,6 +188,7 @@ def test_mistakes_in_the_factory_or_its_flow(give, spec, wanted):
 
 def test_a_missing_input_names_the_atom_and_the_input(give):
     err = give("run", f"{SHOP}:order").err
+    assert "from here: --store order=VALUE" in err
     assert "order" in err
     assert "reserve" in err
     assert "ship" in err

@@ -161,7 +161,7 @@ def test_a_picture_of_a_flow_in_hand_with_its_states(backend, failed):
     assert "failed · REVERTED" in svg
     assert svg.count("url(#tip)") == 2
     drawing, trouble = pictures.stored_picture(backend, failed)
-    assert "no factory" in trouble
+    assert "without a factory" in trouble
     assert drawing.links == ()
     with pytest.raises(exc.NotFound, match="svg, mermaid, dot"):
         pictures.draw(drawing, "oil")

@@ -155,6 +155,13 @@ def test_a_name_that_is_nearly_right_is_pointed_out(load, log, store, hint):
     assert re.search(hint, caught.value.args[0])
 
 
+@pytest.mark.parametrize("kind", [LinearFlow, UnorderedFlow])
+def test_a_provider_that_does_not_stand_before_is_pointed_out(load, log, kind):
+    late = Step("late", log, provides="title")
+    with pytest.raises(exc.MissingDependencies, match="; 'late' provides 'title', but does not stand before"):
+        load(kind("f").add(functor(lambda title: title), late)).run()
+
+
 def test_a_name_like_no_other_gets_no_hint(load, log):
     with pytest.raises(exc.MissingDependencies) as caught:
         load(functor(lambda title: title), store={"size": 1}).run()

@@ -77,6 +77,17 @@ def test_such_a_flow_is_run_by_the_command_line_too(left, tmp_path):
     assert '"hello hello"' in answer.stdout
 
 
+def test_a_factory_in_a_script_is_warned_of(tmp_path):
+    script = LOADS_AND_DIES.replace("import greeting", f"import sys{MODULE}").replace("greeting.flow", "flow")
+    (tmp_path / "script.py").write_text(script)
+    dead = call(tmp_path, "script.py")
+    assert dead.returncode == 9
+    assert "__main__.flow is known only while this script runs" in dead.stderr
+    refused = call(tmp_path, "-m", "stackl_flow.cli", "resume", dead.stdout.strip(), "--db", "flows.db")
+    assert refused.returncode == 2
+    assert "has no 'flow': it was made by a script that does not run here" in refused.stderr
+
+
 def test_values_given_with_a_flow_in_hand_are_stored_with_it(backend, log):
     engine = engines.load(LinearFlow("f"), store={"x": 1}, backend=backend)
     keep = Keep("a", requires=["x"])

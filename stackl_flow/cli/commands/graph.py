@@ -43,6 +43,10 @@ _ENDINGS = {
     ".mmd": Form.mermaid,
     ".mermaid": Form.mermaid,
 }
+#: Whoever asks for one of these does not want a text.
+_OTHER_PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".pdf", ".ps", ".eps", ".html"}
+)
 
 
 def graph(
@@ -63,7 +67,7 @@ def graph(
     """
     arguments = pairs(arg or (), "--arg")
     if form is None:
-        form = _ENDINGS.get(output.suffix.lower(), Form.mermaid) if output is not None else Form.mermaid
+        form = _form_of(output)
     with answering(as_json=as_json) as out:
         if ":" in target:
             factory = factories.import_factory(target)
@@ -71,6 +75,15 @@ def graph(
         else:
             drawing = _stored(target, needed(db), out)
         _write(pictures.draw(drawing, form.value), form, output, out)
+
+
+def _form_of(output: Path | None) -> Form:
+    ending = output.suffix.lower() if output is not None else ""
+    if ending in _OTHER_PICTURES:
+        raise typer.BadParameter(
+            f"cannot draw '{ending}': end it in {', '.join(_ENDINGS)}, or say --format", param_hint="--output"
+        )
+    return _ENDINGS.get(ending, Form.mermaid)
 
 
 def _stored(wanted: str, db: str, out: Output) -> Drawing:

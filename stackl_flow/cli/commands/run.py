@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from stackl_flow import exceptions as exc
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.options import (
     Arguments,
@@ -60,7 +61,12 @@ def run(
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
     options = engine_options(engine, max_workers)
     with answering(as_json=as_json) as out, places.for_work(db or "memory") as backend:
-        started = orders.start(backend, factory, arguments, values, name, **options)
+        try:
+            started = orders.start(backend, factory, arguments, values, name, **options)
+        except exc.MissingDependencies as error:
+            lacking = " ".join(f"--store {one}=VALUE" for one in error.missing_requirements)
+            error.add_note(f"from here: {lacking}")
+            raise
         outcome = drive(started, out, db)
         code, data = sum_up(backend, outcome, out, db, results=results)
         out.machine(data)
