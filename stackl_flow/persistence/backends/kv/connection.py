@@ -154,7 +154,7 @@ class KVConnection(Connection):
         if uuid is not None:
             text = self._draft.get(layout.book_key(uuid))
             return [] if text is None else [layout.read_book(text)[1]]
-        rows = (item.value for item in self._draft.list(layout.BOOKS) if item.key.endswith("/row"))
+        rows = (item.value for item in self._draft.items(layout.BOOKS) if item.key.endswith("/row"))
         return [record for _, record in sorted(map(layout.read_book, rows))]
 
     def _read_flows(
@@ -168,7 +168,7 @@ class KVConnection(Connection):
         if uuid is not None:
             uuids: Iterable[str] = [uuid]
         elif book_uuid is not None:
-            uuids = [layout.read(item.value) for item in self._draft.list(layout.flows_of(book_uuid))]
+            uuids = [layout.read(item.value) for item in self._draft.items(layout.flows_of(book_uuid))]
         else:
             uuids = self._all_flows(newest_first=newest_first)
         records = (record for uuid in uuids if (record := reading.flow(self._draft, uuid)) is not None)
@@ -227,9 +227,9 @@ class KVConnection(Connection):
         return writing.delete_book(self._draft, uuid)
 
     def _delete_all(self) -> None:
-        for item in self._draft.list(layout.ROOT):
+        for item in self._draft.items(layout.ROOT):
             if item.key != layout.FORMAT_KEY:
-                self._draft.delete(item.key)
+                self._draft.delete(item.key, last=not item.key.endswith(("/row", "/head")))
 
     def _land(self, cp: Checkpoint) -> None:
         at = self._backend.clock.now()

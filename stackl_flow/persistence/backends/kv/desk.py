@@ -53,11 +53,13 @@ class Desk:
         head = self._head
         if head.epoch != cp.epoch:
             raise lost(cp.flow_uuid, cp.epoch, head.epoch, head.owner)
-        puts = []
-        for uuid, *columns in cp.atoms:
-            if uuid not in self._known_atoms():
-                raise missing("atom", uuid)
-            puts.append(Put(layout.atom_key(cp.flow_uuid, uuid), layout.write(columns)))
+        head = head._replace(writes=head.writes + 1)
+        for move in cp.atoms:
+            if move.uuid not in self._known_atoms():
+                raise missing("atom", move.uuid)
+        moved = {uuid: columns for uuid, *columns in cp.atoms}
+        items = layout.atom_items(cp.flow_uuid, moved, head.writes, self._kv.limits.operations)
+        puts = [Put(key, value) for key, value in items]
         if cp.flow_state is not None or cp.flow_meta is not None:
             state = head.state if cp.flow_state is None else cp.flow_state
             head = head._replace(state=state, updated_at=at)
@@ -86,5 +88,6 @@ class Desk:
     def _known_atoms(self) -> set[str]:
         if self._atoms is None:
             pages = self._kv.list(f"{layout.flow_prefix(self.flow_uuid)}made/")
-            self._atoms = {line[0] for page in pages for line in layout.read(page.value)}
+            counted = pages[: self._head.pages]
+            self._atoms = {line[0] for page in counted for line in layout.read(page.value)}
         return self._atoms

@@ -1,6 +1,13 @@
-"""A write in the making: what was read is checked when it lands; what is to be written can be read."""
+"""A write in the making: what was read is checked when it lands; what is to be written can be read.
+
+It lands in one commit. Only where a place takes no commit of that size do parts of it go apart: new pages
+that nobody reads before the rest has landed go first, and deletions of what nobody reads any more go last.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Check, Item, Put
@@ -14,10 +21,14 @@ class Draft:
     """
 
     def __init__(self, kv: KV) -> None:
+        self.limits = kv.limits
         self._kv = kv
-        self._read: dict[str, int] = {}
+        self._read: dict[str, Item | None] = {}
         self._puts: dict[str, str] = {}
+        self._first: dict[str, str] = {}
         self._deletes: set[str] = set()
+        self._unread: set[str] = set()
+        self._last: set[str] = set()
 
     def get(self, key: str) -> str | None:
         """Read a value; the commit lands only if it is still the same.
@@ -31,10 +42,10 @@ class Draft:
         if key in self._puts:
             return self._puts[key]
         item = self._kv.get(key)
-        self._read.setdefault(key, ABSENT if item is None else item.version)
+        self._read.setdefault(key, item)
         return None if item is None or key in self._deletes else item.value
 
-    def list(self, prefix: str) -> list[Item]:
+    def items(self, prefix: str) -> list[Item]:
         """Read items; nothing is checked for them, so something that changes with them has to be read too.
 
         Args:
@@ -58,14 +69,31 @@ class Draft:
         self._deletes.discard(key)
         self._puts[key] = value
 
-    def delete(self, key: str) -> None:
+    def put_first(self, key: str, value: str, guard: str) -> None:
+        """Write an item that nobody reads before the rest is committed.
+
+        Args:
+            key: its key.
+            value: its value.
+            guard: the item that tells others of it, which was read; whoever writes the like writes that too.
+        """
+        self.put(key, value)
+        self._first[key] = guard
+
+    def delete(self, key: str, *, unread: bool = False, last: bool = False) -> None:
         """Delete an item when all is committed.
 
         Args:
             key: its key.
+            unread: nobody reads it already.
+            last: nobody reads it any more when the rest is committed.
         """
         self._puts.pop(key, None)
         self._deletes.add(key)
+        if unread:
+            self._unread.add(key)
+        if last:
+            self._last.add(key)
 
     def commit(self) -> None:
         """Write all of it, or nothing.
@@ -73,9 +101,54 @@ class Draft:
         Raises:
             Conflict: something that was read has changed.
         """
-        if self._puts or self._deletes:
-            self._kv.commit(
-                [Check(key, version) for key, version in self._read.items()],
-                [Put(key, value) for key, value in self._puts.items()],
-                sorted(self._deletes),
-            )
+        if not self._puts and not self._deletes:
+            return
+        first, late = [], []
+        if not self._fits():
+            for unread in self._parts(sorted(self._unread & self._deletes)):
+                self._kv.commit([self._check(key) for key in self._read], deletes=unread)
+                self._deletes.difference_update(unread)
+            first, late = sorted(self._first, key=lambda key: (self._first[key], key)), sorted(self._last)
+        for guard, keys in groupby(first, key=self._first.__getitem__):
+            self._send_first(guard, list(keys))
+        self._kv.commit(
+            [self._check(key) for key in self._read],
+            [Put(key, value) for key, value in self._puts.items() if key not in first],
+            sorted(self._deletes.difference(late)),
+        )
+        for part in self._parts(late):
+            self._kv.commit(deletes=part)
+
+    def _check(self, key: str) -> Check:
+        item = self._read[key]
+        return Check(key, ABSENT if item is None else item.version)
+
+    def _fits(self) -> bool:
+        _, size, operations = self.limits
+        few = operations is None or max(len(self._puts) + len(self._deletes), len(self._read)) <= operations
+        return few and (size is None or sum(len(value) for value in self._puts.values()) * 2 <= size)
+
+    def _send_first(self, guard: str, keys: Sequence[str]) -> None:
+        for part in self._parts(keys):
+            puts = [Put(key, self._puts[key]) for key in part]
+            known = self._read[guard]
+            # The guard is written as it was: of two who do this at once, one finds that it has changed.
+            again = [] if known is None else [Put(guard, known.value)]
+            version = self._kv.commit([self._check(guard)], [*puts, *again])
+            if known is not None:
+                self._read[guard] = known._replace(version=version)
+
+    def _parts(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        _, size, operations = self.limits
+        part: list[str] = []
+        filled = 0
+        for key in keys:
+            long = len(self._puts.get(key, ""))
+            full = operations is not None and len(part) + 1 >= operations
+            if part and (full or (size is not None and (filled + long) * 2 > size)):
+                yield part
+                part, filled = [], 0
+            part.append(key)
+            filled += long
+        if part:
+            yield part

@@ -10,6 +10,7 @@
     persistence/flow/FLOW/head                epoch, owner, state, how many atoms' pages and moves there are
     persistence/flow/FLOW/made/NUMBER         a page of atoms, as they were when they were added
     persistence/flow/FLOW/atom/ATOM           what changed of an atom since
+    persistence/flow/FLOW/many/WRITE          the same of many atoms at once, where a place takes few items
     persistence/history/FLOW/NUMBER           a page of moves
 
 Whoever writes anything of a flow writes its head in the same commit, and checks the version it had read: so
@@ -24,7 +25,7 @@ question that is asked seldom. A connection that has not read its flow looks thr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from stackl_flow.kv.items import quote
@@ -45,7 +46,7 @@ read = json.loads
 
 
 class Head(NamedTuple):
-    """What changes of a flow with every write; ``pages`` counts those of its atoms, ``moves`` its moves."""
+    """What changes of a flow with every write; counts the pages of its atoms, its moves, and the writes."""
 
     epoch: int
     owner: str | None
@@ -53,6 +54,7 @@ class Head(NamedTuple):
     updated_at: float | None
     pages: int
     moves: int
+    writes: int
 
 
 class Row(NamedTuple):
@@ -98,6 +100,27 @@ def made_key(flow_uuid: str, number: int) -> str:
 def atom_key(flow_uuid: str, uuid: str) -> str:
     """Give the key of what changed of an atom."""
     return f"{flow_prefix(flow_uuid)}atom/{quote(uuid)}"
+
+
+def atom_items(
+    flow_uuid: str, moved: Mapping[str, Sequence[Any]], write_number: int, operations: int | None
+) -> Iterator[tuple[str, str]]:
+    """Write what changed of atoms.
+
+    Args:
+        flow_uuid: their flow.
+        moved: all columns that can change while an atom runs, by the atom's uuid.
+        write_number: the number of this write of the flow: of two that tell of an atom the later one counts.
+        operations: how many items a commit may have; None for any.
+
+    Yields:
+        Keys and values: an item each, or one for all where they would be too many.
+    """
+    if operations is not None and len(moved) > operations // 4:
+        yield f"{flow_prefix(flow_uuid)}many/{write_number:012}", write(moved)
+        return
+    for uuid, columns in moved.items():
+        yield atom_key(flow_uuid, uuid), write([write_number, *columns])
 
 
 def history_prefix(flow_uuid: str) -> str:
@@ -211,19 +234,6 @@ def read_made(text: str, flow_uuid: str) -> Iterator[AtomRecord]:
     """
     for uuid, *columns in read(text):
         yield AtomRecord(uuid, flow_uuid, *columns)
-
-
-def moved(record: AtomRecord, text: str) -> AtomRecord:
-    """Bring an atom up to what changed since it was added.
-
-    Args:
-        record: the atom as it was added.
-        text: what stands under its own key: all columns that can change while it runs.
-
-    Returns:
-        The atom as it is.
-    """
-    return AtomRecord(*record[:5], *read(text))
 
 
 def add_moves(

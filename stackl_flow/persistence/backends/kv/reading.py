@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from stackl_flow.kv.items import Item
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.draft import Draft
 from stackl_flow.persistence.backends.kv.layout import Head, Row
@@ -61,16 +64,25 @@ def atoms(draft: Draft, flow_uuid: str) -> list[AtomRecord]:
         Their records, in the order in which they were added.
     """
     prefix = layout.flow_prefix(flow_uuid)
-    made, moved = f"{prefix}made/", f"{prefix}atom/"
-    found: list[AtomRecord] = []
-    changed: dict[str, str] = {}
-    for item in draft.list(prefix):
-        if item.key.startswith(made):
-            found.extend(layout.read_made(item.value, flow_uuid))
-        elif item.key.startswith(moved):
-            changed[item.key] = item.value
-    return [
-        record if text is None else layout.moved(record, text)
-        for record in found
-        for text in [changed.get(layout.atom_key(flow_uuid, record.uuid))]
-    ]
+    parts: dict[str, list[Item]] = {"head": [], "made": [], "atom": [], "many": []}
+    for item in draft.items(prefix):
+        parts.get(item.key.removeprefix(prefix)[:4], []).append(item)
+    if not parts["head"]:
+        return []
+    pages = Head(*layout.read(parts["head"][0].value)).pages
+    # Pages that the head does not count are those of a write that never came to its end.
+    found = [record for page in parts["made"][:pages] for record in layout.read_made(page.value, flow_uuid)]
+    alone = {item.key: item.value for item in parts["atom"]}
+    many = [(int(item.key[-12:]), layout.read(item.value)) for item in parts["many"]]
+    return [_moved(record, alone.get(layout.atom_key(flow_uuid, record.uuid)), many) for record in found]
+
+
+def _moved(record: AtomRecord, text: str | None, many: list[tuple[int, dict[str, Any]]]) -> AtomRecord:
+    """Bring an atom up to what changed since it was added."""
+    if text is None and not many:
+        return record
+    last, *columns = (-1, *record[5:]) if text is None else layout.read(text)
+    for number, moved in many:
+        if number > last and record.uuid in moved:
+            last, columns = number, moved[record.uuid]
+    return AtomRecord(*record[:5], *columns)

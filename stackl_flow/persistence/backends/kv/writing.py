@@ -64,21 +64,25 @@ def delete_book(draft: Draft, uuid: str) -> bool:
     if draft.get(layout.book_key(uuid)) is None:
         return False
     draft.delete(layout.book_key(uuid))
-    for item in draft.list(layout.flows_of(uuid)):
+    for item in draft.items(layout.flows_of(uuid)):
         flow_uuid = layout.read(item.value)
         _head(draft, flow_uuid)  # so that nobody writes the flow meanwhile
-        for key in (*_order_keys(uuid, flow_uuid, _row(draft, flow_uuid).stamp), item.key):
+        order = _order_keys(uuid, flow_uuid, _row(draft, flow_uuid).stamp)
+        for key in (*order, layout.head_key(flow_uuid), layout.row_key(flow_uuid)):
             draft.delete(key)
         for prefix in (layout.flow_prefix(flow_uuid), layout.history_prefix(flow_uuid)):
-            for below in draft.list(prefix):
-                draft.delete(below.key)
+            for below in draft.items(prefix):
+                draft.delete(below.key, last=True)
     return True
 
 
 def _add_flow(draft: Draft, flow: FlowRecord, stamp: str) -> None:
     if reading.head(draft, flow.uuid) is not None:
         raise _taken("flow", flow.uuid)
-    _put_head(draft, flow.uuid, Head(flow.epoch, flow.owner, flow.state, flow.updated_at, 0, 0))
+    for prefix in (layout.flow_prefix(flow.uuid), layout.history_prefix(flow.uuid)):
+        for left in draft.items(prefix):  # by a deletion that never came to its end
+            draft.delete(left.key, unread=True)
+    _put_head(draft, flow.uuid, Head(flow.epoch, flow.owner, flow.state, flow.updated_at, 0, 0, 0))
     _put_row(draft, flow.uuid, Row(flow.book_uuid, flow.name, flow.meta, flow.created_at, stamp))
     for key in _order_keys(flow.book_uuid, flow.uuid, stamp):
         draft.put(key, layout.write(flow.uuid))
@@ -101,17 +105,18 @@ def _add_atoms(draft: Draft, flow_uuid: str, records: Sequence[AtomRecord]) -> N
         known.add(record.uuid)
     pages = list(layout.made_pages(records))
     for number, page in enumerate(pages, start=head.pages):
-        draft.put(layout.made_key(flow_uuid, number), page)
+        draft.put_first(layout.made_key(flow_uuid, number), page, layout.head_key(flow_uuid))
     _put_head(draft, flow_uuid, head._replace(pages=head.pages + len(pages)))
 
 
 def _change_atoms(draft: Draft, flow_uuid: str, records: Sequence[AtomRecord]) -> None:
     head = _head(draft, flow_uuid)
     changed = {record.uuid: record for record in records}
-    for record in records:
-        draft.put(layout.atom_key(flow_uuid, record.uuid), layout.write(record[5:]))
+    moved = {record.uuid: record[5:] for record in records}
+    for key, value in layout.atom_items(flow_uuid, moved, head.writes + 1, draft.limits.operations):
+        draft.put(key, value)
     # The pages hold what an atom is called, and that is allowed to change.
-    for page in draft.list(f"{layout.flow_prefix(flow_uuid)}made/"):
+    for page in draft.items(f"{layout.flow_prefix(flow_uuid)}made/"):
         old = list(layout.read_made(page.value, flow_uuid))
         new = [AtomRecord(*changed.get(record.uuid, record)[:5], *record[5:]) for record in old]
         if new != old:
@@ -134,7 +139,7 @@ def _row(draft: Draft, flow_uuid: str) -> Row:
 
 
 def _put_head(draft: Draft, flow_uuid: str, head: Head) -> None:
-    draft.put(layout.head_key(flow_uuid), layout.write(head))
+    draft.put(layout.head_key(flow_uuid), layout.write(head._replace(writes=head.writes + 1)))
 
 
 def _put_row(draft: Draft, flow_uuid: str, row: Row) -> None:

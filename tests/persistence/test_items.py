@@ -1,0 +1,164 @@
+"""Flows as items: on a place that takes little at once, and whatever others do to it meanwhile."""
+
+import pytest
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states
+from stackl_flow.kv.backends.memory import MemoryKV
+from stackl_flow.kv.items import Limits, Put
+from stackl_flow.persistence import models
+from stackl_flow.persistence.backends.kv import KVBackend
+from stackl_flow.testing.books import saved_flow, with_tasks
+from stackl_flow.testing.persistence import PersistenceContract, checkpoint, move
+
+
+class NarrowKV(MemoryKV):
+    """Memory that takes as little at once as etcd does, and less."""
+
+    limits = Limits(value=200_000, commit=200_000, operations=20)
+
+
+@pytest.fixture
+def backend():
+    with KVBackend("memory", place=NarrowKV()) as backend:
+        backend.get_connection().upgrade()
+        yield backend
+
+
+class TestNarrow(PersistenceContract):
+    @pytest.fixture
+    def backend(self, backend):
+        return backend
+
+
+def test_thousands_of_atoms_come_and_go(backend):
+    flow, tasks = with_tasks(backend, 5000)
+    with backend.get_connection() as conn:
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        first = [move(task, states.RUNNING) for task in tasks[:300]]
+        conn.checkpoint(checkpoint(flow, epoch, first, [("t0", None, "RUNNING", 1.0)] * 300))
+        conn.checkpoint(checkpoint(flow, epoch, [move(tasks[1], states.SUCCESS, "7")]))
+        conn.checkpoint(checkpoint(flow, epoch, [move(task, states.REVERTING) for task in tasks[2:200]]))
+        found = conn.get_atoms_for_flow(flow.uuid)
+        assert [atom.uuid for atom in found] == [task.uuid for task in tasks]
+        assert [atom.state for atom in found[:3]] == ["RUNNING", "SUCCESS", "REVERTING"]
+        assert [found[n].state for n in (199, 200, 299, 300)] == ["REVERTING", "RUNNING", "RUNNING", None]
+        assert found[1].results == 7
+        assert len(conn.get_history(flow.uuid)) == 300
+        conn.destroy_logbook(conn.get_flow_record(flow.uuid).book_uuid)
+        assert conn.get_atoms_for_flow(flow.uuid) == []
+    assert [item.key for item in backend.kv.list()] == ["persistence/format"]
+
+
+def test_many_atoms_changed_by_hand(backend):
+    flow, tasks = with_tasks(backend, 50)
+    for task in tasks:
+        task.put(states.SUCCESS, task.name)
+    with backend.get_connection() as conn:
+        found = conn.update_flow_details(flow)
+        assert [atom.results for atom in found] == [task.name for task in tasks]
+        tasks[3].put(states.SUCCESS, "again")
+        conn.update_atom_details(tasks[3])
+        assert [atom.results for atom in conn.get_atoms_for_flow(flow.uuid)][2:5] == ["t2", "again", "t4"]
+
+
+class DiesAtKV(NarrowKV):
+    """Fails at one commit, and at all that follow, as a lost server does."""
+
+    left = None
+
+    def _commit(self, *args):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise exc.StorageFailure("the server is gone")
+        return super()._commit(*args)
+
+
+@pytest.mark.parametrize("left", range(8))
+def test_atoms_added_in_parts_are_there_all_or_none(left):
+    place = DiesAtKV()
+    with KVBackend("memory", place=place) as backend, backend.get_connection() as conn:
+        flow = saved_flow(backend)
+        first = [models.TaskDetail(f"first {n}", models.new_uuid()) for n in range(5)]
+        conn.add_atoms(flow.uuid, first)
+        more = [models.TaskDetail(f"more {n}", models.new_uuid()) for n in range(4000)]
+        place.left = left
+        with pytest.raises(exc.StorageFailure, match="gone"):
+            conn.add_atoms(flow.uuid, more)
+        assert len(conn.get_atoms_for_flow(flow.uuid)) == 5
+        place.left = None
+        conn.add_atoms(flow.uuid, more[:2])
+        assert [atom.name for atom in conn.get_atoms_for_flow(flow.uuid)][4:] == [
+            "first 4",
+            "more 0",
+            "more 1",
+        ]
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        with pytest.raises(exc.NotFound, match=more[2].uuid):
+            conn.checkpoint(checkpoint(flow, epoch, [move(more[2], states.RUNNING)]))
+
+
+def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
+    place = DiesAtKV()
+    with KVBackend("memory", place=place) as backend, backend.get_connection() as conn:
+        flow, tasks = with_tasks(backend, 30)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        for task in tasks:
+            moves = [(task.name, None, "SUCCESS", 1.0)]
+            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")], moves))
+        book = conn.get_logbook(conn.get_flow_record(flow.uuid).book_uuid)
+        place.left = 1
+        with pytest.raises(exc.StorageFailure, match="gone"):
+            conn.destroy_logbook(book.uuid)
+        place.left = None
+        with pytest.raises(exc.NotFound):
+            conn.get_flow_details(flow.uuid)
+        fresh = models.LogBook("again")
+        fresh.add(flow.copy(retain_contents=False))
+        conn.save_logbook(fresh)
+        conn.add_atoms(flow.uuid, [models.TaskDetail("t0", tasks[0].uuid)])
+        assert [(atom.name, atom.state) for atom in conn.get_atoms_for_flow(flow.uuid)] == [("t0", None)]
+        assert conn.get_history(flow.uuid) == []
+
+
+def test_what_two_write_at_once_both_lands():
+    """A flow written by hand between two checkpoints keeps both: the owner reads it again."""
+    with KVBackend("memory") as backend, backend.get_connection() as mine, backend.get_connection() as other:
+        flow, (task, second) = with_tasks(backend, 2)
+        epoch = mine.take_ownership(flow.uuid, "me", 1.0)
+        mine.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+        stored = other.get_flow_details(flow.uuid)
+        stored.meta["noted"] = True
+        other.update_flow_details(stored)
+        mine.checkpoint(checkpoint(flow, epoch, [move(second, states.SUCCESS, "2")], state=states.SUCCESS))
+        found = other.get_flow_details(flow.uuid)
+        assert (found.meta, found.state) == ({"noted": True}, states.SUCCESS)
+        assert [atom.results for atom in found] == [1, 2]
+
+
+def test_renamed_atom_keeps_its_name():
+    with KVBackend("memory") as backend, backend.get_connection() as conn:
+        flow, (task,) = with_tasks(backend, 1)
+        task.version = (2, 0)
+        conn.update_atom_details(task)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+        assert [atom.version for atom in conn.get_atoms_for_flow(flow.uuid)] == [(2, 0)]
+
+
+def test_place_that_was_never_prepared():
+    with KVBackend("memory") as backend, backend.get_connection() as conn:
+        with pytest.raises(exc.StorageFailure, match="upgrade"):
+            conn.validate()
+        conn.upgrade()
+        conn.validate()
+
+
+def test_newer_format_is_refused():
+    with KVBackend("memory") as backend, backend.get_connection() as conn:
+        conn.upgrade()
+        backend.kv.commit(puts=[Put("persistence/format", '{"format":2}')])
+        for verb in (conn.upgrade, conn.validate):
+            with pytest.raises(exc.IncompatibleVersion, match="format 2"):
+                verb()
