@@ -1,0 +1,110 @@
+"""What a kind of server is, and the questions that are put to one to see whether it is ready."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM, Signals
+from typing import Final
+
+#: Where Debian keeps servers that are on nobody's PATH.
+_ALSO: Final = ("/usr/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
+#: How many seconds one question may take.
+_PATIENCE: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where one server is: a directory of its own, and two ports of the loopback address."""
+
+    directory: Path
+    port: int
+    second_port: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of server.
+
+    Attributes:
+        name: what it is called here.
+        packages: what Debian calls it.
+        needs: programs, or full paths of files, without which it cannot be started.
+        url: its address, with ``{port}`` in it.
+        command: makes the command that becomes the server; it may prepare the directory first.
+        ready: says whether it answers.
+        stop_signal: what makes it end soon and in order.
+        user: who it has to be when root starts it and it refuses to be root.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    needs: tuple[str, ...]
+    url: str
+    command: Callable[[Spot], list[str]]
+    ready: Callable[[Spot], bool]
+    stop_signal: Signals = SIGTERM
+    user: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that holds its address."""
+        return f"STACKL_FLOW_TEST_{self.name.upper()}"
+
+    @property
+    def missing(self) -> list[str]:
+        """What of its needs is not there."""
+        return [need for need in self.needs if not find(need)]
+
+
+def find(program: str) -> str:
+    """Find a program or a file.
+
+    Args:
+        program: its name, or the full path of a file.
+
+    Returns:
+        Its path; empty if it is not there.
+    """
+    if Path(program).is_absolute():
+        return program if Path(program).exists() else ""
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_ALSO])) or ""
+
+
+def ask(port: int, question: bytes = b"") -> bytes:
+    """Say something to a port.
+
+    Args:
+        port: the port.
+        question: what to say; if empty, it is the server who speaks first.
+
+    Returns:
+        The beginning of the answer; empty if there is none.
+    """
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as link:
+            link.sendall(question)
+            return link.recv(256)
+    except OSError:
+        return b""
+
+
+def prepared(data: Path, make: list[str], become: list[str], then: list[str] | None = None) -> list[str]:
+    """Make a command that makes the data once, and then becomes the server.
+
+    Args:
+        data: the directory that is made.
+        make: the command that makes it.
+        become: the server.
+        then: a command to be run after ``make``.
+
+    Returns:
+        The command.
+    """
+    first = " && ".join(shlex.join(command) for command in (make, then) if command)
+    return ["sh", "-c", f"test -e {shlex.quote(str(data))} || {{ {first}; }} && exec {shlex.join(become)}"]

@@ -1,0 +1,73 @@
+"""Real servers: from the environment where an address is given, else started for the session."""
+
+import os
+
+import pytest
+
+from scripts.servers.known import KINDS
+from scripts.servers.server import Server, ServerError
+
+
+def server_of(name, **kwargs):
+    """Make a server; where there is none, a desk goes on without its tests and CI fails."""
+    try:
+        server = Server(KINDS[name], **kwargs)
+    except ServerError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    return server
+
+
+def url_of(name):
+    given = os.environ.get(KINDS[name].variable)
+    if given:
+        yield given
+        return
+    server = server_of(name)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    yield from url_of("redis")
+
+
+@pytest.fixture(scope="session")
+def zookeeper_url():
+    yield from url_of("zookeeper")
+
+
+@pytest.fixture(scope="session")
+def etcd_url():
+    yield from url_of("etcd")
+
+
+@pytest.fixture(scope="session")
+def postgresql_url():
+    yield from url_of("postgresql")
+
+
+@pytest.fixture(scope="session")
+def mysql_url():
+    yield from url_of("mysql")
+
+
+@pytest.fixture
+def new_server():
+    """Give a function that starts a server of the test's own, to be stopped, killed and started again."""
+    made = []
+
+    def start(name, *options):
+        server = server_of(name, options=options)
+        made.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in made:
+        server.close()

@@ -1,0 +1,142 @@
+"""Servers for tests are started, found again and stopped, and nobody else's are touched."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.servers import packages
+from scripts.servers.known import KINDS
+from scripts.servers.server import Server, ServerError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def services(tmp_path):
+    """Give a function that calls scripts/services, with places of its own."""
+    if KINDS["redis"].missing:
+        pytest.skip("redis-server is not installed")
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def call(*words):
+        command = [str(ROOT / "scripts" / "services"), *words]
+        return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
+
+    yield call
+    call("stop")
+
+
+def pings(address):
+    host, _, port = address.rpartition("/")[2].partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as link:
+            link.sendall(b"PING\r\n")
+            return link.recv(16) == b"+PONG\r\n"
+    except ConnectionError:
+        return False
+
+
+def test_start_list_stop(services, tmp_path):
+    started = services("start", "redis")
+    assert started.returncode == 0, started.stderr
+    name, _, address = started.stdout.strip().partition("=")
+    assert name == "STACKL_FLOW_TEST_REDIS"
+    assert pings(address)
+    assert services("start", "redis").stdout == services("list").stdout == started.stdout
+    assert services("stop").stdout == f"{name}={address} stopped\n"
+    assert not pings(address)
+    assert services("list").stdout == ""
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_run_gives_the_address_to_a_command_and_stops_the_server(services):
+    script = "import os; print(os.environ['STACKL_FLOW_TEST_REDIS']); raise SystemExit(7)"
+    ran = services("run", "redis", "--", sys.executable, "-c", script)
+    assert ran.returncode == 7
+    assert ran.stdout.startswith("redis://127.0.0.1:")
+    assert not pings(ran.stdout.strip())
+
+
+def test_what_makes_no_sense(services):
+    assert "usage" in services("start", "carrier-pigeon").stderr
+    assert "say what to run" in services("run", "redis").stderr
+    assert "cannot run no-such-program" in services("run", "redis", "--", "no-such-program").stderr
+    for word in ("start", "stop", "run", "redis", "zookeeper", "STACKL_FLOW_TEST"):
+        assert word in services("--help").stdout
+
+
+def test_a_server_that_does_not_start_says_why():
+    if KINDS["redis"].missing:
+        pytest.skip("redis-server is not installed")
+    server = Server(KINDS["redis"], ["--no-such-setting", "1"])
+    with pytest.raises(ServerError, match=r"redis did not get ready(?s:.*)no-such-setting"):
+        server.start()
+    assert not server.directory.exists()
+
+
+def test_a_port_that_was_taken_meanwhile(new_server):
+    first = new_server("redis")
+    second = Server(KINDS["redis"])
+    try:
+        second.port = first.port
+        second.start()
+        assert second.port != first.port
+        assert pings(second.url)
+    finally:
+        second.close()
+
+
+def test_data_outlive_a_kill(new_server):
+    server = new_server("redis")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as link:
+        link.sendall(b"SET a 1\r\n")
+        assert link.recv(16) == b"+OK\r\n"
+    server.kill()
+    assert not pings(server.url)
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as link:
+        link.sendall(b"GET a\r\n")
+        assert link.recv(16) == b"$1\r\n1\r\n"
+
+
+def test_a_server_dies_with_whoever_started_it(services):
+    script = (
+        "import os, signal\n"
+        "from scripts.servers.known import KINDS\n"
+        "from scripts.servers.server import Server\n"
+        "server = Server(KINDS['redis'])\n"
+        "server.start()\n"
+        "print(server.url, server.directory, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    address, directory = ran.stdout.split()
+    deadline = time.monotonic() + 10
+    while pings(address) and time.monotonic() < deadline:
+        time.sleep(0.01)  # the kernel tells it a moment later
+    assert not pings(address)
+    shutil.rmtree(directory)
+
+
+def test_who_may_not_install_is_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("scripts.servers.kinds._ALSO", ())
+    redis = KINDS["redis"]
+    with pytest.raises(ServerError, match=r"scripts/services install redis.*STACKL_FLOW_TEST_REDIS"):
+        Server(redis)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ServerError, match=r"only root.*apt-get install redis-server"):
+        packages.install([redis])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(ServerError, match="no apt-get here"):
+        packages.install([redis])
