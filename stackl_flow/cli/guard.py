@@ -61,9 +61,9 @@ def message(error: BaseException, code: Exit) -> str:
     if not isinstance(error, exc.TaskFlowException):
         hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
         return f"{type(error).__name__}: {error}{hint}"
-    lines = [str(error.args[0] if error.args else type(error).__name__), *getattr(error, "__notes__", ())]
+    lines = [str(error.args[0] if error.args else type(error).__name__)]
     cause = error.cause
     while isinstance(cause, exc.TaskFlowException):
         lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))
         cause = cause.cause
-    return "\n".join(lines)
+    return "\n".join([*lines, *getattr(error, "__notes__", ())])
