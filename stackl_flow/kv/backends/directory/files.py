@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _ITEM, _FOLDER, _NEW = ".json", ".d", ".new"
 
 
 class Files:
-    """The files of items below one folder. They change only at a fold, and ``forget`` is called after it.
+    """The files of items below one folder. They change only at a fold: then ``absorb`` or ``forget``.
 
     Args:
         root: the folder.
@@ -39,6 +39,31 @@ class Files:
         """Forget what is kept in memory: the files have changed."""
         self.cache.clear()
         self._entries.clear()
+
+    def absorb(self, items: Mapping[str, Item | None]) -> None:
+        """Bring what is kept in memory up to a fold, so that no folder has to be read again.
+
+        Args:
+            items: what was folded, all of it.
+        """
+        for key, item in items.items():
+            if key in self.cache:
+                self.cache[key] = item
+            base = key[: key.rfind("/") + 1]
+            known = self._entries.get(base)
+            if item is None:
+                if known is not None and _holds(known, key):
+                    del known[bisect_left(known, key)]
+                continue
+            # A folder may be new in the one above it, and that one too.
+            entry = key
+            while True:
+                known = self._entries.get(base)
+                if known is not None and not _holds(known, entry):
+                    insort(known, entry)
+                if not base:
+                    break
+                entry, base = base, base[: base.rfind("/", 0, -1) + 1]
 
     def read(self, key: str) -> Item | None:
         """Read an item.
@@ -147,7 +172,6 @@ class Files:
                 sync_folder(folder)
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
             self._prune(folder)
-        self.forget()
 
     def _write(self, path: Path, item: Item, folders: set[Path]) -> str:
         if path.parent not in folders:
@@ -187,6 +211,11 @@ class Files:
     def _path(self, key: str) -> Path:
         *folders, last = key.split("/")
         return self._root.joinpath(*(f"{part}{_FOLDER}" for part in folders), f"{last}{_ITEM}")
+
+
+def _holds(entries: list[str], entry: str) -> bool:
+    at = bisect_left(entries, entry)
+    return at < len(entries) and entries[at] == entry
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -175,13 +175,14 @@ class DirectoryKV(KV):
         self._catch_up()
 
     def _catch_up(self) -> None:
-        if self._journal.is_begun_anew():
-            self._view = View(self.files)
+        anew = self._journal.is_begun_anew()
         for record in self._journal.news():
             if "format" in record:
                 self._view.begin(record)
             else:
                 self._view.apply(record)
+        if anew and not self._journal.size:
+            self._view = View(self.files)  # the directory was taken away
 
     def _append(self, record: Record) -> None:
         record = {"r": self._view.revision + 1, **record}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,10 @@ class View:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self.begin({"r": 1, "leases": {}})
+        self._place = ""
+        self.revision = 0
+        self.fresh: dict[str, Item | None] = {}
+        self.begin({"r": 1, "place": uuid.uuid4().hex, "leases": {}})
 
     def begin(self, record: Record) -> None:
         """Start from the first record of a journal.
@@ -37,8 +41,13 @@ class View:
         Args:
             record: the record.
         """
-        self.revision: int = record["r"]
-        self.fresh: dict[str, Item | None] = {}
+        if (record["place"], record["r"]) == (self._place, self.revision):
+            self._files.absorb(self.fresh)  # we have seen all that was folded
+        else:
+            self._files.forget()
+        self._place = record["place"]
+        self.revision = record["r"]
+        self.fresh = {}
         self._keys: list[str] = []
         self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
         self._oldest: int = record["r"]
@@ -48,7 +57,6 @@ class View:
             self._leases[lease] = until
             self._on[lease] = set(keys)
         self._lease_of = {key: lease for lease, keys in self._on.items() for key in keys}
-        self._files.forget()
 
     def first(self) -> dict[str, Any]:
         """Make the first record of the journal that is to follow on this state.
@@ -57,7 +65,7 @@ class View:
             The record.
         """
         leases = {lease: [until, sorted(self._on[lease])] for lease, until in self._leases.items()}
-        return {"r": self.revision, "leases": leases}
+        return {"r": self.revision, "place": self._place, "leases": leases}
 
     def apply(self, record: Record) -> None:
         """Follow a record.
