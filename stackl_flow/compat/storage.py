@@ -322,28 +322,3 @@ class Storage(storage.Storage):
             if not transient:
                 detail = self._detail(atom_name)
                 self._desk.keep(detail, detail)
-
-    def fetch_unsatisfied_args(
-        self,
-        atom_name: str,
-        args_mapping: Mapping[str, str],
-        scope_walker: Scopes | None = None,
-        optional_args: Iterable[str] | None = None,
-    ) -> set[str]:
-        """Say which arguments of an atom nobody will provide.
-
-        Args:
-            atom_name: the atom.
-            args_mapping: for each argument the name to look up.
-            scope_walker: names of the atoms that can be seen, nearest first, in groups.
-            optional_args: arguments that need not be provided.
-
-        Returns:
-            The arguments.
-        """
-        given = {*self._given.of_flow(), *self._given.of_detail(self._detail(atom_name))}
-        seen = self._names.sight(atom_name, scope_walker)
-        needed = {argument: name for argument, name in args_mapping.items() if name not in given}
-        return {argument for argument, name in needed.items() if not list(seen(name))} - {
-            *(optional_args or ())
-        }

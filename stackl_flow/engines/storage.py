@@ -296,3 +296,32 @@ class Storage(Results):
         own = {} if atom_name is None else self._given.of_detail(self._detail(atom_name))
         seen = self._names.sight(atom_name, scope_walker)
         return self._names.mapped(args_mapping, own, seen, frozenset(optional_args or ()))
+
+    def fetch_unsatisfied_args(
+        self,
+        atom_name: str,
+        args_mapping: Mapping[str, str],
+        scope_walker: Iterable[Iterable[str]] | None = None,
+        optional_args: Iterable[str] | None = None,
+    ) -> set[str]:
+        """Say which arguments of an atom nobody will provide.
+
+        Args:
+            atom_name: the atom.
+            args_mapping: for each argument the name to look up.
+            scope_walker: names of the providers that can be seen, nearest first, in groups; worked out if
+                left out.
+            optional_args: arguments that need not be provided.
+
+        Returns:
+            The arguments; whether a provider has run already does not matter.
+
+        Raises:
+            NotFound: the flow has no such atom (yet).
+        """
+        given = {*self._given.of_flow(), *self._given.of_detail(self._detail(atom_name))}
+        seen = self._names.sight(atom_name, scope_walker)
+        needed = {argument: name for argument, name in args_mapping.items() if name not in given}
+        return {argument for argument, name in needed.items() if not list(seen(name))} - {
+            *(optional_args or ())
+        }

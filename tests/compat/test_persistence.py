@@ -1,6 +1,7 @@
 """Persistence under TaskFlow's names: settings, backends made for TaskFlow, what memory keeps and shows."""
 
 import contextlib
+import itertools
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from stackl_flow.compat.persistence import backends, base, path_based
 from stackl_flow.compat.persistence.backends import impl_dir, impl_memory, impl_sqlalchemy
 from stackl_flow.persistence import backends as ours
 from stackl_flow.persistence import books, models
+from stackl_flow.testing.clock import SteppedClock
 
 
 class FileBackend(path_based.PathBasedBackend):
@@ -149,6 +151,30 @@ def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflo
         first.run()
     second.run()
     assert log == ["a", "b"]
+
+
+def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
+    clock = SteppedClock()
+    foreign.clock = clock
+    engine = engines.load(chain([]), backend=foreign)
+    engine.compile()
+    engine.prepare()
+    write, failed = FileConnection._set_item, []
+
+    def breaks(self, *args):
+        if len(failed) < 2:
+            failed.append(clock.monotonic())
+            raise exc.StorageFailure("the disk is away")
+        write(self, *args)
+
+    monkeypatch.setattr(FileConnection, "_set_item", breaks)
+    engine.run()
+    assert [second - first for first, second in itertools.pairwise([*failed, clock.monotonic()])] == [
+        5.0,
+        5.0,
+    ]
+    with foreign.get_connection() as conn:
+        assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
 
 
 def test_books_come_and_go_in_a_backend_made_for_taskflow(foreign):

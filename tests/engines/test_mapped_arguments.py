@@ -85,3 +85,18 @@ def test_an_intention_can_be_changed(log):
         engine.storage.set_atom_intention("a", "DANCE")
     with pytest.raises(exc.NotFound, match="'nobody'"):
         engine.storage.set_atom_intention("nobody", "EXECUTE")
+
+
+def test_what_nobody_will_provide(log):
+    flow = LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, inject={"own": 5}))
+    engine = engines.load(flow, store={"given": 6})
+    engine.compile()
+    engine.prepare()
+    ask = engine.storage.fetch_unsatisfied_args
+    mapping = {"k": "x", "l": "own", "m": "given", "n": "none"}
+    assert ask("b", mapping) == {"n"}
+    assert ask("a", mapping) == {"k", "l", "n"}
+    assert ask("b", mapping, optional_args=["n", "k"]) == set()
+    assert ask("a", {"k": "x"}, scope_walker=[["a"]]) == set()
+    with pytest.raises(exc.NotFound, match="'nobody'"):
+        ask("nobody", mapping)

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
+import tenacity
+
+from stackl_flow import exceptions as exc
 from stackl_flow.persistence import base, forms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import AtomRecord, Checkpoint
 from stackl_flow.persistence.rows import lost
+
+#: How often a backend made for TaskFlow is asked to save, and how many seconds apart.
+ATTEMPTS: Final = 3
+WAIT: Final = 5.0
 
 
 class Backend(base.Backend):
@@ -155,15 +162,25 @@ class Connection(abc.ABC):
         self.update_flow_details(flow)
 
     def checkpoint(self, cp: Checkpoint) -> None:
-        """Store what one step of an engine changed, atom by atom.
+        """Store what one step of an engine changed, atom by atom; if it fails, again some seconds later.
 
         Args:
             cp: the changes, with the epoch of the engine; the history of moves is not kept.
 
         Raises:
             OwnershipLost: somebody else in this process owns the flow now.
+            StorageFailure: no attempt came to an end.
         """
         self._check_owner(cp.flow_uuid, cp.epoch)
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(exc.StorageFailure),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_fixed(WAIT),
+            sleep=self.backend.clock.sleep,
+            reraise=True,
+        )(self._write, cp)
+
+    def _write(self, cp: Checkpoint) -> None:
         codec = self.backend.codec
         for uuid, *values in cp.atoms:
             detail = self.get_atom_details(uuid)
