@@ -286,8 +286,8 @@ class FlowEngine(base.Engine):
         events: list[c.Event] = []
         begun = False
         while True:
-            at_end = stepwise and begun and shell.at_end(asked=self._suspend_asked)
-            if not at_end:
+            idle = stepwise and begun and shell.idle(asked=self._suspend_asked)
+            if not idle:
                 yield watch.enter(st.SCHEDULING)
             events += self._orders(shell)
             if begun:
@@ -307,7 +307,7 @@ class FlowEngine(base.Engine):
                 # Those who see an end may ask for a pause, which is to count before anything begins.
                 shell.carry_out(core.hear(events))
                 events = []
-        if stepwise and not at_end:  # TaskFlow's machine goes all the way round before it rests
+        if stepwise and not idle:  # TaskFlow's machine goes all the way round before it rests
             yield from map(watch.enter, (st.WAITING, st.ANALYZING))
         watch.leave()
 

@@ -82,10 +82,10 @@ class Run:
         return len(self._ready)
 
     @property
-    def settled(self) -> bool:
-        """Whether the flow comes to rest with the next decision, if nothing else happens before it."""
-        if self.running or self._held or self._failed or self._ready:
-            return self._held and not self.running
+    def idle(self) -> bool:
+        """Whether the next decision begins nothing, if nothing else happens before it."""
+        if self._held or self._failed or self._ready:
+            return self._held
         return self._stuck or self._parked or not self.board.any_free()
 
     def start(self) -> list[c.Command]:

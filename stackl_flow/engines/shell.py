@@ -81,8 +81,8 @@ class Shell:
         """Whether anyone wants to be told of the atoms' moves."""
         return self._watched or bool(self._notifier)
 
-    def at_end(self, *, asked: bool) -> bool:
-        """Say whether the flow comes to rest with the next decision, if nothing else happens before it.
+    def idle(self, *, asked: bool) -> bool:
+        """Say whether the next decision begins nothing, if nothing else happens before it.
 
         Args:
             asked: whether a pause was asked for.
@@ -90,7 +90,7 @@ class Shell:
         Returns:
             True when it does.
         """
-        return self.core.settled or (self.core.running == 0 and (asked or bool(self.troubles)))
+        return asked or bool(self.troubles) or self.core.idle
 
     # ------------------------------------------------------------- hearing
 

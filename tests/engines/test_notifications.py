@@ -245,14 +245,16 @@ def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
     detail = books.create_flow_detail(work, backend=backend)
     seen = []
     engine = engines.load(work, flow_detail=detail, backend=backend, engine="parallel")
+    before = ""
     for state in engine.run_iter():
-        if state == states.SCHEDULING and told.is_set() and not gate.is_set():
+        if (before, state) == (states.ANALYZING, states.WAITING) and not gate.is_set():
             with backend.get_connection() as connection:
                 (stored,) = connection.get_flow_details(detail.uuid)
             seen.append((stored.state, stored.progress, stored.progress_details["details"]))
             gate.set()
         elif state == states.WAITING:
             told.wait(30)
+        before = state
     assert seen == [(states.RUNNING, 0.5, {"file": "x"})]
 
 
