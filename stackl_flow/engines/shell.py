@@ -118,14 +118,18 @@ class Shell:
         self.completed += 1
         if action == EXECUTE:
             result = self._ledger.keep_executed(number, result)
-            event: c.Event = c.Executed(number, not isinstance(result, Failure))
-            self.discarded += self.core.resolves and isinstance(result, Failure)
-            if not isinstance(result, Failure):
+            failed = isinstance(result, Failure)
+            event: c.Event = c.Executed(number, not failed)
+            outputs = self._plan.atoms[number].outputs
+            if failed:
+                self.discarded += self.core.resolves
+            elif outputs and outputs[0][1] is not None:
                 self._arguments.check_outputs(number, result)
         else:
             self._ledger.keep_reverted(number, result)
-            event = c.Reverted(number, not isinstance(result, Failure))
-        if isinstance(result, Failure) and not (action == EXECUTE and self.core.resolves):
+            failed = isinstance(result, Failure)
+            event = c.Reverted(number, not failed)
+        if failed and not (action == EXECUTE and self.core.resolves):
             self.unresolved.append(result)
         if self.listening:
             self._results[number] = result
