@@ -1,8 +1,13 @@
 """Persistence under TaskFlow's names: settings, backends made for TaskFlow, what memory keeps and shows."""
 
+import collections
 import contextlib
+import enum
+import ipaddress
 import itertools
 import threading
+import types
+from typing import NamedTuple
 
 import pytest
 
@@ -294,6 +299,52 @@ def test_memory_copies_as_deep_as_it_is_told():
 def test_memory_refuses_what_cannot_be_copied():
     with pytest.raises(exc.NotSerializable, match="lock"):
         stored_result(impl_memory.MemoryBackend({"deep_copy": True}), threading.Lock())
+
+
+class Pair(NamedTuple):
+    left: int
+    right: object
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Word(str):
+    __slots__ = ()
+
+
+NEAR = [
+    (collections.OrderedDict(a=Level.HIGH), {"a": 3}),
+    (types.MappingProxyType({"a": {1}}), {"a": {1}}),
+    (Pair(1, Pair(2, (3, Word("w")))), [1, [2, (3, "w")]]),
+    ([collections.deque([1.5]), range(2)], [[1.5], [0, 1]]),
+    ({Word("k"): ValueError("no")}, {"k": "ValueError('no')"}),
+    (ipaddress.ip_address("10.0.0.1"), "10.0.0.1"),
+    ({"kind": Pair}, {"kind": str(Pair)}),
+]
+
+
+@pytest.mark.parametrize(("value", "near"), NEAR, ids=[str(near) for _, near in NEAR])
+@pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
+def test_places_outside_store_the_nearest_plain_value(tmp_path, address, value, near):
+    with backends.backend(address.format(tmp_path / "flows")) as place:
+        assert stored_result(place, value) == near
+
+
+@pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
+def test_places_outside_refuse_what_nothing_plain_is_near_to(tmp_path, address):
+    circle = collections.deque()
+    circle.append(circle)
+    with backends.backend(address.format(tmp_path / "flows")) as place:
+        for value, word in ((Odd([1]), "Odd"), ([Pair(1, Odd(1))], "Odd"), (circle, "deque")):
+            with pytest.raises(exc.NotSerializable, match=word):
+                stored_result(place, value)
+
+
+def test_a_backend_made_for_taskflow_is_given_live_values(foreign):
+    value = Odd([1])
+    assert stored_result(foreign, value).inner == [1]
 
 
 def test_memory_shows_what_it_holds():

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import tenacity
 
 from stackl_flow import exceptions as exc
+from stackl_flow.compat.persistence.values import Keeping
 from stackl_flow.persistence import base, forms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import AtomRecord, Checkpoint
@@ -37,7 +38,8 @@ class Backend(base.Backend):
     def __init__(self, conf: Mapping[str, Any] | None = None) -> None:
         if conf and not isinstance(conf, Mapping):
             raise TypeError(f"a dictionary of settings is needed, not {type(conf).__name__}: {conf!r}")
-        super().__init__(conf)
+        # What it is given it stores in its own way, and copies if it has to.
+        super().__init__(conf, codec=Keeping(lambda value: value))
         self._conf = self.conf
         self.owners: dict[str, tuple[int, str]] = {}
 

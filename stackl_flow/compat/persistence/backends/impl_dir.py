@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from stackl_flow.compat.persistence.values import Plain
 from stackl_flow.kv.backends.directory import DirectoryKV
 from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.persistence.backends.kv.connection import KVConnection as Connection
@@ -61,7 +62,7 @@ class DirBackend(KVBackend):
             if int(size) < 1:
                 raise ValueError(f"'max_cache_size' must be 1 or more, not {size}")
         place = DirectoryKV(ours)
-        super().__init__(ours, place=place)
+        super().__init__(ours, codec=Plain(), place=place)
         self.encoding = conf.get("encoding", self.DEFAULT_FILE_ENCODING)
         self.file_cache = _Cache(place, None if size is None else int(size))
         self.conf = self._conf = dict(conf)

@@ -6,43 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from stackl_flow import codec as codecs
-from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.filesystem import FakeFilesystem, FakeInode
+from stackl_flow.compat.persistence.values import Keeping
 from stackl_flow.persistence.backends import memory
 from stackl_flow.persistence.backends.memory import MemoryConnection as Connection
 from stackl_flow.persistence.models import FlowDetail, LogBook, atom_detail_type
 
 __all__ = ["Connection", "FakeFilesystem", "FakeInode", "MemoryBackend"]
-
-
-class _Kept(str):
-    """What stands in a row of text for a value that has none; the row carries the value itself."""
-
-    __slots__ = ("value",)
-
-    value: Any
-
-
-class _Keeping:
-    """Makes text of values; one without a JSON form is kept itself, in a copy, as in TaskFlow."""
-
-    def __init__(self, *, deep: bool) -> None:
-        self._copy = copy.deepcopy if deep else copy.copy
-
-    def encode(self, value: Any) -> str:
-        try:
-            return codecs.encode(value)
-        except exc.NotSerializable as error:
-            text = _Kept("(a value kept as it is)")
-            try:
-                text.value = self._copy(value)
-            except TypeError:  # a lock, a file, a connection: nothing of which there can be two
-                raise error from None
-            return text
-
-    def decode(self, text: str) -> Any:
-        return self._copy(text.value) if isinstance(text, _Kept) else codecs.decode(text)
 
 
 class MemoryBackend(memory.MemoryBackend):
@@ -64,7 +34,8 @@ class MemoryBackend(memory.MemoryBackend):
         if conf and not isinstance(conf, Mapping):
             raise TypeError(f"a dictionary of settings is needed, not {type(conf).__name__}: {conf!r}")
         given = dict(conf or {})
-        super().__init__({"connection": "memory"}, codec=_Keeping(deep=bool(given.get("deep_copy", True))))
+        copier = copy.deepcopy if given.get("deep_copy", True) else copy.copy
+        super().__init__({"connection": "memory"}, codec=Keeping(copier))
         self.conf = self._conf = given
         self._loose = None if flow_detail is None else LogBook("tmp").fill([flow_detail])
 

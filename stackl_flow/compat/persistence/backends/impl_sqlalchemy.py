@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stackl_flow.compat.persistence.values import Plain
 from stackl_flow.persistence.backends import sql
 from stackl_flow.persistence.backends.sql.connection import SQLConnection as Connection
 
@@ -47,7 +48,7 @@ class SQLAlchemyBackend(sql.SQLBackend):
 
     def __init__(self, conf: Mapping[str, Any], engine: Any = None) -> None:
         address = conf.get("connection") if engine is None else engine.url.render_as_string(False)
-        super().__init__({"connection": address})
+        super().__init__({"connection": address}, codec=Plain())
         for name in sorted(conf.keys() & _IGNORED):
             _LOG.debug("setting '%s' of '%s' has no effect: %s", name, self.name, _IGNORED[name])
         self._conf = dict(conf)
