@@ -12,6 +12,8 @@ from typing import Final
 PACKAGES: Final = frozenset(
     {
         "taskflow",
+        "taskflow.conductors",
+        "taskflow.jobs",
         "taskflow.listeners",
         "taskflow.patterns",
         "taskflow.persistence",
@@ -23,6 +25,13 @@ PACKAGES: Final = frozenset(
 #: TaskFlow's modules, by what serves them.
 MODULES: Final[dict[str, str]] = {
     "taskflow.atom": "stackl_flow.atom",
+    "taskflow.conductors.backends": "stackl_flow.compat.conductors.backends",
+    "taskflow.conductors.backends.impl_blocking": "stackl_flow.compat.conductors.backends.impl_blocking",
+    "taskflow.conductors.backends.impl_executor": "stackl_flow.compat.conductors.backends.impl_executor",
+    "taskflow.conductors.backends.impl_nonblocking": (
+        "stackl_flow.compat.conductors.backends.impl_nonblocking"
+    ),
+    "taskflow.conductors.base": "stackl_flow.conductors.base",
     "taskflow.deciders": "stackl_flow.patterns.deciders",
     "taskflow.engines": "stackl_flow.compat.engines",
     "taskflow.engines.action_engine": "stackl_flow.compat.engines.action_engine",
@@ -35,6 +44,9 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.exceptions": "stackl_flow.exceptions",
     "taskflow.flow": "stackl_flow.patterns.base",
     "taskflow.formatters": "stackl_flow.formatters",
+    "taskflow.jobs.backends": "stackl_flow.compat.jobs.backends",
+    "taskflow.jobs.backends.impl_redis": "stackl_flow.compat.jobs.backends.impl_redis",
+    "taskflow.jobs.base": "stackl_flow.compat.jobs.base",
     "taskflow.listeners.base": "stackl_flow.listeners.base",
     "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
     "taskflow.listeners.claims": "stackl_flow.listeners.claims",
@@ -93,9 +105,9 @@ OFFERED: Final[dict[str, dict[str, str]]] = {
 
 #: What TaskFlow has and we do not serve, and where its users find what they need.
 ELSEWHERE: Final[dict[str, str]] = {
-    "taskflow.conductors": "the room of the conductors is not built yet",
     "taskflow.engines.worker_based": "remote execution is done by existing engines: Celery, Dask or Ray",
-    "taskflow.jobs": "the room of the jobboards is not built yet",
+    "taskflow.jobs.backends.impl_etcd": "its place of items is not built yet",
+    "taskflow.jobs.backends.impl_zookeeper": "its place of items is not built yet",
     "taskflow.test": "it belongs to TaskFlow's own tests",
     "taskflow.tests": "they belong to TaskFlow itself",
     "taskflow.utils.kombu_utils": "no room of ours speaks to kombu",

@@ -5,15 +5,27 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any, Final
 
+_BOARDS: Final = "stackl_flow.compat.jobs.boards"
+_CONDUCTORS: Final = "stackl_flow.compat.conductors.backends"
 _ENGINE: Final = "stackl_flow.compat.engines.action_engine.engine"
 _BACKENDS: Final = "stackl_flow.compat.persistence.backends"
 
 #: What TaskFlow itself registers, by group.
 _OWN: Final[dict[str, dict[str, str]]] = {
+    "taskflow.conductors": {
+        "blocking": f"{_CONDUCTORS}.impl_blocking:BlockingConductor",
+        "nonblocking": f"{_CONDUCTORS}.impl_nonblocking:NonBlockingConductor",
+    },
     "taskflow.engines": {
         "default": f"{_ENGINE}:SerialActionEngine",
         "serial": f"{_ENGINE}:SerialActionEngine",
         "parallel": f"{_ENGINE}:ParallelActionEngine",
+    },
+    "taskflow.jobboards": {
+        "dir": f"{_BOARDS}:Board",
+        "memory": f"{_BOARDS}:Board",
+        "redis": "stackl_flow.compat.jobs.backends.impl_redis:RedisJobBoard",
+        "sqlite": f"{_BOARDS}:Board",
     },
     "taskflow.persistence": {
         "dir": f"{_BACKENDS}.impl_dir:DirBackend",

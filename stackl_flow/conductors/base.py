@@ -131,7 +131,7 @@ class Conductor:
             if self._slots == 1:
                 self._dispatch(None, limit)
             else:
-                with ThreadPoolExecutor(self._slots, f"conductor-{self.name}") as pool:
+                with self._executor_factory() as pool:
                     self._dispatch(pool, limit)
         finally:
             self._dead.set()
@@ -250,6 +250,10 @@ class Conductor:
                 work.stop()
 
     # ------------------------------------------------------------- hooks, with TaskFlow's names
+
+    def _executor_factory(self) -> Executor:
+        """Make what jobs are submitted to when several run at once; it is shut down when ``run`` returns."""
+        return ThreadPoolExecutor(self._slots, f"conductor-{self.name}")
 
     def _dispatch_job(self, work: Work) -> Verdict:
         """Run one claimed job."""

@@ -1,0 +1,92 @@
+"""TaskFlow's `taskflow.conductors.backends.impl_executor`: what its conductors have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from stackl_flow.compat import engines
+from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
+from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
+from stackl_flow.conductors import base
+from stackl_flow.conductors.verdicts import NOT_THE_FLOWS
+from stackl_flow.engines.base import Engine
+from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.job import Job
+from stackl_flow.listeners.logging import LoggingListener
+from stackl_flow.persistence.base import Backend
+
+
+class ExecutorConductor(base.Conductor):
+    """A conductor with TaskFlow's arguments.
+
+    Args:
+        name: what to call it.
+        jobboard: where it claims jobs.
+        persistence: where their flows are stored.
+        engine: which engine runs them.
+        engine_options: options for it.
+        wait_timeout: how many seconds to wait for jobs before looking whether to stop.
+        log: where the moves of the flows are logged.
+        max_simultaneous_jobs: how many jobs at once; as many as serve the machine best if not positive.
+
+    Raises:
+        ValueError: that is no length of time.
+    """
+
+    ENTITY_KIND: ClassVar[str] = base.ENTITY_KIND
+    EVENTS_EMITTED: ClassVar[tuple[str, ...]] = base.EVENTS
+    LOG: ClassVar[logging.Logger | None] = None
+    MAX_SIMULTANEOUS_JOBS: ClassVar[int] = -1
+    NO_CONSUME_EXCEPTIONS: ClassVar[tuple[type[Exception], ...]] = NOT_THE_FLOWS
+    REFRESH_PERIODICITY: ClassVar[float] = 30.0
+    WAIT_TIMEOUT: ClassVar[float] = base.WAIT_TIMEOUT
+
+    def __init__(
+        self,
+        name: str,
+        jobboard: JobBoard,
+        persistence: Backend | None = None,
+        engine: str | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+        wait_timeout: float | str | Timeout | None = None,
+        log: Any = None,
+        max_simultaneous_jobs: int | None = None,
+    ) -> None:
+        slots = int(self.MAX_SIMULTANEOUS_JOBS if max_simultaneous_jobs is None else max_simultaneous_jobs)
+        super().__init__(
+            name, jobboard, persistence, engine, engine_options,
+            wait_timeout=convert_to_timeout(wait_timeout, self.WAIT_TIMEOUT).value,
+            max_simultaneous_jobs=slots if slots > 0 else get_optimal_thread_count(),
+        )  # fmt: skip
+        self._log = log or self.LOG or logging.getLogger("taskflow.conductors.backends.impl_executor")
+        self._is_over = False
+
+    def run(self, max_dispatches: int | None = None) -> None:
+        """Claim and run jobs until it is stopped, which it may have been before.
+
+        Args:
+            max_dispatches: return when so many jobs have been run; None or a negative number for no limit.
+        """
+        if not self._is_over:
+            super().run(max_dispatches)
+
+    def stop(self) -> None:
+        """Ask it to stop, for good."""
+        self._is_over = True
+        super().stop()
+
+    def _engine_from_job(self, job: Job) -> Engine:
+        """Get the engine that is to run a job's flow, one of TaskFlow's kinds."""
+        flow_detail = self._flow_detail_from_job(job)
+        store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
+        return engines.load_from_detail(
+            flow_detail, store, self._persistence, engine=self._engine, **self._engine_options
+        )
+
+    def _listeners_from_job(self, job: Job, engine: Engine) -> list[AbstractContextManager[Any]]:
+        """Get what is to listen to a job's engine; made for being overridden."""
+        del job
+        return [LoggingListener(engine, log=self._log)]

@@ -1,0 +1,1 @@
+"""TaskFlow's `taskflow.jobs`: boards by its names and settings."""
