@@ -45,6 +45,9 @@ class Shell:
         notifier: tells of the atoms' moves.
     """
 
+    #: Reads what a ``revert`` takes.
+    _read = staticmethod(signature_of)
+
     def __init__(
         self,
         plan: Plan,
@@ -266,7 +269,7 @@ class Shell:
             extras[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
         else:
             extras[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
-        takes = signature_of(atom.revert)
+        takes = self._read(atom.revert)
         return extras if takes.takes_any else {n: v for n, v in extras.items() if n in takes.known}
 
     def take_progress(self, told: Progress) -> None:

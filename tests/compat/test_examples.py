@@ -171,7 +171,7 @@ def plain(said: str) -> str:
 
 @pytest.fixture(scope="module")
 def endings(request):
-    """Run the programs that are asked for, on us and on TaskFlow, two at a time: most of them mostly sleep."""
+    """Run the programs that are asked for, on us and on TaskFlow, two at a time: they mostly sleep."""
     names = [item.callspec.params["name"] for item in request.session.items if hasattr(item, "callspec")
              and item.path == Path(__file__) and "name" in item.callspec.params]  # fmt: skip
     with futures.ThreadPoolExecutor(2) as pool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar, Final, cast
 
 from stackl_flow import states as st
+from stackl_flow.atom import Signature
 from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.engines.action_engine.compiler import Compilation
 from stackl_flow.compat.storage import Storage
@@ -28,9 +31,28 @@ _SHOWN: Final = "taskflow.engines.action_engine.engine"
 _ENDS: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 
 
+@functools.lru_cache(maxsize=2048)
+def _taken(function: Callable[..., Any], bound: bool) -> Signature:
+    plain = [*inspect.signature(function, follow_wrapped=False).parameters.values()][bound:]
+    named = tuple(one.name for one in plain if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
+    return Signature(named, (), any(one.kind is one.VAR_KEYWORD for one in plain))
+
+
+def _what_is_called_takes(function: Callable[..., Any]) -> Signature:
+    """Read what a decorator takes, not what it decorates: one that takes anything is handed all there is."""
+    plain = getattr(function, "__func__", None)
+    if plain is not None:
+        return _taken(plain, True)
+    try:
+        return _taken(function, False)
+    except TypeError:  # not hashable, so not to be remembered
+        return _taken.__wrapped__(function, False)
+
+
 class _Shell(Shell):
     """Carries out a run that comes to rest where TaskFlow's does, and tells of things in its order."""
 
+    _read = staticmethod(_what_is_called_takes)
     _rest: str | None = None
 
     @property
