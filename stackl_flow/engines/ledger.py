@@ -333,9 +333,8 @@ class Ledger:
             return
         page = self._page
         if not page.blank:
-            self._connection.checkpoint(
-                page.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
-            )
+            entry = page.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
+            self._connection.checkpoint(entry)
             self._page = Page()
 
 

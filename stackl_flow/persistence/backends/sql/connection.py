@@ -79,13 +79,12 @@ class SQLConnection(Connection):
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[None]:
-        transaction = self._link.transaction(write=write)
         with ExitStack() as stack:
             if write:
                 # Once it has begun, nobody can lock this writer out any more.
-                self._again(partial(stack.enter_context, transaction))
+                self._again(partial(stack.enter_context, self._link.writing))
             else:
-                stack.enter_context(transaction)
+                stack.enter_context(self._link.reading)
             yield
 
     def _select(self, query: sa.Select[Any]) -> Iterable[Any]:
@@ -142,7 +141,7 @@ class SQLConnection(Connection):
 
     def _land_once(self, cp: Checkpoint) -> None:
         link, sql = self._link, self._sql
-        with link.transaction(write=True):
+        with link.writing:
             cursor = link.cursor
             flow, epoch, owner, state, meta, atoms, moves = cp
             cursor.execute(sql.epoch, (flow,))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,9 +47,9 @@ class SQLDialect:
         """Give what has to be held during a transaction, where all connections share one of the driver's.
 
         Returns:
-            A lock, or something that does nothing.
+            A lock; one of its own for each who asks where nothing is shared.
         """
-        return nullcontext()
+        return RLock()  # nobody else's, and less to go through than contextlib's nullcontext
 
     def before_open(self, *, create: bool) -> None:
         """Check what can be checked before the database is opened.

@@ -35,8 +35,9 @@ class Link:
         self._checked = False
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self.cursor: Any = None
-        self._reading = Transaction(self, dialect, dialect.begin_read)
-        self._writing = Transaction(self, dialect, dialect.begin_write)
+        #: To be used as context managers, one at a time: kept at the end, undone when the block raises.
+        self.reading = Transaction(self, dialect, dialect.begin_read)
+        self.writing = Transaction(self, dialect, dialect.begin_write)
 
     def ready(self) -> None:
         """Open the database and check its version, unless that is done.
@@ -121,17 +122,6 @@ class Link:
             return 0
         self.cursor.executemany(sql, rows)
         return int(self.cursor.rowcount)
-
-    def transaction(self, *, write: bool) -> Transaction:
-        """Open a transaction, to be used as a context manager.
-
-        Args:
-            write: rows are to be written.
-
-        Returns:
-            The transaction: kept at the end, undone when the block raises.
-        """
-        return self._writing if write else self._reading
 
     def commit(self) -> None:
         """Make what was written durable."""

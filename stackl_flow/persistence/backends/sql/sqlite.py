@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -24,10 +24,10 @@ from stackl_flow.settings import Place
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
 _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
-# Pages in the log, 1 MiB, at which it is written back and begun again. A commit into the log's old room costs
+# Pages in the log at which it is written back and begun again. A commit into the log's old room costs
 # the disk a third less than one that makes the file longer, and many a flow ends before SQLite's own 1,000
 # pages are full; a much shorter log is written back too often.
-_LOG_PAGES: Final = 256
+_LOG_PAGES: Final = 400
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 
 # SQLite has undone what met one of these: nothing of it landed.
@@ -119,9 +119,9 @@ class SQLiteDialect(SQLDialect):
         """Give what has to be held during a transaction: a lock, for a database in memory.
 
         Returns:
-            A lock, or something that does nothing.
+            A lock; one of its own for each who asks where nothing is shared.
         """
-        return self._lock if self._in_memory else nullcontext()
+        return self._lock if self._in_memory else super().lock()
 
     def before_open(self, *, create: bool) -> None:
         """Refuse a missing directory, and a missing file unless it is to be made.
