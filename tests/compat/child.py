@@ -136,7 +136,7 @@ def main() -> None:
 
         compat.install()
         sys.meta_path.insert(0, wheel.WheelFinder())
-    sys.meta_path.insert(0, wheel.StandIns(TO_COME))
+        sys.meta_path.insert(0, wheel.StandIns(TO_COME))
     book = Book()
     began = time.monotonic()
     (run_pytest if told.loader == "pytest" else run_unittest)(told.modules, book)
