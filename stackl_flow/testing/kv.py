@@ -7,7 +7,7 @@ A place is done when this passes::
         def open_kv(self, tmp_path):
             return lambda: backends.fetch(f"mine://{tmp_path}")
 
-Where the place goes by a clock that is passed in, a `SteppedClock` and `pass_time` save the waiting.
+Where the place goes by a clock that is passed in, `STEPPED`, a `SteppedClock` and `pass_time` save the waiting.
 """
 
 from __future__ import annotations
@@ -169,7 +169,6 @@ class KVContract(ItemContract, KeyContract, LeaseContract):
     @pytest.mark.timeout(300)
     def test_like_the_reference(self, open_kv: OpenKV) -> None:
         """Whatever is done in whatever order, the place answers as memory does."""
-        stepped = type(self).pass_time is not LeaseContract.pass_time
         with open_kv() as kv, open_kv() as other:
-            pass_time = self.pass_time if stepped else None
+            pass_time = self.pass_time if self.STEPPED else None
             compare_with_reference((kv, other), pass_time, self.EXAMPLES, self.STEPS)

@@ -48,6 +48,8 @@ class LeaseContract:
 
     #: A time to live, in seconds, that the place can grant.
     TTL = 0.3
+    #: Whether ``pass_time`` steps a clock; else it takes as long as it says.
+    STEPPED = False
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; a place that is given a stepped clock steps it instead.

@@ -17,6 +17,7 @@ from stackl_flow.testing.kv import KVContract, add_one
 
 
 class TestDirectory(KVContract):
+    STEPPED = True
     clock = SteppedClock()
 
     @pytest.fixture

@@ -15,6 +15,7 @@ from stackl_flow.testing.kv import KVContract, add_one
 
 
 class TestFile(KVContract):
+    STEPPED = True
     clock = SteppedClock()
 
     @pytest.fixture
