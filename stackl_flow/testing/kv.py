@@ -7,7 +7,7 @@ A place is done when this passes::
         def open_kv(self, tmp_path):
             return lambda: backends.fetch(f"mine://{tmp_path}")
 
-Where the place goes by a clock that is passed in, `STEPPED`, a `SteppedClock` and `pass_time` save the waiting.
+Where the place goes by a clock that is passed in, a `SteppedClock`, `pass_time` and `STEPPED` save waiting.
 """
 
 from __future__ import annotations
