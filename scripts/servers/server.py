@@ -1,6 +1,6 @@
 """One server of its own: started on free ports with throw-away data, stopped by its process id.
 
-A server that is not told to stay dies with the thread that started it, however that dies.
+A server that is not told to stay dies with us, however we die.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ from scripts.servers.kinds import Kind, Spot, find
 _READY_WITHIN: Final = 60.0
 _STOPS_WITHIN: Final = 10.0
 _TRIES: Final = 3
+#: A child is told of the end of the thread that made it, so all are made by one that stays.
+_STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="servers")
 
 
 class ServerError(Exception):
@@ -84,16 +87,7 @@ class Server:
         if not self._was_ready and not _is_free(self.port):
             self.port, self._second_port = _free_ports(2)
         command = [*self._identity(), *self.kind.command(self._spot), *self._options]
-        with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A stop from the terminal is for us: it ends after those who use it.
-                start_new_session=True,
-            )
+        self._process = _STARTER.submit(self._make, command).result()
 
     def await_ready(self) -> None:
         """Wait until it answers; one whose port was taken meanwhile is started anew on another.
@@ -150,6 +144,18 @@ class Server:
                     os.chown(path, who.pw_uid, who.pw_gid)
             words += [f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups"]
         return [find("setpriv"), *words, "--"] if words and find("setpriv") else []
+
+    def _make(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A stop from the terminal is for us: it ends after those who use it.
+                start_new_session=True,
+            )
 
     def _gets_ready(self) -> bool:
         until = time.monotonic() + _READY_WITHIN

@@ -18,6 +18,7 @@ _BUILTIN: Final = {
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
     "redis": "stackl_flow.kv.backends.redis:RedisKV",
     "rediss": "stackl_flow.kv.backends.redis:RedisKV",
+    "unix": "stackl_flow.kv.backends.redis:RedisKV",
     "sqlite": "stackl_flow.kv.backends.sql:SQLKV",
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",

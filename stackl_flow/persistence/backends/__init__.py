@@ -23,6 +23,7 @@ _BUILTIN: Final = {
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
     "redis": "stackl_flow.persistence.backends.kv:KVBackend",
     "rediss": "stackl_flow.persistence.backends.kv:KVBackend",
+    "unix": "stackl_flow.persistence.backends.kv:KVBackend",
     "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
 }
 

@@ -11,26 +11,29 @@ from __future__ import annotations
 
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
+from collections import deque
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.kv.backends.redis import address, errors
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Check, Item, Lease, Put, changed, lease_lost
 from stackl_flow.kv.shelf import above
 
-_TRIES: Final = 4
-_FIRST_PAUSE: Final = 0.05
+#: What this code writes; the script notes it with the first commit.
+FORMAT: Final = 1
+
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+#: How long to wait for a server that never answered yet, in seconds: it may be the wrong address.
+_FIRST_PATIENCE: Final = 1.0
 #: How long a waiter sleeps at most: a lease shorter than those it knew of may have been granted meanwhile.
 _LOOK_AGAIN: Final = 1.0
-_PARTS: Final = ("revision", "values", "meta", "order", "log", "leases", "on", "done")
+_PARTS: Final = ("format", "revision", "values", "meta", "order", "log", "leases", "on")
 _SCRIPT: Final = "script.lua"
 
 
@@ -38,9 +41,12 @@ class RedisKV(KV):
     """Keeps items in a Redis server.
 
     Args:
-        conf: "connection" is the address: "redis://user:password@host:port/db", "rediss://" for TLS; or
-            "redis" with ``host``, ``port``, ``db``, ``username`` and ``password`` beside it. Further options:
-            ``namespace``, what the keys begin with; ``timeout``, seconds to wait for an answer.
+        conf: "connection" is the address: "redis://user:password@host:port/db", "rediss://" for TLS,
+            "unix:///path" for a socket file; or "redis" with ``host``, ``port``, ``db``, ``username``,
+            ``password``, ``unix_socket_path``, ``ssl`` and so on beside it, as in TaskFlow. Further options:
+            ``namespace``, what the keys begin with; ``timeout``, seconds to wait for an answer, and for a
+            server that was there to come back; ``sentinel``, the name by which the sentinels at this address
+            (and ``sentinel_fallbacks``) know the server; ``cluster``.
         clock: not asked: the server's own clock tells when leases run out.
 
     Raises:
@@ -50,67 +56,73 @@ class RedisKV(KV):
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = settings.parse(conf)
         super().__init__(place.conf, clock=clock)
-        given = place.take(
-            host=str, port=int, db=int, username=str, password=str, namespace=str, timeout=float
-        ).given
-        self._namespace = given.get("namespace", "stackl_flow")
-        self._timeout = given.get("timeout", 10.0)
-        options: dict[str, Any] = {
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-            "retry": Retry(NoBackoff(), 0),  # what is sent again is decided here
-            "decode_responses": True,
-        }
-        if place.location:
-            self._name = place.url
-            self._client = _from_url(f"{place.scheme}://{place.location}", options)
-        else:
-            parts = ("host", "port", "db", "username", "password")
-            options |= {part: given[part] for part in parts if part in given}
-            self._name = f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-            self._client = redis.Redis(**options)
-        self._keys = [f"{{{self._namespace}}}:{part}" for part in _PARTS]
-        text = resources.files(__package__).joinpath(_SCRIPT).read_text(encoding="utf-8")
-        self._script = self._client.register_script(text)
+        self._address = address.read(place)
+        self._keys = [self._key(part) for part in _PARTS]
+        self._script = resources.files(__package__).joinpath(_SCRIPT).read_text(encoding="utf-8")
+        self._made: tuple[Any, Any] | None = None
+        self._answered = False
+        self._landed: deque[str] = deque()
 
     @property
     def name(self) -> str:
         """The address, without any password."""
-        return self._name
+        return self._address.name
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._made is not None:
+            self._made[0].close()
 
-    def _call(self, *args: Any) -> Any:
-        """Let the script do something; it bears being done twice, so it is sent again for a lost answer."""
-        pause = _FIRST_PAUSE
-        for _ in range(_TRIES):
+    def _connected(self) -> tuple[Any, Any]:
+        """Give the client and the script in it.
+
+        Two threads that come first together make two clients, of which one is dropped. A lock would be no
+        better: in a child that is forked while it is held it stays so.
+        """
+        made = self._made
+        if made is None:
+            client = self._address.connect()
+            made = self._made = (client, client.register_script(self._script))
+        return made
+
+    def _key(self, part: str) -> str:
+        return f"{{{self._address.namespace}}}:{part}"
+
+    def _call(self, operation: str, *args: Any) -> Any:
+        """Let the script do something that bears being done twice."""
+        return self._send(operation, args)[0]
+
+    def _send(self, operation: str, args: Sequence[Any], keys: Sequence[str] = ()) -> tuple[Any, bool]:
+        """Send something until there is an answer; say whether it was sent once only."""
+        pause, first, began = _FIRST_PAUSE, True, SYSTEM.monotonic()
+        while True:
             try:
-                return self._script(keys=self._keys, args=args)
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                if isinstance(error, redis.AuthenticationError):
-                    raise self._translated(error) from error
-                lost: redis.RedisError = error
-            except redis.RedisError as error:
-                raise self._translated(error) from error
+                _, script = self._connected()
+                if not self._answered:
+                    self._check_format(script)
+                answer = script(keys=[*self._keys, *keys], args=[operation, *args])
+            except errors.ERRORS as error:
+                patience = self._address.timeout
+                if not self._answered:
+                    patience = min(patience, _FIRST_PATIENCE)
+                if not errors.passes(error) or SYSTEM.monotonic() - began + pause > patience:
+                    raise errors.translate(error, self.name, writing=operation == "commit") from error
+            else:
+                return answer, first
             SYSTEM.sleep(pause)
-            pause *= 2
-        raise self._translated(lost) from lost
+            pause, first = min(pause * 2, _LONGEST_PAUSE), False
 
-    def _translated(self, error: redis.RedisError) -> exc.StorageFailure:
-        if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
-            remedy = "refused us: check user and password, and that the user may run scripts"
-        elif isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
-            remedy = f"did not answer, {_TRIES} times over: see that the server runs and can be reached"
-        else:
-            remedy = "failed: look into the server's log"
-        return exc.StorageFailure(f"'{self._name}' {remedy} ({error})", cause=error)
+    def _check_format(self, script: Any) -> None:
+        found = int(script(keys=self._keys, args=["format"])[0])
+        if found > FORMAT:
+            raise exc.IncompatibleVersion(
+                f"items in '{self.name}' have format {found}, this code writes {FORMAT}: "
+                f"use the version of the library that wrote them, or a newer one"
+            )
+        self._answered = True
 
     def _get(self, key: str) -> Item | None:
-        for found in self._call("get", key):
-            return _item(found)
-        return None
+        return next(iter(_items(self._call("get", key))), None)
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
         low, high = (f"[{prefix}", f"({above(prefix)}") if prefix else ("-", "+")
@@ -119,22 +131,39 @@ class RedisKV(KV):
         elif after and not reverse and after >= prefix:
             low = f"({after}"
         found = self._call("list", low, high, -1 if limit is None else limit, "back" if reverse else "on")
-        return [_item(each) for each in found]
+        return _items(found)
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        args: list[Any] = ["commit", uuid.uuid4().hex, lease or "", len(checks), len(puts), len(deletes)]
+        args: list[Any] = [lease or "", len(checks), len(puts), len(deletes)]
         for check in checks:
             args += check
         for put in puts:
             args += (put.key, put.value, put.lease or "")
-        said, *told = self._call(*args, *deletes)
+        token = self._key(f"done:{uuid.uuid4().hex}")
+        said, *told = self._send_once([*args, *deletes], token)
         if said == "conflict":
             raise changed(Check(told[0], int(told[1])), int(told[2]))
         if said == "lost":
             raise lease_lost(told[0])
         return int(told[0])
+
+    def _send_once(self, args: Sequence[Any], token: str) -> Sequence[str]:
+        """Send a commit so that it lands once, however often it is sent.
+
+        One that was answered at its first sending cannot come again, so the next commit has its token
+        forgotten. The server keeps the others for some minutes: a second sending may be on its way yet.
+        """
+        try:
+            keys = [token, self._landed.popleft()]
+        except IndexError:
+            keys = [token]
+        answer, first = self._send("commit", args, keys)
+        if first and self._address.once:
+            self._landed.append(token)
+        found: Sequence[str] = answer
+        return found
 
     def _grant(self, lease: Lease) -> Lease:
         self._call("grant", lease.id, _milliseconds(lease))
@@ -151,12 +180,11 @@ class RedisKV(KV):
         seen = since
         while True:
             revision, runs_out = (int(told) for told in self._call("look"))
-            if since == 0:
+            if since == 0 or revision < since:  # lower: the server has lost what it had
                 return revision
             left = _LOOK_AGAIN if deadline is None else deadline - SYSTEM.monotonic()
             lasts = _LOOK_AGAIN if runs_out < 0 else runs_out / 1000
-            news = self._news(seen, max(min(left, lasts, _LOOK_AGAIN, self._timeout / 2), 0.0))
-            for number, keys in news:
+            for number, keys in self._news(seen, max(min(left, lasts, _LOOK_AGAIN), 0.0)):
                 # A gap is what the stream has forgotten: one of those may have been ours.
                 if number != seen + 1 or not keys or any(key.startswith(prefix) for key in keys):
                     return max(revision, number)
@@ -166,33 +194,27 @@ class RedisKV(KV):
 
     def _news(self, since: int, seconds: float) -> List[tuple[int, List[str]]]:
         """Read the changes after a count, and wait for the first of them if need be."""
-        block = int(seconds * 1000) or None
+        block = int(min(seconds, self._address.longest / 2) * 1000) or None
         try:
-            found: Any = self._client.xread({self._keys[_PARTS.index("log")]: f"{since}-1"}, block=block)
-        except (redis.ConnectionError, redis.TimeoutError):
-            return []  # the next look at the server tells whether it is gone
-        except redis.RedisError as error:
-            raise self._translated(error) from error
-        streams = found.items() if isinstance(found, dict) else found or ()
+            found = self._connected()[0].xread({self._key("log"): f"{since}-1"}, block=block)
+        except errors.ERRORS as error:
+            if errors.passes(error):
+                return []  # the next look at the server tells whether it is gone
+            raise errors.translate(error, self.name, writing=False) from error
         return [
             (int(entry.partition("-")[0]), fields["keys"].split())
-            for _, entries in streams
+            for _, entries in found or ()
             for entry, fields in entries
         ]
 
 
-def _from_url(url: str, options: Mapping[str, Any]) -> redis.Redis:
-    try:
-        return redis.Redis.from_url(url, **options)
-    except ValueError as error:
-        raise exc.InvalidFormat(
-            f"that is no address of a Redis server ({error}): write redis://host:port/db", cause=error
-        ) from error
-
-
-def _item(found: Sequence[str]) -> Item:
-    key, value, version, lease = found
-    return Item(key, value, int(version), lease or None)
+def _items(found: Sequence[str]) -> List[Item]:
+    """Read items: for each its key, its value, and its version and lease with a space between."""
+    made = []
+    for key, value, meta in zip(found[::3], found[1::3], found[2::3], strict=True):
+        version, _, lease = meta.partition(" ")
+        made.append(Item(key, value, int(version), lease or None))
+    return made
 
 
 def _milliseconds(lease: Lease) -> int:

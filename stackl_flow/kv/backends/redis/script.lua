@@ -2,7 +2,8 @@
 -- of the server: nothing can come between its reading and its writing.
 --
 -- All keys are given, and share a hash tag, so that a cluster keeps them together:
-local REVISION, VALUES, META, ORDER, LOG, LEASES, ON, DONE = unpack(KEYS)
+local FORMAT, REVISION, VALUES, META, ORDER, LOG, LEASES, ON, DONE, FORGET = unpack(KEYS)
+-- FORMAT    of all this
 -- REVISION  count of commits
 -- VALUES    hash: key -> value
 -- META      hash: key -> version and lease, with a space between
@@ -10,9 +11,12 @@ local REVISION, VALUES, META, ORDER, LOG, LEASES, ON, DONE = unpack(KEYS)
 -- LOG       stream of the keys changed by each commit; an entry's id is the count
 -- LEASES    sorted set of leases by the time they run out, in milliseconds of this server's clock
 -- ON        sorted set of "lease key", all with score 0: what stands on a lease
--- DONE      sorted set of the tokens of the last commits, by count: one sent twice lands once
+-- DONE      a commit's token: holds the count that it got, for as long as the commit may come a second time
+-- FORGET    the token of an earlier commit, which will not come again
 
 local REMEMBERED = 4096
+-- Milliseconds: far longer than a client waits for an answer, and a stopped server for its going on.
+local TWICE_WITHIN = 600000
 local operation = ARGV[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -32,6 +36,9 @@ local function count()
         return revision()
     end
     local raised = revision() + 1
+    if raised == 2 then
+        redis.call('SET', FORMAT, '1')
+    end
     redis.call('SET', REVISION, text(raised))
     -- No key has a space in it. Where there are too many to be named, an entry without keys stands for all.
     local keys = #changed > 500 and '' or table.concat(changed, ' ')
@@ -79,19 +86,33 @@ for _, lease in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now)) do
     finish(lease)
 end
 
-local function item(key)
-    local version, lease = meta(key)
-    return {key, redis.call('HGET', VALUES, key), version, lease}
+-- Gives for each key the key, the value, and version and lease; so many at once as Lua's stack takes.
+local function items(keys)
+    local found, at = {}, 0
+    for first = 1, #keys, 1000 do
+        local last = math.min(first + 999, #keys)
+        local values = redis.call('HMGET', VALUES, unpack(keys, first, last))
+        local metas = redis.call('HMGET', META, unpack(keys, first, last))
+        for number = 1, last - first + 1 do
+            found[at + 1], found[at + 2], found[at + 3] = keys[first + number - 1], values[number], metas[number]
+            at = at + 3
+        end
+    end
+    return found
 end
 
 local operations = {}
+
+function operations.format()
+    return {redis.call('GET', FORMAT) or '1'}
+end
 
 -- key
 function operations.get()
     if redis.call('HEXISTS', META, ARGV[2]) == 0 then
         return {}
     end
-    return {item(ARGV[2])}
+    return items({ARGV[2]})
 end
 
 -- low, high, limit, direction
@@ -100,22 +121,21 @@ function operations.list()
     if ARGV[5] == 'back' then
         command, first, last = 'ZREVRANGEBYLEX', ARGV[3], ARGV[2]
     end
-    local found = {}
-    for at, key in ipairs(redis.call(command, ORDER, first, last, 'LIMIT', 0, ARGV[4])) do
-        found[at] = item(key)
-    end
-    return found
+    return items(redis.call(command, ORDER, first, last, 'LIMIT', 0, ARGV[4]))
 end
 
--- token, lease, number of checks, puts and deletes; then for each check its key and version, for each put its
+-- lease, number of checks, puts and deletes; then for each check its key and version, for each put its
 -- key, value and lease, for each deletion its key
 function operations.commit()
-    local landed = redis.call('ZSCORE', DONE, ARGV[2])
+    local landed = redis.call('GET', DONE)
     if landed then
-        return {'landed', text(tonumber(landed))}
+        return {'landed', landed}
     end
-    local lease, checks, puts, deletes = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-    local at = 7
+    if FORGET then
+        redis.call('DEL', FORGET)
+    end
+    local lease, checks, puts, deletes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+    local at = 6
     for _ = 1, checks do
         local key, wanted = ARGV[at], ARGV[at + 1]
         local found = meta(key) or '0'
@@ -149,10 +169,9 @@ function operations.commit()
         end
         changed[#changed + 1] = key
     end
-    local raised = count()
-    redis.call('ZADD', DONE, raised, ARGV[2])
-    redis.call('ZREMRANGEBYRANK', DONE, 0, -REMEMBERED - 1)
-    return {'landed', text(raised)}
+    local raised = text(count())
+    redis.call('SET', DONE, raised, 'PX', TWICE_WITHIN)
+    return {'landed', raised}
 end
 
 -- lease, milliseconds
