@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 import time
 from collections import Counter
@@ -82,7 +80,14 @@ class Tally:
 
 
 class Lines:
-    """Writes each event of a conductor as one JSON object a line."""
+    """Writes each event of a conductor as one JSON object a line.
+
+    Args:
+        out: the voice of the command.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
 
     def hear(self, event: str, details: Mapping[str, Any]) -> None:
         """Write an event.
@@ -93,8 +98,7 @@ class Lines:
         """
         job = details["job"]
         told = {"at": time.time(), "event": event, "job": job.uuid, "name": job.name}
-        sys.stdout.write(json.dumps({**told, "conductor": details["conductor"].name}) + "\n")
-        sys.stdout.flush()
+        self._out.line({**told, "conductor": details["conductor"].name})
 
 
 @contextmanager
@@ -115,5 +119,5 @@ def showing(conductor: Conductor, out: Output) -> Iterator[Tally]:
             yield tally
         out.console.print(tally)
         return
-    conductor.notifier.register("*", Lines().hear)
+    conductor.notifier.register("*", Lines(out).hear)
     yield tally

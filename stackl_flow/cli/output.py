@@ -82,6 +82,15 @@ class Output:
         """
         self._answers.write(text)
 
+    def line(self, data: Any) -> None:
+        """Give one of many answers, at once, as one line of JSON.
+
+        Args:
+            data: the answer.
+        """
+        self._answers.write(json.dumps(plain(data), ensure_ascii=False) + "\n")
+        self._answers.flush()
+
     def say(self, words: str) -> None:
         """Tell something beside the answer; it goes to the standard error output.
 

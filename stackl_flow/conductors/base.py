@@ -108,6 +108,11 @@ class Conductor:
         """Whether it is looking for jobs or running some."""
         return not self._dead.is_set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopped.is_set()
+
     # ------------------------------------------------------------- running
 
     def run(self, max_dispatches: int | None = None) -> None:

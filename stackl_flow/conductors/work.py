@@ -57,7 +57,8 @@ class Work:
             engine = self._engine = make_engine(self.job)
             listening = list(listeners(self.job, engine))
         except Exception as error:  # noqa: BLE001  whatever it is, the job goes to the bin with it
-            _LOG.warning("no flow can be made of %r: %s", self.job, error, exc_info=True)
+            if not isinstance(error, exc.TaskFlowException):  # whose message says it all
+                _LOG.warning("making the flow of %r raised", self.job, exc_info=True)
             return verdicts.of_no_flow(error)
         with ExitStack() as stack:
             for listener in listening:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow.control.factories import import_factory, make_flow
+from stackl_flow.control.orders import keep
 from stackl_flow.control.places import address
-from stackl_flow.engines.factories import made_by, new_flow_detail
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
@@ -18,7 +17,6 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import LogBook
 
 #: Under which name an operator claims.
 OPERATOR = "operator"
@@ -172,15 +170,12 @@ def post(
 
     Raises:
         FactoryNotFound: the factory cannot be imported or called.
+        DependencyFailure: an atom needs something that nobody gives.
         NotSerializable: a value cannot be stored; nothing was.
         StorageFailure: flow or job cannot be stored.
     """
-    factory = import_factory(spec)
-    flow = make_flow(factory, arguments, spec)
-    title = name or str(flow.name)
-    book = LogBook(title)
-    detail = new_flow_detail(flow, made_by(factory, None, arguments), store, book, backend, name=title)
-    return board.post(title, book, {"flow_uuid": detail.uuid}, priority, **terms)
+    _, detail, book = keep(backend, spec, arguments, store, name)
+    return board.post(detail.name, book, {"flow_uuid": detail.uuid}, priority, **terms)
 
 
 def trash(board: JobBoard, uuid: str, reason: str) -> None:

@@ -11,8 +11,9 @@ from stackl_flow.control.flows import flows
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import made_by, new_flow_detail
+from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import LogBook
+from stackl_flow.persistence.models import FlowDetail, LogBook
 
 #: States of a flow that was left before its end.
 UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
@@ -55,6 +56,32 @@ def start(
         DependencyFailure: an atom needs something that nobody gives.
         StorageFailure: the flow cannot be stored.
     """
+    flow, detail, _ = keep(backend, spec, arguments, store, name)
+    return engines.load(flow, flow_detail=detail, backend=backend, **options)
+
+
+def keep(
+    backend: Backend,
+    spec: str,
+    arguments: Mapping[str, Any],
+    store: Mapping[str, Any],
+    name: str | None = None,
+) -> tuple[Item, FlowDetail, LogBook]:
+    """Make a flow by its factory, check it, and store it with all that it takes to run it elsewhere.
+
+    Args:
+        backend: where to store it.
+        spec: "MODULE:FACTORY".
+        arguments: as for `start`, as are all that follow.
+        store: values that the flow's atoms ask for.
+        name: what to call the stored flow, if not by its own name.
+
+    Returns:
+        The flow, its detail, and the book that the detail is in.
+
+    Raises:
+        TaskFlowException: as for `start`; nothing was stored.
+    """
     flow = make_flow(import_factory(spec), arguments, spec)
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
     trial = engines.load(flow, store=dict(store))
@@ -63,8 +90,8 @@ def start(
     trial.validate()
     title = name or str(flow.name)
     notes = made_by(spec.replace(":", "."), None, arguments)
-    detail = new_flow_detail(flow, notes, store, LogBook(title), backend, name=title)
-    return engines.load(flow, flow_detail=detail, backend=backend, **options)
+    book = LogBook(title)
+    return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
 
 
 def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:

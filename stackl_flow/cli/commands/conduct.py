@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -74,7 +75,7 @@ def conduct(
     kind = str(options.pop("engine"))
     use_working_directory()
     with (
-        answering(as_json=as_json) as out,
+        answering(as_json=as_json or not sys.stdout.isatty()) as out,
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend, ttl=ttl) as opened,
         ExitStack() as stack,
@@ -92,8 +93,8 @@ def conduct(
         if address is not None:
             port = stack.enter_context(answering_health(address, lambda: health(conductor, tally)))
             out.say(f"health: http://{address[0]}:{port}/health")
-        out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
         stack.enter_context(interruptible(conductor.stop, out.say, "aborted; others take its jobs over"))
+        out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
         conductor.run(max_dispatches)
 
 
@@ -108,7 +109,7 @@ def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:
         Whether it is well, and its counts.
     """
     return {
-        "ok": conductor.dispatching,
+        "ok": conductor.dispatching and not conductor.stopping,
         "name": conductor.name,
         "running": [name for name, _, _ in tally.running],
         **tally.ends,

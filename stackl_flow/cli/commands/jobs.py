@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -88,14 +86,11 @@ def watch(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Js
         def tell(event: str, details: dict[str, Any]) -> None:
             job = details["job"]
             who = job.claims[-1].who if job.claims else ""
-            told = {"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "who": who}
-            words = (
-                json.dumps(told)
-                if as_json
-                else f"{clock_text(time.time())} {event} {job.name} {who}".rstrip()
-            )
-            sys.stdout.write(words + "\n")
-            sys.stdout.flush()
+            if as_json:
+                out.line({"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "who": who})
+                return
+            out.console.print(f"{clock_text(time.time())} {event} {job.name} {who}".rstrip(), markup=False)
+            out.console.file.flush()
 
         opened.notifier.register("*", tell)
         out.say("watching; Ctrl-C ends it")

@@ -22,10 +22,12 @@ from stackl_flow.control import boards, places
 from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.priorities import JobPriority
 
+_PRIORITIES = ", ".join(priority.value for priority in JobPriority)
+
 Name = Annotated[str | None, typer.Option("--name", help="What to call the job, if not by the flow's name.")]
 Priority = Annotated[
-    JobPriority,
-    typer.Option("--priority", case_sensitive=False, help="How urgent it is: the urgent go first."),
+    str,
+    typer.Option("--priority", metavar="PRIORITY", help=f"How urgent it is: {_PRIORITIES}."),
 ]
 Key = Annotated[
     str | None,
@@ -60,7 +62,7 @@ def post(
     store: Store = None,
     arg: Arguments = None,
     name: Name = None,
-    priority: Priority = JobPriority.NORMAL,
+    priority: Priority = JobPriority.NORMAL.value,
     key: Key = None,
     need: Needs = None,
     not_before: NotBefore = None,
@@ -93,12 +95,19 @@ def post(
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend) as opened,
     ):
-        job = boards.post(opened, backend, factory, arguments, values, name, priority.value, **terms)
+        job = boards.post(opened, backend, factory, arguments, values, name, _urgency(priority), **terms)
         if not wait:
             out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
             return
         out.say(f"posted {job.name} {job.uuid}; waiting for its end")
         raise typer.Exit(_wait(out, job, timeout))
+
+
+def _urgency(text: str) -> str:
+    try:
+        return JobPriority.convert(text).value
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--priority") from None
 
 
 def moment(text: str | None, option: str) -> float | None:
@@ -135,7 +144,7 @@ def _wait(out: Output, job: Job, timeout: float | None) -> Exit:
         return Exit.SUSPENDED
     try:
         result = job.result(0)
-    except exc.TaskFlowException as error:
+    except (exc.JobFailure, exc.WrappedFailure) as error:
         out.answer(Text(f"{job.name} failed: {error}", style="red"), {**told, "failed": str(error)})
         return Exit.FAILED
     text = json.dumps(result, ensure_ascii=False, default=str)
