@@ -127,7 +127,6 @@ class Conductor:
         if self.dispatching:
             raise exc.ConductorFailure(f"conductor '{self.name}' is running already")
         limit = None if max_dispatches is None or max_dispatches < 0 else max_dispatches
-        self._stopped.clear()
         self._dead.clear()
         self._board.on_lost(self._lost)
         self._board.keep_apart()
@@ -139,10 +138,14 @@ class Conductor:
                 with self._executor_factory() as pool:
                     self._dispatch(pool, limit)
         finally:
+            self._stopped.clear()  # not at the start: a stop may be asked for before anything runs
             self._dead.set()
 
     def stop(self) -> None:
-        """Ask it to stop: nothing new is claimed, running flows are suspended at their next atom."""
+        """Ask it to stop: nothing new is claimed, running flows are suspended at their next atom.
+
+        Asked before ``run``, that returns at once.
+        """
         self._stopped.set()
         with self._changed:
             works = list(self._works)

@@ -108,6 +108,16 @@ def test_stopped_it_suspends_what_runs_and_gives_it_back(conductor, office):
     assert office.done() == [("a", "execute"), ("b", "execute")]
 
 
+def test_stopped_before_it_runs(conductor, office):
+    job = office.post("good")
+    conductor.stop()
+    assert conductor.stopping
+    conductor.run()
+    assert job.state == st.UNCLAIMED
+    conductor.run(max_dispatches=1)
+    assert job.state == st.COMPLETE
+
+
 def test_it_takes_only_what_it_can_do(office):
     gpu = office.post("good", needs=["gpu"], priority="HIGH")
     plain = office.post("good")
