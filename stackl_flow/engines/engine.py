@@ -7,7 +7,6 @@ comes back (WAITING), the core hears of it (ANALYZING), until the core says that
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
@@ -69,7 +68,7 @@ class FlowEngine(base.Engine):
         self._prepared = False
         self._validated = False
         self._suspend_asked = False
-        self._statistics: dict[str, Any] = {}
+        self._watch = Watch(self._told.gather_statistics)
         self._executor = self._make_executor()
 
     def _make_executor(self) -> Executor:
@@ -87,7 +86,7 @@ class FlowEngine(base.Engine):
     @property
     def statistics(self) -> dict[str, Any]:
         """Numbers about the present or last run: seconds by engine state, counts of atoms."""
-        return self._statistics
+        return self._watch.numbers()
 
     @property
     def compilation(self) -> Plan | None:
@@ -260,7 +259,7 @@ class FlowEngine(base.Engine):
         )
 
     def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
-        began = time.monotonic()
+        self._watch.begin(shell)
         self._suspend_asked = False
         self._executor.start()
         try:
@@ -274,15 +273,14 @@ class FlowEngine(base.Engine):
         finally:
             self._executor.stop()
             self._ledger.close()
-            self._statistics["active_for"] = time.monotonic() - began
+            self._watch.end()
         if shell.rest is not None and shell.rest_from is not None:
             self._tell(shell.rest, shell.rest_from)
             self._ledger.close()  # a listener may have taken a note, which opens the connection again
             yield shell.rest
 
     def _turns(self, shell: Shell, timeout: float | None, stepwise: bool) -> Generator[str, None, None]:
-        core, executor = shell.core, self._executor
-        watch = Watch(self._statistics, self._told.gather_statistics)
+        core, executor, watch = shell.core, self._executor, self._watch
         events: list[c.Event] = []
         begun = False
         while True:
@@ -296,7 +294,6 @@ class FlowEngine(base.Engine):
                 commands = core.hear(events) + core.start()
                 begun = True
             shell.carry_out(commands)
-            watch.count(shell)
             if shell.rest is not None:
                 break
             yield watch.enter(st.WAITING)
@@ -309,7 +306,6 @@ class FlowEngine(base.Engine):
                 events = []
         if stepwise and not idle:  # TaskFlow's machine goes all the way round before it rests
             yield from map(watch.enter, (st.WAITING, st.ANALYZING))
-        watch.leave()
 
     def _orders(self, shell: Shell) -> list[c.Event]:
         """Turn what came from outside into what the core hears."""

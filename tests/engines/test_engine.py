@@ -329,6 +329,18 @@ def test_statistics_count_the_atoms(load, log):
     assert (told["awaiting"], told["incomplete"]) == (0, 0)
 
 
+def test_statistics_can_be_read_during_a_run(load, log):
+    engine = load(LinearFlow("f").add(Step("a", log), Step("b", log)))
+    assert engine.statistics == {}
+    told = []
+    engine.atom_notifier.register(states.SUCCESS, lambda *_: told.append(engine.statistics["completed"]))
+    engine.run()
+    assert told == [1, 2]
+    engine.reset()
+    engine.run()
+    assert engine.statistics["completed"] == 2
+
+
 def test_statistics_can_be_left_out(load, log):
     engine = load(Step("a", log), gather_statistics=False)
     engine.run()
