@@ -5,6 +5,8 @@ import contextlib
 import enum
 import ipaddress
 import itertools
+import subprocess
+import sys
 import threading
 import types
 from typing import NamedTuple
@@ -257,6 +259,24 @@ def test_a_directory_by_its_names(tmp_path, connection):
     with backends.fetch(conf) as place, place.get_connection() as conn:
         assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
     assert log == ["a", "b"]
+
+
+@pytest.mark.parametrize("address", ["sqlite:///{}/flows.db", "file://{}"])
+def test_what_taskflow_itself_stored_is_refused(tmp_path, address):
+    write = (
+        "import sys\n"
+        "from taskflow.persistence import backends\n"
+        "from taskflow.utils import persistence_utils\n"
+        "with backends.backend({'connection': sys.argv[1], 'path': sys.argv[2]}) as backend:\n"
+        "    persistence_utils.temporary_flow_detail(backend)\n"
+    )
+    address = address.format(tmp_path)
+    subprocess.run([sys.executable, "-c", write, address, str(tmp_path)], check=True)
+    with (
+        pytest.raises(exc.StorageFailure, match="of its own"),
+        backends.backend({"connection": address, "path": str(tmp_path)}),
+    ):
+        pytest.fail("it was opened")
 
 
 @pytest.mark.parametrize("conf", [{}, {"connection": "dir"}, {"path": "/x", "max_cache_size": 0}])

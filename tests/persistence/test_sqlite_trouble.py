@@ -108,7 +108,7 @@ def test_database_of_somebody_else(path):
         other.commit()
     fails(path, "not upgraded")
     # Their table has our name: nothing of ours is made, and theirs is not touched.
-    fails(path, "logbooks", verb="upgrade")
+    fails(path, "another program", "(logbooks)", "a database of its own", verb="upgrade")
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("logbooks",)]
 

@@ -1,21 +1,27 @@
 """TaskFlow's `taskflow.persistence.backends.impl_dir`: its settings, our files.
 
-A directory that TaskFlow itself wrote is not read: flows begun there have to end there.
+A directory that TaskFlow itself wrote is refused, as a database of its own is.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.values import Plain
 from stackl_flow.kv.backends.directory import DirectoryKV
 from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.persistence.backends.kv.connection import KVConnection as Connection
 
 __all__ = ["Connection", "DirBackend"]
+
+
+#: Where TaskFlow itself keeps flows.
+_THEIRS: Final = "flow_details"
 
 
 class _Cache:
@@ -66,3 +72,19 @@ class DirBackend(KVBackend):
         self.encoding = conf.get("encoding", self.DEFAULT_FILE_ENCODING)
         self.file_cache = _Cache(place, None if size is None else int(size))
         self.conf = self._conf = dict(conf)
+
+    def get_connection(self) -> Connection:
+        """Make a connection, to be used by one thread at a time.
+
+        Returns:
+            The connection; close it after use.
+
+        Raises:
+            StorageFailure: TaskFlow itself has stored flows there.
+        """
+        if Path(self.path, _THEIRS).is_dir():
+            raise exc.StorageFailure(
+                f"'{self.path}' holds flows that TaskFlow itself stored, in '{_THEIRS}': give a directory of"
+                f" its own; they have to end with TaskFlow"
+            )
+        return super().get_connection()

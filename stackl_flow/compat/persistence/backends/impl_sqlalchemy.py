@@ -1,6 +1,6 @@
 """TaskFlow's `taskflow.persistence.backends.impl_sqlalchemy`: its settings, our tables.
 
-A database that TaskFlow itself wrote is another one: `upgrade` makes our tables beside it.
+A database that TaskFlow itself wrote is refused by `upgrade`: its tables have the names of ours, and differ.
 """
 
 from __future__ import annotations

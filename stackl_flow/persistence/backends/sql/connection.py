@@ -56,13 +56,15 @@ class SQLConnection(Connection):
 
         Raises:
             IncompatibleVersion: a newer version of this library made them.
-            StorageFailure: the database cannot be written.
+            StorageFailure: the database cannot be written, or holds another program's tables of these names.
         """
         link = self._link
         with link.errors():
             if not link.is_current(create=True):
                 with self._dialect.lock():
-                    schema.migrate(self._engine, transactional_ddl=self._dialect.transactional_ddl)
+                    schema.migrate(
+                        self._engine, self._dialect.name, transactional_ddl=self._dialect.transactional_ddl
+                    )
 
     def validate(self) -> None:
         """Check that the database is there, whole and of the version of this code.

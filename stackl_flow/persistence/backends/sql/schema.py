@@ -57,12 +57,24 @@ def config(connection: sa.Connection | None = None, *, transactional_ddl: bool =
     return made
 
 
-def migrate(engine: sa.Engine, *, transactional_ddl: bool) -> None:
+def migrate(engine: sa.Engine, name: str, *, transactional_ddl: bool) -> None:
     """Run the steps that are missing, in one transaction; another process that wants the same waits for it.
 
     Args:
         engine: the database.
+        name: what to call it.
         transactional_ddl: a half-done change of tables can be undone there.
+
+    Raises:
+        StorageFailure: somebody else has tables there whose names we need; nothing was changed.
     """
     with _ONE_AT_A_TIME, engine.begin() as connection:
+        known = set(sa.inspect(connection).get_table_names())
+        taken = sorted(known.intersection(tables.metadata.tables))
+        if taken and tables.VERSION_TABLE not in known:
+            raise exc.StorageFailure(
+                f"database '{name}' holds tables of another program under names that are needed"
+                f" ({', '.join(taken)}): give a database of its own; flows that TaskFlow itself stored here"
+                f" have to end with TaskFlow"
+            )
         command.upgrade(config(connection, transactional_ddl=transactional_ddl), "head")
