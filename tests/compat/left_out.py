@@ -9,6 +9,8 @@ _INJECTOR = "counts the atom in which TaskFlow keeps injected values; ours are n
 _CACHE = "empties TaskFlow's private cache of failures; ours keeps the failure itself"
 _WORKERS = "runs on TaskFlow's own workers; remote execution comes with Celery, Dask and Ray"
 
+_CLIENT = "looks at the arguments with which TaskFlow makes its Redis client; ours is made otherwise"
+
 LEFT_OUT: dict[tuple[str, str], str] = {
     ("action_engine.test_builder", "BuildersTest"): _MACHINE,
     ("test_storage", "StorageMemoryTest.test_many_thread_inject"): _INJECTOR,
@@ -16,6 +18,16 @@ LEFT_OUT: dict[tuple[str, str], str] = {
     ("test_storage", "StorageSQLTest.test_many_thread_inject"): _INJECTOR,
     ("test_storage", "StorageSQLTest.test_save_and_get_non_cached_failure"): _CACHE,
     ("test_engines", "WorkerBasedEngineTest"): _WORKERS,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_retry_health"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_retry_health_string_conversion"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_sentinel"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_sentinel_fallbacks"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_sentinel_retry_health"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test__make_client_sentinel_ssl"): _CLIENT,
+    ("jobs.test_redis_job", "RedisJobboardTest.test_posting_claim_expiry"): (
+        "lets a claim run out while its owner lives; ours are kept up while he does, and end with him"
+    ),
 }
 
 _INSIDE = "a part of TaskFlow's engine that ours does not have"
@@ -24,7 +36,8 @@ _DRIVERS = "lists for TaskFlow's own handling of database errors; ours is anothe
 
 #: Names of TaskFlow's that are not served, each standing for all below it, and why.
 NAMES: dict[str, str] = {
-    "taskflow.conductors": _LATER,
+    "taskflow.conductors.base.Conductor.ENTITY_KIND": "TaskFlow's own conductors have it",
+    "taskflow.conductors.base.Conductor.notifier": "every conductor has it, of its own and not of its class",
     "taskflow.engines.action_engine.actions": _INSIDE,
     "taskflow.engines.action_engine.builder": _INSIDE,
     "taskflow.engines.action_engine.compiler.Compilation": "made of a plan, which is what an engine runs",
@@ -45,7 +58,15 @@ NAMES: dict[str, str] = {
     "taskflow.engines.worker_based": "remote execution is done by Celery, Dask or Ray; " + _LATER,
     "taskflow.exceptions.MissingDependencies.MESSAGE_TPL": "our message is made in another way",
     "taskflow.exceptions.MissingDependencies.METHOD_TPL": "our message is made in another way",
-    "taskflow.jobs": _LATER,
+    "taskflow.jobs.backends.impl_etcd": _LATER,
+    "taskflow.jobs.backends.impl_redis": "its own keys and scripts in Redis; ours stands on a place of items",
+    "taskflow.jobs.backends.impl_zookeeper": _LATER,
+    "taskflow.jobs.base.Job": "made by a board, of a posting",
+    "taskflow.jobs.base.JobBoard": "boards are written once; what differs is the place",
+    "taskflow.jobs.base.JobBoardIterator": "jobs are read as they are asked for",
+    "taskflow.jobs.base.NotifyingJobBoard": "boards are written once; what differs is the place",
+    "taskflow.jobs.base.RETRY_ATTEMPTS": "who writes tries again is the place's business",
+    "taskflow.jobs.base.RETRY_WAIT_TIMEOUT": "who writes tries again is the place's business",
     "taskflow.persistence.backends.impl_sqlalchemy.Connection": "made by get_connection(), of other things",
     "taskflow.persistence.backends.impl_sqlalchemy.DEFAULT_TXN_ISOLATION_LEVELS": _DRIVERS,
     "taskflow.persistence.backends.impl_sqlalchemy.MY_SQL_CONN_ERRORS": _DRIVERS,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.servers.known import KINDS
+from scripts.servers.server import Server
 from tests.compat import wheel
 from tests.compat.left_out import LEFT_OUT
 
@@ -18,10 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: What the wheel has for rooms that do not exist here yet; each name stands for all below it.
 LATER = {
-    "jobs": "the room of the jobboards is not built yet",
-    "test_conductors": "the room of the conductors is not built yet",
+    "jobs.test_entrypoint": "the ZooKeeper place is not built yet",
+    "jobs.test_etcd_job": "the etcd place is not built yet",
+    "jobs.test_zk_job": "the ZooKeeper place is not built yet",
+    "persistence.test_zk_persistence": "the ZooKeeper place is not built yet",
+    "test_conductors": "its tests stand on a ZooKeeper board, whose place is not built yet",
     "worker_based": "remote execution is done by Celery, Dask or Ray; its room is not built yet",
-    "persistence.test_zk_persistence": "the ZooKeeper backend is not built yet",
 }
 
 #: Modules run together in one process; those of no group run in the last one.
@@ -40,8 +46,12 @@ GROUPS = {
         "test_storage",
     ),
     "scenarios": ("persistence.test_dir_persistence", "test_utils"),
+    "redis": ("jobs.test_redis_job",),
     "others": (),
 }
+
+#: Groups that need a real server, and what TaskFlow's tests read its port from.
+SERVERS = {"redis": "TASKFLOW_TEST_REDIS_PORT"}
 
 #: Groups that need unittest's own loader, because only it knows scenarios.
 UNITTEST = {"scenarios"}
@@ -72,14 +82,17 @@ class Outcome:
     said: str
 
 
-def run(names: list[str], library: str = "ours", loader: str = "pytest") -> Outcome:
-    """Run modules in a process of their own."""
+def run(
+    names: list[str], library: str = "ours", loader: str = "pytest", server: dict[str, str] | None = None
+) -> Outcome:
+    """Run modules in a process of their own; ``server`` is what its environment says of a server."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "outcome.json"
         command = [sys.executable, "-m", "tests.compat.child", "--library", library, "--loader", loader]
         done = subprocess.run(
             [*command, "--out", str(out), *names],
-            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            cwd=ROOT, env={**os.environ, **(server or {})}, capture_output=True, text=True, timeout=PATIENCE,
+            check=False,
         )  # fmt: skip
         said = (done.stdout + done.stderr)[-4000:]
         if not out.exists():
@@ -89,9 +102,20 @@ def run(names: list[str], library: str = "ours", loader: str = "pytest") -> Outc
 
 @functools.cache
 def of_group(group: str, library: str = "ours") -> Outcome:
-    """Run a group, once."""
+    """Run a group, once.
+
+    Raises:
+        ServerError: a server that it needs is not installed here.
+    """
     names = [module for module in modules() if group_of(module) == group]
-    return run(names, library, "unittest" if group in UNITTEST else "pytest")
+    with contextlib.ExitStack() as stack:
+        server = {}
+        if group in SERVERS:
+            started = Server(KINDS[group])
+            stack.callback(started.close)
+            started.start()
+            server = {SERVERS[group]: str(started.port), "TAKSFLOW_TEST_URL": f"{group}://"}
+        return run(names, library, "unittest" if group in UNITTEST else "pytest", server)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,28 @@
 """The unit tests that ship inside the taskflow wheel, run against us."""
 
+import os
+
 import pytest
 
+from scripts.servers.server import ServerError
 from tests.compat import suite, table, wheel
 
 pytestmark = pytest.mark.timeout(suite.PATIENCE + 60)
 
 
+def of_group(group):
+    """Run a group; where its server is missing, a desk goes on without it and CI fails."""
+    try:
+        return suite.of_group(group)
+    except ServerError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize("module", suite.modules())
 def test_module(module):
-    done = suite.of_group(suite.group_of(module))
+    done = of_group(suite.group_of(module))
     came = suite.tally(module)
 
     assert came.count, f"{module} was not run:\n{done.said}"
@@ -22,7 +35,7 @@ def test_module(module):
 
 @pytest.mark.parametrize("group", suite.GROUPS)
 def test_nothing_but_tests_comes_from_the_wheel(group):
-    done = suite.of_group(group)
+    done = of_group(group)
 
     assert done.modules, done.said
     assert done.foreign == []
@@ -49,6 +62,8 @@ def test_what_else_comes_from_the_wheel_is_noticed(python):
 
 
 def test_the_page_is_up_to_date():
+    for group in suite.SERVERS:
+        of_group(group)
     assert wheel.version() == table.theirs()["version"], "run: python -m tests.compat.table --measure"
     assert table.lasting(table.page()) == table.lasting(table.PAGE.read_text()), (
         "run: python -m tests.compat.table"
