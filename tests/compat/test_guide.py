@@ -3,7 +3,7 @@
 import pkgutil
 import re
 
-from stackl_flow.compat import names
+from stackl_flow.compat import names, plugs
 from tests.compat.suite import ROOT
 
 GUIDE = (ROOT / "docs" / "coming-from-taskflow.md").read_text()
@@ -21,4 +21,5 @@ def test_every_module_of_taskflows_that_it_names_is_served():
     named = set(re.findall(r"`(taskflow(?:\.[a-z_]+)+)`", GUIDE))
 
     assert len(named) > 10
-    assert named - names.MODULES.keys() - names.PACKAGES == set()
+    groups = {name for name in named if plugs.known(name)}  # of entry points
+    assert named - names.MODULES.keys() - names.PACKAGES - groups == set()
