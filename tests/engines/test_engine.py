@@ -333,7 +333,9 @@ def test_statistics_can_be_read_during_a_run(load, log):
     engine = load(LinearFlow("f").add(Step("a", log), Step("b", log)))
     assert engine.statistics == {}
     told = []
-    engine.atom_notifier.register(states.SUCCESS, lambda *_: told.append(engine.statistics["completed"]))
+    engine.atom_notifier.register(
+        states.SUCCESS, lambda *_, **__: told.append(engine.statistics["completed"])
+    )
     engine.run()
     assert told == [1, 2]
     engine.reset()
