@@ -43,7 +43,9 @@ def _to_text(when: dt.datetime | None) -> str | None:
     return when.isoformat() if when else None
 
 
-def _from_text(when: str | None) -> dt.datetime | None:
+def _from_text(when: str | dict[str, Any] | None) -> dt.datetime | None:
+    if isinstance(when, dict):  # as TaskFlow writes it
+        return dt.datetime(**{part: when[part] for part in when if part != "tzname"}, tzinfo=dt.UTC)
     return dt.datetime.fromisoformat(when) if when else None
 
 

@@ -1,5 +1,7 @@
 """Details and connections do what TaskFlow's do, whatever is asked of them."""
 
+import datetime as dt
+import json
 import tempfile
 
 import pytest
@@ -67,6 +69,23 @@ def test_details(kind, program):
         other, their_told = done(other, step, TheirFailure.from_exception)
         assert told == their_told
         assert shown(ours) == shown(other)
+
+
+def test_what_taskflow_wrote_is_read():
+    book = theirs.LogBook("b", "u")
+    book.meta = {"note": 1}
+    book.add(theirs.FlowDetail("f", "v"))
+    form = json.loads(json.dumps(book.to_dict(marshal_time=True)))
+    ours = models.LogBook.from_dict(form, unmarshal_time=True)
+    assert (ours.name, ours.uuid, ours.meta) == ("b", "u", {"note": 1})
+    for name in ("created_at", "updated_at"):
+        assert getattr(ours, name) == getattr(book, name).replace(tzinfo=dt.UTC)
+
+    task = theirs.TaskDetail("t", "w")
+    task.put(states.FAILURE, TheirFailure.from_exception(RuntimeError("no luck")))
+    task.version = "1.0"
+    ours = models.TaskDetail.from_dict(json.loads(json.dumps(task.to_dict())))
+    assert (ours.state, ours.version, ours.failure.exception_str) == (states.FAILURE, "1.0", "no luck")
 
 
 BOOKS, FLOWS, ATOMS = range(2), range(3), range(4)
