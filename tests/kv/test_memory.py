@@ -31,7 +31,7 @@ def test_unnamed_places_are_apart():
 
 
 def test_addresses_that_lead_nowhere():
-    with pytest.raises(exc.NotFound, match=r"'carrier'.*memory.*sqlite"):
+    with pytest.raises(exc.NotFound, match=r"'carrier'.*directory.*memory.*redis"):
         backends.fetch("carrier://pigeon")
     with pytest.raises(exc.NotFound, match="memory"):
         backends.fetch("memory", namespace="nobody.has.this")

@@ -16,6 +16,7 @@ NAMESPACE: Final = "stackl_flow.kv"
 
 _BUILTIN: Final = {
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
+    "postgresql": "stackl_flow.kv.backends.sql:SQLKV",
     "redis": "stackl_flow.kv.backends.redis:RedisKV",
     "rediss": "stackl_flow.kv.backends.redis:RedisKV",
     "unix": "stackl_flow.kv.backends.redis:RedisKV",
@@ -23,6 +24,7 @@ _BUILTIN: Final = {
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",
     "file": "stackl_flow.kv.backends.directory:DirectoryKV",
+    "etcd": "stackl_flow.kv.backends.etcd:EtcdKV",
 }
 
 

@@ -1,18 +1,20 @@
 """A place of items in the tables of a database: so that a database alone is enough.
 
-SQLite for now. Every commit is one transaction, which raises the count of commits and thereby waits for the
-others. Waiters in a SQLite file have named pipes beside it, as in a directory (see ``bell``); a commit that
-rang no bell, because its process was killed, is noticed a moment later all the same.
+Every commit is one transaction, which raises the count of commits and so comes after the others. Waiters in a
+SQLite file have named pipes beside it, as in a directory (see ``bell``); on PostgreSQL they are notified. A
+commit that woke nobody, because its process was killed, is noticed a moment later all the same.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import threading
+import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,23 +22,29 @@ from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
+from stackl_flow.kv.backends.sql.postgresql import PostgreSQL
 from stackl_flow.kv.backends.sql.sqlite import SQLite
+from stackl_flow.kv.backends.sql.writing import Writing
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.bell import Bell, ring
 from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
 
-#: SQLite takes 32,766 values in a statement, older ones 999.
-_AT_ONCE: Final = 500
-#: How long a waiter sleeps at most: a commit that rang no bell is noticed then.
+T = TypeVar("T")
+
+_DIALECTS: Final[dict[str, type[Dialect]]] = {"sqlite": SQLite, "postgresql": PostgreSQL}
+#: How long a waiter sleeps at most: a commit that woke nobody is noticed then.
 _LOOK_AGAIN: Final = 0.25
+_TRIES: Final = 5
+_FIRST_PAUSE: Final = 0.1
 
 
 class SQLKV(KV):
     """Keeps items in the tables of a database; they are made when the place is first used.
 
     Args:
-        conf: "connection" is the address, such as "sqlite:///place.db"; options stand in it or beside it.
-        clock: tells when leases run out.
+        conf: "connection" is the address, such as "sqlite:///place.db" or "postgresql://user:password@host/db";
+            options stand in it or beside it.
+        clock: tells when leases run out, where the database has no clock of its own.
 
     Raises:
         InvalidFormat: the address or an option makes no sense.
@@ -45,12 +53,12 @@ class SQLKV(KV):
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = settings.parse(conf)
         super().__init__(place.conf, clock=clock)
-        self._dialect = SQLite(place)
+        self._dialect = _DIALECTS[place.plug](place)
+        self.shared = self._dialect.shared
         self._engine = self._dialect.create_engine()
-        self._threads = threading.RLock() if self._dialect.in_memory else nullcontext()
-        self._changed = threading.Condition()
         self._held = threading.local()
-        self._pid = 0
+        self._pid = os.getpid()
+        self._ready = False
 
     @property
     def name(self) -> str:
@@ -59,8 +67,11 @@ class SQLKV(KV):
 
     def close(self) -> None:
         """Close the connections; a place in memory is gone then."""
-        self._engine.dispose(close=self._pid == os.getpid())
-        self._pid = 0
+        ours = self._pid == os.getpid()
+        if ours:
+            self._dialect.close()
+        self._engine.dispose(close=ours)
+        self._ready = False
 
     @contextmanager
     def moment(self) -> Iterator[None]:
@@ -79,8 +90,12 @@ class SQLKV(KV):
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         """Give a connection, to a database that has the tables."""
-        with self._threads, self._errors():
+        with self._dialect.alone(), self._errors():
             if self._pid != os.getpid():
+                # A child process must not use what it got of its parent's connections, nor close them.
+                self._engine.dispose(close=False)
+                self._pid, self._ready = os.getpid(), False
+            if not self._ready:
                 self._open()
             with self._engine.connect() as connection:
                 yield connection
@@ -93,9 +108,7 @@ class SQLKV(KV):
             raise self._dialect.translate(error) from error
 
     def _open(self) -> None:
-        # A child process must not use what it got of its parent's connections, nor close them.
-        self._engine.dispose(close=False)
-        with self._engine.connect() as connection, self._dialect.transaction(connection, write=True):
+        with self._engine.connect() as connection, self._dialect.opening(connection):
             tables.metadata.create_all(connection)
             found = connection.execute(tables.READ_STATE).one_or_none()
             if found is None:
@@ -106,112 +119,137 @@ class SQLKV(KV):
                 f"items in '{self.name}' have format {found.format}, this code writes {tables.FORMAT}: "
                 f"use the version of the library that wrote them, or a newer one"
             )
-        if self._dialect.waiters is not None:
-            self._dialect.waiters.mkdir(exist_ok=True)
-        self._pid = os.getpid()
+        self._dialect.opened(self._engine)
+        self._ready = True
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def _again(self, work: Callable[[], T]) -> T:
+        """Do something, and do it again when the server was lost or undid it."""
+        pause = _FIRST_PAUSE
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                return work()
+            except Gone:
+                if not left:
+                    raise
+            SYSTEM.sleep(random.uniform(pause / 2, pause))  # noqa: S311  no secret
+            pause *= 2
+        raise AssertionError("the last try either returns or raises")
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
         held = getattr(self._held, "connection", None)
-        if held is not None:
+        if held is not None:  # of a moment, which ends with its connection
             with self._errors():
-                yield held
-            return
-        with self._connected() as connection:
-            yield connection
+                return work(held)
 
-    @contextmanager
-    def _writing(self) -> Iterator[_Writing]:
+        def once() -> T:
+            with self._connected() as connection:
+                return work(connection)
+
+        return self._again(once)
+
+    def _write(self, work: Callable[[Writing], T]) -> T:
         if getattr(self._held, "connection", None) is not None:
             raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
-        with self._connected() as connection, self._dialect.transaction(connection, write=True):
-            writing = _Writing(connection, self.clock.now())
-            for lease in connection.execute(tables.EXPIRED, {"now": writing.now}).scalars().all():
-                writing.end(lease)
-            yield writing
-        if writing.raised:
-            with self._changed:
-                self._changed.notify_all()
-            if self._dialect.waiters is not None:
-                ring(self._dialect.waiters)
+
+        def once() -> tuple[T, bool]:
+            with self._connected() as connection, self._dialect.transaction(connection, write=True):
+                writing = Writing(connection, self._dialect.now(self.clock))
+                for lease in connection.execute(tables.EXPIRED, {"now": writing.now}).scalars().all():
+                    writing.end(lease)
+                result = work(writing)
+                if writing.raised:
+                    self._dialect.announce(connection)
+            return result, writing.raised
+
+        result, raised = self._again(once)
+        if raised:
+            self._dialect.ring()
+        return result
 
     def _get(self, key: str) -> Item | None:
-        with self._reading() as connection:
-            row = connection.execute(tables.READ_ONE, {"key": key, "now": self.clock.now()}).one_or_none()
-        return None if row is None else Item(*row)
+        def ask(connection: sa.Connection) -> List[Item]:
+            values = {"key": key, "now": self._dialect.now(self.clock)}
+            return [Item(*row) for row in connection.execute(tables.READ_ONE, values)]
+
+        return next(iter(self._read(ask)), None)
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
         asked = tables.some(prefix=bool(prefix), after=bool(after), limit=limit is not None, reverse=reverse)
-        values = {**tables.bounds(prefix), "after": after, "limit": limit, "now": self.clock.now()}
-        with self._reading() as connection:
-            return [Item(*row) for row in connection.execute(asked, values)]
+        values = {**tables.bounds(prefix), "after": after, "limit": limit}
+
+        def ask(connection: sa.Connection) -> List[Item]:
+            rows = connection.execute(asked, {**values, "now": self._dialect.now(self.clock)})
+            return [Item(*row) for row in rows]
+
+        return self._read(ask)
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        with self._writing() as writing:
+        token = uuid.uuid4().hex if self._dialect.keeps_receipts else ""
+
+        def work(writing: Writing) -> int:
+            landed = writing.landed(token) if token else None
+            if landed is not None:
+                return landed
             found = writing.versions([check.key for check in checks])
             for check in checks:
                 if not holds(check, found.get(check.key, ABSENT)):
                     raise changed(check, found.get(check.key, ABSENT))
             if lease is not None and not writing.knows(lease):
                 raise lease_lost(lease)
-            version = writing.count()
+            if token:
+                writing.receipt(token)
             writing.delete(deletes)
             writing.put(puts)
-            return version
+            return writing.count()
+
+        return self._write(work)
 
     def _grant(self, lease: Lease) -> Lease:
-        with self._writing() as writing:
-            writing.run(tables.LEND, [{"id": lease.id, "until": writing.now + lease.ttl}])
-            return lease
+        def work(writing: Writing) -> None:
+            # A first try may have landed without our hearing of it.
+            if not writing.knows(lease.id):
+                writing.run(tables.LEND, [{"id": lease.id, "until": writing.now + lease.ttl}])
+
+        self._write(work)
+        return lease
 
     def _extend(self, lease: Lease) -> bool:
-        with self._writing() as writing:
+        def work(writing: Writing) -> bool:
             later = {"lease": lease.id, "now": writing.now, "later": writing.now + lease.ttl}
             return bool(writing.run(tables.EXTEND, later).rowcount)
 
+        return self._write(work)
+
     def _revoke(self, lease: Lease) -> None:
-        with self._writing() as writing:
-            writing.end(lease.id)
+        self._write(lambda writing: writing.end(lease.id))
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         # A thread waits in real time, whatever clock the leases go by.
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         if since == 0:
             return self._revision(prefix, 0)[0]
-        with self._waiting() as bell:
+        with self._dialect.waiting() as bell:
             while True:
                 revision, found, runs_out = self._revision(prefix, since)
                 if found:
                     return revision
-                now = self.clock.now()
+                now = self._dialect.now(self.clock)
                 if runs_out is not None and runs_out <= now:
-                    with self._writing():
-                        continue
+                    self._write(lambda _: None)  # ends the leases that ran out
+                    continue
                 left = _LOOK_AGAIN if deadline is None else deadline - SYSTEM.monotonic()
                 if left <= 0:
                     return since
                 lasts = _LOOK_AGAIN if runs_out is None else runs_out - now
-                span = max(min(left, lasts, _LOOK_AGAIN), 0.001)
-                if bell is None:
-                    with self._changed:
-                        self._changed.wait(span)
-                else:
-                    bell.wait(span)
-
-    @contextmanager
-    def _waiting(self) -> Iterator[Bell | None]:
-        if self._dialect.waiters is None:
-            yield None
-            return
-        with Bell(self._dialect.waiters) as bell:
-            yield bell
+                bell.wait(max(min(left, lasts, _LOOK_AGAIN), 0.001))
 
     def _revision(self, prefix: str, since: int) -> tuple[int, bool, float | None]:
         """Tell the count of commits, whether items with the prefix changed, and when a lease runs out."""
         values = {"since": since, **tables.bounds(prefix)}
-        with self._reading() as connection:
+
+        def ask(connection: sa.Connection) -> tuple[int, bool, float | None]:
             revision = int(connection.execute(tables.READ_STATE).one().revision)
             runs_out: float | None = connection.execute(tables.NEXT_END).scalar_one()
             if revision == since:
@@ -222,73 +260,4 @@ class SQLKV(KV):
             )
             return revision, found or revision - since > tables.REMEMBERED, runs_out
 
-
-class _Writing:
-    """A transaction that writes.
-
-    Attributes:
-        now: the time, in seconds since 1970.
-        raised: whether it has counted a commit.
-    """
-
-    def __init__(self, connection: sa.Connection, now: float) -> None:
-        self.now = now
-        self.raised = False
-        self._connection = connection
-        self._revision = 0
-
-    def run(self, statement: sa.Executable, values: Any) -> sa.CursorResult[Any]:
-        """Run a statement."""
-        result: sa.CursorResult[Any] = self._connection.execute(statement, values)
-        return result
-
-    def count(self) -> int:
-        """Raise the count of commits, once; it is the version of all that is put from now on."""
-        if not self.raised:
-            self._connection.execute(tables.RAISE)
-            self._revision = int(self._connection.execute(tables.READ_STATE).one().revision)
-            self.raised = True
-        return self._revision
-
-    def versions(self, keys: Sequence[str]) -> dict[str, int]:
-        """Read the versions of items."""
-        found: dict[str, int] = {}
-        for some in _parts(keys):
-            rows = self._connection.execute(tables.VERSIONS, {"keys": some, "now": self.now})
-            found.update((row.key, row.version) for row in rows)
-        return found
-
-    def knows(self, lease: str) -> bool:
-        """Say whether there is a lease that has not run out."""
-        return self.run(tables.KNOWN, {"lease": lease, "now": self.now}).first() is not None
-
-    def put(self, puts: Sequence[Put]) -> None:
-        """Write items."""
-        for some in _parts([put.key for put in puts]):
-            self.run(tables.REMOVE, {"keys": some})
-        rows = [{**put._asdict(), "version": self.count()} for put in puts]
-        if rows:
-            self.run(tables.INSERT, rows)
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Delete items, and remember that."""
-        version = self.count()
-        for some in _parts(keys):
-            there = self.run(tables.STORED, {"keys": some}).scalars().all()
-            if there:
-                self.run(tables.FORGET, [{"version": version, "key": key} for key in there])
-                self.run(tables.REMOVE, {"keys": there})
-        if version % 256 == 0:
-            self.run(tables.TRIM, {"before": version - tables.REMEMBERED})
-
-    def end(self, lease: str) -> None:
-        """Delete a lease and what stands on it."""
-        keys = self.run(tables.ON_LEASE, {"lease": lease}).scalars().all()
-        if keys:
-            self.delete(keys)
-        self.run(tables.END, {"lease": lease})
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), _AT_ONCE):
-        yield keys[start : start + _AT_ONCE]
+        return self._read(ask)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
+from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
+from stackl_flow.kv.backends.sql.wakes import Rings
+from stackl_flow.kv.bell import Bell, ring
 from stackl_flow.settings import Place
 
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
@@ -31,23 +35,22 @@ _REMEDIES: Final = {
 }
 
 
-class SQLite:
+class SQLite(Dialect):
     """A SQLite file, or a database in memory that lives as long as its place.
 
     Args:
         place: its address and options.
-
-    Attributes:
-        in_memory: whether it is in memory; all threads share one connection then.
-        waiters: where waiting threads have their pipes; None in memory.
     """
 
     def __init__(self, place: Place) -> None:
-        self.name = place.url
-        self.in_memory = place.location in _IN_MEMORY
+        super().__init__(place)
+        self.shared = place.location not in _IN_MEMORY
         # A relative path means the directory that we were in when it was given.
-        self._file = None if self.in_memory else Path(place.location.removeprefix("/")).absolute()
-        self.waiters = None if self._file is None else Path(f"{self._file}-waiters")
+        self._file = Path(place.location.removeprefix("/")).absolute() if self.shared else None
+        self._pipes = None if self._file is None else Path(f"{self._file}-waiters")
+        self._rings = Rings()
+        # In memory all threads share one connection.
+        self._lock = threading.RLock()
         options: Mapping[str, Any] = place.take(timeout=float, synchronous=str).given
         self._timeout = options.get("timeout", 30.0)
         self._synchronous = options.get("synchronous", "FULL").upper()
@@ -64,7 +67,7 @@ class SQLite:
         """
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=":memory:" if self._file is None else os.fspath(self._file)),
-            poolclass=StaticPool if self.in_memory else QueuePool,
+            poolclass=QueuePool if self.shared else StaticPool,
             # Transactions are begun below. A connection may be made in one thread and used in another.
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
         )
@@ -74,6 +77,49 @@ class SQLite:
     def _set_up(self, raw: sqlite3.Connection, _: object) -> None:
         for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}"):
             raw.execute(f"PRAGMA {pragma}").close()
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Give what has to be held whenever the database is used: a lock, for one in memory.
+
+        Returns:
+            A lock, or something that does nothing.
+        """
+        return nullcontext() if self.shared else self._lock
+
+    def opening(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Hold a transaction in which the tables are made.
+
+        Args:
+            connection: the connection.
+
+        Returns:
+            The context.
+        """
+        return self.transaction(connection, write=True)
+
+    def opened(self, engine: sa.Engine) -> None:  # noqa: ARG002  others ask the server
+        """Make the folder for the pipes of waiters.
+
+        Args:
+            engine: the engine.
+        """
+        if self._pipes is not None:
+            self._pipes.mkdir(exist_ok=True)
+
+    def ring(self) -> None:
+        """Wake those who wait, after a commit."""
+        if self._pipes is None:
+            self._rings.ring()
+        else:
+            ring(self._pipes)
+
+    def waiting(self) -> AbstractContextManager[Wakes]:
+        """Give something to wait at: a pipe beside the file, or a count in memory.
+
+        Returns:
+            The context.
+        """
+        return self._rings.waiting() if self._pipes is None else Bell(self._pipes)
 
     @contextmanager
     def transaction(self, connection: sa.Connection, *, write: bool) -> Iterator[None]:

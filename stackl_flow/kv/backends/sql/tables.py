@@ -2,7 +2,8 @@
 
 ``kv_state`` has one row: the format and the count of commits. Every commit raises that count first, so that
 commits come one after another, and a waiter sees by one number whether anything happened. Deleted keys are
-remembered for a while in ``kv_gone``, so that a waiter knows whether it was one of his.
+remembered for a while in ``kv_gone``, so that a waiter knows whether it was one of his, and commits in
+``kv_receipts``, so that one whose answer was lost is known again.
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ gone: Final = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", _KEY, primary_key=True),
 )
+receipts: Final = sa.Table(
+    "kv_receipts",
+    metadata,
+    sa.Column("token", sa.String(32), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False, index=True),
+)
 
 _NOW: Final = sa.bindparam("now", type_=sa.Double)
 # EXISTS, because no database looks it up in an index beside "or": items are wanted in the order of keys.
@@ -69,7 +76,11 @@ STORED: Final = sa.select(items.c.key).where(items.c.key.in_(sa.bindparam("keys"
 REMOVE: Final = sa.delete(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
 INSERT: Final = sa.insert(items)
 FORGET: Final = sa.insert(gone)
-TRIM: Final = sa.delete(gone).where(gone.c.version < sa.bindparam("before"))
+TRIM: Final = tuple(
+    sa.delete(table).where(table.c.version < sa.bindparam("before")) for table in (gone, receipts)
+)
+LANDED: Final = sa.select(receipts.c.version).where(receipts.c.token == sa.bindparam("token"))
+RECEIPT: Final = sa.insert(receipts)
 EXPIRED: Final = sa.select(leases.c.id).where(leases.c.until <= _NOW)
 NEXT_END: Final = sa.select(sa.func.min(leases.c.until))
 KNOWN: Final = sa.select(leases.c.id).where(leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW)

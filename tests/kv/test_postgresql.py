@@ -1,0 +1,123 @@
+"""PostgreSQL keeps the contract, on a real server."""
+
+import time
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import Check, Put
+from stackl_flow.testing.crash import start_child, wait_child
+from stackl_flow.testing.kv import KVContract, add_one
+
+
+@pytest.fixture
+def address(postgresql_url):
+    """A database of its own."""
+    name = f"kv_{uuid.uuid4().hex}"
+    url = sa.make_url(postgresql_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgresql_url.rpartition("/")[0] + f"/{name}"
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+class TestPostgreSQL(KVContract):
+    # The server's clock cannot be stepped, and the machine may be busy.
+    TTL = 0.8
+
+    @pytest.fixture
+    def open_kv(self, address):
+        return lambda: backends.fetch(address)
+
+
+def test_goes_on_in_a_forked_child(address):
+    with backends.fetch(address) as kv:
+        kv.commit(puts=[Put("count", "0")])
+
+        def work():
+            for _ in range(10):
+                add_one(kv)
+
+        children = [start_child(work) for _ in range(2)]
+        work()
+        assert [wait_child(child) for child in children] == [0] * 2
+        assert kv.get("count").value == "30"
+
+
+def test_waiter_is_woken_by_another_process(address):
+    """Fifty times there and back takes no second when each is woken, and twelve when each looks itself."""
+    with backends.fetch(address) as kv:
+        mark = kv.wait()
+
+        def answer():
+            with backends.fetch(address) as theirs:
+                seen = theirs.wait()
+                for number in range(50):
+                    while theirs.get(f"ask/{number}") is None:
+                        seen = theirs.wait("ask/", seen, timeout=30)
+                    theirs.commit(puts=[Put(f"answer/{number}", "1")])
+
+        child = start_child(answer)
+        began, seen = time.monotonic(), mark
+        for number in range(50):
+            kv.commit(puts=[Put(f"ask/{number}", "1")])
+            while kv.get(f"answer/{number}") is None:
+                seen = kv.wait("answer/", seen, timeout=30)
+        assert wait_child(child) == 0
+        assert time.monotonic() - began < 8
+
+
+def test_server_started_again(new_server):
+    """Connections that were cut are made anew; what was committed is there, and lands once."""
+    server = new_server("postgresql")
+    with backends.fetch(server.url) as kv:
+        version = kv.commit(puts=[Put("a", "0")])
+        mark = kv.wait()
+        for number in range(3):
+            server.kill()
+            server.start()
+            assert kv.get("a").value == str(number)
+            version = kv.commit([Check("a", version)], [Put("a", str(number + 1))])
+        assert kv.wait("a", mark, timeout=5) != mark
+
+
+def test_a_commit_whose_answer_is_lost_lands_once(address):
+    """A connection that is cut right after its commit: sent again, it is known by its receipt."""
+    with backends.fetch(address) as kv:
+        version = kv.commit(puts=[Put("a", "0")])
+        cut = []
+
+        def cut_once(connection):
+            if not cut:
+                cut.append(connection)
+                connection.connection.driver_connection.commit()
+                connection.connection.driver_connection.close()
+
+        sa.event.listen(kv._engine, "commit", cut_once)
+        landed = kv.commit([Check("a", version)], [Put("a", "1")])
+        assert cut
+        assert (landed, kv.get("a").value) == (version + 1, "1")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"database": "nobody_has_this"}, "create the database"),
+        ({"port": 1}, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_used(address, change, word):
+    url = sa.make_url(address).set(**change).render_as_string(hide_password=False)
+    with backends.fetch(f"{url}?timeout=1") as kv, pytest.raises(exc.StorageFailure, match=word):
+        kv.get("a")
+
+
+def test_address_that_makes_no_sense():
+    with pytest.raises(exc.InvalidFormat, match="postgresql://"):
+        backends.fetch("postgresql://host:notaport/db")
