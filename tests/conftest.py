@@ -4,14 +4,14 @@ import os
 
 import pytest
 
-from scripts.servers.known import KINDS
+from scripts.servers.known import BESIDES, KINDS
 from scripts.servers.server import Server, ServerError
 
 
 def server_of(name, **kwargs):
     """Make a server; where there is none, a desk goes on without its tests and CI fails."""
     try:
-        server = Server(KINDS[name], **kwargs)
+        server = Server({**KINDS, **BESIDES}[name], **kwargs)
     except ServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
@@ -57,9 +57,8 @@ def mysql_url():
     yield from url_of("mysql")
 
 
-@pytest.fixture
-def new_server():
-    """Give a function that starts a server of the test's own, to be stopped, killed and started again."""
+def new_servers():
+    """Give a function that starts a server of one's own, to be stopped, killed and started again."""
     made = []
 
     def start(name, *options):
@@ -71,3 +70,7 @@ def new_server():
     yield start
     for server in made:
         server.close()
+
+
+new_server = pytest.fixture(new_servers)
+new_server_of_module = pytest.fixture(new_servers, scope="module")

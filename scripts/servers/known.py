@@ -40,6 +40,16 @@ def _redis_ready(spot: Spot) -> bool:
     return answer.startswith(b"+PONG") or b"NOAUTH" in answer
 
 
+def _sentinel(spot: Spot) -> list[str]:
+    """Take one more word: a file of settings, which it writes itself later."""
+    return [
+        "sh",
+        "-c",
+        f'exec {find("redis-server")} "$1" --sentinel --port {spot.port} --bind 127.0.0.1',
+        "sh",
+    ]
+
+
 def _zookeeper(spot: Spot) -> list[str]:
     settings = {
         "clientPort": spot.port,
@@ -163,8 +173,9 @@ KINDS: Final = {
     for kind in (
         Kind(
             "redis",
-            packages=("redis-server",),
-            needs=("redis-server",),
+            # What makes the certificates for its tests with TLS is small, and nearly everywhere.
+            packages=("redis-server", "openssl"),
+            needs=("redis-server", "openssl"),
             url="redis://127.0.0.1:{port}",
             command=_redis,
             ready=_redis_ready,
@@ -205,4 +216,16 @@ KINDS: Final = {
             ready=lambda spot: b"MariaDB" in ask(spot.port),
         ),
     )
+}
+
+#: Servers that are of use to a test only beside others.
+BESIDES: Final = {
+    "redis-sentinel": Kind(
+        "redis-sentinel",
+        packages=("redis-server",),
+        needs=("redis-server",),
+        url="redis://127.0.0.1:{port}",
+        command=_sentinel,
+        ready=_redis_ready,
+    ),
 }

@@ -45,6 +45,7 @@ class Server:
     Attributes:
         directory: all its data, and its log; gone with ``close``.
         port: where it listens on 127.0.0.1, the same all its life.
+        second_port: another one that it may use.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Server:
             )
         self.kind = kind
         self.directory = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=home))
-        self.port = self._second_port = 0
+        self.port = self.second_port = 0
         self._options = list(options)
         self._stays = stays
         self._was_ready = False
@@ -85,7 +86,7 @@ class Server:
     def launch(self) -> None:
         """Start it, and do not wait."""
         if not self._was_ready and not _is_free(self.port):
-            self.port, self._second_port = _free_ports(2)
+            self.port, self.second_port = _free_ports(2)
         command = [*self._identity(), *self.kind.command(self._spot), *self._options]
         self._process = _STARTER.submit(self._make, command).result()
 
@@ -132,7 +133,7 @@ class Server:
 
     @property
     def _spot(self) -> Spot:
-        return Spot(self.directory, self.port, self._second_port)
+        return Spot(self.directory, self.port, self.second_port)
 
     def _identity(self) -> list[str]:
         """Give the words before a command that let it die with us, and be somebody else than root."""

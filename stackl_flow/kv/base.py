@@ -11,10 +11,10 @@ memory     one lock               count of commits            beside the items; 
 directory  a journal's record     count of commits, stored    in the journal; a named pipe a waiter
 SQL        a transaction          count of commits, one row   a table; the count is looked at again, or
                                                               LISTEN where there is such a thing
-Redis      one Lua script; keys   count of commits, INCR      a key with PEXPIRE a lease, looked at by the
-           share a hash tag, so                               scripts; a stream whose ids are the counts:
-           that a cluster keeps                               XREAD BLOCK loses nothing between two waits
-           them in one slot
+Redis      one Lua script; keys   count of commits            a sorted set by the time they run out, looked
+           share a hash tag, so                               at by the script; a stream whose ids are the
+           that a cluster keeps                               counts: XREAD BLOCK loses nothing between
+           them in one slot                                   two waits
 ZooKeeper  ``multi``              mzxid of the node           a session of its own a lease, whose timeout
                                                               is the ttl; ephemeral nodes; watches
 etcd       a transaction          mod_revision                its own; a watch from a revision on

@@ -9,13 +9,10 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Check, Put
-from stackl_flow.persistence import backends as flows
 from stackl_flow.testing.crash import start_child, wait_child
 from stackl_flow.testing.kv import KVContract, add_one
-from stackl_flow.testing.persistence import PersistenceContract
 
 
 class TestRedis(KVContract):
@@ -26,13 +23,6 @@ class TestRedis(KVContract):
 
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
-
-
-class TestFlows(PersistenceContract):
-    @pytest.fixture
-    def backend(self, redis_url):
-        with flows.backend(f"{redis_url}?namespace={uuid.uuid4()}") as backend:
-            yield backend
 
 
 @pytest.fixture
@@ -58,47 +48,6 @@ def test_all_keys_share_a_hash_tag(redis_url):
         slots = {key_slot(key) for key in keys}
     assert len(keys) >= 7
     assert len(slots) == 1
-
-
-def test_settings_beside_the_name(redis_url):
-    host, _, port = redis_url.removeprefix("redis://").partition("/")[0].partition(":")
-    conf = {"connection": "redis", "host": host, "port": port, "namespace": str(uuid.uuid4()), "db": 1}
-    with backends.fetch(conf) as kv:
-        kv.commit(puts=[Put("a", "1")])
-        assert (kv.name, kv.get("a").value) == (f"redis://{host}:{port}", "1")
-
-
-def test_nobody_there():
-    with backends.fetch("redis://:secret@127.0.0.1:1?timeout=0.2") as kv:
-        with pytest.raises(exc.StorageFailure, match=r"127.0.0.1:1'.*did not answer") as caught:
-            kv.get("a")
-        assert "secret" not in str(caught.value)
-
-
-def test_wrong_password(new_server):
-    server = new_server("redis", "--requirepass", "right")
-    with (
-        backends.fetch(f"redis://:wrong@127.0.0.1:{server.port}") as kv,
-        pytest.raises(exc.StorageFailure, match="refused us"),
-    ):
-        kv.get("a")
-    with backends.fetch(f"redis://:right@127.0.0.1:{server.port}") as kv:
-        assert kv.get("a") is None
-
-
-def test_server_killed_and_started_again(new_server):
-    """What was committed is there, waiters wait on, and the script is sent to the new server."""
-    server = new_server("redis")
-    with backends.fetch(server.url) as kv:
-        kv.commit(puts=[Put("a", "1")])
-        mark = kv.wait()
-        server.kill()
-        restarted = threading.Timer(0.2, server.start)
-        restarted.start()
-        assert kv.get("a").value == "1"
-        restarted.join()
-        kv.commit(puts=[Put("b", "1")])
-        assert kv.wait("b", mark, timeout=5) != mark
 
 
 class LosesAnswers:
@@ -209,9 +158,3 @@ def test_waiter_is_woken_when_a_lease_runs_out(address):
         mark = kv.wait()
         assert kv.wait("a", mark, timeout=30) != mark
         assert kv.get("a") is None
-
-
-@pytest.mark.parametrize("conf", ["redis://127.0.0.1:notaport", {"connection": "redis", "port": "x"}])
-def test_addresses_that_make_no_sense(conf):
-    with pytest.raises(exc.InvalidFormat):
-        backends.fetch(conf)

@@ -21,15 +21,18 @@ _LOST: Final = (
     theirs.RedisClusterException,
 )
 _REFUSED: Final = "refused us: check user and password, and that the user may run scripts on its keys"
-#: What the server's own words begin with, or hold, and what to do about it.
+_NO_CLUSTER: Final = "is no cluster: leave cluster=yes out"
+#: The client's name of an error, or words of the server in it, and what to do about it.
 _REMEDIES: Final = {
     "NOAUTH": _REFUSED,
     "WRONGPASS": _REFUSED,
-    "NOPERM": _REFUSED,
-    "READONLY": "is a replica, which takes no writes: name the primary, or the sentinels with sentinel=NAME",
-    "MOVED": "is part of a cluster: say cluster=yes",
-    "cluster support disabled": "is no cluster: leave cluster=yes out",
-    "OOM": "is full: give it more maxmemory; with a policy of eviction it would lose what it was given",
+    "NoPermissionError": _REFUSED,
+    "unauthenticated": _REFUSED,
+    "ReadOnlyError": "is a replica, and takes no writes: name the primary, or sentinels (sentinel=NAME)",
+    "MovedError": "is part of a cluster: say cluster=yes",
+    "cluster support disabled": _NO_CLUSTER,
+    "Cluster mode is not enabled": _NO_CLUSTER,
+    "OutOfMemoryError": "is full: raise its maxmemory (a policy of eviction would lose what it was given)",
     "MISCONF": "cannot write to its disk: free some space, or see its log",
     "WRONGTYPE": "has keys of somebody else in this namespace: name another one with namespace=",
     "DB index is out of range": "has not so many databases: give a lower number behind the '/'",
@@ -47,9 +50,9 @@ def passes(error: Exception) -> bool:
     Returns:
         True if it may.
     """
-    if isinstance(error, _FINAL) or "cluster support disabled" in str(error):
+    if isinstance(error, _FINAL) or _is_tls(error) or _told(error):
         return False
-    return isinstance(error, _LOST) and not _is_tls(error)
+    return isinstance(error, _LOST)
 
 
 def translate(error: Exception, name: str, *, writing: bool) -> exc.StorageFailure:
@@ -63,7 +66,7 @@ def translate(error: Exception, name: str, *, writing: bool) -> exc.StorageFailu
     Returns:
         An error that names the place and what to do.
     """
-    told = next((remedy for words, remedy in _REMEDIES.items() if words in str(error)), "")
+    told = _told(error)
     if told or isinstance(error, _FINAL):
         remedy = told or _REFUSED
     elif _is_tls(error):
@@ -75,6 +78,11 @@ def translate(error: Exception, name: str, *, writing: bool) -> exc.StorageFailu
     else:
         remedy = "failed: see the server's log"
     return exc.StorageFailure(f"'{name}' {remedy} ({error})", cause=error)
+
+
+def _told(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    return next((remedy for words, remedy in _REMEDIES.items() if words in said), "")
 
 
 def _is_tls(error: Exception) -> bool:

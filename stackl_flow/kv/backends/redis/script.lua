@@ -131,9 +131,6 @@ function operations.commit()
     if landed then
         return {'landed', landed}
     end
-    if FORGET then
-        redis.call('DEL', FORGET)
-    end
     local lease, checks, puts, deletes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
     local at = 6
     for _ = 1, checks do
@@ -171,6 +168,10 @@ function operations.commit()
     end
     local raised = text(count())
     redis.call('SET', DONE, raised, 'PX', TWICE_WITHIN)
+    -- Last, because a server that is full refuses a script only before its first write.
+    if FORGET then
+        redis.call('DEL', FORGET)
+    end
     return {'landed', raised}
 end
 

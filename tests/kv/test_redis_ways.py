@@ -1,0 +1,208 @@
+"""The ways to a Redis server: a socket file, TLS, sentinels, a cluster; and what is said of wrong ones."""
+
+import subprocess
+import time
+import uuid
+
+import pytest
+import redis
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import Put
+from stackl_flow.persistence import backends as flows
+from stackl_flow.testing.kv import KVContract
+
+
+def works(conf, **more):
+    """Write, read and wait in a new place of these settings."""
+    settings = {"connection": conf} if isinstance(conf, str) else dict(conf)
+    with backends.fetch({**settings, "namespace": str(uuid.uuid4()), **more}) as kv:
+        mark = kv.wait("a")
+        kv.commit(puts=[Put("a", "1")])
+        assert kv.wait("a", mark, timeout=5) != mark
+        assert kv.get("a").value == "1"
+        return kv.name
+
+
+def refusal(conf, **more):
+    """What is said of these settings when they are used."""
+    with pytest.raises(exc.StorageFailure) as caught:
+        works(conf, **more)
+    assert "secret" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------- a socket file
+
+
+def test_socket_file(new_server):
+    path = f"{new_server('redis').directory}/socket"
+    assert works(f"unix://{path}") == f"unix://{path}"
+    assert works({"connection": "redis", "unix_socket_path": path}) == f"unix://{path}"
+    with flows.backend(f"unix://{path}") as backend, backend.get_connection() as conn:
+        conn.validate()
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1, signed by itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem -out cert.pem"
+    also = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *also], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def secure(certificate, new_server):
+    """A server that speaks TLS beside its usual port; return the port."""
+    server = new_server("redis")
+    with redis.Redis(port=server.port) as raw:
+        raw.config_set("tls-cert-file", str(certificate / "cert.pem"))
+        raw.config_set("tls-key-file", str(certificate / "key.pem"))
+        raw.config_set("tls-ca-cert-file", str(certificate / "cert.pem"))
+        raw.config_set("tls-auth-clients", "no")
+        raw.config_set("tls-port", str(server.second_port))
+    return server.second_port
+
+
+def test_tls(secure, certificate):
+    trusted = str(certificate / "cert.pem")
+    assert works(f"rediss://127.0.0.1:{secure}?ssl_ca_certs={trusted}") == f"rediss://127.0.0.1:{secure}"
+    conf = {"connection": "redis", "host": "127.0.0.1", "port": secure, "ssl": True, "ssl_ca_certs": trusted}
+    assert works(conf) == f"rediss://127.0.0.1:{secure}"
+    assert works(f"rediss://127.0.0.1:{secure}", ssl_cert_reqs="none") == f"rediss://127.0.0.1:{secure}"
+
+
+def test_tls_refused(secure, certificate, redis_url):
+    assert "agree on TLS" in refusal(f"rediss://:secret@127.0.0.1:{secure}")  # nobody trusts that certificate
+    named = f"rediss://:secret@localhost:{secure}?ssl_ca_certs={certificate / 'cert.pem'}"
+    assert "agree on TLS" in refusal(named)  # it is for 127.0.0.1
+    assert "rediss://" in refusal(f"redis://127.0.0.1:{secure}")
+    host = redis_url.removeprefix("redis://").partition("/")[0]
+    assert "TLS" in refusal(f"rediss://{host}", timeout=1)
+
+
+# ---------------------------------------------------------------- sentinels
+
+
+@pytest.fixture
+def watched(new_server, tmp_path):
+    """A primary, its replica and a sentinel that watches them."""
+    primary = new_server("redis")
+    replica = new_server("redis", "--replicaof", "127.0.0.1", str(primary.port))
+    settings = tmp_path / "sentinel.conf"
+    settings.write_text(
+        f"sentinel monitor mine 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds mine 300\n"
+        "sentinel failover-timeout mine 1000\n"
+    )
+    sentinel = new_server("redis-sentinel", str(settings))
+    deadline = time.monotonic() + 20
+    with redis.Redis(port=sentinel.port, decode_responses=True) as raw:
+        while not raw.sentinel_slaves("mine") and time.monotonic() < deadline:
+            time.sleep(0.05)  # it looks for them every few seconds
+    return primary, replica, sentinel
+
+
+def test_goes_on_when_the_sentinels_name_another_primary(watched):
+    primary, replica, sentinel = watched
+    conf = {
+        "connection": "redis",
+        "host": "127.0.0.1",
+        "port": 1,  # nobody is there: the next is asked
+        "sentinel": "mine",
+        "sentinel_fallbacks": [f"127.0.0.1:{sentinel.port}"],
+        "sentinel_kwargs": {"socket_timeout": 5},
+        "timeout": 60,
+    }
+    with backends.fetch(conf) as kv:
+        kv.commit(puts=[Put("a", "1")])
+        with redis.Redis(port=primary.port) as raw:
+            assert raw.wait(1, 20_000) == 1
+        primary.kill()
+        kv.commit(puts=[Put("b", "1")])
+        assert [item.key for item in kv.list()] == ["a", "b"]
+    with backends.fetch(f"redis://127.0.0.1:{replica.port}") as kv:
+        assert [item.key for item in kv.list()] == ["a", "b"]
+
+
+def test_sentinels_that_do_not_know_the_name(watched):
+    assert "No master found for 'yours'" in refusal(f"redis://127.0.0.1:{watched[2].port}?sentinel=yours")
+
+
+def test_replica_is_told_from_its_primary(watched):
+    assert "name the primary" in refusal(f"redis://127.0.0.1:{watched[1].port}")
+
+
+# ---------------------------------------------------------------- a cluster
+
+
+@pytest.fixture(scope="module")
+def cluster_url(new_server_of_module):
+    server = new_server_of_module("redis", "--cluster-enabled", "yes")
+    with redis.Redis(port=server.port) as raw:
+        raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 20
+        while (
+            b"cluster_state:ok" not in raw.execute_command("CLUSTER", "INFO") and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)  # a cluster takes a moment to agree
+    return server.url
+
+
+class TestCluster(KVContract):
+    EXAMPLES = 5
+    TTL = 0.8
+
+    @pytest.fixture
+    def open_kv(self, cluster_url):
+        address = f"{cluster_url}?cluster=yes&namespace={uuid.uuid4()}"
+        return lambda: backends.fetch(address)
+
+
+def test_what_is_no_cluster(redis_url):
+    assert "leave cluster=yes out" in refusal(redis_url, cluster=True)
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("conf", "word"),
+    [
+        ("redis://:se/cret@127.0.0.1:1", "%XX"),
+        ("redis://127.0.0.1:notaport", "host:port"),
+        ({"connection": "redis", "port": "x"}, "'port'"),
+        ({"connection": "redis", "colour": "red"}, "unknown option 'colour'"),
+        ({"connection": "redis", "encoding": "latin-1"}, "UTF-8"),
+        ({"connection": "redis", "namespace": ""}, "namespace"),
+        ({"connection": "redis", "namespace": "{a}"}, "namespace"),
+        ({"connection": "redis", "ssl_ca_certs": "/x"}, "rediss://"),
+        ({"connection": "redis", "sentinel": "a", "cluster": "yes"}, "leave one"),
+        ({"connection": "redis", "sentinel": "a", "sentinel_fallbacks": "b"}, "sentinel_fallbacks"),
+        ({"connection": "redis", "sentinel": "a", "sentinel_kwargs": "["}, "sentinel_kwargs"),
+    ],
+)
+def test_settings_that_make_no_sense(conf, word):
+    with pytest.raises(exc.InvalidFormat, match=word) as caught:
+        backends.fetch(conf)
+    assert "cret" not in str(caught.value)
+
+
+def test_settings_that_say_what_is_done_anyway(redis_url):
+    more = {"encoding": "UTF-8", "encoding_errors": "strict", "retry_on_timeout": "true"}
+    assert works(redis_url, health_check_interval=30, socket_connect_timeout=5, **more) == redis_url
+
+
+def test_settings_beside_the_name(redis_url):
+    host, _, port = redis_url.removeprefix("redis://").partition("/")[0].partition(":")
+    assert works({"connection": "redis", "host": host, "port": port, "db": 1}) == f"redis://{host}:{port}"
+
+
+def test_a_database_that_is_not_there(redis_url):
+    assert "lower number" in refusal(f"{redis_url}/123456")

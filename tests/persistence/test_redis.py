@@ -1,0 +1,71 @@
+"""Flows in Redis keep the contract, and go on elsewhere when their process was killed."""
+
+import os
+import signal
+import uuid
+
+import pytest
+
+from stackl_flow import engines, exceptions, states
+from stackl_flow.patterns.linear_flow import Flow
+from stackl_flow.persistence import backends
+from stackl_flow.task import Task
+from stackl_flow.testing.crash import in_child
+from stackl_flow.testing.persistence import PersistenceContract
+
+
+@pytest.fixture
+def address(redis_url):
+    return f"{redis_url}?namespace={uuid.uuid4()}"
+
+
+class TestRedis(PersistenceContract):
+    @pytest.fixture
+    def backend(self, address):
+        with backends.backend(address) as backend:
+            yield backend
+
+
+class First(Task):
+    default_provides = "number"
+
+    def execute(self):
+        return 41
+
+
+class Second(Task):
+    default_provides = "sum"
+
+    def execute(self, number, dies):
+        if dies and os.getpid() == dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number + 1
+
+
+def made():
+    return Flow("sum").add(First("first"), Second("second"))
+
+
+def test_a_killed_flow_goes_on(address):
+    def work():
+        with backends.backend(address) as backend:
+            engines.run(made(), store={"dies": os.getpid()}, backend=backend)
+
+    assert in_child(work) == -signal.SIGKILL
+    with backends.fetch(address) as backend:
+        with backend.get_connection() as conn:
+            (book,) = conn.get_logbooks()
+        (flow,) = book
+        assert {atom.name: atom.state for atom in flow}["first"] == states.SUCCESS
+        engine = engines.load(made(), flow_detail=flow, book=book, backend=backend)
+        engine.run()
+        assert engine.storage.fetch("sum") == 42
+
+
+def test_a_place_that_nobody_prepared(address):
+    with (
+        backends.fetch(address) as backend,
+        backend.get_connection() as conn,
+        pytest.raises(exceptions.StorageFailure, match="never prepared"),
+    ):
+        conn.validate()
