@@ -6,6 +6,7 @@ import abc
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from stackl_flow import exceptions as exc
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.storage import Storage
 from stackl_flow.notifier import Notifier
@@ -67,9 +68,9 @@ class Engine(abc.ABC):
         """Numbers about the present or last run."""
 
     @property
-    @abc.abstractmethod
     def compilation(self) -> Plan | None:
-        """The plan, or None before ``compile``."""
+        """The plan, or None before ``compile``, and in an engine that shows none."""
+        return None
 
     @abc.abstractmethod
     def compile(self) -> None:
@@ -87,9 +88,22 @@ class Engine(abc.ABC):
     def run(self, timeout: float | None = None) -> None:
         """Run the flow to its end, or to a suspension."""
 
-    @abc.abstractmethod
     def run_iter(self, timeout: float | None = None) -> Iterator[str]:
-        """Run the flow step by step."""
+        """Run the flow step by step, if this engine can.
+
+        Args:
+            timeout: how many seconds to wait for calls before looking up again.
+
+        Returns:
+            The engine's states as it goes.
+
+        Raises:
+            NotImplementedError: it can only ``run``, as an engine that was made for TaskFlow may.
+        """
+        del timeout
+        raise exc.NotImplementedError(
+            f"{type(self).__name__} cannot run '{self._flow.name}' step by step: call run()"
+        )
 
     @abc.abstractmethod
     def suspend(self) -> None:

@@ -12,6 +12,7 @@ from stackl_flow.compat.engines import helpers
 from stackl_flow.compat.engines.action_engine import engine as classes
 from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.persistence.backends.impl_memory import MemoryBackend
+from stackl_flow.engines import base
 from stackl_flow.patterns import graph_flow, linear_flow, unordered_flow
 from stackl_flow.persistence import books
 from stackl_flow.retry import RETRY, REVERT, Times
@@ -393,3 +394,30 @@ def test_modules_below_a_package_are_imported_from_it(python):
         import taskflow.engines
         print(base.__name__, hasattr(taskflow.engines, "nonsense"))
     """) == ["stackl_flow.engines.base False"]
+
+
+class Plain(base.Engine):
+    """An engine of another package, with what TaskFlow's base class asks for and no more."""
+
+    storage = statistics = None
+
+    def rest(self):
+        """Nothing to do."""
+
+    compile = prepare = validate = suspend = reset = rest
+
+    def run(self):
+        self._flow.log.append("run")
+
+
+def test_an_engine_of_another_package(log, tmp_path, monkeypatch):
+    folder = tmp_path / "plain-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(f"[taskflow.engines]\nplain = {__name__}:Plain\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    engine = engines.load(Said("a", log), engine="plain://?speed=2")
+    engine.run()
+    assert (log, engine.options, engine.compilation) == (["run"], {"speed": "2"}, None)
+    with pytest.raises(exc.NotImplementedError, match=r"Plain cannot run 'a' step by step.*call run"):
+        engine.run_iter()

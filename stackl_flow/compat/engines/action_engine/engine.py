@@ -124,7 +124,7 @@ class ActionEngine(base.Engine):
     @property
     def compilation(self) -> Compilation | None:
         """The plan, which can be looked at as a graph and a tree; None before ``compile``."""
-        plan = super().compilation  # type: ignore[safe-super]  # the next one is FlowEngine's
+        plan = super().compilation
         if plan is None:
             return None
         if self._looked_at is None:
@@ -148,7 +148,7 @@ class ActionEngine(base.Engine):
         Returns:
             The engine's states and, at last, the flow's.
         """
-        inner = super().run_iter(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
+        inner = super().run_iter(timeout)
         return cast("Generator[str, bool | None, None]", inner)
 
 
