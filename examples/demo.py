@@ -22,6 +22,7 @@ if __name__ == "__main__":  # Run as a file, it must find its neighbours.
 from rich.console import Console
 from rich.text import Text
 
+from examples.demo_board import board_of_sites
 from examples.demo_stage import Stage, all_are, closed, serves, state_of, workshop
 from examples.website_place import HOLD, started
 from stackl_flow import engines, states
@@ -167,15 +168,21 @@ def deploy_and_kill(stage: Stage, site: str) -> tuple[int, int]:
 
 def clean_up(stage: Stage) -> None:
     """Remove the sites by flows of their own, and look whether they are gone."""
-    stage.title("4. The sites are removed, by flows too")
+    stage.title("5. The sites are removed, by flows too")
     ports = {site: stage.place(site).port() for site in stage.place("any").routes()}
     for site, port in ports.items():
-        stage.load("examples.website.removal", site=site).run()
+        stage.load("examples.website.removal", quiet=site.startswith("site-"), site=site).run()
         stage.check(f"{site}: port {port} is closed", port is not None and closed(port))
         nothing_left(stage, site)
 
 
-PARTS: tuple[Callable[[Stage], None], ...] = (site_succeeds, site_fails, site_survives, clean_up)
+PARTS: tuple[Callable[[Stage], None], ...] = (
+    site_succeeds,
+    site_fails,
+    site_survives,
+    board_of_sites,
+    clean_up,
+)
 
 
 def run(shown: Path, console: Console, parts: Sequence[Callable[[Stage], None]] = PARTS) -> int:

@@ -63,10 +63,11 @@ class Stage:
         """Where a site's things are."""
         return Place(str(self.root), site)
 
-    def load(self, factory: str, **store: Any) -> Engine:
-        """Load a flow for a new run whose moves are printed."""
+    def load(self, factory: str, *, quiet: bool = False, **store: Any) -> Engine:
+        """Load a flow for a new run whose moves are printed, unless it is to be quiet."""
         store["root"] = str(self.root)
-        return self.watched(engines.load_from_factory(factory, store=store, backend=self.backend))
+        engine = engines.load_from_factory(factory, store=store, backend=self.backend)
+        return engine if quiet else self.watched(engine)
 
     def watched(self, engine: Engine) -> Engine:
         """Print the moves of an engine's atoms while they happen."""

@@ -24,6 +24,8 @@ SECONDS_TO_STOP = 3.0
 # Such as "execute start_server": the work after which the process waits, so that a demonstration or a test
 # can kill it there, when the work is done and not yet recorded.
 HOLD = "WEBSITE_HOLD_AFTER"
+# The same, but there the process is stopped, once, as by SIGSTOP from outside; it holds no lock there.
+STOP = "WEBSITE_STOP_AFTER"
 
 
 def put(path: Path, text: str, place: Callable[[Path, Path], object] = os.replace) -> None:
@@ -88,6 +90,9 @@ class Place:
             print(f"holding after {verb} {atom}", flush=True)
             sys.stdin.read()  # Ends when whoever waits to kill this process has died before.
             os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get(STOP) == f"{verb} {atom}":
+            del os.environ[STOP]
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def prune(self) -> None:
         """Remove the site's folder if it has become empty; those above are shared with other sites."""
