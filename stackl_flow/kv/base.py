@@ -217,6 +217,24 @@ class KV(ABC):
         """
         return nullcontext()
 
+    def joined(self, connection: Any) -> AbstractContextManager[None]:
+        """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
+
+        Args:
+            connection: the caller's connection, in a transaction; for a SQL place, one of SQLAlchemy's to the
+                same database.
+
+        Returns:
+            The context. What is committed inside lands, and wakes waiters, when the caller commits.
+
+        Raises:
+            NotImplementedError: this place has no transactions that others could share.
+        """
+        del connection
+        raise exc.NotImplementedError(
+            f"'{self.name}' cannot join a transaction of another: only a SQL place in the same database can"
+        )
+
     def _refuse_too_much(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]) -> None:
         value, commit, operations = self.limits
         if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:

@@ -46,3 +46,8 @@ def test_waiter_is_woken_when_a_lease_runs_out():
     mark = kv.wait()
     assert kv.wait("a", mark, timeout=30) != mark
     assert kv.get("a") is None
+
+
+def test_memory_joins_no_transaction():
+    with pytest.raises(exc.NotImplementedError, match="SQL"), backends.fetch("memory").joined(None):
+        pass

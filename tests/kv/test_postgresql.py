@@ -1,5 +1,6 @@
 """PostgreSQL keeps the contract, on a real server."""
 
+import contextlib
 import time
 import uuid
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
-from stackl_flow.kv.items import Check, Put
+from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.testing.crash import start_child, wait_child
 from stackl_flow.testing.kv import KVContract, add_one
 
@@ -121,3 +122,35 @@ def test_what_cannot_be_used(address, change, word):
 def test_address_that_makes_no_sense():
     with pytest.raises(exc.InvalidFormat, match="postgresql://"):
         backends.fetch("postgresql://host:notaport/db")
+
+
+def test_joins_a_transaction_of_the_callers_own(address):
+    """What is written with the caller's rows lands with them, or not at all."""
+    engine = sa.create_engine(sa.make_url(address).set(drivername="postgresql+psycopg"))
+    with backends.fetch(address) as kv:
+        with engine.begin() as own:
+            own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
+            with kv.joined(own):
+                first = kv.commit(puts=[Put("job/1", "1")])
+        assert kv.get("job/1").version == first
+        mark = kv.wait("job/")
+        with contextlib.suppress(ZeroDivisionError), engine.begin() as own:
+            own.execute(sa.text("INSERT INTO orders VALUES ('lost')"))
+            with kv.joined(own):
+                kv.commit([Check("job/1", first)], [Put("job/2", "1")])
+                assert [item.key for item in kv.list("job/")] == ["job/1", "job/2"]
+            raise ZeroDivisionError
+        assert [item.key for item in kv.list("job/")] == ["job/1"]
+        with engine.begin() as own:
+            own.execute(sa.text("INSERT INTO orders VALUES ('kept')"))
+            with kv.joined(own), pytest.raises(exc.Conflict):
+                kv.commit([Check("job/1", ABSENT)], [Put("job/2", "1")])
+            with kv.joined(own):
+                kv.commit(puts=[Put("job/2", "2")])
+        assert kv.wait("job/", mark, timeout=5) != mark
+        assert kv.get("job/2").value == "2"
+        with engine.connect() as own:
+            assert own.execute(sa.text("SELECT name FROM orders")).scalars().all() == ["kept"]
+        with pytest.raises(exc.InvalidFormat, match="SQLAlchemy"), kv.joined("no connection"):
+            kv.get("job/1")
+    engine.dispose()

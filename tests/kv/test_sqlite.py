@@ -1,13 +1,15 @@
 """SQLite keeps the contract, in a file and in memory."""
 
+import contextlib
 import sqlite3
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
-from stackl_flow.kv.items import Check, Put
+from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.persistence import backends as flows
 from stackl_flow.testing.clock import SteppedClock
 from stackl_flow.testing.crash import start_child, wait_child
@@ -169,3 +171,35 @@ def test_another_writer_is_not_waited_for_for_ever(path):
 def test_option_that_makes_no_sense():
     with pytest.raises(exc.InvalidFormat, match="FULL"):
         backends.fetch("sqlite:///x.db?synchronous=perhaps")
+
+
+def test_joins_a_transaction_of_the_callers_own(path):
+    """What is written with the caller's rows lands with them, or not at all."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with backends.fetch(f"sqlite:///{path}") as kv:
+        with engine.begin() as own:
+            own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
+            with kv.joined(own):
+                first = kv.commit(puts=[Put("job/1", "1")])
+        assert kv.get("job/1").version == first
+        mark = kv.wait("job/")
+        with contextlib.suppress(ZeroDivisionError), engine.begin() as own:
+            own.execute(sa.text("INSERT INTO orders VALUES ('lost')"))
+            with kv.joined(own):
+                kv.commit([Check("job/1", first)], [Put("job/2", "1")])
+                assert [item.key for item in kv.list("job/")] == ["job/1", "job/2"]
+            raise ZeroDivisionError
+        assert [item.key for item in kv.list("job/")] == ["job/1"]
+        with engine.begin() as own:
+            own.execute(sa.text("INSERT INTO orders VALUES ('kept')"))
+            with kv.joined(own), pytest.raises(exc.Conflict):
+                kv.commit([Check("job/1", ABSENT)], [Put("job/2", "1")])
+            with kv.joined(own):
+                kv.commit(puts=[Put("job/2", "2")])
+        assert kv.wait("job/", mark, timeout=5) != mark
+        assert kv.get("job/2").value == "2"
+        with engine.connect() as own:
+            assert own.execute(sa.text("SELECT name FROM orders")).scalars().all() == ["kept"]
+        with pytest.raises(exc.InvalidFormat, match="SQLAlchemy"), kv.joined("no connection"):
+            kv.get("job/1")
+    engine.dispose()

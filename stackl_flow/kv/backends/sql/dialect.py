@@ -79,6 +79,13 @@ class Dialect(ABC):
             The context.
         """
 
+    def lock(self, connection: sa.Connection) -> None:  # noqa: B027  most have nothing to do here
+        """Keep others from writing until a transaction ends, where the first write would not do that.
+
+        Args:
+            connection: the connection, in a transaction.
+        """
+
     def alone(self) -> AbstractContextManager[object]:
         """Give what has to be held whenever the database is used.
 

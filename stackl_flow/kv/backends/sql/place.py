@@ -80,12 +80,51 @@ class SQLKV(KV):
         Yields:
             Nothing.
         """
+        if self._own() is not None:
+            yield
+            return
         with self._connected() as connection, self._dialect.transaction(connection, write=False):
             self._held.connection = connection
             try:
                 yield
             finally:
                 self._held.connection = None
+
+    @contextmanager
+    def joined(self, connection: sa.Connection) -> Iterator[None]:
+        """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
+
+        Other commits wait until that transaction ends, so it should do this last.
+
+        Args:
+            connection: the caller's connection to the same database, in a transaction.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            InvalidFormat: that is no such connection.
+        """
+        name = getattr(getattr(connection, "dialect", None), "name", None)
+        if name != self._engine.dialect.name:
+            raise exc.InvalidFormat(
+                f"{connection!r} does not lead to '{self.name}': give a SQLAlchemy connection to that "
+                f"database (of a session: session.connection())"
+            )
+        with self._errors():
+            if not self._ready or self._pid != os.getpid():
+                self._make(connection)
+                self._dialect.opened(self._engine)
+        self._held.joined = connection
+        try:
+            yield
+        finally:
+            self._held.joined = None
+
+    def _own(self) -> sa.Connection | None:
+        """Give the connection of the transaction that this thread has joined."""
+        joined: sa.Connection | None = getattr(self._held, "joined", None)
+        return joined
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
@@ -109,18 +148,22 @@ class SQLKV(KV):
 
     def _open(self) -> None:
         with self._engine.connect() as connection, self._dialect.opening(connection):
-            tables.metadata.create_all(connection)
-            found = connection.execute(tables.READ_STATE).one_or_none()
-            if found is None:
-                first = {"id": 1, "format": tables.FORMAT, "revision": 1}
-                connection.execute(sa.insert(tables.state), [first])
+            self._make(connection)
+        self._dialect.opened(self._engine)
+        self._ready = True
+
+    def _make(self, connection: sa.Connection) -> None:
+        """Make the tables, unless they are there."""
+        tables.metadata.create_all(connection)
+        found = connection.execute(tables.READ_STATE).one_or_none()
+        if found is None:
+            first = {"id": 1, "format": tables.FORMAT, "revision": 1}
+            connection.execute(sa.insert(tables.state), [first])
         if found is not None and found.format > tables.FORMAT:
             raise exc.IncompatibleVersion(
                 f"items in '{self.name}' have format {found.format}, this code writes {tables.FORMAT}: "
                 f"use the version of the library that wrote them, or a newer one"
             )
-        self._dialect.opened(self._engine)
-        self._ready = True
 
     def _again(self, work: Callable[[], T]) -> T:
         """Do something, and do it again when the server was lost or undid it."""
@@ -136,8 +179,8 @@ class SQLKV(KV):
         raise AssertionError("the last try either returns or raises")
 
     def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        held = getattr(self._held, "connection", None)
-        if held is not None:  # of a moment, which ends with its connection
+        held = self._own() or getattr(self._held, "connection", None)
+        if held is not None:  # of a moment, or of the caller's own: it ends with its connection
             with self._errors():
                 return work(held)
 
@@ -151,20 +194,30 @@ class SQLKV(KV):
         if getattr(self._held, "connection", None) is not None:
             raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
 
+        joined = self._own()
+        if joined is not None:
+            with self._errors():
+                self._dialect.lock(joined)
+                return self._do(work, joined)[0]
+
         def once() -> tuple[T, bool]:
             with self._connected() as connection, self._dialect.transaction(connection, write=True):
-                writing = Writing(connection, self._dialect.now(self.clock))
-                for lease in connection.execute(tables.EXPIRED, {"now": writing.now}).scalars().all():
-                    writing.end(lease)
-                result = work(writing)
-                if writing.raised:
-                    self._dialect.announce(connection)
-            return result, writing.raised
+                return self._do(work, connection)
 
         result, raised = self._again(once)
         if raised:
             self._dialect.ring()
         return result
+
+    def _do(self, work: Callable[[Writing], T], connection: sa.Connection) -> tuple[T, bool]:
+        """Write in a transaction; tell also whether anything changed."""
+        writing = Writing(connection, self._dialect.now(self.clock))
+        for lease in connection.execute(tables.EXPIRED, {"now": writing.now}).scalars().all():
+            writing.end(lease)
+        result = work(writing)
+        if writing.raised:
+            self._dialect.announce(connection)
+        return result, writing.raised
 
     def _get(self, key: str) -> Item | None:
         def ask(connection: sa.Connection) -> List[Item]:

@@ -138,8 +138,16 @@ class PostgreSQL(Dialect):
         connection.execution_options(isolation_level="READ COMMITTED" if write else "REPEATABLE READ")
         with connection.begin():
             if write:
-                connection.execute(_LOCK)
+                self.lock(connection)
             yield
+
+    def lock(self, connection: sa.Connection) -> None:
+        """Keep others from writing until a transaction ends.
+
+        Args:
+            connection: the connection, in a transaction.
+        """
+        connection.execute(_LOCK)
 
     def announce(self, connection: sa.Connection) -> None:
         """Notify the channel; the server tells it at the commit.
