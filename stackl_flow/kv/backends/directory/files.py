@@ -188,17 +188,16 @@ class Files:
         return new
 
     def _make(self, folder: Path, folders: set[Path]) -> None:
-        """Make a folder; those that had to be made have to be synced into theirs."""
-        folders.add(folder)
-        above_it = folder
-        while not above_it.exists():
-            above_it = above_it.parent
-            folders.add(above_it)
+        """Make a folder, and note it with all above it: a process that was killed may have synced none."""
         folder.mkdir(parents=True, exist_ok=True)
+        while folder not in folders:
+            folders.add(folder)
+            if folder != self._root.parent:
+                folder = folder.parent
 
     def _prune(self, folder: Path) -> None:
         """Take empty folders away; only tidiness, so it need not be durable."""
-        while folder != self._root:
+        while self._root in folder.parents:
             try:
                 folder.rmdir()
             except OSError:
