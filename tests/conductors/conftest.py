@@ -19,9 +19,9 @@ TTL = 1.0
 class Office:
     """Everything one test works with."""
 
-    def __init__(self, directory: Path) -> None:
-        self.address = f"dir://{directory}/board"
-        self.db = f"sqlite:///{directory}/flows.db"
+    def __init__(self, directory: Path, address: str = "", db: str = "") -> None:
+        self.address = address or f"dir://{directory}/board"
+        self.db = db or f"sqlite:///{directory}/flows.db"
         self.ledger = directory / "ledger"
         self.store = stores.fetch(self.db)
         with self.store.get_connection() as connection:

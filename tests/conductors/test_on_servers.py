@@ -1,0 +1,88 @@
+"""Conductors whose board and whose flows are kept by a server, also while it is restarted and cut off."""
+
+import threading
+import time
+import uuid
+
+import pytest
+import redis
+
+from stackl_flow import states as st
+from tests.conductors.conftest import TTL, Office
+from tests.conductors.test_takeover import LONG, eventually
+
+
+@pytest.fixture
+def own(new_server):
+    return new_server("redis")
+
+
+@pytest.fixture
+def far(own, tmp_path):
+    """An office of which nothing but the ledger is on this machine."""
+    board, flows = (f"{own.url}?namespace={uuid.uuid4()}&timeout=30" for _ in range(2))
+    office = Office(tmp_path, board, flows)
+    yield office
+    office.close()
+
+
+def test_many_conductors_run_each_job_once(far):
+    for index in range(3):
+        far.start(f"c{index}", "--slots", "2")
+    jobs = [far.post("good") for _ in range(30)]
+    for job in jobs:
+        job.result(LONG)
+    assert far.done().count(("a", "execute")) == far.done().count(("b", "execute")) == 30
+    assert len({process for _, _, process in far.lines()}) > 1
+    assert far.board.job_count == 0
+
+
+def test_killed_with_a_job_another_takes_it_over_within_a_lease(far):
+    first = far.start("first")
+    job = far.post("slow", store={"seconds": 30})
+    eventually(lambda: ("a", "execute") in far.done())
+    far.start("second")
+    first.kill()
+    killed = time.monotonic()
+    eventually(lambda: far.board.find_owner(job) == "second")
+    assert time.monotonic() - killed < TTL + 1
+    assert far.done() == [("a", "execute")]  # what was done is not done again
+
+
+@pytest.mark.parametrize("trouble", ["restarted", "cut off"])
+def test_the_server_is_in_trouble_all_the_time(trouble, far, own):
+    """Every job ends well, and no task runs twice unless its flow was taken over in the middle of it."""
+    far.start("first", "--slots", "2")
+    far.start("second", "--slots", "2")
+    done = threading.Event()
+    times = 0
+
+    def disturb():
+        nonlocal times
+        while not done.wait(0.3):
+            if trouble == "restarted":
+                own.kill()
+                own.start()
+            else:
+                with redis.Redis(port=own.port) as raw:
+                    raw.client_kill_filter(_type="normal", skipme=True)
+            times += 1
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        jobs = [far.post("good") for _ in range(20)]
+        for job in jobs:
+            assert {"first", "second"} <= set(job.result(2 * LONG))
+    finally:
+        done.set()
+        disturber.join()
+    assert times > 0
+    with far.store.get_connection() as conn:
+        records = list(conn.list_flow_records())
+    assert [record.state for record in records] == [st.SUCCESS] * 20
+    taken_over = sum(record.epoch - 1 for record in records)
+    assert far.done().count(("a", "execute")) >= 20
+    assert far.done().count(("b", "execute")) >= 20
+    assert len(far.done()) <= 40 + taken_over
+    assert far.board.job_count == 0
