@@ -279,7 +279,7 @@ class Connection(Rows):
         """
         with self._transaction(write=True):
             old = self._one_atom(atom_detail.uuid)
-            new = forms.atom_record(self._codec, old.flow_uuid, atom_detail)
+            (new,) = forms.atom_records(self._codec, old.flow_uuid, [atom_detail])
             self._apply(Changes(atoms=[same_kind(old, new)]))
             return forms.atom_detail(self._codec, new)
 
@@ -295,7 +295,7 @@ class Connection(Rows):
             NotFound: there is no such flow.
             OwnershipLost: somebody else owns the flow now.
         """
-        records = [forms.atom_record(self._codec, flow_uuid, detail) for detail in details]
+        records = forms.atom_records(self._codec, flow_uuid, details)
         with self._transaction(write=True):
             flow = self._one_flow(flow_uuid)
             if epoch is not None and epoch != flow.epoch:
@@ -325,4 +325,4 @@ class Connection(Rows):
         old = next(iter(self._read_flows(uuid=fd.uuid)), None)
         stored = () if old is None else self._read_atoms(fd.uuid)
         flow = forms.flow_record(self._codec, book_uuid, fd, at, old)
-        return flow_changes(flow, old, [forms.atom_record(self._codec, fd.uuid, ad) for ad in fd], stored)
+        return flow_changes(flow, old, forms.atom_records(self._codec, fd.uuid, fd), stored)

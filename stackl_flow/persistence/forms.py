@@ -130,23 +130,32 @@ def _version(form: Any) -> Any:
     return tuple(form) if isinstance(form, list) else form
 
 
-def atom_record(codec: TextCodec, flow_uuid: str, detail: models.AtomDetail) -> AtomRecord:
-    """Write a whole atom.
+def atom_records(codec: TextCodec, flow_uuid: str, details: Iterable[models.AtomDetail]) -> list[AtomRecord]:
+    """Write whole atoms.
 
     Args:
         codec: makes the text.
-        flow_uuid: the flow it belongs to.
-        detail: the atom's detail.
+        flow_uuid: the flow they belong to.
+        details: the atoms' details.
 
     Returns:
-        The record.
+        The records.
 
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
-    uuid, *moving = atom_move(codec, detail)
-    version = None if detail.version is None else codec.encode(_version_form(detail.version))
-    return AtomRecord(uuid, flow_uuid, models.atom_detail_type(detail), detail.name, version, *moving)
+    # Nearly all atoms of a flow have the same version: the text of one serves for the next.
+    version, text = None, None
+    records = []
+    for detail in details:
+        if detail.version is not version:
+            version = detail.version
+            text = None if version is None else codec.encode(_version_form(version))
+        kind = models.atom_detail_type(detail)
+        records.append(
+            AtomRecord(detail.uuid, flow_uuid, kind, detail.name, text, *atom_move(codec, detail)[1:])
+        )
+    return records
 
 
 def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:

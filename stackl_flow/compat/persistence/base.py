@@ -186,7 +186,7 @@ class Connection(abc.ABC):
         codec = self.backend.codec
         for uuid, *values in cp.atoms:
             detail = self.get_atom_details(uuid)
-            kind = forms.atom_record(codec, cp.flow_uuid, detail)
+            (kind,) = forms.atom_records(codec, cp.flow_uuid, [detail])
             detail.update(forms.atom_detail(codec, AtomRecord(*kind[:5], *values)))
             detail.load_meta(detail.stored_meta())
             self.update_atom_details(detail)
