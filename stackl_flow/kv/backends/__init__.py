@@ -15,6 +15,7 @@ from stackl_flow.kv.base import KV
 NAMESPACE: Final = "stackl_flow.kv"
 
 _BUILTIN: Final = {
+    "etcd": "stackl_flow.kv.backends.etcd:EtcdKV",
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
     "postgresql": "stackl_flow.kv.backends.sql:SQLKV",
     "redis": "stackl_flow.kv.backends.redis:RedisKV",
@@ -24,7 +25,6 @@ _BUILTIN: Final = {
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",
     "file": "stackl_flow.kv.backends.directory:DirectoryKV",
-    "etcd": "stackl_flow.kv.backends.etcd:EtcdKV",
 }
 
 

@@ -19,6 +19,7 @@ BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
 _BUILTIN: Final = {
     "dir": "stackl_flow.persistence.backends.kv:KVBackend",
     "directory": "stackl_flow.persistence.backends.kv:KVBackend",
+    "etcd": "stackl_flow.persistence.backends.kv:KVBackend",
     "file": "stackl_flow.persistence.backends.kv:KVBackend",
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
     "redis": "stackl_flow.persistence.backends.kv:KVBackend",

@@ -1,0 +1,15 @@
+"""Flows in etcd keep the contract."""
+
+import uuid
+
+import pytest
+
+from stackl_flow.persistence import backends
+from stackl_flow.testing.persistence import PersistenceContract
+
+
+class TestEtcd(PersistenceContract):
+    @pytest.fixture
+    def backend(self, etcd_url):
+        with backends.backend(f"{etcd_url}/{uuid.uuid4()}") as backend:
+            yield backend
