@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from stackl_flow.jobboards.bin import Bin
 from stackl_flow.jobboards.job import Job
@@ -35,37 +34,30 @@ class BoardNotifier(RestrictedNotifier):
             self.on_listener()
 
 
-class JobBoard(ABC):
+class JobBoard(Protocol):
     """A place where work is posted, claimed, and taken off when it is done.
 
     Higher priority comes first, the oldest first within one. A claim stands on a lease, which this object
     keeps up while its process lives; who loses it can neither consume nor abandon the job any more.
 
-    Args:
-        name: the board's name; boards of different names may share a place.
-
     Attributes:
+        name: the board's name; boards of different names may share a place.
         notifier: tells of POSTED, CLAIMED, ABANDONED and REMOVAL, by whomever; callbacks come from a thread.
         bin: what was trashed.
         presence: who is here.
     """
 
+    name: str
+    notifier: BoardNotifier
     bin: Bin
     presence: Presence
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.notifier = BoardNotifier()
-        self._mourners: list[Callable[[str], None]] = []
-
     def __enter__(self) -> Self:
-        self.connect()
-        return self
+        """Connect."""
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        """Close."""
 
-    @abstractmethod
     def connect(self) -> None:
         """Get ready; a board that is connected already stays so.
 
@@ -73,16 +65,13 @@ class JobBoard(ABC):
             JobFailure: the board cannot be reached.
         """
 
-    @abstractmethod
     def close(self) -> None:
         """Leave: every claim made through this object is given up, and others may have the jobs at once."""
 
     @property
-    @abstractmethod
     def connected(self) -> bool:
         """Whether it is ready."""
 
-    @abstractmethod
     def keep_apart(self) -> None:
         """Have the leases kept up by a process of its own, which no task of this one can starve."""
 
@@ -92,10 +81,7 @@ class JobBoard(ABC):
         Args:
             callback: called with the claimer's name, from another thread; asking twice does no more.
         """
-        if callback not in self._mourners:
-            self._mourners.append(callback)
 
-    @abstractmethod
     def post(
         self,
         name: str,
@@ -123,7 +109,6 @@ class JobBoard(ABC):
             JobFailure: the board cannot be written.
         """
 
-    @abstractmethod
     def claim(self, job: Job, who: str) -> Job:
         """Claim a job.
 
@@ -139,7 +124,6 @@ class JobBoard(ABC):
             NotFound: it is not on the board any more.
         """
 
-    @abstractmethod
     def extend(self, job: Job, who: str) -> None:
         """Let a claim last its whole time from now on; this happens by itself while the process lives.
 
@@ -151,7 +135,6 @@ class JobBoard(ABC):
             JobFailure: the claim is lost.
         """
 
-    @abstractmethod
     def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
         """Give a claimed job back for others to claim.
 
@@ -166,7 +149,6 @@ class JobBoard(ABC):
             NotFound: it is not on the board any more.
         """
 
-    @abstractmethod
     def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
         """Take a job off the board, because it is done.
 
@@ -180,7 +162,6 @@ class JobBoard(ABC):
             NotFound: it is not on the board any more.
         """
 
-    @abstractmethod
     def trash(self, job: Job, who: str, reason: str = "") -> None:
         """Take a job off the board because it cannot be done, and keep it to be looked at.
 
@@ -194,7 +175,6 @@ class JobBoard(ABC):
             NotFound: it is not on the board any more.
         """
 
-    @abstractmethod
     def find_owner(self, job: Job) -> str | None:
         """Say who claims a job.
 
@@ -208,7 +188,6 @@ class JobBoard(ABC):
             NotFound: it is not on the board any more.
         """
 
-    @abstractmethod
     def iterjobs(
         self,
         only_unclaimed: bool = False,
@@ -226,7 +205,6 @@ class JobBoard(ABC):
             The jobs, read as they are asked for.
         """
 
-    @abstractmethod
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed.
 
@@ -238,7 +216,6 @@ class JobBoard(ABC):
             The jobs, as ``iterjobs``; none if the time is over.
         """
 
-    @abstractmethod
     def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
         """Wait until a job has ended.
 
@@ -253,7 +230,6 @@ class JobBoard(ABC):
             NotFound: it ended so long ago that this has been forgotten.
         """
 
-    @abstractmethod
     def look(self, job: Job | str) -> Found:
         """Say where a job stands now.
 
@@ -268,11 +244,9 @@ class JobBoard(ABC):
         """
 
     @property
-    @abstractmethod
     def job_count(self) -> int:
         """How many jobs are on the board."""
 
-    @abstractmethod
     def register_entity(self, entity: Entity) -> None:
         """Say who is here; he is struck off when this process ends.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid as uuids
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Self
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
@@ -23,6 +23,7 @@ from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
+from stackl_flow.jobboards.waiting import until
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, quote
 
@@ -32,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 TTL = 15.0
 
 
-class KVBoard(base.JobBoard):
+class KVBoard:
     """Keeps a board in a place of items.
 
     Args:
@@ -54,7 +55,9 @@ class KVBoard(base.JobBoard):
         rules: Rules = Rules(),  # noqa: B008  frozen
         clock: Clock = SYSTEM,
     ) -> None:
-        super().__init__(name)
+        self.name = name
+        self.notifier = base.BoardNotifier()
+        self._mourners: list[Callable[[str], None]] = []
         self._kv = kv
         self._books = books
         self._clock = clock
@@ -76,6 +79,13 @@ class KVBoard(base.JobBoard):
         self.presence = Presence(kv, self._places)
 
     # ------------------------------------------------------------- being there
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def connect(self) -> None:
         """Get ready, and tell listeners of what happens from now on."""
@@ -104,6 +114,11 @@ class KVBoard(base.JobBoard):
     def keep_apart(self) -> None:
         """Have the leases kept up by a process of its own."""
         self._leases.keep_apart()
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Ask to be called when a lease is lost."""
+        if callback not in self._mourners:
+            self._mourners.append(callback)
 
     def register_entity(self, entity: Entity) -> None:
         """Say who is here, for as long as his lease lasts."""
@@ -287,33 +302,23 @@ class KVBoard(base.JobBoard):
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed."""
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         self._settle_doubts()
-        while True:
-            mark = self._kv.wait(self._places.root)
+
+        def look() -> tuple[Found | None, float | None]:
             soon = self._sweeper.sweep()
-            if next(self._reading.free(can), None) is not None:
-                return self._free(can)
-            left = None if deadline is None else deadline - SYSTEM.monotonic()
-            if left is not None and left <= 0:
-                return iter(())
-            self._kv.wait(
-                self._places.root, mark, min((x for x in (left, soon) if x is not None), default=None)
-            )
+            return next(self._reading.free(can), None), soon
+
+        found = until(self._kv, self._places.root, look, timeout)
+        return iter(()) if found is None else self._free(can)
 
     def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
         """Wait until a job has ended."""
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-        key = self._places.at(m.JOB, job.uuid)
-        while True:
-            mark = self._kv.wait(key)
+
+        def look() -> tuple[Found | None, float | None]:
             found = self.look(job)
-            if found.outcome is not None:
-                return found
-            left = None if deadline is None else deadline - SYSTEM.monotonic()
-            if left is not None and left <= 0:
-                return None
-            self._kv.wait(key, mark, left)
+            return (found if found.outcome is not None else None), None
+
+        return until(self._kv, self._places.at(m.JOB, job.uuid), look, timeout)
 
     # ------------------------------------------------------------- inside
 

@@ -35,54 +35,8 @@ from stackl_flow.testing.jobboard_orders import OrderContract
 LONG = 20.0
 
 
-class JobBoardContract(OrderContract):
-    """The whole contract: claims and their ends here, the order of jobs and their terms in the other part."""
-
-    #: Seconds a claim outlives its owner.
-    ttl = 1.0
-    clock: Clock = SYSTEM
-    settings: dict[str, Any] = {}  # noqa: RUF012  a subclass brings its own
-
-    @pytest.fixture
-    def address(self) -> str:
-        """Give the address of an empty place."""
-        raise NotImplementedError("a subclass of the contract brings its own address fixture")
-
-    @pytest.fixture
-    def open_board(self, address: str) -> Callable[..., JobBoard]:
-        """Give a function that opens the board, always the same."""
-
-        def open_it(**conf: Any) -> JobBoard:
-            settings = {"board": address, "ttl": self.ttl, **self.settings, **conf}
-            return backends.fetch("contract", settings, clock=self.clock)
-
-        return open_it
-
-    @pytest.fixture
-    def board(self, open_board: Callable[..., JobBoard]) -> Iterator[JobBoard]:
-        """Open the board."""
-        with open_board() as board:
-            yield board
-
-    @pytest.fixture
-    def other(self, open_board: Callable[..., JobBoard]) -> Iterator[JobBoard]:
-        """Open it once more, as another process would."""
-        with open_board() as board:
-            yield board
-
-    def die(self, open_board: Callable[..., JobBoard], uuid: str, who: str) -> None:
-        """Have somebody claim a job and die, and wait until his lease has run out."""
-
-        def work() -> None:
-            board = open_board()
-            board.connect()
-            board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), who)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        assert in_child(work) == -signal.SIGKILL
-        time.sleep(self.ttl + 0.1)  # the server's clock is not ours to step
-
-    # ------------------------------------------------------------- claiming
+class ClaimContract:
+    """What holds for claims and their ends."""
 
     def test_a_job_is_claimed_once(self, board: JobBoard, other: JobBoard) -> None:
         """Of two who want a job one gets it; the other is told who has it."""
@@ -149,6 +103,54 @@ class JobBoardContract(OrderContract):
             board.consume(job, "me")
         with pytest.raises(exc.NotFound):
             board.find_owner(job)
+
+
+class JobBoardContract(ClaimContract, OrderContract):
+    """The whole contract: the order of jobs and their terms, claims, and here what happens to the owners."""
+
+    #: Seconds a claim outlives its owner.
+    ttl = 1.0
+    clock: Clock = SYSTEM
+    settings: dict[str, Any] = {}  # noqa: RUF012  a subclass brings its own
+
+    @pytest.fixture
+    def address(self) -> str:
+        """Give the address of an empty place."""
+        raise NotImplementedError("a subclass of the contract brings its own address fixture")
+
+    @pytest.fixture
+    def open_board(self, address: str) -> Callable[..., JobBoard]:
+        """Give a function that opens the board, always the same."""
+
+        def open_it(**conf: Any) -> JobBoard:
+            settings = {"board": address, "ttl": self.ttl, **self.settings, **conf}
+            return backends.fetch("contract", settings, clock=self.clock)
+
+        return open_it
+
+    @pytest.fixture
+    def board(self, open_board: Callable[..., JobBoard]) -> Iterator[JobBoard]:
+        """Open the board."""
+        with open_board() as board:
+            yield board
+
+    @pytest.fixture
+    def other(self, open_board: Callable[..., JobBoard]) -> Iterator[JobBoard]:
+        """Open it once more, as another process would."""
+        with open_board() as board:
+            yield board
+
+    def die(self, open_board: Callable[..., JobBoard], uuid: str, who: str) -> None:
+        """Have somebody claim a job and die, and wait until his lease has run out."""
+
+        def work() -> None:
+            board = open_board()
+            board.connect()
+            board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), who)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        assert in_child(work) == -signal.SIGKILL
+        time.sleep(self.ttl + 0.1)  # the server's clock is not ours to step
 
     # ------------------------------------------------------------- dying
 

@@ -80,14 +80,9 @@ def conduct(
         boards.open_board(place, board_name, backend, ttl=ttl) as opened,
         ExitStack() as stack,
     ):
+        name = name or f"{socket.gethostname()}-{os.getpid()}"
         conductor = Conductor(
-            name or f"{socket.gethostname()}-{os.getpid()}",
-            opened,
-            backend,
-            kind,
-            options,
-            max_simultaneous_jobs=jobs,
-            can=can or None,
+            name, opened, backend, kind, options, max_simultaneous_jobs=jobs, can=can or None
         )
         tally = stack.enter_context(showing(conductor, out))
         if address is not None:
