@@ -25,7 +25,7 @@ from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
 from stackl_flow.kv.backends.sql.postgresql import PostgreSQL
 from stackl_flow.kv.backends.sql.sqlite import SQLite
-from stackl_flow.kv.backends.sql.writing import Writing
+from stackl_flow.kv.backends.sql.writing import Asked, Writing
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
 
@@ -35,6 +35,7 @@ _DIALECTS: Final[dict[str, type[Dialect]]] = {"sqlite": SQLite, "postgresql": Po
 #: How long a waiter sleeps at most: a commit that woke nobody is noticed then.
 _LOOK_AGAIN: Final = 0.25
 _TRIES: Final = 5
+_NOTHING: Final = Asked()
 _FIRST_PAUSE: Final = 0.1
 
 
@@ -190,7 +191,7 @@ class SQLKV(KV):
 
         return self._again(once)
 
-    def _write(self, work: Callable[[Writing], T]) -> T:
+    def _write(self, work: Callable[[Writing], T], asked: Asked = _NOTHING) -> T:
         if getattr(self._held, "connection", None) is not None:
             raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
 
@@ -198,22 +199,20 @@ class SQLKV(KV):
         if joined is not None:
             with self._errors():
                 self._dialect.lock(joined)
-                return self._do(work, joined)[0]
+                return self._do(work, joined, asked)[0]
 
         def once() -> tuple[T, bool]:
             with self._connected() as connection, self._dialect.transaction(connection, write=True):
-                return self._do(work, connection)
+                return self._do(work, connection, asked)
 
         result, raised = self._again(once)
         if raised:
             self._dialect.ring()
         return result
 
-    def _do(self, work: Callable[[Writing], T], connection: sa.Connection) -> tuple[T, bool]:
+    def _do(self, work: Callable[[Writing], T], connection: sa.Connection, asked: Asked) -> tuple[T, bool]:
         """Write in a transaction; tell also whether anything changed."""
-        writing = Writing(connection, self._dialect.now(self.clock))
-        for lease in connection.execute(tables.EXPIRED, {"now": writing.now}).scalars().all():
-            writing.end(lease)
+        writing = Writing(connection, self._dialect.now(self.clock), asked)
         result = work(writing)
         if writing.raised:
             self._dialect.announce(connection)
@@ -242,14 +241,13 @@ class SQLKV(KV):
         token = uuid.uuid4().hex if self._dialect.keeps_receipts else ""
 
         def work(writing: Writing) -> int:
-            landed = writing.landed(token) if token else None
-            if landed is not None:
-                return landed
-            found = writing.versions([check.key for check in checks])
+            if writing.landed is not None:
+                return writing.landed
             for check in checks:
-                if not holds(check, found.get(check.key, ABSENT)):
-                    raise changed(check, found.get(check.key, ABSENT))
-            if lease is not None and not writing.knows(lease):
+                found = writing.versions.get(check.key, ABSENT)
+                if not holds(check, found):
+                    raise changed(check, found)
+            if lease is not None and not writing.knows_lease:
                 raise lease_lost(lease)
             if token:
                 writing.receipt(token)
@@ -257,15 +255,17 @@ class SQLKV(KV):
             writing.put(puts)
             return writing.count()
 
-        return self._write(work)
+        return self._write(
+            work, Asked(list(dict.fromkeys(check.key for check in checks)), lease or "", token)
+        )
 
     def _grant(self, lease: Lease) -> Lease:
         def work(writing: Writing) -> None:
             # A first try may have landed without our hearing of it.
-            if not writing.knows(lease.id):
+            if not writing.knows_lease:
                 writing.run(tables.LEND, [{"id": lease.id, "until": writing.now + lease.ttl}])
 
-        self._write(work)
+        self._write(work, Asked(lease=lease.id))
         return lease
 
     def _extend(self, lease: Lease) -> bool:

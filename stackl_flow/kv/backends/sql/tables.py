@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from stackl_flow.kv.items import MAX_KEY
 from stackl_flow.kv.shelf import above
@@ -67,23 +68,16 @@ _alive: Final = items.c.lease.is_(None) | sa.exists().where(
 )
 
 READ_STATE: Final = sa.select(state.c.format, state.c.revision)
-RAISE: Final = sa.update(state).values(revision=state.c.revision + 1)
+RAISE: Final = sa.update(state).values(revision=state.c.revision + 1).returning(state.c.revision)
 READ_ONE: Final = sa.select(items).where(items.c.key == sa.bindparam("key"), _alive)
-VERSIONS: Final = sa.select(items.c.key, items.c.version).where(
-    items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive
-)
 STORED: Final = sa.select(items.c.key).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
 REMOVE: Final = sa.delete(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
-INSERT: Final = sa.insert(items)
 FORGET: Final = sa.insert(gone)
 TRIM: Final = tuple(
     sa.delete(table).where(table.c.version < sa.bindparam("before")) for table in (gone, receipts)
 )
-LANDED: Final = sa.select(receipts.c.version).where(receipts.c.token == sa.bindparam("token"))
 RECEIPT: Final = sa.insert(receipts)
-EXPIRED: Final = sa.select(leases.c.id).where(leases.c.until <= _NOW)
 NEXT_END: Final = sa.select(sa.func.min(leases.c.until))
-KNOWN: Final = sa.select(leases.c.id).where(leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW)
 LEND: Final = sa.insert(leases)
 EXTEND: Final = (
     sa.update(leases)
@@ -92,6 +86,37 @@ EXTEND: Final = (
 )
 END: Final = sa.delete(leases).where(leases.c.id == sa.bindparam("lease"))
 ON_LEASE: Final = sa.select(items.c.key).where(items.c.lease == sa.bindparam("lease"))
+
+# All that a writer has to know before it writes, in one question: each row tells what it is about.
+EXPIRED, KNOWN, LANDED, STANDS = "expired", "known", "landed", "stands"
+LOOK: Final = sa.union_all(
+    sa.select(sa.literal(EXPIRED), leases.c.id, sa.literal(0)).where(leases.c.until <= _NOW),
+    sa.select(sa.literal(KNOWN), leases.c.id, sa.literal(0)).where(
+        leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW
+    ),
+    sa.select(sa.literal(LANDED), receipts.c.token, receipts.c.version).where(
+        receipts.c.token == sa.bindparam("token")
+    ),
+    sa.select(sa.literal(STANDS), items.c.key, items.c.version).where(
+        items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive
+    ),
+)
+
+
+@cache
+def upsert(dialect: str) -> sa.Executable:
+    """Make the statement that writes items, whether they are there or not.
+
+    Args:
+        dialect: what SQLAlchemy calls the database.
+
+    Returns:
+        The statement.
+    """
+    new: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](items)
+    written = {name: new.excluded[name] for name in ("value", "version", "lease")}
+    statement: sa.Executable = new.on_conflict_do_update(index_elements=[items.c.key], set_=written)
+    return statement
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,23 +14,55 @@ from stackl_flow.kv.items import Put
 _AT_ONCE: Final = 500
 
 
+class Asked(NamedTuple):
+    """What a writer wants to know before it writes."""
+
+    keys: Sequence[str] = ()
+    lease: str = ""
+    token: str = ""
+
+
 class Writing:
-    """A transaction that writes.
+    """A transaction that writes: it looks first, and ends the leases that ran out.
 
     Args:
         connection: the connection, in a transaction that nobody else writes beside.
         now: the time, in seconds since 1970.
+        asked: what the writer wants to know.
 
     Attributes:
         now: the time.
         raised: whether it has counted a commit.
+        versions: the versions of the items that were asked for, as far as they are there.
+        knows_lease: whether the lease that was asked for has not run out.
+        landed: the version at which a commit of that token landed, or None.
     """
 
-    def __init__(self, connection: sa.Connection, now: float) -> None:
+    def __init__(self, connection: sa.Connection, now: float, asked: Asked) -> None:
         self.now = now
         self.raised = False
+        self.versions: dict[str, int] = {}
+        self.knows_lease = False
+        self.landed: int | None = None
         self._connection = connection
         self._revision = 0
+        expired: set[str] = set()
+        for keys in _parts(asked.keys) if asked.keys else ((),):
+            self._look(asked._replace(keys=keys), expired)
+        for lease in sorted(expired):
+            self.end(lease)
+
+    def _look(self, asked: Asked, expired: set[str]) -> None:
+        rows: Iterable[Any] = self.run(tables.LOOK, {"now": self.now, **asked._asdict()})
+        for about, name, version in rows:
+            if about == tables.EXPIRED:
+                expired.add(name)
+            elif about == tables.KNOWN:
+                self.knows_lease = True
+            elif about == tables.LANDED:
+                self.landed = version
+            else:
+                self.versions[name] = version
 
     def run(self, statement: sa.Executable, values: Any) -> sa.CursorResult[Any]:
         """Run a statement.
@@ -52,48 +84,9 @@ class Writing:
             The count: the version of all that is put from now on.
         """
         if not self.raised:
-            self._connection.execute(tables.RAISE)
-            self._revision = int(self._connection.execute(tables.READ_STATE).one().revision)
+            self._revision = int(self._connection.execute(tables.RAISE).scalar_one())
             self.raised = True
         return self._revision
-
-    def versions(self, keys: Sequence[str]) -> dict[str, int]:
-        """Read the versions of items.
-
-        Args:
-            keys: their keys.
-
-        Returns:
-            The versions of those that there are.
-        """
-        found: dict[str, int] = {}
-        for some in _parts(keys):
-            rows = self._connection.execute(tables.VERSIONS, {"keys": some, "now": self.now})
-            found.update((row.key, row.version) for row in rows)
-        return found
-
-    def knows(self, lease: str) -> bool:
-        """Say whether there is a lease that has not run out.
-
-        Args:
-            lease: its identity.
-
-        Returns:
-            True if there is.
-        """
-        return self.run(tables.KNOWN, {"lease": lease, "now": self.now}).first() is not None
-
-    def landed(self, token: str) -> int | None:
-        """Find out whether a commit landed whose answer was lost.
-
-        Args:
-            token: what it was sent with.
-
-        Returns:
-            Its version, or None.
-        """
-        found: int | None = self.run(tables.LANDED, {"token": token}).scalar_one_or_none()
-        return found
 
     def receipt(self, token: str) -> None:
         """Note that this commit landed, for a while.
@@ -109,11 +102,9 @@ class Writing:
         Args:
             puts: the items.
         """
-        for some in _parts([put.key for put in puts]):
-            self.run(tables.REMOVE, {"keys": some})
         rows = [{**put._asdict(), "version": self.count()} for put in puts]
         if rows:
-            self.run(tables.INSERT, rows)
+            self.run(tables.upsert(self._connection.dialect.name), rows)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete items, and remember that.
