@@ -140,3 +140,21 @@ def test_who_may_not_install_is_told_what_to_do(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(ServerError, match="no apt-get here"):
         packages.install([redis])
+
+
+@pytest.mark.parametrize(("ci", "code", "said"), [("", 0, "1 skipped"), ("true", 1, "1 error")])
+def test_a_missing_server_skips_at_a_desk_and_fails_in_ci(ci, code, said, tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != KINDS["redis"].variable}
+    test = "tests/jobboards/test_redis.py::test_settings_of_taskflow"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    ran = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**env, "CI": ci, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code
+    assert said in ran.stdout
+    assert "scripts/services install redis" in ran.stdout
