@@ -126,10 +126,12 @@ class Task(atom.Atom):
                 "Progress value must be greater or equal to 0.0 or less than or equal to 1.0"
                 " instead of being '%s'", progress,
             )  # fmt: skip
-        if self._notifier is not None:
-            self._notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": clamped, **details})
-        elif self.progress_sink is not None:
+        if self.progress_sink is not None:
             self.progress_sink(clamped, details)
+        if self._notifier is not None:  # a task copied by other means shares it with the one it was made for
+            super(_TaskNotifier, self._notifier).notify(
+                EVENT_UPDATE_PROGRESS, {"progress": clamped, **details}
+            )
 
 
 def _callable_name(function: Callable[..., Any]) -> str:

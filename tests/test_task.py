@@ -1,5 +1,6 @@
 """Tasks, those made of functions, and their copies."""
 
+import copy
 import functools
 
 import pytest
@@ -149,3 +150,14 @@ def test_over_many_with_injected_values():
 def test_misuse_is_refused(kind, args, error, words):
     with pytest.raises(error, match=words):
         kind(*args)
+
+
+def test_a_task_copied_by_other_means_tells_its_own_engine_of_its_progress():
+    first = Plain("a")
+    heard, told = [], []
+    first.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda event, details: heard.append(details))
+    twin = copy.copy(first)
+    twin.progress_sink = lambda progress, details: told.append((progress, details))
+    twin.update_progress(0.5, file="x")
+    assert told == [(0.5, {"file": "x"})]
+    assert heard == [{"progress": 0.5, "file": "x"}]
