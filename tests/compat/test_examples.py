@@ -26,9 +26,9 @@ EXAMPLES = wheel.package() / "examples"
 
 #: Programs that follow with their rooms.
 LATER = {
-    "99_bottles": "posts jobs and runs conductors",
-    "jobboard_produce_consume_colors": "posts and claims jobs",
-    "tox_conductor": "posts jobs and runs conductors",
+    "99_bottles": "runs conductors on a board in ZooKeeper, which has no room yet, until it is stopped",
+    "jobboard_produce_consume_colors": "its board is in ZooKeeper, which has no room yet",
+    "tox_conductor": "its board is in ZooKeeper, which has no room yet",
     "wbe_event_sender": "runs on TaskFlow's own workers",
     "wbe_mandelbrot": "runs on TaskFlow's own workers",
     "wbe_simple_linear": "runs on TaskFlow's own workers",
