@@ -142,6 +142,8 @@ def test_tokens_of_commits_are_not_kept(address, raw):
     with backends.fetch(address) as kv:
         for number in range(50):
             kv.commit(puts=[Put("a", str(number))])
+            with pytest.raises(exc.Conflict):
+                kv.commit([Check("a", ABSENT)], [Put("a", "never")])
     name = address.partition("namespace=")[2]
     kept = list(raw.scan_iter(f"*{name}*:done:*"))
     assert len(kept) == 1

@@ -156,11 +156,13 @@ class RedisKV(KV):
         forgotten. The server keeps the others for some minutes: a second sending may be on its way yet.
         """
         try:
-            keys = [token, self._landed.popleft()]
+            forget = [self._landed.popleft()]
         except IndexError:
-            keys = [token]
-        answer, first = self._send("commit", args, keys)
-        if first and self._address.once:
+            forget = []
+        answer, first = self._send("commit", args, [token, *forget])
+        if answer[0] != "landed":
+            self._landed.extend(forget)
+        elif first and self._address.once:
             self._landed.append(token)
         found: Sequence[str] = answer
         return found
