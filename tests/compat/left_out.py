@@ -64,7 +64,6 @@ NAMES: dict[str, str] = {
     "taskflow.jobs.base.Job": "made by a board, of a posting",
     "taskflow.jobs.base.JobBoard": "boards are written once; what differs is the place",
     "taskflow.jobs.base.JobBoardIterator": "jobs are read as they are asked for",
-    "taskflow.jobs.base.NotifyingJobBoard": "boards are written once; what differs is the place",
     "taskflow.jobs.base.RETRY_ATTEMPTS": "who writes tries again is the place's business",
     "taskflow.jobs.base.RETRY_WAIT_TIMEOUT": "who writes tries again is the place's business",
     "taskflow.persistence.backends.impl_sqlalchemy.Connection": "made by get_connection(), of other things",
