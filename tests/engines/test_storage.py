@@ -175,7 +175,7 @@ def test_notes_taken_after_a_run_are_stored_at_once(backend, log):
     with backend.get_connection() as connection:
         stored = connection.get_flow_details(detail.uuid)
     assert stored.meta["seen"] == 2
-    assert [atom.meta for atom in stored] == [{"seen": 1}, {}]
+    assert [atom.meta.get("seen") for atom in stored] == [1, None]
 
 
 def test_of_a_retry_all_its_results_are_given(log):
