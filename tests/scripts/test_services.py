@@ -158,3 +158,15 @@ def test_a_missing_server_skips_at_a_desk_and_fails_in_ci(ci, code, said, tmp_pa
     assert ran.returncode == code
     assert said in ran.stdout
     assert "scripts/services install redis" in ran.stdout
+
+
+def test_packages_start_nothing_by_themselves(monkeypatch, tmp_path):
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(packages, "_POLICY", policy)
+    with packages._nothing_started():
+        assert subprocess.run([policy, "redis-server", "start"], check=False).returncode == 101
+    assert not policy.exists()
+    policy.write_text("somebody's own")
+    with packages._nothing_started():
+        pass
+    assert policy.read_text() == "somebody's own"
