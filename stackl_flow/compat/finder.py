@@ -55,7 +55,7 @@ def _child(package: str, word: str) -> ModuleType:
     if not word.startswith("_"):
         try:
             return importlib.import_module(f"{package}.{word}")
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             if error.name != f"{package}.{word}":
                 raise
     raise AttributeError(f"module '{package}' has no attribute '{word}'")
@@ -81,7 +81,7 @@ class Finder:
             How to load it, or None for what is not TaskFlow's.
 
         Raises:
-            ModuleNotFoundError: it is TaskFlow's and we do not serve it.
+            ImportError: it is TaskFlow's and we do not serve it.
         """
         del path, target
         if name != ROOT and not name.startswith(f"{ROOT}."):
@@ -90,7 +90,8 @@ class Finder:
             return ModuleSpec(
                 name, self._loader, origin="stackl_flow.compat", is_package=names.is_package(name)
             )
-        raise ModuleNotFoundError(
+        # A ModuleNotFoundError would be hidden by what Python says of "from taskflow import name".
+        raise ImportError(
             f"stackl_flow.compat does not serve '{name}': {names.why_not(name)}", name=name
         )
 
