@@ -23,7 +23,7 @@ from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
-from stackl_flow.jobboards.waiting import until
+from stackl_flow.jobboards.waiting import Waiting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, quote
 
@@ -67,6 +67,7 @@ class KVBoard:
         self._writer = Writer(self._places)
         self._leases = Leases(kv, ttl, self._lost)
         self._sweeper = Sweeper(kv, self._places, rules, clock, self._commit)
+        self._waiting = Waiting(kv, self._places, self._reading, self._sweeper)
         self._watcher = Watcher(kv, self._places, self._tell)
         self._groups = {group_of(())}
         self._fences: dict[tuple[str, str], int] = {}
@@ -176,6 +177,9 @@ class KVBoard:
             found = Found(m.WAITING, job.posting, job.version) if job.version else self.look(job)
             if found.head != m.WAITING or found.posting is None:
                 raise refusals.unclaimable(job, found)
+            if found.posting.claim_by is not None and found.posting.claim_by <= self._clock.now():
+                self._sweeper.sweep()
+                raise refusals.unclaimable(job, self.look(job))
             claimed = found.posting.claimed(who, self._clock.now())
             try:
                 lease = self._leases.of(who)
@@ -198,6 +202,7 @@ class KVBoard:
 
     def extend(self, job: Job, who: str) -> None:
         """Let a claim last its whole time from now on."""
+        job.version = 0  # nothing is committed here that would check the claim
         self._held(job, who)
         try:
             self._leases.extend(who)
@@ -233,6 +238,8 @@ class KVBoard:
     def _held(self, job: Job, who: str) -> Held:
         """Read a job that somebody says he holds."""
         refusals.check_who(who)
+        if job.version and self._fences.get((job.uuid, who)) == job.version:
+            return Held(job.posting, job.version, job.version)  # claimed through it: the commit checks that
         found = self.look(job)
         if found.posting is None:
             raise refusals.off_board(job, found)
@@ -281,44 +288,28 @@ class KVBoard:
         """Go over the jobs."""
         self._settle_doubts()
         self._sweeper.sweep()
-        return self._free(can) if only_unclaimed else self._jobs()
+        return self._jobs(self._reading.free(can) if only_unclaimed else self._reading.all())
 
-    def _free(self, can: Collection[str] | None) -> Iterator[Job]:
-        for found in self._reading.free(can):
-            if found.posting is not None:
-                yield self._job(found.posting, found.version)
-
-    def _jobs(self) -> Iterator[Job]:
-        for found in self._reading.all():
-            if found.posting is not None:
-                yield self._job(found.posting, found.version if found.head == m.WAITING else 0)
+    def _jobs(self, found: Iterator[Found]) -> Iterator[Job]:
+        for head, posting, version, _ in found:
+            if posting is not None:
+                yield self._job(posting, version if head == m.WAITING else 0)
 
     @property
     def job_count(self) -> int:
         """How many jobs are on the board."""
         return self._reading.count()
 
-    # ------------------------------------------------------------- waiting, in real time by whatever clock
+    # ------------------------------------------------------------- waiting
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed."""
         self._settle_doubts()
-
-        def look() -> tuple[Found | None, float | None]:
-            soon = self._sweeper.sweep()
-            return next(self._reading.free(can), None), soon
-
-        found = until(self._kv, self._places.root, look, timeout)
-        return iter(()) if found is None else self._free(can)
+        return self._jobs(self._waiting.for_work(timeout, can))
 
     def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
         """Wait until a job has ended."""
-
-        def look() -> tuple[Found | None, float | None]:
-            found = self.look(job)
-            return (found if found.outcome is not None else None), None
-
-        return until(self._kv, self._places.at(m.JOB, job.uuid), look, timeout)
+        return self._waiting.for_end(job.uuid, self.look, timeout)
 
     # ------------------------------------------------------------- inside
 

@@ -15,7 +15,11 @@ from stackl_flow.jobboards.posting import Posting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Item
 
-_PAGE: Final = 64
+#: How many items are read at first, by one who may want but one, and how many at most.
+_FIRST_PAGE: Final = 8
+_PAGE: Final = 128
+#: How many are read at once to be counted.
+_COUNTED: Final = 1024
 #: A job may move each time it is looked for; more often than this it does not, while one reads three items.
 _LOOKS: Final = 20
 
@@ -52,16 +56,20 @@ class Reading:
     def __init__(self, kv: KV, places: Places) -> None:
         self._kv = kv
         self._places = places
+        self._known: list[Item] = []
 
-    def free(self, can: Container[str] | None = None) -> Iterator[Found]:
+    def free(self, can: Container[str] | None = None, *, fresh: bool = True) -> Iterator[Found]:
         """Go over the jobs that are to be claimed: higher priority first, oldest first within one.
 
         Args:
             can: only jobs that need no more than this; None for all.
+            fresh: look for jobs that need what none did before; otherwise those known last time will do.
 
         Yields:
             The jobs; read page by page, so that the first costs the same on a board of any size.
         """
+        if fresh:
+            self._known = self._kv.list(self._places.head(m.GROUP))
         heads = [self._places.head(m.WAITING, group) for group in self._groups(can)]
         ways = [self._ordered(self._pages(head), head) for head in heads]
         for _, item in heapq.merge(*ways):
@@ -75,6 +83,7 @@ class Reading:
         """
         ways = []
         for word in (m.WAITING, m.CLAIMED):
+            self._known = self._kv.list(self._places.head(m.GROUP))
             for group in self._groups(None):
                 head = self._places.head(word, group)
                 ways.append(self._ordered(self._pages(head), head, word))
@@ -141,7 +150,7 @@ class Reading:
     def count(self) -> int:
         """Count the jobs on the board."""
         heads = (m.WAITING, m.CLAIMED, m.LATER)
-        return sum(1 for head in heads for _ in self._pages(self._places.head(head), _PAGE * 16))
+        return sum(1 for head in heads for _ in self._pages(self._places.head(head), _COUNTED, _COUNTED))
 
     def has_group(self, group: str) -> bool:
         """Say whether a group of needs is known.
@@ -152,15 +161,14 @@ class Reading:
         return group == ANY or self._kv.get(self._places.at(m.GROUP, group)) is not None
 
     def _groups(self, can: Container[str] | None) -> list[str]:
-        known = self._kv.list(self._places.head(m.GROUP))
         fitting = [
             item.key.rpartition("/")[2]
-            for item in known
+            for item in self._known
             if can is None or all(need in can for need in json.loads(item.value))
         ]
         return [ANY, *fitting]
 
-    def _pages(self, prefix: str, size: int = _PAGE) -> Iterator[Item]:
+    def _pages(self, prefix: str, size: int = _FIRST_PAGE, most: int = _PAGE) -> Iterator[Item]:
         after = ""
         while True:
             page = self._kv.list(prefix, after=after, limit=size)
@@ -168,6 +176,7 @@ class Reading:
             if len(page) < size:
                 return
             after = page[-1].key
+            size = min(4 * size, most)
 
     @staticmethod
     def _ordered(items: Iterator[Item], head: str, word: str = "") -> Iterator[tuple[tuple[str, str], Item]]:

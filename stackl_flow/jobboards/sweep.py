@@ -7,6 +7,7 @@ harm, because each commit checks what it was decided on.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -72,19 +73,33 @@ class Sweeper:
         self._rules = rules
         self._clock = clock
         self._commit = commit
+        self._swept = -math.inf
+        self._soonest: float | None = None
 
-    def sweep(self) -> float | None:
-        """Do what is to be done now.
+    @property
+    def age(self) -> float:
+        """How many seconds ago this object swept; endless if never, or if something has fallen due since."""
+        if self._soonest is not None and self._soonest <= self._clock.now():
+            return math.inf
+        return self._clock.monotonic() - self._swept
+
+    def next_due(self) -> float | None:
+        """Say in how many seconds there is something to be done again.
 
         Returns:
-            In how many seconds there is something to be done again; None if nothing is known to come.
+            Seconds, as far as the last sweep saw; None if nothing is known to come.
         """
-        now = self._clock.now()
+        return None if self._soonest is None else max(0.0, self._soonest - self._clock.now())
+
+    def sweep(self) -> None:
+        """Do what is to be done now."""
+        now, begun = self._clock.now(), self._clock.monotonic()
         self._free_lost(now)
         self._bring_due(now)
         self._give_up_overdue(now)
         self._forget_old(now)
-        return self._next(now)
+        self._soonest = self._next()
+        self._swept = begun
 
     def _free_lost(self, now: float) -> None:
         claimed = self._list(m.CLAIMED, None)
@@ -130,17 +145,19 @@ class Sweeper:
 
     def _until(self, head: str, until: float, mark: str = "/") -> Iterator[Item]:
         """Go over items whose key begins with a time that has come."""
+        first = self._list(head, 1)
+        if not first or self._time_of(first[0], head, mark) > until:
+            return
         for item in self._list(head, _BATCH):
             if self._time_of(item, head, mark) > until:
                 return
             yield item
 
-    def _next(self, now: float) -> float | None:
+    def _next(self) -> float | None:
         times: Iterable[float] = (
             self._time_of(item, head, "/") for head in (m.LATER, m.OVERDUE) for item in self._list(head, 1)
         )
-        soonest = min(times, default=None)
-        return None if soonest is None else max(0.0, soonest - now)
+        return min(times, default=None)
 
     def _time_of(self, item: Item, head: str, mark: str) -> float:
         return int(item.key.removeprefix(self._places.head(head)).partition(mark)[0]) / 1_000_000

@@ -1,36 +1,111 @@
-"""Waiting for something on a board, woken by its changes."""
+"""Waiting at a board: for work to be had, and for the end of a job.
+
+Who always finds work pays for little more than the first page of it: the board is swept beside that only now
+and then. Who finds none sweeps before he sleeps, and again when something has happened since.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
 
 from stackl_flow.clock import SYSTEM
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.places import Places
+from stackl_flow.jobboards.reading import Found, Reading
+from stackl_flow.jobboards.sweep import Sweeper
 from stackl_flow.kv.base import KV
 
-T = TypeVar("T")
+#: Seconds between two sweeps of one board by one object: what a lost claim may be found late by.
+PERIOD: Final = 0.25
 
 
-def until(
-    kv: KV, prefix: str, look: Callable[[], tuple[T | None, float | None]], timeout: float | None
-) -> T | None:
-    """Look again at each change, and when the look before said so, until something is found.
+class Waiting:
+    """Waits at one board, in real time by whatever clock the board goes.
 
     Args:
-        kv: where the board's items are.
-        prefix: changes of which items wake us.
-        look: gives what is found, and in how many seconds to look again though nothing has changed.
-        timeout: how many seconds to wait at most, by real time; None for ever.
-
-    Returns:
-        What was found; None if the time is over.
+        kv: where its items are.
+        places: makes their keys.
+        reading: answers questions about the board.
+        sweeper: keeps it in order.
     """
-    deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-    while True:
-        mark = kv.wait(prefix)
-        found, soon = look()
-        left = None if deadline is None else deadline - SYSTEM.monotonic()
-        if found is not None or (left is not None and left <= 0):
+
+    def __init__(self, kv: KV, places: Places, reading: Reading, sweeper: Sweeper) -> None:
+        self._kv = kv
+        self._places = places
+        self._reading = reading
+        self._sweeper = sweeper
+
+    def for_work(self, timeout: float | None, can: Collection[str] | None) -> Iterator[Found]:
+        """Wait until there are jobs to be claimed.
+
+        Args:
+            timeout: how many seconds to wait at most; None for ever.
+            can: only jobs that need no other abilities than these.
+
+        Returns:
+            The jobs; none if the time is over.
+        """
+        left = _countdown(timeout)
+        if self._sweeper.age >= PERIOD:
+            self._sweeper.sweep()
+        elif (found := self._some(can, fresh=False)) is not None:
             return found
-        spans = [span for span in (left, soon) if span is not None]
-        kv.wait(prefix, mark, min(spans, default=None))
+        swept = 0
+        while True:
+            mark = self._kv.wait(self._places.root)
+            if (found := self._some(can, fresh=True)) is not None:
+                return found
+            if mark != swept and self._sweeper.age >= PERIOD:
+                self._sweeper.sweep()
+                swept = mark
+                if (found := self._some(can, fresh=True)) is not None:
+                    return found
+            rest = left()
+            if rest is not None and rest <= 0:
+                return iter(())
+            again = None if mark == swept else max(0.0, PERIOD - self._sweeper.age)
+            pauses = (rest, self._sweeper.next_due(), again)
+            self._kv.wait(
+                self._places.root, mark, min((pause for pause in pauses if pause is not None), default=None)
+            )
+
+    def for_end(self, uuid: str, look: Callable[[str], Found], timeout: float | None) -> Found | None:
+        """Wait until a job has ended.
+
+        Args:
+            uuid: which.
+            look: says where it stands.
+            timeout: how many seconds to wait at most; None for ever.
+
+        Returns:
+            How it ended; None if the time is over.
+
+        Raises:
+            NotFound: it ended so long ago that this has been forgotten.
+        """
+        left = _countdown(timeout)
+        key = self._places.at(m.JOB, uuid)
+        while True:
+            mark = self._kv.wait(key)
+            found = look(uuid)
+            if found.outcome is not None:
+                return found
+            rest = left()
+            if rest is not None and rest <= 0:
+                return None
+            self._kv.wait(key, mark, rest)
+
+    def _some(self, can: Collection[str] | None, *, fresh: bool) -> Iterator[Found] | None:
+        jobs = self._reading.free(can, fresh=fresh)
+        first = next(jobs, None)
+        return None if first is None else itertools.chain((first,), jobs)
+
+
+def _countdown(timeout: float | None) -> Callable[[], float | None]:
+    """Make a function that says how many seconds are left."""
+    if timeout is None:
+        return lambda: None
+    deadline = SYSTEM.monotonic() + timeout
+    return lambda: deadline - SYSTEM.monotonic()

@@ -1,0 +1,11 @@
+"""A board in a SQLite file keeps the contract, with claimers that really die."""
+
+import pytest
+
+from stackl_flow.testing.jobboards import JobBoardContract
+
+
+class TestSQLite(JobBoardContract):
+    @pytest.fixture
+    def address(self, tmp_path):
+        return f"sqlite:///{tmp_path}/jobs.db"
