@@ -193,13 +193,10 @@ class KVConnection(Connection):
         if self._looked_in is not None:  # who asks for one atom asks for the next
             flows = iter([self._looked_in, *flows])
         for flow_uuid in flows:
-            pages = self._kv.list(f"{layout.flow_prefix(flow_uuid)}made/")
-            if any(uuid in item.value for item in pages):
-                reading.head(self._draft, flow_uuid)  # so that it is checked
-                for record in self._read_atoms(flow_uuid):
-                    if record.uuid == uuid:
-                        self._looked_in = flow_uuid
-                        return record
+            record = reading.atom(self._draft, flow_uuid, uuid)
+            if record is not None:
+                self._looked_in = flow_uuid
+                return record
         return None
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:

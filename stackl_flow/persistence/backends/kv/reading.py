@@ -77,6 +77,32 @@ def atoms(draft: Draft, flow_uuid: str) -> list[AtomRecord]:
     return [_moved(record, alone.get(layout.atom_key(flow_uuid, record.uuid)), many) for record in found]
 
 
+def atom(draft: Draft, flow_uuid: str, uuid: str) -> AtomRecord | None:
+    """Read one atom of a flow.
+
+    Args:
+        draft: where to read.
+        flow_uuid: the flow.
+        uuid: the atom.
+
+    Returns:
+        Its record, or None if it is not one of this flow.
+    """
+    prefix = layout.flow_prefix(flow_uuid)
+    pages = draft.items(f"{prefix}made/")
+    told = (page for page in pages if uuid in page.value)
+    made = (record for page in told for record in layout.read_made(page.value, flow_uuid))
+    found = next((record for record in made if record.uuid == uuid), None)
+    stands = None if found is None else head(draft, flow_uuid)
+    if found is None or stands is None:
+        return None
+    counted = {page.key for page in pages[: stands.pages]}
+    if not any(page.key in counted and uuid in page.value for page in pages):
+        return None  # left by a write that never came to its end
+    many = [(int(item.key[-12:]), layout.read(item.value)) for item in draft.items(f"{prefix}many/")]
+    return _moved(found, draft.get(layout.atom_key(flow_uuid, uuid)), many)
+
+
 def _moved(record: AtomRecord, text: str | None, many: list[tuple[int, dict[str, Any]]]) -> AtomRecord:
     """Bring an atom up to what changed since it was added."""
     if text is None and not many:

@@ -117,6 +117,8 @@ def _change_atoms(draft: Draft, flow_uuid: str, records: Sequence[AtomRecord]) -
         draft.put(key, value)
     # The pages hold what an atom is called, and that is allowed to change.
     for page in draft.items(f"{layout.flow_prefix(flow_uuid)}made/"):
+        if not any(uuid in page.value for uuid in changed):
+            continue
         old = list(layout.read_made(page.value, flow_uuid))
         new = [AtomRecord(*changed.get(record.uuid, record)[:5], *record[5:]) for record in old]
         if new != old:
