@@ -25,6 +25,7 @@ _BUILTIN: Final = {
     "directory": "stackl_flow.kv.backends.directory:DirectoryKV",
     "dir": "stackl_flow.kv.backends.directory:DirectoryKV",
     "file": "stackl_flow.kv.backends.directory:DirectoryKV",
+    "zookeeper": "stackl_flow.kv.backends.zookeeper:ZooKeeperKV",
 }
 
 

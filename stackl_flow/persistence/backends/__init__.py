@@ -26,6 +26,7 @@ _BUILTIN: Final = {
     "rediss": "stackl_flow.persistence.backends.kv:KVBackend",
     "unix": "stackl_flow.persistence.backends.kv:KVBackend",
     "sqlite": "stackl_flow.persistence.backends.sql:SQLBackend",
+    "zookeeper": "stackl_flow.persistence.backends.kv:KVBackend",
 }
 
 

@@ -1,0 +1,271 @@
+"""A place of items in a ZooKeeper ensemble, by its transactions, ephemeral nodes and watches.
+
+What it costs, in trips to a server: a get is one; a commit two, one to see what is there and one ``multi``;
+more when it makes a folder or another writer came in between. A list opens the folders that lie on the way to
+what it reads: of a board with a hundred thousand waiting jobs the first is found by six small answers (see
+``paths``), reading all of them takes all. A segment that begins with no time is not cut: whoever puts many
+thousands of those into one folder pays for all their names when it is listed, and for none when they are not.
+
+Versions are the ids of ZooKeeper's transactions. Every commit writes the node ``pulse``, whose answer tells
+the id, and which all who wait watch: they wake with every commit, whatever it is about. They watch the folder
+of leases, too, because nobody writes the pulse when a session is over.
+
+A ``multi`` whose answer was lost is looked for by the mark it leaves in its items; it is sent again only if
+nothing has changed since.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from kazoo import exceptions as kazoo
+from kazoo.client import KazooClient
+from kazoo.protocol.states import ZnodeStat
+
+from stackl_flow import exceptions as exc
+from stackl_flow import settings
+from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.kv.backends.zookeeper import address
+from stackl_flow.kv.backends.zookeeper.leases import Leases
+from stackl_flow.kv.backends.zookeeper.link import Link, Lost, Request
+from stackl_flow.kv.backends.zookeeper.paths import Paths
+from stackl_flow.kv.backends.zookeeper.walk import Walk
+from stackl_flow.kv.backends.zookeeper.words import MARK, Commit, Seen, operations, read_item, size_of
+from stackl_flow.kv.base import KV
+from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds, lease_lost
+
+#: What a server takes in one message (``jute.maxbuffer``), less the head of the message.
+_MOST: Final = 1_048_000
+_REMEMBERED: Final = 10_000
+_LOOKS: Final = 500
+
+
+class ZooKeeperKV(KV):
+    """Keeps items in a ZooKeeper ensemble (3.5 or newer).
+
+    Args:
+        conf: "connection" is the address: "zookeeper://host:port,host:port/path"; or "zookeeper" with
+            ``hosts`` and ``path`` beside it. Further options: ``timeout``, seconds to wait for an answer;
+            ``randomize_hosts``; ``use_ssl``, ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and
+            ``keyfile_password`` for TLS.
+        clock: not asked: the server's own clock tells when leases run out.
+
+    Raises:
+        InvalidFormat: the address or an option makes no sense.
+    """
+
+    limits = Limits(value=1_000_000, commit=1_000_000)
+
+    def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
+        place = settings.parse(conf)
+        super().__init__(place.conf, clock=clock)
+        told = address.read(place)
+        self._name = told.name
+        self._sync = told.several
+        self._paths = Paths(told.root)
+        self._changed = threading.Condition()
+        self._rings = 0
+        self._link = Link(told.name, told.hosts, told.timeout, told.options, self._ring)
+        self._leases = Leases(self._link, self._paths, told.dialer())
+        self._folders: set[str] = set()
+        self._is_prepared = False
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self._name
+
+    def close(self) -> None:
+        """Close the connections; leases run on."""
+        self._leases.close()
+        self._link.close()
+
+    # ---------------------------------------------------------------- reading
+
+    def _ask(self, requests: Iterable[Request]) -> List[Any]:
+        """Ask; where there are several servers, have ours hear first of all that the others know."""
+        if not self._sync:
+            return self._link.ask(requests)
+        return self._link.ask([lambda client: client.sync_async(self._paths.root), *requests])[1:]
+
+    def _get(self, key: str) -> Item | None:
+        path = self._paths.item(key)
+        (told,) = self._ask([lambda client: client.get_async(path)])
+        return None if told is None else read_item(key, told)
+
+    def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
+        if self._sync:
+            self._ask([])
+        walk = Walk(self._link, self._paths, prefix, after, limit, reverse=reverse, emptied=self._clear_away)
+        return walk.read()
+
+    def _clear_away(self, path: str) -> None:
+        self._folders.discard(path)
+        self._link.send(lambda client: client.delete_async(path))
+
+    # ---------------------------------------------------------------- writing
+
+    def _commit(
+        self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
+    ) -> int:
+        commit = Commit(checks, puts, deletes, uuid.uuid4().hex[:MARK])
+        for _ in range(_LOOKS):
+            seen = self._look(commit)
+            for check in checks:
+                if not holds(check, seen.version(check.key)):
+                    raise changed(check, seen.version(check.key))
+            if lease is not None:
+                session = self._leases.find(lease)
+                if session is None:
+                    raise lease_lost(lease)
+                commit = commit._replace(session=session.number)
+            try:
+                told = self._send(operations(commit, seen, self._paths), lease)
+            except Lost as error:
+                landed = self._landed(commit, seen, error)
+            else:
+                landed = self._version(commit, told, lease)
+            if landed is not None:
+                return landed
+        raise exc.StorageFailure(
+            f"others kept writing beside us in '{self._name}', {_LOOKS} times over: try again later"
+        )
+
+    def _look(self, commit: Commit) -> Seen:
+        """See what is there; guards first, so that a guard that has not changed vouches for its items."""
+        self._prepare()
+        keys = commit.about()
+        guards = sorted({self._paths.guard(key) for key in keys})
+        folders = {folder for put in commit.puts for folder in self._paths.parents(self._paths.item(put.key))}
+        new = sorted(folders - self._folders)
+        while True:
+            told = self._ask(
+                [
+                    *(_make(folder) for folder in new),
+                    *(_exists(guard) for guard in guards),
+                    *(_exists(self._paths.item(key)) for key in keys),
+                ]
+            )[len(new) :]
+            self._remember(new)
+            seen = Seen(
+                dict(zip(keys, told[len(guards) :], strict=True)),
+                dict(zip(guards, told, strict=False)),
+            )
+            new = [path for path, stat in seen.guards.items() if stat is None]
+            if not new:
+                return seen
+
+    def _send(self, asked: List[Any], lease: str | None) -> List[Any] | None:
+        """Send a ``multi`` once; None if its lease has ended."""
+        size = size_of(asked)
+        if size > _MOST:
+            raise self._too_much(f"{size} bytes, with their keys,", _MOST)
+        if lease is not None:
+            return self._leases.commit(lease, asked)
+
+        def send(client: KazooClient) -> Any:
+            transaction = client.transaction()
+            transaction.operations = asked
+            return transaction.commit_async()
+
+        told: List[Any] = self._link.ask_once([send])[0]
+        return told
+
+    def _version(self, commit: Commit, told: List[Any] | None, lease: str | None) -> int | None:
+        """Read what came of a ``multi``: the version, or None if something had changed before."""
+        if told is None:
+            raise lease_lost(str(lease))
+        if isinstance(told[-1], ZnodeStat):
+            return int(told[-1].mzxid)
+        if any(isinstance(each, kazoo.NoNodeError) for each in told):
+            # A folder may have been taken away, which we thought was there.
+            for put in commit.puts:
+                self._folders.difference_update(self._paths.parents(self._paths.item(put.key)))
+        return None
+
+    def _landed(self, commit: Commit, before: Seen, lost: Lost) -> int | None:
+        """Find out whether a ``multi`` whose answer was lost has landed; None if it certainly did not."""
+        told = self._ask(_get(self._paths.item(put.key)) for put in commit.puts)
+        for data, stat in filter(None, told):
+            if data[:MARK] == commit.mark.encode():
+                return int(stat.mzxid)
+        now = self._look(commit)
+        if all(now.version(key) == before.version(key) for key in commit.about()) and commit.about():
+            return None
+        raise exc.StorageFailure(
+            f"'{self._name}' lost the answer to a commit, and what it was about has been written since: "
+            f"it may have landed before; read what is there now",
+            cause=lost,
+        )
+
+    def _prepare(self) -> None:
+        if not self._is_prepared:
+            self._link.ask(_make(path) for path in self._paths.base())
+            self._is_prepared = True
+
+    def _remember(self, folders: Iterable[str]) -> None:
+        if len(self._folders) > _REMEMBERED:
+            self._folders.clear()
+        self._folders.update(folders)
+
+    # ---------------------------------------------------------------- leases
+
+    def _grant(self, lease: Lease) -> Lease:
+        self._prepare()
+        return self._leases.grant(lease)
+
+    def _extend(self, lease: Lease) -> bool:
+        return self._leases.extend(lease.id)
+
+    def _revoke(self, lease: Lease) -> None:
+        self._leases.revoke(lease.id)
+
+    # ---------------------------------------------------------------- waiting
+
+    def _wait(self, prefix: str, since: int, timeout: float | None) -> int:  # noqa: ARG002  see the head
+        self._prepare()
+        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
+        while True:
+            rings = self._rings
+            mark = self._mark()
+            if mark > since:
+                return mark
+            with self._changed:
+                while self._rings == rings:
+                    left = None if deadline is None else deadline - SYSTEM.monotonic()
+                    if left is not None and left <= 0:
+                        return since
+                    self._changed.wait(left)
+
+    def _mark(self) -> int:
+        """Tell when anything changed last, and be told when it does again."""
+        pulse, leases = self._ask(
+            [
+                lambda client: client.exists_async(self._paths.pulse, watch=self._ring),
+                lambda client: client.get_children_async(
+                    self._paths.leases, watch=self._ring, include_data=True
+                ),
+            ]
+        )
+        return int(max(pulse.mzxid, leases[1].pzxid))
+
+    def _ring(self, *_: object) -> None:
+        with self._changed:
+            self._rings += 1
+            self._changed.notify_all()
+
+
+def _exists(path: str) -> Request:
+    return lambda client: client.exists_async(path)
+
+
+def _get(path: str) -> Request:
+    return lambda client: client.get_async(path)
+
+
+def _make(path: str) -> Request:
+    return lambda client: client.create_async(path, b"")

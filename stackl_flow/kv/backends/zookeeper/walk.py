@@ -1,0 +1,126 @@
+"""Reads items in the order of their keys, opening no more folders than it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from kazoo.client import KazooClient
+
+from stackl_flow.kv.backends.zookeeper.link import Link, Request
+from stackl_flow.kv.backends.zookeeper.paths import Entry, Paths
+from stackl_flow.kv.backends.zookeeper.words import read_item
+from stackl_flow.kv.items import Item
+from stackl_flow.kv.shelf import above
+
+#: How many folders are opened, and items read, in one go.
+_FOLDERS: Final = 16
+_ITEMS: Final = 256
+
+
+class Walk:
+    """One reading.
+
+    Args:
+        link: the ensemble.
+        paths: names nodes.
+        prefix: only items whose keys begin so.
+        after: only items behind this key; in reverse, before it.
+        limit: at most so many.
+        reverse: the last key first.
+        emptied: called with a folder that is empty and not used again.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        paths: Paths,
+        prefix: str,
+        after: str,
+        limit: int | None,
+        *,
+        reverse: bool,
+        emptied: Callable[[str], None],
+    ) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._after = after
+        self._limit = limit
+        self._reverse = reverse
+        self._emptied = emptied
+        # What comes next stands last.
+        self._entries = [paths.above(prefix)]
+        self._found: list[Item] = []
+
+    def read(self) -> list[Item]:
+        """Read the items.
+
+        Returns:
+            The items; each as it was at a moment of its own.
+        """
+        while self._entries and self._missing > 0:
+            if self._limit is None and (folders := [each for each in self._entries if not each.is_item]):
+                self._entries = [each for each in self._entries if each.is_item]
+                self._open(folders)
+            elif self._entries[-1].is_item:
+                self._fetch(self._take(_ITEMS, is_item=True))
+            else:
+                self._open(self._take(_FOLDERS, is_item=False))
+        return self._found
+
+    @property
+    def _missing(self) -> int:
+        return _ITEMS if self._limit is None else self._limit - len(self._found)
+
+    def _take(self, most: int, *, is_item: bool) -> list[Entry]:
+        taken: list[Entry] = []
+        while (
+            self._entries and len(taken) < min(most, self._missing) and self._entries[-1].is_item == is_item
+        ):
+            taken.append(self._entries.pop())
+        return taken
+
+    def _open(self, folders: list[Entry]) -> None:
+        listed = self._link.ask(_children(folder.path) for folder in folders)
+        for folder, names in zip(folders, listed, strict=True):
+            if names == [] and folder.fleeting:
+                self._emptied(folder.path)
+            for name in names or ():
+                entry = folder.child(name)
+                if self._is_wanted(entry):
+                    self._entries.append(entry)
+        self._entries.sort(key=self._place, reverse=not self._reverse)
+
+    def _place(self, entry: Entry) -> str:
+        """Where an entry stands: a folder at the first of its keys that comes."""
+        return above(entry.text) if self._reverse and not entry.is_item else entry.text
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        text, after = entry.text, self._after
+        if not text.startswith(self._prefix) and (entry.is_item or not self._prefix.startswith(text)):
+            return False
+        if not after:
+            return True
+        if self._reverse:
+            return text < after
+        return (text if entry.is_item else above(text)) > after
+
+    def _fetch(self, entries: list[Entry]) -> None:
+        told = self._link.ask(_data(entry.path) for entry in entries)
+        self._found += [
+            read_item(entry.text, each) for entry, each in zip(entries, told, strict=True) if each is not None
+        ]
+
+
+def _children(path: str) -> Request:
+    def ask(client: KazooClient) -> Any:
+        return client.get_children_async(path)
+
+    return ask
+
+
+def _data(path: str) -> Request:
+    def ask(client: KazooClient) -> Any:
+        return client.get_async(path)
+
+    return ask

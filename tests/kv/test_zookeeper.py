@@ -1,0 +1,18 @@
+"""ZooKeeper keeps the contract, on a real server."""
+
+import uuid
+
+import pytest
+
+from stackl_flow.kv import backends
+from stackl_flow.testing.kv import KVContract
+
+
+class TestZooKeeper(KVContract):
+    TTL = 1.0
+    EXAMPLES = 15
+
+    @pytest.fixture
+    def open_kv(self, zookeeper_url):
+        address = f"{zookeeper_url}/{uuid.uuid4()}"
+        return lambda: backends.fetch(address)
