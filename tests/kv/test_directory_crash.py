@@ -1,12 +1,17 @@
 """Killed at every call that changes a file, the directory holds all that was committed, and nothing half."""
 
+import os
+import random
 import signal
+import time
+from functools import partial
 
 import pytest
 
+from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
-from stackl_flow.testing.crash import Ledger, in_child
+from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
 from stackl_flow.testing.filecalls import FileCalls
 
 #: Each step is one commit: checks, puts, deletes.
@@ -93,3 +98,47 @@ def test_killed_again_and_again(tmp_path):
             break
     assert place.items() == {**after[-1], "done": str(len(STEPS))}
     assert number > 1
+
+
+def count_up(address, name, folder):
+    """Add one to a count of one's own and to that of all, in one commit, for ever; note each."""
+    ledger = Ledger(folder / name)
+    with backends.fetch(address) as kv:
+        while True:
+            mine, total = kv.get(f"count/{name}"), kv.get("total")
+            checks = [
+                Check(key, item.version if item else ABSENT)
+                for key, item in ((f"count/{name}", mine), ("total", total))
+            ]
+            counts = [str(int(item.value) + 1 if item else 1) for item in (mine, total)]
+            try:
+                kv.commit(checks, [Put(f"count/{name}", counts[0]), Put("total", counts[1])])
+            except exc.Conflict:
+                continue
+            ledger.note(counts[0])
+
+
+@pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])
+def test_killed_among_others(options, tmp_path):
+    """Of three who write at once one after another is killed: no commit is lost or half there."""
+    address = f"dir://{tmp_path}/place?{options}"
+    dice = random.Random(options)
+    children = {f"w{n}": start_child(partial(count_up, address, f"w{n}", tmp_path)) for n in range(3)}
+    for number in range(3, 15):
+        # How long it lives is what the test is about: it may be killed at any moment.
+        time.sleep(dice.uniform(0.02, 0.2))
+        name = dice.choice(sorted(children))
+        os.kill(children[name], signal.SIGKILL)
+        assert wait_child(children.pop(name)) == -signal.SIGKILL
+        children[f"w{number}"] = start_child(partial(count_up, address, f"w{number}", tmp_path))
+    for child in children.values():
+        os.kill(child, signal.SIGKILL)
+        wait_child(child)
+    with backends.fetch(address) as kv:
+        counts = {item.key.partition("/")[2]: int(item.value) for item in kv.list("count/")}
+        assert int(kv.get("total").value) == sum(counts.values())
+        for name, count in counts.items():
+            noted = len(Ledger(tmp_path / name).lines())
+            assert count in {noted, noted + 1}
+        assert sum(counts.values()) > 50
+        kv.commit(puts=[Put("after", "1")])

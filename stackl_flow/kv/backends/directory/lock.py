@@ -53,12 +53,13 @@ class DirectoryLock:
                 yield False
                 return
             self._open()
-            self._lock(fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-            self._depth += 1
             try:
+                # Inside, so that an interrupt right after it does not leave the lock held.
+                self._lock(fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+                self._depth += 1
                 yield True
             finally:
-                self._depth -= 1
+                self._depth = 0
                 fcntl.flock(self._handle, fcntl.LOCK_UN)
 
     def close(self) -> None:
