@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -89,12 +89,11 @@ class SQLConnection(Connection):
                 stack.enter_context(self._link.reading)
             yield
 
-    def _select(self, query: sa.Select[Any]) -> Iterable[Any]:
-        run = statements.prepare(self._engine.dialect, query)
-        return self._link.rows(run.sql, run.values)
+    def _select(self, ask: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Iterable[Any]:
+        return self._link.rows(*self._sql.question(ask, **given))
 
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
-        return [BookRecord._make(row) for row in self._select(statements.select_books(uuid))]
+        return [BookRecord._make(row) for row in self._select(statements.select_books, uuid=uuid)]
 
     def _read_flows(
         self,
@@ -104,18 +103,19 @@ class SQLConnection(Connection):
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[FlowRecord]:
-        query = statements.select_flows(uuid, book_uuid, state, limit, newest_first)
-        return [FlowRecord._make(row) for row in self._select(query)]
+        ask = statements.select_newest_flows if newest_first else statements.select_flows
+        rows = self._select(ask, uuid=uuid, book_uuid=book_uuid, state=state, limit=limit)
+        return [FlowRecord._make(row) for row in rows]
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
-        return map(AtomRecord._make, self._select(statements.select_atoms(flow_uuid)))
+        return map(AtomRecord._make, self._select(statements.select_atoms, flow_uuid=flow_uuid))
 
     def _read_atom(self, uuid: str) -> AtomRecord | None:
-        return next((AtomRecord._make(row) for row in self._select(statements.select_atoms(uuid=uuid))), None)
+        return next((AtomRecord._make(row) for row in self._select(statements.select_atoms, uuid=uuid)), None)
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
-        query = statements.select_transitions(flow_uuid, after, limit)
-        return [Transition._make(row) for row in self._select(query)]
+        rows = self._select(statements.select_transitions, flow_uuid=flow_uuid, after=after, limit=limit)
+        return [Transition._make(row[1:]) for row in rows]
 
     def _apply(self, changes: Changes) -> None:
         many, sql = self._link.many, self._sql

@@ -6,7 +6,7 @@ checkpoint is made, because its way through costs more than all that SQLite does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -24,6 +24,13 @@ class Run(NamedTuple):
 
     sql: str
     values: Sequence[Any]
+
+
+class _Question(NamedTuple):
+    """A compiled question: what is bound in it, in order, and what to where nothing is given."""
+
+    sql: str
+    order: Mapping[str, Any]
 
 
 def prepare(dialect: Dialect, statement: ClauseElement) -> Run:
@@ -61,7 +68,7 @@ def _fixed(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> 
 
 
 class Statements:
-    """All statements whose text does not change from call to call.
+    """All statements, each compiled once.
 
     Args:
         dialect: the database's dialect; its parameters must be positional.
@@ -92,41 +99,57 @@ class Statements:
         self.book = _update(dialect, logbooks, ("name", "meta", "created_at", "updated_at"))
         self.flow = _update(dialect, flowdetails, ("state", "meta", "updated_at"))
         self.atom = _update(dialect, atomdetails, ("version", *MOVING))
+        self._dialect = dialect
+        self._questions: dict[tuple[object, ...], _Question] = {}
+
+    def question(self, ask: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Run:
+        """Prepare a question, which is compiled when it is asked for the first time.
+
+        Args:
+            ask: one of the ``select_`` functions below.
+            given: the values it is asked with; those that are None count as not given.
+
+        Returns:
+            The SQL, and the values in its own order.
+        """
+        values = {name: value for name, value in given.items() if value is not None}
+        known = self._questions.get((ask, *values))
+        if known is None:
+            compiled = ask(values.keys()).compile(dialect=self._dialect)
+            # A dialect may bind more than was given, such as an offset of 0 beside a limit.
+            order = {name: compiled.params[name] for name in getattr(compiled, "positiontup", None) or ()}
+            known = self._questions[ask, *values] = _Question(str(compiled), order)
+        return Run(known.sql, [values.get(name, default) for name, default in known.order.items()])
 
 
-def _rows(table: sa.Table) -> sa.Select[Any]:
-    return sa.select(*(column for column in table.columns if column.name != "id"))
+def _rows(table: sa.Table, names: Collection[str]) -> sa.Select[Any]:
+    """Select a table's rows whose columns of these names have the values to be bound to them."""
+    same = [table.c[name] == sa.bindparam(name) for name in names if name in table.c]
+    query = sa.select(*(column for column in table.columns if column.name != "id")).where(*same)
+    return query.limit(sa.bindparam("limit", type_=sa.Integer())) if "limit" in names else query
 
 
-def select_books(uuid: str | None) -> sa.Select[Any]:
-    """Select one book, or all of them, oldest first."""
-    query = _rows(logbooks).order_by(logbooks.c.id)
-    return query if uuid is None else query.where(logbooks.c.uuid == uuid)
+def select_books(names: Collection[str]) -> sa.Select[Any]:
+    """Select one book ("uuid"), or all of them, oldest first."""
+    return _rows(logbooks, names).order_by(logbooks.c.id)
 
 
-def select_flows(
-    uuid: str | None, book_uuid: str | None, state: str | None, limit: int | None, newest_first: bool
-) -> sa.Select[Any]:
-    """Select the flows for which all that is given holds."""
-    wanted = {"uuid": uuid, "book_uuid": book_uuid, "state": state}
-    filters = [flowdetails.c[name] == value for name, value in wanted.items() if value is not None]
-    order = flowdetails.c.id.desc() if newest_first else flowdetails.c.id
-    query = _rows(flowdetails).where(*filters).order_by(order)
-    return query if limit is None else query.limit(limit)
+def select_flows(names: Collection[str]) -> sa.Select[Any]:
+    """Select the flows for which all that is given holds ("uuid", "book_uuid", "state"), oldest first."""
+    return _rows(flowdetails, names).order_by(flowdetails.c.id)
 
 
-def select_atoms(flow_uuid: str | None = None, uuid: str | None = None) -> sa.Select[Any]:
-    """Select a flow's atoms in the order they were added, or one atom."""
-    query = _rows(atomdetails).order_by(atomdetails.c.id)
-    return query.where(atomdetails.c.flow_uuid == flow_uuid if uuid is None else atomdetails.c.uuid == uuid)
+def select_newest_flows(names: Collection[str]) -> sa.Select[Any]:
+    """Select flows as ``select_flows`` does, newest first."""
+    return _rows(flowdetails, names).order_by(flowdetails.c.id.desc())
 
 
-def select_transitions(flow_uuid: str, after: int, limit: int | None) -> sa.Select[Any]:
-    """Select a flow's moves in order."""
-    row = transitions.c
-    query = (
-        sa.select(row.seq, row.atom, row.old_state, row.new_state, row.at, row.owner)
-        .where(row.flow_uuid == flow_uuid, row.seq > after)
-        .order_by(row.seq)
-    )
-    return query if limit is None else query.limit(limit)
+def select_atoms(names: Collection[str]) -> sa.Select[Any]:
+    """Select a flow's atoms ("flow_uuid") in the order they were added, or one atom ("uuid")."""
+    return _rows(atomdetails, names).order_by(atomdetails.c.id)
+
+
+def select_transitions(names: Collection[str]) -> sa.Select[Any]:
+    """Select a flow's moves ("flow_uuid") behind a number ("after") in order, at most so many ("limit")."""
+    later = transitions.c.seq > sa.bindparam("after")
+    return _rows(transitions, names).where(later).order_by(transitions.c.seq)
