@@ -1,0 +1,258 @@
+"""What ZooKeeper's place does when the server, the network or the address is not as it should be."""
+
+import gc
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+
+import pytest
+from kazoo.client import KazooClient
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import ABSENT, Check, Lease, Put
+from stackl_flow.testing.crash import start_child, wait_child
+from stackl_flow.testing.kv import add_one
+
+
+@pytest.fixture
+def address(zookeeper_url):
+    return f"{zookeeper_url}/{uuid.uuid4()}"
+
+
+@pytest.fixture
+def raw(zookeeper_url):
+    client = KazooClient(zookeeper_url.removeprefix("zookeeper://"))
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+class LosesAnswers:
+    """Passes all on to a server; when told to, it cuts connections in the place of an answer."""
+
+    def __init__(self, url):
+        host, _, port = url.removeprefix("zookeeper://").partition(":")
+        self._server = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.lost = 0
+        self.cut_in = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self._listener.accept()
+            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+
+    def _pass(self, client):
+        with client, socket.create_connection(self._server) as server:
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+            with suppress(OSError):
+                while answer := server.recv(1 << 16):
+                    if self.cut_in:
+                        self.cut_in -= 1
+                        if not self.cut_in:
+                            self.lost += 1
+                            break
+                    client.sendall(answer)
+            for end in (client, server):  # the other thread reads from them, too
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _pump(client, server):
+        with suppress(OSError):
+            while asked := client.recv(1 << 16):
+                server.sendall(asked)
+            server.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("cut_in", [1, 2, 3])
+def test_a_commit_whose_answer_is_lost_lands_once(zookeeper_url, cut_in):
+    """Whichever of its answers is lost: of counting, of writing without any check, of writing on a lease."""
+    proxy, path = LosesAnswers(zookeeper_url), uuid.uuid4()
+    with (
+        backends.fetch(f"zookeeper://127.0.0.1:{proxy.port}/{path}") as cut,
+        backends.fetch(f"{zookeeper_url}/{path}") as kv,
+    ):
+        lease = cut.grant(60)
+        for number in range(4):
+            proxy.cut_in = cut_in
+            version = cut.commit(puts=[Put("blind", str(number))])
+            assert (kv.get("blind").value, kv.get("blind").version) == (str(number), version)
+            proxy.cut_in = cut_in
+            add_one(cut)
+            proxy.cut_in = cut_in
+            version = cut.commit(puts=[Put(f"leased/{number}", "1", lease.id)])
+            assert kv.get(f"leased/{number}").version == version
+        proxy.cut_in = 0
+        assert kv.get("count").value == "4"
+        cut.revoke(lease)
+        assert kv.list("leased") == []
+    assert proxy.lost >= 6
+
+
+def test_server_killed_and_started_again(new_server):
+    """What was committed is there, leases and waiters go on."""
+    server = new_server("zookeeper")
+    with backends.fetch(server.url) as kv:
+        lease = kv.grant(60)
+        kv.commit(puts=[Put("a", "1", lease.id)])
+        mark = kv.wait()
+        server.kill()
+        server.start()
+        assert kv.get("a").value == "1"
+        kv.extend(lease)
+        kv.commit(puts=[Put("b", "1")])
+        assert kv.wait("b", mark, timeout=5) != mark
+
+
+def test_a_waiter_outlives_its_session(address, raw):
+    """It is woken when its session is over, and waits on in another."""
+    with backends.fetch(address) as kv:
+        mark = kv.wait()
+        client = kv._link._open()
+        seen = []
+        waiter = threading.Thread(target=lambda: seen.append(kv.wait("", mark, 30)))
+        waiter.start()
+        other = KazooClient(raw.hosts[0][0] + f":{raw.hosts[0][1]}", client_id=client.client_id)
+        other.start()
+        other.stop()  # ends the session that both have
+        other.close()
+        with backends.fetch(address) as two:
+            two.commit(puts=[Put("a", "1")])
+        waiter.join(10)
+        assert seen
+        assert kv.get("a").value == "1"
+
+
+def test_a_lease_is_kept_by_another_process_and_by_nothing_else(address):
+    """The owner's process lives, and that alone keeps nothing."""
+    with backends.fetch(address) as kv:
+        lease = kv.grant(0.8)
+        kv.commit(puts=[Put("a", "1", lease.id)])
+
+        def keep():
+            with backends.fetch(address) as heart:
+                for _ in range(8):
+                    time.sleep(0.2)  # the server's clock is not ours to step
+                    heart.extend(Lease(lease.id, lease.ttl))
+                heart.commit(puts=[Put("b", "1", lease.id)])
+
+        assert wait_child(start_child(keep)) == 0
+        kv.commit(puts=[Put("c", "1", lease.id)])
+        assert [item.key for item in kv.list()] == ["a", "b", "c"]
+        time.sleep(lease.ttl + 0.3)  # the same
+        assert kv.list() == []
+        with pytest.raises(exc.LeaseLost):
+            kv.commit(puts=[Put("d", "1", lease.id)])
+
+
+def test_goes_on_in_a_forked_child(address):
+    with backends.fetch(address) as kv:
+        lease = kv.grant(60)
+        kv.commit(puts=[Put("count", "0"), Put("leased", "0", lease.id)])
+
+        def work():
+            for _ in range(10):
+                add_one(kv)
+            kv.commit(puts=[Put("leased", "1", lease.id)])
+
+        children = [start_child(work) for _ in range(3)]
+        work()
+        assert [wait_child(child) for child in children] == [0] * 3
+        assert (kv.get("count").value, kv.get("leased").value) == ("40", "1")
+
+
+def test_a_fence_made_anew_in_between_is_not_taken_for_the_old_one(address):
+    """An item of a lease goes without anybody writing; made again, its node looks the same."""
+    with backends.fetch(address) as kv:
+        first, second = kv.grant(60), kv.grant(60)
+        version = kv.commit(puts=[Put("owner", "me", first.id)])
+        looked = kv._look
+
+        def look(commit):
+            seen = looked(commit)
+            kv._look = looked
+            kv.revoke(first)
+            kv.commit([Check("owner", ABSENT)], [Put("owner", "you", second.id)])
+            return seen
+
+        kv._look = look
+        with pytest.raises(exc.Conflict, match="owner"):
+            kv.commit([Check("owner", version)], [Put("done", "1")])
+        assert kv.get("done") is None
+
+
+def test_the_first_of_many_is_found_without_reading_all(address, raw):
+    """A folder of a time holds few, and is gone when it is empty."""
+    stamps = [f"{1763712345678901 + 40_000 * number:017d}" for number in range(500)]
+    with backends.fetch(address) as kv:
+        for start in range(0, 500, 100):
+            kv.commit(puts=[Put(f"b/w/{stamp}-x", stamp) for stamp in stamps[start : start + 100]])
+        asked = []
+        ask = kv._link.ask_once
+        kv._link.ask_once = lambda requests: asked.extend(requests) or ask(requests)
+        assert [item.value for item in kv.list("b/w/", limit=1)] == stamps[:1]
+        assert len(asked) <= 5
+        assert [item.value for item in kv.list("b/w/", limit=3, reverse=True)] == stamps[:-4:-1]
+        assert len(asked) <= 16
+        assert [item.value for item in kv.list("b/w/")] == stamps
+        for start in range(0, 500, 100):
+            kv.commit(deletes=[f"b/w/{stamp}-x" for stamp in stamps[start : start + 100]])
+        for _ in range(4):
+            assert kv.list("b/w/") == []
+        kv.commit(puts=[Put(f"b/w/{stamps[0]}-y", "again")])  # whose folders we thought were there
+        assert [item.value for item in kv.list("b/w/")] == ["again"]
+    assert len(raw.get_children(f"/{address.rpartition('/')[2]}/items/db/dw")) == 1
+
+
+def test_more_than_a_message_takes(address):
+    with backends.fetch(address) as kv:
+        puts = [Put(f"{'x' * 190}/{'y' * 190}/{number}", "v" * 600) for number in range(1100)]
+        with pytest.raises(exc.StorageFailure, match=r"bytes, with their keys.*less at once"):
+            kv.commit(puts=puts)
+        assert kv.list() == []
+
+
+def test_nobody_there():
+    with (
+        backends.fetch("zookeeper://127.0.0.1:1/flows?timeout=0.5") as kv,
+        pytest.raises(exc.StorageFailure, match=r"127.0.0.1:1/flows'.*did not answer.*servers run"),
+    ):
+        kv.get("a")
+
+
+def refusal(address):
+    with backends.fetch(address) as kv:
+        try:
+            kv.get("a")
+        except exc.StorageFailure as error:
+            return str(error)
+    return ""
+
+
+# kazoo leaves the sockets open when the two do not agree on TLS.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_that_the_server_does_not_speak(zookeeper_url):
+    said = refusal(f"{zookeeper_url}/x?timeout=0.5&use_ssl=yes")
+    gc.collect()
+    assert "that use_ssl, ca, certfile and keyfile are right" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("zookeeper://host:port/x", "host:port,host:port/path"),
+        ("zookeeper://host:1//", "no path"),
+        ("zookeeper://host:1/zookeeper/x", "no path"),
+        ("zookeeper://host?colour=red", "unknown option"),
+    ],
+)
+def test_addresses_that_make_no_sense(address, word):
+    with pytest.raises(exc.InvalidFormat, match=word):
+        backends.fetch(address)
