@@ -71,7 +71,7 @@ class ZooKeeperKV(KV):
         self._rings = 0
         self._link = Link(told.name, told.hosts, told.timeout, told.options, self._ring)
         self._leases = Leases(self._link, self._paths, told.dialer())
-        self._folders: set[str] = set()
+        self._known: set[str] = set()
         self._is_prepared = False
 
     @property
@@ -104,7 +104,7 @@ class ZooKeeperKV(KV):
         return walk.read()
 
     def _clear_away(self, path: str) -> None:
-        self._folders.discard(path)
+        self._known.discard(path)
         self._link.send(lambda client: client.delete_async(path))
 
     # ---------------------------------------------------------------- writing
@@ -138,26 +138,23 @@ class ZooKeeperKV(KV):
     def _look(self, commit: Commit) -> Seen:
         """See what is there; guards first, so that a guard that has not changed vouches for its items."""
         self._prepare()
-        keys = commit.about()
-        guards = sorted({self._paths.guard(key) for key in keys})
-        folders = {folder for put in commit.puts for folder in self._paths.parents(self._paths.item(put.key))}
-        new = sorted(folders - self._folders)
-        while True:
-            told = self._ask(
-                [
-                    *(_make(folder) for folder in new),
-                    *(_exists(guard) for guard in guards),
-                    *(_exists(self._paths.item(key)) for key in keys),
-                ]
-            )[len(new) :]
-            self._remember(new)
-            seen = Seen(
-                dict(zip(keys, told[len(guards) :], strict=True)),
-                dict(zip(guards, told, strict=False)),
-            )
-            new = [path for path, stat in seen.guards.items() if stat is None]
-            if not new:
-                return seen
+        keys, guards = commit.about(), sorted({self._paths.guard(key) for key in commit.guarded()})
+        needed = {self._paths.guard(put.key) for put in commit.puts}.union(guards)
+        for put in commit.puts:
+            needed.update(self._paths.parents(self._paths.item(put.key)))
+        new = sorted(needed - self._known)  # a folder comes before what is in it
+        told = self._ask(
+            [
+                *(_make(path) for path in new),
+                *(_exists(guard) for guard in guards),
+                *(_exists(self._paths.item(key)) for key in keys),
+            ]
+        )[len(new) :]
+        self._remember(new)
+        return Seen(
+            dict(zip(keys, told[len(guards) :], strict=True)),
+            dict(zip(guards, told, strict=False)),
+        )
 
     def _send(self, asked: List[Any], lease: str | None) -> List[Any] | None:
         """Send a ``multi`` once; None if its lease has ended."""
@@ -184,7 +181,7 @@ class ZooKeeperKV(KV):
         if any(isinstance(each, kazoo.NoNodeError) for each in told):
             # A folder may have been taken away, which we thought was there.
             for put in commit.puts:
-                self._folders.difference_update(self._paths.parents(self._paths.item(put.key)))
+                self._known.difference_update(self._paths.parents(self._paths.item(put.key)))
         return None
 
     def _landed(self, commit: Commit, before: Seen, lost: Lost) -> int | None:
@@ -208,9 +205,9 @@ class ZooKeeperKV(KV):
             self._is_prepared = True
 
     def _remember(self, folders: Iterable[str]) -> None:
-        if len(self._folders) > _REMEMBERED:
-            self._folders.clear()
-        self._folders.update(folders)
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        self._known.update(folders)
 
     # ---------------------------------------------------------------- leases
 

@@ -37,6 +37,10 @@ class Commit(NamedTuple):
         keys = [check.key for check in self.checks] + [put.key for put in self.puts]
         return list(dict.fromkeys([*keys, *self.deletes]))
 
+    def guarded(self) -> list[str]:
+        """Name the items whose guard is to be checked, or may have to be."""
+        return [check.key for check in self.checks if check.version != PRESENT] + list(self.deletes)
+
 
 class Seen(NamedTuple):
     """What was there, item by item and guard by guard, before a commit was sent."""
