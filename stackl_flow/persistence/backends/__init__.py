@@ -22,6 +22,7 @@ _BUILTIN: Final = {
     "etcd": "stackl_flow.persistence.backends.kv:KVBackend",
     "file": "stackl_flow.persistence.backends.kv:KVBackend",
     "memory": "stackl_flow.persistence.backends.memory:MemoryBackend",
+    "postgresql": "stackl_flow.persistence.backends.sql:SQLBackend",
     "redis": "stackl_flow.persistence.backends.kv:KVBackend",
     "rediss": "stackl_flow.persistence.backends.kv:KVBackend",
     "unix": "stackl_flow.persistence.backends.kv:KVBackend",

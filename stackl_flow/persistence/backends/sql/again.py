@@ -1,7 +1,7 @@
 """Saves that fail for a reason that may pass are tried again, some seconds apart.
 
-Three attempts, five seconds apart, unless the address says otherwise: TaskFlow's own figures. Only what is
-known not to have landed is tried again.
+How often and how far apart is the dialect's to say. Only that is tried again which is known not to have
+landed, or may be done twice, or looks first whether it has landed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Again:
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._may_pass),
             stop=tenacity.stop_after_attempt(dialect.save_attempts),
-            wait=tenacity.wait_fixed(dialect.save_wait),
+            wait=lambda state: dialect.next_wait(state.attempt_number),
             sleep=clock.sleep,
             before_sleep=self._tell,
             reraise=True,
@@ -72,7 +72,8 @@ class Again:
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
+        wait = self._dialect.next_wait(state.attempt_number)
         _LOG.warning(
             "attempt %d of %d to save: %s; next in %g seconds",
-            state.attempt_number, self._dialect.save_attempts, error, self._dialect.save_wait,
+            state.attempt_number, self._dialect.save_attempts, error, wait,
         )  # fmt: skip

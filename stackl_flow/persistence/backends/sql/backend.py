@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stackl_flow import codec as codecs
-from stackl_flow import settings
+from stackl_flow import plugs, settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.persistence.backends.sql.connection import SQLConnection
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.persistence.backends.sql.sqlite import SQLiteDialect
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.base import Backend
 
-_DIALECTS: Final[dict[str, type[SQLDialect]]] = {"sqlite": SQLiteDialect}
+_HERE: Final = "stackl_flow.persistence.backends.sql"
+_DIALECTS: Final = {
+    "postgresql": f"{_HERE}.postgresql:PostgreSQLDialect",
+    "sqlite": f"{_HERE}.sqlite:SQLiteDialect",
+}
+_GROUP: Final = "stackl_flow.persistence.sql"
 
 
 class SQLBackend(Backend):
@@ -35,7 +39,10 @@ class SQLBackend(Backend):
     ) -> None:
         place = settings.parse(conf)
         super().__init__(place.conf, codec=codec, clock=clock)
-        self.dialect = _DIALECTS.get(place.plug, SQLDialect)(place)
+        # A driver is imported when it is asked for.
+        known = place.plug in _DIALECTS
+        made = plugs.load(place.plug, place.url, _GROUP, _DIALECTS) if known else SQLDialect
+        self.dialect = cast("SQLDialect", made(place))
         self.engine = self.dialect.create_engine()
         self.statements = Statements(self.engine.dialect)
 

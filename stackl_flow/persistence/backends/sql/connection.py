@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql import schema, statements
 from stackl_flow.persistence.backends.sql.again import Again
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+from stackl_flow.persistence.backends.sql.landing import Landing
 from stackl_flow.persistence.backends.sql.link import Link
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.backends.sql.tables import logbooks
 from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
     AtomRecord,
     BookRecord,
@@ -25,6 +28,19 @@ from stackl_flow.persistence.records import (
     Transition,
 )
 from stackl_flow.persistence.rows import lost, missing
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _whole(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Make a verb that is done again as a whole when the server was lost in the middle, or undid it."""
+
+    @wraps(verb)
+    def run(self: SQLConnection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._do(partial(verb, self, *args, **kwargs))
+
+    return run
 
 
 class SQLConnection(Connection):
@@ -46,6 +62,8 @@ class SQLConnection(Connection):
         self._sql = prepared
         self._link = Link(engine, dialect)
         self._again = Again(dialect, backend.clock)
+        self._writes = False
+        self._landing = Landing(self._link, dialect, prepared, self._again, backend.clock.now)
 
     def close(self) -> None:
         """Close the driver's connection; the next verb opens another."""
@@ -62,9 +80,7 @@ class SQLConnection(Connection):
         with link.errors():
             if not link.is_current(create=True):
                 with self._dialect.lock():
-                    schema.migrate(
-                        self._engine, self._dialect.name, transactional_ddl=self._dialect.transactional_ddl
-                    )
+                    schema.migrate(self._engine, self._dialect)
 
     def validate(self) -> None:
         """Check that the database is there, whole and of the version of this code.
@@ -79,21 +95,89 @@ class SQLConnection(Connection):
             link.ready()
             self._dialect.check(link.rows)
 
+    # These may be done twice: the second time, what they write is there already.
+    clear_all = _whole(Connection.clear_all)
+    save_logbook = _whole(Connection.save_logbook)
+    get_logbook = _whole(Connection.get_logbook)
+    get_logbooks = _whole(Connection.get_logbooks)
+    get_flows_for_book = _whole(Connection.get_flows_for_book)
+    get_flow_details = _whole(Connection.get_flow_details)
+    update_flow_details = _whole(Connection.update_flow_details)
+    get_flow_record = _whole(Connection.get_flow_record)
+    list_flow_records = _whole(Connection.list_flow_records)
+    take_ownership = _whole(Connection.take_ownership)
+    get_history = _whole(Connection.get_history)
+    get_atoms_for_flow = _whole(Connection.get_atoms_for_flow)
+    get_atom_details = _whole(Connection.get_atom_details)
+    update_atom_details = _whole(Connection.update_atom_details)
+
+    def destroy_logbook(self, book_uuid: str) -> None:
+        """Delete a book and all that is in it.
+
+        Args:
+            book_uuid: its identity.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self._link.in_doubt = False
+        try:
+            self._do(partial(super().destroy_logbook, book_uuid))
+        except exc.NotFound:
+            # It is gone as it should be, if an attempt landed whose answer was lost.
+            if not self._link.in_doubt:
+                raise
+
+    def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
+        """Store many new atoms of a flow at once.
+
+        Args:
+            flow_uuid: the flow.
+            details: the atoms.
+            epoch: the epoch of the caller, checked when given.
+
+        Raises:
+            NotFound: there is no such flow.
+            OwnershipLost: somebody else owns the flow now.
+        """
+        atoms: Sequence[AtomDetail] = list(details)
+        self._link.in_doubt = False
+        try:
+            self._do(partial(super().add_atoms, flow_uuid, atoms, epoch))
+        except exc.Duplicate:
+            if not self._link.in_doubt:
+                raise
+            # They are there, all of them, if an attempt landed whose answer was lost.
+            there = {record.uuid for record in self.get_atoms_for_flow(flow_uuid)}
+            if not there.issuperset(atom.uuid for atom in atoms):
+                raise
+
+    def _do(self, work: Callable[[], T]) -> T:
+        return self._again(work) if self._dialect.is_server else work()
+
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[None]:
         with ExitStack() as stack:
-            if write:
+            if write and not self._dialect.is_server:
                 # Once it has begun, nobody can lock this writer out any more.
                 self._again(partial(stack.enter_context, self._link.writing))
             else:
-                stack.enter_context(self._link.reading)
+                stack.enter_context(self._link.writing if write else self._link.reading)
+            self._writes = write
             yield
 
     def _select(self, ask: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Iterable[Any]:
         return self._link.rows(*self._sql.question(ask, **given))
 
+    @property
+    def _lock(self) -> bool | None:
+        # What is read in order to be written stays as it is until that is done.
+        return (self._writes and self._dialect.is_server) or None
+
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
-        return [BookRecord._make(row) for row in self._select(statements.select_books, uuid=uuid)]
+        return [
+            BookRecord._make(row) for row in self._select(statements.select_books, uuid=uuid, lock=self._lock)
+        ]
 
     def _read_flows(
         self,
@@ -104,7 +188,8 @@ class SQLConnection(Connection):
         newest_first: bool = False,
     ) -> list[FlowRecord]:
         ask = statements.select_newest_flows if newest_first else statements.select_flows
-        rows = self._select(ask, uuid=uuid, book_uuid=book_uuid, state=state, limit=limit)
+        given = {"uuid": uuid, "book_uuid": book_uuid, "state": state, "limit": limit}
+        rows = self._select(ask, **given, lock=self._lock)
         return [FlowRecord._make(row) for row in rows]
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
@@ -139,7 +224,10 @@ class SQLConnection(Connection):
         self._link.many(run.sql, [run.values])
 
     def _land(self, cp: Checkpoint) -> None:
-        self._again(partial(self._land_once, cp))
+        if self._dialect.is_server:
+            self._landing(cp)
+        else:
+            self._again(partial(self._land_once, cp))
 
     def _land_once(self, cp: Checkpoint) -> None:
         link, sql = self._link, self._sql

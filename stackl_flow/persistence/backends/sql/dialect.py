@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import Any
 
@@ -23,9 +23,11 @@ class SQLDialect:
     transactional_ddl = True
     #: May a child process use what its parent opened?
     survives_fork = False
+    #: Is it a server, which may go away while we use it, with writers that do not wait for each other by themselves?
+    is_server = False
     #: Statements that begin a transaction, where the driver does not do it by itself.
-    begin_read: str | None = None
-    begin_write: str | None = None
+    begin_read: tuple[str, ...] = ()
+    begin_write: tuple[str, ...] = ()
     #: How often a save is tried, and how many seconds apart.
     save_attempts = 3
     save_wait = 5.0
@@ -50,6 +52,39 @@ class SQLDialect:
             A lock; one of its own for each who asks where nothing is shared.
         """
         return RLock()  # nobody else's, and less to go through than contextlib's nullcontext
+
+    def migrating(self, connection: sa.Connection) -> AbstractContextManager[Any]:  # noqa: ARG002  see there
+        """Keep other processes from changing the tables, where a transaction does not do that by itself.
+
+        Args:
+            connection: the connection, in a transaction.
+
+        Returns:
+            What to hold while the tables are changed.
+        """
+        return nullcontext()
+
+    def together(self, raw: Any) -> AbstractContextManager[Any]:  # noqa: ARG002  see there
+        """Send what is executed in a block at once, and wait for the answers at its end, where the driver can.
+
+        Args:
+            raw: the driver's connection.
+
+        Returns:
+            The block.
+        """
+        return nullcontext()
+
+    def next_wait(self, attempt: int) -> float:  # noqa: ARG002  see there
+        """Say how long to wait before a save is tried again.
+
+        Args:
+            attempt: how often it was tried.
+
+        Returns:
+            Seconds.
+        """
+        return self.save_wait
 
     def before_open(self, *, create: bool) -> None:
         """Check what can be checked before the database is opened.

@@ -35,9 +35,18 @@ class Link:
         self._checked = False
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self.cursor: Any = None
+        #: Whether the answer to a commit was lost since somebody last looked.
+        self.in_doubt = False
         #: To be used as context managers, one at a time: kept at the end, undone when the block raises.
         self.reading = Transaction(self, dialect, dialect.begin_read)
         self.writing = Transaction(self, dialect, dialect.begin_write)
+        #: The same for somebody who sends what begins it along with the rest.
+        self.plain = Transaction(self, dialect, ())
+
+    @property
+    def raw(self) -> Any:
+        """The driver's connection."""
+        return self._raw
 
     def ready(self) -> None:
         """Open the database and check its version, unless that is done.
@@ -133,10 +142,14 @@ class Link:
             self._raw.rollback()
         except self._driver_error:
             # The connection itself is gone, and the transaction with it: the next verb opens another.
-            self.close()
+            self.close(lost=True)
 
-    def close(self) -> None:
-        """Give the driver's connection back; the next use opens another."""
+    def close(self, *, lost: bool = False) -> None:
+        """Give the driver's connection back; the next use opens another.
+
+        Args:
+            lost: it is of no use to anybody any more.
+        """
         held, self._held = self._held, None
         inherited = self._pid != os.getpid() and not self._dialect.survives_fork
         raw, self._raw, self.cursor, self._checked = self._raw, None, None, False
@@ -146,6 +159,8 @@ class Link:
             _INHERITED.append((held, raw))
             return
         with self._dialect.lock():
+            if lost:
+                held.invalidate()
             held.close()
 
     @contextmanager
@@ -189,10 +204,10 @@ class Transaction:
     Args:
         link: the driver's connection.
         dialect: the database's own ways.
-        begin: the statement that begins it, if one is needed.
+        begin: the statements that begin it, if any are needed.
     """
 
-    def __init__(self, link: Link, dialect: SQLDialect, begin: str | None) -> None:
+    def __init__(self, link: Link, dialect: SQLDialect, begin: Sequence[str]) -> None:
         self._link = link
         self._begin = begin
         self._lock = dialect.lock()
@@ -202,8 +217,8 @@ class Transaction:
         self._lock.__enter__()
         try:
             link.ready()
-            if self._begin is not None:
-                link.cursor.execute(self._begin)
+            for statement in self._begin:
+                link.cursor.execute(statement)
         except BaseException as error:
             # An interrupt may come when the transaction has begun already.
             if link.cursor is not None:
@@ -224,6 +239,7 @@ class Transaction:
                 return
             link.undo()
         except BaseException as late:
+            link.in_doubt = True
             link.undo()
             if link.is_foreign(late):
                 raise link.translated(late) from late

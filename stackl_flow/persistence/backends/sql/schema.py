@@ -12,6 +12,7 @@ from alembic.config import Config
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql import tables
+from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 
 FIND_VERSION: Final = f"SELECT version_num FROM {tables.VERSION_TABLE}"  # noqa: S608  a name of our own
 
@@ -57,24 +58,23 @@ def config(connection: sa.Connection | None = None, *, transactional_ddl: bool =
     return made
 
 
-def migrate(engine: sa.Engine, name: str, *, transactional_ddl: bool) -> None:
+def migrate(engine: sa.Engine, dialect: SQLDialect) -> None:
     """Run the steps that are missing, in one transaction; another process that wants the same waits for it.
 
     Args:
         engine: the database.
-        name: what to call it.
-        transactional_ddl: a half-done change of tables can be undone there.
+        dialect: its own ways.
 
     Raises:
         StorageFailure: somebody else has tables there whose names we need; nothing was changed.
     """
-    with _ONE_AT_A_TIME, engine.begin() as connection:
+    with _ONE_AT_A_TIME, engine.begin() as connection, dialect.migrating(connection):
         known = set(sa.inspect(connection).get_table_names())
         taken = sorted(known.intersection(tables.metadata.tables))
         if taken and tables.VERSION_TABLE not in known:
             raise exc.StorageFailure(
-                f"database '{name}' holds tables of another program under names that are needed"
+                f"database '{dialect.name}' holds tables of another program under names that are needed"
                 f" ({', '.join(taken)}): give a database of its own; flows that TaskFlow itself stored here"
                 f" have to end with TaskFlow"
             )
-        command.upgrade(config(connection, transactional_ddl=transactional_ddl), "head")
+        command.upgrade(config(connection, transactional_ddl=dialect.transactional_ddl), "head")

@@ -60,8 +60,8 @@ class SQLiteDialect(SQLDialect):
     """
 
     # One that began as a reader cannot become a writer while another writes: so it says at once what it is.
-    begin_read = "BEGIN"
-    begin_write = "BEGIN IMMEDIATE"
+    begin_read = ("BEGIN",)
+    begin_write = ("BEGIN IMMEDIATE",)
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -113,7 +113,7 @@ class SQLiteDialect(SQLDialect):
             raw.execute(f"PRAGMA {pragma}").close()
 
     def _begin(self, connection: sa.Connection) -> None:
-        connection.exec_driver_sql(self.begin_write)
+        connection.exec_driver_sql(*self.begin_write)
 
     def lock(self) -> AbstractContextManager[Any]:
         """Give what has to be held during a transaction: a lock, for a database in memory.
