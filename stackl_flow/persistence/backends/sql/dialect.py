@@ -23,7 +23,7 @@ class SQLDialect:
     transactional_ddl = True
     #: May a child process use what its parent opened?
     survives_fork = False
-    #: Is it a server, which may go away while we use it, with writers that do not wait for each other by themselves?
+    #: Is it a server? It may go away while it is used, and its writers do not wait for each other.
     is_server = False
     #: Statements that begin a transaction, where the driver does not do it by itself.
     begin_read: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class SQLDialect:
         return nullcontext()
 
     def together(self, raw: Any) -> AbstractContextManager[Any]:  # noqa: ARG002  see there
-        """Send what is executed in a block at once, and wait for the answers at its end, where the driver can.
+        """Send what a block executes at once, and wait for the answers at its end, where the driver can.
 
         Args:
             raw: the driver's connection.

@@ -1,4 +1,4 @@
-"""A checkpoint on a server: sent in one go, looked at, committed; and it lands once, whatever is lost on the way.
+"""A checkpoint on a server: sent in one go, looked at, committed; it lands once, whatever is lost on the way.
 
 The flow's row is locked first, so that whoever takes the flow over waits until the checkpoint is in, or the
 checkpoint meets the new epoch. Two trips to the server do for most: the owner is the only one who writes the

@@ -46,7 +46,7 @@ _REMEDIES: Final = {
 _AT_THE_DOOR: Final = {
     "authentication failed": _PASSWORD,
     "no password supplied": _PASSWORD,
-    "no pg_hba.conf entry": "refused us: pg_hba.conf lets nobody in from here, for this database or without TLS",
+    "no pg_hba.conf entry": "refused us: let this user in from here (pg_hba.conf), or use ?sslmode=require",
     "does not support SSL": "has no TLS: switch it on at the server, or give another ?sslmode=",
     "certificate": "failed in TLS: check the certificates, ?sslrootcert= and ?sslmode=",
     "too many clients": _FULL,
@@ -106,7 +106,7 @@ class PostgreSQLDialect(ServerDialect):
         yield
 
     def together(self, raw: Any) -> AbstractContextManager[Any]:
-        """Send what is executed in a block at once (libpq's pipeline mode), and wait for the answers at its end.
+        """Send what a block executes at once (libpq's pipeline mode), and wait for the answers at its end.
 
         Args:
             raw: psycopg's connection.

@@ -18,8 +18,8 @@ _LONGER: Final = 3.0
 class ServerDialect(SQLDialect):
     """A database of a server.
 
-    Options: ``timeout`` (seconds to wait for a connection, 10), ``save_attempts`` (how often something is tried
-    while the server is away or undoes it, 8), ``save_wait`` (the most seconds between two attempts, 5).
+    Options: ``timeout`` (seconds to wait for a connection, 10), ``save_attempts`` (how often something is
+    tried while the server is away or undoes it, 8), ``save_wait`` (the most seconds between two tries, 5).
 
     Args:
         place: its address and options.

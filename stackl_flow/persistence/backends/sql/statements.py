@@ -80,13 +80,10 @@ class Statements:
         held = sa.select(flowdetails.c.epoch, flowdetails.c.owner, last.scalar_subquery()).where(flow)
         # On a database with many writers the row stays locked until the checkpoint is in.
         self.epoch = _fixed(dialect, held.with_for_update(), ["row_uuid"])
-        # The same in two steps, for a database where the lock may have to be waited for: what is asked with it
-        # was seen before the wait.
-        self.lock = _fixed(
-            dialect,
-            sa.select(flowdetails.c.epoch, flowdetails.c.owner).where(flow).with_for_update(),
-            ["row_uuid"],
-        )
+        # The same in two steps, for a database where the lock may have to be waited for: what is asked along
+        # with it was seen before the wait.
+        epoch = sa.select(flowdetails.c.epoch, flowdetails.c.owner).where(flow)
+        self.lock = _fixed(dialect, epoch.with_for_update(), ["row_uuid"])
         of_flow = transitions.c.flow_uuid == sa.bindparam("row_uuid")
         self.last = _fixed(dialect, sa.select(sa.func.max(transitions.c.seq)).where(of_flow), ["row_uuid"])
         row = transitions.c
@@ -137,7 +134,7 @@ class Statements:
 
 
 def _rows(table: sa.Table, names: Collection[str]) -> sa.Select[Any]:
-    """Select a table's rows whose columns of these names have the values to be bound to them; "lock" locks them."""
+    """Select rows whose columns of these names have the values to be bound to them; "lock" locks the rows."""
     same = [table.c[name] == sa.bindparam(name) for name in names if name in table.c]
     query = sa.select(*(column for column in table.columns if column.name != "id")).where(*same)
     query = query.with_for_update() if "lock" in names else query
