@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from kazoo.handlers.utils import create_tcp_connection
@@ -96,6 +97,9 @@ def read(place: settings.Place) -> Address:
         raise exc.InvalidFormat(
             f"'{hosts}' are no servers: write zookeeper://host:port,host:port/path", cause=error
         ) from error
+    for name in ("ca", "certfile", "keyfile"):
+        if name in given and not Path(given[name]).is_file():
+            raise exc.InvalidFormat(f"option '{name}' of '{place.url}': there is no file '{given[name]}'")
     tls = {name: value for name, value in given.items() if name in _TLS}
     return Address(
         f"zookeeper://{hosts}{root}", hosts, root, timeout, given, tls, several=len(known_hosts) > 1

@@ -7,21 +7,16 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from kazoo import exceptions as kazoo
-from kazoo.client import KazooClient
-from kazoo.protocol.serialization import CloseInstance, Exists, Transaction
+from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Transaction
 
-from stackl_flow.clock import SYSTEM
-from stackl_flow.kv.backends.zookeeper.link import Link, Lost
+from stackl_flow.kv.backends.zookeeper.link import Link
 from stackl_flow.kv.backends.zookeeper.paths import Paths
 from stackl_flow.kv.backends.zookeeper.session import Expired, Session
 from stackl_flow.kv.backends.zookeeper.words import create
 from stackl_flow.kv.items import Lease
-
-_TRIES: Final = 6
-_FIRST_PAUSE: Final = 0.05
 
 
 class Leases:
@@ -57,7 +52,7 @@ class Leases:
             The lease as the server granted it.
         """
         session = Session(self._dial, max(round(lease.ttl * 1000), 1))
-        self._again(session.open)  # one whose answer is lost runs out by itself: nothing stands on it
+        self._link.again(session.open)  # one whose answer is lost runs out by itself: nothing stands on it
         told = {
             "number": session.number,
             "password": session.password.hex(),
@@ -65,7 +60,7 @@ class Leases:
         }
         node = create(self._paths.lease(lease.id), json.dumps(told).encode(), ephemeral=True)
         with suppress(kazoo.NodeExistsError):  # it is ours, and the first answer was lost
-            self._again(lambda: session.call(node))
+            self._say(session, node)
         self._keep(lease.id, session)
         return Lease(lease.id, session.milliseconds / 1000)
 
@@ -83,7 +78,7 @@ class Leases:
             return False
         asked = Exists(self._paths.lease(name), None)
         try:
-            self._again(lambda: session.call(asked))
+            self._say(session, asked)
         except (Expired, kazoo.NoNodeError):
             self._forget(name)
             return False
@@ -99,7 +94,7 @@ class Leases:
         if session is None:
             return
         try:
-            self._again(lambda: session.call(CloseInstance))
+            self._say(session, CloseInstance)
         except Expired:
             pass  # it has ended already, which is what was wanted
         finally:
@@ -118,7 +113,7 @@ class Leases:
             session = self._sessions.get(name)
         if session is None:
             path = self._paths.lease(name)
-            (found,) = self._link.ask([lambda client: _read(client, path)])
+            (found,) = self._link.ask([GetData(path, None)])
             if found is None:
                 return None
             told = json.loads(found[0])
@@ -160,20 +155,10 @@ class Leases:
         if session is not None:
             session.close()
 
-    def _again(self, call: Callable[[], Any]) -> Any:
-        for tries in range(_TRIES):
-            try:
-                return call()
-            except Lost as error:
-                if tries == _TRIES - 1:
-                    raise self._link.translated(error) from error
-            except (kazoo.NoNodeError, kazoo.NodeExistsError):
-                raise
-            except kazoo.KazooException as error:
-                raise self._link.translated(error) from error
-            SYSTEM.sleep(_FIRST_PAUSE * 2**tries)
-        raise AssertionError("unreachable: the last try returns or raises")
-
-
-def _read(client: KazooClient, path: str) -> Any:
-    return client.get_async(path)
+    def _say(self, session: Session, request: Any) -> None:
+        try:
+            self._link.again(lambda: session.call(request))
+        except (kazoo.NoNodeError, kazoo.NodeExistsError):
+            raise
+        except kazoo.KazooException as error:
+            raise self._link.translated(error) from error

@@ -16,14 +16,13 @@ nothing has changed since.
 
 from __future__ import annotations
 
-import threading
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kazoo import exceptions as kazoo
-from kazoo.client import KazooClient
+from kazoo.protocol.serialization import Delete, Exists, GetData, Sync, Transaction
 from kazoo.protocol.states import ZnodeStat
 
 from stackl_flow import exceptions as exc
@@ -31,10 +30,12 @@ from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.zookeeper import address
 from stackl_flow.kv.backends.zookeeper.leases import Leases
-from stackl_flow.kv.backends.zookeeper.link import Link, Lost, Request
+from stackl_flow.kv.backends.zookeeper.link import Link
 from stackl_flow.kv.backends.zookeeper.paths import Paths
+from stackl_flow.kv.backends.zookeeper.session import Lost
 from stackl_flow.kv.backends.zookeeper.walk import Walk
-from stackl_flow.kv.backends.zookeeper.words import MARK, Commit, Seen, operations, read_item, size_of
+from stackl_flow.kv.backends.zookeeper.watch import Watch
+from stackl_flow.kv.backends.zookeeper.words import MARK, Commit, Seen, create, operations, read_item, size_of
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds, lease_lost
 
@@ -67,10 +68,10 @@ class ZooKeeperKV(KV):
         self._name = told.name
         self._sync = told.several
         self._paths = Paths(told.root)
-        self._changed = threading.Condition()
-        self._rings = 0
-        self._link = Link(told.name, told.hosts, told.timeout, told.options, self._ring)
-        self._leases = Leases(self._link, self._paths, told.dialer())
+        dial = told.dialer()
+        self._link = Link(told.name, dial)
+        self._leases = Leases(self._link, self._paths, dial)
+        self._watch = Watch(told.hosts, told.timeout, told.options, self._paths, self._link.translated)
         self._known: set[str] = set()
         self._is_prepared = False
 
@@ -81,20 +82,20 @@ class ZooKeeperKV(KV):
 
     def close(self) -> None:
         """Close the connections; leases run on."""
+        self._watch.close()
         self._leases.close()
         self._link.close()
 
     # ---------------------------------------------------------------- reading
 
-    def _ask(self, requests: Iterable[Request]) -> List[Any]:
+    def _ask(self, requests: Iterable[Any]) -> List[Any]:
         """Ask; where there are several servers, have ours hear first of all that the others know."""
         if not self._sync:
             return self._link.ask(requests)
-        return self._link.ask([lambda client: client.sync_async(self._paths.root), *requests])[1:]
+        return self._link.ask([Sync(self._paths.root), *requests])[1:]
 
     def _get(self, key: str) -> Item | None:
-        path = self._paths.item(key)
-        (told,) = self._ask([lambda client: client.get_async(path)])
+        (told,) = self._ask([GetData(self._paths.item(key), None)])
         return None if told is None else read_item(key, told)
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
@@ -105,7 +106,7 @@ class ZooKeeperKV(KV):
 
     def _clear_away(self, path: str) -> None:
         self._known.discard(path)
-        self._link.send(lambda client: client.delete_async(path))
+        self._link.ask([Delete(path, -1)])
 
     # ---------------------------------------------------------------- writing
 
@@ -145,9 +146,9 @@ class ZooKeeperKV(KV):
         new = sorted(needed - self._known)  # a folder comes before what is in it
         told = self._ask(
             [
-                *(_make(path) for path in new),
-                *(_exists(guard) for guard in guards),
-                *(_exists(self._paths.item(key)) for key in keys),
+                *(create(path) for path in new),
+                *(Exists(guard, None) for guard in guards),
+                *(Exists(self._paths.item(key), None) for key in keys),
             ]
         )[len(new) :]
         self._remember(new)
@@ -164,12 +165,7 @@ class ZooKeeperKV(KV):
         if lease is not None:
             return self._leases.commit(lease, asked)
 
-        def send(client: KazooClient) -> Any:
-            transaction = client.transaction()
-            transaction.operations = asked
-            return transaction.commit_async()
-
-        told: List[Any] = self._link.ask_once([send])[0]
+        told: List[Any] = self._link.ask_once([Transaction(asked)])[0]
         return told
 
     def _version(self, commit: Commit, told: List[Any] | None, lease: str | None) -> int | None:
@@ -186,7 +182,7 @@ class ZooKeeperKV(KV):
 
     def _landed(self, commit: Commit, before: Seen, lost: Lost) -> int | None:
         """Find out whether a ``multi`` whose answer was lost has landed; None if it certainly did not."""
-        told = self._ask(_get(self._paths.item(put.key)) for put in commit.puts)
+        told = self._ask(GetData(self._paths.item(put.key), None) for put in commit.puts)
         for data, stat in filter(None, told):
             if data[:MARK] == commit.mark.encode():
                 return int(stat.mzxid)
@@ -201,7 +197,7 @@ class ZooKeeperKV(KV):
 
     def _prepare(self) -> None:
         if not self._is_prepared:
-            self._link.ask(_make(path) for path in self._paths.base())
+            self._link.ask(create(path) for path in self._paths.base())
             self._is_prepared = True
 
     def _remember(self, folders: Iterable[str]) -> None:
@@ -225,44 +221,4 @@ class ZooKeeperKV(KV):
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:  # noqa: ARG002  see the head
         self._prepare()
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-        while True:
-            rings = self._rings
-            mark = self._mark()
-            if mark > since:
-                return mark
-            with self._changed:
-                while self._rings == rings:
-                    left = None if deadline is None else deadline - SYSTEM.monotonic()
-                    if left is not None and left <= 0:
-                        return since
-                    self._changed.wait(left)
-
-    def _mark(self) -> int:
-        """Tell when anything changed last, and be told when it does again."""
-        pulse, leases = self._ask(
-            [
-                lambda client: client.exists_async(self._paths.pulse, watch=self._ring),
-                lambda client: client.get_children_async(
-                    self._paths.leases, watch=self._ring, include_data=True
-                ),
-            ]
-        )
-        return int(max(pulse.mzxid, leases[1].pzxid))
-
-    def _ring(self, *_: object) -> None:
-        with self._changed:
-            self._rings += 1
-            self._changed.notify_all()
-
-
-def _exists(path: str) -> Request:
-    return lambda client: client.exists_async(path)
-
-
-def _get(path: str) -> Request:
-    return lambda client: client.get_async(path)
-
-
-def _make(path: str) -> Request:
-    return lambda client: client.create_async(path, b"")
+        return self._watch.wait(since, timeout)

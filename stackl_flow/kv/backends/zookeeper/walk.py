@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from kazoo.client import KazooClient
+from kazoo.protocol.serialization import GetChildren, GetData
 
-from stackl_flow.kv.backends.zookeeper.link import Link, Request
+from stackl_flow.kv.backends.zookeeper.link import Link
 from stackl_flow.kv.backends.zookeeper.paths import Entry, Paths
 from stackl_flow.kv.backends.zookeeper.words import read_item
 from stackl_flow.kv.items import Item
@@ -81,7 +81,7 @@ class Walk:
         return taken
 
     def _open(self, folders: list[Entry]) -> None:
-        listed = self._link.ask(_children(folder.path) for folder in folders)
+        listed = self._link.ask(GetChildren(folder.path, None) for folder in folders)
         for folder, names in zip(folders, listed, strict=True):
             if names == [] and folder.fleeting:
                 self._emptied(folder.path)
@@ -106,21 +106,7 @@ class Walk:
         return (text if entry.is_item else above(text)) > after
 
     def _fetch(self, entries: list[Entry]) -> None:
-        told = self._link.ask(_data(entry.path) for entry in entries)
+        told = self._link.ask(GetData(entry.path, None) for entry in entries)
         self._found += [
             read_item(entry.text, each) for entry, each in zip(entries, told, strict=True) if each is not None
         ]
-
-
-def _children(path: str) -> Request:
-    def ask(client: KazooClient) -> Any:
-        return client.get_children_async(path)
-
-    return ask
-
-
-def _data(path: str) -> Request:
-    def ask(client: KazooClient) -> Any:
-        return client.get_async(path)
-
-    return ask
