@@ -11,7 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    boards,
     chain,
+    conducting,
     fanout,
     growth,
     imports,
@@ -27,7 +29,19 @@ from benchmarks.rows import Row, Verdict
 
 ALL = {
     module.NAME: module
-    for module in (chain, growth, layers, fanout, parallel_chain, memory, sqlite_chain, resume, imports)
+    for module in (
+        chain,
+        growth,
+        layers,
+        fanout,
+        parallel_chain,
+        memory,
+        sqlite_chain,
+        resume,
+        boards,
+        conducting,
+        imports,
+    )
 }
 
 

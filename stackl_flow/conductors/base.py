@@ -8,6 +8,7 @@ and the flow's owner epoch keeps a late one from writing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from stackl_flow import engines
 from stackl_flow import exceptions as exc
+from stackl_flow.clock import SYSTEM
 from stackl_flow.conductors.verdicts import Fate, Verdict
 from stackl_flow.conductors.work import Work
 from stackl_flow.engines.base import Engine
@@ -41,6 +43,8 @@ EVENTS: Final = (
 )
 #: Seconds between two looks at whether to stop, while there is nothing to do.
 WAIT_TIMEOUT: Final = 0.5
+#: Seconds between two questions whether to leave: asked before each job, they would cost as much as a claim.
+_ASK_EVERY: Final = 0.25
 
 
 class Conductor:
@@ -84,6 +88,7 @@ class Conductor:
         self._stopped = threading.Event()
         self._dead = threading.Event()
         self._dead.set()
+        self._asked = -math.inf
         self._works: set[Work] = set()
         self._changed = threading.Condition()
 
@@ -169,7 +174,7 @@ class Conductor:
         begun = 0
         while not self._stopped.is_set() and (limit is None or begun < limit):
             try:
-                if self._board.presence.is_drained(self.name):
+                if self._is_drained():
                     self.stop()
                     break
                 job = self._claim_next() if self._has_room() else None
@@ -180,6 +185,14 @@ class Conductor:
             if job is not None:
                 begun += 1
                 self._begin(job, pool)
+
+    def _is_drained(self) -> bool:
+        """Ask the board now and then whether somebody wants this conductor to stop."""
+        now = SYSTEM.monotonic()
+        if now - self._asked < _ASK_EVERY:
+            return False
+        self._asked = now
+        return self._board.presence.is_drained(self.name)
 
     def _has_room(self) -> bool:
         """Wait a while for room for one more job."""
