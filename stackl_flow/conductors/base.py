@@ -59,6 +59,8 @@ class Conductor:
         wait_timeout: how many seconds to wait for jobs before looking whether to stop.
         max_simultaneous_jobs: how many jobs at once; 1 runs them in the thread that calls ``run``.
         can: what jobs may need of it; None for whatever they need.
+        remove_books: whether the logbook of a consumed job is removed, with the history of its flow; what
+            came of the job can be asked of the board all the same. A book with several flows stays.
 
     Attributes:
         notifier: tells of the stages of each job and of its end (see ``EVENTS``).
@@ -75,6 +77,7 @@ class Conductor:
         wait_timeout: float | None = None,
         max_simultaneous_jobs: int = 1,
         can: Collection[str] | None = None,
+        remove_books: bool = False,
     ) -> None:
         self.name = name
         self.notifier = RestrictedNotifier(EVENTS)
@@ -85,6 +88,7 @@ class Conductor:
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
         self._can = can
+        self._remove_books = remove_books
         self._stopped = threading.Event()
         self._dead = threading.Event()
         self._dead.set()
@@ -255,10 +259,23 @@ class Conductor:
     def _hand_over(self, job: Job, verdict: Verdict) -> None:
         if verdict.fate == Fate.CONSUME:
             self._board.consume(job, self.name, verdict.outcome)
+            self._put_away(job)
         elif verdict.fate == Fate.TRASH:
             self._board.trash(job, self.name, verdict.outcome["reason"])
         else:
             self._board.abandon(job, self.name, counts=verdict.fate == Fate.ABANDON)
+
+    def _put_away(self, job: Job) -> None:
+        """Remove the logbook of a consumed job, if that is wanted; one that cannot be removed stays."""
+        if not self._remove_books or self._persistence is None:
+            return
+        try:
+            book = job.book
+            if book is not None and len(book) == 1:
+                with self._persistence.get_connection() as connection:
+                    connection.destroy_logbook(book.uuid)
+        except (exc.StorageFailure, exc.NotFound) as error:
+            _LOG.warning("the logbook of %r stays: %s", job, error)
 
     def _tell(self, event: str, details: dict[str, Any]) -> None:
         self.notifier.notify(event, {**details, "conductor": self})
