@@ -46,7 +46,7 @@ def main() -> None:
             goods, country, urgency = words.split()
             given = {"goods": goods, "country": country}
             post_flow(board, store, "jobs_and_conductors.order", name=goods, store=given, priority=urgency)
-        print("waiting:", [job.name for job in (jobs := list(board.iterjobs()))])
+        jobs = list(board.iterjobs())  # the urgent first, then the old
         Conductor("ann", board, store).run(max_dispatches=3)  # most often, in a process of its own
         for job in jobs:
             try:
