@@ -14,7 +14,6 @@ from stackl_flow import engines, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
-from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.testing.books import saved_flow, with_tasks
 from stackl_flow.testing.persistence import checkpoint, move
 
@@ -258,9 +257,8 @@ def changed(address, **parts):
 
 
 def test_server_is_down(place):
-    error = fails(
-        changed(place[2], port=1, password="secret"), ":***@127.0.0.1:1", "see that the server runs"
-    )
+    nobody = changed(place[2], port=1, password=WRONG)
+    error = fails(nobody, ":***@127.0.0.1:1", "see that the server runs")
     assert isinstance(error.cause, psycopg.OperationalError)
 
 
@@ -290,7 +288,7 @@ def test_not_upgraded(place):
 def test_newer_than_the_code(place):
     server, name, address = place
     with backends.backend(address):
-        server.execute(sql(f"UPDATE {{}}.{tables.VERSION_TABLE} SET version_num = '0999'", name))
+        server.execute(sql("UPDATE {}.stackl_flow_version SET version_num = '0999'", name))
     fails(address, "0999", "newer", "update stackl_flow", kind=exc.IncompatibleVersion)
 
 

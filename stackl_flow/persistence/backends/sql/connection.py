@@ -16,7 +16,7 @@ from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.landing import Landing
 from stackl_flow.persistence.backends.sql.link import Link
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.backends.sql.tables import logbooks
+from stackl_flow.persistence.backends.sql.tables import atomdetails, logbooks
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
@@ -209,7 +209,8 @@ class SQLConnection(Connection):
                 many(sql.new_book, [book])
         many(sql.new_flow, changes.new_flows)
         many(sql.flow, [(row.state, row.meta, row.updated_at, row.uuid) for row in changes.flows])
-        many(sql.new_atom, changes.new_atoms)
+        if changes.new_atoms:
+            self._dialect.add(self._link.cursor, sql.new_atom, atomdetails, changes.new_atoms)
         many(sql.atom, [(*row[4:], row.uuid) for row in changes.atoms])
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:

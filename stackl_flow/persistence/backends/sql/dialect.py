@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
+from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.settings import Place
 
 
@@ -74,6 +76,30 @@ class SQLDialect:
             The block.
         """
         return nullcontext()
+
+    def at_once(self, cursor: Any, cp: Checkpoint, last: int) -> bool:  # noqa: ARG002  see there
+        """Land a checkpoint by one statement, where there is one for it.
+
+        Args:
+            cursor: the driver's cursor, outside any transaction.
+            cp: the checkpoint.
+            last: the number of the flow's last move.
+
+        Returns:
+            True if it landed; False if nothing was done, or nothing of it landed.
+        """
+        return False
+
+    def add(self, cursor: Any, insert: str, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:  # noqa: ARG002  see there
+        """Add many rows to a table.
+
+        Args:
+            cursor: the driver's cursor.
+            insert: the statement that adds one.
+            table: the table.
+            rows: the values of all columns but the key.
+        """
+        cursor.executemany(insert, rows)
 
     def next_wait(self, attempt: int) -> float:  # noqa: ARG002  see there
         """Say how long to wait before a save is tried again.

@@ -1,9 +1,9 @@
 """A checkpoint on a server: sent in one go, looked at, committed; it lands once, whatever is lost on the way.
 
 The flow's row is locked first, so that whoever takes the flow over waits until the checkpoint is in, or the
-checkpoint meets the new epoch. Two trips to the server do for most: the owner is the only one who writes the
-flow's history, so that it knows the number of its next move, and all statements can go together; the commit
-goes when their answers have been looked at.
+checkpoint meets the new epoch. The owner is the only one who writes the flow's history, so that it knows the
+number of its next move. Where the database can do it all by one statement, that is one trip to the server.
+Else all statements go together, and the commit goes when their answers have been looked at: two trips.
 
 When the answer to a commit is lost, the next attempt locks the row, which waits for the lost transaction to
 end, and looks whether the moves are there, under their numbers.
@@ -68,6 +68,12 @@ class Landing:
         flow, (known, last) = cp.flow_uuid, self._known
         self._known = ("", 0)
         with self._link.plain:
+            if known == flow and not in_doubt:
+                in_doubt[:] = [last]
+                if self._dialect.at_once(self._link.cursor, cp, last):
+                    self._known = (flow, last + len(cp.transitions))
+                    return
+                in_doubt.clear()
             if known == flow and not in_doubt:
                 found, moved = self._all_at_once(cp, last)
             else:

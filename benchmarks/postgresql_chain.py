@@ -1,0 +1,124 @@
+"""A chain checkpointed in PostgreSQL, each commit flushed, beside a bare loop of one commit a task over psycopg."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.measure import interleave
+from benchmarks.programs import step
+from benchmarks.rows import Goal, Row
+from benchmarks.running import chain_cost, require
+from scripts.servers.known import KINDS
+from scripts.servers.server import Server, ServerError
+from stackl_flow.persistence import backends
+
+NAME = "postgresql-chain"
+#: The servers of the tests need not wait for the disk; this one has to.
+FLUSHED = ("-c", "fsync=on", "-c", "synchronous_commit=on")
+
+
+@contextlib.contextmanager
+def place() -> Iterator[str]:
+    """A server: that of the environment, or one that is started here.
+
+    Yields:
+        Its address.
+
+    Raises:
+        ServerError: there is none.
+    """
+    kind = KINDS["postgresql"]
+    if given := os.environ.get(kind.variable):
+        yield given
+        return
+    with contextlib.closing(Server(kind, FLUSHED)) as server:
+        server.start()
+        yield server.url
+
+
+@contextlib.contextmanager
+def schema(url: str) -> Iterator[str]:
+    """A schema of its own, gone afterwards.
+
+    Args:
+        url: the server's address.
+
+    Yields:
+        Its name.
+    """
+    name = f"bench_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        try:
+            yield name
+        finally:
+            server.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """Beside the bare loop at 2,000 tasks; nothing where there is no server.
+
+    Args:
+        quick: small sizes, to show that it works.
+
+    Yields:
+        The line of the table.
+    """
+    size, repeats = (200, 1) if quick else (2_000, 7)
+    try:
+        with place() as url:
+            works = {
+                "ours": lambda: durable(url, size),
+                "bare loop of commits": lambda: bare(url, size),
+            }
+            ours, peer = interleave(repeats, works)
+    except ServerError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return
+    yield Row(NAME, f"{size:,} tasks, fsync=on", "us", ours, peer, Goal(at_most_ratio=1.5), not quick)
+
+
+def durable(url: str, size: int) -> float:
+    """Run the chain in tables that are in place and empty.
+
+    Args:
+        url: the server's address.
+        size: how many tasks.
+
+    Returns:
+        Seconds a task; storing the flow and its atoms is in it, making the tables is not.
+    """
+    with schema(url) as name, backends.backend(f"{url}?options=-csearch_path%3D{name}") as backend:
+        return chain_cost("stackl_flow", size, backend=backend)
+
+
+def bare(url: str, size: int) -> float:
+    """Make the same calls, and commit one row for each.
+
+    Args:
+        url: the server's address.
+        size: how many calls.
+
+    Returns:
+        Seconds a call.
+    """
+    with schema(url) as name, psycopg.connect(url, options=f"-csearch_path={name}") as server:
+        server.execute("CREATE TABLE done (task TEXT, result TEXT)")
+        server.commit()
+        start = time.perf_counter()
+        value = 0
+        for index in range(size):
+            value = step(value)
+            server.execute("INSERT INTO done VALUES (%s, %s)", (f"t{index}", str(value)))
+            server.commit()
+        spent = time.perf_counter() - start
+    require(value, size)
+    return spent / size
