@@ -169,8 +169,11 @@ def test_the_next_server_is_asked(etcd_url):
 
 
 def test_nobody_there():
-    words = r"127.0.0.1:1/flows'.*did not answer.*server runs"
-    with backends.fetch("etcd://127.0.0.1:1/flows") as kv, pytest.raises(exc.StorageFailure, match=words):
+    words = r"127.0.0.1:1/flows'.*did not answer within 0.5 s.*server runs"
+    with (
+        backends.fetch("etcd://127.0.0.1:1/flows?timeout=0.5") as kv,
+        pytest.raises(exc.StorageFailure, match=words),
+    ):
         kv.get("a")
 
 

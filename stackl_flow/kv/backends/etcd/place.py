@@ -25,7 +25,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Refused
+from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Patience, Refused
 from stackl_flow.kv.backends.etcd.watch import Watch
 from stackl_flow.kv.backends.etcd.words import (
     MARK,
@@ -38,8 +38,6 @@ from stackl_flow.kv.backends.etcd.words import (
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
 
-_TRIES: Final = 6
-_FIRST_PAUSE: Final = 0.05
 _PORT: Final = 2379
 _NOT_FOUND: Final = 5
 _EXISTS: Final = 9
@@ -82,8 +80,9 @@ class EtcdKV(KV):
         servers = _servers(hosts, given, place.url)
         path = (path or given.get("path", "stackl_flow")).strip("/")
         self._name = f"etcd://{','.join(f'{host}:{port}' for host, port in servers)}/{path}"
+        self._timeout = given.get("timeout", 10.0)
         self._gateway = Gateway(
-            servers, _tls(given, self._name), given.get("timeout", 10.0), given.get("api_path", "/v3/")
+            servers, _tls(given, self._name), self._timeout, given.get("api_path", "/v3/")
         )
         self._words = Words(f"/{path}/")
         self._watch: Watch | None = None
@@ -104,16 +103,14 @@ class EtcdKV(KV):
 
     def _call(self, path: str, body: Mapping[str, Any]) -> tuple[_Answer, bool]:
         """Ask, again if no answer comes; say, too, whether an earlier request may have been carried out."""
-        unsure = False
-        for tries in range(_TRIES):
+        unsure, patience = False, Patience(self._timeout)
+        while True:
             try:
                 return self._gateway.call(path, body), unsure
             except Lost as error:
                 unsure = unsure or error.sent
-                if tries == _TRIES - 1 or isinstance(error.__cause__, ssl.SSLError):
+                if isinstance(error.__cause__, ssl.SSLError) or not patience.pause():
                     raise self._translated(error) from error
-            SYSTEM.sleep(_FIRST_PAUSE * 2**tries)
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> _Answer:
         try:
@@ -130,7 +127,7 @@ class EtcdKV(KV):
         elif isinstance(error.__cause__, ssl.SSLError):
             remedy = "and we do not agree on TLS: check protocol, ca_cert, cert_cert and cert_key"
         else:
-            remedy = f"did not answer, {_TRIES} times over: see that the server runs and can be reached"
+            remedy = f"did not answer within {self._timeout:g} s: see that the server runs and can be reached"
         return exc.StorageFailure(f"'{self._name}' {remedy} ({error})", cause=error)
 
     # ---------------------------------------------------------------- reading
@@ -249,7 +246,7 @@ class EtcdKV(KV):
             if self._pid != os.getpid():
                 self._pid, self._watch = os.getpid(), None  # the parent's thread is not here
             if self._watch is None or self._watch.failed:
-                self._watch = Watch(self._gateway, self._words, since, self._translated)
+                self._watch = Watch(self._gateway, self._words, since, self._timeout, self._translated)
             return self._watch
 
 

@@ -9,11 +9,9 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Refused, Stream
+from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Patience, Refused, Stream
 from stackl_flow.kv.backends.etcd.words import Words
 
-_TRIES: Final = 6
-_FIRST_PAUSE: Final = 0.05
 # Whoever waits comes back soon; one who was away longer looks anew.
 _REMEMBERED: Final = 4096
 
@@ -25,6 +23,7 @@ class Watch:
         gateway: the cluster.
         words: knows the keys.
         since: the revision up to which nobody wants to know.
+        timeout: for how many seconds to try when the stream has ended.
         translated: makes an error of ours.
     """
 
@@ -33,10 +32,12 @@ class Watch:
         gateway: Gateway,
         words: Words,
         since: int,
+        timeout: float,
         translated: Callable[[Lost | Refused], exc.StorageFailure],
     ) -> None:
         self._gateway = gateway
         self._words = words
+        self._timeout = timeout
         self._translated = translated
         self._known_from = self._seen = since
         self._changes: deque[tuple[int, str]] = deque()
@@ -93,20 +94,16 @@ class Watch:
         return False
 
     def _run(self) -> None:
-        pause, tries = _FIRST_PAUSE, 0
+        patience = Patience(self._timeout)
         while not self._closed:
-            before = self._seen
             try:
                 self._listen()
             except (Lost, Refused) as error:
-                if self._seen > before:
-                    pause, tries = _FIRST_PAUSE, 0
-                tries += 1
-                if tries == _TRIES or isinstance(error, Refused):
+                if self._stream is not None:
+                    self._stream, patience = None, Patience(self._timeout)
+                if isinstance(error, Refused) or not patience.pause():
                     self._give_up(error)
                     return
-                SYSTEM.sleep(pause)
-                pause *= 2
 
     def _listen(self) -> None:
         asked = {**self._words.everything(), "start_revision": str(self._seen + 1)}

@@ -15,8 +15,8 @@ from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
 from stackl_flow.kv.backends.zookeeper.session import Expired, Lost, Session
 
-_TRIES: Final = 6
 _FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
 #: After so many milliseconds without a word the server forgets us, which does no harm.
 _SESSION: Final = 30_000
 #: What is no failure, and what stands for it.
@@ -27,16 +27,42 @@ _MEANS: Final[dict[int, Any]] = {
 }
 
 
+class Patience:
+    """How long something is tried again, with longer and longer pauses.
+
+    Args:
+        seconds: how long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._until = SYSTEM.monotonic() + seconds
+        self._pause = _FIRST_PAUSE
+
+    def pause(self) -> bool:
+        """Wait a little.
+
+        Returns:
+            Whether there is time for another try.
+        """
+        if SYSTEM.monotonic() + self._pause > self._until:
+            return False
+        SYSTEM.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        return True
+
+
 class Link:
     """Asks, and asks again where that does no harm. Threads may share it; a forked child opens its own.
 
     Args:
         name: the place, for messages.
         dial: opens a socket to one of the servers.
+        timeout: for how many seconds to try.
     """
 
-    def __init__(self, name: str, dial: Callable[[], socket.socket]) -> None:
+    def __init__(self, name: str, dial: Callable[[], socket.socket], timeout: float) -> None:
         self._name = name
+        self._timeout = timeout
         self._dial = dial
         self._idle: list[Session] = []
         self._pid = os.getpid()
@@ -73,14 +99,13 @@ class Link:
         Raises:
             StorageFailure: there is no answer.
         """
-        for tries in range(_TRIES):
+        patience = Patience(self._timeout)
+        while True:
             try:
                 return call()
             except Lost as error:
-                if tries == _TRIES - 1 or isinstance(error.__cause__, ssl.SSLError):
+                if isinstance(error.__cause__, ssl.SSLError) or not patience.pause():
                     raise self.translated(error) from error
-            SYSTEM.sleep(_FIRST_PAUSE * 2**tries)
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def ask_once(self, requests: Sequence[Any]) -> list[Any]:
         """Send requests in one go, once.
@@ -134,7 +159,7 @@ class Link:
         if isinstance(error.__cause__, ssl.SSLError):
             remedy = "and we do not agree on TLS: check use_ssl, verify_certs, ca, certfile and keyfile"
         elif isinstance(error, (Lost, KazooTimeoutError)):
-            remedy = f"did not answer, {_TRIES} times over: see that the servers run and can be reached"
+            remedy = f"did not answer within {self._timeout:g} s: see that the servers run and can be reached"
         elif isinstance(error, (kazoo.AuthFailedError, kazoo.NoAuthError)):
             remedy = "refused us: check the ACLs of the nodes"
         else:

@@ -69,7 +69,7 @@ class ZooKeeperKV(KV):
         self._sync = told.several
         self._paths = Paths(told.root)
         dial = told.dialer()
-        self._link = Link(told.name, dial)
+        self._link = Link(told.name, dial, told.timeout)
         self._leases = Leases(self._link, self._paths, dial)
         self._watch = Watch(told.hosts, told.timeout, told.options, self._paths, self._link.translated)
         self._known: set[str] = set()

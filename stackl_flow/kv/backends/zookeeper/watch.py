@@ -14,10 +14,10 @@ from kazoo.retry import KazooRetry
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
+from stackl_flow.kv.backends.zookeeper.link import Patience
 from stackl_flow.kv.backends.zookeeper.paths import Paths
 from stackl_flow.kv.backends.zookeeper.session import Lost
 
-_TRIES: Final = 6
 _FIRST_PAUSE: Final = 0.05
 _NO_ANSWER: Final = (
     kazoo.ConnectionLoss,
@@ -95,7 +95,8 @@ class Watch:
 
     def _mark(self) -> int:
         """Tell when anything changed last, and be told when it does again."""
-        for tries in range(_TRIES):
+        patience = Patience(self._timeout)
+        while True:
             client = self._open()
             pulse = client.exists_async(self._paths.pulse, watch=self._ring)
             leases = client.get_children_async(self._paths.leases, watch=self._ring, include_data=True)
@@ -103,13 +104,11 @@ class Watch:
                 told = pulse.get(timeout=self._timeout), leases.get(timeout=self._timeout)
                 return int(max(told[0].mzxid, told[1][1].pzxid))
             except (*_NO_ANSWER, KazooTimeoutError) as error:
-                if tries == _TRIES - 1 or isinstance(error, KazooTimeoutError):
+                if not patience.pause():
                     lost = Lost(type(error).__name__)
                     raise self._translated(lost) from error
             except kazoo.KazooException as error:
                 raise self._translated(error) from error
-            SYSTEM.sleep(_FIRST_PAUSE * 2**tries)
-        raise AssertionError("unreachable: the last try returns or raises")
 
     def _open(self) -> KazooClient:
         with self._lock:

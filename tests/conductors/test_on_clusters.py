@@ -1,0 +1,80 @@
+"""Conductors whose board and whose flows etcd or ZooKeeper keeps, also while the server is restarted."""
+
+import threading
+import time
+import uuid
+
+import pytest
+
+from stackl_flow import states as st
+from tests.conductors.conftest import TTL, Office
+from tests.conductors.test_takeover import LONG, eventually
+
+
+@pytest.fixture(params=["etcd", "zookeeper"])
+def own(request, new_server):
+    return new_server(request.param)
+
+
+@pytest.fixture
+def far(own, tmp_path):
+    """An office of which nothing but the ledger is on this machine."""
+    office = Office(tmp_path, *(f"{own.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
+    yield office
+    office.close()
+
+
+def test_many_conductors_run_each_job_once(far):
+    for index in range(3):
+        far.start(f"c{index}", "--slots", "2")
+    jobs = [far.post("good") for _ in range(20)]
+    for job in jobs:
+        job.result(LONG)
+    assert far.done().count(("a", "execute")) == far.done().count(("b", "execute")) == 20
+    assert far.board.job_count == 0
+
+
+def test_killed_with_a_job_another_takes_it_over_within_a_lease(far):
+    first = far.start("first")
+    job = far.post("slow", store={"seconds": 30})
+    eventually(lambda: ("a", "execute") in far.done())
+    far.start("second")
+    first.kill()
+    killed = time.monotonic()
+    eventually(lambda: far.board.find_owner(job) == "second")
+    assert time.monotonic() - killed < TTL + 1
+    assert far.done() == [("a", "execute")]  # what was done is not done again
+
+
+@pytest.mark.timeout(240)
+def test_the_server_is_killed_in_the_middle(far, own):
+    """Every job ends well, and no task runs twice unless its flow was taken over in the middle of it."""
+    far.start("first", "--slots", "2")
+    far.start("second", "--slots", "2")
+    done = threading.Event()
+    times = 0
+
+    def disturb():
+        nonlocal times
+        while times < 4 and not done.wait(0.2):
+            own.kill()
+            own.start()
+            times += 1
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        jobs = [far.post("good") for _ in range(20)]
+        eventually(lambda: times > 0)
+        for job in jobs:
+            assert {"first", "second"} <= set(job.result(2 * LONG))
+    finally:
+        done.set()
+        disturber.join()
+    with far.store.get_connection() as conn:
+        records = list(conn.list_flow_records())
+    assert [record.state for record in records] == [st.SUCCESS] * 20
+    taken_over = sum(record.epoch - 1 for record in records)
+    assert far.done().count(("a", "execute")) >= 20
+    assert len(far.done()) <= 40 + taken_over
+    assert far.board.job_count == 0
