@@ -1,4 +1,4 @@
-"""A chain checkpointed in PostgreSQL, each commit flushed, beside a bare loop of one commit a task over psycopg."""
+"""A chain in PostgreSQL, each commit flushed, beside a bare loop of one commit a task over psycopg."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The benchmarks run to their end, and the table says what was measured; how fast is not asserted here."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,12 @@ def test_quick_run_measures_everything(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(figures.read_text())
-    assert {row["bench"] for row in told["rows"]} == set(ALL)
+    # A desk may lack the server of this one.
+    missing = set() if "left out" not in done.stderr else {"postgresql-chain"}
+    assert {row["bench"] for row in told["rows"]} == set(ALL) - missing
+    assert not (missing and os.environ.get("CI") == "true")
     assert all(row["ours"] >= 0 and row["verdict"] == "-" for row in told["rows"] if row["unit"] != "n")
-    assert all(name in done.stdout and name in table.read_text() for name in ALL)
+    assert all(name in done.stdout and name in table.read_text() for name in set(ALL) - missing)
 
 
 def test_unknown_name_is_refused():

@@ -191,6 +191,58 @@ def test_verbs_whose_answers_are_lost(place, monkeypatch, landed):
             conn.destroy_logbook(book.uuid)
 
 
+def test_a_warm_owner_who_is_superseded_writes_nothing(place):
+    with backends.backend(place[2]) as backend, backend.get_connection() as conn:
+        flow, (one,) = with_tasks(backend, 1)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+        with backend.get_connection() as other:
+            other.take_ownership(flow.uuid, "other", 2.0)
+        with pytest.raises(exc.OwnershipLost, match="other"):
+            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE))
+        assert conn.get_atom_details(one.uuid).state == states.RUNNING
+        assert len(conn.get_history(flow.uuid)) == len(RUN)
+
+
+def test_a_warm_checkpoint_lands_whole_or_not_at_all(place):
+    with backends.backend(place[2]) as backend, backend.get_connection() as conn:
+        flow, (one,) = with_tasks(backend, 1)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+        stranger = models.TaskDetail("stranger", models.new_uuid())
+        atoms = [move(one, states.SUCCESS, "1"), move(stranger, states.SUCCESS)]
+        with pytest.raises(exc.NotFound, match=stranger.uuid):
+            conn.checkpoint(checkpoint(flow, epoch, atoms, DONE))
+        assert conn.get_atom_details(one.uuid).state == states.RUNNING
+        assert len(conn.get_history(flow.uuid)) == len(RUN)
+        twice = [move(one, states.RUNNING), move(one, states.SUCCESS, "1")]
+        conn.checkpoint(checkpoint(flow, epoch, twice, DONE))
+        assert conn.get_atom_details(one.uuid).results == 1
+
+
+def test_an_owner_with_two_connections(place):
+    """Each goes on from the other's last move."""
+    with backends.backend(place[2]) as backend:
+        flow, (one,) = with_tasks(backend, 1)
+        with backend.get_connection() as first, backend.get_connection() as second:
+            epoch = first.take_ownership(flow.uuid, "me", 1.0)
+            for conn in (first, first, second, second, first, second):
+                conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            assert [row.seq for row in first.get_history(flow.uuid)] == list(range(1, 7))
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_checkpoints_of_many_atoms(place, count):
+    with backends.backend(place[2]) as backend, backend.get_connection() as conn:
+        flow, atoms = with_tasks(backend, count)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        for state in (states.RUNNING, states.SUCCESS):
+            moves = [(atom.name, None, state, 2.0) for atom in atoms]
+            conn.checkpoint(checkpoint(flow, epoch, [move(atom, state, "1") for atom in atoms], moves))
+        assert {atom.state for atom in conn.get_atoms_for_flow(flow.uuid)} == {states.SUCCESS}
+        assert [row.seq for row in conn.get_history(flow.uuid)] == list(range(1, 2 * count + 1))
+
+
 def test_one_owner_of_many_who_take_at_once(place):
     """No epoch is given twice."""
     with backends.backend(place[2]) as backend:
