@@ -27,8 +27,9 @@ What these servers cannot do has shaped the contract:
   rest). A place says so in ``limits``; larger commits are refused before anything is sent, and who writes
   many items does so in several commits.
 * A node of ZooKeeper can only be checked by a counter that begins anew when the node is made anew. A backend
-  there compares the mzxid first, and rules out a change in between by a guard node, which each deletion in
-  its part of the keys rewrites in the same ``multi`` and each check checks.
+  there compares the mzxid first, and rules out a change in between by a guard node, which each making of
+  a node in its part of the keys rewrites in the same ``multi`` and each check checks (not each deletion:
+  nobody writes when a session takes its nodes along).
 * An ephemeral node has no children, and belongs to the session that makes it: the puts of one commit stand on
   one lease at most. The server bounds session timeouts (2 to 20 ticks: 4 to 40 s as it comes), so ``grant``
   may give a longer ttl than was asked for, and says which. The session's own heartbeat must not keep a lease
