@@ -16,6 +16,8 @@ from stackl_flow.persistence.base import Backend
 
 _HERE: Final = "stackl_flow.persistence.backends.sql"
 _DIALECTS: Final = {
+    "mariadb": f"{_HERE}.mysql:MySQLDialect",
+    "mysql": f"{_HERE}.mysql:MySQLDialect",
     "postgresql": f"{_HERE}.postgresql:PostgreSQLDialect",
     "sqlite": f"{_HERE}.sqlite:SQLiteDialect",
 }

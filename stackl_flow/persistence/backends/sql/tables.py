@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 #: The version of the schema that this code works with: the newest revision under ``migrations/versions``.
 REVISION: Final = "0002"
@@ -26,6 +27,8 @@ metadata: Final = sa.MetaData(
 
 # SQLite numbers rows by itself only when the key is called INTEGER.
 _KEY: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# MySQL's own TEXT ends at 64 KB.
+_TEXT: Final = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _UUID: Final = sa.String(64)
 _NAME: Final = sa.String(255)
 _WORD: Final = sa.String(32)
@@ -41,7 +44,7 @@ logbooks: Final = sa.Table(
     sa.Column("id", _KEY, primary_key=True),
     sa.Column("uuid", _UUID, nullable=False, unique=True),
     sa.Column("name", _NAME, nullable=False),
-    sa.Column("meta", sa.Text),
+    sa.Column("meta", _TEXT),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double),
 )
@@ -54,7 +57,7 @@ flowdetails: Final = sa.Table(
     sa.Column("book_uuid", _UUID, _parent("logbooks.uuid"), nullable=False, index=True),
     sa.Column("name", _NAME, nullable=False),
     sa.Column("state", _WORD, index=True),
-    sa.Column("meta", sa.Text),
+    sa.Column("meta", _TEXT),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("owner", _NAME),
     sa.Column("created_at", sa.Double, nullable=False),
@@ -69,14 +72,14 @@ atomdetails: Final = sa.Table(
     sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), nullable=False, index=True),
     sa.Column("kind", _WORD, nullable=False),
     sa.Column("name", _NAME, nullable=False),
-    sa.Column("version", sa.Text),
+    sa.Column("version", _TEXT),
     sa.Column("state", _WORD),
     sa.Column("intention", _WORD),
-    sa.Column("results", sa.Text),
-    sa.Column("failure", sa.Text),
-    sa.Column("revert_results", sa.Text),
-    sa.Column("revert_failure", sa.Text),
-    sa.Column("meta", sa.Text),
+    sa.Column("results", _TEXT),
+    sa.Column("failure", _TEXT),
+    sa.Column("revert_results", _TEXT),
+    sa.Column("revert_failure", _TEXT),
+    sa.Column("meta", _TEXT),
 )
 
 transitions: Final = sa.Table(

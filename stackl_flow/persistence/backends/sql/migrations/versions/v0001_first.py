@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -11,6 +14,13 @@ branch_labels = None
 depends_on = None
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# MySQL's own TEXT ends at 64 KB, and its own way to compare words does not tell "A" from "a".
+_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_MYSQL: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 _UUID = sa.String(64)
 _NAME = sa.String(255)
 _WORD = sa.String(32)
@@ -23,11 +33,12 @@ def upgrade() -> None:
         sa.Column("id", _KEY, nullable=False),
         sa.Column("uuid", _UUID, nullable=False),
         sa.Column("name", _NAME, nullable=False),
-        sa.Column("meta", sa.Text()),
+        sa.Column("meta", _TEXT),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double()),
         sa.PrimaryKeyConstraint("id", name="pk_logbooks"),
         sa.UniqueConstraint("uuid", name="uq_logbooks_uuid"),
+        **_MYSQL,
     )
     _create_flows()
     _create_atoms()
@@ -42,7 +53,7 @@ def _create_flows() -> None:
         sa.Column("book_uuid", _UUID, nullable=False),
         sa.Column("name", _NAME, nullable=False),
         sa.Column("state", _WORD),
-        sa.Column("meta", sa.Text()),
+        sa.Column("meta", _TEXT),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("owner", _NAME),
         sa.Column("created_at", sa.Double(), nullable=False),
@@ -52,6 +63,7 @@ def _create_flows() -> None:
         sa.ForeignKeyConstraint(
             ["book_uuid"], ["logbooks.uuid"], name="fk_flowdetails_book_uuid", ondelete="CASCADE"
         ),
+        **_MYSQL,
     )
     op.create_index("ix_flowdetails_book_uuid", "flowdetails", ["book_uuid"])
     op.create_index("ix_flowdetails_state", "flowdetails", ["state"])
@@ -65,14 +77,14 @@ def _create_atoms() -> None:
         sa.Column("flow_uuid", _UUID, nullable=False),
         sa.Column("kind", _WORD, nullable=False),
         sa.Column("name", _NAME, nullable=False),
-        sa.Column("version", sa.Text()),
+        sa.Column("version", _TEXT),
         sa.Column("state", _WORD),
         sa.Column("intention", _WORD),
-        sa.Column("results", sa.Text()),
-        sa.Column("failure", sa.Text()),
-        sa.Column("revert_results", sa.Text()),
-        sa.Column("revert_failure", sa.Text()),
-        sa.Column("meta", sa.Text()),
+        sa.Column("results", _TEXT),
+        sa.Column("failure", _TEXT),
+        sa.Column("revert_results", _TEXT),
+        sa.Column("revert_failure", _TEXT),
+        sa.Column("meta", _TEXT),
         sa.PrimaryKeyConstraint("id", name="pk_atomdetails"),
         sa.UniqueConstraint("uuid", name="uq_atomdetails_uuid"),
         sa.ForeignKeyConstraint(
@@ -80,6 +92,7 @@ def _create_atoms() -> None:
         ),
         # Room for the next version of a row beside it, so that no index has to change with it.
         postgresql_with={"fillfactor": 80},
+        **_MYSQL,
     )
     op.create_index("ix_atomdetails_flow_uuid", "atomdetails", ["flow_uuid"])
 
@@ -98,5 +111,6 @@ def _create_transitions() -> None:
         sa.ForeignKeyConstraint(
             ["flow_uuid"], ["flowdetails.uuid"], name="fk_transitions_flow_uuid", ondelete="CASCADE"
         ),
+        **_MYSQL,
     )
     op.create_index("ix_transitions_flow_uuid", "transitions", ["flow_uuid"])

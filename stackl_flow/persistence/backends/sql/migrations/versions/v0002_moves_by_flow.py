@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,6 +12,11 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+_MYSQL: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 _UUID = sa.String(64)
 _NAME = sa.String(255)
 _WORD = sa.String(32)
@@ -20,7 +27,7 @@ def upgrade() -> None:
     old = sa.table("transitions", *map(sa.column, ("id", "flow_uuid", *_REST)))
     # Kept aside and written back, because not all databases can change a key in place, nor have two
     # constraints of one name.
-    kept = op.create_table("transitions_kept", *_columns())
+    kept = op.create_table("transitions_kept", *_columns(), **_MYSQL)
     number = sa.func.row_number().over(partition_by=old.c.flow_uuid, order_by=old.c.id)
     rows = sa.select(old.c.flow_uuid, number, *(old.c[name] for name in _REST))
     op.execute(kept.insert().from_select(["flow_uuid", "seq", *_REST], rows))
@@ -33,6 +40,7 @@ def upgrade() -> None:
             ["flow_uuid"], ["flowdetails.uuid"], name="fk_transitions_flow_uuid", ondelete="CASCADE"
         ),
         sqlite_with_rowid=False,
+        **_MYSQL,
     )
     in_order = sa.select(kept).order_by(kept.c.flow_uuid, kept.c.seq)
     op.execute(new.insert().from_select(["flow_uuid", "seq", *_REST], in_order))
