@@ -3,10 +3,11 @@
 ZooKeeper tells the children of a node all at once and in no order, so no node may have many. A segment of a
 key is a folder, its last one an item; what tells them apart is the first letter of the node's name. A segment
 that begins with a time in microseconds (16 digits or more), of which there may be a hundred thousand, is cut
-after 6, 9 and 12 of them: into folders of a day, of a hundred seconds and of a tenth of a second.
+after 6, 8, 10 and 12 of them: into folders of a day, of a quarter of an hour, of ten seconds and of a tenth
+of a second, so that none but the last, and the one of all days, can hold more than a hundred.
 
 ``board/waiting/any/2/01763712345678901-x`` lies in
-``items/dboard/dwaiting/dany/d2/c017637/c123/c456/i78901-x``.
+``items/dboard/dwaiting/dany/d2/c017637/c12/c34/c56/i78901-x``.
 
 A folder of a time is not used again, so whoever finds it empty takes it away, with the folders below it.
 """
@@ -20,7 +21,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 _TIME: Final = re.compile(r"\d{16}")
-_CUTS: Final = (0, 6, 9, 12)
+_CUTS: Final = (0, 6, 8, 10, 12)
 _GUARDS: Final = 256
 _ITEM: Final = "i"
 _FOLDER: Final = "d"

@@ -2,7 +2,7 @@
 
 What it costs, in trips to a server: a get is one; a commit two, one to see what is there and one ``multi``;
 more when it makes a folder or another writer came in between. A list opens the folders that lie on the way to
-what it reads: of a board with a hundred thousand waiting jobs the first is found by six small answers (see
+what it reads: of a board with a hundred thousand waiting jobs the first is found by seven small answers (see
 ``paths``), reading all of them takes all. A segment that begins with no time is not cut: whoever puts many
 thousands of those into one folder pays for all their names when it is listed, and for none when they are not.
 
