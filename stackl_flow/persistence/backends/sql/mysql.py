@@ -80,6 +80,22 @@ class MySQLDialect(ServerDialect):
             place, ssl_ca=str, ssl_cert=str, ssl_key=str, ssl_verify_cert=bool, ssl_verify_identity=bool
         )
 
+    def create_engine(self) -> sa.Engine:
+        """Make the SQLAlchemy engine; nothing is opened yet.
+
+        Returns:
+            The engine.
+        """
+        engine = super().create_engine()
+        sa.event.listen(engine, "do_connect", self._dial)
+        return engine
+
+    def _dial(self, dialect: Any, _: object, words: Any, options: Any) -> Any:
+        try:
+            return dialect.connect(*words, **options)
+        except OSError as error:  # what PyMySQL leaves as it is: files of TLS that cannot be read
+            raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, str(error)) from error
+
     def set_up(self, raw: Any) -> None:
         """Make a new connection commit each statement by itself, and lock no gaps between rows.
 
