@@ -6,7 +6,28 @@ import uuid
 import pytest
 
 from stackl_flow.kv import backends
+from stackl_flow.kv.items import Put
 from stackl_flow.testing.kv import KVContract
+
+
+def test_pages_of_a_long_range(etcd_url):
+    """What is remembered of a long range makes its pages cheaper, and leaves nothing out."""
+    made = [f"p/{number:05}" for number in range(6000)]
+    with backends.fetch(f"{etcd_url}/{uuid.uuid4()}") as kv:
+        for start in range(0, len(made), 120):
+            kv.commit(puts=[Put(key, key) for key in made[start : start + 120]])
+        asked = []
+        ask = kv._gateway.call
+        kv._gateway.call = lambda path, body: asked.append(body) or ask(path, body)
+        assert [item.key for item in kv.list("p/", limit=50)] == made[:50]
+        assert [item.key for item in kv.list("p/", limit=50)] == made[:50]
+        assert asked[-1]["range_end"] != asked[0]["range_end"]
+        kv.commit(deletes=made[3:120], puts=[Put("p/0", "first")])
+        assert [item.key for item in kv.list("p/", limit=5)] == ["p/0", *made[:3], made[120]]
+        found = []
+        while page := kv.list("p/", found[-1] if found else "", 700):
+            found += [item.key for item in page]
+        assert found == ["p/0", *made[:3], *made[120:]]
 
 
 class TestEtcd(KVContract):

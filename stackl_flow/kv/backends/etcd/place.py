@@ -1,7 +1,7 @@
 """A place of items in an etcd cluster, by its native transactions, leases and watches.
 
 What it costs: a commit is one transaction; so is a commit without checks, after one read. A list reads its
-keys and no others, save in reverse, where the server reads all that have the prefix before it counts them
+keys and no others (see ``pages``), save in reverse, where the server reads all that have the prefix before it counts them
 (a few thousand are nothing, a hundred thousand are). Versions are revisions of the cluster.
 
 A transaction lands once, however often it is sent: it compares something that it changes itself, so that the
@@ -20,12 +20,14 @@ import threading
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Patience, Refused
+from stackl_flow.kv.backends.etcd.pages import Pages
 from stackl_flow.kv.backends.etcd.watch import Watch
 from stackl_flow.kv.backends.etcd.words import (
     MARK,
@@ -85,6 +87,7 @@ class EtcdKV(KV):
             servers, _tls(given, self._name), self._timeout, given.get("api_path", "/v3/")
         )
         self._words = Words(f"/{path}/")
+        self._pages = Pages(partial(self._ask, "kv/range"))
         self._watch: Watch | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -141,7 +144,7 @@ class EtcdKV(KV):
         span = self._words.span(prefix, after, limit, reverse=reverse)
         if span is None:
             return []
-        return [self._words.item(told) for told in self._ask("kv/range", span).get("kvs", ())]
+        return [self._words.item(told) for told in self._pages.read(span)]
 
     # ---------------------------------------------------------------- writing
 
