@@ -1,8 +1,8 @@
 """A place of items in an etcd cluster, by its native transactions, leases and watches.
 
 What it costs: a commit is one transaction; so is a commit without checks, after one read. A list reads its
-keys and no others (see ``pages``), save in reverse, where the server reads all that have the prefix before it counts them
-(a few thousand are nothing, a hundred thousand are). Versions are revisions of the cluster.
+keys and no others (see ``pages``), save in reverse, where the server reads all that have the prefix before it
+counts them (a few thousand are nothing, a hundred thousand are). Versions are revisions of the cluster.
 
 A transaction lands once, however often it is sent: it compares something that it changes itself, so that the
 second time it fails; then the mark that stands before each of its values tells whether the first one landed.
