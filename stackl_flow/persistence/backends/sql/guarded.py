@@ -26,7 +26,7 @@ class Guarded:
     """Statements for checkpoints of a few atoms and moves, each compiled once.
 
     Args:
-        dialect: the database's dialect; its parameters must be positional.
+        dialect: the database's dialect; its parameters must be written ``%s``.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -53,7 +53,7 @@ class Guarded:
             last: the number of the flow's last move.
 
         Returns:
-            The SQL, and the values in its order.
+            The SQL with ``$1`` and so on, and the values in that order.
         """
         flow, epoch, owner, _, _, atoms, moves = cp
         shape = len(atoms), len(moves)
@@ -89,7 +89,9 @@ class Guarded:
         found = getattr(compiled, "positiontup", None)
         if found != order:
             raise AssertionError(f"{self._dialect.name} takes {found}, but values are {order}: {compiled}")
-        return str(compiled)
+        # Values go by number, as the server itself has it.
+        first, *rest = str(compiled).split("%s")
+        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
 def _atom(held: sa.CTE, number: int) -> sa.CTE:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from stackl_flow import exceptions as exc
+from stackl_flow.persistence.backends.sql.direct import Direct
 from stackl_flow.persistence.backends.sql.guarded import Guarded
 from stackl_flow.persistence.backends.sql.server import ServerDialect
 from stackl_flow.persistence.records import Checkpoint
@@ -79,6 +80,8 @@ class PostgreSQLDialect(ServerDialect):
             application_name=str, target_session_attrs=str, options=str,
         )  # fmt: skip
         self._guarded = Guarded(dialect(paramstyle="format"))  # type: ignore[no-untyped-call]
+        self._direct = Direct()
+        self._connect["client_encoding"] = "utf-8"
 
     def engine_options(self) -> dict[str, Any]:
         """Spare each new connection a question about a type that we do not use.
@@ -135,7 +138,7 @@ class PostgreSQLDialect(ServerDialect):
         if not self._guarded.fits(cp):
             return False
         try:
-            cursor.execute(*self._guarded.statement(cp, last), prepare=True)
+            self._direct.run(cursor.connection, *self._guarded.statement(cp, last))
         except (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolation):
             return False  # whoever asks row by row finds out why
         return True
