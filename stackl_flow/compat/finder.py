@@ -91,9 +91,7 @@ class Finder:
                 name, self._loader, origin="stackl_flow.compat", is_package=names.is_package(name)
             )
         # A ModuleNotFoundError would be hidden by what Python says of "from taskflow import name".
-        raise ImportError(
-            f"stackl_flow.compat does not serve '{name}': {names.why_not(name)}", name=name
-        )
+        raise ImportError(f"stackl_flow.compat does not serve '{name}': {names.why_not(name)}", name=name)
 
 
 _FINDER: Final = Finder()
