@@ -16,10 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from stackl_flow.clock import SYSTEM
-
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 0.5
 #: Codes of gRPC after which nobody knows whether the request was carried out: the deadline, no leader.
 _UNSURE: Final = frozenset({1, 4, 14})
 #: A peer that is silent for so many seconds is asked by TCP itself whether it is there.
@@ -52,30 +48,6 @@ class Refused(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-
-
-class Patience:
-    """How long something is tried again, with longer and longer pauses.
-
-    Args:
-        seconds: how long.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._until = SYSTEM.monotonic() + seconds
-        self._pause = _FIRST_PAUSE
-
-    def pause(self) -> bool:
-        """Wait a little.
-
-        Returns:
-            Whether there is time for another try.
-        """
-        if SYSTEM.monotonic() + self._pause > self._until:
-            return False
-        SYSTEM.sleep(self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        return True
 
 
 class Gateway:

@@ -26,7 +26,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Patience, Refused
+from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Refused
 from stackl_flow.kv.backends.etcd.pages import Pages
 from stackl_flow.kv.backends.etcd.watch import Watch
 from stackl_flow.kv.backends.etcd.words import (
@@ -39,6 +39,7 @@ from stackl_flow.kv.backends.etcd.words import (
 )
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
+from stackl_flow.kv.patience import Patience
 
 _PORT: Final = 2379
 _NOT_FOUND: Final = 5

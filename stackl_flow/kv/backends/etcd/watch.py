@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Patience, Refused, Stream
+from stackl_flow.kv.backends.etcd.gateway import Gateway, Lost, Refused, Stream
 from stackl_flow.kv.backends.etcd.words import Words
+from stackl_flow.kv.patience import Patience
 
 # Whoever waits comes back soon; one who was away longer looks anew.
 _REMEMBERED: Final = 4096

@@ -12,11 +12,9 @@ from kazoo import exceptions as kazoo
 from kazoo.handlers.threading import KazooTimeoutError
 
 from stackl_flow import exceptions as exc
-from stackl_flow.clock import SYSTEM
 from stackl_flow.kv.backends.zookeeper.session import Expired, Lost, Session
+from stackl_flow.kv.patience import Patience
 
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 0.5
 #: After so many milliseconds without a word the server forgets us, which does no harm.
 _SESSION: Final = 30_000
 #: What is no failure, and what stands for it.
@@ -25,30 +23,6 @@ _MEANS: Final[dict[int, Any]] = {
     kazoo.NodeExistsError.code: True,
     kazoo.NotEmptyError.code: True,
 }
-
-
-class Patience:
-    """How long something is tried again, with longer and longer pauses.
-
-    Args:
-        seconds: how long.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._until = SYSTEM.monotonic() + seconds
-        self._pause = _FIRST_PAUSE
-
-    def pause(self) -> bool:
-        """Wait a little.
-
-        Returns:
-            Whether there is time for another try.
-        """
-        if SYSTEM.monotonic() + self._pause > self._until:
-            return False
-        SYSTEM.sleep(self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        return True
 
 
 class Link:
