@@ -156,11 +156,7 @@ class Conductor:
         Asked before ``run``, that returns at once.
         """
         self._stopped.set()
-        with self._changed:
-            works = list(self._works)
-            self._changed.notify_all()
-        for work in works:
-            work.stop()
+        self._stop_works()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has stopped and every job is handed over.
@@ -282,10 +278,14 @@ class Conductor:
 
     def _lost(self, who: str) -> None:
         if who == self.name:
-            with self._changed:
-                works = list(self._works)
-            for work in works:
-                work.stop()
+            self._stop_works()
+
+    def _stop_works(self) -> None:
+        with self._changed:
+            works = list(self._works)
+            self._changed.notify_all()
+        for work in works:
+            work.stop()
 
     # ------------------------------------------------------------- hooks, with TaskFlow's names
 

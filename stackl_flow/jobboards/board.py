@@ -213,15 +213,8 @@ class KVBoard:
 
     def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
         """Give a claimed job back, or trash it if it was claimed in vain too often."""
-        held, now = self._held(job, who), self._clock.now()
-        ended = held.posting.let_go(ABANDONED, now)
-        if counts and self._rules.is_poison(ended):
-            reason = self._rules.reason(ended)
-            writes = m.trash(self._places, held._replace(posting=ended), reason, now)
-            self._end(job, who, base.REMOVAL, writes)
-        else:
-            how = ABANDONED if counts else RELEASED
-            self._end(job, who, base.ABANDONED, m.give_back(self._places, held, how, now))
+        held, how = self._held(job, who), ABANDONED if counts else RELEASED
+        self._end(job, who, *self._rules.in_vain(self._places, held, how, self._clock.now()))
 
     def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
         """Take a job off the board."""

@@ -64,8 +64,7 @@ def post(places: Places, posting: Posting, now: float, *, new_group: bool) -> Wr
         The commit; it conflicts when the posting's key is taken.
     """
     checks: tuple[Check, ...] = (Check(places.at(JOB, posting.uuid), ABSENT),)
-    puts = list(_shelve(places, posting, now))
-    puts.append(Put(places.at(JOB, posting.uuid), _still(posting)))
+    puts = list(_enter(places, posting, now))
     if posting.key is not None:
         taken = places.at(KEY, quote(posting.key))
         checks += (Check(taken, ABSENT),)
@@ -177,14 +176,7 @@ def fall_due(places: Places, posting: Posting, version: int, now: float) -> Writ
         The commit.
     """
     kept = _later(places, posting)
-    return Writes(
-        (Check(kept, version),),
-        (
-            *_shelve(places, replace(posting, not_before=None), now),
-            Put(places.at(JOB, posting.uuid), _still(replace(posting, not_before=None))),
-        ),
-        (kept,),
-    )
+    return Writes((Check(kept, version),), _enter(places, replace(posting, not_before=None), now), (kept,))
 
 
 def requeue(places: Places, posting: Posting, key: str, version: int, now: float) -> Writes:
@@ -201,8 +193,9 @@ def requeue(places: Places, posting: Posting, key: str, version: int, now: float
         The commit.
     """
     anew = replace(posting, claims=(), reason="", claim_by=None, not_before=None, changed_on=now)
-    puts = (*_shelve(places, anew, now), Put(places.at(JOB, anew.uuid), _still(anew)))
-    return Writes((Check(key, version),), puts, (key, places.at(DONE, key.rpartition("/")[2])))
+    return Writes(
+        (Check(key, version),), _enter(places, anew, now), (key, places.at(DONE, key.rpartition("/")[2]))
+    )
 
 
 def forget(places: Places, key: str, uuid: str, posted_key: str | None) -> Writes:
@@ -221,6 +214,11 @@ def forget(places: Places, key: str, uuid: str, posted_key: str | None) -> Write
     if posted_key is not None:
         gone.append(places.at(KEY, quote(posted_key)))
     return Writes((Check(key, PRESENT),), (), tuple(gone))
+
+
+def _enter(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:
+    """Write a job that is free, and where it is to be looked for."""
+    return (*_shelve(places, posting, now), Put(places.at(JOB, posting.uuid), _still(posting)))
 
 
 def _shelve(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:

@@ -16,7 +16,7 @@ from stackl_flow.clock import Clock
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.moves import Held, Writes
 from stackl_flow.jobboards.places import Places
-from stackl_flow.jobboards.posting import LOST, Posting
+from stackl_flow.jobboards.posting import COUNTED, LOST, Posting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Item
 
@@ -50,6 +50,23 @@ class Rules(NamedTuple):
         """
         ends = ", ".join(f"{claim.who} ({claim.ended})" for claim in posting.claims if claim.ended)
         return f"claimed {posting.failed_claims} times without an end: {ends}"
+
+    def in_vain(self, places: Places, held: Held, how: str, now: float) -> tuple[str, Writes]:
+        """Say what becomes of a job whose claim ended without its end.
+
+        Args:
+            places: makes keys.
+            held: the job as it was read.
+            how: LOST, ABANDONED or RELEASED.
+            now: seconds since 1970 UTC.
+
+        Returns:
+            What is told of it, and the commit: it is free again, or trashed if that happened too often.
+        """
+        ended = held.posting.let_go(how, now)
+        if how in COUNTED and self.is_poison(ended):
+            return "REMOVAL", m.trash(places, held._replace(posting=ended), self.reason(ended), now)
+        return "ABANDONED", m.give_back(places, held, how, now)
 
 
 #: Makes a commit; says False when it came too late.
@@ -111,13 +128,8 @@ class Sweeper:
             if item.key.removeprefix(head) in held:
                 continue
             posting = Posting.from_text(item.value)
-            lost = Held(posting, item.version, ABSENT)
-            ended = posting.let_go(LOST, now)
-            if self._rules.is_poison(ended):
-                writes = m.trash(self._places, lost._replace(posting=ended), self._rules.reason(ended), now)
-                self._commit("REMOVAL", posting, writes)
-            else:
-                self._commit("ABANDONED", posting, m.give_back(self._places, lost, LOST, now))
+            told, writes = self._rules.in_vain(self._places, Held(posting, item.version, ABSENT), LOST, now)
+            self._commit(told, posting, writes)
 
     def _bring_due(self, now: float) -> None:
         for item in self._until(m.LATER, now):
