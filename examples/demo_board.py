@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def board_of_sites(stage: Stage) -> None:
             watch = stack.enter_context(watching(stage, board))
             jobs |= {f"site-{number:02}": post(stage, board, number) for number in range(1, SITES + 1)}
             watch(f"{len(jobs)} jobs are posted")
-            wait_until(lambda: reads(crew["ann"]) == "holding")
+            wait_until(lambda: holds(stage, "ann"))
             watch(f"kill -9 {crew['ann'].pid}: ann is dead", "bold red")
             crew["ann"].kill()
             crew["ann"].wait()
@@ -93,7 +93,7 @@ def conductor(stage: Stage, board: str, name: str) -> Iterator[subprocess.Popen[
     at_once = "1" if STOP in CONDUCTORS[name] else "2"
     words = ["conduct", "--name", name, "--jobs", at_once, "--ttl", str(LEASE), "--json"]
     words += ["--board", board, "--db", f"sqlite:///{stage.root}/flows.db"]
-    with (stage.root / f"{name}.log").open("wb") as log:
+    with log_of(stage, name).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "stackl_flow.cli", *words],
             cwd=REPOSITORY,
@@ -102,7 +102,6 @@ def conductor(stage: Stage, board: str, name: str) -> Iterator[subprocess.Popen[
             stdout=log,
             stderr=log,
         )
-    process.log = stage.root / f"{name}.log"  # type: ignore[attr-defined]
     try:
         yield process
     finally:
@@ -110,9 +109,14 @@ def conductor(stage: Stage, board: str, name: str) -> Iterator[subprocess.Popen[
         process.wait()
 
 
-def reads(process: subprocess.Popen[bytes]) -> str:
+def log_of(stage: Stage, name: str) -> Path:
+    """Where a conductor's output goes."""
+    return stage.root / f"{name}.log"
+
+
+def holds(stage: Stage, name: str) -> bool:
     """Say whether a conductor holds, as its own output tells."""
-    return "holding" if "holding after" in process.log.read_text() else ""  # type: ignore[attr-defined]
+    return "holding after" in log_of(stage, name).read_text()
 
 
 def stopped(process: subprocess.Popen[bytes]) -> bool:
@@ -128,10 +132,10 @@ def under_way(stage: Stage, board: JobBoard, name: str) -> set[tuple[str, str]]:
     return {(site, atom.name) for site, view in views for atom in view.atoms if atom.state in BEGUN}
 
 
-def wait_until(holds: Any) -> None:
-    """Wait until something holds, and say so if it never does."""
+def wait_until(so: Callable[[], bool]) -> None:
+    """Wait until something is so, and say so if it never is."""
     end = time.monotonic() + SECONDS
-    while not holds():
+    while not so():
         if time.monotonic() > end:
             raise RuntimeError("the conductors never came to that point")
         time.sleep(0.05)
