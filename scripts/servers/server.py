@@ -26,8 +26,8 @@ from scripts.servers.kinds import Kind, Spot, find
 _READY_WITHIN: Final = 60.0
 _STOPS_WITHIN: Final = 10.0
 _TRIES: Final = 3
-#: Where servers listen. A connection from this machine takes its port above (Linux: from 32768 on), so that a
-#: server that was stopped finds its port free again; and a Redis of a cluster listens 10,000 above its port, too.
+#: Where servers listen. A connection from this machine takes its port above (Linux: from 32768 on), so a
+#: server that was stopped finds its port free again; a Redis of a cluster listens 10,000 above its port, too.
 _PORTS: Final = range(10_000, 22_000)
 _BUS: Final = 10_000
 #: A child is told of the end of the thread that made it, so all are made by one that stays.
