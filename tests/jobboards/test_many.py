@@ -6,6 +6,9 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
+
 from stackl_flow.jobboards import backends
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,19 +49,44 @@ def run_all(address, jobs, tmp_path):
     return [line.split() for line in ledger.read_text().splitlines()]
 
 
-def each_once(lines, jobs):
-    assert Counter(int(number) for number, _ in lines) == dict.fromkeys(range(jobs), 1)
+@pytest.fixture
+def sqlite(tmp_path):
+    return f"sqlite:///{tmp_path}/jobs.db"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return f"dir://{tmp_path}/jobs"
+
+
+@pytest.fixture
+def redis(redis_url):
+    return f"{redis_url}?namespace={uuid.uuid4()}"
+
+
+@pytest.fixture
+def etcd(etcd_url):
+    return f"{etcd_url}/{uuid.uuid4()}"
+
+
+@pytest.fixture
+def zookeeper(zookeeper_url):
+    return f"{zookeeper_url}/{uuid.uuid4()}"
+
+
+@pytest.fixture
+def postgresql(postgresql_url):
+    name = f"many_{uuid.uuid4().hex}"
+    engine = sa.create_engine(sa.make_url(postgresql_url).set(drivername="postgresql+psycopg"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        yield postgresql_url.rpartition("/")[0] + f"/{name}"
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("place", ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql"])
+def test_a_thousand_jobs_are_run_once_each(place, request, tmp_path):
+    lines = run_all(request.getfixturevalue(place), 1_000, tmp_path)
+    assert Counter(int(number) for number, _ in lines) == dict.fromkeys(range(1_000), 1)
     assert len({name for _, name in lines}) > 1, "one process had them all: that proves nothing"
-
-
-def test_sqlite(tmp_path):
-    each_once(run_all(f"sqlite:///{tmp_path}/jobs.db", 1_000, tmp_path), 1_000)
-
-
-def test_redis(redis_url, tmp_path):
-    each_once(run_all(f"{redis_url}?namespace={uuid.uuid4()}", 1_000, tmp_path), 1_000)
-
-
-def test_directory(tmp_path):
-    # Fewer: each process reads every record of the journal, so eight of them do the work eightfold.
-    each_once(run_all(f"dir://{tmp_path}/jobs", 200, tmp_path), 200)
