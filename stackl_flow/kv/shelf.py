@@ -5,10 +5,11 @@ No lock, no clock, no waiting: whoever holds a shelf brings those.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+
+from sortedcontainers import SortedList
 
 from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
 
@@ -28,6 +29,26 @@ def above(prefix: str) -> str:
     return prefix + "\x7f"
 
 
+def between(keys: SortedList[str], prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
+    """Go over keys in order.
+
+    Args:
+        keys: all keys.
+        prefix: only those that begin so.
+        after: only those behind this one, in reverse before it; empty for all.
+        reverse: the last one first.
+
+    Returns:
+        The keys.
+    """
+    low, high, from_low = prefix, above(prefix), True
+    if after and reverse:
+        high = min(high, after)
+    elif after and after >= low:
+        low, from_low = after, False
+    return keys.irange(low, high, (from_low, False), reverse=reverse) if low <= high else iter(())
+
+
 class Shelf:
     """Items in the order of their keys, with the leases they stand on.
 
@@ -38,7 +59,7 @@ class Shelf:
     def __init__(self) -> None:
         self.revision = 1
         self._items: dict[str, Item] = {}
-        self._keys: list[str] = []
+        self._keys: SortedList[str] = SortedList()
         self._leases: dict[str, float] = {}
         self._on: dict[str, set[str]] = {}
         self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
@@ -65,14 +86,8 @@ class Shelf:
         Yields:
             The items.
         """
-        keys = self._keys
-        start, end = bisect_left(keys, prefix), bisect_left(keys, above(prefix))
-        if after and reverse:
-            end = min(end, bisect_left(keys, after))
-        elif after:
-            start = max(start, bisect_right(keys, after))
-        for index in range(end - 1, start - 1, -1) if reverse else range(start, end):
-            yield self._items[keys[index]]
+        for key in between(self._keys, prefix, after, reverse=reverse):
+            yield self._items[key]
 
     def commit(
         self, checks: Iterable[Check], puts: Sequence[Put], deletes: Iterable[str], lease: str | None
@@ -173,7 +188,7 @@ class Shelf:
         if put.key in self._items:
             self._leave(self._items[put.key])
         else:
-            insort(self._keys, put.key)
+            self._keys.add(put.key)
         self._items[put.key] = Item(put.key, put.value, self.revision, put.lease)
         self._changes.append((self.revision, put.key))
         if put.lease is not None:
@@ -183,7 +198,7 @@ class Shelf:
         item = self._items.pop(key, None)
         if item is not None:
             self._leave(item)
-            del self._keys[bisect_left(self._keys, key)]
+            self._keys.remove(key)
             self._changes.append((self.revision, key))
 
     def _leave(self, item: Item) -> None:

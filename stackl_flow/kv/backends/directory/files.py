@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from sortedcontainers import SortedList
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.items import Item
@@ -36,7 +37,7 @@ class Files:
         self._sync = sync
         self._size = cache
         self.cache: dict[str, Item | None] = {}
-        self._entries: dict[str, list[str]] = {}
+        self._entries: dict[str, SortedList[str]] = {}
 
     def forget(self) -> None:
         """Forget what is kept in memory: the files have changed."""
@@ -55,15 +56,15 @@ class Files:
             base = key[: key.rfind("/") + 1]
             known = self._entries.get(base)
             if item is None:
-                if known is not None and _holds(known, key):
-                    del known[bisect_left(known, key)]
+                if known is not None:
+                    known.discard(key)
                 continue
             # A folder may be new in the one above it, and that one too.
             entry = key
             while True:
                 known = self._entries.get(base)
-                if known is not None and not _holds(known, entry):
-                    insort(known, entry)
+                if known is not None and entry not in known:
+                    known.add(entry)
                 if not base:
                     break
                 entry, base = base, base[: base.rfind("/", 0, -1) + 1]
@@ -123,19 +124,19 @@ class Files:
         low, high = (prefix, above(prefix))
         if after:
             low, high = (low, min(high, after)) if reverse else (max(low, after), high)
-        start = bisect_left(entries, low)
+        if low > high:
+            return
         # The keys behind ``low`` may be inside a folder that stands before it: "a/" for "a/b".
+        start = entries.bisect_left(low)
         if start and entries[start - 1].endswith("/") and low.startswith(entries[start - 1]):
-            start -= 1
-        found = range(start, bisect_left(entries, high))
-        for index in reversed(found) if reverse else found:
-            entry = entries[index]
+            low = entries[start - 1]
+        for entry in entries.irange(low, high, (True, False), reverse=reverse):
             if entry.endswith("/"):
                 yield from self._walk(entry, prefix, after, reverse)
             elif entry != after:
                 yield entry
 
-    def _list(self, base: str) -> list[str]:
+    def _list(self, base: str) -> SortedList[str]:
         """Name the keys directly in a folder, and its folders with a "/" at the end, in order."""
         known = self._entries.get(base)
         if known is None:
@@ -143,9 +144,8 @@ class Files:
                 names = os.listdir(self._folder(base))  # noqa: PTH208  there may be a hundred thousand
             except FileNotFoundError:
                 names = []
-            known = [base + name.removesuffix(_ITEM) for name in names if name.endswith(_ITEM)]
-            known += [base + name.removesuffix(_FOLDER) + "/" for name in names if name.endswith(_FOLDER)]
-            known.sort()
+            known = SortedList(base + name.removesuffix(_ITEM) for name in names if name.endswith(_ITEM))
+            known.update(base + name.removesuffix(_FOLDER) + "/" for name in names if name.endswith(_FOLDER))
             self._entries[base] = known
         return known
 
@@ -227,11 +227,6 @@ def _sync_many(handles: Sequence[int]) -> None:
         return
     with ThreadPoolExecutor(_SYNCERS) as pool:
         list(pool.map(os.fsync, handles))
-
-
-def _holds(entries: list[str], entry: str) -> bool:
-    at = bisect_left(entries, entry)
-    return at < len(entries) and entries[at] == entry
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from typing import Any, Final
 
+from sortedcontainers import SortedList
+
 from stackl_flow.kv.backends.directory.files import Files
 from stackl_flow.kv.backends.directory.journal import Record
 from stackl_flow.kv.items import Item, Put
-from stackl_flow.kv.shelf import above
+from stackl_flow.kv.shelf import between
 
 _REMEMBERED: Final = 4096
 
@@ -48,7 +49,7 @@ class View:
         self._place = record["place"]
         self.revision = record["r"]
         self.fresh = {}
-        self._keys: list[str] = []
+        self._keys: SortedList[str] = SortedList()
         self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
         self._oldest: int = record["r"]
         self._leases: dict[str, float] = {}
@@ -94,7 +95,7 @@ class View:
         if lease is not None and lease in self._on:
             self._on[lease].discard(key)
         if key not in self.fresh:
-            insort(self._keys, key)
+            self._keys.add(key)
         self.fresh[key] = item
         if len(self._changes) == _REMEMBERED:
             self._oldest = self._changes[0][0]
@@ -129,22 +130,13 @@ class View:
         """
         stored = self._files.walk(prefix, after, reverse=reverse)
         last = ""
-        for key in merge(self._fresh_keys(prefix, after, reverse=reverse), stored, reverse=reverse):
+        fresh = between(self._keys, prefix, after, reverse=reverse)
+        for key in merge(fresh, stored, reverse=reverse):
             if key != last:
                 last = key
                 item = self.get(key, now)
                 if item is not None:
                     yield item
-
-    def _fresh_keys(self, prefix: str, after: str, *, reverse: bool) -> Sequence[str]:
-        keys = self._keys
-        start, end = bisect_left(keys, prefix), bisect_left(keys, above(prefix))
-        if after and reverse:
-            end = min(end, bisect_left(keys, after))
-        elif after:
-            start = max(start, bisect_right(keys, after))
-        found = keys[start:end]
-        return found[::-1] if reverse else found
 
     def has_changed(self, prefix: str, since: int) -> bool:
         """Say whether items with a prefix may have changed.
