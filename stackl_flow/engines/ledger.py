@@ -7,6 +7,7 @@ still the flow's owner. Without a backend nothing is encoded and the flow detail
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -75,20 +76,16 @@ class Ledger:
             FlowChanged: the flow is not the one that was stored.
             StorageFailure: the backend cannot be used.
         """
-        if self.backend is not None:
+        if self.backend is None:
+            matching.match(self.flow, plan)
+        else:
             self._connection = self._connection or self.backend.get_connection()
-            self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now())
-            # Whoever owned it until now may have gone on since this detail was read.
-            waiting, self._notes = self._notes, {}
-            stored = self._connection.get_flow_details(self.flow.uuid)
-            self.flow.update(matching.with_live_errors(stored, self.flow))
-            self.flow.meta = {**self.flow.meta, **waiting}
+            match = functools.partial(matching.renew, self.flow, plan, self._notes)
+            self.epoch = self._connection.take_up(self.flow.uuid, self.owner, self._clock.now(), match)
             # What an earlier run could not write did not happen.
             self._page = Page()
-            self._page.meta_changed = bool(waiting)
-        added = matching.match(self.flow, plan)
-        if self._connection is not None and added:
-            self._connection.add_atoms(self.flow.uuid, added, epoch=self.epoch)
+            self._page.meta_changed = bool(self._notes)
+            self._notes = {}
         self._by_name = None
         self.plan = plan
         known = self.by_name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
@@ -54,17 +55,30 @@ def match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
     return [_add(flow, atom, uuid) for atom, uuid in zip(fresh, new_uuids(len(fresh)), strict=True)]
 
 
-def with_live_errors(stored: FlowDetail, here: FlowDetail) -> FlowDetail:
+def renew(flow: FlowDetail, plan: Plan, notes: Mapping[str, Any], stored: FlowDetail) -> list[AtomDetail]:
+    """Put what is stored of a flow in the place of what is known here; whoever owned it may have gone on.
+
+    Args:
+        flow: what is known of the flow; it is changed.
+        plan: what is to run.
+        notes: notes that were taken since and wait to be stored.
+        stored: what is stored of it.
+
+    Returns:
+        The details that were added, of atoms that are not stored.
+
+    Raises:
+        FlowChanged: the flow is not the one that was stored.
+    """
+    flow.update(_with_live_errors(stored, flow))
+    flow.meta = {**flow.meta, **notes}
+    return match(flow, plan)
+
+
+def _with_live_errors(stored: FlowDetail, here: FlowDetail) -> FlowDetail:
     """Put errors that are still live in this process in the place of what is stored of them.
 
     So that a flow taken up in the process in which it failed raises the error itself, as TaskFlow does.
-
-    Args:
-        stored: the flow as it was read just now; it is changed.
-        here: the same flow as it was known in this process until now.
-
-    Returns:
-        What was read, with the live errors.
     """
     for known in here:
         if known.failure is None and known.revert_failure is None:

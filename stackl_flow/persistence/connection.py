@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
 
 from stackl_flow.persistence import forms
@@ -63,8 +63,6 @@ class Connection(Rows):
         with self._transaction(write=True):
             self._delete_all()
 
-    # ------------------------------------------------------------------ books
-
     def save_logbook(self, book: LogBook) -> LogBook:
         """Store a book with its flows and their atoms, over what is stored of them.
 
@@ -123,8 +121,6 @@ class Connection(Rows):
         with self._transaction(write=True):
             if not self._delete_book(book_uuid):
                 raise missing("log book", book_uuid)
-
-    # ------------------------------------------------------------------ flows
 
     def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> list[FlowDetail]:
         """Read the flows of a book.
@@ -222,6 +218,32 @@ class Connection(Rows):
             self._set_owner(flow_uuid, epoch, owner, at)
             return epoch
 
+    def take_up(
+        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
+    ) -> int:
+        """Become the owner of a flow, and store the atoms that it lacks, in one transaction.
+
+        Args:
+            flow_uuid: the flow.
+            owner: who takes it.
+            at: when, in seconds since 1970, UTC.
+            match: takes the flow as it is stored, and gives the atoms to be added; it may be called again,
+                with what is stored by then. When it raises, the flow stays whose it was.
+
+        Returns:
+            The new epoch, to be given with every checkpoint.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        with self._transaction(write=True):
+            record = self._one_flow(flow_uuid)
+            added = forms.atom_records(self._codec, flow_uuid, match(self._flow(record)))
+            if added:
+                self._apply(Changes(new_atoms=added))
+            self._set_owner(flow_uuid, record.epoch + 1, owner, at)
+            return record.epoch + 1
+
     def get_history(self, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[Transition]:
         """Read the moves of a flow and its atoms, in the order they were made.
 
@@ -235,8 +257,6 @@ class Connection(Rows):
         """
         with self._transaction(write=False):
             return self._read_transitions(flow_uuid, after, limit)
-
-    # ------------------------------------------------------------------ atoms
 
     def get_atoms_for_flow(self, fd_uuid: str) -> list[AtomDetail]:
         """Read the atoms of a flow.

@@ -29,6 +29,7 @@ WRITES = (
     "update_flow_details",
     "update_atom_details",
     "take_ownership",
+    "take_up",
     "add_atoms",
     "checkpoint",
 )

@@ -146,6 +146,7 @@ class CheckpointContract:
         with backend.get_connection() as conn:
             verbs: list[Callable[[], object]] = [
                 lambda: conn.take_ownership(flow.uuid, "me", 1.0),
+                lambda: conn.take_up(flow.uuid, "me", 1.0, lambda _: ()),
                 lambda: conn.checkpoint(checkpoint(flow, 1)),
                 lambda: conn.get_flow_record(flow.uuid),
                 lambda: conn.get_flow_details(flow.uuid),
@@ -168,6 +169,45 @@ class CheckpointContract:
         assert (before.epoch, before.owner) == (0, None)
         assert (after.epoch, after.owner, after.updated_at) == (1, "me", 5.0)
         assert (kept.epoch, kept.owner) == (1, "me")
+
+    def test_taken_up_with_new_atoms(self, backend: Backend) -> None:
+        """Who takes a flow up is shown what is stored of it, and stores what is missing."""
+        flow, (first,) = with_tasks(backend, 1)
+        fresh = models.TaskDetail("fresh", models.new_uuid())
+        shown: list[str] = []
+
+        def match(stored: models.FlowDetail) -> list[models.AtomDetail]:
+            shown.extend(atom.name for atom in stored)
+            return [fresh]
+
+        with backend.get_connection() as conn:
+            epoch = conn.take_up(flow.uuid, "me", 5.0, match)
+            conn.checkpoint(checkpoint(flow, epoch, [move(fresh, states.SUCCESS, "1")]))
+            after = conn.get_flow_record(flow.uuid)
+            assert [(atom.uuid, atom.results) for atom in conn.get_atoms_for_flow(flow.uuid)] == [
+                (first.uuid, None),
+                (fresh.uuid, 1),
+            ]
+            assert conn.take_up(flow.uuid, "you", 6.0, lambda _: ()) == epoch + 1
+        assert shown == ["t0"]
+        assert (after.epoch, after.owner, after.updated_at) == (epoch, "me", 5.0)
+
+    def test_not_taken_up_when_refused(self, backend: Backend) -> None:
+        """A flow that does not match what is to run stays whose it was."""
+        flow, (task,) = with_tasks(backend, 1)
+
+        def match(stored: models.FlowDetail) -> list[models.AtomDetail]:
+            raise exc.FlowChanged(stored.name)
+
+        with backend.get_connection() as conn:
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            with pytest.raises(exc.FlowChanged):
+                conn.take_up(flow.uuid, "you", 2.0, match)
+            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+            assert (conn.get_flow_record(flow.uuid).epoch, conn.get_flow_record(flow.uuid).owner) == (
+                epoch,
+                "me",
+            )
 
     def test_history_in_pages(self, backend: Backend) -> None:
         """The history of one flow can be read on from where one was."""

@@ -8,7 +8,7 @@ this process only. A backend of ours gives both; see `docs/persistence.md`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Self
 
 import tenacity
@@ -144,6 +144,26 @@ class Connection(abc.ABC):
         del at
         epoch: int = self.backend.owners.get(flow_uuid, (0, ""))[0] + 1
         self.backend.owners[flow_uuid] = (epoch, owner)
+        return epoch
+
+    def take_up(
+        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
+    ) -> int:
+        """Become the owner of a flow, as far as this process goes, and store the atoms that it lacks.
+
+        Args:
+            flow_uuid: the flow.
+            owner: who takes it.
+            at: when; it is not kept.
+            match: takes the flow as it is stored, and gives the atoms to be added.
+
+        Returns:
+            The new epoch, to be given with every checkpoint.
+        """
+        epoch = self.take_ownership(flow_uuid, owner, at)
+        added = list(match(self.get_flow_details(flow_uuid)))
+        if added:
+            self.add_atoms(flow_uuid, added, epoch)
         return epoch
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:

@@ -118,6 +118,12 @@ class KVConnection(Connection):
         """Become the owner of a flow; see the base class."""
         return self._again(super().take_ownership, flow_uuid, owner, at)
 
+    def take_up(
+        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
+    ) -> int:
+        """Become the owner of a flow and add the atoms it lacks; see the base class."""
+        return self._again(super().take_up, flow_uuid, owner, at, match)
+
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
         """Store many new atoms of a flow at once; see the base class."""
         self._again(super().add_atoms, flow_uuid, list(details), epoch)
