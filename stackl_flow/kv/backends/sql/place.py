@@ -81,7 +81,7 @@ class SQLKV(KV):
         Yields:
             Nothing.
         """
-        if self._own() is not None:
+        if self._own() is not None or getattr(self._held, "connection", None) is not None:
             yield
             return
         with self._connected() as connection, self._dialect.transaction(connection, write=False):
