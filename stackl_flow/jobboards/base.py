@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, Self
 
 from stackl_flow.jobboards.bin import Bin
+from stackl_flow.jobboards.endings import Ending, Turn
 from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
@@ -173,6 +174,34 @@ class JobBoard(Protocol):
         Raises:
             JobFailure: somebody else claims it, or nobody.
             NotFound: it is not on the board any more.
+        """
+
+    def turn(
+        self,
+        who: str,
+        ends: Iterable[Ending] = (),
+        want: int = 0,
+        can: Collection[str] | None = None,
+        timeout: float | None = 0,
+    ) -> Turn:
+        """End claims and claim the next jobs, in one commit if that can be: for workers with short jobs.
+
+        The jobs are claimed in the order of ``iterjobs``, as many as are there and as fit one commit; one
+        whose last claim was lost is claimed by itself. An end that fails does not keep the rest from landing.
+
+        Args:
+            who: the claimer.
+            ends: how claims of his end.
+            want: how many jobs to claim at most.
+            can: only jobs that need no other abilities than these.
+            timeout: how many seconds to wait for work, if there are no ends to be told; None for ever.
+
+        Returns:
+            The claimed jobs, and the ends that came too late.
+
+        Raises:
+            StorageFailure: the place failed. Ends may have landed, and are to be told again; claims that
+                landed are given back by the next turn.
         """
 
     def find_owner(self, job: Job) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.moves import Writes
+from stackl_flow.jobboards.news import Event
 from stackl_flow.jobboards.places import Places
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.jobboards.reading import Reading
@@ -32,7 +33,7 @@ class Bin:
         places: Places,
         reading: Reading,
         clock: Clock,
-        commit: Callable[[str, Posting, Writes], bool],
+        commit: Callable[[Sequence[Event], Writes], bool],
     ) -> None:
         self._kv = kv
         self._places = places
@@ -55,7 +56,7 @@ class Bin:
         """
         item, posting = self._find(uuid)
         writes = m.requeue(self._places, posting, item.key, item.version, self._clock.now())
-        if not self._commit("POSTED", posting, writes):
+        if not self._commit([("POSTED", posting)], writes):
             raise _missing(uuid)
 
     def discard(self, uuid: str) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import uuid as uuids
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.jobboards import base, refusals
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.bin import Bin
+from stackl_flow.jobboards.claims import Claims
+from stackl_flow.jobboards.endings import Ending, Turn
 from stackl_flow.jobboards.job import Books, Job
 from stackl_flow.jobboards.leases import Leases
-from stackl_flow.jobboards.moves import Held, Writes
 from stackl_flow.jobboards.news import Watcher, Writer
 from stackl_flow.jobboards.places import Places, group_of, spot_of
 from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
@@ -23,11 +24,12 @@ from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
+from stackl_flow.jobboards.turns import Taking, Turns
 from stackl_flow.jobboards.waiting import Waiting
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import ABSENT, quote
+from stackl_flow.kv.items import quote
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 #: Seconds a claim outlives its owner.
 TTL = 15.0
@@ -61,21 +63,22 @@ class KVBoard:
         self._kv = kv
         self._books = books
         self._clock = clock
-        self._rules = rules
         self._places = Places(name)
         self._reading = Reading(kv, self._places)
-        self._writer = Writer(self._places)
+        self._writer = Writer(kv, self._places)
         self._leases = Leases(kv, ttl, self._lost)
-        self._sweeper = Sweeper(kv, self._places, rules, clock, self._commit)
+        self._sweeper = Sweeper(kv, self._places, rules, clock, self._writer.commit)
         self._waiting = Waiting(kv, self._places, self._reading, self._sweeper)
+        self._claims = Claims(
+            self._places, self._reading, self._writer, self._leases, rules, clock, self._sweeper.sweep
+        )
+        self._turns = Turns(self._claims, self._writer, self._waiting, kv.limits, Taking(kv), self._job)
         self._watcher = Watcher(kv, self._places, self._tell)
         self._groups = {group_of(())}
-        self._fences: dict[tuple[str, str], int] = {}
-        self._doubts: list[tuple[Job, str]] = []
         self._connected = False
         self.notifier.on_listener = self._listen
         #: What was trashed.
-        self.bin = Bin(kv, self._places, self._reading, clock, self._commit)
+        self.bin = Bin(kv, self._places, self._reading, clock, self._writer.commit)
         #: Who is here.
         self.presence = Presence(kv, self._places)
 
@@ -103,7 +106,7 @@ class KVBoard:
         """Leave, and give up what was claimed."""
         self._watcher.stop()
         self._leases.close()
-        self._fences.clear()
+        self._claims.clear()
         self._kv.close()
         self._connected = False
 
@@ -154,7 +157,7 @@ class KVBoard:
         group = group_of(posting.needs)
         is_new = group not in self._groups and not self._reading.has_group(group)
         writes = m.post(self._places, posting, now, new_group=is_new)
-        if not self._commit(base.POSTED, posting, writes):
+        if not self._writer.commit([(base.POSTED, posting)], writes):
             return self._posted_before(posting)
         self._groups.add(group)
         return self._job(posting, 0)
@@ -172,38 +175,11 @@ class KVBoard:
 
     def claim(self, job: Job, who: str) -> Job:
         """Claim a job."""
-        refusals.check_who(who)
-        for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
-            found = Found(m.WAITING, job.posting, job.version) if job.version else self.look(job)
-            if found.head != m.WAITING or found.posting is None:
-                raise refusals.unclaimable(job, found)
-            if found.posting.claim_by is not None and found.posting.claim_by <= self._clock.now():
-                self._sweeper.sweep()
-                raise refusals.unclaimable(job, self.look(job))
-            claimed = found.posting.claimed(who, self._clock.now())
-            try:
-                lease = self._leases.of(who)
-                told = self._writer.told(
-                    m.claim(self._places, claimed, found.version, lease.id), base.CLAIMED, claimed
-                )
-                fence = self._kv.commit(*told)
-            except exc.LeaseLost:
-                self._leases.drop(who)
-            except exc.Conflict:
-                job.version = 0
-            except exc.StorageFailure:
-                self._doubts.append((job, who))  # it may have landed all the same
-                raise
-            else:
-                self._fences[job.uuid, who] = fence
-                job.posting, job.version = claimed, fence
-                return job
-        raise refusals.unclaimable(job, self.look(job))
+        return self._claims.claim(job, who)
 
     def extend(self, job: Job, who: str) -> None:
         """Let a claim last its whole time from now on."""
-        job.version = 0  # nothing is committed here that would check the claim
-        self._held(job, who)
+        self._claims.check_held(job, who)
         try:
             self._leases.extend(who)
         except exc.LeaseLost as error:
@@ -213,51 +189,26 @@ class KVBoard:
 
     def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
         """Give a claimed job back, or trash it if it was claimed in vain too often."""
-        held, how = self._held(job, who), ABANDONED if counts else RELEASED
-        self._end(job, who, *self._rules.in_vain(self._places, held, how, self._clock.now()))
+        self._claims.end(Ending(job, ABANDONED if counts else RELEASED), who)
 
     def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
         """Take a job off the board."""
-        held = self._held(job, who)
-        writes = m.consume(self._places, held, dict(outcome or {}), self._clock.now())
-        self._end(job, who, base.REMOVAL, writes)
+        self._claims.end(Ending(job, m.CONSUMED, outcome or {}), who)
 
     def trash(self, job: Job, who: str, reason: str = "") -> None:
         """Take a job off the board and keep it to be looked at."""
-        held = self._held(job, who)
-        reason = reason or f"trashed by '{who}'"
-        self._end(job, who, base.REMOVAL, m.trash(self._places, held, reason, self._clock.now()))
+        self._claims.end(Ending(job, m.TRASHED, {"reason": reason}), who)
 
-    def _held(self, job: Job, who: str) -> Held:
-        """Read a job that somebody says he holds."""
-        refusals.check_who(who)
-        if job.version and self._fences.get((job.uuid, who)) == job.version:
-            return Held(job.posting, job.version, job.version)  # claimed through it: the commit checks that
-        found = self.look(job)
-        if found.posting is None:
-            raise refusals.off_board(job, found)
-        owner, fence = self._reading.owner(spot_of(found.posting))
-        mine = self._fences.get((job.uuid, who), fence)
-        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT:
-            raise refusals.not_owned(job, who, owner)
-        return Held(found.posting, found.version, fence)
-
-    def _end(self, job: Job, who: str, kind: str, writes: Writes) -> None:
-        if not self._commit(kind, job.posting, writes):
-            raise refusals.not_owned(job, who, self.find_owner(job))
-        self._fences.pop((job.uuid, who), None)
-        job.version = 0
-
-    def _settle_doubts(self) -> None:
-        """Give back what may have been claimed when the place failed, and nobody works on."""
-        while self._doubts:
-            job, who = self._doubts[-1]
-            try:
-                if (job.uuid, who) not in self._fences:
-                    self.abandon(job, who, counts=False)
-            except (exc.JobFailure, exc.NotFound):
-                _LOG.debug("'%s' had not claimed %r", who, job)
-            self._doubts.pop()
+    def turn(
+        self,
+        who: str,
+        ends: Iterable[Ending] = (),
+        want: int = 0,
+        can: Collection[str] | None = None,
+        timeout: float | None = 0,
+    ) -> Turn:
+        """End claims and claim the next jobs, in one commit if that can be."""
+        return self._turns.turn(who, ends, want, can, timeout)
 
     # ------------------------------------------------------------- looking
 
@@ -279,7 +230,7 @@ class KVBoard:
         can: Collection[str] | None = None,
     ) -> Iterator[Job]:
         """Go over the jobs."""
-        self._settle_doubts()
+        self._claims.settle()
         self._sweeper.sweep()
         return self._jobs(self._reading.free(can) if only_unclaimed else self._reading.all())
 
@@ -297,7 +248,7 @@ class KVBoard:
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
         """Wait until there are jobs to be claimed."""
-        self._settle_doubts()
+        self._claims.settle()
         return self._jobs(self._waiting.for_work(timeout, can))
 
     def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
@@ -309,14 +260,6 @@ class KVBoard:
     def _job(self, posting: Posting, version: int) -> Job:
         return Job(self, posting, version, self._books)
 
-    def _commit(self, kind: str, posting: Posting, writes: Writes) -> bool:
-        """Write, with a line of news; say whether it landed."""
-        try:
-            self._kv.commit(*self._writer.told(writes, kind, posting))
-        except exc.Conflict:
-            return False
-        return True
-
     def _tell(self, kind: str, posting: Posting) -> None:
         self.notifier.notify(kind, {"job": self._job(posting, 0)})
 
@@ -324,7 +267,6 @@ class KVBoard:
         _LOG.warning(
             "the lease of '%s' on board '%s' ran out: his claims are free for others", who, self.name
         )
-        for held in [held for held in self._fences if held[1] == who]:
-            self._fences[held] = ABSENT
+        self._claims.lost(who)
         for callback in self._mourners:
             callback(who)

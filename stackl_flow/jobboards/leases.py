@@ -7,16 +7,16 @@ by a task that holds the interpreter; a process (see ``heartbeat``) is not.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.jobboards.heartbeat import Heart
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Lease
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 
 class Leases:

@@ -101,7 +101,7 @@ def give_back(places: Places, held: Held, how: str, now: float) -> Writes:
     Args:
         places: makes keys.
         held: the job as it was read.
-        how: LOST, ABANDONED or RELEASED.
+        how: LOST, ABANDONED, RELEASED or UNBEGUN.
         now: seconds since 1970 UTC.
 
     Returns:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.jobboards.moves import Writes
 from stackl_flow.jobboards.places import Places
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Put
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 KEPT: Final = 200
 NEWS: Final = "news"
@@ -30,31 +30,68 @@ NEWS: Final = "news"
 _STOP_WITHIN: Final = 0.5
 
 
+#: What happened to a job: POSTED, CLAIMED, ABANDONED or REMOVAL; and the job.
+Event = tuple[str, Posting]
+
+
 class Writer:
-    """Adds news to commits.
+    """Commits, with a line of news.
 
     Args:
+        kv: where to.
         places: makes keys.
     """
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, kv: KV, places: Places) -> None:
+        self._kv = kv
         self._places = places
         self._name = uuid.uuid4().hex[:12]
         self._count = itertools.count(1)
 
-    def told(self, writes: Writes, kind: str, posting: Posting) -> Writes:
+    def write(self, events: Iterable[Event], writes: Writes) -> int:
+        """Commit.
+
+        Args:
+            events: what happens by it.
+            writes: the commit.
+
+        Returns:
+            The version of what was put.
+
+        Raises:
+            Conflict: a check does not hold.
+            LeaseLost: the lease of a put ran out.
+        """
+        return self._kv.commit(*self.told(writes, events))
+
+    def commit(self, events: Iterable[Event], writes: Writes) -> bool:
+        """Commit, and say whether that landed.
+
+        Args:
+            events: what happens by it.
+            writes: the commit.
+
+        Returns:
+            False if somebody was quicker.
+        """
+        try:
+            self.write(events, writes)
+        except exc.Conflict:
+            return False
+        return True
+
+    def told(self, writes: Writes, events: Iterable[Event]) -> Writes:
         """Add a line to a commit, and take the oldest away.
 
         Args:
             writes: the commit.
-            kind: POSTED, CLAIMED, ABANDONED or REMOVAL.
-            posting: the job.
+            events: what happens by it.
 
         Returns:
             The new commit.
         """
         count = next(self._count)
-        line = json.dumps({"kind": kind, "posting": posting.to_text()})
+        line = json.dumps([[kind, posting.to_text()] for kind, posting in events])
         deletes = writes.deletes
         if count > KEPT:
             deletes += (self._key(count - KEPT),)
@@ -116,8 +153,8 @@ class Watcher:
     def _read(self, writer: str) -> None:
         for item in self._kv.list(self._head(writer), after=self._seen.get(writer, "")):
             self._seen[writer] = item.key
-            line: dict[str, Any] = json.loads(item.value)
-            self._tell(line["kind"], Posting.from_text(line["posting"]))
+            for kind, text in json.loads(item.value):
+                self._tell(kind, Posting.from_text(text))
 
     def _writers(self) -> Iterator[str]:
         """Find who has written, jumping from one to the next."""

@@ -10,8 +10,8 @@ from stackl_flow import codec
 from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.priorities import JobPriority
 
-#: How a claim ended, when it did not end with the job.
-LOST, ABANDONED, RELEASED = "lost", "abandoned", "released"
+#: How a claim ended, when it did not end with the job. Of one that is given back unbegun no trace is left.
+LOST, ABANDONED, RELEASED, UNBEGUN = "lost", "abandoned", "released", "unbegun"
 #: The ends that count towards a quarantine: not a worker's orderly stop.
 COUNTED = frozenset({LOST, ABANDONED})
 
@@ -76,10 +76,12 @@ class Posting:
         """Return the posting with its last claim ended.
 
         Args:
-            how: LOST, ABANDONED or RELEASED.
+            how: LOST, ABANDONED, RELEASED or UNBEGUN.
             now: when.
         """
         *before, last = self.claims
+        if how == UNBEGUN:
+            return replace(self, claims=tuple(before), changed_on=now)
         return replace(self, claims=(*before, last._replace(ended=how)), changed_on=now)
 
     def to_text(self) -> str:

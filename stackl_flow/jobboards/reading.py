@@ -58,11 +58,14 @@ class Reading:
         self._places = places
         self._known: list[Item] = []
 
-    def free(self, can: Container[str] | None = None, *, fresh: bool = True) -> Iterator[Found]:
+    def free(
+        self, can: Container[str] | None = None, want: int = 1, *, fresh: bool = True
+    ) -> Iterator[Found]:
         """Go over the jobs that are to be claimed: higher priority first, oldest first within one.
 
         Args:
             can: only jobs that need no more than this; None for all.
+            want: how many will do; no more than these are asked for, if one goes over no more.
             fresh: look for jobs that need what none did before; otherwise those known last time will do.
 
         Yields:
@@ -71,7 +74,7 @@ class Reading:
         if fresh:
             self._known = self._kv.list(self._places.head(m.GROUP))
         heads = [self._places.head(m.WAITING, group) for group in self._groups(can)]
-        ways = [self._ordered(self._pages(head), head) for head in heads]
+        ways = [self._ordered(self._pages(head, max(want, _FIRST_PAGE)), head) for head in heads]
         for _, item in heapq.merge(*ways):
             yield Found(m.WAITING, Posting.from_text(item.value), item.version)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.moves import Held, Writes
+from stackl_flow.jobboards.news import Event
 from stackl_flow.jobboards.places import Places
 from stackl_flow.jobboards.posting import COUNTED, LOST, Posting
 from stackl_flow.kv.base import KV
@@ -57,7 +58,7 @@ class Rules(NamedTuple):
         Args:
             places: makes keys.
             held: the job as it was read.
-            how: LOST, ABANDONED or RELEASED.
+            how: LOST, ABANDONED, RELEASED or UNBEGUN.
             now: seconds since 1970 UTC.
 
         Returns:
@@ -70,7 +71,7 @@ class Rules(NamedTuple):
 
 
 #: Makes a commit; says False when it came too late.
-Commit = Callable[[str, Posting, Writes], bool]
+Commit = Callable[[Sequence[Event], Writes], bool]
 
 
 class Sweeper:
@@ -129,12 +130,13 @@ class Sweeper:
                 continue
             posting = Posting.from_text(item.value)
             told, writes = self._rules.in_vain(self._places, Held(posting, item.version, ABSENT), LOST, now)
-            self._commit(told, posting, writes)
+            self._commit([(told, posting)], writes)
 
     def _bring_due(self, now: float) -> None:
         for item in self._until(m.LATER, now):
             posting = Posting.from_text(item.value)
-            self._commit("POSTED", posting, m.fall_due(self._places, posting, item.version, now))
+            writes = m.fall_due(self._places, posting, item.version, now)
+            self._commit([("POSTED", posting)], writes)
 
     def _give_up_overdue(self, now: float) -> None:
         for item in self._until(m.OVERDUE, now):
@@ -144,7 +146,7 @@ class Sweeper:
                 continue  # claimed at this moment, by a commit that removes this item, too
             posting = Posting.from_text(waiting.value)
             writes = m.give_up(self._places, posting, waiting.version, "nobody claimed it in time", now)
-            self._commit("REMOVAL", posting, writes)
+            self._commit([("REMOVAL", posting)], writes)
 
     def _forget_old(self, now: float) -> None:
         for item in self._until(m.DONE, now - self._rules.keep_outcomes, mark="-"):

@@ -37,12 +37,28 @@ class Waiting:
         self._reading = reading
         self._sweeper = sweeper
 
-    def for_work(self, timeout: float | None, can: Collection[str] | None) -> Iterator[Found]:
+    def at_once(self, can: Collection[str] | None, want: int = 1) -> Iterator[Found]:
+        """Look for jobs to be claimed, without waiting.
+
+        Args:
+            can: only jobs that need no other abilities than these.
+            want: how many of them will do.
+
+        Returns:
+            The jobs.
+        """
+        due = self._sweeper.age >= PERIOD
+        if due:
+            self._sweeper.sweep()
+        return self._some(can, want, fresh=due) or iter(())
+
+    def for_work(self, timeout: float | None, can: Collection[str] | None, want: int = 1) -> Iterator[Found]:
         """Wait until there are jobs to be claimed.
 
         Args:
             timeout: how many seconds to wait at most; None for ever.
             can: only jobs that need no other abilities than these.
+            want: how many of them will do.
 
         Returns:
             The jobs; none if the time is over.
@@ -50,17 +66,17 @@ class Waiting:
         left = _countdown(timeout)
         if self._sweeper.age >= PERIOD:
             self._sweeper.sweep()
-        elif (found := self._some(can, fresh=False)) is not None:
+        elif (found := self._some(can, want, fresh=False)) is not None:
             return found
         swept = 0
         while True:
             mark = self._kv.wait(self._places.root)
-            if (found := self._some(can, fresh=True)) is not None:
+            if (found := self._some(can, want, fresh=True)) is not None:
                 return found
             if mark != swept and self._sweeper.age >= PERIOD:
                 self._sweeper.sweep()
                 swept = mark
-                if (found := self._some(can, fresh=True)) is not None:
+                if (found := self._some(can, want, fresh=True)) is not None:
                     return found
             rest = left()
             if rest is not None and rest <= 0:
@@ -97,8 +113,8 @@ class Waiting:
                 return None
             self._kv.wait(key, mark, rest)
 
-    def _some(self, can: Collection[str] | None, *, fresh: bool) -> Iterator[Found] | None:
-        jobs = self._reading.free(can, fresh=fresh)
+    def _some(self, can: Collection[str] | None, want: int, *, fresh: bool) -> Iterator[Found] | None:
+        jobs = self._reading.free(can, want, fresh=fresh)
         first = next(jobs, None)
         return None if first is None else itertools.chain((first,), jobs)
 

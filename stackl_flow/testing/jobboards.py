@@ -30,6 +30,7 @@ from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.testing.crash import in_child
 from stackl_flow.testing.jobboard_orders import OrderContract
+from stackl_flow.testing.jobboard_turns import TurnContract
 
 #: Seconds; what a test waits for comes much sooner.
 LONG = 20.0
@@ -105,8 +106,8 @@ class ClaimContract:
             board.find_owner(job)
 
 
-class JobBoardContract(ClaimContract, OrderContract):
-    """The whole contract: the order of jobs and their terms, claims, and here what happens to the owners."""
+class JobBoardContract(ClaimContract, OrderContract, TurnContract):
+    """The whole contract: jobs, their order and terms, claims, turns, and here what happens to the owners."""
 
     #: Seconds a claim outlives its owner.
     ttl = 1.0

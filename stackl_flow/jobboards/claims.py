@@ -1,0 +1,254 @@
+"""Who holds which jobs through one board object: claims are made and ended here, one at a time.
+
+Every claim that landed is remembered with its fencing number, so that ending it reads nothing: the commit
+checks the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
+from stackl_flow.clock import Clock
+from stackl_flow.jobboards import base, refusals
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.endings import Ending
+from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.leases import Leases
+from stackl_flow.jobboards.moves import Held, Writes
+from stackl_flow.jobboards.news import Event, Writer
+from stackl_flow.jobboards.places import Places, spot_of
+from stackl_flow.jobboards.posting import UNBEGUN, Posting
+from stackl_flow.jobboards.reading import Found, Reading
+from stackl_flow.jobboards.sweep import Rules
+from stackl_flow.kv.items import ABSENT
+
+_LOG = secrecy.logger(__name__)
+
+
+class Claims:
+    """The claims made through one board object.
+
+    Args:
+        places: makes keys.
+        reading: answers questions about the board.
+        writer: writes, and tells those who watch.
+        leases: what claims stand on.
+        rules: how the board treats its jobs.
+        clock: tells the time.
+        sweep: puts the board in order.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        reading: Reading,
+        writer: Writer,
+        leases: Leases,
+        rules: Rules,
+        clock: Clock,
+        sweep: Callable[[], None],
+    ) -> None:
+        self.leases = leases
+        self._places = places
+        self._reading = reading
+        self._writer = writer
+        self._rules = rules
+        self._clock = clock
+        self._sweep = sweep
+        self._fences: dict[tuple[str, str], int] = {}
+        self._doubts: list[tuple[Job, str]] = []
+
+    # ------------------------------------------------------------- making
+
+    def claim(self, job: Job, who: str) -> Job:
+        """Claim a job; see the board's verb.
+
+        Args:
+            job: which.
+            who: the claimer.
+
+        Returns:
+            The job, with this claim.
+
+        Raises:
+            UnclaimableJob: somebody has it, or it is not yet to run.
+            NotFound: it is not on the board any more.
+        """
+        refusals.check_who(who)
+        for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
+            waiting = bool(job.version)
+            found = Found(m.WAITING, job.posting, job.version) if waiting else self._reading.find(job.uuid)
+            if found.head != m.WAITING or found.posting is None:
+                raise refusals.unclaimable(job, found)
+            if self.is_late(found.posting):
+                self._sweep()
+                break
+            claimed = found.posting.claimed(who, self._clock.now())
+            try:
+                event, writes = self.claiming(claimed, found.version, who)
+                fence = self._writer.write([event], writes)
+            except exc.LeaseLost:
+                self.leases.drop(who)
+            except exc.Conflict:
+                job.version = 0
+            except exc.StorageFailure:
+                self.doubt(job, who)
+                raise
+            else:
+                return self.made(job, claimed, who, fence)
+        raise refusals.unclaimable(job, self._reading.find(job.uuid))
+
+    def claiming(self, claimed: Posting, version: int, who: str) -> tuple[Event, Writes]:
+        """Say what a claim tells and writes.
+
+        Args:
+            claimed: the job, with the new claim as its last.
+            version: the version of the waiting item.
+            who: the claimer.
+        """
+        lease = self.leases.of(who)
+        return (base.CLAIMED, claimed), m.claim(self._places, claimed, version, lease.id)
+
+    def now(self) -> float:
+        """Tell the time, in seconds since 1970 UTC."""
+        return self._clock.now()
+
+    def is_late(self, posting: Posting) -> bool:
+        """Say whether the time by which a job had to be claimed is over.
+
+        Args:
+            posting: the job.
+        """
+        return posting.claim_by is not None and posting.claim_by <= self._clock.now()
+
+    def made(self, job: Job, claimed: Posting, who: str, fence: int) -> Job:
+        """Remember a claim that landed.
+
+        Args:
+            job: which.
+            claimed: the job, with this claim.
+            who: the claimer.
+            fence: its fencing number.
+        """
+        self._fences[job.uuid, who] = fence
+        job.posting, job.version = claimed, fence
+        return job
+
+    # ------------------------------------------------------------- ending
+
+    def end(self, ending: Ending, who: str) -> None:
+        """End a claim.
+
+        Args:
+            ending: which, and how.
+            who: the claimer.
+
+        Raises:
+            JobFailure: somebody else claims it, or nobody.
+            NotFound: it is not on the board any more.
+        """
+        event, writes = self.ending(ending, who)
+        job = ending.job
+        if not self._writer.commit([event], writes):
+            found = self._reading.find(job.uuid)
+            if found.posting is None:
+                raise refusals.off_board(job, found)
+            raise refusals.not_owned(job, who, self._reading.owner(spot_of(found.posting))[0])
+        self.ended(job, who)
+
+    def ending(self, ending: Ending, who: str) -> tuple[Event, Writes]:
+        """Say what the end of a claim tells and writes.
+
+        Args:
+            ending: which, and how.
+            who: the claimer.
+
+        Raises:
+            JobFailure: somebody else claims it, or nobody.
+            NotFound: it is not on the board any more.
+        """
+        job, how, outcome = ending
+        held, now = self._held(job, who), self._clock.now()
+        if how == m.CONSUMED:
+            return (base.REMOVAL, job.posting), m.consume(self._places, held, dict(outcome), now)
+        if how == m.TRASHED:
+            reason = outcome.get("reason") or f"trashed by '{who}'"
+            return (base.REMOVAL, job.posting), m.trash(self._places, held, reason, now)
+        kind, writes = self._rules.in_vain(self._places, held, how, now)
+        return (kind, job.posting), writes
+
+    def ended(self, job: Job, who: str) -> None:
+        """Forget a claim whose end landed.
+
+        Args:
+            job: which.
+            who: the claimer.
+        """
+        self._fences.pop((job.uuid, who), None)
+        job.version = 0
+
+    def check_held(self, job: Job, who: str) -> None:
+        """Ask the board itself whether somebody holds a job.
+
+        Args:
+            job: which.
+            who: the claimer.
+
+        Raises:
+            JobFailure: he does not.
+            NotFound: it is not on the board any more.
+        """
+        job.version = 0
+        self._held(job, who)
+
+    def _held(self, job: Job, who: str) -> Held:
+        """Read a job that somebody says he holds."""
+        refusals.check_who(who)
+        if job.version and self._fences.get((job.uuid, who)) == job.version:
+            return Held(job.posting, job.version, job.version)  # claimed through it: the commit checks that
+        found = self._reading.find(job.uuid)
+        if found.posting is None:
+            raise refusals.off_board(job, found)
+        owner, fence = self._reading.owner(spot_of(found.posting))
+        mine = self._fences.get((job.uuid, who), fence)
+        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT:
+            raise refusals.not_owned(job, who, owner)
+        return Held(found.posting, found.version, fence)
+
+    # ------------------------------------------------------------- what went wrong
+
+    def doubt(self, job: Job, who: str) -> None:
+        """Note a claim of which nobody knows whether it landed, because the place failed.
+
+        Args:
+            job: which.
+            who: the claimer.
+        """
+        job.version = 0
+        self._doubts.append((job, who))
+
+    def settle(self) -> None:
+        """Give back what may have been claimed when the place failed, and nobody works on."""
+        while self._doubts:
+            job, who = self._doubts[-1]
+            try:
+                if (job.uuid, who) not in self._fences:
+                    self.end(Ending(job, UNBEGUN), who)
+            except (exc.JobFailure, exc.NotFound):
+                _LOG.debug("'%s' had not claimed %r", who, job)
+            self._doubts.pop()
+
+    def lost(self, who: str) -> None:
+        """Note that somebody's lease ran out: none of his claims is to be ended by him any more.
+
+        Args:
+            who: the claimer.
+        """
+        for held in [held for held in self._fences if held[1] == who]:
+            self._fences[held] = ABSENT
+
+    def clear(self) -> None:
+        """Forget all claims: they were given up with their leases."""
+        self._fences.clear()

@@ -1,0 +1,39 @@
+"""What passes between a board and who works in turns: how claims are to end, and what a turn brought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from stackl_flow import exceptions as exc
+from stackl_flow.jobboards.job import Job
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Ending(NamedTuple):
+    """How a claimed job is to end.
+
+    ``how``: "consumed" or "trashed", and it is off the board; "abandoned" (counts towards a quarantine),
+    "released" (an orderly stop: does not count) or "unbegun" (nobody worked on it: the claim is not even
+    remembered), and it waits again. ``outcome``: what came of a consumed job; why ("reason") it is trashed.
+    """
+
+    job: Job
+    how: str
+    outcome: Mapping[str, Any] = _NOTHING
+
+
+class Late(NamedTuple):
+    """An ending that did not land, because the claim is not there any more; ``error`` says why."""
+
+    ending: Ending
+    error: exc.TaskFlowException
+
+
+class Turn(NamedTuple):
+    """What a turn brought: the jobs claimed in it, in their order, and the endings that came too late."""
+
+    claimed: tuple[Job, ...] = ()
+    late: tuple[Late, ...] = ()
