@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
-_LOG = logging.getLogger(__name__)
+from stackl_flow import secrecy
+
+_LOG = secrecy.logger(__name__)
 
 Callback = Callable[..., Any]
 DetailsFilter = Callable[[dict[str, Any]], bool]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from stackl_flow import atom
+from stackl_flow import atom, secrecy
 from stackl_flow.notifier import RestrictedNotifier
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 EVENT_UPDATE_PROGRESS: Final = "update_progress"
 REVERT_RESULT: Final = "result"

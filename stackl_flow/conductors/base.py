@@ -7,7 +7,6 @@ and the flow's owner epoch keeps a late one from writing.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import socket
@@ -17,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from stackl_flow import engines
+from stackl_flow import engines, secrecy
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
 from stackl_flow.conductors.verdicts import Fate, Verdict
@@ -30,7 +29,7 @@ from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 ENTITY_KIND: Final = "conductor"
 EVENTS: Final = (

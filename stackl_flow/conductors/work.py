@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.conductors import verdicts
 from stackl_flow.conductors.verdicts import Verdict
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards.job import Job
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 Listeners = Iterable[AbstractContextManager[Any]]
 Tell = Callable[[str, dict[str, Any]], None]

@@ -7,12 +7,12 @@ to the atom, then those given to the flow, then the nearest provider.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.atom import Takes
 from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import MISSING, Ledger
@@ -20,7 +20,7 @@ from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.states import IGNORE
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 OF_ATOM: Final = -1
 OF_FLOW: Final = -2

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.engines.given import META_INJECTED, check_storable
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import backends, books
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 META_FACTORY: Final = "factory"
 

@@ -8,11 +8,11 @@ still the flow's owner. Without a backend nothing is encoded and the flow detail
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.clock import Clock
 from stackl_flow.engines import matching
@@ -23,7 +23,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 #: Stands for the result of an atom that has none at present.
 MISSING: Final[Any] = object()

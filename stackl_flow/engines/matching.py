@@ -8,11 +8,11 @@ they still wait to be undone.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.engines.plan import Plan
@@ -20,7 +20,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
 from stackl_flow.retry import Retry
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 _BEGUN: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
 

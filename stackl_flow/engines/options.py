@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import logging
 import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
+from stackl_flow import secrecy
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.persistence.models import new_uuid
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 #: What the parallel engine is told besides.
 _OF_PARALLEL: Final = frozenset({"executor", "max_workers"})

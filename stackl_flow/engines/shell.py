@@ -6,11 +6,11 @@ the executor, news to the listeners. It runs in the engine's thread only.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.atom import Atom, signature_of
 from stackl_flow.calls import EXECUTE, REVERT, Call, Cancelled, Completion, Progress, Report, perform
@@ -29,7 +29,7 @@ from stackl_flow.patterns.deciders import pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
 from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 
 class Shell:

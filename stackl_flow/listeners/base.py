@@ -6,18 +6,17 @@ A listener sees an engine only through what it asks of it, so that it can watch 
 from __future__ import annotations
 
 import abc
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from stackl_flow import events
+from stackl_flow import events, secrecy
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 #: States in which an atom's ``execute`` or ``revert`` has come to an end.
 FINISH_STATES: Final = (st.FAILURE, st.SUCCESS, st.REVERTED, st.REVERT_FAILURE)

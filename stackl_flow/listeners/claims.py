@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.listeners import base
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 OnJobLoss = Callable[[Any, str, base.Details], Any]
 

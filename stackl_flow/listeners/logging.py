@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, Protocol
 
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import ExcInfo, Failure
@@ -14,7 +15,7 @@ from stackl_flow.formatters.masking import mask_result
 from stackl_flow.listeners import base
 from stackl_flow.task import Task
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 _MOVED_TASK: Final = "Task '%s' (%s) transitioned into state '%s' from state '%s'"
 

@@ -6,17 +6,17 @@ landed, or may be done twice, or looks first whether it has landed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import tenacity
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.clock import Clock
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 
-_LOG = logging.getLogger(__name__)
+_LOG = secrecy.logger(__name__)
 
 T = TypeVar("T")
 

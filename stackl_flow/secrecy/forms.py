@@ -1,0 +1,84 @@
+"""The texts under which a value may show itself."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, quote_plus
+
+#: Shorter texts, and numbers, are only taken for a secret where they stand alone.
+_LONG: Final = 4
+#: A line of a long secret, such as a key file, is one of its own from so many characters on.
+_LINE: Final = 8
+
+
+class Form(NamedTuple):
+    """A text under which a secret may show itself, and whether it counts only where it stands alone."""
+
+    text: str
+    alone: bool
+
+
+def forms_of(value: Any, seen: AbstractSet[int] = frozenset()) -> Iterator[Form]:
+    """List the texts under which a value may show itself.
+
+    Args:
+        value: the value; what it holds counts, too. Truth values and single characters are left out: they
+            are in every text.
+        seen: what the value lies in.
+
+    Yields:
+        The forms.
+    """
+    if value is None or isinstance(value, bool) or id(value) in seen:
+        return
+    if isinstance(value, str):
+        yield from _of_text(value)
+    elif isinstance(value, bytes | bytearray):
+        yield from _of_bytes(bytes(value))
+    elif (parts := _parts(value)) is not None:
+        for part in parts:
+            yield from forms_of(part, seen | {id(value)})
+    elif len(str(value)) > 1:
+        yield Form(str(value), isinstance(value, int | float))
+
+
+def _parts(value: Any) -> Iterable[Any] | None:
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return None
+
+
+def _of_text(value: str) -> Iterator[Form]:
+    plain = value.strip()
+    if len(plain) < _LONG:
+        if len(plain) > 1:
+            yield Form(plain, True)
+        return
+    for text in {value, plain, *(line for line in plain.splitlines() if len(line) >= _LINE)}:
+        yield Form(text, False)
+        # As it stands in what Python, JSON and addresses make of it.
+        for written in (repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False)):
+            yield Form(written[1:-1], False)
+        yield Form(quote(text, safe=""), False)
+        yield Form(quote_plus(text), False)
+
+
+def _of_bytes(value: bytes) -> Iterator[Form]:
+    if len(value) < _LONG:
+        return
+    yield Form(repr(value)[2:-1], False)
+    yield Form(value.hex(), False)
+    yield Form(base64.b64encode(value).decode(), False)
+    try:
+        yield from _of_text(value.decode())
+    except UnicodeDecodeError:
+        return

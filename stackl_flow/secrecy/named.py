@@ -1,0 +1,109 @@
+"""Secrets by the names of their values, in data of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from stackl_flow.secrecy.known import MASK, any_kept, redact
+
+#: Where a flow's notes, and a job's details, name what is secret.
+NAMES: Final = "secrets"
+
+_COLLECTIONS: Final = (list, tuple, set, frozenset)
+
+
+def names_in(notes: Mapping[str, Any]) -> frozenset[str]:
+    """Say which names a flow's notes, or a job's details, mark as secret.
+
+    Args:
+        notes: the notes or details.
+
+    Returns:
+        The names.
+    """
+    return names_of(notes.get(NAMES))
+
+
+def names_of(given: Any) -> frozenset[str]:
+    """Read what was given as the names of secrets.
+
+    Args:
+        given: names, one name, or None.
+
+    Returns:
+        The names.
+
+    Raises:
+        TypeError: these are no names; the message does not show what they are.
+    """
+    found = [given] if isinstance(given, str) else given or ()
+    if (
+        isinstance(found, Mapping)
+        or not isinstance(found, Collection)
+        or not all(isinstance(name, str) for name in found)
+    ):
+        raise TypeError(
+            "secrets= takes the names of the values that are secret, such as ['password'], and not a"
+            f" {type(given).__name__} of something else: the values go into store="
+        )
+    return frozenset(found)
+
+
+def find(data: Any, names: Collection[str]) -> list[Any]:
+    """Find the values that go by some names, however deep they lie in dictionaries, lists and tuples.
+
+    Args:
+        data: where to look.
+        names: the names.
+
+    Returns:
+        The values.
+    """
+    if names and isinstance(data, Mapping):
+        own = [value for name, value in data.items() if name in names]
+        return own + [one for name, value in data.items() if name not in names for one in find(value, names)]
+    if names and isinstance(data, list | tuple):
+        return [one for value in data for one in find(value, names)]
+    return []
+
+
+def mask(data: Any, names: Collection[str]) -> Any:
+    """Hide the values of some names, however deep they lie in dictionaries, lists and tuples.
+
+    Args:
+        data: what is about to be shown; it is not changed.
+        names: whose values are not to be seen.
+
+    Returns:
+        The same with ``***`` in their place.
+    """
+    if isinstance(data, Mapping):
+        return {key: MASK if key in names else mask(value, names) for key, value in data.items()}
+    if isinstance(data, list):
+        return [mask(value, names) for value in data]
+    if isinstance(data, tuple):
+        return tuple(mask(value, names) for value in data)
+    return data
+
+
+def hide(data: Any) -> Any:
+    """Take every secret that is kept at present out of data that is about to be shown.
+
+    Args:
+        data: the data; it is not changed.
+
+    Returns:
+        The same where it holds none; else a copy without them, in which a thing that would show one as text
+        is that text.
+    """
+    if data is None or isinstance(data, bool) or not any_kept():
+        return data
+    if isinstance(data, str):
+        return redact(data)
+    if isinstance(data, Mapping):
+        return {hide(key): hide(value) for key, value in data.items()}
+    if type(data) in _COLLECTIONS:
+        return type(data)(hide(one) for one in data)
+    shown = f"{data} {data!r}"
+    return data if redact(shown) == shown else redact(str(data))
