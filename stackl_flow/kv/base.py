@@ -82,10 +82,12 @@ class KV(ABC):
     Attributes:
         limits: what the place takes.
         shared: whether another process that has the same settings gets to the same place.
+        lists_one_moment: whether one ``list`` tells what was there at one moment.
     """
 
     limits: Limits = Limits()
     shared: bool = True
+    lists_one_moment: bool = True
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         self.conf = dict(conf or {})
@@ -137,6 +139,34 @@ class KV(ABC):
         if limit is not None and limit <= 0:
             return []
         return self._list(prefix, after, limit, reverse=reverse)
+
+    def get_many(self, keys: Iterable[str]) -> builtins.list[Item | None]:
+        """Read several items, in one trip to the server where there is one.
+
+        Args:
+            keys: their keys.
+
+        Returns:
+            For each key its item, or None. Each may be of a moment of its own.
+        """
+        keys = tuple(keys)
+        for key in keys:
+            check_key(key)
+        return self._get_many(keys) if keys else []
+
+    def list_many(self, prefixes: Iterable[str]) -> builtins.list[builtins.list[Item]]:
+        """Read what is below several prefixes, in one trip to the server on Redis and etcd.
+
+        Args:
+            prefixes: the beginnings of keys.
+
+        Returns:
+            For each prefix its items, in the order of their keys. Each list may be of a moment of its own.
+        """
+        prefixes = tuple(prefixes)
+        for prefix in prefixes:
+            check_prefix(prefix)
+        return self._list_many(prefixes) if prefixes else []
 
     def commit(
         self, checks: Iterable[Check] = (), puts: Iterable[Put] = (), deletes: Iterable[str] = ()
@@ -213,8 +243,9 @@ class KV(ABC):
         """Let reads inside a ``with`` see one moment, where the place can do that.
 
         Returns:
-            The context; no commit is made inside it. Memory and the directory hold their lock, SQL reads in
-            one transaction; elsewhere each read has a moment of its own.
+            The context, which may be entered again inside it; no commit is made there. Memory and the
+            directory hold their lock, SQL reads in one transaction; elsewhere each read has a moment of its
+            own.
         """
         return nullcontext()
 
@@ -262,6 +293,16 @@ class KV(ABC):
     @abstractmethod
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> builtins.list[Item]:
         """Read items in order; the limit is above 0."""
+
+    def _get_many(self, keys: Sequence[str]) -> builtins.list[Item | None]:
+        """Read several items; a place brings its own where that saves trips."""
+        with self.moment():
+            return [self._get(key) for key in keys]
+
+    def _list_many(self, prefixes: Sequence[str]) -> builtins.list[builtins.list[Item]]:
+        """Read what is below several prefixes; a place brings its own where that saves trips."""
+        with self.moment():
+            return [self._list(prefix, "", None, reverse=False) for prefix in prefixes]
 
     @abstractmethod
     def _commit(

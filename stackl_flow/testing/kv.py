@@ -85,6 +85,24 @@ class ItemContract:
         assert [item.value for item in other.list("v/")] == values
         assert [getattr(other.get(f"v/{n}"), "value", None) for n in range(len(values))] == values
 
+    def test_many_at_once(self, kv: KV, other: KV) -> None:
+        """Several items and lists come as they would one by one, also more than a server takes in one go."""
+        made = [f"m/{n:03}" for n in range(300)]
+        for start in range(0, 300, 100):
+            kv.commit(puts=[Put(key, key) for key in made[start : start + 100]])
+        asked = ["m/007", "none", *made, "m/007"]
+        assert other.get_many(asked) == [other.get("m/007"), None, *other.list("m/"), other.get("m/007")]
+        prefixes = ["m/1", "none", "", "m/1", *made]
+        assert other.list_many(prefixes) == [other.list(prefix) for prefix in prefixes[:4]] + [
+            [item] for item in other.list()
+        ]
+        assert other.get_many([]) == other.list_many([]) == []
+        for wrong in (["m/007", "a b"], ["m/007", ""]):
+            with pytest.raises(exc.InvalidFormat, match="key"):
+                kv.get_many(wrong)
+        with pytest.raises(exc.InvalidFormat, match="prefix"):
+            kv.list_many(["m", "a b"])
+
     def test_checks(self, kv: KV) -> None:
         """A commit lands when each of its checks holds."""
         first = kv.commit([Check("k", ABSENT)], [Put("k", "1")])
@@ -136,7 +154,9 @@ class ItemContract:
         kv.commit(puts=[Put("a", "1"), Put("b", "1")])
         with kv.moment():
             assert kv.get("a") is not None
-            assert keys(kv.list()) == ["a", "b"]
+            with kv.moment():
+                assert keys(kv.list()) == ["a", "b"]
+            assert kv.get_many(["a", "b"]) == kv.list()
         kv.commit(deletes=["a"])
         assert keys(kv.list()) == ["b"]
 

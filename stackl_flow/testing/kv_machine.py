@@ -135,6 +135,16 @@ class KVMachine(RuleBasedStateMachine):
         theirs = self.reference.list(prefix, after, limit, reverse=reverse)
         assert [shape(item) for item in mine] == [shape(item) for item in theirs]
 
+    @rule(
+        keys=st.lists(st.sampled_from(KEYS), max_size=3),
+        prefixes=st.lists(st.sampled_from(PREFIXES), max_size=3),
+    )
+    def read_many(self, keys: list[str], prefixes: list[str]) -> None:
+        """Read several items and several parts, each as if it were alone."""
+        kv = self.kv
+        assert kv.get_many(keys) == [kv.get(key) for key in keys]
+        assert kv.list_many(prefixes) == [kv.list(prefix) for prefix in prefixes]
+
     @invariant()
     def same(self) -> None:
         """The two hold the same, and the versions are those that the commits told."""

@@ -44,6 +44,8 @@ from stackl_flow.kv.patience import Patience
 _PORT: Final = 2379
 _NOT_FOUND: Final = 5
 _EXISTS: Final = 9
+#: What a server takes in one transaction.
+_MOST_OPERATIONS: Final = 128
 
 _Answer = dict[str, Any]
 
@@ -62,8 +64,8 @@ class EtcdKV(KV):
         InvalidFormat: the address or an option makes no sense.
     """
 
-    # The server takes 1.5 MiB with all keys, and 128 operations, of which one is ours.
-    limits = Limits(value=1_400_000, commit=1_400_000, operations=127)
+    # The server takes 1.5 MiB with all keys, and so many operations, of which one is ours.
+    limits = Limits(value=1_400_000, commit=1_400_000, operations=_MOST_OPERATIONS - 1)
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = settings.parse(conf)
@@ -141,6 +143,21 @@ class EtcdKV(KV):
             return self._words.item(told)
         return None
 
+    def _get_many(self, keys: Sequence[str]) -> List[Item | None]:
+        found = self._several([{"key": self._words.key(key)} for key in keys])
+        return [next(iter(items), None) for items in found]
+
+    def _list_many(self, prefixes: Sequence[str]) -> List[List[Item]]:
+        return self._several([self._words.below(prefix) for prefix in prefixes])
+
+    def _several(self, spans: Sequence[Mapping[str, str]]) -> List[List[Item]]:
+        found: list[list[Item]] = []
+        for start in range(0, len(spans), _MOST_OPERATIONS):
+            answer = self._ask("kv/txn", self._words.reading(spans[start : start + _MOST_OPERATIONS]))
+            ranges = (each["response_range"] for each in answer["responses"])
+            found += ([self._words.item(told) for told in each.get("kvs", ())] for each in ranges)
+        return found
+
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
         span = self._words.span(prefix, after, limit, reverse=reverse)
         if span is None:
@@ -188,7 +205,8 @@ class EtcdKV(KV):
 
     def _landed(self, puts: Sequence[Put], mark: str) -> int | None:
         """Look for the mark of a commit whose answer was lost."""
-        return landed_at(self._ask("kv/txn", self._words.reading([put.key for put in puts])), mark)
+        written = [{"key": self._words.key(put.key)} for put in puts]
+        return landed_at(self._ask("kv/txn", self._words.reading(written)), mark)
 
     def _landed_or_unknown(self, puts: Sequence[Put], mark: str) -> int:
         landed = self._landed(puts, mark)

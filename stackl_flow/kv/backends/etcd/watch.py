@@ -107,7 +107,7 @@ class Watch:
                     return
 
     def _listen(self) -> None:
-        asked = {**self._words.everything(), "start_revision": str(self._seen + 1)}
+        asked = {**self._words.below(""), "start_revision": str(self._seen + 1)}
         stream = self._gateway.stream("watch", {"create_request": asked})
         with self._changed:
             self._stream = stream

@@ -55,9 +55,9 @@ class Words:
         """Read a key."""
         return b64decode(told).decode().removeprefix(self._root)
 
-    def everything(self) -> dict[str, str]:
-        """Name the range of all keys."""
-        return {"key": self.key(""), "range_end": self.key(above(""))}
+    def below(self, prefix: str) -> dict[str, str]:
+        """Name the range of all keys that begin so."""
+        return {"key": self.key(prefix), "range_end": self.key(above(prefix))}
 
     def span(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> dict[str, Any] | None:
         """Ask for items in order.
@@ -130,9 +130,9 @@ class Words:
         found = [{"request_range": {"key": self.key(check.key), "keys_only": True}} for check in checks]
         return {"compare": [self.compare(check) for check in checks], "success": success, "failure": found}
 
-    def reading(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Ask for several items at one moment."""
-        return {"success": [{"request_range": {"key": self.key(key)}} for key in keys]}
+    def reading(self, spans: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """Ask for several keys and ranges at one moment."""
+        return {"success": [{"request_range": span} for span in spans]}
 
 
 def found_versions(answer: Mapping[str, Any]) -> list[int]:

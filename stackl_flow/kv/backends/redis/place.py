@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -122,16 +122,23 @@ class RedisKV(KV):
         self._answered = True
 
     def _get(self, key: str) -> Item | None:
-        return next(iter(_items(self._call("get", key))), None)
+        return self._get_many([key])[0]
+
+    def _get_many(self, keys: Sequence[str]) -> List[Item | None]:
+        return [_item(*told) for told in _threes(self._call("get", *keys))]
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        low, high = (f"[{prefix}", f"({above(prefix)}") if prefix else ("-", "+")
-        if after and reverse and after < above(prefix):
-            high = f"({after}"
-        elif after and not reverse and after >= prefix:
-            low = f"({after}"
-        found = self._call("list", low, high, -1 if limit is None else limit, "back" if reverse else "on")
-        return _items(found)
+        span = _span(prefix, after, reverse=reverse)
+        return self._lists(*span, -1 if limit is None else limit, "back" if reverse else "on")[0]
+
+    def _list_many(self, prefixes: Sequence[str]) -> List[List[Item]]:
+        return self._lists(*(word for prefix in prefixes for word in (*_span(prefix), -1, "on")))
+
+    def _lists(self, *asked: Any) -> List[List[Item]]:
+        return [
+            [item for told in _threes(found) if (item := _item(*told)) is not None]
+            for found in self._call("list", *asked)
+        ]
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
@@ -210,13 +217,26 @@ class RedisKV(KV):
         ]
 
 
-def _items(found: Sequence[str]) -> List[Item]:
-    """Read items: for each its key, its value, and its version and lease with a space between."""
-    made = []
-    for key, value, meta in zip(found[::3], found[1::3], found[2::3], strict=True):
-        version, _, lease = meta.partition(" ")
-        made.append(Item(key, value, int(version), lease or None))
-    return made
+def _span(prefix: str, after: str = "", *, reverse: bool = False) -> tuple[str, str]:
+    """Name a range of keys as the server does."""
+    low, high = (f"[{prefix}", f"({above(prefix)}") if prefix else ("-", "+")
+    if after and reverse and after < above(prefix):
+        high = f"({after}"
+    elif after and not reverse and after >= prefix:
+        low = f"({after}"
+    return low, high
+
+
+def _threes(found: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    return zip(found[::3], found[1::3], found[2::3], strict=True)
+
+
+def _item(key: str, value: str | None, meta: str | None) -> Item | None:
+    """Read an item: ``meta`` is its version and lease, with a space between."""
+    if value is None or meta is None:
+        return None
+    version, _, lease = meta.partition(" ")
+    return Item(key, value, int(version), lease or None)
 
 
 def _milliseconds(lease: Lease) -> int:

@@ -107,21 +107,26 @@ function operations.format()
     return {redis.call('GET', FORMAT) or '1'}
 end
 
--- key
+-- keys; an item that is not there has neither value nor version
 function operations.get()
-    if redis.call('HEXISTS', META, ARGV[2]) == 0 then
-        return {}
+    local keys = {}
+    for number = 2, #ARGV do
+        keys[number - 1] = ARGV[number]
     end
-    return items({ARGV[2]})
+    return items(keys)
 end
 
--- low, high, limit, direction
+-- low, high, limit, direction; and so on for each list
 function operations.list()
-    local command, first, last = 'ZRANGEBYLEX', ARGV[2], ARGV[3]
-    if ARGV[5] == 'back' then
-        command, first, last = 'ZREVRANGEBYLEX', ARGV[3], ARGV[2]
+    local found = {}
+    for at = 2, #ARGV, 4 do
+        local command, first, last = 'ZRANGEBYLEX', ARGV[at], ARGV[at + 1]
+        if ARGV[at + 3] == 'back' then
+            command, first, last = 'ZREVRANGEBYLEX', last, first
+        end
+        found[#found + 1] = items(redis.call(command, ORDER, first, last, 'LIMIT', 0, ARGV[at + 2]))
     end
-    return items(redis.call(command, ORDER, first, last, 'LIMIT', 0, ARGV[4]))
+    return found
 end
 
 -- lease, number of checks, puts and deletes; then for each check its key and version, for each put its

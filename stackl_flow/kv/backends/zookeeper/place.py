@@ -43,6 +43,8 @@ from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds
 _MOST: Final = 1_048_000
 _REMEMBERED: Final = 10_000
 _LOOKS: Final = 500
+#: How many items are asked for in one go.
+_AT_ONCE: Final = 256
 
 
 class ZooKeeperKV(KV):
@@ -60,6 +62,7 @@ class ZooKeeperKV(KV):
     """
 
     limits = Limits(value=1_000_000, commit=1_000_000)
+    lists_one_moment = False
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = settings.parse(conf)
@@ -95,8 +98,15 @@ class ZooKeeperKV(KV):
         return self._link.ask([Sync(self._paths.root), *requests])[1:]
 
     def _get(self, key: str) -> Item | None:
-        (told,) = self._ask([GetData(self._paths.item(key), None)])
-        return None if told is None else read_item(key, told)
+        return self._get_many([key])[0]
+
+    def _get_many(self, keys: Sequence[str]) -> List[Item | None]:
+        found: list[Item | None] = []
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            answers = self._ask(GetData(self._paths.item(key), None) for key in some)
+            found += [told and read_item(key, told) for key, told in zip(some, answers, strict=True)]
+        return found
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
         if self._sync:
