@@ -45,7 +45,9 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.flow": "stackl_flow.patterns.base",
     "taskflow.formatters": "stackl_flow.formatters",
     "taskflow.jobs.backends": "stackl_flow.compat.jobs.backends",
+    "taskflow.jobs.backends.impl_etcd": "stackl_flow.compat.jobs.backends.impl_etcd",
     "taskflow.jobs.backends.impl_redis": "stackl_flow.compat.jobs.backends.impl_redis",
+    "taskflow.jobs.backends.impl_zookeeper": "stackl_flow.compat.jobs.backends.impl_zookeeper",
     "taskflow.jobs.base": "stackl_flow.compat.jobs.base",
     "taskflow.listeners.base": "stackl_flow.listeners.base",
     "taskflow.listeners.capturing": "stackl_flow.listeners.capturing",
@@ -62,6 +64,9 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.persistence.backends.impl_memory": "stackl_flow.compat.persistence.backends.impl_memory",
     "taskflow.persistence.backends.impl_sqlalchemy": (
         "stackl_flow.compat.persistence.backends.impl_sqlalchemy"
+    ),
+    "taskflow.persistence.backends.impl_zookeeper": (
+        "stackl_flow.compat.persistence.backends.impl_zookeeper"
     ),
     "taskflow.persistence.base": "stackl_flow.compat.persistence.base",
     "taskflow.persistence.models": "stackl_flow.persistence.models",
@@ -106,8 +111,6 @@ OFFERED: Final[dict[str, dict[str, str]]] = {
 #: What TaskFlow has and we do not serve, and where its users find what they need.
 ELSEWHERE: Final[dict[str, str]] = {
     "taskflow.engines.worker_based": "remote execution is done by existing engines: Celery, Dask or Ray",
-    "taskflow.jobs.backends.impl_etcd": "its place of items is not built yet",
-    "taskflow.jobs.backends.impl_zookeeper": "its place of items is not built yet",
     "taskflow.test": "it belongs to TaskFlow's own tests",
     "taskflow.tests": "they belong to TaskFlow itself",
     "taskflow.utils.kombu_utils": "no room of ours speaks to kombu",

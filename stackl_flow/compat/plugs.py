@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any, Final
 
-_BOARDS: Final = "stackl_flow.compat.jobs.boards"
+_JOBS: Final = "stackl_flow.compat.jobs"
 _CONDUCTORS: Final = "stackl_flow.compat.conductors.backends"
 _ENGINE: Final = "stackl_flow.compat.engines.action_engine.engine"
 _BACKENDS: Final = "stackl_flow.compat.persistence.backends"
 
-#: What TaskFlow itself registers, by group.
+#: What TaskFlow itself registers, by group, and our further boards.
 _OWN: Final[dict[str, dict[str, str]]] = {
     "taskflow.conductors": {
         "blocking": f"{_CONDUCTORS}.impl_blocking:BlockingConductor",
@@ -22,16 +22,23 @@ _OWN: Final[dict[str, dict[str, str]]] = {
         "parallel": f"{_ENGINE}:ParallelActionEngine",
     },
     "taskflow.jobboards": {
-        "dir": f"{_BOARDS}:Board",
-        "memory": f"{_BOARDS}:Board",
-        "redis": "stackl_flow.compat.jobs.backends.impl_redis:RedisJobBoard",
-        "sqlite": f"{_BOARDS}:Board",
+        "dir": f"{_JOBS}.boards:Board",
+        "etcd": f"{_JOBS}.backends.impl_etcd:EtcdJobBoard",
+        "memory": f"{_JOBS}.boards:Board",
+        "mysql": f"{_JOBS}.boards:Board",
+        "postgresql": f"{_JOBS}.boards:Board",
+        "redis": f"{_JOBS}.backends.impl_redis:RedisJobBoard",
+        "sqlite": f"{_JOBS}.boards:Board",
+        "zookeeper": f"{_JOBS}.backends.impl_zookeeper:ZookeeperJobBoard",
     },
     "taskflow.persistence": {
         "dir": f"{_BACKENDS}.impl_dir:DirBackend",
         "file": f"{_BACKENDS}.impl_dir:DirBackend",
         "memory": f"{_BACKENDS}.impl_memory:MemoryBackend",
+        "mysql": f"{_BACKENDS}.impl_sqlalchemy:SQLAlchemyBackend",
+        "postgresql": f"{_BACKENDS}.impl_sqlalchemy:SQLAlchemyBackend",
         "sqlite": f"{_BACKENDS}.impl_sqlalchemy:SQLAlchemyBackend",
+        "zookeeper": f"{_BACKENDS}.impl_zookeeper:ZkBackend",
     },
 }
 

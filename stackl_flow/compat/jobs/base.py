@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.jobs.base`: ours, and the two functions with which its boards are made."""
+"""TaskFlow's `taskflow.jobs.base`: what its boards are, and the two functions with which they are made."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stackl_flow.compat.jobs.abstract import Job, JobBoard, JobBoardIterator, NotifyingJobBoard
 from stackl_flow.jobboards import refusals
-from stackl_flow.jobboards.base import POSTED, REMOVAL, JobBoard
-from stackl_flow.jobboards.base import JobBoard as NotifyingJobBoard
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import POSTED, REMOVAL
 from stackl_flow.jobboards.priorities import JobPriority
 
 __all__ = [
-    "POSTED", "REMOVAL", "Job", "JobBoard", "JobPriority", "NotifyingJobBoard", "check_who", "format_posting",
+    "POSTED", "REMOVAL", "Job", "JobBoard", "JobBoardIterator", "JobPriority", "NotifyingJobBoard",
+    "check_who", "format_posting",
 ]  # fmt: skip
 
 

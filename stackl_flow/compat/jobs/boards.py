@@ -2,81 +2,27 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
+from stackl_flow.compat.jobs import abstract
+from stackl_flow.compat.jobs.job import Job
+from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import job as jobs
 from stackl_flow.jobboards.board import TTL, KVBoard
 from stackl_flow.jobboards.posting import Posting
+from stackl_flow.jobboards.sweep import Rules
 from stackl_flow.kv import backends as places
 
+_LOG: Final = secrecy.logger(__name__)
+
+#: What every board is called in its place: to TaskFlow the place is the board, whatever its users call it.
+_IN_PLACE: Final = "default"
 #: Stands for abilities that nobody spoke of: TaskFlow's users know of none.
 _UNSAID: Final[Any] = object()
-
-
-class Job(jobs.Job):
-    """A job, with what TaskFlow's jobs know besides."""
-
-    board: Board
-
-    @property
-    def state(self) -> str:
-        """UNCLAIMED, CLAIMED or COMPLETE, asked of the board now.
-
-        Raises:
-            JobFailure: the board is closed, or cannot be reached.
-        """
-        if not self.board.connected:
-            raise exc.JobFailure(f"board '{self.board.name}' of job '{self.name}' is closed: connect it")
-        try:
-            return super().state
-        except exc.StorageFailure as error:
-            raise exc.JobFailure(f"cannot ask for job '{self.name}' ({self.uuid})", error) from error
-
-    def wait(
-        self,
-        timeout: float | None = None,
-        delay: float = 0.01,
-        delay_multiplier: float = 2.0,
-        max_delay: float = 60.0,
-        sleep_func: Callable[[float], None] = time.sleep,
-    ) -> bool:
-        """Wait until the job has ended.
-
-        Args:
-            timeout: how many seconds to wait at most; None for ever.
-            delay: has no meaning here, as all that follow: the board wakes us, nothing is polled.
-            delay_multiplier: see there.
-            max_delay: see there.
-            sleep_func: see there.
-
-        Returns:
-            False if the time was over first.
-        """
-        del delay, delay_multiplier, max_delay, sleep_func
-        return super().wait(timeout)
-
-    def expires_in(self) -> float:
-        """Say how many seconds a claim of it lasts if its owner dies now."""
-        return self.board.ttl
-
-    def extend_expiry(self, expiry: float) -> bool:
-        """Let the claim last its whole time from now on, which happens by itself while its owner lives.
-
-        Args:
-            expiry: has no meaning here: every claim on a board lasts equally long.
-
-        Returns:
-            False where nobody claims it.
-        """
-        del expiry
-        owner = self.board.find_owner(self)
-        if owner is None:
-            return False
-        self.board.extend(self, owner)
-        return True
 
 
 class Board(KVBoard):
@@ -90,7 +36,11 @@ class Board(KVBoard):
     """
 
     #: What stands under "board" for this kind.
-    KIND = "memory"
+    KIND: ClassVar[str] = "memory"
+    #: What its jobs are.
+    JOB: ClassVar[type[Job]] = Job
+    #: Which of TaskFlow's settings the place takes; None for all there are. Others mean nothing here.
+    TAKEN: ClassVar[frozenset[str] | None] = None
 
     def __init__(
         self,
@@ -99,20 +49,42 @@ class Board(KVBoard):
         client: Any = None,
         persistence: Any = None,
     ) -> None:
-        settings = {"board": conf} if isinstance(conf, str) else dict(conf or {})
-        self.ttl = float(settings.pop("ttl", TTL))
+        told = {"board": conf} if isinstance(conf, str) else {"board": self.KIND, **(conf or {})}
+        settings = dict(extract_driver_and_conf(told, "board")[1])
+        self._conf = dict(settings)
+        self._client = client
+        self.ttl = float(self._ttl_of(settings) or TTL)
+        max_claims = settings.pop("max_claims", Rules().max_claims)
+        keep = float(settings.pop("keep_outcomes", Rules().keep_outcomes))
+        rules = Rules(None if max_claims is None else int(max_claims), keep)
         place = places.fetch(self._place_of(settings, client))
-        super().__init__(name, place, persistence, ttl=self.ttl)
+        super().__init__(_IN_PLACE, place, persistence, ttl=self.ttl, rules=rules)
+        self.name = name
+
+    def _ttl_of(self, settings: dict[str, Any]) -> Any:
+        """Take out how many seconds a claim outlives its owner."""
+        return settings.pop("ttl", None)
 
     def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
         """Make our settings of TaskFlow's."""
         if client is not None:
             raise TypeError(f"a board of kind '{self.KIND}' takes no client")
-        settings.setdefault("connection", settings.pop("board", self.KIND))
-        return settings
+        return self._taken(settings)
+
+    def _taken(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what the place takes, and leave out what stands in the address as well."""
+        board = settings.get("board", self.KIND)
+        address, _, _ = str(settings.get("connection", board)).partition("?")
+        said = _in_address(address) if "://" in address else {}
+        rest = {word: value for word, value in settings.items() if said.get(word, _UNSAID) != value}
+        unknown = set() if self.TAKEN is None else rest.keys() - self.TAKEN
+        for word in sorted(unknown - {"board", "connection"}):
+            _LOG.debug("setting '%s' has no effect on a board of kind '%s'", word, self.KIND)
+        taken = {word: rest[word] for word in rest.keys() - unknown - {"board"}}
+        return {**taken, "connection": address}
 
     def _job(self, posting: Posting, version: int) -> Job:
-        return Job(self, posting, version, self._books)
+        return self.JOB(self, posting, version, self._books)
 
     def claim(self, job: jobs.Job, who: str, expiry: float | None = None) -> jobs.Job:
         """Claim a job.
@@ -162,9 +134,39 @@ class Board(KVBoard):
         self._check_claimed(job)
         super().consume(job, who, outcome)
 
+    def find_owner(self, job: jobs.Job) -> str | None:
+        """Say who claims a job.
+
+        Args:
+            job: which.
+
+        Returns:
+            The claimer's name; None if nobody claims it, or it is not on the board any more.
+        """
+        try:
+            return super().find_owner(job)
+        except exc.NotFound:
+            return None
+
     def _check_claimed(self, job: jobs.Job) -> None:
         if self.find_owner(job) is None:
             raise exc.NotFound(f"job '{job.name}' ({job.uuid}) has no owner: claim it first")
+
+    def iterjobs(
+        self, only_unclaimed: bool = False, ensure_fresh: bool = False, can: Collection[str] | None = None
+    ) -> _Jobs:
+        """Go over the jobs: higher priority first, oldest first within one.
+
+        Args:
+            only_unclaimed: only those that may be claimed now.
+            ensure_fresh: no more than a reminder; what is read is always fresh.
+            can: only jobs that need no other abilities than these; with ``only_unclaimed``.
+
+        Returns:
+            The jobs, read as they are asked for.
+        """
+        ask = functools.partial(super().iterjobs, can=can)
+        return _Jobs(self, ask, only_unclaimed, ensure_fresh)
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = _UNSAID) -> Iterator[jobs.Job]:
         """Wait until there are jobs to be claimed.
@@ -184,4 +186,40 @@ class Board(KVBoard):
         found = list(super().wait(timeout))
         if timeout is not None and not found:
             raise exc.NotFound(f"no jobs came to board '{self.name}' within {timeout} s")
-        return iter(found)
+        return _Jobs(self, lambda _only: iter(found))
+
+
+def _in_address(address: str) -> Mapping[str, Any]:
+    """Say what an address tells of the server."""
+    return merge_uri(parse_uri(address), {})
+
+
+class _Jobs(abstract.JobBoardIterator):
+    """Goes over the jobs of our board, which knows by itself where each stands.
+
+    Args:
+        board: whose jobs these are.
+        fetch: gives the jobs; called with whether only those are wanted that may be claimed.
+        only_unclaimed: may be changed before the first is asked for.
+        ensure_fresh: has no meaning here.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        fetch: Callable[[bool], Iterator[jobs.Job]],
+        only_unclaimed: bool = False,
+        ensure_fresh: bool = False,
+    ) -> None:
+        super().__init__(board, _LOG, only_unclaimed=only_unclaimed, ensure_fresh=ensure_fresh)
+        self._ask = fetch
+        self._found: Iterator[jobs.Job] | None = None
+
+    def __next__(self) -> jobs.Job:
+        """Give the next job."""
+        if self._found is None:
+            self._found = self._ask(self.only_unclaimed)
+        return next(self._found)
+
+
+abstract.NotifyingJobBoard.register(Board)

@@ -15,7 +15,7 @@ from stackl_flow.compat.utils.flags import flag
 _LOG: Final = logging.getLogger(__name__)
 
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
-_FILES: Final = ("keyfile", "keyfile_password", "certfile")
+_FILES: Final = ("ca", "keyfile", "keyfile_password", "certfile")
 _AS_THEY_ARE: Final = ("command_retry", "connection_retry", "handler")
 
 Failures = Sequence[tuple[Any, BaseException]]
@@ -130,8 +130,18 @@ def check_compatible(
             )
 
 
-def _hosts_of(hosts: Any) -> str:
-    """Write hosts as kazoo wants them: one text with commas."""
+def hosts_of(hosts: Any) -> str:
+    """Write hosts as kazoo wants them.
+
+    Args:
+        hosts: a text, several texts, or ports by host.
+
+    Returns:
+        One text with commas.
+
+    Raises:
+        TypeError: that makes no sense, or is empty.
+    """
     if isinstance(hosts, Mapping):
         hosts = [f"{host}:{port}" for host, port in hosts.items()]
     if isinstance(hosts, (list, set, tuple)):
@@ -148,7 +158,7 @@ def make_client(conf: Mapping[str, Any]) -> Any:
 
     Args:
         conf: hosts, timeout (seconds), handler, command_retry, connection_retry, read_only, randomize_hosts,
-            keyfile, keyfile_password, certfile, use_ssl, verify_certs; each may be left out.
+            ca, keyfile, keyfile_password, certfile, use_ssl, verify_certs; each may be left out.
 
     Returns:
         kazoo's client, not started.
@@ -156,7 +166,7 @@ def make_client(conf: Mapping[str, Any]) -> Any:
     Raises:
         TypeError: the hosts make no sense.
     """
-    told: dict[str, Any] = {"logger": _LOG, "hosts": _hosts_of(conf.get("hosts", "localhost:2181"))}
+    told: dict[str, Any] = {"logger": _LOG, "hosts": hosts_of(conf.get("hosts", "localhost:2181"))}
     told.update((name, flag(conf.get(name, default), default)) for name, default in _FLAGS.items())
     told.update((name, conf.get(name)) for name in _FILES)
     told.update((name, conf[name]) for name in _AS_THEY_ARE if name in conf)
