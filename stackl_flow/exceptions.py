@@ -39,6 +39,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, Protocol
 
+from stackl_flow import secrecy
+
 
 class TaskFlowException(Exception):
     """Root of every error raised by this library.
@@ -49,7 +51,7 @@ class TaskFlowException(Exception):
     """
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:
-        super().__init__(message)
+        super().__init__(secrecy.redact(message))
         self._cause = cause
 
     @property
@@ -82,7 +84,7 @@ class TaskFlowException(Exception):
             name = f"{type(error).__name__}: " if lines or show_root_class else ""
             lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
             error = error.cause if isinstance(error, TaskFlowException) else error.__cause__
-        return "\n".join(lines)
+        return secrecy.redact("\n".join(lines))  # the causes may be anybody's
 
     def __str__(self) -> str:
         """Say the message and, below it, what led to it."""

@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def needed(db: str | None) -> str:
     return db
 
 
-def engine_options(kind: EngineKind, workers: int | None) -> dict[str, object]:
+def engine_options(kind: EngineKind, workers: int | None) -> dict[str, Any]:
     """Put the engine's options together.
 
     Args:

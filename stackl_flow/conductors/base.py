@@ -1,7 +1,7 @@
 """The conductor: looks for jobs, claims what it has room for, and ends each claim as its flow ended.
 
 Its loop asks for room before it claims, so that no job waits in a queue of its own while another conductor
-stands idle. Claims stand on the board's lease; where that is lost, the flows that run here are suspended,
+stands idle; only short jobs are claimed some moments ahead (see ``desk``). Claims stand on the board's lease; where that is lost, the flows that run here are suspended,
 and the flow's owner epoch keeps a late one from writing.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, Final
 from stackl_flow import engines, secrecy
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
+from stackl_flow.conductors.desk import AHEAD, Desk, Pace
 from stackl_flow.conductors.verdicts import Fate, Verdict
 from stackl_flow.conductors.work import Work
 from stackl_flow.engines.base import Engine
@@ -60,6 +61,8 @@ class Conductor:
         can: what jobs may need of it; None for whatever they need.
         remove_books: whether the logbook of a consumed job is removed, with the history of its flow; what
             came of the job can be asked of the board all the same. A book with several flows stays.
+        claims_ahead: how many jobs are claimed at once at most while jobs are short (see ``desk``); 1 claims
+            no job before there is room for it.
 
     Attributes:
         notifier: tells of the stages of each job and of its end (see ``EVENTS``).
@@ -77,6 +80,7 @@ class Conductor:
         max_simultaneous_jobs: int = 1,
         can: Collection[str] | None = None,
         remove_books: bool = False,
+        claims_ahead: int = AHEAD,
     ) -> None:
         self.name = name
         self.notifier = RestrictedNotifier(EVENTS)
@@ -86,7 +90,6 @@ class Conductor:
         self._engine_options = dict(engine_options or {})
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
-        self._can = can
         self._remove_books = remove_books
         self._stopped = threading.Event()
         self._dead = threading.Event()
@@ -94,6 +97,8 @@ class Conductor:
         self._asked = -math.inf
         self._works: set[Work] = set()
         self._changed = threading.Condition()
+        self._pace = Pace(claims_ahead)
+        self._desk = Desk(jobboard, name, can, self._landed)
 
     # ------------------------------------------------------------- being there
 
@@ -146,6 +151,7 @@ class Conductor:
                 with self._executor_factory() as pool:
                     self._dispatch(pool, limit)
         finally:
+            self._desk.close(self._stopped, self._wait)
             self._stopped.clear()  # not at the start: a stop may be asked for before anything runs
             self._dead.set()
 
@@ -176,7 +182,7 @@ class Conductor:
                 if self._is_drained():
                     self.stop()
                     break
-                job = self._claim_next() if self._has_room() else None
+                job = self._next(self._pace.most if limit is None else limit - begun)
             except (exc.JobFailure, exc.StorageFailure) as error:
                 _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
                 self._stopped.wait(self._wait)
@@ -184,6 +190,7 @@ class Conductor:
             if job is not None:
                 begun += 1
                 self._begin(job, pool)
+        self._desk.leave()
 
     def _is_drained(self) -> bool:
         """Ask the board now and then whether somebody wants this conductor to stop."""
@@ -193,21 +200,18 @@ class Conductor:
         self._asked = now
         return self._board.presence.is_drained(self.name)
 
-    def _has_room(self) -> bool:
-        """Wait a while for room for one more job."""
+    def _next(self, most: int) -> Job | None:
+        """Wait a while for room, and for a job to be begun."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._works) < self._slots, self._wait)
-
-    def _claim_next(self) -> Job | None:
-        """Claim the first job that nobody else is quicker to claim."""
-        for job in self._board.wait(self._wait, self._can):
-            if self._stopped.is_set():
-                return None
-            try:
-                return self._board.claim(job, self.name)
-            except (exc.UnclaimableJob, exc.NotFound) as error:
-                _LOG.debug("%s", error)
-        return None
+            self._changed.wait_for(lambda: len(self._works) < self._slots, self._wait)
+            room = self._slots - len(self._works)
+        if room <= 0:
+            return None
+        job = self._desk.next()
+        if job is None:
+            self._desk.turn(min(most, self._pace.jobs(room)), self._wait)
+            job = self._desk.next()
+        return job
 
     def _begin(self, job: Job, pool: Executor | None) -> None:
         work = Work(job, self._tell)
@@ -221,44 +225,23 @@ class Conductor:
             pool.submit(self._do, work)
 
     def _do(self, work: Work) -> None:
+        begun = SYSTEM.monotonic()
         try:
-            self._finish(work.job, self._dispatch_job(work))
+            verdict = self._dispatch_job(work)
+            self._pace.took(SYSTEM.monotonic() - begun)
+            if verdict.error is not None:
+                _LOG.warning("%r: %s: %s", work.job, verdict.fate.value, verdict.error)
+            self._desk.finished(work.job, verdict)
         finally:
             with self._changed:
                 self._works.discard(work)
                 self._changed.notify_all()
 
-    def _finish(self, job: Job, verdict: Verdict) -> None:
-        """End the claim as the verdict says, however long the board cannot be reached.
-
-        A claim that nobody works on would last as long as this process, so only a stop ends the attempts: the
-        claim then runs out with its lease, and whoever has the job next goes on from its last checkpoint.
-        """
-        fate, _, error = verdict
-        if error is not None:
-            _LOG.warning("%r: %s: %s", job, fate.value, error)
-        while True:
-            try:
-                self._hand_over(job, verdict)
-            except exc.StorageFailure as trouble:
-                _LOG.warning("conductor '%s' cannot hand %r over: %s", self.name, job, trouble)
-                if self._stopped.wait(self._wait):
-                    return
-            except (exc.JobFailure, exc.NotFound) as late:
-                _LOG.warning("conductor '%s' does not hold %r any more: %s", self.name, job, late)
-                return
-            else:
-                self._tell(fate.value, {"job": job, "persistence": self._persistence})
-                return
-
-    def _hand_over(self, job: Job, verdict: Verdict) -> None:
+    def _landed(self, job: Job, verdict: Verdict) -> None:
+        """Hear that the board has taken the end of a job."""
         if verdict.fate == Fate.CONSUME:
-            self._board.consume(job, self.name, verdict.outcome)
             self._put_away(job)
-        elif verdict.fate == Fate.TRASH:
-            self._board.trash(job, self.name, verdict.outcome["reason"])
-        else:
-            self._board.abandon(job, self.name, counts=verdict.fate == Fate.ABANDON)
+        self._tell(verdict.fate.value, {"job": job, "persistence": self._persistence})
 
     def _put_away(self, job: Job) -> None:
         """Remove the logbook of a consumed job, if that is wanted; one that cannot be removed stays."""
@@ -277,6 +260,7 @@ class Conductor:
 
     def _lost(self, who: str) -> None:
         if who == self.name:
+            self._desk.lost()
             self._stop_works()
 
     def _stop_works(self) -> None:
@@ -323,9 +307,17 @@ class Conductor:
     def _engine_from_job(self, job: Job) -> Engine:
         """Get the engine that is to run a job's flow."""
         flow_detail = self._flow_detail_from_job(job)
+        secrets = secrecy.names_in(job.details) | secrecy.names_in(flow_detail.meta)
+        # From here on, whatever becomes of the job; the engine keeps for itself what it holds besides.
+        secrecy.keep(job, secrecy.find([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
         return engines.load_from_detail(
-            flow_detail, store, self._persistence, engine=self._engine, **self._engine_options
+            flow_detail,
+            store,
+            self._persistence,
+            engine=self._engine,
+            secrets=secrets,
+            **self._engine_options,
         )
 
     def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stackl_flow import engines
@@ -24,6 +24,7 @@ def post_flow(
     factory_args: Sequence[Any] | None = None,
     factory_kwargs: Mapping[str, Any] | None = None,
     priority: JobPriority | str = JobPriority.NORMAL,
+    secrets: Collection[str] | None = None,
     **terms: Any,
 ) -> Job:
     """Post a flow as a job, for any conductor on the same board and persistence to run.
@@ -37,6 +38,8 @@ def post_flow(
         factory_args: arguments of the factory.
         factory_kwargs: keyword arguments of the factory.
         priority: how urgent it is.
+        secrets: names of values, in ``store`` or provided by the flow, that no log, listener or command
+            shows.
         terms: as for the board's ``post``: key, needs, not_before, claim_by.
 
     Returns:
@@ -49,7 +52,7 @@ def post_flow(
     """
     book = LogBook(name or "job")
     engine = engines.load_from_factory(
-        factory, factory_args, factory_kwargs, store=store, book=book, backend=persistence
+        factory, factory_args, factory_kwargs, store, book, persistence, secrets=secrets
     )
     details = {"flow_uuid": engine.storage.flow_uuid}
     return board.post(name or engine.storage.flow_name, book, details, priority, **terms)

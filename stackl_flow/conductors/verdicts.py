@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.failure import Failure
 
@@ -82,4 +83,4 @@ def of_no_flow(error: BaseException) -> Verdict:
     """
     if isinstance(error, exc.StorageFailure):
         return Verdict(Fate.ABANDON, {}, error)
-    return Verdict(Fate.TRASH, {"reason": f"{type(error).__name__}: {error}"}, error)
+    return Verdict(Fate.TRASH, {"reason": secrecy.redact(f"{type(error).__name__}: {error}")}, error)

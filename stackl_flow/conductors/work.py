@@ -85,8 +85,16 @@ class Work:
         finally:
             engine.notifier.deregister(st.RUNNING, self._check_stop)
         state = engine.storage.get_flow_state()
-        return verdicts.of_rest(state, {} if state == st.SUSPENDED else engine.storage.fetch_all())
+        return verdicts.of_rest(state, {} if state == st.SUSPENDED else _told(engine))
 
     def _check_stop(self, _state: str, details: dict[str, Any]) -> None:
         if self._stopped:
             details["engine"].suspend()
+
+
+def _told(engine: Engine) -> dict[str, Any]:
+    """Return what a flow provided, as whoever looks at the board may see it."""
+    found = engine.storage.fetch_all()
+    names = secrecy.names_in(engine.storage.flow_meta)
+    told: dict[str, Any] = secrecy.hide(secrecy.mask(found, names)) if names else found
+    return told

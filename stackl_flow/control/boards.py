@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.control.orders import keep
 from stackl_flow.control.places import address
 from stackl_flow.jobboards import backends
@@ -151,6 +152,7 @@ def post(
     store: Mapping[str, Any],
     name: str | None = None,
     priority: str = JobPriority.NORMAL.value,
+    secrets: Collection[str] | None = None,
     **terms: Any,
 ) -> Job:
     """Store a flow, made by its factory, and post it as a job.
@@ -163,6 +165,7 @@ def post(
         store: values that the flow's atoms ask for.
         name: what to call the job, if not by the flow's name.
         priority: how urgent it is.
+        secrets: names of values that are not to be seen.
         terms: as for the board's `post`, such as key= and needs=.
 
     Returns:
@@ -174,7 +177,7 @@ def post(
         NotSerializable: a value cannot be stored; nothing was.
         StorageFailure: flow or job cannot be stored.
     """
-    _, detail, book = keep(backend, spec, arguments, store, name)
+    _, detail, book = keep(backend, spec, arguments, store, name, secrets)
     return board.post(detail.name, book, {"flow_uuid": detail.uuid}, priority, **terms)
 
 
@@ -241,6 +244,18 @@ def _job_view(board: JobBoard, job: Job) -> JobView:
 def _view(
     posting: Posting, head: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
 ) -> JobView:
+    secrets = secrecy.names_in(posting.details)
+    with secrecy.keeping(secrecy.find(posting.details, secrets)):
+        return _shown(posting, secrecy.hide(secrecy.mask(posting.details, secrets)), head, owner, outcome)
+
+
+def _shown(
+    posting: Posting,
+    details: Mapping[str, Any],
+    head: str,
+    owner: str | None,
+    outcome: Mapping[str, Any] | None,
+) -> JobView:
     return JobView(
         uuid=posting.uuid,
         name=posting.name,
@@ -252,7 +267,7 @@ def _view(
         not_before=posting.not_before,
         needs=posting.needs,
         claims=tuple(ClaimView(*claim) for claim in posting.claims),
-        reason=posting.reason,
-        details=posting.details,
-        outcome=outcome,
+        reason=secrecy.redact(posting.reason),
+        details=details,
+        outcome=secrecy.hide(outcome),
     )

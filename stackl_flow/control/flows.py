@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from stackl_flow import exceptions as exc
-from stackl_flow import states
+from stackl_flow import secrecy, states
 from stackl_flow.control.history import times_of
 from stackl_flow.control.times import NEVER, Times
 from stackl_flow.control.views import AtomView, FailureView, FlowSummary, FlowView
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.marks import values_of
 from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.persistence.records import FlowRecord
 
@@ -77,7 +78,7 @@ def show(backend: Backend, wanted: str) -> FlowView:
         wanted: as for `find`.
 
     Returns:
-        The flow with its atoms.
+        The flow with its atoms, without what is marked as secret.
 
     Raises:
         NotFound: there is no such flow.
@@ -90,7 +91,8 @@ def show(backend: Backend, wanted: str) -> FlowView:
         record = connection.get_flow_record(uuid)
         times = times_of(connection, uuid)
     own = times.get(None, NEVER)
-    atoms = tuple(_atom(atom, times.get(atom.name, NEVER)) for atom in detail)
+    with secrecy.keeping(values_of(detail.meta, detail)):
+        atoms = tuple(_atom(atom, times.get(atom.name, NEVER), detail.meta) for atom in detail)
     return FlowView(_summary(record), factory_of(detail.meta), own.started, own.ended, own.seconds, atoms)
 
 
@@ -120,7 +122,7 @@ def _summary(record: FlowRecord) -> FlowSummary:
     )
 
 
-def _atom(detail: AtomDetail, times: Times) -> AtomView:
+def _atom(detail: AtomDetail, times: Times, notes: Mapping[str, Any]) -> AtomView:
     return AtomView(
         name=detail.name,
         uuid=detail.uuid,
@@ -134,7 +136,7 @@ def _atom(detail: AtomDetail, times: Times) -> AtomView:
         undoing=times.undoing,
         progress=detail.progress,
         failures=tuple(_failures(detail)),
-        result=detail.results,
+        result=secrecy.hide(secrecy.mask_marked(notes, detail.name, detail.results)),
     )
 
 
@@ -145,4 +147,5 @@ def _failures(detail: AtomDetail) -> Iterator[FailureView]:
     )
     for during, failure in kept:
         if failure is not None:
-            yield FailureView(during, failure.exc_type_names[0], failure.exception_str, failure.traceback_str)
+            texts = failure.exc_type_names[0], failure.exception_str, failure.traceback_str
+            yield FailureView(during, *map(secrecy.redact, texts))

@@ -1,6 +1,6 @@
 """Orders: run a flow from its factory, and go on with a stored one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.control.factories import import_factory, make_again, make_flow
 from stackl_flow.control.flows import flows
 from stackl_flow.control.views import FlowSummary
+from stackl_flow.engines import hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import made_by, new_flow_detail
 from stackl_flow.patterns.base import Item
@@ -35,6 +36,7 @@ def start(
     arguments: Mapping[str, Any],
     store: Mapping[str, Any],
     name: str | None = None,
+    secrets: Collection[str] | None = None,
     **options: Any,
 ) -> Engine:
     """Make a flow by its factory, store it, and make an engine for it; nothing runs yet.
@@ -45,6 +47,7 @@ def start(
         arguments: keyword arguments for the factory; stored with the flow.
         store: values that the flow's atoms ask for.
         name: what to call the stored flow, if not by its own name.
+        secrets: names of values that are not to be seen.
         options: as for `engines.load`, such as engine= and max_workers=.
 
     Returns:
@@ -56,7 +59,7 @@ def start(
         DependencyFailure: an atom needs something that nobody gives.
         StorageFailure: the flow cannot be stored.
     """
-    flow, detail, _ = keep(backend, spec, arguments, store, name)
+    flow, detail, _ = keep(backend, spec, arguments, store, name, secrets)
     return engines.load(flow, flow_detail=detail, backend=backend, **options)
 
 
@@ -66,6 +69,7 @@ def keep(
     arguments: Mapping[str, Any],
     store: Mapping[str, Any],
     name: str | None = None,
+    secrets: Collection[str] | None = None,
 ) -> tuple[Item, FlowDetail, LogBook]:
     """Make a flow by its factory, check it, and store it with all that it takes to run it elsewhere.
 
@@ -75,6 +79,7 @@ def keep(
         arguments: as for `start`, as are all that follow.
         store: values that the flow's atoms ask for.
         name: what to call the stored flow, if not by its own name.
+        secrets: names of values that are not to be seen.
 
     Returns:
         The flow, its detail, and the book that the detail is in.
@@ -84,12 +89,12 @@ def keep(
     """
     flow = make_flow(import_factory(spec), arguments, spec)
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
-    trial = engines.load(flow, store=dict(store))
+    trial = engines.load(flow, store=dict(store), secrets=secrets)
     trial.compile()
     trial.prepare()
     trial.validate()
     title = name or str(flow.name)
-    notes = made_by(spec.replace(":", "."), None, arguments)
+    notes = {**made_by(spec.replace(":", "."), None, arguments), **hidden.marked(flow, secrets)}
     book = LogBook(title)
     return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
 

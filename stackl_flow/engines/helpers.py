@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from stackl_flow import exceptions as exc
+from stackl_flow.engines import hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import (
     AnyBackend,
@@ -74,6 +75,8 @@ def load(
     backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str = ENGINE_DEFAULT,
+    *,
+    secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
     """Get an engine for a flow.
@@ -86,6 +89,8 @@ def load(
         backend: where it is stored: a backend, its address or its settings; None keeps it in this process.
         namespace: the group of entry points in which engines are looked up.
         engine: which one: "serial" (the default), "parallel", or a URI with options.
+        secrets: names of values, given or provided, that are not to be seen in any text that this library
+            makes; noted with the flow.
         kwargs: options for the engine.
 
     Returns:
@@ -103,8 +108,9 @@ def load(
     make = _engine_class(kind, namespace)
     place = backend_of(backend)
     if flow_detail is None:
-        flow_detail = new_flow_detail(flow, {}, store, book, place)
+        flow_detail = new_flow_detail(flow, hidden.marked(flow, secrets), store, book, place)
     made = make(flow, flow_detail, place, options)
+    hidden.watch(made, flow, flow_detail, store or {}, secrets)
     if store:
         # Also where they are stored already: in this process tasks get the very objects.
         made.storage.inject(store)
@@ -167,6 +173,8 @@ def load_from_factory(
     backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str = ENGINE_DEFAULT,
+    *,
+    secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
     """Make a flow by its factory and get an engine for it.
@@ -183,6 +191,7 @@ def load_from_factory(
         backend: where it is stored.
         namespace: where engines are looked up.
         engine: which one.
+        secrets: names of values that are not to be seen.
         kwargs: options for the engine.
 
     Returns:
@@ -197,7 +206,8 @@ def load_from_factory(
     _check_given(engine, store, None)
     flow = make_flow(name, factory_args, factory_kwargs)
     place = backend_of(backend)
-    flow_detail = new_flow_detail(flow, made_by(name, factory_args, factory_kwargs), store, book, place)
+    notes = {**made_by(name, factory_args, factory_kwargs), **hidden.marked(flow, secrets)}
+    flow_detail = new_flow_detail(flow, notes, store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
 
 

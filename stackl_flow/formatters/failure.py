@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.failure import ExcInfo, Failure
-from stackl_flow.formatters.masking import mask, mask_arguments, mask_result
+from stackl_flow.formatters.masking import mask, mask_arguments, mask_result, notes_of
 from stackl_flow.formatters.ports import Engine, Plan, Storage
 from stackl_flow.formatters.way import Node, Way
 
@@ -60,17 +61,19 @@ class FailureFormatter:
                 that failed.
 
         Returns:
-            Type, error and traceback for a logger, or None if they are gone; and what else there is to say,
-            which holds the traceback as text in that case. The predecessors are told only of an atom that is
-            still meant to execute: once its flow is being undone they are not what they were when it failed.
+            Type, error and traceback for a logger, or None if they are gone or would show a secret; and what
+            else there is to say, which holds the traceback as text in that case. The predecessors are told
+            only of an atom that is still meant to execute: once its flow is being undone they are not what
+            they were when it failed.
         """
-        parts = [] if fail.exc_info is not None else [f"{fail.pformat(traceback=True)}\n"]
+        exc_info = None if secrecy.shows(fail.exc_info) else fail.exc_info
+        parts = [] if exc_info is not None else [f"{fail.pformat(traceback=True)}\n"]
         storage, plan = self._engine.storage, self._engine.compilation
         if storage is not None and plan is not None:
             number = _first_match(plan, atom_matcher)
             if number is not None and _is_to_execute(storage, plan.atoms[number]):
                 parts.append(self._predecessors(storage, plan, number))
-        return fail.exc_info, "".join(parts)
+        return exc_info, secrecy.redact("".join(parts))
 
     def _predecessors(self, storage: Storage, plan: Plan, number: int) -> str:
         way = Way(plan, number, self._max_predecessors)
@@ -93,16 +96,16 @@ class FailureFormatter:
 
     def _attributes(self, storage: Storage, atom: Atom) -> Iterator[tuple[str, Any]]:
         """Find what there is to say of an atom; what is not known is left out."""
-        name = str(atom.name)
+        name, marked = str(atom.name), secrecy.names_in(notes_of(self._engine))
         yield from _known("intention", storage.get_atom_intention, name)
         yield from _known("state", storage.get_atom_state, name)
         if name in self._hide_inputs_outputs_of:
             return
         inputs = functools.partial(storage.fetch_mapped_args, atom.rebind, optional_args=atom.optional)
         for key, value in _known("requires", inputs, atom_name=name):
-            yield key, mask_arguments(atom, value, self._mask_inputs_keys)
+            yield key, secrecy.hide(mask_arguments(atom, value, self._mask_inputs_keys | marked))
         for key, value in _known("provides", storage.get_execute_result, name):
-            yield key, mask_result(atom, value, self._mask_outputs_keys)
+            yield key, secrecy.hide(mask_result(atom, value, self._mask_outputs_keys | marked))
 
 
 def _title(node: Node) -> str:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
+from stackl_flow import secrecy
 from stackl_flow.atom import Atom
+from stackl_flow.failure import Failure
+from stackl_flow.secrecy import MASK, mask
 
-#: What stands in place of a value that is not to be seen.
-MASK: Final = "***"
-
-
-def mask(data: Any, keys: Collection[str]) -> Any:
-    """Hide the values of some keys, however deep they lie in dictionaries, lists and tuples.
-
-    Args:
-        data: what is about to be shown; it is not changed.
-        keys: whose values are not to be seen.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    if isinstance(data, Mapping):
-        return {key: MASK if key in keys else mask(value, keys) for key, value in data.items()}
-    if isinstance(data, list):
-        return [mask(value, keys) for value in data]
-    if isinstance(data, tuple):
-        return tuple(mask(value, keys) for value in data)
-    return data
+__all__ = ["MASK", "mask", "mask_arguments", "mask_result", "notes_of", "shown_result"]
 
 
 def mask_result(atom: Atom, result: Any, keys: Collection[str]) -> Any:
@@ -41,13 +24,8 @@ def mask_result(atom: Atom, result: Any, keys: Collection[str]) -> Any:
     Returns:
         The same with ``***`` in their place.
     """
-    places = [place for name, place in atom.save_as.items() if name in keys]
-    if None in places:
-        return MASK
-    if places and isinstance(result, (list, tuple)):
-        shown = [MASK if place in places else value for place, value in enumerate(result)]
-        return mask(type(result)(shown) if type(result) in (list, tuple) else tuple(shown), keys)
-    return mask(result, keys)
+    places = [place for name, place in atom.outputs if name in keys]
+    return mask(secrecy.mask_places(result, places), keys)
 
 
 def mask_arguments(atom: Atom, arguments: Mapping[str, Any], keys: Collection[str]) -> Any:
@@ -64,3 +42,32 @@ def mask_arguments(atom: Atom, arguments: Mapping[str, Any], keys: Collection[st
     names = atom.rebind
     hidden = {argument for argument in arguments if names.get(argument, argument) in keys}
     return mask(arguments, hidden.union(keys))
+
+
+def notes_of(engine: Any) -> Mapping[str, Any]:
+    """Read the notes of an engine's flow.
+
+    Args:
+        engine: any engine, also one that keeps no notes.
+
+    Returns:
+        The notes.
+    """
+    notes: Mapping[str, Any] = getattr(getattr(engine, "storage", None), "flow_meta", None) or {}
+    return notes
+
+
+def shown_result(engine: Any, atom_name: str, result: Any) -> Any:
+    """Return what an atom gave as it may be shown: without what is marked as secret.
+
+    Args:
+        engine: whose flow the atom is in.
+        atom_name: the atom.
+        result: what it gave; it is not changed. A failure has texts of its own, which show none.
+
+    Returns:
+        The same with ``***`` in place of secrets.
+    """
+    if isinstance(result, Failure):
+        return result
+    return secrecy.hide(secrecy.mask_marked(notes_of(engine), atom_name, result))

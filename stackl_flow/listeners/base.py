@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 from stackl_flow import events, secrecy
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
-from stackl_flow.failure import Failure
+from stackl_flow.failure import ExcInfo, Failure
+from stackl_flow.formatters.masking import shown_result
 from stackl_flow.notifier import Notifier
 
 _LOG = secrecy.logger(__name__)
@@ -150,7 +151,7 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
 
         Args:
             message: the line, with ``%s`` for each argument.
-            args: the arguments.
+            args: the arguments; those that would show a secret are without it.
             kwargs: ``exc_info``: type, error and traceback of what went wrong, where something did.
         """
 
@@ -168,9 +169,12 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         if state not in FINISH_STATES:
             self._dump(message, *args)
             return
-        result = None if told.result is NO_RESULT else told.result
+        result = None if told.result is NO_RESULT else shown_result(self._engine, told.name, told.result)
         failed = isinstance(result, Failure)
-        self._dump(
-            f"{message} with result '%s' (failure=%s)", *args, result, failed,
-            exc_info=result.exc_info if isinstance(result, Failure) else None,
-        )  # fmt: skip
+        exc_info: ExcInfo | None = result.exc_info if isinstance(result, Failure) else None
+        message = f"{message} with result '%s' (failure=%s)"
+        if exc_info is not None and secrecy.shows(exc_info):
+            # As text, which can be changed: the error itself belongs to whoever raised it.
+            self._dump(f"{message}\n%s", *args, result, failed, secrecy.traceback_of(exc_info).rstrip())
+        else:
+            self._dump(message, *args, result, failed, exc_info=exc_info)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from stackl_flow.events import AtomMoved, FlowMoved
+from stackl_flow.formatters.masking import shown_result
 from stackl_flow.listeners import base
 
 
 class CaptureListener(base.Listener):
-    """Keeps each move in ``values``.
+    """Keeps each move in ``values``, without what is marked as secret.
 
     A subclass may override ``_format_capture`` to keep something else than ``(kind, state, details)``.
 
@@ -78,6 +79,8 @@ class CaptureListener(base.Listener):
 
     def _keep(self, kind: str, name: str, state: str, details: base.Details) -> None:
         if kind in self._skipped and name not in self._skipped[kind]:
+            if "result" in details:
+                details = {**details, "result": shown_result(self._engine, name, details["result"])}
             self.values.append(self._format_capture(kind, state, details))
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:

@@ -11,7 +11,7 @@ from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import ExcInfo, Failure
 from stackl_flow.formatters import FailureFormatter, ports
-from stackl_flow.formatters.masking import mask_result
+from stackl_flow.formatters.masking import mask_result, shown_result
 from stackl_flow.listeners import base
 from stackl_flow.task import Task
 
@@ -142,17 +142,19 @@ class DynamicLoggingListener(base.Listener):
 
     def _log_failure(self, told: AtomMoved, fail: Failure) -> None:
         exc_info, more = self._fail_formatter.format(fail, _matcher(told.name))
+        if exc_info is not None and secrecy.shows(exc_info):
+            more, exc_info = f"{more or ''}\n{secrecy.traceback_of(exc_info)}", None
         if more:
-            self._log(self._failure_level, told, "\n%s", more, exc_info=exc_info)
+            self._log(self._failure_level, told, "\n%s", secrecy.redact(more), exc_info=exc_info)
         else:
             self._log(self._failure_level, told, exc_info=exc_info)
 
     def _shown(self, told: AtomMoved) -> Any:
         """Return a task's result as it may be seen."""
-        plan = self._engine.compilation
-        if not self._mask_outputs_keys or plan is None:
-            return told.result
-        return mask_result(plan.atoms[plan.index[told.name]], told.result, self._mask_outputs_keys)
+        plan, result = self._engine.compilation, told.result
+        if self._mask_outputs_keys and plan is not None:
+            result = mask_result(plan.atoms[plan.index[told.name]], result, self._mask_outputs_keys)
+        return shown_result(self._engine, told.name, result)
 
 
 def _first(*loggers: Logger | None) -> Logger:

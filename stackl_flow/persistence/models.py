@@ -19,6 +19,7 @@ from stackl_flow.persistence.atoms import (
     atom_detail_type,
 )
 from stackl_flow.persistence.details import AtomDetail, new_uuid, new_uuids
+from stackl_flow.persistence.marks import without_secrets
 from stackl_flow.persistence.notes import meta_lines, plain_meta
 
 __all__ = [
@@ -328,7 +329,7 @@ class FlowDetail:
         return obj
 
     def pformat(self, indent: int = 0, linesep: str = os.linesep) -> str:
-        """Write this flow detail and its atoms out for people.
+        """Write this flow detail and its atoms out for people, without what is marked as secret.
 
         Args:
             indent: spaces before each line.
@@ -345,4 +346,4 @@ class FlowDetail:
             *meta_lines(self.meta, indent + 1),
             *(ad.pformat(indent=indent + 1, linesep=linesep) for ad in self),
         ]
-        return linesep.join(lines)
+        return without_secrets(linesep.join(lines), self.meta, self)

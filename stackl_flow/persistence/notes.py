@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stackl_flow import secrecy
+
 _OF_PROGRESS: Final = ("progress", "progress_details")
 
 
@@ -61,7 +63,7 @@ def show_progress(meta: dict[str, Any], progress: float | None, details: Any) ->
 
 
 def meta_lines(meta: dict[str, Any] | None, indent: int) -> list[str]:
-    """Write notes out for people, progress in percent.
+    """Write notes out for people: progress in percent, and what they mark as secret left out.
 
     Args:
         meta: the notes.
@@ -73,7 +75,7 @@ def meta_lines(meta: dict[str, Any] | None, indent: int) -> list[str]:
     if not meta:
         return []
     lines = [f"{' ' * indent}- metadata:"]
-    for key, value in meta.items():
+    for key, value in secrecy.mask(meta, secrecy.names_in(meta)).items():
         shown = f"{value * 100.0:.2f}%" if key == "progress" and isinstance(value, (int, float)) else value
         lines.append(f"{' ' * (indent + 2)}+ {key} = {shown}")
     return lines

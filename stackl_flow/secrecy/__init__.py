@@ -9,11 +9,22 @@ is the idea of Airflow's secrets masker and of the masks of GitHub's runners.)
 
 from stackl_flow.secrecy.known import MASK, keep, keeping, redact
 from stackl_flow.secrecy.logs import SecretsFilter, logger, shows, traceback_of
-from stackl_flow.secrecy.named import NAMES, find, hide, mask, names_in, names_of
+from stackl_flow.secrecy.named import (
+    NAMES,
+    RESULTS,
+    find,
+    hide,
+    mask,
+    mask_marked,
+    mask_places,
+    names_in,
+    names_of,
+)
 
 __all__ = [
     "MASK",
     "NAMES",
+    "RESULTS",
     "SecretsFilter",
     "find",
     "hide",
@@ -21,6 +32,8 @@ __all__ = [
     "keeping",
     "logger",
     "mask",
+    "mask_marked",
+    "mask_places",
     "names_in",
     "names_of",
     "redact",

@@ -10,6 +10,9 @@ from stackl_flow.secrecy.known import MASK, any_kept, redact
 #: Where a flow's notes, and a job's details, name what is secret.
 NAMES: Final = "secrets"
 
+#: Where a flow's notes say which results go by such names: pairs of an atom and a place in what it gives.
+RESULTS: Final = "secret_results"
+
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
 
 
@@ -85,6 +88,44 @@ def mask(data: Any, names: Collection[str]) -> Any:
     if isinstance(data, tuple):
         return tuple(mask(value, names) for value in data)
     return data
+
+
+def mask_places(data: Any, places: Collection[Any]) -> Any:
+    """Hide some parts of what an atom gave.
+
+    Args:
+        data: what is about to be shown; it is not changed.
+        places: where it lies: numbers or keys; None for all of it.
+
+    Returns:
+        The same with ``***`` in their place.
+    """
+    if None in places:
+        return MASK
+    if places and isinstance(data, Mapping):
+        return {key: MASK if key in places else value for key, value in data.items()}
+    if places and isinstance(data, list | tuple):
+        shown = [MASK if place in places else value for place, value in enumerate(data)]
+        return shown if isinstance(data, list) else tuple(shown)
+    return data
+
+
+def mask_marked(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:
+    """Hide what the notes of a flow mark as secret in what an atom gave.
+
+    Args:
+        notes: the flow's notes.
+        atom_name: the atom.
+        result: what it gave; it is not changed.
+
+    Returns:
+        The same with ``***`` in their place.
+    """
+    names = names_in(notes)
+    if not names:
+        return result
+    places = [place for atom, place in notes.get(RESULTS, ()) if atom == atom_name]
+    return mask(mask_places(result, places), names)
 
 
 def hide(data: Any) -> Any:

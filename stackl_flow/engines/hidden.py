@@ -1,0 +1,119 @@
+"""What is secret in a flow: marked by name, noted with it, and kept out of texts while an engine holds it.
+
+The engine itself knows nothing of it: this listens to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from stackl_flow import secrecy
+from stackl_flow.atom import Atom
+from stackl_flow.events import NO_RESULT, AtomMoved
+from stackl_flow.failure import Failure
+from stackl_flow.notifier import Notifier
+from stackl_flow.patterns.base import Flow, Item
+from stackl_flow.persistence.marks import parts_of, values_of
+from stackl_flow.persistence.models import FlowDetail
+
+
+class Store(Protocol):
+    """What is asked of an engine's storage."""
+
+    @property
+    def flow_meta(self) -> Mapping[str, Any]:
+        """The notes kept with the flow."""
+
+    def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
+        """Add to them."""
+
+
+class Engine(Protocol):
+    """What is asked of an engine."""
+
+    @property
+    def atom_notifier(self) -> Notifier:
+        """Tells of the atoms' moves."""
+
+    @property
+    def storage(self) -> Store:
+        """Keeps the notes."""
+
+
+def marked(flow: Item, secrets: Any) -> dict[str, Any]:
+    """Write down what is secret in a flow, in the form of notes to its detail.
+
+    Args:
+        flow: the flow.
+        secrets: names of values, given or provided; None if nothing is secret.
+
+    Returns:
+        The notes by their names; none if nothing is secret.
+
+    Raises:
+        TypeError: ``secrets`` are no names.
+    """
+    names = secrecy.names_of(secrets)
+    if not names:
+        return {}
+    places = [[str(a.name), place] for a in _atoms(flow) for name, place in a.outputs if name in names]
+    return {secrecy.NAMES: sorted(names), secrecy.RESULTS: places}
+
+
+def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, Any], secrets: Any) -> None:
+    """Have what is secret in a flow hidden in every text of this process, while its engine lives.
+
+    Args:
+        engine: the engine.
+        flow: its flow.
+        detail: what is known of it.
+        store: values that it was given.
+        secrets: names that are secret besides those that are noted with it.
+
+    Raises:
+        TypeError: ``secrets`` are no names.
+    """
+    names = secrecy.names_of(secrets) | secrecy.names_in(detail.meta)
+    if not names:
+        return
+    own = [value for atom in _atoms(flow) for value in secrecy.find(atom.inject or {}, names)]
+    secrecy.keep(engine, [*secrecy.find(store, names), *own])
+    notes = marked(flow, names)
+    if any(detail.meta.get(name) != note for name, note in notes.items()):
+        engine.storage.update_flow_metadata(notes)
+    secrecy.keep(engine, values_of(detail.meta, detail))
+    engine.atom_notifier.register(Notifier.ANY, _Ear(notes).hear)
+
+
+class _Ear:
+    """Hears what atoms provide, and has what is secret of it hidden as long as it lives itself.
+
+    Args:
+        notes: what is secret.
+    """
+
+    def __init__(self, notes: Mapping[str, Any]) -> None:
+        self._names = secrecy.names_in(notes)
+        self._places = [tuple(pair) for pair in notes[secrecy.RESULTS]]
+
+    def hear(self, state: str, details: Mapping[str, Any]) -> None:
+        """Take a move of an atom."""
+        told = AtomMoved.read(state, details)
+        if told.result is NO_RESULT or isinstance(told.result, Failure):
+            return
+        places = [place for atom, place in self._places if atom == told.name]
+        found = parts_of(told.result, places) + secrecy.find(told.result, self._names)
+        if found:
+            secrecy.keep(self, found)
+
+
+def _atoms(item: Item) -> Iterator[Atom]:
+    """Go over the atoms of a flow and of the flows in it."""
+    if isinstance(item, Flow):
+        if item.retry is not None:
+            yield item.retry
+        for inner in item:
+            yield from _atoms(inner)
+    else:
+        yield item
