@@ -1,7 +1,6 @@
 """The engine: the only place where deciding meets doing.
 
-Its round is always the same: what the core commands is written down, told and begun (SCHEDULING), something
-comes back (WAITING), the core hears of it (ANALYZING), until the core says that the flow has come to rest.
+It gets a flow ready, has it go round until it rests, and raises what is left of its failures.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.calls import Wake
 from stackl_flow.engines import base, waves
-from stackl_flow.engines import commands as c
 from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.executors.serial import SerialExecutor
@@ -23,6 +21,7 @@ from stackl_flow.engines.given import Given
 from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.options import Options
 from stackl_flow.engines.plan import Plan, plan_of
+from stackl_flow.engines.rounds import Rounds
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.engines.shell import Shell, tell_moves
@@ -67,8 +66,8 @@ class FlowEngine(base.Engine):
         self._arguments: Arguments | None = None
         self._prepared = False
         self._validated = False
-        self._suspend_asked = False
         self._watch = Watch(self._told.gather_statistics)
+        self._round = Rounds(self._watch, self._change_state)
         self._executor = self._make_executor()
 
     def _make_executor(self) -> Executor:
@@ -114,6 +113,15 @@ class FlowEngine(base.Engine):
             FlowChanged: the flow is not the one that was stored.
             StorageFailure: the backend cannot be used.
         """
+        self._take_up()
+        try:
+            self._ledger.commit()
+        except BaseException:
+            self._forget()
+            raise
+
+    def _take_up(self) -> None:
+        """Take the flow over; what is noted of that goes with the next entry."""
         plan, _ = self._compiled("prepare")
         if not self._prepared:
             self._ledger.open(plan)
@@ -225,8 +233,7 @@ class FlowEngine(base.Engine):
             InvalidState: it was not compiled.
         """
         self._compiled("suspend")
-        self._suspend_asked = True
-        self._executor.report(Wake())
+        self._round.suspend(self._executor)
 
     def _failures(self, shell: Shell) -> list[Failure]:
         """Collect what is to be raised at the end."""
@@ -240,8 +247,12 @@ class FlowEngine(base.Engine):
     def _shell(self) -> Shell:
         """Get everything ready for one run."""
         self.compile()
-        self.prepare()
-        self.validate()
+        self._take_up()
+        try:
+            self.validate()
+        except exc.MissingDependencies:
+            self._ledger.commit()  # no entry of a run will take along what was noted
+            raise
         plan, arguments = self._compiled("run")
         details = self._ledger.details
         core = Run(
@@ -260,15 +271,16 @@ class FlowEngine(base.Engine):
 
     def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
         self._watch.begin(shell)
-        self._suspend_asked = False
+        self._round.begin()
         self._executor.start()
         try:
             self._change_state(st.RUNNING)
+            if stepwise:
+                self._ledger.commit()  # whoever takes the steps may be looking
             yield st.RESUMING
-            yield from self._turns(shell, timeout, stepwise)
+            yield from self._round.go(shell, self._executor, timeout, stepwise=stepwise)
         except BaseException:
-            # What was not written did not happen: the next run reads the flow anew.
-            self._prepared = self._backend is None
+            self._forget()
             raise
         finally:
             self._executor.stop()
@@ -279,50 +291,15 @@ class FlowEngine(base.Engine):
             self._ledger.close()  # a listener may have taken a note, which opens the connection again
             yield shell.rest
 
-    def _turns(self, shell: Shell, timeout: float | None, stepwise: bool) -> Generator[str, None, None]:
-        core, executor, watch = shell.core, self._executor, self._watch
-        events: list[c.Event] = []
-        begun = False
-        while True:
-            idle = stepwise and begun and shell.idle(asked=self._suspend_asked)
-            if not idle:
-                yield watch.enter(st.SCHEDULING)
-            events += self._orders(shell)
-            if begun:
-                commands = core.handle(events)
-            else:
-                commands = core.hear(events) + core.start()
-                begun = True
-            shell.carry_out(commands)
-            if shell.rest is not None:
-                break
-            yield watch.enter(st.WAITING)
-            reports = executor.wait(timeout)
-            yield watch.enter(st.ANALYZING)
-            events = shell.events_of(reports)
-            if stepwise or shell.listening:
-                # Those who see an end may ask for a pause, which is to count before anything begins.
-                shell.carry_out(core.hear(events))
-                events = []
-        if stepwise and not idle:  # TaskFlow's machine goes all the way round before it rests
-            yield from map(watch.enter, (st.WAITING, st.ANALYZING))
-
-    def _orders(self, shell: Shell) -> list[c.Event]:
-        """Turn what came from outside into what the core hears."""
-        orders: list[c.Event] = []
-        if self._suspend_asked:
-            self._suspend_asked = False
-            self._change_state(st.SUSPENDING)
-            self._executor.cancel()
-            orders.append(c.Suspended())
-        if shell.troubles:
-            orders.append(c.Broke())
-        return orders
-
     def _change_state(self, state: str) -> None:
-        moved, old = self._storage.change_flow_state(state)
+        """Move the flow and tell of it; it is written with the moves of the atoms that follow."""
+        moved, old = self._ledger.move_flow(state)
         if moved:
             self._tell(state, old)
+
+    def _forget(self) -> None:
+        """Have the flow read anew by the next run: what was not written did not happen."""
+        self._prepared = self._backend is None
 
     def _tell(self, state: str, old: str) -> None:
         told = FlowMoved(state, old, self._storage.flow_name, self._storage.flow_uuid, self)

@@ -112,14 +112,17 @@ class Given:
         self._ledger.touch(detail)
 
     def settle(self) -> None:
-        """Store what was given before the flow was owned."""
+        """Have what was given before the flow was owned written with the next entry, if it is news."""
         if self._early:
-            early, self._early = self._early, {}
-            self._store(early)
+            meta = {**self._ledger.flow.meta, **self._noted(self._early)}
+            self._early = {}
+            self._ledger.note(meta)
 
     def _store(self, pairs: Mapping[str, Any]) -> None:
-        stored = self._ledger.flow.meta.get(META_INJECTED, _NOTHING)
-        self._ledger.update_meta({META_INJECTED: {**stored, **pairs}})
+        self._ledger.update_meta(self._noted(pairs))
+
+    def _noted(self, pairs: Mapping[str, Any]) -> dict[str, Any]:
+        return {META_INJECTED: {**self._ledger.flow.meta.get(META_INJECTED, _NOTHING), **pairs}}
 
     def _check(self, pairs: Mapping[str, Any]) -> None:
         if self._ledger.backend is not None:

@@ -299,7 +299,7 @@ def test_the_road_to_a_task_is_as_short_as_without(python, engine):
         class Work(task.Task):
             def execute(self):
                 names, frame = [], sys._getframe(1)
-                while frame is not None and frame.f_code.co_name not in ("_turns", "run"):
+                while frame is not None and frame.f_code.co_name not in ("go", "run"):
                     names.append(frame.f_code.co_qualname)
                     frame = frame.f_back
                 print(len(names))

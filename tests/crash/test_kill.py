@@ -66,7 +66,7 @@ def test_what_was_recorded_as_done_is_not_done_again(
         ended = drive_in_child(scenario, place, at=5)
         for name, state in place.states().items():
             if name and state in AT_WORK:
-                allowed[name] += 1
+                allowed[name] = allowed.get(name, 0) + 1  # some atoms leave no line
         if ended == 0:
             break
         assert ended == -signal.SIGKILL

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stackl_flow import LinearFlow, engines, states
+from stackl_flow import FunctorTask, LinearFlow, engines, states
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, books
 from stackl_flow.persistence.models import LogBook
+from stackl_flow.testing.crash import CrashBackend
 from tests.engines.tasks import Keep, ends
 
 ROOT = Path(__file__).parents[2]
@@ -116,3 +117,35 @@ def test_a_flow_may_be_stored_under_another_name_and_in_a_book_that_is_there(bac
     with backend.get_connection() as connection:
         assert [flow.name for flow in connection.get_logbook(book.uuid)] == ["other"]
         assert connection.get_flow_record(detail.uuid).name == "other"
+
+
+@pytest.mark.parametrize("stages", [(), ("compile", "prepare", "validate")])
+def test_a_flow_of_one_task_is_four_writes(tmp_path, stages):
+    """It is stored; taken over with its atoms; begun; ended. Each write is two points."""
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
+        backend = CrashBackend(place, at=0)
+        engine = engines.load(
+            LinearFlow("f").add(Keep("a")), backend=backend, store={} if stages else {"x": 1}
+        )
+        for stage in stages:
+            getattr(engine, stage)()
+        engine.run()
+        with place.get_connection() as connection:
+            stored = connection.get_flow_details(engine.storage.flow_uuid)
+            moves = connection.get_history(stored.uuid)
+    assert backend.points == 2 * 4
+    assert (stored.state, [atom.state for atom in stored]) == (states.SUCCESS, [states.SUCCESS])
+    assert [(move.atom, move.new) for move in moves] == [
+        (None, states.RUNNING), ("a", states.RUNNING), ("a", states.SUCCESS), (None, states.SUCCESS)
+    ]  # fmt: skip
+
+
+def test_a_flow_that_cannot_run_keeps_what_it_was_given(tmp_path):
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
+        flow = LinearFlow("f").add(FunctorTask(lambda word, missing: None, name="a"))
+        detail = books.create_flow_detail(flow, backend=backend)
+        with pytest.raises(exc.MissingDependencies):
+            engines.run(flow, flow_detail=detail, store={"word": "hello"}, backend=backend)
+        with backend.get_connection() as connection:
+            stored = connection.get_flow_details(detail.uuid)
+        assert stored.meta == {"injected": {"word": "hello"}}
