@@ -1,0 +1,90 @@
+"""Whoever posts the jobs of a round: also while the board and the flows cannot be reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from stackl_flow import exceptions as exc
+from stackl_flow.conductors.posting import post_flow
+from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.job import Job
+from stackl_flow.persistence.base import Backend
+from stackl_flow.testing.chaos.flows import make
+from stackl_flow.testing.chaos.plan import BOOKLESS, JobSpec
+from stackl_flow.testing.chaos.stories import book_name
+
+#: Seconds between two tries of one that cannot reach the board.
+_PAUSE: Final = 0.2
+
+
+class Poster:
+    """Posts jobs at their times, each under a key, so that a try that failed and landed does no harm.
+
+    Args:
+        specs: the jobs.
+        board: where they are posted.
+        store: where their flows are stored.
+        ledger: where their tasks write.
+
+    Attributes:
+        posted: the uuid of each job that has been posted.
+    """
+
+    def __init__(self, specs: Sequence[JobSpec], board: JobBoard, store: Backend, ledger: Path) -> None:
+        self.posted: dict[JobSpec, str] = {}
+        self._jobs: dict[JobSpec, Job] = {}
+        self._specs = sorted(specs, key=lambda spec: spec.at)
+        self._board = board
+        self._store = store
+        self._ledger = ledger
+
+    def run(self) -> None:
+        """Post them all, each at its time, counted from now."""
+        begun = time.monotonic()
+        for spec in self._specs:
+            time.sleep(max(0.0, begun + spec.at - time.monotonic()))  # a plan goes by the clock
+            while spec not in self.posted:
+                try:
+                    self._jobs[spec] = self._post(spec)
+                    self.posted[spec] = self._jobs[spec].uuid
+                except (exc.StorageFailure, exc.JobFailure):
+                    time.sleep(_PAUSE)  # what cannot be reached does not say when it can
+
+    def _post(self, spec: JobSpec) -> Job:
+        name = book_name(spec)
+        if spec.kind == BOOKLESS:
+            return self._board.post(name, priority=spec.priority, key=name)
+        return post_flow(
+            self._board,
+            self._store,
+            make,
+            name=name,
+            store={"ledger": str(self._ledger), "job": spec.number},
+            factory_args=(spec.kind, spec.steps, spec.pace),
+            priority=spec.priority,
+            key=name,
+        )
+
+    def await_ends(self, until: float) -> list[JobSpec]:
+        """Wait until all jobs have ended.
+
+        Args:
+            until: when to give up, by the monotonic clock.
+
+        Returns:
+            The jobs that have not.
+        """
+        return [spec for spec in self._specs if not self._ends(self._jobs[spec], until)]
+
+    @staticmethod
+    def _ends(job: Job, until: float) -> bool:
+        while True:
+            try:
+                return job.wait(max(0.0, until - time.monotonic()))
+            except exc.StorageFailure:
+                if time.monotonic() > until:
+                    return False
+                time.sleep(_PAUSE)  # as above
