@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stackl_flow import exceptions as exc
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the backend makes connections, so the two modules would imp
     from stackl_flow.persistence.backends.kv.backend import KVBackend
 
 T = TypeVar("T")
+Match = Callable[[FlowDetail], Iterable[AtomDetail]]
 
 _TRIES: Final = 200
 _LONGEST_PAUSE: Final = 0.02
@@ -50,12 +51,14 @@ class KVConnection(Connection):
         self._kv = kv
         self._stamp = stamp
         self._draft = Draft(kv)
+        self._ahead: Sequence[str] = ()
         self._desk: Desk | None = None
         self._looked_in: str | None = None
 
     def close(self) -> None:
         """Forget what was read; the place is closed with the backend."""
         self._desk = None
+        self._draft = Draft(self._kv)
 
     def upgrade(self) -> None:
         """Note the format in the place, unless it is noted.
@@ -100,7 +103,8 @@ class KVConnection(Connection):
 
     def save_logbook(self, book: LogBook) -> LogBook:
         """Store a book; see the base class."""
-        return self._again(super().save_logbook, book)
+        ahead = layout.book_prefix(book.uuid), *(layout.flow_prefix(detail.uuid) for detail in book)
+        return self._again(super().save_logbook, book, ahead=ahead)
 
     def destroy_logbook(self, book_uuid: str) -> None:
         """Delete a book and all that is in it; see the base class."""
@@ -108,7 +112,8 @@ class KVConnection(Connection):
 
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
         """Store a flow and its atoms; see the base class."""
-        return self._again(super().update_flow_details, flow_detail)
+        ahead = (layout.flow_prefix(flow_detail.uuid),)
+        return self._again(super().update_flow_details, flow_detail, ahead=ahead)
 
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
         """Store an atom; see the base class."""
@@ -118,19 +123,37 @@ class KVConnection(Connection):
         """Become the owner of a flow; see the base class."""
         return self._again(super().take_ownership, flow_uuid, owner, at)
 
-    def take_up(
-        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
-    ) -> int:
+    def take_up(self, flow_uuid: str, owner: str, at: float, match: Match) -> int:
         """Become the owner of a flow and add the atoms it lacks; see the base class."""
-        return self._again(super().take_up, flow_uuid, owner, at, match)
+        ahead = (layout.flow_prefix(flow_uuid),)
+        return self._again(self._take_up, flow_uuid, owner, at, match, ahead=ahead)
+
+    def _take_up(self, flow_uuid: str, owner: str, at: float, match: Match) -> int:
+        atoms: set[str] = set()
+
+        def matched(stored: FlowDetail) -> Iterable[AtomDetail]:
+            atoms.update(detail.uuid for detail in stored)
+            added = list(match(stored))
+            atoms.update(detail.uuid for detail in added)
+            return added
+
+        epoch = super().take_up(flow_uuid, owner, at, matched)
+        # What was written is known: the first checkpoint has nothing to ask.
+        head, row = reading.head(self._draft, flow_uuid), reading.row(self._draft, flow_uuid)
+        if head is not None and row is not None:
+            self._desk = Desk(self._kv, flow_uuid, self._draft.version, head, row, atoms)
+        self._draft = Draft(self._kv)
+        return epoch
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
         """Store many new atoms of a flow at once; see the base class."""
-        self._again(super().add_atoms, flow_uuid, list(details), epoch)
+        ahead = (layout.flow_prefix(flow_uuid),)
+        self._again(super().add_atoms, flow_uuid, list(details), epoch, ahead=ahead)
 
-    def _again(self, verb: Callable[..., T], *args: Any) -> T:
+    def _again(self, verb: Callable[..., T], *args: Any, ahead: Sequence[str] = ()) -> T:
         pause = 0.0005
         for _ in range(_TRIES):
+            self._ahead = ahead
             try:
                 return verb(*args)
             except exc.Conflict as error:
@@ -145,16 +168,43 @@ class KVConnection(Connection):
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[None]:
-        self._draft = Draft(self._kv)
+        ahead, self._ahead = self._ahead, ()
         if not write:
             with self._kv.moment():
+                self._draft = Draft(self._kv, ahead)
                 yield
+            self._draft = Draft(self._kv)
             return
+        self._draft = Draft(self._kv, ahead)
         self._desk = None
         yield
         self._draft.commit()
 
     # ---------------------------------------------------------------- reading
+
+    def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
+        """Read a book; see the base class."""
+        self._ahead = () if lazy else (layout.book_prefix(book_uuid),)
+        return super().get_logbook(book_uuid, lazy)
+
+    def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
+        """Read all books; see the base class."""
+        self._ahead = (layout.BOOKS,)
+        return super().get_logbooks(lazy)
+
+    def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
+        """Read a flow; see the base class."""
+        self._ahead = () if lazy else (layout.flow_prefix(fd_uuid),)
+        return super().get_flow_details(fd_uuid, lazy)
+
+    def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
+        if not lazy:
+            self._draft.look_below(map(layout.flow_prefix, self._flows_of(record.uuid)))
+        return super()._book(record, lazy)
+
+    def _flows_of(self, book_uuid: str) -> Iterator[str]:
+        for item in self._draft.items(layout.flows_of(book_uuid)):
+            yield layout.read(item.value)
 
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
         if uuid is not None:
@@ -172,33 +222,33 @@ class KVConnection(Connection):
         newest_first: bool = False,
     ) -> list[FlowRecord]:
         if uuid is not None:
-            uuids: Iterable[str] = [uuid]
+            pages: Iterable[list[str]] = [[uuid]]
         elif book_uuid is not None:
-            uuids = [layout.read(item.value) for item in self._draft.items(layout.flows_of(book_uuid))]
+            pages = [list(self._flows_of(book_uuid))]
         else:
-            uuids = self._all_flows(newest_first=newest_first)
-        records = (record for uuid in uuids if (record := reading.flow(self._draft, uuid)) is not None)
+            pages = self._all_flows(newest_first=newest_first)
         found = (
             record
-            for record in records
+            for page in pages
+            for record in reading.flows(self._draft, page)
             if book_uuid in (None, record.book_uuid) and (state is None or state == record.state)
         )
         return list(islice(found, limit))
 
-    def _all_flows(self, *, newest_first: bool) -> Iterator[str]:
+    def _all_flows(self, *, newest_first: bool) -> Iterator[list[str]]:
         after = ""
         while page := self._kv.list(layout.FLOWS, after, _AT_ONCE, reverse=newest_first):
-            yield from (layout.read(item.value) for item in page)
+            yield [layout.read(item.value) for item in page]
             after = page[-1].key
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
         return reading.atoms(self._draft, flow_uuid)
 
     def _read_atom(self, uuid: str) -> AtomRecord | None:
-        flows = self._all_flows(newest_first=True)
-        if self._looked_in is not None:  # who asks for one atom asks for the next
-            flows = iter([self._looked_in, *flows])
-        for flow_uuid in flows:
+        flows = chain.from_iterable(self._all_flows(newest_first=True))
+        # Who asks for one atom asks for the next.
+        last = [] if self._looked_in is None else [self._looked_in]
+        for flow_uuid in chain(last, flows):
             record = reading.atom(self._draft, flow_uuid, uuid)
             if record is not None:
                 self._looked_in = flow_uuid
@@ -248,6 +298,6 @@ class KVConnection(Connection):
         self._desk = self._again(self._land_anew, cp, at)
 
     def _land_anew(self, cp: Checkpoint, at: float) -> Desk:
-        desk = Desk(self._kv, cp.flow_uuid)
+        desk = Desk.read(self._kv, cp.flow_uuid)
         desk.land(cp, at)
         return desk

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Check, Put
 from stackl_flow.persistence.backends.kv import layout
-from stackl_flow.persistence.backends.kv.layout import Head
+from stackl_flow.persistence.backends.kv.layout import Head, Row
 from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.persistence.rows import lost, missing
 
 
 class Desk:
-    """The head of a flow as it was last seen, the last page of its moves and the names of its atoms.
+    """The head and row of a flow as they were last seen, the last page of its moves, and its atoms' uuids.
 
     Args:
         kv: the place.
         flow_uuid: the flow.
-
-    Raises:
-        NotFound: there is no such flow.
+        version: the version of its head.
+        head: its head.
+        row: its row.
+        atoms: the uuids of its atoms; read when they are needed, if left out.
     """
 
-    def __init__(self, kv: KV, flow_uuid: str) -> None:
+    def __init__(
+        self, kv: KV, flow_uuid: str, version: int, head: Head, row: Row, atoms: set[str] | None = None
+    ) -> None:
         self._kv = kv
         self.flow_uuid = flow_uuid
         self._key = layout.head_key(flow_uuid)
-        item = kv.get(self._key)
-        if item is None:
+        self._version = version
+        self._head = head
+        self._row = row
+        self._atoms = atoms
+        self._page: list[list[Any]] | None = None if head.moves % layout.PAGE else []
+
+    @classmethod
+    def read(cls, kv: KV, flow_uuid: str) -> Self:
+        """Read what is to be known of a flow.
+
+        Args:
+            kv: the place.
+            flow_uuid: the flow.
+
+        Returns:
+            The desk.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        # Whoever writes the row writes the head: a row that is newer than the head will not be written over.
+        head, row = kv.get_many([layout.head_key(flow_uuid), layout.row_key(flow_uuid)])
+        if head is None or row is None:
             raise missing("flow", flow_uuid)
-        self._version = item.version
-        self._head = Head(*layout.read(item.value))
-        self._page: list[list[Any]] = []
-        if self._head.moves % layout.PAGE:
-            page = kv.get(layout.history_key(flow_uuid, self._head.moves // layout.PAGE))
-            self._page = [] if page is None else layout.read(page.value)
-        self._atoms: set[str] | None = None
+        return cls(kv, flow_uuid, head.version, Head(*layout.read(head.value)), Row(*layout.read(row.value)))
 
     def land(self, cp: Checkpoint, at: float) -> None:
         """Write a checkpoint.
@@ -63,10 +81,13 @@ class Desk:
         if cp.flow_state is not None or cp.flow_meta is not None:
             state = head.state if cp.flow_state is None else cp.flow_state
             head = head._replace(state=state, updated_at=at)
+        row = self._row
         if cp.flow_meta is not None:
-            puts.append(self._with_meta(cp.flow_meta))
+            row = row._replace(meta=cp.flow_meta)
+            puts.append(Put(layout.row_key(self.flow_uuid), layout.write(row)))
         page = self._page
         if cp.transitions:
+            page = self._last_page()
             pages = list(layout.add_moves(page, cp.transitions, cp.owner, head.moves))
             puts += [
                 Put(layout.history_key(cp.flow_uuid, number), layout.write(each)) for number, each in pages
@@ -75,15 +96,15 @@ class Desk:
             head = head._replace(moves=head.moves + len(cp.transitions))
         puts.append(Put(self._key, layout.write(head)))
         self._version = self._kv.commit([Check(self._key, self._version)], puts)
-        self._head = head
+        self._head, self._row = head, row
         self._page = page if head.moves % layout.PAGE else []
 
-    def _with_meta(self, meta: str) -> Put:
-        key = layout.row_key(self.flow_uuid)
-        item = self._kv.get(key)
-        if item is None:
-            raise missing("flow", self.flow_uuid)
-        return Put(key, layout.write(layout.Row(*layout.read(item.value))._replace(meta=meta)))
+    def _last_page(self) -> list[list[Any]]:
+        if self._page is None:
+            number = self._head.moves // layout.PAGE
+            page = self._kv.get(layout.history_key(self.flow_uuid, number))
+            self._page = [] if page is None else layout.read(page.value)
+        return self._page
 
     def _known_atoms(self) -> set[str]:
         if self._atoms is None:

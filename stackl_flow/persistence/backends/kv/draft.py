@@ -6,7 +6,7 @@ that nobody reads before the rest has landed go first, and deletions of what nob
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from stackl_flow.kv.base import KV
@@ -18,17 +18,58 @@ class Draft:
 
     Args:
         kv: the place.
+        ahead: what to read at once, as ``look_below`` does.
+
+    Attributes:
+        limits: what the place takes.
+        version: that of all that was put, once it is committed.
     """
 
-    def __init__(self, kv: KV) -> None:
+    def __init__(self, kv: KV, ahead: Iterable[str] = ()) -> None:
         self.limits = kv.limits
+        self.version = ABSENT
         self._kv = kv
         self._read: dict[str, Item | None] = {}
+        self._below: dict[str, dict[str, Item]] = {}
         self._puts: dict[str, str] = {}
         self._first: dict[str, str] = {}
         self._deletes: set[str] = set()
         self._unread: set[str] = set()
         self._last: set[str] = set()
+        self.look_below(ahead)
+
+    def look(self, keys: Iterable[str]) -> None:
+        """Read several values in one go, as ``get`` would one by one.
+
+        Args:
+            keys: their keys.
+        """
+        wanted = [key for key in keys if key not in self._read and self._told_below(key) is None]
+        self._read.update(zip(wanted, self._kv.get_many(wanted), strict=True))
+
+    def look_below(self, prefixes: Iterable[str]) -> None:
+        """Read all that is below some prefixes in one go, for ``get`` and ``items`` to tell it.
+
+        Nothing is read where a list is not of one moment: there whoever reads what changes with an item has
+        to read that item first.
+
+        Args:
+            prefixes: the beginnings of keys, each with a "/" at its end.
+        """
+        if self._kv.lists_one_moment:
+            wanted = [prefix for prefix in prefixes if self._told_below(prefix) is None]
+            for prefix, found in zip(wanted, self._kv.list_many(wanted), strict=True):
+                self._below[prefix] = {item.key: item for item in found}
+
+    def _told_below(self, key: str) -> dict[str, Item] | None:
+        """Give what was read below a prefix that a key, or another prefix, begins with."""
+        at = key.find("/") if self._below else -1
+        while at >= 0:
+            found = self._below.get(key[: at + 1])
+            if found is not None:
+                return found
+            at = key.find("/", at + 1)
+        return None
 
     def get(self, key: str) -> str | None:
         """Read a value; the commit lands only if it is still the same.
@@ -41,8 +82,10 @@ class Draft:
         """
         if key in self._puts:
             return self._puts[key]
-        item = self._kv.get(key)
-        self._read.setdefault(key, item)
+        if key not in self._read:
+            told = self._told_below(key)
+            self._read[key] = self._kv.get(key) if told is None else told.get(key)
+        item = self._read[key]
         return None if item is None or key in self._deletes else item.value
 
     def items(self, prefix: str) -> list[Item]:
@@ -54,7 +97,11 @@ class Draft:
         Returns:
             The items in order.
         """
-        found = {item.key: item for item in self._kv.list(prefix) if item.key not in self._deletes}
+        told = self._told_below(prefix)
+        stored = self._kv.list(prefix) if told is None else told.values()
+        found = {
+            item.key: item for item in stored if item.key.startswith(prefix) and item.key not in self._deletes
+        }
         written = (key for key in self._puts if key.startswith(prefix))
         found.update((key, Item(key, self._puts[key], ABSENT)) for key in written)
         return [found[key] for key in sorted(found)]
@@ -111,7 +158,7 @@ class Draft:
             first, late = sorted(self._first, key=lambda key: (self._first[key], key)), sorted(self._last)
         for guard, keys in groupby(first, key=self._first.__getitem__):
             self._send_first(guard, list(keys))
-        self._kv.commit(
+        self.version = self._kv.commit(
             [self._check(key) for key in self._read],
             [Put(key, value) for key, value in self._puts.items() if key not in first],
             sorted(self._deletes.difference(late)),

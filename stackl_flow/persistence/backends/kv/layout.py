@@ -67,14 +67,19 @@ class Row(NamedTuple):
     stamp: str
 
 
+def book_prefix(uuid: str) -> str:
+    """Give the prefix of a book's row and flows."""
+    return f"{BOOKS}{quote(uuid)}/"
+
+
 def book_key(uuid: str) -> str:
     """Give the key of a book's row."""
-    return f"{BOOKS}{quote(uuid)}/row"
+    return f"{book_prefix(uuid)}row"
 
 
 def flows_of(book_uuid: str) -> str:
     """Give the prefix of a book's flows."""
-    return f"{BOOKS}{quote(book_uuid)}/flows/"
+    return f"{book_prefix(book_uuid)}flows/"
 
 
 def flow_prefix(uuid: str) -> str:

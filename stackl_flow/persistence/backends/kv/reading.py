@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stackl_flow.kv.items import Item
@@ -39,18 +40,21 @@ def row(draft: Draft, flow_uuid: str) -> Row | None:
     return None if text is None else Row(*layout.read(text))
 
 
-def flow(draft: Draft, flow_uuid: str) -> FlowRecord | None:
-    """Read a flow without its atoms.
+def flows(draft: Draft, uuids: Sequence[str]) -> Iterator[FlowRecord]:
+    """Read flows without their atoms.
 
     Args:
         draft: where to read.
-        flow_uuid: the flow.
+        uuids: the flows.
 
-    Returns:
-        Its record, or None if there is no such flow.
+    Yields:
+        The records of those that there are.
     """
-    found, stands = row(draft, flow_uuid), head(draft, flow_uuid)
-    return None if found is None or stands is None else layout.flow_record(flow_uuid, found, stands)
+    draft.look(key for uuid in uuids for key in (layout.head_key(uuid), layout.row_key(uuid)))
+    for uuid in uuids:
+        stands, found = head(draft, uuid), row(draft, uuid)
+        if found is not None and stands is not None:
+            yield layout.flow_record(uuid, found, stands)
 
 
 def atoms(draft: Draft, flow_uuid: str) -> list[AtomRecord]:
