@@ -133,7 +133,7 @@ class Claims:
             fence: its fencing number.
         """
         self._fences[job.uuid, who] = fence
-        job.posting, job.version = claimed, fence
+        job.posting, job.version, job.fence = claimed, fence, fence
         return job
 
     # ------------------------------------------------------------- ending
@@ -187,7 +187,7 @@ class Claims:
             who: the claimer.
         """
         self._fences.pop((job.uuid, who), None)
-        job.version = 0
+        job.version = job.fence = 0
 
     def check_held(self, job: Job, who: str) -> None:
         """Ask the board itself whether somebody holds a job.
@@ -213,7 +213,9 @@ class Claims:
             raise refusals.off_board(job, found)
         owner, fence = self._reading.owner(spot_of(found.posting))
         mine = self._fences.get((job.uuid, who), fence)
-        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT:
+        # Who lost a claim and made another has two objects for one job, and only the later one holds it.
+        is_late = job.fence not in {0, fence}
+        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT or is_late:
             raise refusals.not_owned(job, who, owner)
         return Held(found.posting, found.version, fence)
 

@@ -47,6 +47,8 @@ class Job:
         self.board = board
         self.posting = posting
         self.version = version
+        #: Fencing number of the claim made through this object; 0 if there was none.
+        self.fence = 0
         self._books = books
         self._book: Any = None
 

@@ -1,0 +1,57 @@
+"""A claim that was lost is over, also for one who has the same job again under the same name."""
+
+import pytest
+
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.jobboards import backends
+from stackl_flow.kv import backends as places
+from stackl_flow.kv.items import Lease
+
+
+@pytest.fixture
+def address(tmp_path):
+    return f"dir://{tmp_path}/board"
+
+
+@pytest.fixture
+def board(address):
+    with backends.backend("work", address) as board:
+        yield board
+
+
+def lose(address):
+    """End the leases of all who claim, as the place does with one that is not extended."""
+    with places.fetch(address) as kv:
+        for item in kv.list("work/owner/"):
+            kv.revoke(Lease(item.lease, 1.0))
+
+
+@pytest.mark.parametrize("how", ["abandon", "consume", "trash", "extend"])
+def test_only_the_later_of_two_claims_under_one_name_counts(how, board, address):
+    """A conductor with several slots may get back a job that it works on still, from a claim it lost."""
+    board.post("one")
+    early = board.claim(next(board.iterjobs()), "me")
+    lose(address)
+    later = board.claim(next(board.iterjobs()), "me")
+    with pytest.raises(exc.JobFailure, match="he lost it meanwhile and claimed it anew"):
+        getattr(board, how)(early, "me")
+    assert board.find_owner(later) == "me"
+    board.consume(later, "me")
+    assert later.state == st.COMPLETE
+
+
+def test_a_claim_may_be_ended_through_another_object_for_the_job(board):
+    posted = board.post("one")
+    board.claim(next(board.iterjobs()), "me")
+    board.consume(posted, "me")
+    assert posted.state == st.COMPLETE
+
+
+def test_an_object_whose_claim_has_ended_serves_for_the_next(board):
+    board.post("one")
+    job = board.claim(next(board.iterjobs()), "me")
+    board.abandon(job, "me")
+    board.claim(next(board.iterjobs()), "me")
+    board.consume(job, "me")
+    assert board.job_count == 0
