@@ -21,14 +21,7 @@ from tests.compat.left_out import LEFT_OUT
 ROOT = Path(__file__).resolve().parents[2]
 
 #: What the wheel has for rooms that do not exist here yet; each name stands for all below it.
-LATER = {
-    "jobs.test_entrypoint": "the ZooKeeper place is not built yet",
-    "jobs.test_etcd_job": "the etcd place is not built yet",
-    "jobs.test_zk_job": "the ZooKeeper place is not built yet",
-    "persistence.test_zk_persistence": "the ZooKeeper place is not built yet",
-    "test_conductors": "its tests stand on a ZooKeeper board, whose place is not built yet",
-    "worker_based": "remote execution is done by Celery, Dask or Ray; its room is not built yet",
-}
+LATER = {"worker_based": "remote execution is done by Celery, Dask or Ray; its room is not built yet"}
 
 #: Modules run together in one process; those of no group run in the last one.
 GROUPS = {
@@ -47,14 +40,21 @@ GROUPS = {
     ),
     "scenarios": ("persistence.test_dir_persistence", "test_utils"),
     "redis": ("jobs.test_redis_job",),
+    "etcd": ("jobs.test_etcd_job",),
+    "zookeeper": (
+        "jobs.test_zk_job",
+        "persistence.test_zk_persistence",
+        "test_conductors",
+        "test_listeners",
+    ),
     "others": (),
 }
 
 #: Groups that need a real server, and what TaskFlow's tests read its port from.
-SERVERS = {"redis": "TASKFLOW_TEST_REDIS_PORT"}
+SERVERS = {group: f"TASKFLOW_TEST_{group.upper()}_PORT" for group in ("redis", "etcd", "zookeeper")}
 
 #: Groups that need unittest's own loader, because only it knows scenarios.
-UNITTEST = {"scenarios"}
+UNITTEST = {"scenarios", "zookeeper"}
 
 #: A whole group that takes longer has hung; seconds.
 PATIENCE = 300

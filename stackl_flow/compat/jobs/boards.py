@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
-from stackl_flow.compat.jobs import abstract
+from stackl_flow.compat.jobs import abstract, verbs
 from stackl_flow.compat.jobs.job import Job
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import job as jobs
 from stackl_flow.jobboards.board import TTL, KVBoard
+from stackl_flow.jobboards.endings import Ending, Turn
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.jobboards.sweep import Rules
 from stackl_flow.kv import backends as places
@@ -165,8 +166,26 @@ class Board(KVBoard):
         Returns:
             The jobs, read as they are asked for.
         """
-        ask = functools.partial(super().iterjobs, can=can)
-        return _Jobs(self, ask, only_unclaimed, ensure_fresh)
+        return _Jobs(self, functools.partial(self._fetch_jobs, can=can), only_unclaimed, ensure_fresh)
+
+    def _fetch_jobs(
+        self, ensure_fresh: bool = False, only_unclaimed: bool = False, can: Collection[str] | None = None
+    ) -> Iterator[jobs.Job]:
+        """Read the jobs; by this name programs that test what they do without a board have it fail."""
+        return super().iterjobs(only_unclaimed, ensure_fresh, can)
+
+    def turn(
+        self,
+        who: str,
+        ends: Iterable[Ending] = (),
+        want: int = 0,
+        can: Collection[str] | None = None,
+        timeout: float | None = 0,
+    ) -> Turn:
+        """End claims and claim jobs, by the single verbs if a program has put others in their place."""
+        if verbs.is_changed(self, _VERBS):
+            return verbs.turn(self, who, ends, want, timeout)
+        return super().turn(who, ends, want, can, timeout)
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = _UNSAID) -> Iterator[jobs.Job]:
         """Wait until there are jobs to be claimed.
@@ -186,7 +205,7 @@ class Board(KVBoard):
         found = list(super().wait(timeout))
         if timeout is not None and not found:
             raise exc.NotFound(f"no jobs came to board '{self.name}' within {timeout} s")
-        return _Jobs(self, lambda _only: iter(found))
+        return _Jobs(self, lambda **_: iter(found))
 
 
 def _in_address(address: str) -> Mapping[str, Any]:
@@ -199,15 +218,15 @@ class _Jobs(abstract.JobBoardIterator):
 
     Args:
         board: whose jobs these are.
-        fetch: gives the jobs; called with whether only those are wanted that may be claimed.
+        fetch: gives the jobs; called with ``ensure_fresh`` and ``only_unclaimed``.
         only_unclaimed: may be changed before the first is asked for.
-        ensure_fresh: has no meaning here.
+        ensure_fresh: may be changed before the first is asked for.
     """
 
     def __init__(
         self,
         board: Board,
-        fetch: Callable[[bool], Iterator[jobs.Job]],
+        fetch: Callable[..., Iterator[jobs.Job]],
         only_unclaimed: bool = False,
         ensure_fresh: bool = False,
     ) -> None:
@@ -218,8 +237,9 @@ class _Jobs(abstract.JobBoardIterator):
     def __next__(self) -> jobs.Job:
         """Give the next job."""
         if self._found is None:
-            self._found = self._ask(self.only_unclaimed)
+            self._found = self._ask(ensure_fresh=self.ensure_fresh, only_unclaimed=self.only_unclaimed)
         return next(self._found)
 
 
 abstract.NotifyingJobBoard.register(Board)
+_VERBS: Final = verbs.own(Board)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from stackl_flow.compat import engines
+from stackl_flow.compat.conductors import foreign
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
 from stackl_flow.conductors import base
-from stackl_flow.conductors.verdicts import NOT_THE_FLOWS
+from stackl_flow.conductors.verdicts import NOT_THE_FLOWS, Fate, Verdict
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
 from stackl_flow.listeners.logging import LoggingListener
+from stackl_flow.notifier import Notifier
 from stackl_flow.persistence.base import Backend
 
 
@@ -37,7 +40,9 @@ class ExecutorConductor(base.Conductor):
     """
 
     ENTITY_KIND: ClassVar[str] = base.ENTITY_KIND
-    EVENTS_EMITTED: ClassVar[tuple[str, ...]] = base.EVENTS
+    EVENTS_EMITTED: ClassVar[tuple[str, ...]] = tuple(
+        event for event in base.EVENTS if event != Fate.RELEASE.value
+    )
     LOG: ClassVar[logging.Logger | None] = None
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = -1
     NO_CONSUME_EXCEPTIONS: ClassVar[tuple[type[Exception], ...]] = NOT_THE_FLOWS
@@ -57,12 +62,15 @@ class ExecutorConductor(base.Conductor):
     ) -> None:
         slots = int(self.MAX_SIMULTANEOUS_JOBS if max_simultaneous_jobs is None else max_simultaneous_jobs)
         super().__init__(
-            name, jobboard, persistence, engine, engine_options,
+            name, foreign.ours(jobboard), persistence, engine, engine_options,
             wait_timeout=convert_to_timeout(wait_timeout, self.WAIT_TIMEOUT).value,
             max_simultaneous_jobs=slots if slots > 0 else get_optimal_thread_count(),
         )  # fmt: skip
+        self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's takes any event's name
+        self._name, self._jobboard = name, jobboard
         self._log = log or self.LOG or logging.getLogger("taskflow.conductors.backends.impl_executor")
         self._is_over = False
+        self._verdicts: dict[Future[bool], Verdict] = {}
 
     def run(self, max_dispatches: int | None = None) -> None:
         """Claim and run jobs until it is stopped, which it may have been before.
@@ -77,6 +85,31 @@ class ExecutorConductor(base.Conductor):
         """Ask it to stop, for good."""
         self._is_over = True
         super().stop()
+
+    def _landed(self, job: Job, verdict: Verdict) -> None:
+        done: Future[bool] = Future()
+        if verdict.fate is Fate.TRASH and verdict.error is not None:
+            done.set_exception(verdict.error)
+        else:
+            done.set_result(verdict.fate is Fate.CONSUME)
+        self._verdicts[done] = verdict
+        try:
+            self._on_job_done(job, done)
+        finally:
+            del self._verdicts[done]
+
+    def _on_job_done(self, job: Job, fut: Future[bool]) -> None:
+        """Hear that a job has come to its end, and that the board knows; made for being overridden.
+
+        Args:
+            job: the job.
+            fut: whether it was consumed; raises why it was trashed.
+        """
+        super()._landed(job, self._verdicts[fut])
+
+    def _tell(self, event: str, details: dict[str, Any]) -> None:
+        # To TaskFlow a job that is given back is abandoned, whatever the reason.
+        super()._tell(Fate.ABANDON.value if event == Fate.RELEASE.value else event, details)
 
     def _engine_from_job(self, job: Job) -> Engine:
         """Get the engine that is to run a job's flow, one of TaskFlow's kinds."""
