@@ -48,7 +48,7 @@ class Posting:
     name: str
     created_on: float
     changed_on: float
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)  # it may hold secrets
     book: Mapping[str, str] = field(default_factory=dict)
     priority: JobPriority = JobPriority.NORMAL
     needs: tuple[str, ...] = ()

@@ -80,6 +80,7 @@ class PostgreSQL(Dialect):
             isolation_level="AUTOCOMMIT",
             pool_size=20,
             connect_args={"connect_timeout": self._timeout},
+            hide_parameters=True,
         )
         return self._engine
 

@@ -70,6 +70,7 @@ class SQLite(Dialect):
             poolclass=QueuePool if self.shared else StaticPool,
             # Transactions are begun below. A connection may be made in one thread and used in another.
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
+            hide_parameters=True,
         )
         sa.event.listen(engine, "connect", self._set_up)
         return engine

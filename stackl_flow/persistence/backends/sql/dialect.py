@@ -45,7 +45,7 @@ class SQLDialect:
             The engine.
         """
         self.place.take()
-        return sa.create_engine(self.place.address, paramstyle="format", pool_pre_ping=True)
+        return sa.create_engine(self.place.address, paramstyle="format", pool_pre_ping=True, hide_parameters=True)
 
     def lock(self) -> AbstractContextManager[Any]:
         """Give what has to be held during a transaction, where all connections share one of the driver's.

@@ -66,6 +66,7 @@ class ServerDialect(SQLDialect):
             self._url,
             paramstyle="format",
             pool_pre_ping=True,
+            hide_parameters=True,
             # Whoever needs a connection gets one; the server knows how many there may be.
             max_overflow=-1,
             connect_args=self._connect,

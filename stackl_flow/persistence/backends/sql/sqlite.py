@@ -103,6 +103,7 @@ class SQLiteDialect(SQLDialect):
             poolclass=StaticPool if self._in_memory else NullPool,
             # Transactions are begun by us. A connection may be made in one thread and used in another.
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
+            hide_parameters=True,
         )
         sa.event.listen(engine, "connect", self._set_up)
         sa.event.listen(engine, "begin", self._begin)
