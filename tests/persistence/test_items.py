@@ -137,6 +137,64 @@ def test_what_two_write_at_once_both_lands():
         assert [atom.results for atom in found] == [1, 2]
 
 
+class TornKV(MemoryKV):
+    """Lists heads as they are a moment later than the rest: its lists are of no one moment."""
+
+    lists_one_moment = False
+    meanwhile = None
+
+    def _list(self, *args, **kwargs):
+        found = super()._list(*args, **kwargs)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return [self.get(item.key) if item.key.endswith("/head") else item for item in found]
+
+
+@pytest.mark.parametrize("during", ["list", "match"])
+def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
+    place = TornKV()
+    with (
+        KVBackend("memory", place=place) as backend,
+        backend.get_connection() as old,
+        backend.get_connection() as new,
+    ):
+        flow, (task,) = with_tasks(backend, 1)
+        epoch = old.take_up(flow.uuid, "old", 1.0, lambda _: ())
+        last = checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")], [("t0", None, states.SUCCESS, 1.0)])
+        seen = []
+
+        def match(stored):
+            seen.append([atom.state for atom in stored])
+            if during == "match" and len(seen) == 1:
+                old.checkpoint(last)
+            return ()
+
+        if during == "list":
+            place.meanwhile = lambda: old.checkpoint(last)
+        assert new.take_up(flow.uuid, "new", 2.0, match) == epoch + 1
+        assert seen == [[None], [states.SUCCESS]]
+        with pytest.raises(exc.OwnershipLost):
+            old.checkpoint(last)
+        assert len(new.get_history(flow.uuid)) == 1
+
+
+def test_the_next_owner_writes_behind_the_last_one():
+    """On the page of moves that was begun, and without losing the notes."""
+    with KVBackend("memory") as backend:
+        flow, (task,) = with_tasks(backend, 1)
+        for number in range(1, 5):
+            with backend.get_connection() as conn:
+                epoch = conn.take_up(flow.uuid, f"owner {number}", 1.0, lambda _: ())
+                moves = [("t0", None, states.RUNNING, float(n)) for n in range(20)]
+                conn.checkpoint(checkpoint(flow, epoch, [move(task, states.RUNNING)], moves))
+                conn.checkpoint(checkpoint(flow, epoch, meta=f'{{"by":{number}}}'))
+                assert conn.get_flow_details(flow.uuid).meta == {"by": number}
+        history = conn.get_history(flow.uuid)
+        assert [told.seq for told in history] == list(range(1, 81))
+        assert [told.at for told in history] == [float(n) for n in range(20)] * 4
+
+
 def test_renamed_atom_keeps_its_name():
     with KVBackend("memory") as backend, backend.get_connection() as conn:
         flow, (task,) = with_tasks(backend, 1)

@@ -5,10 +5,11 @@ import signal
 import uuid
 
 import pytest
+import redis
 
 from stackl_flow import engines, exceptions, states
 from stackl_flow.patterns.linear_flow import Flow
-from stackl_flow.persistence import backends
+from stackl_flow.persistence import backends, models
 from stackl_flow.task import Task
 from stackl_flow.testing.crash import in_child
 from stackl_flow.testing.persistence import PersistenceContract
@@ -60,6 +61,26 @@ def test_a_killed_flow_goes_on(address):
         engine = engines.load(made(), flow_detail=flow, book=book, backend=backend)
         engine.run()
         assert engine.storage.fetch("sum") == 42
+
+
+def test_a_job_takes_few_trips_to_the_server(new_server):
+    """Two to read its book, two to take its flow over, one to begin, and one after each task."""
+    server = new_server("redis")
+
+    def trips():
+        with redis.Redis.from_url(server.url) as asked:
+            return asked.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    with backends.backend(server.url) as backend:
+        book = models.LogBook("book")
+        engines.load_from_factory(made, book=book, store={"dies": 0}, backend=backend)
+        before = trips()
+        with backend.get_connection() as conn:
+            (flow,) = conn.get_logbook(book.uuid)
+        engine = engines.load_from_detail(flow, backend=backend)
+        engine.run()
+        assert engine.storage.fetch("sum") == 42
+        assert trips() - before == 7
 
 
 def test_a_place_that_nobody_prepared(address):
