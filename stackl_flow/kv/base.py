@@ -53,9 +53,9 @@ from __future__ import annotations
 import builtins
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
@@ -71,6 +71,9 @@ from stackl_flow.kv.items import (
     lease_lost,
 )
 
+T = TypeVar("T")
+Take = Callable[[Sequence[str]], builtins.list[Item]]
+
 
 class KV(ABC):
     """A place of items. Threads may share it; a child process made by ``fork`` may go on using it.
@@ -83,11 +86,13 @@ class KV(ABC):
         limits: what the place takes.
         shared: whether another process that has the same settings gets to the same place.
         lists_one_moment: whether one ``list`` tells what was there at one moment.
+        takes: whether items can be taken in a transaction, before others have them.
     """
 
     limits: Limits = Limits()
     shared: bool = True
     lists_one_moment: bool = True
+    takes: bool = False
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         self.conf = dict(conf or {})
@@ -266,6 +271,23 @@ class KV(ABC):
         raise exc.NotImplementedError(
             f"'{self.name}' cannot join a transaction of another: only a SQL place in the same database can"
         )
+
+    def taking(self, work: Callable[[Take], T]) -> T:
+        """Do something in a transaction in which items are taken before others can have them.
+
+        Args:
+            work: gets a function that takes items by their keys: it gives those that are there, and that
+                nobody else is taking at this moment. One commit may be made inside, and lands at the end. It
+                may be done again, if nothing landed.
+
+        Returns:
+            What it gave.
+
+        Raises:
+            NotImplementedError: this place cannot do that (see ``takes``).
+        """
+        del work
+        raise exc.NotImplementedError(f"'{self.name}' locks nothing: read, and commit with checks")
 
     def _refuse_too_much(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]) -> None:
         value, commit, operations = self.limits

@@ -100,7 +100,7 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
                 connection.connection.driver_connection.commit()
                 connection.connection.driver_connection.close()
 
-        sa.event.listen(kv._engine, "commit", cut_once)
+        sa.event.listen(kv._link.engine, "commit", cut_once)
         landed = kv.commit([Check("a", version)], [Put("a", "1")])
         assert cut
         assert (landed, kv.get("a").value) == (version + 1, "1")

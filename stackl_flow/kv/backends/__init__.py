@@ -16,7 +16,9 @@ NAMESPACE: Final = "stackl_flow.kv"
 
 _BUILTIN: Final = {
     "etcd": "stackl_flow.kv.backends.etcd:EtcdKV",
+    "mariadb": "stackl_flow.kv.backends.sql:SQLKV",
     "memory": "stackl_flow.kv.backends.memory:MemoryKV",
+    "mysql": "stackl_flow.kv.backends.sql:SQLKV",
     "postgresql": "stackl_flow.kv.backends.sql:SQLKV",
     "redis": "stackl_flow.kv.backends.redis:RedisKV",
     "rediss": "stackl_flow.kv.backends.redis:RedisKV",

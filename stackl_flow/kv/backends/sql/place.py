@@ -1,65 +1,65 @@
 """A place of items in the tables of a database: so that a database alone is enough.
 
-Every commit is one transaction, which raises the count of commits and so comes after the others. Waiters in a
-SQLite file have named pipes beside it, as in a directory (see ``bell``); on PostgreSQL they are notified. A
-commit that woke nobody, because its process was killed, is noticed a moment later all the same.
+Every commit is one transaction. Commits that share an item come one after another; on SQLite and MariaDB all
+of them do. Waiters in a SQLite file have named pipes beside it, as in a directory (see ``bell``); on
+PostgreSQL they are notified. A commit that woke nobody, because its process was killed or because the
+transaction was the caller's own, is noticed a moment later all the same.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import threading
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar, cast
 
 import sqlalchemy as sa
 
-from stackl_flow import exceptions as exc
-from stackl_flow import settings
+from stackl_flow import plugs, settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
-from stackl_flow.kv.backends.sql.postgresql import PostgreSQL
-from stackl_flow.kv.backends.sql.sqlite import SQLite
-from stackl_flow.kv.backends.sql.writing import Asked, Writing
-from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
+from stackl_flow.kv.backends.sql.dialect import Asked, Dialect, Seen
+from stackl_flow.kv.backends.sql.link import Link
+from stackl_flow.kv.backends.sql.writing import Writing
+from stackl_flow.kv.base import KV, Take
+from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
 
 T = TypeVar("T")
 
-_DIALECTS: Final[dict[str, type[Dialect]]] = {"sqlite": SQLite, "postgresql": PostgreSQL}
-#: How long a waiter sleeps at most: a commit that woke nobody is noticed then.
-_LOOK_AGAIN: Final = 0.25
-_TRIES: Final = 5
-_NOTHING: Final = Asked()
-_FIRST_PAUSE: Final = 0.1
+_HERE: Final = "stackl_flow.kv.backends.sql"
+_GROUP: Final = "stackl_flow.kv.sql"
+_DIALECTS: Final = {
+    "mariadb": f"{_HERE}.mysql:MySQL",
+    "mysql": f"{_HERE}.mysql:MySQL",
+    "postgresql": f"{_HERE}.postgresql:PostgreSQL",
+    "sqlite": f"{_HERE}.sqlite:SQLite",
+}
 
 
 class SQLKV(KV):
     """Keeps items in the tables of a database; they are made when the place is first used.
 
     Args:
-        conf: "connection" is the address, such as "sqlite:///place.db" or "postgresql://user:password@host/db";
-            options stand in it or beside it.
+        conf: "connection" is the address, such as "sqlite:///place.db", "postgresql://user:password@host/db"
+            or "mysql://user:password@host/db"; options stand in it or beside it.
         clock: tells when leases run out, where the database has no clock of its own.
 
     Raises:
         InvalidFormat: the address or an option makes no sense.
     """
 
+    takes = True
+
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = settings.parse(conf)
         super().__init__(place.conf, clock=clock)
-        self._dialect = _DIALECTS[place.plug](place)
+        # A driver is imported when it is asked for.
+        made = plugs.load(place.plug, place.url, _GROUP, _DIALECTS)
+        self._dialect = cast("Dialect", made(place))
         self.shared = self._dialect.shared
-        self._engine = self._dialect.create_engine()
-        self._held = threading.local()
-        self._pid = os.getpid()
-        self._ready = False
+        self.limits = Limits(operations=self._dialect.most)
+        self._link = Link(self._dialect, clock)
 
     @property
     def name(self) -> str:
@@ -68,172 +68,69 @@ class SQLKV(KV):
 
     def close(self) -> None:
         """Close the connections; a place in memory is gone then."""
-        ours = self._pid == os.getpid()
-        if ours:
-            self._dialect.close()
-        self._engine.dispose(close=ours)
-        self._ready = False
+        self._link.close()
 
-    @contextmanager
-    def moment(self) -> Iterator[None]:
+    def moment(self) -> AbstractContextManager[None]:
         """Let reads inside a ``with`` see one moment: that of one transaction.
 
-        Yields:
-            Nothing.
+        Returns:
+            The context.
         """
-        if self._own() is not None or getattr(self._held, "connection", None) is not None:
-            yield
-            return
-        with self._connected() as connection, self._dialect.transaction(connection, write=False):
-            self._held.connection = connection
-            try:
-                yield
-            finally:
-                self._held.connection = None
+        return self._link.moment()
 
-    @contextmanager
-    def joined(self, connection: sa.Connection) -> Iterator[None]:
+    def joined(self, connection: Any) -> AbstractContextManager[None]:
         """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
 
-        Other commits wait until that transaction ends, so it should do this last.
+        On SQLite and MariaDB all other commits wait until that transaction ends, so it should do this last.
 
         Args:
-            connection: the caller's connection to the same database, in a transaction.
+            connection: the caller's connection to the same database, in a transaction: one of SQLAlchemy's,
+                a session, or one of the driver's (sqlite3, psycopg, PyMySQL).
 
-        Yields:
-            Nothing.
+        Returns:
+            The context.
 
         Raises:
-            InvalidFormat: that is no such connection.
+            InvalidFormat: that is no such connection, it is closed, or each statement on it is committed
+                by itself.
         """
-        name = getattr(getattr(connection, "dialect", None), "name", None)
-        if name != self._engine.dialect.name:
-            raise exc.InvalidFormat(
-                f"{connection!r} does not lead to '{self.name}': give a SQLAlchemy connection to that "
-                f"database (of a session: session.connection())"
-            )
-        with self._errors():
-            if not self._ready or self._pid != os.getpid():
-                self._make(connection)
-                self._dialect.opened(self._engine)
-        self._held.joined = connection
-        try:
-            yield
-        finally:
-            self._held.joined = None
+        return self._link.joined(connection)
 
-    def _own(self) -> sa.Connection | None:
-        """Give the connection of the transaction that this thread has joined."""
-        joined: sa.Connection | None = getattr(self._held, "joined", None)
-        return joined
+    def taking(self, work: Callable[[Take], T]) -> T:
+        """Do something in a transaction in which items are taken before others can have them.
 
-    @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        """Give a connection, to a database that has the tables."""
-        with self._dialect.alone(), self._errors():
-            if self._pid != os.getpid():
-                # A child process must not use what it got of its parent's connections, nor close them.
-                self._engine.dispose(close=False)
-                self._pid, self._ready = os.getpid(), False
-            if not self._ready:
-                self._open()
-            with self._engine.connect() as connection:
-                yield connection
+        Args:
+            work: gets a function that takes items by their keys. It may be done again, if nothing landed.
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.SQLAlchemyError as error:
-            raise self._dialect.translate(error) from error
-
-    def _open(self) -> None:
-        with self._engine.connect() as connection, self._dialect.opening(connection):
-            self._make(connection)
-        self._dialect.opened(self._engine)
-        self._ready = True
-
-    def _make(self, connection: sa.Connection) -> None:
-        """Make the tables, unless they are there."""
-        tables.metadata.create_all(connection)
-        found = connection.execute(tables.READ_STATE).one_or_none()
-        if found is None:
-            first = {"id": 1, "format": tables.FORMAT, "revision": 1}
-            connection.execute(sa.insert(tables.state), [first])
-        if found is not None and found.format > tables.FORMAT:
-            raise exc.IncompatibleVersion(
-                f"items in '{self.name}' have format {found.format}, this code writes {tables.FORMAT}: "
-                f"use the version of the library that wrote them, or a newer one"
-            )
-
-    def _again(self, work: Callable[[], T]) -> T:
-        """Do something, and do it again when the server was lost or undid it."""
-        pause = _FIRST_PAUSE
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                return work()
-            except Gone:
-                if not left:
-                    raise
-            SYSTEM.sleep(random.uniform(pause / 2, pause))  # noqa: S311  no secret
-            pause *= 2
-        raise AssertionError("the last try either returns or raises")
-
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        held = self._own() or getattr(self._held, "connection", None)
-        if held is not None:  # of a moment, or of the caller's own: it ends with its connection
-            with self._errors():
-                return work(held)
-
-        def once() -> T:
-            with self._connected() as connection:
-                return work(connection)
-
-        return self._again(once)
-
-    def _write(self, work: Callable[[Writing], T], asked: Asked = _NOTHING) -> T:
-        if getattr(self._held, "connection", None) is not None:
-            raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
-
-        joined = self._own()
-        if joined is not None:
-            with self._errors():
-                self._dialect.lock(joined)
-                return self._do(work, joined, asked)[0]
-
-        def once() -> tuple[T, bool]:
-            with self._connected() as connection, self._dialect.transaction(connection, write=True):
-                return self._do(work, connection, asked)
-
-        result, raised = self._again(once)
-        if raised:
-            self._dialect.ring()
-        return result
-
-    def _do(self, work: Callable[[Writing], T], connection: sa.Connection, asked: Asked) -> tuple[T, bool]:
-        """Write in a transaction; tell also whether anything changed."""
-        writing = Writing(connection, self._dialect.now(self.clock), asked)
-        result = work(writing)
-        if writing.raised:
-            self._dialect.announce(connection)
-        return result, writing.raised
+        Returns:
+            What it gave.
+        """
+        return self._link.taking(work)
 
     def _get(self, key: str) -> Item | None:
-        def ask(connection: sa.Connection) -> List[Item]:
-            values = {"key": key, "now": self._dialect.now(self.clock)}
-            return [Item(*row) for row in connection.execute(tables.READ_ONE, values)]
+        asked = self._latest(tables.READ_ONE)
 
-        return next(iter(self._read(ask)), None)
+        def ask(connection: sa.Connection) -> List[Item]:
+            values = {"key": key, "now": self._link.now()}
+            return [Item(*row) for row in connection.execute(asked, values)]
+
+        return next(iter(self._link.read(ask)), None)
+
+    def _latest(self, asked: sa.Select[Any]) -> sa.Select[Any]:
+        """Read what is there now, also in a transaction of the caller's that began long ago."""
+        return asked.with_for_update(read=True) if self._dialect.latest and self._link.is_joined else asked
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        asked = tables.some(prefix=bool(prefix), after=bool(after), limit=limit is not None, reverse=reverse)
+        asked = self._latest(
+            tables.some(prefix=bool(prefix), after=bool(after), limit=limit is not None, reverse=reverse)
+        )
         values = {**tables.bounds(prefix), "after": after, "limit": limit}
 
         def ask(connection: sa.Connection) -> List[Item]:
-            rows = connection.execute(asked, {**values, "now": self._dialect.now(self.clock)})
+            rows = connection.execute(asked, {**values, "now": self._link.now()})
             return [Item(*row) for row in rows]
 
-        return self._read(ask)
+        return self._link.read(ask)
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
@@ -249,15 +146,14 @@ class SQLKV(KV):
                     raise changed(check, found)
             if lease is not None and not writing.knows_lease:
                 raise lease_lost(lease)
-            if token:
-                writing.receipt(token)
+            writing.count()
             writing.delete(deletes)
             writing.put(puts)
             return writing.count()
 
-        return self._write(
-            work, Asked(list(dict.fromkeys(check.key for check in checks)), lease or "", token)
-        )
+        looked = list(dict.fromkeys(check.key for check in checks))
+        names = {*looked, *deletes, *(put.key for put in puts)}
+        return self._link.write(work, Asked(looked, lease or "", token, sorted(names)))
 
     def _grant(self, lease: Lease) -> Lease:
         def work(writing: Writing) -> None:
@@ -265,7 +161,7 @@ class SQLKV(KV):
             if not writing.knows_lease:
                 writing.run(tables.LEND, [{"id": lease.id, "until": writing.now + lease.ttl}])
 
-        self._write(work, Asked(lease=lease.id))
+        self._link.write(work, Asked(lease=lease.id, names=[lease.id]))
         return lease
 
     def _extend(self, lease: Lease) -> bool:
@@ -273,44 +169,33 @@ class SQLKV(KV):
             later = {"lease": lease.id, "now": writing.now, "later": writing.now + lease.ttl}
             return bool(writing.run(tables.EXTEND, later).rowcount)
 
-        return self._write(work)
+        return self._link.write(work)
 
     def _revoke(self, lease: Lease) -> None:
-        self._write(lambda writing: writing.end(lease.id))
+        self._link.write(lambda writing: writing.end(lease.id))
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         # A thread waits in real time, whatever clock the leases go by.
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         if since == 0:
-            return self._revision(prefix, 0)[0]
+            return self._link.read(self._dialect.mark)
+        longest = self._dialect.look_again
         with self._dialect.waiting() as bell:
             while True:
-                revision, found, runs_out = self._revision(prefix, since)
-                if found:
-                    return revision
-                now = self._dialect.now(self.clock)
-                if runs_out is not None and runs_out <= now:
-                    self._write(lambda _: None)  # ends the leases that ran out
-                    continue
-                left = _LOOK_AGAIN if deadline is None else deadline - SYSTEM.monotonic()
+                seen = self._look(prefix, since)
+                if seen.mark != since:
+                    return seen.mark
+                now = self._link.now()
+                if seen.runs_out is not None and seen.runs_out <= now:
+                    self._link.write(lambda _: None)  # ends the leases that ran out
+                    seen = self._look(prefix, since)
+                    if seen.mark != since:
+                        return seen.mark
+                left = longest if deadline is None else deadline - SYSTEM.monotonic()
                 if left <= 0:
                     return since
-                lasts = _LOOK_AGAIN if runs_out is None else runs_out - now
-                bell.wait(max(min(left, lasts, _LOOK_AGAIN), 0.001))
+                lasts = longest if seen.runs_out is None else seen.runs_out - now
+                bell.wait(max(min(left, lasts, longest), 0.001))
 
-    def _revision(self, prefix: str, since: int) -> tuple[int, bool, float | None]:
-        """Tell the count of commits, whether items with the prefix changed, and when a lease runs out."""
-        values = {"since": since, **tables.bounds(prefix)}
-
-        def ask(connection: sa.Connection) -> tuple[int, bool, float | None]:
-            revision = int(connection.execute(tables.READ_STATE).one().revision)
-            runs_out: float | None = connection.execute(tables.NEXT_END).scalar_one()
-            if revision == since:
-                return revision, False, runs_out
-            found = any(
-                connection.execute(asked, values).first() is not None
-                for asked in tables.changes(prefix=bool(prefix))
-            )
-            return revision, found or revision - since > tables.REMEMBERED, runs_out
-
-        return self._read(ask)
+    def _look(self, prefix: str, since: int) -> Seen:
+        return self._link.read(lambda connection: self._dialect.look(connection, prefix, since))

@@ -18,13 +18,16 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
+from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.backends.sql.dialect import Asked, Dialect, Wakes
 from stackl_flow.kv.backends.sql.wakes import Rings
 from stackl_flow.kv.bell import Bell, ring
 from stackl_flow.settings import Place
 
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
+#: A write that changes nothing.
+_HOLD: Final = sa.update(tables.state).values(revision=tables.state.c.revision)
 _REMEDIES: Final = {
     sqlite3.SQLITE_BUSY: "is locked by another process: wait until it is done, or give a longer ?timeout=",
     sqlite3.SQLITE_READONLY: "is read-only: make the file and its directory writable for this user",
@@ -41,6 +44,8 @@ class SQLite(Dialect):
     Args:
         place: its address and options.
     """
+
+    identity = "PRAGMA database_list"
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -107,8 +112,12 @@ class SQLite(Dialect):
         if self._pipes is not None:
             self._pipes.mkdir(exist_ok=True)
 
-    def ring(self) -> None:
-        """Wake those who wait, after a commit."""
+    def announce(self, connection: sa.Connection) -> None:  # noqa: ARG002  nobody is asked
+        """Wake those who wait.
+
+        Args:
+            connection: not needed.
+        """
         if self._pipes is None:
             self._rings.ring()
         else:
@@ -140,6 +149,28 @@ class SQLite(Dialect):
             connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
+
+    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  all of it
+        """Keep others from writing until a transaction ends, also one that only reads as it begins.
+
+        Args:
+            connection: the connection, in a transaction.
+            asked: what is to be looked at, and written.
+            joined: whether the transaction is the caller's own.
+        """
+        if joined:
+            connection.execute(_HOLD)
+
+    def in_transaction(self, raw: Any) -> bool:
+        """Say whether what is written on a connection waits for a commit.
+
+        Args:
+            raw: the connection of sqlite3; something was written on it.
+
+        Returns:
+            True if so; also for a driver that cannot be asked.
+        """
+        return bool(getattr(raw, "in_transaction", True))
 
     def translate(self, error: sa.exc.SQLAlchemyError) -> exc.StorageFailure:
         """Make an error of ours of one of SQLite's.

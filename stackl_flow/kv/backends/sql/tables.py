@@ -1,9 +1,9 @@
 """The tables of a place of items, and what is asked of them.
 
 ``kv_state`` has one row: the format and the count of commits. Every commit raises that count first, so that
-commits come one after another, and a waiter sees by one number whether anything happened. Deleted keys are
-remembered for a while in ``kv_gone``, so that a waiter knows whether it was one of his, and commits in
-``kv_receipts``, so that one whose answer was lost is known again.
+commits come one after another, and a waiter sees by one number whether anything happened (PostgreSQL can do
+better: see ``side_by_side``). Deleted keys are remembered for a while in ``kv_gone``, so that a waiter knows
+whether it was one of his, and commits in ``kv_receipts``, so that one whose answer was lost is known again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from stackl_flow.kv.items import MAX_KEY
 from stackl_flow.kv.shelf import above
@@ -23,9 +23,17 @@ REMEMBERED: Final = 4096
 
 metadata: Final = sa.MetaData()
 
-# Keys are compared byte by byte. SQLite does that as it comes.
-_KEY: Final = sa.String(MAX_KEY).with_variant(sa.String(MAX_KEY, collation="C"), "postgresql")
-_LEASE: Final = sa.String(64)
+
+# Keys are compared byte by byte. SQLite does that as it comes; MariaDB as it comes takes "a" for "A".
+def _name(length: int) -> sa.String:
+    plain = sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+    return plain.with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
+
+
+_KEY: Final = _name(MAX_KEY)
+_LEASE: Final = _name(64)
+_TOKEN: Final = _name(32)
+_VALUE: Final = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 
 state: Final = sa.Table(
     "kv_state",
@@ -38,7 +46,7 @@ items: Final = sa.Table(
     "kv_items",
     metadata,
     sa.Column("key", _KEY, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("value", _VALUE, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False, index=True),
     sa.Column("lease", _LEASE, index=True),
 )
@@ -57,7 +65,7 @@ gone: Final = sa.Table(
 receipts: Final = sa.Table(
     "kv_receipts",
     metadata,
-    sa.Column("token", sa.String(32), primary_key=True),
+    sa.Column("token", _TOKEN, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False, index=True),
 )
 
@@ -70,6 +78,7 @@ _alive: Final = items.c.lease.is_(None) | sa.exists().where(
 READ_STATE: Final = sa.select(state.c.format, state.c.revision)
 RAISE: Final = sa.update(state).values(revision=state.c.revision + 1).returning(state.c.revision)
 READ_ONE: Final = sa.select(items).where(items.c.key == sa.bindparam("key"), _alive)
+READ_SOME: Final = sa.select(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive)
 STORED: Final = sa.select(items.c.key).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
 REMOVE: Final = sa.delete(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
 FORGET: Final = sa.insert(gone)
@@ -89,7 +98,7 @@ ON_LEASE: Final = sa.select(items.c.key).where(items.c.lease == sa.bindparam("le
 
 # All that a writer has to know before it writes, in one question: each row tells what it is about.
 EXPIRED, KNOWN, LANDED, STANDS = "expired", "known", "landed", "stands"
-LOOK: Final = sa.union_all(
+LOOKS: Final = (
     sa.select(sa.literal(EXPIRED), leases.c.id, sa.literal(0)).where(leases.c.until <= _NOW),
     sa.select(sa.literal(KNOWN), leases.c.id, sa.literal(0)).where(
         leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW
@@ -101,6 +110,7 @@ LOOK: Final = sa.union_all(
         items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive
     ),
 )
+LOOK: Final = sa.union_all(*LOOKS)
 
 
 @cache
@@ -113,9 +123,16 @@ def upsert(dialect: str) -> sa.Executable:
     Returns:
         The statement.
     """
+    written = ("value", "version", "lease")
+    statement: sa.Executable
+    if dialect == "mysql":
+        over = mysql.insert(items)
+        statement = over.on_duplicate_key_update({name: over.inserted[name] for name in written})
+        return statement
     new: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](items)
-    written = {name: new.excluded[name] for name in ("value", "version", "lease")}
-    statement: sa.Executable = new.on_conflict_do_update(index_elements=[items.c.key], set_=written)
+    statement = new.on_conflict_do_update(
+        index_elements=[items.c.key], set_={name: new.excluded[name] for name in written}
+    )
     return statement
 
 

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.backends.sql.dialect import Asked, Dialect
 from stackl_flow.kv.items import Put
 
 #: SQLite takes 32,766 values in a statement, older ones 999.
 _AT_ONCE: Final = 500
-
-
-class Asked(NamedTuple):
-    """What a writer wants to know before it writes."""
-
-    keys: Sequence[str] = ()
-    lease: str = ""
-    token: str = ""
+#: Every so many commits, what is remembered of old ones is deleted.
+_TRIM: Final = 256
 
 
 class Writing:
     """A transaction that writes: it looks first, and ends the leases that ran out.
 
     Args:
-        connection: the connection, in a transaction that nobody else writes beside.
+        connection: the connection, in a transaction in which what is asked for is locked.
+        dialect: the database's own ways.
         now: the time, in seconds since 1970.
         asked: what the writer wants to know.
+        joined: whether the transaction is the caller's own.
 
     Attributes:
         now: the time.
@@ -38,22 +35,31 @@ class Writing:
         landed: the version at which a commit of that token landed, or None.
     """
 
-    def __init__(self, connection: sa.Connection, now: float, asked: Asked) -> None:
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, now: float, asked: Asked, *, joined: bool = False
+    ) -> None:
         self.now = now
         self.raised = False
         self.versions: dict[str, int] = {}
         self.knows_lease = False
         self.landed: int | None = None
         self._connection = connection
+        self._dialect = dialect
+        self._token = asked.token
         self._revision = 0
+        looks: Iterable[Any] = (tables.LOOK,)
+        if joined and dialect.latest:
+            looks = [look.with_for_update(read=True) for look in tables.LOOKS]
         expired: set[str] = set()
         for keys in _parts(asked.keys) if asked.keys else ((),):
-            self._look(asked._replace(keys=keys), expired)
-        for lease in sorted(expired):
-            self.end(lease)
+            for look in looks:
+                self._look(look, asked._replace(keys=keys), expired)
+        if expired:
+            for lease in dialect.ended(connection, sorted(expired), now):
+                self.end(lease)
 
-    def _look(self, asked: Asked, expired: set[str]) -> None:
-        rows: Iterable[Any] = self.run(tables.LOOK, {"now": self.now, **asked._asdict()})
+    def _look(self, look: Any, asked: Asked, expired: set[str]) -> None:
+        rows: Iterable[Any] = self.run(look, {"now": self.now, **asked._asdict()})
         for about, name, version in rows:
             if about == tables.EXPIRED:
                 expired.add(name)
@@ -78,23 +84,18 @@ class Writing:
         return result
 
     def count(self) -> int:
-        """Raise the count of commits, once.
+        """Count a commit, once, under the token that was asked for.
 
         Returns:
-            The count: the version of all that is put from now on.
+            The version of all that is put from now on.
         """
         if not self.raised:
-            self._revision = int(self._connection.execute(tables.RAISE).scalar_one())
+            self._revision = self._dialect.count(self._connection, self._token)
             self.raised = True
+            if self._revision % _TRIM == 0:
+                for trim in tables.TRIM:
+                    self.run(trim, {"before": self._revision - tables.REMEMBERED})
         return self._revision
-
-    def receipt(self, token: str) -> None:
-        """Note that this commit landed, for a while.
-
-        Args:
-            token: what it was sent with.
-        """
-        self.run(tables.RECEIPT, [{"token": token, "version": self.count()}])
 
     def put(self, puts: Sequence[Put]) -> None:
         """Write items.
@@ -112,15 +113,8 @@ class Writing:
         Args:
             keys: their keys.
         """
-        version = self.count()
         for some in _parts(keys):
-            there = self.run(tables.STORED, {"keys": some}).scalars().all()
-            if there:
-                self.run(tables.FORGET, [{"version": version, "key": key} for key in there])
-                self.run(tables.REMOVE, {"keys": there})
-        if version % 256 == 0:
-            for trim in tables.TRIM:
-                self.run(trim, {"before": version - tables.REMEMBERED})
+            self._dialect.remove(self._connection, self.count(), some)
 
     def end(self, lease: str) -> None:
         """Delete a lease and what stands on it.

@@ -1,0 +1,136 @@
+"""Commits side by side, as PostgreSQL can do it: only those that share an item wait for each other.
+
+A commit locks the names of all that it checks, puts or deletes: the rows that are there, in the order of
+their keys, and then every name itself (an advisory lock), so that what is not there stays so. Nobody waits
+for a row while he has names locked, so two never wait for each other. Who takes what nobody else has skips
+the rows that are locked (SKIP LOCKED).
+
+Versions come from a sequence, after the locks are had: those of one item grow. They do not come into sight
+in that order, so "what changed since" cannot be asked by a number: a mark stands for a snapshot of the
+server's, and what has changed is what was not to be seen in it. ``kv_receipts`` keeps for each commit the
+transaction that made it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import uuid
+from collections import OrderedDict
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.backends.sql.dialect import Seen
+
+#: Seed of the hashes of names, so that they are hardly anybody else's advisory locks.
+_SEED: Final = 6_712_940_385
+#: How many marks an object remembers; one that is forgotten only lets its waiter look anew.
+_MARKS: Final = 1_000
+
+MAKE: Final = (
+    "ALTER TABLE kv_receipts ADD COLUMN IF NOT EXISTS xid xid8",
+    "CREATE INDEX IF NOT EXISTS ix_kv_receipts_xid ON kv_receipts (xid)",
+    "CREATE SEQUENCE IF NOT EXISTS kv_versions",
+    "SELECT setval('kv_versions', :revision)",
+)
+# What stands in WITH is done first, because the counts of it are asked for before any name is locked.
+LOCK: Final = sa.text(
+    "WITH lent AS MATERIALIZED (SELECT 1 FROM kv_leases WHERE id = :lease FOR KEY SHARE),"
+    " held AS MATERIALIZED ("
+    "SELECT 1 FROM kv_items WHERE key = ANY (CAST(:names AS text[])) ORDER BY key FOR UPDATE)"
+    " SELECT pg_advisory_xact_lock(hash) FROM ("
+    "SELECT DISTINCT hashtextextended(name, :seed) AS hash"
+    " FROM unnest(CAST(:names AS text[])) AS name ORDER BY hash) AS hashes"
+    " WHERE (SELECT count(*) FROM lent) + (SELECT count(*) FROM held) >= 0"
+).bindparams(seed=_SEED)
+COUNT: Final = sa.text(
+    "INSERT INTO kv_receipts (token, version, xid)"
+    " VALUES (:token, nextval('kv_versions'), pg_current_xact_id()) RETURNING version"
+)
+REMOVE: Final = sa.text(
+    "WITH removed AS (DELETE FROM kv_items WHERE key = ANY (CAST(:keys AS text[])) RETURNING key)"
+    " INSERT INTO kv_gone (version, key) SELECT :version, key FROM removed"
+)
+ENDED: Final = sa.text(
+    "SELECT id FROM kv_leases WHERE id = ANY (CAST(:leases AS text[])) AND until <= :now"
+    " FOR UPDATE SKIP LOCKED"
+)
+_FIRST: Final = sa.text("SELECT pg_current_snapshot()::text, (SELECT last_value FROM kv_versions)")
+_NEW: Final = (
+    "(SELECT 1 FROM kv_receipts AS r JOIN TABLE AS t ON t.version = r.version"
+    " WHERE r.xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))"
+    " AND NOT pg_visible_in_snapshot(r.xid, CAST(:seen AS pg_snapshot)) WITHIN)"
+)
+
+
+@cache
+def _changed(*, prefix: bool) -> sa.TextClause:
+    """Make the question for a new snapshot, and whether anything came into sight since another."""
+    within = "AND key >= :low AND key < :high" if prefix else ""
+    items, gone = (
+        _NEW.replace("TABLE", table).replace("WITHIN", within) for table in ("kv_items", "kv_gone")
+    )
+    return sa.text(
+        "SELECT pg_current_snapshot()::text, (SELECT last_value FROM kv_versions),"  # noqa: S608  constants
+        f" (SELECT min(until) FROM kv_leases), EXISTS {items} OR EXISTS {gone}"
+    )
+
+
+class Marks:
+    """Snapshots of the server's under numbers, which a waiter can carry."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def first(self, connection: sa.Connection) -> int:
+        """Mark what is there now.
+
+        Args:
+            connection: the connection.
+
+        Returns:
+            The mark.
+        """
+        snapshot, last = connection.execute(_FIRST).one()
+        return self._add(snapshot, last)
+
+    def look(self, connection: sa.Connection, prefix: str, since: int) -> Seen:
+        """See whether items have come into sight, or gone out of it, since a mark.
+
+        Args:
+            connection: the connection.
+            prefix: items whose keys begin so.
+            since: the mark.
+
+        Returns:
+            What is seen; with the same mark if nothing changed.
+        """
+        with self._lock:
+            seen, last = self._seen.get(since, ("1:1:", 0))
+        asked: dict[str, Any] = {"seen": seen, **tables.bounds(prefix)}
+        snapshot, latest, runs_out, changed = connection.execute(_changed(prefix=bool(prefix)), asked).one()
+        if changed or latest - last > tables.REMEMBERED:
+            return Seen(self._add(snapshot, latest), runs_out)
+        return Seen(since, runs_out)
+
+    def _add(self, snapshot: str, last: int) -> int:
+        with self._lock:
+            mark = next(self._numbers)
+            self._seen[mark] = (snapshot, last)
+            if len(self._seen) > _MARKS:
+                self._seen.popitem(last=False)
+            return mark
+
+
+def new_token() -> str:
+    """Make a token for a commit that nobody has to know again.
+
+    Returns:
+        The token.
+    """
+    return uuid.uuid4().hex

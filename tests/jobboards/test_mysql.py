@@ -1,0 +1,20 @@
+"""A board in a MariaDB database keeps the contract, with claimers that really die."""
+
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from stackl_flow.testing.jobboards import JobBoardContract
+
+
+class TestMariaDB(JobBoardContract):
+    @pytest.fixture
+    def address(self, mysql_url):
+        name = f"board_{uuid.uuid4().hex}"
+        engine = sa.create_engine(sa.make_url(mysql_url).set(drivername="mysql+pymysql"))
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            yield mysql_url.rpartition("/")[0] + f"/{name}"
+            connection.execute(sa.text(f"DROP DATABASE {name}"))
+        engine.dispose()

@@ -1,0 +1,129 @@
+"""MariaDB keeps the contract, on a real server."""
+
+import contextlib
+import threading
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.testing.crash import start_child, wait_child
+from stackl_flow.testing.kv import KVContract, add_one
+
+
+@pytest.fixture
+def address(mysql_url):
+    """A database of its own, of an alphabet that is not ours."""
+    name = f"kv_{uuid.uuid4().hex}"
+    engine = sa.create_engine(sa.make_url(mysql_url).set(drivername="mysql+pymysql"))
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET latin1"))
+        yield mysql_url.rpartition("/")[0] + f"/{name}"
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    engine.dispose()
+
+
+class TestMariaDB(KVContract):
+    # The server's clock cannot be stepped, and the machine may be busy.
+    TTL = 0.8
+    EXAMPLES = 20
+
+    @pytest.fixture
+    def open_kv(self, address):
+        return lambda: backends.fetch(address)
+
+
+def test_keys_that_differ_in_case(address):
+    """Keys go by their bytes, not by what the database takes for the same letter."""
+    with backends.fetch(address.replace("mysql:", "mariadb:")) as kv:
+        kv.commit([Check(key, ABSENT) for key in "aABb"], [Put(key, key) for key in "aABb"])
+        assert [(item.key, item.value) for item in kv.list()] == [(key, key) for key in "ABab"]
+
+
+def test_goes_on_in_a_forked_child(address):
+    with backends.fetch(address) as kv:
+        kv.commit(puts=[Put("count", "0")])
+
+        def work():
+            for _ in range(10):
+                add_one(kv)
+
+        children = [start_child(work) for _ in range(2)]
+        work()
+        assert [wait_child(child) for child in children] == [0] * 2
+        assert kv.get("count").value == "30"
+
+
+def test_server_started_again(new_server):
+    """Connections that were cut are made anew; what was committed is there, and lands once."""
+    server = new_server("mysql")
+    with backends.fetch(server.url) as kv:
+        version = kv.commit(puts=[Put("a", "0")])
+        mark = kv.wait()
+        server.kill()
+        server.start()
+        assert kv.get("a").value == "0"
+        version = kv.commit([Check("a", version)], [Put("a", "1")])
+        assert kv.wait("a", mark, timeout=5) != mark
+
+
+def test_a_commit_whose_answer_is_lost_lands_once(address):
+    """A connection that is cut right after its commit: sent again, it is known by its receipt."""
+    with backends.fetch(address) as kv:
+        version = kv.commit(puts=[Put("a", "0")])
+        cut = []
+
+        def cut_once(_connection, cursor, statement, *_):
+            if statement == "COMMIT" and not cut:
+                cut.append(cursor)
+                raw = cursor.connection
+                raw.commit()
+                raw.close()
+
+        sa.event.listen(kv._link.engine, "before_cursor_execute", cut_once)
+        landed = kv.commit([Check("a", version)], [Put("a", "1")])
+        assert cut
+        assert (landed, kv.get("a").value) == (version + 1, "1")
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "READ COMMITTED"])
+def test_joins_a_transaction_of_the_callers_own(address, isolation):
+    """What is written with the caller's rows lands with them, or not at all; he sees what others did."""
+    engine = sa.create_engine(sa.make_url(address).set(drivername="mysql+pymysql"), isolation_level=isolation)
+    with backends.fetch(address) as kv, backends.fetch(address) as other:
+        with engine.begin() as own:
+            own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
+            with kv.joined(own):
+                first = kv.commit(puts=[Put("job/1", "1")])
+        mark = kv.wait("job/")
+        with contextlib.suppress(ZeroDivisionError), engine.begin() as own:
+            own.execute(sa.text("INSERT INTO orders VALUES ('lost')"))
+            with kv.joined(own):
+                kv.commit([Check("job/1", first)], [Put("job/2", "1")])
+                assert [item.key for item in kv.list("job/")] == ["job/1", "job/2"]
+            raise ZeroDivisionError
+        assert [item.key for item in kv.list("job/")] == ["job/1"]
+        with engine.begin() as own:
+            assert own.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 0
+            other.commit([Check("job/3", ABSENT)], [Put("job/3", "theirs")])
+            own.execute(sa.text("INSERT INTO orders VALUES ('kept')"))
+            with kv.joined(own), pytest.raises(exc.Conflict):
+                kv.commit([Check("job/3", ABSENT)], [Put("job/3", "ours")])
+            with kv.joined(own):
+                assert kv.get("job/3").value == "theirs"
+                kv.commit(puts=[Put("job/2", "2")])
+        assert kv.wait("job/", mark, timeout=5) != mark
+        assert kv.get("job/2").value == "2"
+        with engine.connect() as own:
+            assert own.execute(sa.text("SELECT name FROM orders")).scalars().all() == ["kept"]
+    engine.dispose()
+
+
+def test_waiter_notices_what_another_process_commits(address):
+    with backends.fetch(address) as kv, backends.fetch(address) as other:
+        mark = kv.wait("a")
+        threading.Timer(0.2, lambda: other.commit(puts=[Put("a", "1")])).start()
+        assert kv.wait("a", mark, timeout=30) != mark
