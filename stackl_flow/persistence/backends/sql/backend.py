@@ -11,6 +11,7 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.persistence.backends.sql.connection import SQLConnection
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+from stackl_flow.persistence.backends.sql.source import Source
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.base import Backend
 
@@ -46,6 +47,7 @@ class SQLBackend(Backend):
         made = plugs.load(place.plug, place.url, _GROUP, _DIALECTS) if known else SQLDialect
         self.dialect = cast("SQLDialect", made(place))
         self.engine = self.dialect.create_engine()
+        self._source = Source(self.engine, self.dialect)
         self.statements = Statements(self.engine.dialect)
 
     @property
@@ -59,7 +61,7 @@ class SQLBackend(Backend):
         Returns:
             The connection; close it after use.
         """
-        return SQLConnection(self, self.engine, self.dialect, self.statements)
+        return SQLConnection(self, self.engine, self._source, self.dialect, self.statements)
 
     def close(self) -> None:
         """Close the database as far as no connection uses it."""

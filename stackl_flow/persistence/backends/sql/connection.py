@@ -15,6 +15,7 @@ from stackl_flow.persistence.backends.sql.again import Again
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.landing import Landing
 from stackl_flow.persistence.backends.sql.link import Link
+from stackl_flow.persistence.backends.sql.source import Source
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.backends.sql.tables import atomdetails, logbooks
 from stackl_flow.persistence.base import Backend, Connection
@@ -48,19 +49,20 @@ class SQLConnection(Connection):
 
     Args:
         backend: the place this connection leads to.
-        engine: gives connections of the driver.
+        engine: for what SQLAlchemy does itself.
+        source: gives connections of the driver.
         dialect: the database's own ways.
         prepared: the statements, compiled for it.
     """
 
     def __init__(
-        self, backend: Backend, engine: sa.Engine, dialect: SQLDialect, prepared: Statements
+        self, backend: Backend, engine: sa.Engine, source: Source, dialect: SQLDialect, prepared: Statements
     ) -> None:
         super().__init__(backend)
         self._engine = engine
         self._dialect = dialect
         self._sql = prepared
-        self._link = Link(engine, dialect)
+        self._link = Link(source, dialect, engine.dialect.loaded_dbapi.Error)
         self._again = Again(dialect, backend.clock)
         self._writes = False
         self._landing = Landing(self._link, dialect, prepared, self._again, backend.clock.now)

@@ -122,6 +122,14 @@ class SQLDialect:
             StorageFailure: it cannot be opened.
         """
 
+    def place_now(self) -> object:
+        """Say which database the address leads to, where that may change while a connection lies idle.
+
+        Returns:
+            Something that is equal as long as it is the same database.
+        """
+        return None
+
     def lacks_table(self, error: BaseException) -> bool:
         """Say whether an error of the driver means that a table does not exist.
 

@@ -6,34 +6,33 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql import schema
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-
-# A child process must not use what it got of its parent's database, nor close it: it only keeps it.
-_INHERITED: Final[list[Any]] = []
+from stackl_flow.persistence.backends.sql.source import Source, keep
 
 
 class Link:
     """A connection of the driver and its cursor.
 
     Args:
-        engine: gives connections of the driver.
+        source: gives connections of the driver.
         dialect: the database's own ways.
+        driver_error: what the driver raises.
     """
 
-    def __init__(self, engine: sa.Engine, dialect: SQLDialect) -> None:
-        self._engine = engine
+    def __init__(self, source: Source, dialect: SQLDialect, driver_error: type[Exception]) -> None:
+        self._source = source
         self._dialect = dialect
         self._held: Any = None
         self._raw: Any = None
         self._pid = 0
         self._checked = False
-        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._driver_error = driver_error
         self.cursor: Any = None
         #: Whether the answer to a commit was lost since somebody last looked.
         self.in_doubt = False
@@ -83,11 +82,10 @@ class Link:
         if self._raw is not None and here:
             return
         if self._raw is not None:
-            _INHERITED.append((self._held, self._raw, self.cursor))
-            self._engine.dispose(close=False)
+            keep((self._held, self._raw, self.cursor))
         self._dialect.before_open(create=create)
         with self._dialect.lock():
-            self._held = self._engine.raw_connection()
+            self._held = self._source.take()
             self._raw = self._held.driver_connection
             self.cursor = self._raw.cursor()
         self._pid = os.getpid()
@@ -156,11 +154,12 @@ class Link:
         if held is None:
             return
         if inherited:
-            _INHERITED.append((held, raw))
+            keep((held, raw))
             return
         with self._dialect.lock():
             if lost:
                 held.invalidate()
+                self._source.forget_idle()
             held.close()
 
     @contextmanager

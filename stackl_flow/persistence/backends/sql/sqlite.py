@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect, choose
@@ -99,8 +99,9 @@ class SQLiteDialect(SQLDialect):
         """
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=self.file or ":memory:"),
-            # Each of our connections has one of the driver's; in memory there is but one for all.
-            poolclass=StaticPool if self._in_memory else NullPool,
+            # In memory there is but one of the driver's connections for all.
+            poolclass=StaticPool if self._in_memory else QueuePool,
+            **({} if self._in_memory else {"max_overflow": -1}),
             # Transactions are begun by us. A connection may be made in one thread and used in another.
             connect_args={"timeout": self._timeout, "isolation_level": None, "check_same_thread": False},
             hide_parameters=True,
@@ -147,6 +148,18 @@ class SQLiteDialect(SQLDialect):
                 f"database '{self.file}' does not exist: check the path, or make it with "
                 f"'stackl-flow db upgrade --db {self.name}' or by upgrade() on a connection"
             )
+
+    def place_now(self) -> object:
+        """Say which file stands at the path.
+
+        Returns:
+            Its device and number, or None.
+        """
+        try:
+            found = None if self.file is None else os.stat(self.file)  # noqa: PTH116  one look at the disk
+        except OSError:
+            return None
+        return found and (found.st_dev, found.st_ino)
 
     def lacks_table(self, error: BaseException) -> bool:
         """Say whether an error of the driver means that a table does not exist.
