@@ -36,6 +36,7 @@ app = typer.Typer(
     epilog=exits.epilog(),
     no_args_is_help=True,
     rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # they hold what flows were given
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,13 +1,14 @@
 """Errors become one message and an exit code; a traceback is shown only to those who ask."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 import typer
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.cli.answers_only import standard_output_kept
 from stackl_flow.cli.exits import Exit, for_error
 from stackl_flow.cli.output import Output
@@ -17,11 +18,12 @@ DEBUG: ContextVar[bool] = ContextVar("DEBUG", default=False)
 
 
 @contextmanager
-def answering(*, as_json: bool) -> Iterator[Output]:
+def answering(*, as_json: bool, secrets: Iterable[str] = ()) -> Iterator[Output]:
     """Give a command its voice, and turn errors into messages.
 
     Args:
         as_json: answers and errors are JSON.
+        secrets: values that the command was given and is not to show.
 
     Yields:
         The voice.
@@ -30,6 +32,7 @@ def answering(*, as_json: bool) -> Iterator[Output]:
         Exit: the command ends, with the code of the error.
     """
     with ExitStack() as stack:
+        stack.enter_context(secrecy.keeping(secrets))
         answers = stack.enter_context(standard_output_kept()) if as_json else sys.stdout
         yield from _guarded(Output(as_json=as_json, answers=answers))
 
@@ -40,10 +43,10 @@ def _guarded(out: Output) -> Iterator[Output]:
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
         # These speak to the command line itself, which knows what to do.
         raise
-    except Exception as error:
-        if DEBUG.get():
-            raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it becomes a message and a code
         code = for_error(error)
+        if DEBUG.get():
+            out.say(secrecy.traceback_of((type(error), error, error.__traceback__)).rstrip())
         out.refuse(type(error).__name__, message(error, code), code)
         raise typer.Exit(code) from None
 

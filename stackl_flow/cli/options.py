@@ -26,6 +26,17 @@ Workers = Annotated[
 ]
 
 
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=@FILE",
+        help="A text that the flow asks for and nobody is to see: from a file, from the standard input with"
+        " NAME=@-, asked for with NAME alone, or NAME=VALUE. No log and no answer shows it. Repeatable.",
+    ),
+]
+
+
 class EngineKind(StrEnum):
     """The engines that a command can choose."""
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 
-from stackl_flow import codec
+from stackl_flow import codec, secrecy
 
 #: Columns of a line in a pipe: nothing is folded there but very long names.
 _PIPE_WIDTH = 500
@@ -61,7 +61,7 @@ class Output:
             data: the same for machines.
         """
         if self.as_json:
-            self._answers.write(json.dumps(plain(data), indent=2, ensure_ascii=False) + "\n")
+            self._answers.write(json.dumps(secrecy.hide(plain(data)), indent=2, ensure_ascii=False) + "\n")
         else:
             self.console.print(shown)
 
@@ -80,7 +80,7 @@ class Output:
         Args:
             text: the text.
         """
-        self._answers.write(text)
+        self._answers.write(secrecy.redact(text))
 
     def line(self, data: Any) -> None:
         """Give one of many answers, at once, as one line of JSON.
@@ -88,7 +88,7 @@ class Output:
         Args:
             data: the answer.
         """
-        self._answers.write(json.dumps(plain(data), ensure_ascii=False) + "\n")
+        self._answers.write(json.dumps(secrecy.hide(plain(data)), ensure_ascii=False) + "\n")
         self._answers.flush()
 
     def say(self, words: str) -> None:
@@ -97,7 +97,7 @@ class Output:
         Args:
             words: one message.
         """
-        self.messages.print(words, markup=False, soft_wrap=True)
+        self.messages.print(secrecy.redact(words), markup=False, soft_wrap=True)
 
     def refuse(self, kind: str, words: str, code: int) -> None:
         """Tell why there is no answer.
@@ -107,6 +107,7 @@ class Output:
             words: the message.
             code: the exit code that follows.
         """
+        words = secrecy.redact(words)
         if self.as_json:
             error = {"error": {"type": kind, "message": words}, "exit_code": code}
             self._answers.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")

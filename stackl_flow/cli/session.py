@@ -1,11 +1,10 @@
 """One run of a flow from the command line: watched, interruptible, and summed up at the end."""
 
 import shlex
-import traceback
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow import states
+from stackl_flow import secrecy, states
 from stackl_flow.cli.answers import flow_answer
 from stackl_flow.cli.exits import Exit, for_state
 from stackl_flow.cli.guard import DEBUG
@@ -46,7 +45,8 @@ def drive(engine: Engine, out: Output, db: str | None) -> Outcome:
             out.say(f"the run broke off; once the cause is gone, go on with it: {line}")
         raise
     if outcome.error is not None and DEBUG.get():
-        out.say("".join(traceback.format_exception(outcome.error)).rstrip())
+        shown = (type(outcome.error), outcome.error, outcome.error.__traceback__)
+        out.say(secrecy.traceback_of(shown).rstrip())
     return outcome
 
 

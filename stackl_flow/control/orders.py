@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackl_flow import engines, states
+from stackl_flow import engines, secrecy, states
 from stackl_flow import exceptions as exc
 from stackl_flow.control.factories import import_factory, make_again, make_flow
 from stackl_flow.control.flows import flows
@@ -14,6 +14,7 @@ from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import made_by, new_flow_detail
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.marks import values_of
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
 #: States of a flow that was left before its end.
@@ -118,7 +119,8 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
     """
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
-    return engines.load(make_again(detail), flow_detail=detail, backend=backend, **options)
+    with secrecy.keeping(values_of(detail.meta, detail)):
+        return engines.load(make_again(detail), flow_detail=detail, backend=backend, **options)
 
 
 def unfinished(backend: Backend, *, parked: bool = False) -> list[FlowSummary]:

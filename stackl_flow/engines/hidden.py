@@ -14,7 +14,7 @@ from stackl_flow.events import NO_RESULT, AtomMoved
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.base import Flow, Item
-from stackl_flow.persistence.marks import parts_of, values_of
+from stackl_flow.persistence.marks import values_of
 from stackl_flow.persistence.models import FlowDetail
 
 
@@ -103,7 +103,7 @@ class _Ear:
         if told.result is NO_RESULT or isinstance(told.result, Failure):
             return
         places = [place for atom, place in self._places if atom == told.name]
-        found = parts_of(told.result, places) + secrecy.find(told.result, self._names)
+        found = secrecy.parts_of(told.result, places) + secrecy.find(told.result, self._names)
         if found:
             secrecy.keep(self, found)
 

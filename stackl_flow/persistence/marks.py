@@ -31,26 +31,7 @@ def values_of(notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> list[Any
         found += secrecy.find(detail.meta, names)
         for result in _results(detail):
             found += secrecy.find(result, names)
-            found += parts_of(result, places.get(detail.name, ()))
-    return found
-
-
-def parts_of(result: Any, places: Iterable[Any]) -> list[Any]:
-    """Take parts out of what an atom gave.
-
-    Args:
-        result: what it gave.
-        places: where they lie: numbers or keys; None for all of it.
-
-    Returns:
-        The parts that are there.
-    """
-    found = []
-    for place in places:
-        try:
-            found.append(result if place is None else result[place])
-        except (IndexError, KeyError, TypeError):
-            continue  # it gave less than it was to give
+            found += secrecy.parts_of(result, places.get(detail.name, ()))
     return found
 
 

@@ -19,6 +19,7 @@ from stackl_flow.secrecy.named import (
     mask_places,
     names_in,
     names_of,
+    parts_of,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "mask_places",
     "names_in",
     "names_of",
+    "parts_of",
     "redact",
     "shows",
     "traceback_of",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
+import html
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, quote_plus
 
 #: Shorter texts, and numbers, are only taken for a secret where they stand alone.
 _LONG: Final = 4
@@ -21,6 +21,14 @@ class Form(NamedTuple):
 
     text: str
     alone: bool
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression for the text, also as Python, JSON, HTML and addresses write it.
+
+        Each of them may have quoted what another one made, so any number of backslashes goes.
+        """
+        return "".join(map(_spelled, self.text))
 
 
 def forms_of(value: Any, seen: AbstractSet[int] = frozenset()) -> Iterator[Form]:
@@ -65,11 +73,6 @@ def _of_text(value: str) -> Iterator[Form]:
         return
     for text in {value, plain, *(line for line in plain.splitlines() if len(line) >= _LINE)}:
         yield Form(text, False)
-        # As it stands in what Python, JSON and addresses make of it.
-        for written in (repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False)):
-            yield Form(written[1:-1], False)
-        yield Form(quote(text, safe=""), False)
-        yield Form(quote_plus(text), False)
 
 
 def _of_bytes(value: bytes) -> Iterator[Form]:
@@ -82,3 +85,31 @@ def _of_bytes(value: bytes) -> Iterator[Form]:
         yield from _of_text(value.decode())
     except UnicodeDecodeError:
         return
+
+
+#: Bytes of a character that UTF-16 needs no pair for.
+_ONE_UNIT: Final = 2
+_CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t"}
+
+
+def _spelled(character: str) -> str:
+    """Write a regular expression for a character and what it may have been turned into."""
+    if character.isascii() and character.isalnum():
+        return character
+    if character == "\\":
+        return r"(?:\\+|%5[Cc])"
+    ways = {
+        r"\\*" + re.escape(character),
+        re.escape(html.escape(character)),
+        "".join(f"%(?i:{byte:02x})" for byte in character.encode(errors="surrogatepass")),
+    }
+    if character == " ":
+        ways.add(r"\+")
+    if character in _CONTROLS:
+        ways.add(r"\\+" + _CONTROLS[character])
+    code = ord(character)
+    ways.add(rf"\\+(?:x{code:02x}|u{code:04x}|U{code:08x})")
+    pair = character.encode("utf-16-be", "surrogatepass")
+    if len(pair) > _ONE_UNIT:
+        ways.add("".join(rf"\\+u{pair[at : at + 2].hex()}" for at in (0, 2)))
+    return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"

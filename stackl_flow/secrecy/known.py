@@ -57,8 +57,8 @@ class _Known:
 def _pattern_of(forms: Iterable[Form]) -> re.Pattern[str] | None:
     # The longest that fits is taken out.
     ordered = sorted(forms, key=lambda form: (-len(form.text), form.text))
-    parts = [re.escape(form.text) for form in ordered if not form.alone]
-    alone = "|".join(re.escape(form.text) for form in ordered if form.alone)
+    parts = [form.pattern for form in ordered if not form.alone]
+    alone = "|".join(form.pattern for form in ordered if form.alone)
     if alone:
         parts.append(_ALONE.format(alone))
     return re.compile("|".join(parts)) if parts else None
@@ -80,13 +80,17 @@ def keep(holder: object, values: Iterable[Any]) -> None:
     """
     forms = _all_forms(values)
     if forms:
-        _KNOWN.add(forms)
-        weakref.finalize(holder, _KNOWN.remove, forms).atexit = False
+        _hold(holder, forms)
+
+
+def _hold(holder: object, forms: frozenset[Form]) -> None:
+    _KNOWN.add(forms)
+    weakref.finalize(holder, _KNOWN.remove, forms).atexit = False
 
 
 @contextmanager
 def keeping(values: Iterable[Any]) -> Iterator[None]:
-    """Hide values in every text for the length of a ``with`` block.
+    """Hide values in every text for the length of a block and, when an error leaves it, while that lives.
 
     Args:
         values: the values; what they hold counts, too.
@@ -95,8 +99,18 @@ def keeping(values: Iterable[Any]) -> Iterator[None]:
     _KNOWN.add(forms)
     try:
         yield
+    except BaseException as error:
+        if forms:
+            holder = _Holder()
+            _hold(holder, forms)
+            error.__dict__[f"_{__name__}_{id(holder)}"] = holder  # most errors take no weak reference
+        raise
     finally:
         _KNOWN.remove(forms)
+
+
+class _Holder:
+    """Lives as long as the error that has it."""
 
 
 def any_kept() -> bool:

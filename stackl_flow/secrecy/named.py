@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from stackl_flow.secrecy.known import MASK, any_kept, redact
@@ -13,6 +13,8 @@ NAMES: Final = "secrets"
 #: Where a flow's notes say which results go by such names: pairs of an atom and a place in what it gives.
 RESULTS: Final = "secret_results"
 
+#: How a tuple looks to those who read what is stored without making values of it.
+_STORED_TUPLE: Final = "$tuple"
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
 
 
@@ -100,14 +102,39 @@ def mask_places(data: Any, places: Collection[Any]) -> Any:
     Returns:
         The same with ``***`` in their place.
     """
+    if not places or data is None:
+        return data
     if None in places:
         return MASK
-    if places and isinstance(data, Mapping):
+    if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
+        return {_STORED_TUPLE: mask_places(data[_STORED_TUPLE], places)}
+    if isinstance(data, Mapping) and data.keys() & places:
         return {key: MASK if key in places else value for key, value in data.items()}
-    if places and isinstance(data, list | tuple):
+    if isinstance(data, list | tuple):
         shown = [MASK if place in places else value for place, value in enumerate(data)]
         return shown if isinstance(data, list) else tuple(shown)
-    return data
+    return MASK  # of a kind whose parts cannot be told apart here
+
+
+def parts_of(data: Any, places: Iterable[Any]) -> list[Any]:
+    """Take parts out of what an atom gave.
+
+    Args:
+        data: what it gave.
+        places: where they lie: numbers or keys; None for all of it.
+
+    Returns:
+        The parts that are there.
+    """
+    if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
+        return parts_of(data[_STORED_TUPLE], places)
+    found = []
+    for place in places:
+        try:
+            found.append(data if place is None else data[place])
+        except (IndexError, KeyError, TypeError):
+            continue  # it gave less than it was to give
+    return found
 
 
 def mask_marked(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:

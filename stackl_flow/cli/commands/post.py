@@ -15,9 +15,9 @@ from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed
 from stackl_flow.cli.commands.run import FactoryArgument, Store
 from stackl_flow.cli.exits import Exit
 from stackl_flow.cli.guard import answering
-from stackl_flow.cli.options import Arguments, Db, Json, needed
+from stackl_flow.cli.options import Arguments, Db, Json, Secrets, needed
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.values import pairs
+from stackl_flow.cli.values import pairs, secrets
 from stackl_flow.control import boards, places
 from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.priorities import JobPriority
@@ -60,6 +60,7 @@ def post(
     board: Board = None,
     db: Db = None,
     store: Store = None,
+    secret: Secrets = None,
     arg: Arguments = None,
     name: Name = None,
     priority: Priority = JobPriority.NORMAL.value,
@@ -81,8 +82,11 @@ def post(
       stackl-flow post shop.flows:make_order --store order=17 --board jobs.db --db flows.db
 
       stackl-flow post shop.flows:make_order --board jobs.db --db flows.db --priority HIGH --wait
+
+      stackl-flow post shop.flows:charge --secret card=@card.txt --board jobs.db --db flows.db
     """
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
+    hidden = secrets(secret or (), values)
     place, where = needed_board(board), needed(db)
     terms: dict[str, Any] = {
         "key": key,
@@ -91,11 +95,14 @@ def post(
         "claim_by": moment(claim_by, "--claim-by"),
     }
     with (
-        answering(as_json=as_json) as out,
+        answering(as_json=as_json, secrets=hidden.values()) as out,
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend) as opened,
     ):
-        job = boards.post(opened, backend, factory, arguments, values, name, _urgency(priority), **terms)
+        given = {**values, **hidden}
+        job = boards.post(
+            opened, backend, factory, arguments, given, name, _urgency(priority), list(hidden), **terms
+        )
         if not wait:
             out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
             return

@@ -13,11 +13,12 @@ from stackl_flow.cli.options import (
     EngineOption,
     Json,
     Results,
+    Secrets,
     Workers,
     engine_options,
 )
 from stackl_flow.cli.session import drive, sum_up
-from stackl_flow.cli.values import pairs
+from stackl_flow.cli.values import pairs, secrets
 from stackl_flow.control import orders, places
 
 FactoryArgument = Annotated[
@@ -39,6 +40,7 @@ Name = Annotated[
 def run(
     factory: FactoryArgument,
     store: Store = None,
+    secret: Secrets = None,
     arg: Arguments = None,
     db: Db = None,
     name: Name = None,
@@ -59,10 +61,15 @@ def run(
       stackl-flow run shop.flows:make_order --arg express=true --engine parallel --max-workers 4
     """
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
+    hidden = secrets(secret or (), values)
     options = engine_options(engine, max_workers)
-    with answering(as_json=as_json) as out, places.for_work(db or "memory") as backend:
+    with (
+        answering(as_json=as_json, secrets=hidden.values()) as out,
+        places.for_work(db or "memory") as backend,
+    ):
         try:
-            started = orders.start(backend, factory, arguments, values, name, **options)
+            given = {**values, **hidden}
+            started = orders.start(backend, factory, arguments, given, name, list(hidden), **options)
         except exc.MissingDependencies as error:
             lacking = " ".join(f"--store {one}=VALUE" for one in error.missing_requirements)
             error.add_note(f"from here: {lacking}")
