@@ -13,7 +13,7 @@ _CLIENT = "looks at the arguments with which TaskFlow makes its Redis client; ou
 
 _NODES = "reads or changes the nodes in which TaskFlow keeps a board in ZooKeeper; ours are others"
 _KAZOO = (
-    "has a method fail that TaskFlow's board calls and ours does not; what a board does then is tested here"
+    "has a method fail that TaskFlow's board calls and ours does not"
 )
 _ETCD = "hands TaskFlow's board a client that is none and looks at what it is asked; ours asks otherwise"
 _ETCD_KEYS = "looks at how TaskFlow's board reads and counts up a key in etcd; ours has no such methods"
