@@ -90,6 +90,9 @@ def _of_bytes(value: bytes) -> Iterator[Form]:
 #: Bytes of a character that UTF-16 needs no pair for.
 _ONE_UNIT: Final = 2
 _CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t"}
+# Each may have been written once more by the next.
+_PERCENT: Final = "%(?:25)*"
+_SLASH: Final = rf"(?:\\|{_PERCENT}5[Cc])"
 
 
 def _spelled(character: str) -> str:
@@ -97,19 +100,19 @@ def _spelled(character: str) -> str:
     if character.isascii() and character.isalnum():
         return character
     if character == "\\":
-        return r"(?:\\+|%5[Cc])"
+        return f"{_SLASH}+"
+    code, pair = ord(character), character.encode("utf-16-be", "surrogatepass")
+    data = character.encode(errors="surrogatepass")
+    percent = "".join(f"{_PERCENT}(?i:{byte:02x})" for byte in data)
     ways = {
-        r"\\*" + re.escape(character),
-        re.escape(html.escape(character)),
-        "".join(f"%(?i:{byte:02x})" for byte in character.encode(errors="surrogatepass")),
+        f"{_SLASH}*(?:{re.escape(character)}|{percent})",
+        re.escape(html.escape(character)).replace("&", "&(?:amp;)*"),
+        rf"{_SLASH}+(?:x{code:02x}|u{code:04x}|U{code:08x})",
     }
     if character == " ":
         ways.add(r"\+")
     if character in _CONTROLS:
-        ways.add(r"\\+" + _CONTROLS[character])
-    code = ord(character)
-    ways.add(rf"\\+(?:x{code:02x}|u{code:04x}|U{code:08x})")
-    pair = character.encode("utf-16-be", "surrogatepass")
+        ways.add(f"{_SLASH}+{_CONTROLS[character]}")
     if len(pair) > _ONE_UNIT:
-        ways.add("".join(rf"\\+u{pair[at : at + 2].hex()}" for at in (0, 2)))
+        ways.add("".join(rf"{_SLASH}+u{pair[at : at + 2].hex()}" for at in (0, 2)))
     return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
