@@ -15,8 +15,8 @@ from stackl_flow.compat.utils.flags import flag
 _LOG: Final = logging.getLogger(__name__)
 
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
-_FILES: Final = ("ca", "keyfile", "keyfile_password", "certfile")
-_AS_THEY_ARE: Final = ("command_retry", "connection_retry", "handler")
+_FILES: Final = ("keyfile", "keyfile_password", "certfile")
+_AS_THEY_ARE: Final = ("ca", "command_retry", "connection_retry", "handler")
 
 Failures = Sequence[tuple[Any, BaseException]]
 
