@@ -5,6 +5,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.jobboards import backends
+from stackl_flow.jobboards.endings import Ending
 from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import Lease
 
@@ -55,3 +56,14 @@ def test_an_object_whose_claim_has_ended_serves_for_the_next(board):
     board.claim(next(board.iterjobs()), "me")
     board.consume(job, "me")
     assert board.job_count == 0
+
+
+def test_a_turn_that_ends_a_lost_claim_and_finds_the_same_job_free(board, address):
+    board.post("one")
+    early = board.claim(next(board.iterjobs()), "me")
+    lose(address)
+    assert [job.uuid for job in board.iterjobs(only_unclaimed=True)] == [early.uuid]  # nobody told him yet
+    turn = board.turn("me", [Ending(early, "consumed")], want=1)
+    assert [late.ending.job for late in turn.late] == [early]
+    (later,) = turn.claimed
+    assert board.find_owner(later) == "me"

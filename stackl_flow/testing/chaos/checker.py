@@ -122,31 +122,27 @@ def _wrong_moves(story: Story) -> Iterator[str]:
 
 
 def _wrong_effects(story: Story, workers: int) -> Iterator[str]:
-    each = Counter((effect.owner, effect.atom, effect.what, effect.attempt) for effect in story.effects)
-    for (owner, atom, what, attempt), times in each.items():
+    for effect, times in Counter(story.effects).items():
         if times > 1:
-            yield f"{owner} did {what} {atom} {times} times in attempt {attempt}"
+            yield f"{effect.owner} did {effect.what} {effect.atom} {times} times in attempt {effect.attempt}"
     for owner, moves in _blocks(story.history):
         yield from _wrong_work(story, owner, moves, workers)
 
 
 def _wrong_work(story: Story, owner: str, moves: Sequence[Transition], workers: int) -> Iterator[str]:
     """Hold what one owner did against what he wrote down."""
-    done: Counter[tuple[str | None, str]] = Counter(
-        (effect.atom, effect.what) for effect in story.effects if effect.owner == owner
-    )
-    begun = Counter((move.atom, _AT_WORK[move.new]) for move in moves if move.new in _AT_WORK)
+    done = Counter((effect.atom, effect.what) for effect in story.effects if effect.owner == owner)
+    of_tasks = [(move, move.atom) for move in moves if move.atom is not None and move.atom != RETRY]
+    begun = Counter((atom, _AT_WORK[move.new]) for move, atom in of_tasks if move.new in _AT_WORK)
     ended = Counter(
-        (move.atom, _ENDED[move.old, move.new])
-        for move in moves
-        if (move.old, move.new) in _ENDED and move.atom not in {None, RETRY}
+        (atom, _ENDED[move.old, move.new]) for move, atom in of_tasks if (move.old, move.new) in _ENDED
     )
-    for atom, what in sorted(done | ended, key=str):
-        times, wrote = done[atom, what], begun[atom, what]
-        if times > wrote:
-            yield f"{owner} did {what} {atom} {times} times, and wrote down {wrote} times that it began"
-        if times < ended[atom, what]:
-            yield f"{owner} did {what} {atom} {times} times, and wrote down {ended[atom, what]} ends"
+    for work in sorted(done | ended):
+        what = " ".join(reversed(work))
+        if done[work] > begun[work]:
+            yield f"{owner} did {what} {done[work]} times, and wrote down {begun[work]} beginnings"
+        if done[work] < ended[work]:
+            yield f"{owner} did {what} {done[work]} times, and wrote down {ended[work]} ends"
     loose = (done - ended).total()
     if loose > workers:
         yield f"{owner} left {loose} effects unrecorded, and ran {workers} at once"

@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from stackl_flow.testing.chaos.worker import NO_BEGINNING, Settings
+from stackl_flow.testing.chaos.words import NO_BEGINNING, Settings
 
 #: Seconds within which a conductor that was asked to go has to be gone; longer than any task, server or link.
 _GOES_WITHIN: Final = 40.0

@@ -13,7 +13,7 @@ from stackl_flow.kv.items import Lease, quote
 from stackl_flow.testing.chaos.crew import Crew
 from stackl_flow.testing.chaos.links import Link
 from stackl_flow.testing.chaos.plan import CONDUCTORS, SERVERS, Deed, What
-from stackl_flow.testing.chaos.worker import BOARD
+from stackl_flow.testing.chaos.words import BOARD
 
 #: Seconds that each message takes on a link that was made slow.
 _SLOW: Final = 0.05

@@ -19,7 +19,7 @@ from stackl_flow.testing.chaos.links import Link, Links
 from stackl_flow.testing.chaos.plan import AT_ONCE, Plan
 from stackl_flow.testing.chaos.poster import Poster
 from stackl_flow.testing.chaos.stories import Story, gather
-from stackl_flow.testing.chaos.worker import BOARD, Settings
+from stackl_flow.testing.chaos.words import BOARD, Settings
 
 #: Seconds within which, after the last disturbance, all jobs have to have ended; far more than it takes.
 _PEACE_WITHIN: Final = 90.0

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from stackl_flow import engines
 from stackl_flow import exceptions as exc
@@ -18,23 +18,7 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import new_uuid
 from stackl_flow.testing.chaos.effects import note
-
-#: What the board is called.
-BOARD: Final = "chaos"
-#: How a process ends that could not even begin: whoever started it starts it again.
-NO_BEGINNING: Final = 3
-
-
-class Settings(NamedTuple):
-    """What a conductor is told; ``told`` is a file to which it writes how its jobs ended."""
-
-    name: str
-    board: str
-    flows: str
-    told: str
-    ttl: float
-    slots: int
-    workers: int
+from stackl_flow.testing.chaos.words import BOARD, NO_BEGINNING, Settings
 
 
 class Sworn(Conductor):
