@@ -65,7 +65,8 @@ class ServerDialect(SQLDialect):
         engine = sa.create_engine(
             self._url,
             paramstyle="format",
-            pool_pre_ping=True,
+            # No look at a connection before it is used, nor behind it: what was lost is done again.
+            pool_reset_on_return=None,
             hide_parameters=True,
             # Whoever needs a connection gets one; the server knows how many there may be.
             max_overflow=-1,
