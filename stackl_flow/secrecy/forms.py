@@ -89,7 +89,7 @@ def _of_bytes(value: bytes) -> Iterator[Form]:
 
 #: Bytes of a character that UTF-16 needs no pair for.
 _ONE_UNIT: Final = 2
-_CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t"}
+_CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 # Each may have been written once more by the next.
 _PERCENT: Final = "%(?:25)*"
 _SLASH: Final = rf"(?:\\|{_PERCENT}5[Cc])"
