@@ -104,9 +104,9 @@ def _spelled(character: str) -> str:
     code, pair = ord(character), character.encode("utf-16-be", "surrogatepass")
     data = character.encode(errors="surrogatepass")
     percent = "".join(f"{_PERCENT}(?i:{byte:02x})" for byte in data)
+    entity = re.escape(html.escape(character)).replace("&", "&(?:amp;)*")
     ways = {
-        f"{_SLASH}*(?:{re.escape(character)}|{percent})",
-        re.escape(html.escape(character)).replace("&", "&(?:amp;)*"),
+        f"{_SLASH}*(?:{re.escape(character)}|{percent}|{entity})",
         rf"{_SLASH}+(?:x{code:02x}|u{code:04x}|U{code:08x})",
     }
     if character == " ":
