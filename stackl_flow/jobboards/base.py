@@ -89,15 +89,22 @@ class JobBoard(Protocol):
         book: Any = None,
         details: Mapping[str, Any] | None = None,
         priority: JobPriority | str = JobPriority.NORMAL,
+        *,
+        connection: Any = None,
         **terms: Any,
     ) -> Job:
-        """Post a job; it is durable when this returns.
+        """Post a job; it is durable when this returns, or with the caller's own transaction.
+
+        With a connection the job appears, and wakes conductors, when the caller commits; if he rolls back it
+        was never posted. On SQLite and MariaDB all others who write on the board wait until then: post last.
 
         Args:
             name: what to call it; need not be unique.
             book: the logbook that goes with it.
             details: what workers need to know; JSON.
             priority: how urgent it is.
+            connection: the caller's own connection to the database that the board is in, in a transaction: a
+                SQLAlchemy connection or session, or one of sqlite3, psycopg or PyMySQL.
             terms: ``key`` (a second post under it gives the first job again), ``needs`` (abilities that a
                 worker has to have), ``not_before`` (seconds since 1970 UTC), ``claim_by`` (the same: trashed
                 if nobody has claimed it by then), ``uuid``.
@@ -107,6 +114,8 @@ class JobBoard(Protocol):
 
         Raises:
             NotSerializable: the details have no JSON form.
+            InvalidFormat: the connection is closed, in no transaction, or leads to another database.
+            NotImplementedError: a connection was given, and the board is in no SQL database.
             JobFailure: the board cannot be written.
         """
 

@@ -17,14 +17,15 @@ from stackl_flow.jobboards.claims import Claims
 from stackl_flow.jobboards.endings import Ending, Turn
 from stackl_flow.jobboards.job import Books, Job
 from stackl_flow.jobboards.leases import Leases
-from stackl_flow.jobboards.news import Watcher, Writer
+from stackl_flow.jobboards.locked import taking
+from stackl_flow.jobboards.news import Watcher, Writer, WriterBeside
 from stackl_flow.jobboards.places import Places, group_of, spot_of
 from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
 from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
-from stackl_flow.jobboards.turns import Taking, Turns
+from stackl_flow.jobboards.turns import Turns
 from stackl_flow.jobboards.waiting import Waiting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import quote
@@ -66,13 +67,15 @@ class KVBoard:
         self._places = Places(name)
         self._reading = Reading(kv, self._places)
         self._writer = Writer(kv, self._places)
+        self._beside = WriterBeside(kv, self._places)
         self._leases = Leases(kv, ttl, self._lost)
         self._sweeper = Sweeper(kv, self._places, rules, clock, self._writer.commit)
         self._waiting = Waiting(kv, self._places, self._reading, self._sweeper)
         self._claims = Claims(
             self._places, self._reading, self._writer, self._leases, rules, clock, self._sweeper.sweep
         )
-        self._turns = Turns(self._claims, self._writer, self._waiting, kv.limits, Taking(kv), self._job)
+        takes = taking(kv, self._places)
+        self._turns = Turns(self._claims, self._writer, self._waiting, kv.limits, takes, self._job)
         self._watcher = Watcher(kv, self._places, self._tell)
         self._groups = {group_of(())}
         self._connected = False
@@ -136,6 +139,8 @@ class KVBoard:
         book: Any = None,
         details: Mapping[str, Any] | None = None,
         priority: JobPriority | str = JobPriority.NORMAL,
+        *,
+        connection: Any = None,
         **terms: Any,
     ) -> Job:
         """Post a job."""
@@ -154,12 +159,19 @@ class KVBoard:
             needs=tuple(terms.pop("needs", ())),
             **terms,
         )
+        if connection is None:
+            return self._post(posting, self._writer)
+        with self._kv.joined(connection):
+            return self._post(posting, self._beside.writer)
+
+    def _post(self, posting: Posting, writer: Writer) -> Job:
         group = group_of(posting.needs)
         is_new = group not in self._groups and not self._reading.has_group(group)
-        writes = m.post(self._places, posting, now, new_group=is_new)
-        if not self._writer.commit([(base.POSTED, posting)], writes):
+        writes = m.post(self._places, posting, posting.created_on, new_group=is_new)
+        if not writer.commit([(base.POSTED, posting)], writes):
             return self._posted_before(posting)
-        self._groups.add(group)
+        if writer is self._writer:  # else the caller may yet change his mind
+            self._groups.add(group)
         return self._job(posting, 0)
 
     def _posted_before(self, posting: Posting) -> Job:

@@ -101,6 +101,18 @@ class Writer:
         return self._places.at(NEWS, self._name, f"{count:012d}")
 
 
+class WriterBeside(threading.local):
+    """A writer for each thread's posts that land when somebody else commits: the lines of one come in order.
+
+    Args:
+        kv: where to.
+        places: makes keys.
+    """
+
+    def __init__(self, kv: KV, places: Places) -> None:
+        self.writer = Writer(kv, places)
+
+
 class Watcher:
     """Reads the news in a thread of its own and passes them on.
 

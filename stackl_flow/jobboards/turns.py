@@ -209,6 +209,7 @@ class Turns:
     ) -> tuple[Job, ...]:
         """Commit ends, and claims of the first jobs that are free."""
         taken: list[Job] = []
+        self._claims.leases.of(who)  # not within the transaction: whoever keeps it up has to find it
 
         def plan(found: Sequence[Found]) -> Writes | None:
             batch = Batch(self._limits)

@@ -269,7 +269,8 @@ class KV(ABC):
         """
         del connection
         raise exc.NotImplementedError(
-            f"'{self.name}' cannot join a transaction of another: only a SQL place in the same database can"
+            f"'{self.name}' cannot join a transaction of yours: only a place in the same SQL database can. "
+            f"Keep it there, or write after your own commit, without a connection"
         )
 
     def taking(self, work: Callable[[Take], T]) -> T:
