@@ -4,14 +4,15 @@ import os
 
 import pytest
 
+from scripts.servers.cluster import Cluster
 from scripts.servers.known import BESIDES, KINDS
 from scripts.servers.server import Server, ServerError
 
 
-def server_of(name, **kwargs):
+def server_of(name, make=Server, **kwargs):
     """Make a server; where there is none, a desk goes on without its tests and CI fails."""
     try:
-        server = Server({**KINDS, **BESIDES}[name], **kwargs)
+        server = make({**KINDS, **BESIDES}[name], **kwargs)
     except ServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
@@ -70,6 +71,22 @@ def new_servers():
     yield start
     for server in made:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def new_cluster():
+    """Give a function that starts servers of one kind that are one place: three, as it comes."""
+    made = []
+
+    def start(name, size=3):
+        cluster = server_of(name, Cluster, size=size)
+        made.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield start
+    for cluster in made:
+        cluster.close()
 
 
 new_server = pytest.fixture(new_servers)

@@ -14,17 +14,28 @@ from typing import Final
 
 #: Where Debian keeps servers that are on nobody's PATH.
 _ALSO: Final = ("/usr/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
+#: A server whose port is free finds the one so much above it free, too.
+BUS: Final = 10_000
 #: How many seconds one question may take.
 _PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where one server is: a directory of its own, and two ports of the loopback address."""
+    """Where one server is: a directory of its own, and two ports of the loopback address.
+
+    ``peers`` are the spots of all members of its cluster, this one among them; none if it is alone.
+    """
 
     directory: Path
     port: int
     second_port: int
+    peers: tuple[Spot, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Which member of its cluster it is, from 1 on."""
+        return 1 + [peer.port for peer in self.peers].index(self.port)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Kind:
         url: its address, with ``{port}`` in it.
         command: makes the command that becomes the server; it may prepare the directory first.
         ready: says whether it answers.
+        leads: says whether it leads its cluster, where members have a leader.
         stop_signal: what makes it end soon and in order.
         user: who it has to be when root starts it and it refuses to be root.
     """
@@ -48,6 +60,7 @@ class Kind:
     url: str
     command: Callable[[Spot], list[str]]
     ready: Callable[[Spot], bool]
+    leads: Callable[[Spot], bool] | None = None
     stop_signal: Signals = SIGTERM
     user: str = ""
 
@@ -76,20 +89,24 @@ def find(program: str) -> str:
     return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_ALSO])) or ""
 
 
-def ask(port: int, question: bytes = b"") -> bytes:
+def ask(port: int, question: bytes = b"", *, whole: bool = False) -> bytes:
     """Say something to a port.
 
     Args:
         port: the port.
         question: what to say; if empty, it is the server who speaks first.
+        whole: read until the server hangs up.
 
     Returns:
-        The beginning of the answer; empty if there is none.
+        The beginning of the answer, or all of it; empty if there is none.
     """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as link:
             link.sendall(question)
-            return link.recv(256)
+            found = link.recv(256)
+            while whole and (more := link.recv(1 << 16)):
+                found += more
+            return found
     except OSError:
         return b""
 

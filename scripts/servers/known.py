@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -9,7 +10,7 @@ import urllib.request
 from signal import SIGINT
 from typing import Final
 
-from scripts.servers.kinds import Kind, Spot, ask, find, prepared
+from scripts.servers.kinds import BUS, Kind, Spot, ask, find, prepared
 
 _ZOOKEEPER: Final = "/usr/share/java/zookeeper.jar"
 _DATABASE: Final = "stackl"
@@ -62,7 +63,15 @@ def _zookeeper(spot: Spot) -> list[str]:
         "maxClientCnxns": 0,
         "admin.enableServer": "false",
         "4lw.commands.whitelist": "*",
+        # In ticks; a loaded machine takes its time.
+        "initLimit": 100,
+        "syncLimit": 50,
     }
+    for number, peer in enumerate(spot.peers, start=1):
+        settings[f"server.{number}"] = f"127.0.0.1:{peer.second_port}:{peer.second_port + BUS}"
+    if spot.peers:
+        (spot.directory / "data").mkdir(exist_ok=True)
+        (spot.directory / "data" / "myid").write_text(str(spot.number), encoding="utf-8")
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     (spot.directory / "zoo.cfg").write_text(text, encoding="utf-8")
     log = "log4j.rootLogger=WARN, OUT\nlog4j.appender.OUT=org.apache.log4j.ConsoleAppender\n"
@@ -83,18 +92,20 @@ def _zookeeper(spot: Spot) -> list[str]:
 
 
 def _etcd(spot: Spot) -> list[str]:
-    url, peers = (f"http://127.0.0.1:{port}" for port in (spot.port, spot.second_port))
+    url, link = (f"http://127.0.0.1:{port}" for port in (spot.port, spot.second_port))
+    members = spot.peers or (spot,)
     options = {
-        "name": "alone",
+        "name": f"m{spot.port}",
         "data-dir": spot.directory / "data",
         "listen-client-urls": url,
         "advertise-client-urls": url,
-        "listen-peer-urls": peers,
-        "initial-advertise-peer-urls": peers,
-        "initial-cluster": f"alone={peers}",
-        # The shortest lease there can be depends on these (milliseconds).
-        "heartbeat-interval": 50,
-        "election-timeout": 250,
+        "listen-peer-urls": link,
+        "initial-advertise-peer-urls": link,
+        "initial-cluster": ",".join(f"m{each.port}=http://127.0.0.1:{each.second_port}" for each in members),
+        # The shortest lease there can be depends on these (milliseconds). Members that hear of each other
+        # late, because the machine is loaded, are not to elect another leader for that.
+        "heartbeat-interval": 100 if spot.peers else 50,
+        "election-timeout": 1000 if spot.peers else 250,
     }
     # It refuses some processors unless it is told that we know.
     known = f"ETCD_UNSUPPORTED_ARCH={_ARCHITECTURES.get(platform.machine(), platform.machine())}"
@@ -107,6 +118,18 @@ def _etcd_ready(spot: Spot) -> bool:
             return b'"true"' in answer.read()
     except OSError:
         return False
+
+
+def _etcd_leads(spot: Spot) -> bool:
+    try:
+        # With a body it is a POST.
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{spot.port}/v3/maintenance/status", b"{}", timeout=2
+        ) as answer:
+            told = json.load(answer)
+    except OSError:
+        return False
+    return bool(told.get("leader")) and told["leader"] == told["header"]["member_id"]
 
 
 def _postgresql(spot: Spot) -> list[str]:
@@ -186,7 +209,9 @@ KINDS: Final = {
             needs=("java", _ZOOKEEPER),
             url="zookeeper://127.0.0.1:{port}",
             command=_zookeeper,
-            ready=lambda spot: ask(spot.port, b"ruok") == b"imok",
+            # A member of a cluster is ready when most of the others are.
+            ready=lambda spot: ask(spot.port, b"isro") == b"rw",
+            leads=lambda spot: b"Mode: leader" in ask(spot.port, b"srvr", whole=True),
         ),
         Kind(
             "etcd",
@@ -195,6 +220,7 @@ KINDS: Final = {
             url="etcd://127.0.0.1:{port}",
             command=_etcd,
             ready=_etcd_ready,
+            leads=_etcd_leads,
         ),
         Kind(
             "postgresql",

@@ -20,16 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from scripts.servers.kinds import Kind, Spot, find
+from scripts.servers.kinds import BUS, Kind, Spot, find
 
 #: Seconds until a server has to answer, and until one that was told to stop is killed.
 _READY_WITHIN: Final = 60.0
 _STOPS_WITHIN: Final = 10.0
 _TRIES: Final = 3
-#: Where servers listen. A connection from this machine takes its port above (Linux: from 32768 on), so a
-#: server that was stopped finds its port free again; a Redis of a cluster listens 10,000 above its port, too.
+#: Where servers listen; some listen ``BUS`` above that, too. A connection from this machine takes its port
+#: above (Linux: from 32768 on), so a server that was stopped finds its port free again.
 _PORTS: Final = range(10_000, 22_000)
-_BUS: Final = 10_000
 #: A child is told of the end of the thread that made it, so all are made by one that stays.
 _STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="servers")
 
@@ -51,6 +50,7 @@ class Server:
         directory: all its data, and its log; gone with ``close``.
         port: where it listens on 127.0.0.1, the same all its life.
         second_port: another one that it may use.
+        peers: all members of its cluster, itself among them; none if it is alone.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Server:
         self.kind = kind
         self.directory = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=home))
         self.port = self.second_port = 0
+        self.peers: Sequence[Server] = ()
         self._options = list(options)
         self._stays = stays
         self._was_ready = False
@@ -88,10 +89,19 @@ class Server:
         self.launch()
         self.await_ready()
 
-    def launch(self) -> None:
-        """Start it, and do not wait."""
+    def settle(self) -> None:
+        """Choose its ports, unless it has some."""
         if not self._was_ready and not _is_free(self.port):
             self.port, self.second_port = _free_ports(2)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads its cluster."""
+        return self.pid != 0 and self.kind.leads is not None and self.kind.leads(self._spot)
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
+        self.settle()
         command = [*self._identity(), *self.kind.command(self._spot), *self._options]
         self._process = _STARTER.submit(self._make, command).result()
 
@@ -138,7 +148,8 @@ class Server:
 
     @property
     def _spot(self) -> Spot:
-        return Spot(self.directory, self.port, self.second_port)
+        peers = tuple(Spot(peer.directory, peer.port, peer.second_port) for peer in self.peers)
+        return Spot(self.directory, self.port, self.second_port, peers)
 
     def _identity(self) -> list[str]:
         """Give the words before a command that let it die with us, and be somebody else than root."""
@@ -244,6 +255,6 @@ def _free_ports(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
         port = random.choice(_PORTS)  # noqa: S311  nothing here is secret
-        if port not in ports and _is_free(port) and _is_free(port + _BUS):
+        if port not in ports and _is_free(port) and _is_free(port + BUS):
             ports.append(port)
     return ports
