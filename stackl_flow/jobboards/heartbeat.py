@@ -8,6 +8,7 @@ it ends when its parent does, and it lets the leases run out while the parent is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -16,18 +17,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import psutil
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.kv import backends
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Lease
 
+_LOG = secrecy.logger(__name__)
+
+#: Seconds until another process takes the place of one that ended.
+_PAUSE: Final = 0.1
+#: Seconds within which it has to end when it is told to.
+_GRACE: Final = 1.0
+
 
 class Heart:
     """The parent's side: starts the process and tells it what to keep.
+
+    Should that process end before it is asked to, another one takes its place and is told all again.
 
     Args:
         conf: settings of the place whose leases are kept.
@@ -35,16 +46,12 @@ class Heart:
     """
 
     def __init__(self, conf: dict[str, Any], on_lost: Callable[[str], None]) -> None:
+        self._conf = conf
         self._on_lost = on_lost
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stackl_flow.jobboards.heartbeat"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # A stop from the terminal is for the parent, who hands his jobs over first.
-            start_new_session=True,
-        )
-        self._tell({"conf": conf, "parent": os.getpid()})
+        self._kept: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._process = self._start()
         self._reader = threading.Thread(target=self._read, name="jobboard-heart", daemon=True)
         self._reader.start()
 
@@ -54,7 +61,9 @@ class Heart:
         Args:
             lease: the lease.
         """
-        self._tell({"keep": lease.id, "ttl": lease.ttl})
+        with self._lock:
+            self._kept[lease.id] = lease.ttl
+            _tell(self._process, {"keep": lease.id, "ttl": lease.ttl})
 
     def leave(self, lease: Lease) -> None:
         """Have a lease left alone.
@@ -62,31 +71,68 @@ class Heart:
         Args:
             lease: the lease.
         """
-        self._tell({"leave": lease.id})
+        with self._lock:
+            self._kept.pop(lease.id, None)
+            _tell(self._process, {"leave": lease.id})
 
     def stop(self) -> None:
         """End the process."""
-        process = self._process
-        _pipe(process.stdin).close()
-        process.wait()
+        with self._lock:
+            self._stopping.set()
+            _end(self._process)
         self._reader.join()
-        _pipe(process.stdout).close()
 
-    def _tell(self, words: dict[str, Any]) -> None:
-        pipe = _pipe(self._process.stdin)
-        try:
-            pipe.write(json.dumps(words) + "\n")
-            pipe.flush()
-        except BrokenPipeError as error:
-            raise exc.StorageFailure(
-                f"the process that keeps leases up has ended (exit {self._process.poll()}): "
-                "close this board and open it again",
-                cause=error,
-            ) from error
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stackl_flow.jobboards.heartbeat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A stop from the terminal is for the parent, who hands his jobs over first.
+            start_new_session=True,
+        )
+        _tell(process, {"conf": self._conf, "parent": os.getpid()})
+        for lease, ttl in self._kept.items():
+            _tell(process, {"keep": lease, "ttl": ttl})
+        return process
 
     def _read(self) -> None:
-        for line in _pipe(self._process.stdout):
-            self._on_lost(line.strip())
+        while not self._stopping.is_set():
+            for line in _pipe(self._process.stdout):
+                lease = line.strip()
+                with self._lock:
+                    self._kept.pop(lease, None)
+                self._on_lost(lease)
+            # Whatever ends it at once is not to keep this processor busy.
+            if not self._stopping.wait(_PAUSE):
+                self._replace()
+        _pipe(self._process.stdout).close()
+
+    def _replace(self) -> None:
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            _end(self._process)
+            _pipe(self._process.stdout).close()
+            _LOG.warning("the process that keeps leases up ended (exit %s)", self._process.returncode)
+            self._process = self._start()
+
+
+def _tell(process: subprocess.Popen[str], words: dict[str, Any]) -> None:
+    pipe = _pipe(process.stdin)
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and the next one is told all
+        pipe.write(json.dumps(words) + "\n")
+        pipe.flush()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the same, with words that it has not heard
+        _pipe(process.stdin).close()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:  # the place does not answer it: it has nothing to hand over
+        process.kill()
+        process.wait()
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
