@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +22,9 @@ AS_THEY_ARE: Final = (
 
 #: What of a client says how its servers are reached.
 _OF_CLIENT: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
+
+#: Boards that share a client may be connected by several threads at once, and kazoo cannot start it twice.
+_STARTING: Final = threading.Lock()
 
 
 def path_of(conf: Mapping[str, Any], key: str, default: str) -> str:
@@ -80,7 +84,8 @@ def start(client: Any, timeout: float = 10.0) -> None:
         TimeoutError: it reached none.
     """
     try:
-        client.start(timeout=timeout)
+        with _STARTING:
+            client.start(timeout=timeout)
     except (client.handler.timeout_exception, kazoo_exceptions.KazooException) as error:
         raise TimeoutError(
             f"no server of {client.hosts} was reached within {timeout:g} s: see that they run ({error})"
