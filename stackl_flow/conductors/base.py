@@ -1,8 +1,9 @@
 """The conductor: looks for jobs, claims what it has room for, and ends each claim as its flow ended.
 
 Its loop asks for room before it claims, so that no job waits in a queue of its own while another conductor
-stands idle; only short jobs are claimed some moments ahead (see ``desk``). Claims stand on the board's lease; where that is lost, the flows that run here are suspended,
-and the flow's owner epoch keeps a late one from writing.
+stands idle; only short jobs are claimed some moments ahead (see ``desk``). Claims stand on the board's lease;
+where that is lost, the flows that run here are suspended, and the flow's owner epoch keeps a late one from
+writing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import sys
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -182,7 +184,7 @@ class Conductor:
                 if self._is_drained():
                     self.stop()
                     break
-                job = self._next(self._pace.most if limit is None else limit - begun)
+                job = self._next(sys.maxsize if limit is None else limit - begun)
             except (exc.JobFailure, exc.StorageFailure) as error:
                 _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
                 self._stopped.wait(self._wait)
@@ -210,7 +212,7 @@ class Conductor:
         job = self._desk.next()
         if job is None:
             self._desk.turn(min(most, self._pace.jobs(room)), self._wait)
-            job = self._desk.next()
+            job = None if self._stopped.is_set() else self._desk.next()
         return job
 
     def _begin(self, job: Job, pool: Executor | None) -> None:

@@ -33,7 +33,12 @@ class Late(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a turn brought: the jobs claimed in it, in their order, and the endings that came too late."""
+    """What a turn brought: the jobs claimed in it, in their order, and the endings that came too late.
+
+    ``until`` (seconds of the monotonic clock): a job that is not begun by then should be given back instead:
+    while a process is stopped its claims may be lost without its noticing.
+    """
 
     claimed: tuple[Job, ...] = ()
     late: tuple[Late, ...] = ()
+    until: float = 0.0

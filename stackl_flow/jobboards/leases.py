@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
@@ -17,6 +18,10 @@ from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Lease
 
 _LOG = secrecy.logger(__name__)
+
+
+#: How often a lease is extended in its life.
+_BEATS: Final = 3
 
 
 class Leases:
@@ -37,6 +42,11 @@ class Leases:
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         self._heart: Heart | None = None
+
+    @property
+    def margin(self) -> float:
+        """How many seconds a lease lasts at least, at any moment, if all is well with who keeps it up."""
+        return self._ttl / _BEATS
 
     def keep_apart(self) -> None:
         """Keep the leases from a process of its own from now on, where that can reach the place."""
@@ -122,7 +132,7 @@ class Leases:
 
     def _pause(self) -> float:
         with self._lock:
-            return min((lease.ttl for lease in self._leases.values()), default=self._ttl) / 3
+            return min((lease.ttl for lease in self._leases.values()), default=self._ttl) / _BEATS
 
     def _keep_one(self, who: str) -> None:
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, NamedTuple, Self
 
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
@@ -57,6 +57,8 @@ class Posting:
     key: str | None = None
     claims: tuple[Claim, ...] = ()
     reason: str = ""
+    #: The JSON text, once it was asked for.
+    _text: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def failed_claims(self) -> int:
@@ -93,13 +95,18 @@ class Posting:
         Raises:
             NotSerializable: the details have no JSON form.
         """
-        kept = {name: getattr(self, name) for name in self.__slots__}
-        kept.update(priority=self.priority.value, claims=[list(claim) for claim in self.claims])
-        kept["needs"] = list(self.needs)
-        try:
-            return codec.encode({name: value for name, value in kept.items() if value not in _EMPTY})
-        except exc.NotSerializable as error:
-            raise exc.NotSerializable(f"details of job '{self.name}': {error}", cause=error.cause) from error
+        if not self._text:
+            kept = {name: getattr(self, name) for name in _STORED}
+            kept.update(priority=self.priority.value, claims=[list(claim) for claim in self.claims])
+            kept["needs"] = list(self.needs)
+            try:
+                text = codec.encode({name: value for name, value in kept.items() if value not in _EMPTY})
+            except exc.NotSerializable as error:
+                raise exc.NotSerializable(
+                    f"details of job '{self.name}': {error}", cause=error.cause
+                ) from error
+            object.__setattr__(self, "_text", text)
+        return self._text
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -118,4 +125,5 @@ class Posting:
         return cls(**kept)
 
 
-_EMPTY: tuple[object, ...] = (None, "", [], {})
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+_STORED: Final = tuple(each.name for each in fields(Posting) if each.init)

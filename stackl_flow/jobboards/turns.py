@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
+from stackl_flow.clock import SYSTEM
 from stackl_flow.jobboards import refusals
 from stackl_flow.jobboards.claims import Claims
 from stackl_flow.jobboards.endings import Ending, Late, Turn
@@ -170,7 +171,8 @@ class Turns:
             What came of it.
         """
         refusals.check_who(who)
-        self._claims.settle()
+        if want > 0:
+            self._claims.settle()
         late: list[Late] = []
         moves = list(self._moves(ends, who, late))
         while len(fit := self._fitting(moves)) < len(moves):
@@ -181,7 +183,8 @@ class Turns:
         for _ in range(_TRIES):
             free = self._waiting.at_once(can, want) if moves else self._waiting.for_work(timeout, can, want)
             try:
-                return Turn(self._take(who, moves, free, want, can), tuple(late))
+                claimed, until = self._take(who, moves, free, want, can)
+                return Turn(claimed, tuple(late), until)
             except exc.LeaseLost:
                 self._claims.leases.drop(who)
             except exc.Conflict:
@@ -206,16 +209,22 @@ class Turns:
 
     def _take(
         self, who: str, moves: Sequence[Move], free: Jobs, want: int, can: Collection[str] | None
-    ) -> tuple[Job, ...]:
-        """Commit ends, and claims of the first jobs that are free."""
+    ) -> tuple[tuple[Job, ...], float]:
+        """Commit ends, and claims of the first jobs that are free; say also until when these are good."""
         taken: list[Job] = []
+        until = 0.0
         self._claims.leases.of(who)  # not within the transaction: whoever keeps it up has to find it
 
         def plan(found: Sequence[Found]) -> Writes | None:
+            nonlocal until
+            until = SYSTEM.monotonic() + self._claims.leases.margin
             batch = Batch(self._limits)
             for move in moves:
                 batch.add(move.event, move.writes)
-            taken[:] = self._claim_in(batch, found, who)
+            # A job whose claim was lost unnoticed may be among both: its end is late, and conflicts.
+            ending = {move.ending.job.uuid for move in moves}
+            others = (each for each in found if each.posting and each.posting.uuid not in ending)
+            taken[:] = self._claim_in(batch, others, who)
             return self._writer.told(batch.together(), batch.events) if batch.events else None
 
         try:
@@ -228,7 +237,7 @@ class Turns:
             raise
         for move in moves:
             self._claims.ended(move.ending.job, who)
-        return tuple(self._claims.made(job, job.posting, who, fence) for job in taken)
+        return tuple(self._claims.made(job, job.posting, who, fence) for job in taken), until
 
     def _claim_in(self, batch: Batch, found: Iterable[Found], who: str) -> Iterator[Job]:
         """Add claims to a commit, as many as there is room for."""

@@ -41,6 +41,7 @@ class _Store:
     def clear(self) -> None:
         self.books: dict[str, BookRecord] = {}
         self.flows: dict[str, FlowRecord] = {}
+        self.flows_of: defaultdict[str, list[str]] = defaultdict(list)
         self.atoms: dict[str, AtomRecord] = {}
         self.atoms_of: defaultdict[str, list[str]] = defaultdict(list)
         self.moves_of: defaultdict[str, list[Transition]] = defaultdict(list)
@@ -129,7 +130,8 @@ class MemoryConnection(Connection):
         newest_first: bool = False,
     ) -> list[FlowRecord]:
         flows = self._store.flows
-        rows = list(flows.values()) if uuid is None else [flows[uuid]] if uuid in flows else []
+        uuids = flows if book_uuid is None else self._store.flows_of.get(book_uuid, ())
+        rows = [flows[each] for each in (uuids if uuid is None else [uuid]) if each in flows]
         if newest_first:
             rows.reverse()
         found = [
@@ -156,6 +158,8 @@ class MemoryConnection(Connection):
         _refuse_taken("atom", store.atoms, [row.uuid for row in changes.new_atoms])
         store.books.update((row.uuid, row) for row in changes.books)
         store.flows.update((row.uuid, row) for row in (*changes.new_flows, *changes.flows))
+        for flow in changes.new_flows:
+            store.flows_of[flow.book_uuid].append(flow.uuid)
         for row in changes.new_atoms:
             store.atoms[row.uuid] = row
             store.atoms_of[row.flow_uuid].append(row.uuid)
@@ -169,10 +173,10 @@ class MemoryConnection(Connection):
         store = self._store
         if store.books.pop(uuid, None) is None:
             return False
-        for flow in [row for row in store.flows.values() if row.book_uuid == uuid]:
-            del store.flows[flow.uuid]
-            store.moves_of.pop(flow.uuid, None)
-            for atom in store.atoms_of.pop(flow.uuid, ()):
+        for flow in store.flows_of.pop(uuid, ()):
+            del store.flows[flow]
+            store.moves_of.pop(flow, None)
+            for atom in store.atoms_of.pop(flow, ()):
                 del store.atoms[atom]
         return True
 
