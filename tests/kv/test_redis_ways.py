@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from stackl_flow import exceptions as exc
+from stackl_flow.jobboards import backends as boards
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
 from stackl_flow.persistence import backends as flows
@@ -129,6 +130,29 @@ def test_goes_on_when_the_sentinels_name_another_primary(watched):
         assert [item.key for item in kv.list()] == ["a", "b"]
     with backends.fetch(f"redis://127.0.0.1:{replica.port}") as kv:
         assert [item.key for item in kv.list()] == ["a", "b"]
+
+
+def test_a_claim_survives_the_primary_of_a_board(watched):
+    """In TaskFlow's words. What the replica has not heard of yet is lost, as Redis has it."""
+    primary, _, sentinel = watched
+    conf = {"board": "redis", "host": "127.0.0.1", "port": sentinel.port, "sentinel": "mine", "ttl": 60}
+    with (
+        boards.backend("work", {**conf, "timeout": 60}) as board,
+        boards.backend("work", {**conf, "timeout": 60}) as other,
+    ):
+        jobs = [board.post(f"job {number}") for number in range(3)]
+        board.claim(jobs[0], "me")
+        with redis.Redis(port=primary.port) as raw:
+            assert raw.wait(1, 20_000) == 1
+        primary.kill()
+        assert other.find_owner(jobs[0]) == "me"
+        with pytest.raises(exc.UnclaimableJob):
+            other.claim(jobs[0], "you")
+        for job in jobs[1:]:
+            other.claim(job, "you")
+            other.consume(job, "you")
+        board.consume(jobs[0], "me")
+        assert board.job_count == other.job_count == 0
 
 
 def test_sentinels_that_do_not_know_the_name(watched):

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from kazoo import exceptions as kazoo
-from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Transaction
+from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Sync, Transaction
 
-from stackl_flow.kv.backends.zookeeper.link import Link
+from stackl_flow.kv.backends.zookeeper.link import Ask, Link
 from stackl_flow.kv.backends.zookeeper.paths import Paths
 from stackl_flow.kv.backends.zookeeper.session import Expired, Session
 from stackl_flow.kv.backends.zookeeper.words import create
@@ -24,12 +24,14 @@ class Leases:
 
     Args:
         link: the ensemble.
+        ask: asks it, so that nothing is missed that another server knows.
         paths: names nodes.
         dial: opens a socket to one of the servers.
     """
 
-    def __init__(self, link: Link, paths: Paths, dial: Callable[[], socket.socket]) -> None:
+    def __init__(self, link: Link, ask: Ask, paths: Paths, dial: Callable[[], socket.socket]) -> None:
         self._link = link
+        self._ask = ask
         self._paths = paths
         self._dial = dial
         self._sessions: dict[str, Session] = {}
@@ -76,9 +78,10 @@ class Leases:
         session = self.find(name)
         if session is None:
             return False
-        asked = Exists(self._paths.lease(name), None)
+        node = self._paths.lease(name)
         try:
-            self._say(session, asked)
+            # The server of this session may not have heard yet of the node that another made.
+            self._say(session, Sync(node), Exists(node, None))
         except (Expired, kazoo.NoNodeError):
             self._forget(name)
             return False
@@ -113,7 +116,7 @@ class Leases:
             session = self._sessions.get(name)
         if session is None:
             path = self._paths.lease(name)
-            (found,) = self._link.ask([GetData(path, None)])
+            (found,) = self._ask([GetData(path, None)])
             if found is None:
                 return None
             told = json.loads(found[0])
@@ -155,9 +158,11 @@ class Leases:
         if session is not None:
             session.close()
 
-    def _say(self, session: Session, request: Any) -> None:
+    def _say(self, session: Session, *requests: Any) -> None:
         try:
-            self._link.again(lambda: session.call(request))
+            code, _ = self._link.again(lambda: session.ask(requests))[-1]
+            if code:
+                raise kazoo.EXCEPTIONS[code]
         except (kazoo.NoNodeError, kazoo.NodeExistsError):
             raise
         except kazoo.KazooException as error:

@@ -24,6 +24,8 @@ _MEANS: Final[dict[int, Any]] = {
     kazoo.NotEmptyError.code: True,
 }
 
+Ask = Callable[[Iterable[Any]], list[Any]]
+
 
 class Link:
     """Asks, and asks again where that does no harm. Threads may share it; a forked child opens its own.

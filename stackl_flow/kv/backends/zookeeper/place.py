@@ -73,7 +73,7 @@ class ZooKeeperKV(KV):
         self._paths = Paths(told.root)
         dial = told.dialer()
         self._link = Link(told.name, dial, told.timeout)
-        self._leases = Leases(self._link, self._paths, dial)
+        self._leases = Leases(self._link, self._ask, self._paths, dial)
         self._watch = Watch(told.hosts, told.timeout, told.options, self._paths, self._link.translated)
         self._known: set[str] = set()
         self._is_prepared = False
@@ -92,7 +92,10 @@ class ZooKeeperKV(KV):
     # ---------------------------------------------------------------- reading
 
     def _ask(self, requests: Iterable[Any]) -> List[Any]:
-        """Ask; where there are several servers, have ours hear first of all that the others know."""
+        """Ask; where there are several servers, have ours hear first of all that the others know.
+
+        Each time: the next question may go to another server.
+        """
         if not self._sync:
             return self._link.ask(requests)
         return self._link.ask([Sync(self._paths.root), *requests])[1:]
@@ -109,9 +112,7 @@ class ZooKeeperKV(KV):
         return found
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        if self._sync:
-            self._ask([])
-        walk = Walk(self._link, self._paths, prefix, after, limit, reverse=reverse, emptied=self._clear_away)
+        walk = Walk(self._ask, self._paths, prefix, after, limit, reverse=reverse, emptied=self._clear_away)
         return walk.read()
 
     def _clear_away(self, path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from kazoo.protocol.serialization import GetChildren, GetData
 
-from stackl_flow.kv.backends.zookeeper.link import Link
+from stackl_flow.kv.backends.zookeeper.link import Ask
 from stackl_flow.kv.backends.zookeeper.paths import Entry, Paths
 from stackl_flow.kv.backends.zookeeper.words import read_item
 from stackl_flow.kv.items import Item
@@ -22,7 +22,7 @@ class Walk:
     """One reading.
 
     Args:
-        link: the ensemble.
+        ask: asks the ensemble.
         paths: names nodes.
         prefix: only items whose keys begin so.
         after: only items behind this key; in reverse, before it.
@@ -33,7 +33,7 @@ class Walk:
 
     def __init__(
         self,
-        link: Link,
+        ask: Ask,
         paths: Paths,
         prefix: str,
         after: str,
@@ -42,7 +42,7 @@ class Walk:
         reverse: bool,
         emptied: Callable[[str], None],
     ) -> None:
-        self._link = link
+        self._ask = ask
         self._prefix = prefix
         self._after = after
         self._limit = limit
@@ -81,7 +81,7 @@ class Walk:
         return taken
 
     def _open(self, folders: list[Entry]) -> None:
-        listed = self._link.ask(GetChildren(folder.path, None) for folder in folders)
+        listed = self._ask(GetChildren(folder.path, None) for folder in folders)
         for folder, names in zip(folders, listed, strict=True):
             if names == [] and folder.fleeting:
                 self._emptied(folder.path)
@@ -106,7 +106,7 @@ class Walk:
         return (text if entry.is_item else above(text)) > after
 
     def _fetch(self, entries: list[Entry]) -> None:
-        told = self._link.ask(GetData(entry.path, None) for entry in entries)
+        told = self._ask(GetData(entry.path, None) for entry in entries)
         self._found += [
             read_item(entry.text, each) for entry, each in zip(entries, told, strict=True) if each is not None
         ]

@@ -1,0 +1,86 @@
+"""Places in three servers that are one, of which one is lost now and then."""
+
+import itertools
+import threading
+import uuid
+
+import pytest
+
+from stackl_flow import states as st
+from stackl_flow.kv import backends
+from stackl_flow.kv.items import Put
+from stackl_flow.testing.kv import ItemContract, add_one
+from stackl_flow.testing.kv_keys import KeyContract
+from tests.conductors.conftest import Office
+from tests.conductors.test_takeover import LONG, eventually
+
+KINDS = ["etcd", "zookeeper"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def cluster(request, new_cluster):
+    return new_cluster(request.param)
+
+
+class TestCluster(ItemContract, KeyContract):
+    """What one writes by way of one server is there for another who asks another server."""
+
+    @pytest.fixture
+    def open_kv(self, cluster):
+        scheme, _, hosts = cluster.url.partition("://")
+        hosts = hosts.split(",")
+        turns = itertools.cycle([[*hosts[first:], *hosts[:first]] for first in range(len(hosts))])
+        path = uuid.uuid4()
+        return lambda: backends.fetch(f"{scheme}://{','.join(next(turns))}/{path}")
+
+
+def test_the_leader_is_killed_in_the_middle_of_writing(cluster):
+    """Commits land once, leases and waiters go on."""
+    with backends.fetch(f"{cluster.url}/{uuid.uuid4()}?timeout=30") as kv:
+        lease = kv.grant(15)
+        kv.commit(puts=[Put("leased", "1", lease.id), Put("count", "0")])
+        mark = kv.wait("end")
+        woken = []
+        waiter = threading.Thread(target=lambda: woken.append(kv.wait("end", mark, LONG)))
+        counter = threading.Thread(target=lambda: [add_one(kv) for _ in range(100)])
+        waiter.start()
+        counter.start()
+        eventually(lambda: int(kv.get("count").value) >= 10)
+        leader = cluster.leader()
+        leader.kill()
+        counter.join(2 * LONG)
+        assert kv.get("count").value == "100"
+        kv.extend(lease)
+        assert kv.get("leased").lease == lease.id
+        kv.commit(puts=[Put("end", "1")])
+        waiter.join(LONG)
+        assert woken[0] != mark
+    leader.start()
+
+
+def test_claims_survive_their_leader(cluster, tmp_path):
+    """A job that was claimed before is ended by who claimed it; each is run once."""
+    office = Office(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
+    try:
+        for name in ("first", "second"):
+            office.start(name, "--slots", "2", "--ttl", "15")
+        slow = office.post("slow", store={"seconds": 2})
+        eventually(lambda: office.board.find_owner(slow) is not None)
+        owner = office.board.find_owner(slow)
+        jobs = [office.post("good") for _ in range(3)]
+        leader = cluster.leader()
+        leader.kill()
+        jobs += [office.post("good") for _ in range(3)]
+        assert office.board.find_owner(slow) == owner
+        for job in (slow, *jobs):
+            job.result(2 * LONG)
+        with office.store.get_connection() as conn:
+            records = conn.list_flow_records()
+        assert [record.state for record in records] == [st.SUCCESS] * 7
+        again = sum(record.epoch - 1 for record in records)  # the answer to a checkpoint was lost for good
+        assert sorted(set(office.done())) == [("a", "execute"), ("b", "execute")]
+        assert 14 <= len(office.done()) <= 14 + again
+        assert office.board.job_count == 0
+    finally:
+        office.close()
+    leader.start()
