@@ -20,8 +20,10 @@ from typing import Any, Final
 
 from stackl_flow import engines, secrecy
 from stackl_flow import exceptions as exc
+from stackl_flow import states as st
 from stackl_flow.clock import SYSTEM
 from stackl_flow.conductors.desk import AHEAD, Desk, Pace
+from stackl_flow.conductors.housekeeping import Housekeeper
 from stackl_flow.conductors.verdicts import Fate, Verdict
 from stackl_flow.conductors.work import Work
 from stackl_flow.engines.base import Engine
@@ -31,6 +33,7 @@ from stackl_flow.jobboards.presence import Entity
 from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
+from stackl_flow.persistence.pruning import Keep
 
 _LOG = secrecy.logger(__name__)
 
@@ -61,8 +64,9 @@ class Conductor:
         wait_timeout: how many seconds to wait for jobs before looking whether to stop.
         max_simultaneous_jobs: how many jobs at once; 1 runs them in the thread that calls ``run``.
         can: what jobs may need of it; None for whatever they need.
-        remove_books: whether the logbook of a consumed job is removed, with the history of its flow; what
-            came of the job can be asked of the board all the same. A book with several flows stays.
+        remove_books: whether the logbook of a consumed job is removed, with the history of its flow: True for
+            at once, or after so many seconds, or as a ``Keep`` says; what came of the job can be asked of the
+            board all the same. At once, a book with several flows stays.
         claims_ahead: how many jobs are claimed at once at most while jobs are short (see ``desk``); 1 claims
             no job before there is room for it.
 
@@ -81,7 +85,7 @@ class Conductor:
         wait_timeout: float | None = None,
         max_simultaneous_jobs: int = 1,
         can: Collection[str] | None = None,
-        remove_books: bool = False,
+        remove_books: bool | float | Keep = False,
         claims_ahead: int = AHEAD,
     ) -> None:
         self.name = name
@@ -92,7 +96,7 @@ class Conductor:
         self._engine_options = dict(engine_options or {})
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
-        self._remove_books = remove_books
+        self._house = Housekeeper(jobboard, persistence, Keep.of(remove_books))
         self._stopped = threading.Event()
         self._dead = threading.Event()
         self._dead.set()
@@ -184,6 +188,7 @@ class Conductor:
                 if self._is_drained():
                     self.stop()
                     break
+                self._house.sweep()
                 job = self._next(sys.maxsize if limit is None else limit - begun)
             except (exc.JobFailure, exc.StorageFailure) as error:
                 _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
@@ -242,20 +247,8 @@ class Conductor:
     def _landed(self, job: Job, verdict: Verdict) -> None:
         """Hear that the board has taken the end of a job."""
         if verdict.fate == Fate.CONSUME:
-            self._put_away(job)
+            self._house.consumed(job, failed=verdict.outcome.get("state") != st.SUCCESS)
         self._tell(verdict.fate.value, {"job": job, "persistence": self._persistence})
-
-    def _put_away(self, job: Job) -> None:
-        """Remove the logbook of a consumed job, if that is wanted; one that cannot be removed stays."""
-        if not self._remove_books or self._persistence is None:
-            return
-        try:
-            book = job.book
-            if book is not None and len(book) == 1:
-                with self._persistence.get_connection() as connection:
-                    connection.destroy_logbook(book.uuid)
-        except (exc.StorageFailure, exc.NotFound) as error:
-            _LOG.warning("the logbook of %r stays: %s", job, error)
 
     def _tell(self, event: str, details: dict[str, Any]) -> None:
         self.notifier.notify(event, {**details, "conductor": self})
@@ -319,7 +312,7 @@ class Conductor:
             self._persistence,
             engine=self._engine,
             secrets=secrets,
-            **self._engine_options,
+            **{"begin_anew": False, **self._engine_options},  # see ``Work``: it may have ended under this job
         )
 
     def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002

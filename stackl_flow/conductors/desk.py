@@ -28,7 +28,7 @@ from stackl_flow.jobboards.posting import ABANDONED, RELEASED, UNBEGUN
 _LOG = secrecy.logger(__name__)
 
 #: Seconds of work that are claimed at once.
-SPELL: Final = 0.02
+SPELL: Final = 0.05
 #: Seconds that others, and the ends of what was run, wait for a job that is running.
 PATIENCE: Final = 0.1
 #: Seconds between two attempts to reach a board that cannot be reached.

@@ -11,7 +11,8 @@ from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import LogBook
+from stackl_flow.persistence.models import LogBook, new_uuid
+from stackl_flow.persistence.pruning import JOB
 
 
 def post_flow(
@@ -50,9 +51,15 @@ def post_flow(
         NotSerializable: a value in ``store`` cannot be stored; nothing was posted.
         JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
     """
+    uuid = terms.pop("uuid", None) or new_uuid()
     book = LogBook(name or "job")
+    book.meta[JOB] = uuid
     engine = engines.load_from_factory(
         factory, factory_args, factory_kwargs, store, book, persistence, secrets=secrets
     )
     details = {"flow_uuid": engine.storage.flow_uuid}
-    return board.post(name or engine.storage.flow_name, book, details, priority, **terms)
+    job = board.post(name or engine.storage.flow_name, book, details, priority, uuid=uuid, **terms)
+    if job.uuid != uuid:  # it was posted under its key before, with a flow of its own
+        with persistence.get_connection() as connection:
+            connection.destroy_logbook(book.uuid)
+    return job

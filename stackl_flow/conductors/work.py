@@ -75,6 +75,8 @@ class Work:
                 (engine.validate, "validation"),
                 (engine.run, "running"),
             ):
+                if stage == engine.validate and self._is_done(engine):
+                    return verdicts.of_undone(engine.storage.get_failures().values())
                 self._tell(f"{name}_start", {"job": self.job, "engine": engine})
                 stage()
                 self._tell(f"{name}_end", {"job": self.job, "engine": engine})
@@ -86,6 +88,22 @@ class Work:
             engine.notifier.deregister(st.RUNNING, self._check_stop)
         state = engine.storage.get_flow_state()
         return verdicts.of_rest(state, {} if state == st.SUSPENDED else _told(engine))
+
+    def _is_done(self, engine: Engine) -> bool:
+        """Say whether the flow was undone under this very job, by one who died before he could tell the board.
+
+        Otherwise an undone flow is set back: who posts it again wants it run again.
+
+        Raises:
+            JobFailure: the claim is not there any more, and whoever has the job decides about its flow.
+        """
+        if engine.storage.get_flow_state() != st.REVERTED:
+            return False
+        self.job.board.extend(self.job, self.job.claims[-1].who)
+        if len(self.job.claims) > 1 and _undone_at(engine) >= self.job.claims[0].at:
+            return True
+        engine.reset()
+        return False
 
     def _check_stop(self, _state: str, details: dict[str, Any]) -> None:
         if self._stopped:

@@ -18,6 +18,7 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.models import new_uuid
 
 #: Under which name an operator claims.
 OPERATOR = "operator"
@@ -177,8 +178,13 @@ def post(
         NotSerializable: a value cannot be stored; nothing was.
         StorageFailure: flow or job cannot be stored.
     """
-    _, detail, book = keep(backend, spec, arguments, store, name, secrets)
-    return board.post(detail.name, book, {"flow_uuid": detail.uuid}, priority, **terms)
+    uuid = terms.pop("uuid", None) or new_uuid()
+    _, detail, book = keep(backend, spec, arguments, store, name, secrets, uuid)
+    job = board.post(detail.name, book, {"flow_uuid": detail.uuid}, priority, uuid=uuid, **terms)
+    if job.uuid != uuid:  # it was posted under its key before, with a flow of its own
+        with backend.get_connection() as connection:
+            connection.destroy_logbook(book.uuid)
+    return job
 
 
 def trash(board: JobBoard, uuid: str, reason: str) -> None:

@@ -16,6 +16,7 @@ from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.marks import values_of
 from stackl_flow.persistence.models import FlowDetail, LogBook
+from stackl_flow.persistence.pruning import JOB
 
 #: States of a flow that was left before its end.
 UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
@@ -71,6 +72,7 @@ def keep(
     store: Mapping[str, Any],
     name: str | None = None,
     secrets: Collection[str] | None = None,
+    job: str | None = None,
 ) -> tuple[Item, FlowDetail, LogBook]:
     """Make a flow by its factory, check it, and store it with all that it takes to run it elsewhere.
 
@@ -81,6 +83,7 @@ def keep(
         store: values that the flow's atoms ask for.
         name: what to call the stored flow, if not by its own name.
         secrets: names of values that are not to be seen.
+        job: the job that the flow is to be posted with.
 
     Returns:
         The flow, its detail, and the book that the detail is in.
@@ -97,6 +100,8 @@ def keep(
     title = name or str(flow.name)
     notes = {**made_by(spec.replace(":", "."), None, arguments), **hidden.marked(flow, secrets)}
     book = LogBook(title)
+    if job is not None:
+        book.meta[JOB] = job
     return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
 
 

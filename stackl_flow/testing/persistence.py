@@ -22,6 +22,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence import models
 from stackl_flow.persistence.base import AtomMove, Backend, Checkpoint
 from stackl_flow.testing.books import BooksContract, saved_flow, with_tasks
+from stackl_flow.testing.pruning import PruningContract
 
 Moves = Sequence[tuple[str | None, str | None, str | None, float]]
 
@@ -267,5 +268,5 @@ class CheckpointContract:
         assert failure.matches(found_retry.last_failures["t"])
 
 
-class PersistenceContract(BooksContract, CheckpointContract):
+class PersistenceContract(BooksContract, PruningContract, CheckpointContract):
     """The whole contract; a subclass brings the ``backend`` fixture."""
