@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import databases
 from benchmarks.measure import interleave
-from benchmarks.places import redis_server
+from benchmarks.places import a_server
 from benchmarks.rows import Goal, Row
 from stackl_flow.jobboards import backends, moves
 from stackl_flow.jobboards.base import JobBoard
@@ -41,7 +41,7 @@ def rows(quick: bool) -> Iterator[Row]:
             "memory": lambda: f"memory://{uuid.uuid4()}",
             "SQLite": lambda: f"sqlite:///{path}.{uuid.uuid4()}",
         }
-        server = stack.enter_context(redis_server())
+        server = stack.enter_context(a_server("redis"))
         if server is not None:
             addresses["Redis"] = lambda: f"{server}?namespace={uuid.uuid4()}"
         for place, address in addresses.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ from typing import Any
 
 from benchmarks import databases
 from benchmarks.measure import interleave
-from benchmarks.places import redis_server
+from benchmarks.places import a_server
 from benchmarks.programs import library, step
 from benchmarks.rows import Goal, Row, Samples
 
@@ -21,8 +22,16 @@ NAME = "conductor"
 BEGUN: list[float] = []
 
 
+#: The servers on which TaskFlow has boards, too: what to call them, and its settings for one.
+SERVERS: Mapping[str, tuple[str, Callable[[str, int], dict[str, Any]]]] = {
+    "redis": ("Redis", lambda host, port: {"host": host, "port": port, "namespace": key()}),
+    "zookeeper": ("ZooKeeper", lambda host, port: {"hosts": f"{host}:{port}", "path": f"/{key()}"}),
+    "etcd": ("etcd", lambda host, port: {"host": host, "port": port, "path": key()}),
+}
+
+
 def rows(quick: bool) -> Iterator[Row]:
-    """Ours on several places, beside TaskFlow on Redis where there is a server.
+    """Ours on several places, beside TaskFlow on those servers that are there.
 
     Args:
         quick: small sizes, to show that it works.
@@ -31,21 +40,31 @@ def rows(quick: bool) -> Iterator[Row]:
         The lines of the table.
     """
     jobs, repeats = (10, 1) if quick else (300, 5)
-    with databases.scratch() as path, redis_server() as redis:
+    with databases.scratch() as path:
         yield alone("memory, flows in memory", lambda: ("memory://" + key(), "memory"), jobs, repeats)
         files = lambda: (f"sqlite:///{path}.{key()}", f"sqlite:///{path}.{key()}")  # noqa: E731  a pair of addresses
         yield alone("SQLite, flows in SQLite", files, jobs, repeats)
-        if redis is None:
-            return
-        yield beside_taskflow(redis, "memory", jobs, repeats, judged=not quick)
-        yield beside_taskflow(redis, f"{redis}?namespace={key()}", jobs, repeats, judged=not quick)
-        told = Samples("ours", latencies(redis, 10 if quick else 200))
-        yield Row(NAME, "post to start, Redis", "ms", told, goal=Goal(at_most=10), judged=not quick)
+    for kind in SERVERS:
+        with a_server(kind) as server:
+            if server is None:
+                print(f"no {kind} here: its lines are left out", file=sys.stderr)
+                continue
+            yield beside_taskflow(kind, server, "memory", jobs, repeats, judged=not quick)
+            if kind != "redis":
+                continue
+            yield beside_taskflow(kind, server, place(server), jobs, repeats, judged=not quick)
+            told = Samples("ours", latencies(server, 10 if quick else 200))
+            yield Row(NAME, "post to start, Redis", "ms", told, goal=Goal(at_most=10), judged=not quick)
 
 
 def key() -> str:
     """A name that nobody has used."""
     return uuid.uuid4().hex
+
+
+def place(server: str) -> str:
+    """An address on a server that nobody has used."""
+    return f"{server}?namespace={key()}" if server.startswith("redis") else f"{server}/{key()}"
 
 
 def alone(case: str, addresses: Callable[[], tuple[str, str]], jobs: int, repeats: int) -> Row:
@@ -54,19 +73,19 @@ def alone(case: str, addresses: Callable[[], tuple[str, str]], jobs: int, repeat
     return Row(NAME, f"{jobs} jobs, {case}", "us", ours)
 
 
-def beside_taskflow(redis: str, flows: str, jobs: int, repeats: int, *, judged: bool) -> Row:
-    """Both on one Redis server; TaskFlow's flows are in memory, because it has no persistence there."""
+def beside_taskflow(kind: str, server: str, flows: str, jobs: int, repeats: int, *, judged: bool) -> Row:
+    """Both on one server; TaskFlow's flows are in memory, as ours are unless said otherwise."""
     ours, peer = interleave(
         repeats,
         {
-            "ours": lambda: ours_seconds(f"{redis}?namespace={key()}", flows, jobs),
-            "TaskFlow": lambda: taskflow_seconds(redis, jobs),
+            "ours": lambda: ours_seconds(place(server), flows, jobs),
+            "TaskFlow": lambda: taskflow_seconds(kind, server, jobs),
         },
     )
-    where = "memory" if flows == "memory" else "Redis"
-    return Row(
-        NAME, f"{jobs} jobs, Redis, flows in {where}", "us", ours, peer, Goal(at_least_faster=5), judged
-    )
+    name = SERVERS[kind][0]
+    where = "memory" if flows == "memory" else name
+    case = f"{jobs} jobs, {name}, flows in {where}"
+    return Row(NAME, case, "us", ours, peer, Goal(at_least_faster=5), judged)
 
 
 def no_op(name: str) -> Any:
@@ -87,11 +106,11 @@ def note() -> None:
     BEGUN.append(time.perf_counter())
 
 
-def ours_seconds(place: str, flows: str, jobs: int) -> float:
+def ours_seconds(address: str, flows: str, jobs: int) -> float:
     """Post jobs, and time the conductor that runs them all.
 
     Args:
-        place: address of the board.
+        address: of the board.
         flows: address of the persistence.
         jobs: how many.
 
@@ -99,15 +118,15 @@ def ours_seconds(place: str, flows: str, jobs: int) -> float:
         Seconds a job.
     """
     with opened("stackl_flow.persistence", flows) as store:
-        return conducted("stackl_flow", place, store, jobs, {"connection": place})
+        return conducted("stackl_flow", store, jobs, {"connection": address})
 
 
-def taskflow_seconds(redis: str, jobs: int) -> float:
+def taskflow_seconds(kind: str, server: str, jobs: int) -> float:
     """The same with TaskFlow."""
-    host, _, port = redis.removeprefix("redis://").partition("/")[0].partition(":")
-    conf = {"board": "redis", "host": host, "port": int(port), "namespace": key()}
+    host, _, port = server.partition("://")[2].partition("/")[0].partition(":")
+    conf = {"board": kind, **SERVERS[kind][1](host, int(port))}
     with opened("taskflow.persistence", "memory") as store:
-        return conducted("taskflow", redis, store, jobs, conf)
+        return conducted("taskflow", store, jobs, conf)
 
 
 @contextlib.contextmanager
@@ -120,7 +139,7 @@ def opened(package: str, address: str) -> Iterator[Any]:
         yield backend
 
 
-def conducted(name: str, place: str, store: Any, jobs: int, conf: Mapping[str, Any]) -> float:
+def conducted(name: str, store: Any, jobs: int, conf: Mapping[str, Any]) -> float:
     """Run no-op jobs through one conductor, timed from the end of the first to that of the last."""
     boards = "jobboards" if name == "stackl_flow" else "jobs"
     fetch = importlib.import_module(f"{name}.{boards}.backends").fetch
@@ -141,7 +160,7 @@ def conducted(name: str, place: str, store: Any, jobs: int, conf: Mapping[str, A
         conductor.notifier.register("job_consumed", ended)
         conductor.run()
         if board.job_count:
-            raise RuntimeError(f"{board.job_count} jobs are left on {place}: the figure means nothing")
+            raise RuntimeError(f"{board.job_count} jobs are left of {conf}: the figure means nothing")
     return (ends[-1] - ends[0]) / jobs
 
 
@@ -157,11 +176,11 @@ def post(name: str, board: Any, store: Any) -> None:
     board.post("job", book, details={"flow_uuid": detail.uuid})
 
 
-def latencies(redis: str, jobs: int) -> list[float]:
+def latencies(server: str, jobs: int) -> list[float]:
     """Post one job after the other to an idle conductor.
 
     Args:
-        redis: where board and flows are.
+        server: where board and flows are.
         jobs: how many.
 
     Returns:
@@ -172,13 +191,13 @@ def latencies(redis: str, jobs: int) -> list[float]:
     from stackl_flow.jobboards import backends as boards  # noqa: PLC0415
     from stackl_flow.persistence.models import LogBook  # noqa: PLC0415
 
-    place = f"{redis}?namespace={key()}"
+    address = place(server)
     BEGUN.clear()
     spent = []
     with (
-        opened("stackl_flow.persistence", f"{redis}?namespace={key()}") as store,
-        boards.backend("bench", place, persistence=store) as board,
-        boards.backend("bench", place, persistence=store) as theirs,
+        opened("stackl_flow.persistence", place(server)) as store,
+        boards.backend("bench", address, persistence=store) as board,
+        boards.backend("bench", address, persistence=store) as theirs,
     ):
         conductor = conductors.fetch("blocking", f"c-{key()}", theirs, persistence=store)
         running = threading.Thread(target=conductor.run, kwargs={"max_dispatches": jobs})

@@ -1,4 +1,4 @@
-"""A Redis server for the benchmarks, with data that is thrown away."""
+"""Servers for the benchmarks, with data that is thrown away."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from scripts.servers.server import Server, ServerError
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str | None]:
+def a_server(name: str) -> Iterator[str | None]:
     """Give the address of a server: that of the environment, or one that is started and ended here.
+
+    Args:
+        name: its kind: "redis", "zookeeper" or "etcd".
 
     Yields:
         The address; None where there is no server, so that the rest can be measured all the same.
     """
-    kind = KINDS["redis"]
+    kind = KINDS[name]
     given = os.environ.get(kind.variable)
     if given:
         yield given
