@@ -7,7 +7,7 @@ import typer
 
 import stackl_flow
 from stackl_flow.cli import exits
-from stackl_flow.cli.commands import conduct, conductors, db, graph, jobs, looking, post, resume, run
+from stackl_flow.cli.commands import books, conduct, conductors, db, graph, jobs, looking, post, resume, run
 from stackl_flow.cli.guard import DEBUG
 from stackl_flow.cli.teaching import help_of
 
@@ -53,6 +53,7 @@ for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(conductors.app, name="conductors")
+app.add_typer(books.app, name="books")
 app.add_typer(db.app, name="db")
 
 

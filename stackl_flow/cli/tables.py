@@ -9,6 +9,7 @@ from stackl_flow import states
 from stackl_flow.cli.fitting import FittingTable, shortened, without
 from stackl_flow.cli.styles import clock_text, date_text, span_text, state_text
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, MoveView
+from stackl_flow.persistence.pruning import EndedBook
 
 #: The beginning of a uuid names a flow in every command, unless another begins alike.
 _UUID_START = 8
@@ -101,6 +102,26 @@ def flows_table(flows: Sequence[FlowSummary]) -> FittingTable:
         table.add_row(
             flow.uuid, Text(flow.name), state_text(flow.state), created, updated, Text(flow.owner or "-")
         )
+    return table
+
+
+def books_table(books: Sequence[EndedBook]) -> FittingTable:
+    """Show a list of logbooks whose flows have ended.
+
+    Args:
+        books: the books.
+
+    Returns:
+        Something to print.
+    """
+    table = FittingTable(
+        ("uuid", "~name", ">flows", "ended", "how", "~job"),
+        (without("job"), without("flows"), shortened("uuid", _UUID_START)),
+    )
+    for book in books:
+        how = Text("failed", style="yellow") if book.failed else Text("done", style="green")
+        ended = date_text(book.ended)
+        table.add_row(book.uuid, Text(book.name), str(book.flows), ended, how, Text(book.job or "-"))
     return table
 
 

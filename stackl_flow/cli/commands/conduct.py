@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.commands.books import keeping
 from stackl_flow.cli.desk import Tally, showing
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.health import answering_health, read_address
@@ -21,6 +22,7 @@ from stackl_flow.conductors.base import Conductor
 from stackl_flow.control import boards, places
 from stackl_flow.control.factories import use_working_directory
 from stackl_flow.jobboards.board import TTL
+from stackl_flow.persistence.pruning import Keep
 
 Name = Annotated[
     str | None, typer.Option("--name", help="Its name; HOST-PID if left out. No two may have the same.")
@@ -39,6 +41,22 @@ Ttl = Annotated[
         "--ttl", min=0.5, metavar="SECONDS", help="After its death others have its jobs in so long."
     ),
 ]
+RemoveBooks = Annotated[
+    str | None,
+    typer.Option(
+        "--remove-books",
+        metavar="AGE",
+        help="Remove logbooks of consumed jobs after so long, such as 7d; 0s for at once.",
+    ),
+]
+KeepFailed = Annotated[
+    str | None,
+    typer.Option(
+        "--remove-failed-books",
+        metavar="AGE",
+        help="With --remove-books: another age for those that failed; 'never' keeps them.",
+    ),
+]
 Listen = Annotated[
     str | None,
     typer.Option("--listen", metavar="HOST:PORT", help="Answer GET /health there: 200 if all is well."),
@@ -55,6 +73,8 @@ def conduct(
     max_workers: Workers = None,
     max_dispatches: Dispatches = None,
     ttl: Ttl = TTL,
+    remove_books: RemoveBooks = None,
+    remove_failed_books: KeepFailed = None,
     listen: Listen = None,
     board_name: BoardName = DEFAULT_NAME,
     as_json: Json = False,
@@ -72,6 +92,7 @@ def conduct(
     """
     place, where, options = needed_board(board), needed(db), engine_options(engine, max_workers)
     address = None if listen is None else read_address(listen)
+    keep = _keep(remove_books, remove_failed_books)
     kind = str(options.pop("engine"))
     use_working_directory()
     with (
@@ -82,7 +103,14 @@ def conduct(
     ):
         name = name or f"{socket.gethostname()}-{os.getpid()}"
         conductor = Conductor(
-            name, opened, backend, kind, options, max_simultaneous_jobs=jobs, can=can or None
+            name,
+            opened,
+            backend,
+            kind,
+            options,
+            max_simultaneous_jobs=jobs,
+            can=can or None,
+            remove_books=keep,
         )
         tally = stack.enter_context(showing(conductor, out))
         if address is not None:
@@ -91,6 +119,12 @@ def conduct(
         stack.enter_context(interruptible(conductor.stop, out.say, "aborted; others take its jobs over"))
         out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
         conductor.run(max_dispatches)
+
+
+def _keep(age: str | None, failed: str | None) -> Keep | bool:
+    if age is None and failed is not None:
+        raise typer.BadParameter("it goes with --remove-books AGE", param_hint="--remove-failed-books")
+    return False if age is None else keeping(age, failed)
 
 
 def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:

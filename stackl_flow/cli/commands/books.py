@@ -1,0 +1,101 @@
+"""`stackl-flow books`: logbooks, removed when they have been kept long enough."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from stackl_flow import exceptions as exc
+from stackl_flow.cli.guard import answering
+from stackl_flow.cli.options import Db, Json, needed
+from stackl_flow.cli.tables import books_table
+from stackl_flow.cli.teaching import help_of
+from stackl_flow.control import books, places
+from stackl_flow.persistence.pruning import Keep
+
+app = typer.Typer(no_args_is_help=True, help="Remove stored flows that have ended long enough ago.")
+
+OlderThan = Annotated[
+    str,
+    typer.Option(
+        "--older-than", metavar="AGE", help="Those that ended at least so long ago, such as 7d or 12h."
+    ),
+]
+FailedOlderThan = Annotated[
+    str | None,
+    typer.Option(
+        "--failed-older-than", metavar="AGE", help="Another age for those that failed; 'never' keeps them."
+    ),
+]
+KeepNewest = Annotated[
+    int, typer.Option("--keep", min=0, metavar="N", help="The N that ended last stay, whatever their age.")
+]
+OnlyJobs = Annotated[bool, typer.Option("--only-jobs", help="Only those that were posted as jobs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")]
+
+
+def prune(
+    older_than: OlderThan,
+    failed_older_than: FailedOlderThan = None,
+    keep: KeepNewest = 0,
+    only_jobs: OnlyJobs = False,
+    dry_run: DryRun = False,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Remove logbooks, with their flows and histories, whose flows all ended long enough ago.
+
+    A book with a flow that has not ended, or is parked in REVERT_FAILURE, always stays. What came of a job
+    can be asked of its board all the same.
+
+    [bold]Examples[/bold]
+
+      stackl-flow books prune --older-than 7d --db flows.db --dry-run
+
+      stackl-flow books prune --older-than 7d --failed-older-than never --keep 100 --db flows.db
+    """
+    place = needed(db)
+    rule = keeping(older_than, failed_older_than, keep)
+    # Values are left as they are stored: whoever tidies up need not be able to import their types.
+    with answering(as_json=as_json) as out, places.for_looking(place) as backend:
+        found = books.prune(backend, rule, only_jobs=only_jobs, dry_run=dry_run)
+        out.answer(books_table(found), {"removed": not dry_run, "books": found})
+        out.say(f"{len(found)} logbooks {'would go' if dry_run else 'removed'}")
+
+
+def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> Keep:
+    """Read the rule that the options give.
+
+    Args:
+        older_than: an age.
+        failed_older_than: an age, "never", or None.
+        newest: how many stay.
+
+    Returns:
+        The rule.
+
+    Raises:
+        BadParameter: something is no age.
+    """
+    try:
+        seconds = books.span(older_than)
+    except exc.InvalidFormat as error:
+        raise typer.BadParameter(str(error), param_hint="AGE") from None
+    failed = failed_older_than
+    if failed is None or failed.strip().lower() == "never":
+        return Keep(seconds, None if failed is None else math.inf, newest)
+    try:
+        return Keep(seconds, books.span(failed), newest)
+    except exc.InvalidFormat as error:
+        raise typer.BadParameter(f"{error}, or never", param_hint="AGE") from None
+
+
+# With a single command typer would drop its name; this keeps `books prune` two words.
+@app.callback()
+def _books() -> None:
+    """Remove stored flows that have ended long enough ago."""
+
+
+app.command("prune", help=help_of(prune))(prune)
