@@ -221,7 +221,7 @@ class Conductor:
         return job
 
     def _begin(self, job: Job, pool: Executor | None) -> None:
-        work = Work(job, self._tell)
+        work = Work(job, self._tell, self._persistence)
         with self._changed:
             self._works.add(work)
         if self._stopped.is_set():

@@ -7,7 +7,7 @@ when there is no flow to be had of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -69,7 +69,21 @@ def of_error(error: BaseException, state: str) -> Verdict:
     if isinstance(error, NOT_THE_FLOWS):
         return Verdict(Fate.ABANDON, {}, error)
     told = failures[0] if failures else Failure.from_exception(error)
-    return Verdict(Fate.CONSUME, {"state": state, "failure": told.to_dict(include_args=False)}, error)
+    return Verdict(Fate.CONSUME, {"state": state, "failure": _dict_of(told)}, error)
+
+
+def of_undone(failures: Iterable[Failure]) -> Verdict:
+    """Judge a job whose flow had failed and been undone under it, before the board could be told.
+
+    Args:
+        failures: what made it fail.
+
+    Returns:
+        The verdict.
+    """
+    told = next(iter(failures), None)
+    outcome: dict[str, Any] = {"state": st.REVERTED}
+    return Verdict(Fate.CONSUME, outcome if told is None else {**outcome, "failure": _dict_of(told)})
 
 
 def of_no_flow(error: BaseException) -> Verdict:
@@ -84,3 +98,7 @@ def of_no_flow(error: BaseException) -> Verdict:
     if isinstance(error, exc.StorageFailure):
         return Verdict(Fate.ABANDON, {}, error)
     return Verdict(Fate.TRASH, {"reason": secrecy.redact(f"{type(error).__name__}: {error}")}, error)
+
+
+def _dict_of(failure: Failure) -> dict[str, Any]:
+    return failure.to_dict(include_args=False)

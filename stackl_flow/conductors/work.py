@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ from stackl_flow.conductors import verdicts
 from stackl_flow.conductors.verdicts import Verdict
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards.job import Job
+from stackl_flow.persistence.base import Backend
 
 _LOG = secrecy.logger(__name__)
 
@@ -26,11 +28,13 @@ class Work:
     Args:
         job: the job.
         tell: hears of the stages, by event and details.
+        persistence: where its flow is stored.
     """
 
-    def __init__(self, job: Job, tell: Tell) -> None:
+    def __init__(self, job: Job, tell: Tell, persistence: Backend | None = None) -> None:
         self.job = job
         self._tell = tell
+        self._persistence = persistence
         self._engine: Engine | None = None
         self._stopped = False
 
@@ -90,20 +94,31 @@ class Work:
         return verdicts.of_rest(state, {} if state == st.SUSPENDED else _told(engine))
 
     def _is_done(self, engine: Engine) -> bool:
-        """Say whether the flow was undone under this very job, by one who died before he could tell the board.
+        """Say whether the flow was undone under this very job, by one who died before the board heard of it.
 
         Otherwise an undone flow is set back: who posts it again wants it run again.
 
         Raises:
-            JobFailure: the claim is not there any more, and whoever has the job decides about its flow.
+            OwnershipLost: the claim is not there any more, and whoever has the job decides about its flow.
         """
         if engine.storage.get_flow_state() != st.REVERTED:
             return False
-        self.job.board.extend(self.job, self.job.claims[-1].who)
-        if len(self.job.claims) > 1 and _undone_at(engine) >= self.job.claims[0].at:
+        try:
+            self.job.board.extend(self.job, self.job.claims[-1].who)
+        except (exc.JobFailure, exc.NotFound) as error:
+            raise exc.OwnershipLost(f"its flow is left as it is: {error}", cause=error) from error
+        if len(self.job.claims) > 1 and self._undone_at(engine) >= self.job.claims[0].at:
             return True
         engine.reset()
         return False
+
+    def _undone_at(self, engine: Engine) -> float:
+        if self._persistence is None:
+            return math.inf
+        with self._persistence.get_connection() as connection:
+            moves = connection.get_history(engine.storage.flow_uuid)
+        ends = (move.at for move in moves if move.atom is None and move.new == st.REVERTED)
+        return max(ends, default=-math.inf)
 
     def _check_stop(self, _state: str, details: dict[str, Any]) -> None:
         if self._stopped:

@@ -130,7 +130,7 @@ class FlowEngine(base.Engine):
             self._given.give_own(plan, transient=self._told.inject_transient)
             self._change_state(st.SUSPENDED)
             self._prepared = True
-        if self._storage.get_flow_state() == st.REVERTED:
+        if self._told.begin_anew and self._storage.get_flow_state() == st.REVERTED:
             self.reset()
 
     def validate(self) -> None:

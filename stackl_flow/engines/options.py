@@ -43,6 +43,8 @@ class Options:
         gather_statistics: keep numbers about each run.
         clock: tells when something happened.
         owner: under which name the flow is owned.
+        begin_anew: a flow that had been undone is set back to its beginning by ``prepare``; else whoever
+            prepared it says whether to, with ``reset``.
     """
 
     defer_reverts: bool = False
@@ -51,6 +53,7 @@ class Options:
     gather_statistics: bool = True
     clock: Clock = SYSTEM
     owner: str = ""
+    begin_anew: bool = True
 
     @classmethod
     def read(cls, options: Mapping[str, Any], further: frozenset[str] = frozenset()) -> Self:
@@ -66,7 +69,9 @@ class Options:
         known = further.union(field.name for field in dataclasses.fields(cls))
         for name in sorted(options.keys() - known):
             _LOG.warning("engine option '%s' is unknown here and does nothing: %s", name, _meant(name, known))
-        flags = ("defer_reverts", "never_resolve", "inject_transient", "gather_statistics")
+        flags = (
+            "begin_anew", "defer_reverts", "gather_statistics", "inject_transient", "never_resolve",
+        )  # fmt: skip
         return cls(
             **{name: _flag(options[name]) for name in flags if name in options},
             clock=options.get("clock") or SYSTEM,
