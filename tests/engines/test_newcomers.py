@@ -138,7 +138,7 @@ def test_a_misspelt_engine():
         ("serial", {"max_workers": 2}, "'max_workers' is unknown here .* give engine='parallel'"),
         ("serial", {"never_resolved": True}, "did you mean 'never_resolve'"),
         ("parallel://?max_worker=2", {}, "did you mean 'max_workers'"),
-        ("serial", {"colour": "red"}, "known are clock, defer_reverts"),
+        ("serial", {"colour": "red"}, "known are begin_anew, clock"),
     ],
 )
 def test_an_option_that_does_nothing_is_warned_of(caplog, log, kind, options, words):

@@ -14,7 +14,7 @@ The promises, in the order in which they are checked:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
@@ -127,6 +127,25 @@ def _wrong_effects(story: Story, workers: int) -> Iterator[str]:
             yield f"{effect.owner} did {effect.what} {effect.atom} {times} times in attempt {effect.attempt}"
     for owner, moves in _blocks(story.history):
         yield from _wrong_work(story, owner, moves, workers)
+    yield from _wrong_repeats(story)
+
+
+def _wrong_repeats(story: Story) -> Iterator[str]:
+    """Find effects that were repeated after their atom's end had been written down."""
+    attempts: dict[tuple[str, str, int], list[str]] = defaultdict(list)
+    for effect in story.effects:
+        attempts[effect.atom, effect.what, effect.attempt].append(effect.owner)
+    broken = {owner: _under_way(moves) for owner, moves in _blocks(story.history)}
+    for (atom, what, attempt), owners in attempts.items():
+        ended = [owner for owner in owners if (atom, what) not in broken.get(owner, ())]
+        if len(ended) > 1:
+            yield f"{what} {atom} ended {len(ended)} times in attempt {attempt}: under {', '.join(ended)}"
+
+
+def _under_way(moves: Sequence[Transition]) -> set[tuple[str, str]]:
+    """Say what an owner had begun and not ended when he wrote last."""
+    last = {move.atom: move.new for move in moves if move.atom is not None}
+    return {(atom, _AT_WORK[state]) for atom, state in last.items() if state in _AT_WORK}
 
 
 def _wrong_work(story: Story, owner: str, moves: Sequence[Transition], workers: int) -> Iterator[str]:
