@@ -57,3 +57,26 @@ def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
             f"install the extra for it, as in stackl_flow[{name}]",
             cause=error,
         ) from error
+
+
+def named(name: str, what: str) -> Any:
+    """Import a thing by its name.
+
+    Args:
+        name: "module:name".
+        what: what it is, for messages.
+
+    Returns:
+        The thing.
+
+    Raises:
+        NotFound: there is none of that name, or its module cannot be imported.
+        InvalidFormat: that is no such name.
+    """
+    module, colon, path = name.partition(":")
+    if not (colon and module and path):
+        raise exc.InvalidFormat(f"{what}: '{name}' is no name of a thing: write module:name")
+    try:
+        return metadata.EntryPoint(path, name, "").load()
+    except (ImportError, AttributeError) as error:
+        raise exc.NotFound(f"{what}: cannot import '{name}' ({error})", cause=error) from error

@@ -47,6 +47,23 @@ class Place:
         """The address as it may be shown: without options and without the password."""
         return _PASSWORD.sub(r"\1:***@", self.address)
 
+    def without(self, option: str) -> dict[str, Any]:
+        """Return the settings without an option that somebody else has read.
+
+        Args:
+            option: its name.
+
+        Returns:
+            The settings, for those who know nothing of it.
+        """
+        kept = {name: value for name, value in self.conf.items() if name != option}
+        for name, value in kept.items():
+            if isinstance(value, str) and "?" in value:
+                head, _, query = value.partition("?")
+                rest = "&".join(part for part in query.split("&") if part.partition("=")[0] != option)
+                kept[name] = f"{head}?{rest}" if rest else head
+        return kept
+
     def take(self, **kinds: type[Any]) -> Options:
         """Read the options.
 

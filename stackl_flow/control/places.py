@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stackl_flow import exceptions as exc
+from stackl_flow.control.factories import use_working_directory
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.base import Backend
 
@@ -139,6 +140,7 @@ def upgrade(place: str) -> str:
 
 
 def _fetch(url: str, **options: Any) -> Backend:
+    use_working_directory()  # the address may name a codec, which may be in a module here
     try:
         return backends.fetch(url, **options)
     except (exc.NotFound, exc.InvalidFormat) as error:

@@ -216,6 +216,16 @@ def flow_record(
     return FlowRecord(detail.uuid, book_uuid, detail.name, detail.state, meta, 0, None, at, None)
 
 
+def _notes(codec: TextCodec, record: FlowRecord | BookRecord) -> dict[str, Any]:
+    notes = codec.decode(record.meta) if record.meta else {}
+    if not isinstance(notes, dict):
+        raise exc.InvalidFormat(
+            f"what is stored of '{record.name}' was not written by the codec that reads it: "
+            "give the other one as codec=, or in the address, as ?codec=module:name"
+        )
+    return notes
+
+
 def flow_detail(codec: TextCodec, record: FlowRecord, atoms: Iterable[AtomRecord] = ()) -> models.FlowDetail:
     """Read a flow.
 
@@ -229,7 +239,7 @@ def flow_detail(codec: TextCodec, record: FlowRecord, atoms: Iterable[AtomRecord
     """
     detail = models.FlowDetail(record.name, record.uuid)
     detail.state = record.state
-    detail.meta = codec.decode(record.meta) if record.meta else {}
+    detail.meta = _notes(codec, record)
     for atom in atoms:
         detail.add(atom_detail(codec, atom))
     return detail
@@ -268,7 +278,7 @@ def log_book(codec: TextCodec, record: BookRecord, flows: Iterable[models.FlowDe
         A new book.
     """
     book = models.LogBook(record.name, record.uuid)
-    book.meta = codec.decode(record.meta) if record.meta else {}
+    book.meta = _notes(codec, record)
     book.created_at = dt.datetime.fromtimestamp(record.created_at, dt.UTC)
     book.updated_at = (
         None if record.updated_at is None else dt.datetime.fromtimestamp(record.updated_at, dt.UTC)

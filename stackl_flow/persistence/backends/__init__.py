@@ -16,6 +16,7 @@ from stackl_flow.persistence.base import Backend
 
 BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
 
+_CODEC: Final = "codec"
 _BUILTIN: Final = {
     "dir": "stackl_flow.persistence.backends.kv:KVBackend",
     "directory": "stackl_flow.persistence.backends.kv:KVBackend",
@@ -38,6 +39,8 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
 
     Args:
         conf: an address, such as "memory" or "sqlite:///flows.db", or settings with one under "connection".
+            An option "codec" of either names the codec, as "module:name", so that whoever has the address has
+            it, too.
         namespace: the group of entry points to look in.
         kwargs: more arguments for the backend, such as ``codec``.
 
@@ -45,13 +48,18 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
         The backend.
 
     Raises:
-        NotFound: there is no backend for such addresses, or it cannot be imported.
+        NotFound: there is no backend for such addresses, or it or its codec cannot be imported.
         InvalidFormat: the address or its options make no sense.
     """
     place = settings.parse(conf)
     built_in = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
     made = plugs.load(place.plug, place.url, namespace, built_in)
-    return cast("Backend", made(place.conf, **kwargs))
+    named = place.options.get(_CODEC)
+    if not isinstance(named, str):
+        return cast("Backend", made(place.conf, **kwargs))
+    codec = plugs.named(named, f"codec of '{place.url}'")
+    kwargs[_CODEC] = codec() if isinstance(codec, type) else codec
+    return cast("Backend", made(place.without(_CODEC), **kwargs))
 
 
 @contextmanager
