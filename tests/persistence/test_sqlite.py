@@ -16,8 +16,8 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.sql import schema, tables
 from stackl_flow.persistence.base import Checkpoint
-from stackl_flow.testing.books import saved_flow
-from stackl_flow.testing.persistence import PersistenceContract
+from stackl_flow.testing.books import saved_flow, with_tasks
+from stackl_flow.testing.persistence import PersistenceContract, checkpoint, move
 
 
 class TestFile(PersistenceContract):
@@ -92,16 +92,20 @@ def of_schema(path, revision):
         command.upgrade(schema.config(connection), revision)
 
 
-def test_history_kept_by_the_first_schema_is_numbered_by_flow_and_goes_on(path):
-    of_schema(path, "0001")
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_history_kept_by_an_older_schema_goes_on(path, revision):
+    """It was in the order of its writing at first, then numbered by flow."""
+    of_schema(path, revision)
+    kept = [(None, None, "RUNNING", 1.0, "me"), ("a", "PENDING", "RUNNING", 2.0, "me")]
+    seqs = [(), (), ()] if revision == "0001" else [(1,), (1,), (2,)]
     with contextlib.closing(sqlite3.connect(path)) as old, old:
         old.execute("INSERT INTO logbooks (uuid, name, created_at) VALUES ('b', 'book', 1.0)")
         flow = "INSERT INTO flowdetails (uuid, book_uuid, name, epoch, created_at) VALUES (?, 'b', ?, 3, 1.0)"
         old.executemany(flow, [("f", "mine"), ("e", "other")])
-        columns = "flow_uuid, atom, old_state, new_state, at, owner"
-        move = f"INSERT INTO transitions ({columns}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  our own words
-        kept = [(None, None, "RUNNING", 1.0, "me"), ("a", "PENDING", "RUNNING", 2.0, "me")]
-        old.executemany(move, [("f", *kept[0]), ("e", *kept[0]), ("f", *kept[1])])
+        columns = "atom, old_state, new_state, at, owner, flow_uuid" + (", seq" if seqs[0] else "")
+        marks = ", ".join("?" * len(columns.split()))
+        moves = [(*kept[0], "f", *seqs[0]), (*kept[0], "e", *seqs[1]), (*kept[1], "f", *seqs[2])]
+        old.executemany(f"INSERT INTO transitions ({columns}) VALUES ({marks})", moves)  # noqa: S608  ours
     with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         with pytest.raises(exc.StorageFailure, match="not upgraded"):
             conn.get_history("f")
@@ -113,7 +117,40 @@ def test_history_kept_by_the_first_schema_is_numbered_by_flow_and_goes_on(path):
         with backend.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
             assert compare_metadata(context, tables.metadata) == []
-            assert sa.inspect(connection).get_indexes("transitions") == []
+            assert sa.inspect(connection).get_indexes("moves") == []
+
+
+def test_moves_of_a_flow_that_was_deleted_by_hand_are_not_anothers(path):
+    """SQLite gives the number of a deleted flow to the next."""
+    with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        for turn in range(2):
+            flow, (task,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            conn.checkpoint(checkpoint(flow, epoch, [move(task, "RUNNING")], [("t0", None, "RUNNING", turn)]))
+            assert [row.at for row in conn.get_history(flow.uuid)] == [turn]
+            with contextlib.closing(sqlite3.connect(path)) as plain, plain:
+                plain.execute("PRAGMA foreign_keys=ON")
+                plain.execute("DELETE FROM logbooks")
+
+
+def test_moves_go_with_their_flow(path):
+    with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        books = []
+        for _ in range(3):
+            flow, _ = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            conn.checkpoint(checkpoint(flow, epoch, [], [("a", None, "RUNNING", 1.0)] * 2))
+            books.append(conn.get_flow_record(flow.uuid).book_uuid)
+        with contextlib.closing(sqlite3.connect(path)) as plain:
+            conn.destroy_logbook(books[1])
+            assert plain.execute("SELECT id >> 32, id & 7 FROM moves").fetchall() == [
+                (1, 1),
+                (1, 2),
+                (3, 1),
+                (3, 2),
+            ]
+            conn.clear_all()
+            assert plain.execute("SELECT count(*) FROM moves").fetchall() == [(0,)]
 
 
 def test_tables_of_others_are_left_alone(path):
@@ -129,10 +166,17 @@ def test_tables_of_others_are_left_alone(path):
 
 
 def test_people_can_query_the_tables(path):
-    with backends.backend(f"sqlite:///{path}") as backend:
-        saved_flow(backend, "mine")
+    with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
+        flows = [saved_flow(backend, name) for name in ("mine", "other")]
+        for flow in flows:
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            conn.checkpoint(checkpoint(flow, epoch, [], [("a", None, "RUNNING", 1.0), ("b", None, "X", 2.0)]))
     plain = sqlite3.connect(path)
-    assert plain.execute("SELECT name, epoch FROM flowdetails").fetchall() == [("mine", 0)]
+    assert plain.execute("SELECT name, epoch FROM flowdetails").fetchall() == [("mine", 1), ("other", 1)]
+    found = plain.execute("SELECT flow_uuid, seq, atom FROM transitions ORDER BY flow_uuid, seq").fetchall()
+    assert found == sorted((flow.uuid, seq, atom) for flow in flows for seq, atom in ((1, "a"), (2, "b")))
+    steps = plain.execute("EXPLAIN QUERY PLAN SELECT * FROM transitions WHERE flow_uuid = 'x'").fetchall()
+    assert not [step for step in steps if step[-1].startswith("SCAN")]
     plain.close()
 
 

@@ -17,7 +17,7 @@ from stackl_flow.persistence.backends.sql.landing import Landing
 from stackl_flow.persistence.backends.sql.link import Link
 from stackl_flow.persistence.backends.sql.source import Source
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.backends.sql.tables import atomdetails, logbooks
+from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, logbooks, moves
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
@@ -203,29 +203,40 @@ class SQLConnection(Connection):
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
         rows = self._select(statements.select_transitions, flow_uuid=flow_uuid, after=after, limit=limit)
-        return [Transition._make(row[1:]) for row in rows]
+        return [Transition._make(row) for row in rows]
 
     def _apply(self, changes: Changes) -> None:
-        many, sql = self._link.many, self._sql
+        link, sql = self._link, self._sql
+        many = link.many
         for book in changes.books:
             if not many(sql.book, [(*book[1:], book.uuid)]):
                 many(sql.new_book, [book])
         many(sql.new_flow, changes.new_flows)
+        if self._dialect.reuses_keys:
+            # Of a flow that somebody deleted by hand, moves may be left under the number that is given again.
+            self._forget_moves(link.rows(sql.number, (row.uuid,))[0] for row in changes.new_flows)
         many(sql.flow, [(row.state, row.meta, row.updated_at, row.uuid) for row in changes.flows])
         if changes.new_atoms:
-            self._dialect.add(self._link.cursor, sql.new_atom, atomdetails, changes.new_atoms)
+            self._dialect.add(link.cursor, sql.new_atom, atomdetails, changes.new_atoms)
         many(sql.atom, [(*row[4:], row.uuid) for row in changes.atoms])
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
         self._link.many(self._sql.own, [(epoch, owner, at, flow_uuid)])
 
+    def _forget_moves(self, flows: Iterable[Sequence[int]]) -> None:
+        ranges = [(number * SPAN, number * SPAN + SPAN - 1) for (number,) in flows]
+        self._link.many(self._sql.forget_moves, ranges)
+
     def _delete_book(self, uuid: str) -> bool:
+        # The flows are locked, so that none of them gets another move meanwhile.
+        self._forget_moves(self._link.rows(self._sql.flows_of_book, (uuid,)))
         run = statements.prepare(self._engine.dialect, logbooks.delete().where(logbooks.c.uuid == uuid))
         return bool(self._link.many(run.sql, [run.values]))
 
     def _delete_all(self) -> None:
-        run = statements.prepare(self._engine.dialect, logbooks.delete())
-        self._link.many(run.sql, [run.values])
+        for table in (logbooks, moves):
+            run = statements.prepare(self._engine.dialect, table.delete())
+            self._link.many(run.sql, [run.values])
 
     def _land(self, cp: Checkpoint) -> None:
         if self._dialect.is_server:
@@ -251,6 +262,5 @@ class SQLConnection(Connection):
             if state is not None or meta is not None:
                 cursor.execute(sql.move_flow, (state, meta, self._backend.clock.now(), flow))
             if moves:
-                first = (found[2] or 0) + 1
-                rows = [(flow, seq, *move, owner) for seq, move in enumerate(moves, first)]
-                cursor.executemany(sql.add_transition, rows)
+                rows = [(number, *move, owner) for number, move in enumerate(moves, found[2] + 1)]
+                cursor.executemany(sql.add_move, rows)

@@ -27,6 +27,8 @@ class SQLDialect:
     survives_fork = False
     #: Is it a server? It may go away while it is used, and its writers do not wait for each other.
     is_server = False
+    #: May the key of a row that was deleted be given to another?
+    reuses_keys = False
     #: Statements that begin a transaction, where the driver does not do it by itself.
     begin_read: tuple[str, ...] = ()
     begin_write: tuple[str, ...] = ()

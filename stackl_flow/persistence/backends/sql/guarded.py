@@ -11,14 +11,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, transitions
+from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, moves
 from stackl_flow.persistence.records import AtomMove, Checkpoint
 
 #: More rows than this are sent as statements of their own: a statement is compiled for each number of them.
 MOST: Final = 6
 
 _MOVING: Final = AtomMove._fields[1:]
-_MOVED: Final = ("seq", "atom", "old_state", "new_state", "at", "owner")
+_MOVED: Final = tuple(column.name for column in moves.columns)
 _ONE: Final = sa.literal_column("1", sa.Integer).label("done")
 
 
@@ -55,8 +55,8 @@ class Guarded:
         Returns:
             The SQL with ``$1`` and so on, and the values in that order.
         """
-        flow, epoch, owner, _, _, atoms, moves = cp
-        shape = len(atoms), len(moves)
+        flow, epoch, owner, _, _, atoms, made = cp
+        shape = len(atoms), len(made)
         text = self._known.get(shape)
         if text is None:
             text = self._known[shape] = self._compile(*shape)
@@ -64,20 +64,20 @@ class Guarded:
         for uuid, *moving in atoms:
             values += moving
             values.append(uuid)
-        for seq, move in enumerate(moves, last + 1):
-            values.append(seq)
+        for number, move in enumerate(made, last + 1):
+            values.append(number)
             values += move
             values.append(owner)
         return text, values
 
-    def _compile(self, atoms: int, moves: int) -> str:
+    def _compile(self, atoms: int, made: int) -> str:
         held = (
             sa.select(flowdetails.c.uuid)
             .where(flowdetails.c.uuid == sa.bindparam("flow"), flowdetails.c.epoch == sa.bindparam("epoch"))
             .with_for_update()
             .cte("held")
         )
-        parts = [*(_atom(held, number) for number in range(atoms)), *(_move(held, n) for n in range(moves))]
+        parts = [*(_atom(held, number) for number in range(atoms)), *(_move(held, n) for n in range(made))]
         counts = [sa.select(sa.func.count()).select_from(part).scalar_subquery() for part in parts]
         whole = sum(counts[1:], counts[0]) == sa.literal_column(str(len(parts)), sa.Integer)
         one, nothing = (sa.literal_column(word, sa.Integer) for word in "10")
@@ -85,7 +85,7 @@ class Guarded:
         compiled = guard.compile(dialect=self._dialect)
         order = ["flow", "epoch"]
         order += [f"a{n}_{name}" for n in range(atoms) for name in (*_MOVING, "uuid")]
-        order += [f"m{n}_{name}" for n in range(moves) for name in _MOVED]
+        order += [f"m{n}_{name}" for n in range(made) for name in _MOVED]
         found = getattr(compiled, "positiontup", None)
         if found != order:
             raise AssertionError(f"{self._dialect.name} takes {found}, but values are {order}: {compiled}")
@@ -105,7 +105,6 @@ def _atom(held: sa.CTE, number: int) -> sa.CTE:
 
 
 def _move(held: sa.CTE, number: int) -> sa.CTE:
-    columns = transitions.c
-    values = [sa.bindparam(f"m{number}_{name}", type_=columns[name].type) for name in _MOVED]
-    row = sa.select(held.c.uuid, *values)
-    return transitions.insert().from_select(["flow_uuid", *_MOVED], row).returning(_ONE).cte(f"m{number}")
+    values = [sa.bindparam(f"m{number}_{column.name}", type_=column.type) for column in moves.columns]
+    row = sa.select(*values).select_from(held)
+    return moves.insert().from_select(list(_MOVED), row).returning(_ONE).cte(f"m{number}")

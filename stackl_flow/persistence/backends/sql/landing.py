@@ -109,13 +109,13 @@ class Landing:
 
     def _last(self, flow: str) -> int:
         # A question of its own: what the lock waited for is seen only by what is asked after it.
-        return int(self._link.rows(self._sql.last, (flow,))[0][0] or 0)
+        found = self._link.rows(self._sql.last, (flow,))
+        return int(found[0][0]) if found else 0
 
     def _is_there(self, cp: Checkpoint, before: int) -> bool:
         if not cp.transitions:
             return False  # nothing but values, which may be written twice
-        seq = before + len(cp.transitions)
-        found = self._link.rows(self._sql.at_seq, (cp.flow_uuid, seq))
+        found = self._link.rows(self._sql.at_number, (before + len(cp.transitions),))
         return [tuple(row) for row in found] == [(*cp.transitions[-1], cp.owner)]
 
     def _write(self, cp: Checkpoint, last: int) -> int:
@@ -133,8 +133,8 @@ class Landing:
         if state is not None or meta is not None:
             raw.cursor().execute(sql.move_flow, (state, meta, self._now(), flow))
         if moves:
-            rows = [(flow, seq, *move, owner) for seq, move in enumerate(moves, last + 1)]
-            _many(raw.cursor(), sql.add_transition, rows)
+            rows = [(number, *move, owner) for number, move in enumerate(moves, last + 1)]
+            _many(raw.cursor(), sql.add_move, rows)
         return moved
 
 

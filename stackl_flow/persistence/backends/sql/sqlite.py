@@ -59,6 +59,7 @@ class SQLiteDialect(SQLDialect):
         place: its address and options.
     """
 
+    reuses_keys = True
     # One that began as a reader cannot become a writer while another writes: so it says at once what it is.
     begin_read = ("BEGIN",)
     begin_write = ("BEGIN IMMEDIATE",)

@@ -13,10 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, logbooks, transitions
+from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, flowdetails, logbooks, moves
 from stackl_flow.persistence.records import AtomMove
 
 MOVING: Final = AtomMove._fields[1:]
+
+_SPAN: Final = sa.literal_column(str(SPAN), sa.BigInteger)
+#: The number behind which those of a flow's moves begin.
+_FIRST: Final = flowdetails.c.id * _SPAN
 
 
 class Run(NamedTuple):
@@ -49,7 +53,11 @@ def prepare(dialect: Dialect, statement: ClauseElement) -> Run:
 
 
 def _insert(dialect: Dialect, table: sa.Table) -> str:
-    names = [column.name for column in table.columns if column.name != "id"]
+    return _add(dialect, table, leaving="id")
+
+
+def _add(dialect: Dialect, table: sa.Table, leaving: str = "") -> str:
+    names = [column.name for column in table.columns if column.name != leaving]
     return _fixed(dialect, table.insert().values({name: sa.bindparam(name) for name in names}), names)
 
 
@@ -67,6 +75,10 @@ def _fixed(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> 
     return str(compiled)
 
 
+def _of_flow() -> sa.ColumnElement[bool]:
+    return sa.and_(moves.c.id > _FIRST, moves.c.id < _FIRST + _SPAN)
+
+
 class Statements:
     """All statements, each compiled once.
 
@@ -76,23 +88,29 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         flow = flowdetails.c.uuid == sa.bindparam("row_uuid")
-        last = sa.select(sa.func.max(transitions.c.seq)).where(transitions.c.flow_uuid == flowdetails.c.uuid)
-        held = sa.select(flowdetails.c.epoch, flowdetails.c.owner, last.scalar_subquery()).where(flow)
+        latest = sa.select(sa.func.max(moves.c.id)).where(_of_flow()).scalar_subquery()
+        last = sa.func.coalesce(latest, _FIRST)
+        held = sa.select(flowdetails.c.epoch, flowdetails.c.owner, last).where(flow)
         # On a database with many writers the row stays locked until the checkpoint is in.
         self.epoch = _fixed(dialect, held.with_for_update(), ["row_uuid"])
         # The same in two steps, for a database where the lock may have to be waited for: what is asked along
         # with it was seen before the wait.
         epoch = sa.select(flowdetails.c.epoch, flowdetails.c.owner).where(flow)
         self.lock = _fixed(dialect, epoch.with_for_update(), ["row_uuid"])
-        of_flow = transitions.c.flow_uuid == sa.bindparam("row_uuid")
-        self.last = _fixed(dialect, sa.select(sa.func.max(transitions.c.seq)).where(of_flow), ["row_uuid"])
-        row = transitions.c
-        at_seq = sa.select(row.atom, row.old_state, row.new_state, row.at, row.owner).where(
-            of_flow, row.seq == sa.bindparam("row_seq")
+        self.last = _fixed(dialect, sa.select(last).select_from(flowdetails).where(flow), ["row_uuid"])
+        row = moves.c
+        at_number = sa.select(row.atom, row.old_state, row.new_state, row.at, row.owner).where(
+            row.id == sa.bindparam("row_id")
         )
-        self.at_seq = _fixed(dialect, at_seq, ["row_uuid", "row_seq"])
+        self.at_number = _fixed(dialect, at_number, ["row_id"])
         self.move_atom = _update(dialect, atomdetails, MOVING)
-        self.add_transition = _insert(dialect, transitions)
+        self.add_move = _add(dialect, moves)
+        of_book = flowdetails.c.book_uuid == sa.bindparam("row_uuid")
+        flows = sa.select(flowdetails.c.id).where(of_book).with_for_update()
+        self.flows_of_book = _fixed(dialect, flows, ["row_uuid"])
+        self.number = _fixed(dialect, sa.select(flowdetails.c.id).where(flow), ["row_uuid"])
+        between = row.id.between(sa.bindparam("low"), sa.bindparam("high"))
+        self.forget_moves = _fixed(dialect, moves.delete().where(between), ["low", "high"])
         moved = (
             flowdetails.update()
             .where(flow)
@@ -163,5 +181,11 @@ def select_atoms(names: Collection[str]) -> sa.Select[Any]:
 
 def select_transitions(names: Collection[str]) -> sa.Select[Any]:
     """Select a flow's moves ("flow_uuid") behind a number ("after") in order, at most so many ("limit")."""
-    later = transitions.c.seq > sa.bindparam("after")
-    return _rows(transitions, names).where(later).order_by(transitions.c.seq)
+    row = moves.c
+    query = (
+        sa.select(row.id - _FIRST, row.atom, row.old_state, row.new_state, row.at, row.owner)
+        .select_from(flowdetails.join(moves, _of_flow()))
+        .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), row.id > _FIRST + sa.bindparam("after"))
+        .order_by(row.id)
+    )
+    return query.limit(sa.bindparam("limit", type_=sa.Integer())) if "limit" in names else query

@@ -1,7 +1,7 @@
 """The tables, for people to query as well as for us.
 
 Values are JSON text; times are seconds since 1970 in UTC. Rows refer to each other by uuid; the integer keys
-keep the order in which rows were added, those of moves within their flow.
+keep the order in which rows were added. The key of a move also tells its flow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 #: The version of the schema that this code works with: the newest revision under ``migrations/versions``.
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 #: Ours alone: a program that keeps its own tables beside these may use Alembic too.
 VERSION_TABLE: Final = "stackl_flow_version"
 
@@ -82,16 +82,19 @@ atomdetails: Final = sa.Table(
     sa.Column("meta", _TEXT),
 )
 
-transitions: Final = sa.Table(
-    "transitions",
+#: How many moves a flow may have: the number of a move is that of its flow times this, and its own within it.
+SPAN: Final = 2**32
+
+# A flow's moves stand together and in order, the last of them at the end of what is written to. There is no
+# foreign key: it would be looked up for each move, so whoever deletes a flow deletes its moves. People see
+# them in a view named "transitions".
+moves: Final = sa.Table(
+    "moves",
     metadata,
-    # Numbered within its flow: the key is the order in which they are read, and no index is needed beside it.
-    sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), primary_key=True),
-    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", _KEY, primary_key=True, autoincrement=False),
     sa.Column("atom", _NAME),
     sa.Column("old_state", _WORD),
     sa.Column("new_state", _WORD),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("owner", _NAME),
-    sqlite_with_rowid=False,
 )
