@@ -12,9 +12,7 @@ _WORKERS = "runs on TaskFlow's own workers; remote execution comes with Celery, 
 _CLIENT = "looks at the arguments with which TaskFlow makes its Redis client; ours is made otherwise"
 
 _NODES = "reads or changes the nodes in which TaskFlow keeps a board in ZooKeeper; ours are others"
-_KAZOO = (
-    "has a method fail that TaskFlow's board calls and ours does not"
-)
+_KAZOO = "has a method fail that TaskFlow's board calls and ours does not"
 _ETCD = "hands TaskFlow's board a client that is none and looks at what it is asked; ours asks otherwise"
 _ETCD_KEYS = "looks at how TaskFlow's board reads and counts up a key in etcd; ours has no such methods"
 
@@ -53,6 +51,10 @@ HANGING = {("test_listeners", "TestClaimListener")}
 
 _INSIDE = "a part of TaskFlow's engine that ours does not have"
 _LATER = "its room is not built yet"
+_LAID_OUT = "how TaskFlow lays a board out on its server; ours stands on a place of items"
+_POSTING = "made by a board, of a posting; where it is kept is the board's business"
+_LOST = "lists for what TaskFlow's board does while its connection is lost"
+_TAKEN = "which settings are taken stands in the guide, docs/coming-from-taskflow.md"
 _DRIVERS = "lists for TaskFlow's own handling of database errors; ours is another"
 
 #: Names of TaskFlow's that are not served, each standing for all below it, and why.
@@ -79,12 +81,49 @@ NAMES: dict[str, str] = {
     "taskflow.engines.worker_based": "remote execution is done by Celery, Dask or Ray; " + _LATER,
     "taskflow.exceptions.MissingDependencies.MESSAGE_TPL": "our message is made in another way",
     "taskflow.exceptions.MissingDependencies.METHOD_TPL": "our message is made in another way",
-    "taskflow.jobs.backends.impl_etcd": _LATER,
-    "taskflow.jobs.backends.impl_redis": "its own keys and scripts in Redis; ours stands on a place of items",
-    "taskflow.jobs.backends.impl_zookeeper": _LATER,
-    "taskflow.jobs.base.Job": "made by a board, of a posting",
-    "taskflow.jobs.base.JobBoard": "boards are written once; what differs is the place",
-    "taskflow.jobs.base.JobBoardIterator": "jobs are read as they are asked for",
+    "taskflow.jobs.backends.impl_etcd.EtcdJob": _POSTING,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.CONNECTED_STATE": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.DATA_POSTFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.ETCD_CONFIG_OPTIONS": _TAKEN,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.FETCH_STATE": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.INIT_STATE": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.JOB_PREFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.LAST_MODIFIED_POSTFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.LOCK_POSTFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.SEQUENCE_KEY": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.TRASH_PATH": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.get_data": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.get_last_modified": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.get_one": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.get_owner_and_data": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.get_owner_data": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.incr": _LAID_OUT,
+    "taskflow.jobs.backends.impl_etcd.EtcdJobBoard.set_last_modified": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJob": _POSTING,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.CLIENT_CONF_TRANSFERS": _TAKEN,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.KEY_PIECE_SEP": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.LAST_MODIFIED_POSTFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.NAMESPACE_SEP": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.OWNED_POSTFIX": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_ALREADY_CLAIMED": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_NOT_EXPECTED_OWNER": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_STATUS_ERROR": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_STATUS_OK": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_TEMPLATES": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_UNKNOWN_JOB": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.SCRIPT_UNKNOWN_OWNER": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.join": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.listings_key": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.sequence_key": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.trash_key": _LAID_OUT,
+    "taskflow.jobs.backends.impl_redis.RedisJobBoard.wait": "the board wakes who waits: there are no delays",
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJob": _POSTING,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.ENTITY_FOLDER": _LAID_OUT,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.NO_FETCH_STATES": _LOST,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.STATE_HISTORY_LENGTH": _LOST,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.TRASH_FOLDER": _LAID_OUT,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.entity_path": _LAID_OUT,
+    "taskflow.jobs.backends.impl_zookeeper.ZookeeperJobBoard.trash_path": _LAID_OUT,
     "taskflow.jobs.base.RETRY_ATTEMPTS": "who writes tries again is the place's business",
     "taskflow.jobs.base.RETRY_WAIT_TIMEOUT": "who writes tries again is the place's business",
     "taskflow.persistence.backends.impl_sqlalchemy.Connection": "made by get_connection(), of other things",
@@ -95,7 +134,7 @@ NAMES: dict[str, str] = {
     "taskflow.persistence.backends.impl_sqlalchemy.POSTGRES_GONE_WAY_AWAY_ERRORS": _DRIVERS,
     "taskflow.persistence.backends.impl_sqlalchemy.SQLITE_IN_MEMORY": _DRIVERS,
     "taskflow.persistence.backends.impl_sqlalchemy.SQLAlchemyBackend.engine": "the backend keeps it",
-    "taskflow.persistence.backends.impl_zookeeper": _LATER,
+    "taskflow.persistence.backends.impl_zookeeper.ZkConnection": "made by get_connection(), of other things",
     "taskflow.persistence.backends.sqlalchemy": "our tables and migrations are others",
     "taskflow.persistence.path_based.PathBasedConnection": (
         "its arguments have the names that TaskFlow's base class gives them"

@@ -43,9 +43,15 @@ class RedisJobBoard(Board):
     MIN_REDIS_VERSION: ClassVar[tuple[int, ...]] = (2, 6)
     DEFAULT_NAMESPACE: ClassVar[bytes] = b"taskflow"
 
+    @property
+    def namespace(self) -> str | bytes:
+        """What the keys begin with, as it was given."""
+        found: str | bytes = self._conf.get("namespace", self.DEFAULT_NAMESPACE)
+        return found
+
     def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
         ours = self._taken(settings)
-        namespace = settings.get("namespace", self.DEFAULT_NAMESPACE)
+        namespace = self.namespace
         ours["namespace"] = namespace.decode() if isinstance(namespace, bytes) else namespace
         if client is not None:
             ours.update(_address_of(client))
