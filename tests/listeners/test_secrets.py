@@ -1,0 +1,165 @@
+"""What is marked as secret when a flow is loaded is in nothing that a listener is told to show."""
+
+import io
+import logging
+
+import pytest
+
+from stackl_flow import engines, retry, secrecy, task
+from stackl_flow.listeners import base, capturing, printing
+from stackl_flow.listeners import logging as listeners
+from stackl_flow.patterns import linear_flow
+from stackl_flow.persistence import backends, models
+
+HUSH = "hush-hush-one"
+LATER = "later-word-two"
+
+
+def give(word):
+    return word, 7
+
+
+def give_by_key(word):
+    return {"token": LATER, "size": 7}
+
+
+def give_whole(word):
+    return 739
+
+
+def fail(word, **_):
+    raise ValueError(f"no {word}")
+
+
+def fail_with_token(token):
+    raise ValueError(f"no {token}")
+
+
+def functor(function, **kwargs):
+    return task.FunctorTask(function, name=kwargs.pop("name", function.__name__), **kwargs)
+
+
+class Lines(base.DumpingListener):
+    """A listener of a program's own."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.lines = []
+
+    def _dump(self, message, *args, **kwargs):
+        self.lines.append((message % args, kwargs.get("exc_info")))
+
+
+@pytest.fixture
+def told(capsys):
+    """Run a flow with every listener on, and return all that was told."""
+    stream = io.StringIO()
+    log, handler = logging.getLogger("theirs.of_secrets"), logging.StreamHandler(stream)
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+
+    def told(engine, **options):
+        lines, captured = Lines(engine), capturing.CaptureListener(engine)
+        with (
+            listeners.LoggingListener(engine, log=log),
+            listeners.DynamicLoggingListener(engine, log=log, **options),
+            printing.PrintingListener(engine),
+            lines,
+            captured,
+        ):
+            try:
+                engine.run()
+            except Exception as error:  # noqa: BLE001  what it raised is not what is looked at
+                del error
+        assert lines.lines
+        return "\n".join(
+            [stream.getvalue(), capsys.readouterr().out, repr(lines.lines), repr(captured.values)]
+        )
+
+    return told
+
+
+@pytest.mark.parametrize("place", [None, "memory", "sqlite"])
+def test_a_value_that_is_given(told, place, tmp_path):
+    flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")), functor(fail))
+    with backends.backend(f"sqlite:///{tmp_path}/f.db" if place == "sqlite" else "memory") as backend:
+        engine = engines.load(flow, {"word": HUSH}, secrets=["word"], backend=backend if place else None)
+        text = told(engine)
+        assert HUSH not in text
+        assert "ValueError: no ***" in text
+        assert "('***', 7)" in text
+        assert engine.storage.fetch("word") == HUSH
+
+
+def test_values_that_are_provided(told):
+    flow = linear_flow.Flow("f").add(
+        functor(give, provides=("pair", "two")),
+        functor(give_by_key, provides={"token", "size"}),
+        functor(give_whole, provides="pin"),
+        functor(fail_with_token),
+    )
+    secrets = ["two", "token", "pin"]
+    text = told(engines.load(flow, {"word": "open-word"}, secrets=secrets))
+    assert LATER not in text
+    assert "no ***" in text
+    assert "('open-word', '***')" in text  # not marked; the number beside it is, by its place
+    assert "'size': 7" in text
+    assert "result '739'" not in text
+
+
+def test_what_an_atom_was_made_with(told):
+    flow = linear_flow.Flow("f", retry=retry.ForEach([LATER], provides="token")).add(
+        functor(fail, inject={"word": HUSH}), functor(fail_with_token)
+    )
+    text = told(engines.load(flow, secrets=["word", "token"]))
+    assert HUSH not in text
+    assert LATER not in text
+
+
+def test_a_formatter_of_ones_own_cannot_tell(told):
+    class Formatter:
+        def format(self, fail, atom_matcher):
+            return fail.exc_info, f"by hand: {fail.exception}"
+
+    flow = linear_flow.Flow("f").add(functor(fail))
+    text = told(engines.load(flow, {"word": HUSH}, secrets="word"), fail_formatter=Formatter())
+    assert "by hand: no ***" in text
+    assert HUSH not in text
+
+
+def test_marks_go_with_the_flow(tmp_path):
+    """Another process that resumes the flow knows them."""
+    flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")), functor(fail))
+    with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
+        book = models.LogBook("b")
+        with pytest.raises(ValueError, match="no hush"):
+            engines.run(flow, {"word": HUSH}, book=book, backend=backend, secrets=["word", "one"])
+        with backend.get_connection() as connection:
+            detail = next(iter(connection.get_logbook(book.uuid)))
+        again = engines.load(flow, flow_detail=detail, backend=backend)
+        assert secrecy.redact(HUSH) == "***"
+        assert again.storage.flow_meta["secrets"] == ["one", "word"]
+        assert HUSH not in detail.pformat()
+
+
+def test_marks_may_come_later(tmp_path):
+    """A flow that was stored without marks is marked when it is loaded."""
+    flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")))
+    with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
+        book = models.LogBook("b")
+        engines.load(flow, {"word": HUSH}, book=book, backend=backend)
+        with backend.get_connection() as connection:
+            detail = next(iter(connection.get_logbook(book.uuid)))
+        engine = engines.load(flow, flow_detail=detail, backend=backend, secrets=["word"])
+        assert secrecy.redact(HUSH) == "***"
+        engine.run()
+        with backend.get_connection() as connection:
+            stored = connection.get_flow_details(detail.uuid)
+        assert stored.meta["secrets"] == ["word"]
+
+
+def test_values_are_not_taken_for_names():
+    flow = linear_flow.Flow("f").add(functor(give))
+    with pytest.raises(TypeError, match="the values go into store=") as caught:
+        engines.load(flow, secrets={"word": HUSH})
+    assert HUSH not in str(caught.value)
