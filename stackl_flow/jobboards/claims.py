@@ -87,7 +87,7 @@ class Claims:
                 break
             claimed = found.posting.claimed(who, self._clock.now())
             try:
-                event, writes = self.claiming(claimed, found.version, who)
+                event, writes = self.claiming(claimed, found.version, self.leases.of(who).id)
                 fence = self._writer.write([event], writes)
             except exc.LeaseLost:
                 self.leases.drop(who)
@@ -100,16 +100,15 @@ class Claims:
                 return self.made(job, claimed, who, fence)
         raise refusals.unclaimable(job, self._reading.find(job.uuid))
 
-    def claiming(self, claimed: Posting, version: int, who: str) -> tuple[Event, Writes]:
+    def claiming(self, claimed: Posting, version: int, lease: str) -> tuple[Event, Writes]:
         """Say what a claim tells and writes.
 
         Args:
             claimed: the job, with the new claim as its last.
             version: the version of the waiting item.
-            who: the claimer.
+            lease: the claimer's lease.
         """
-        lease = self.leases.of(who)
-        return (base.CLAIMED, claimed), m.claim(self._places, claimed, version, lease.id)
+        return (base.CLAIMED, claimed), m.claim(self._places, claimed, version, lease)
 
     def now(self) -> float:
         """Tell the time, in seconds since 1970 UTC."""

@@ -108,7 +108,7 @@ def give_back(places: Places, held: Held, how: str, now: float) -> Writes:
         The commit.
     """
     posting = replace(held.posting.let_go(how, now), claim_by=None)
-    return Writes(_mine(places, held), _shelve(places, posting, now), _unclaimed(places, held))
+    return _let_go(places, held, _shelve(places, posting, now))
 
 
 def consume(places: Places, held: Held, outcome: dict[str, Any], now: float) -> Writes:
@@ -123,11 +123,7 @@ def consume(places: Places, held: Held, outcome: dict[str, Any], now: float) -> 
     Returns:
         The commit.
     """
-    return Writes(
-        _mine(places, held),
-        _ended(places, held.posting, CONSUMED, outcome, now),
-        _unclaimed(places, held),
-    )
+    return _let_go(places, held, _ended(places, held.posting, CONSUMED, outcome, now))
 
 
 def trash(places: Places, held: Held, reason: str, now: float) -> Writes:
@@ -142,7 +138,7 @@ def trash(places: Places, held: Held, reason: str, now: float) -> Writes:
     Returns:
         The commit.
     """
-    return Writes(_mine(places, held), _trashed(places, held.posting, reason, now), _unclaimed(places, held))
+    return _let_go(places, held, _trashed(places, held.posting, reason, now))
 
 
 def give_up(places: Places, posting: Posting, version: int, reason: str, now: float) -> Writes:
@@ -239,17 +235,11 @@ def _overdue(places: Places, posting: Posting) -> tuple[str, ...]:
     return (places.at(OVERDUE, stamp(posting.claim_by), spot_of(posting)),)
 
 
-def _mine(places: Places, held: Held) -> tuple[Check, ...]:
+def _let_go(places: Places, held: Held, puts: tuple[Put, ...]) -> Writes:
+    """End a claim that is still the one that was read, and write what else comes of it."""
     spot = spot_of(held.posting)
-    return (
-        Check(places.at(CLAIMED, spot), held.version),
-        Check(places.at(OWNER, spot), held.fence),
-    )
-
-
-def _unclaimed(places: Places, held: Held) -> tuple[str, ...]:
-    spot = spot_of(held.posting)
-    return places.at(CLAIMED, spot), places.at(OWNER, spot)
+    claimed, owner = places.at(CLAIMED, spot), places.at(OWNER, spot)
+    return Writes((Check(claimed, held.version), Check(owner, held.fence)), puts, (claimed, owner))
 
 
 def _trashed(places: Places, posting: Posting, reason: str, now: float) -> tuple[Put, ...]:

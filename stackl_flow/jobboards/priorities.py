@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Self
+from typing import Final, Self
 
 
 class JobPriority(Enum):
@@ -39,7 +39,7 @@ class JobPriority(Enum):
     @property
     def rank(self) -> int:
         """Its place in the order, 0 for the most urgent."""
-        return list(type(self)).index(self)
+        return _RANKS[self.value]
 
     @classmethod
     def reorder(cls, *pairs: tuple[str | JobPriority, object]) -> tuple[object, ...]:
@@ -57,3 +57,6 @@ class JobPriority(Enum):
         if not pairs:
             raise ValueError("give at least one (priority, value) pair")
         return tuple(value for _, value in sorted(pairs, key=lambda pair: cls.convert(pair[0]).rank))
+
+
+_RANKS: Final = {priority.value: rank for rank, priority in enumerate(JobPriority)}

@@ -11,9 +11,10 @@ be the one that kills its workers, it is not to take its neighbours along.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
@@ -75,26 +76,27 @@ class Taking:
         return ABSENT if writes is None else self._kv.commit(*writes)
 
 
-class Move(NamedTuple):
-    """An ending, with what it tells and writes."""
-
-    ending: Ending
-    event: Event
-    writes: Writes
-
-
 class Batch:
     """Writes that land together.
 
     Args:
         limits: what the place takes.
+
+    Attributes:
+        events: what happens by them.
+        writes: themselves.
+        ends: the claims that end by them.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.events: list[Event] = []
+        self.ends: list[Ending] = []
         self._operations = (limits.operations or 10_000) - _NEWS
         self._text = _MOST_TEXT
-        self._writes: list[Writes] = []
+        self.writes: list[Writes] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.writes)
 
     def add(self, event: Event, writes: Writes) -> bool:
         """Add to it.
@@ -107,19 +109,25 @@ class Batch:
             False if there is no room; the first always has.
         """
         operations = self._operations - max(len(writes.checks), len(writes.puts) + len(writes.deletes))
-        told = len(event[1].to_text())
-        text = self._text - told - sum(len(put.value) for put in writes.puts)
-        if self._writes and (operations < 0 or text < 0):
+        text = self._text - len(event[1].to_text()) - sum([len(put.value) for put in writes.puts])
+        if self.writes and (operations < 0 or text < 0):
             return False
         self._operations, self._text = operations, text
-        self._writes.append(writes)
+        self.writes.append(writes)
         self.events.append(event)
         return True
 
+    def copy(self) -> Batch:
+        """Make another one, to which more may be added."""
+        made = copy.copy(self)
+        made.events, made.ends, made.writes = [*self.events], [*self.ends], [*self.writes]
+        return made
+
     def together(self) -> Writes:
         """Make one commit of it."""
-        parts = zip(*self._writes, strict=True)
-        return Writes(*(tuple(itertools.chain.from_iterable(part)) for part in parts))
+        checks, puts, deletes = zip(*self.writes, strict=True)
+        flat = itertools.chain.from_iterable
+        return Writes(tuple(flat(checks)), tuple(flat(puts)), tuple(flat(deletes)))
 
 
 class Turns:
@@ -174,58 +182,57 @@ class Turns:
         if want > 0:
             self._claims.settle()
         late: list[Late] = []
-        moves = list(self._moves(ends, who, late))
-        while len(fit := self._fitting(moves)) < len(moves):
-            late += self._end(fit, who)
-            moves = moves[len(fit) :]
-        if want <= 0:
-            return Turn((), (*late, *self._end(moves, who)))
-        for _ in range(_TRIES):
-            free = self._waiting.at_once(can, want) if moves else self._waiting.for_work(timeout, can, want)
+        *before, batch = self._batches(ends, who, late)
+        for full in before if want > 0 else (*before, batch):
+            late += self._end(full, who)
+        for _ in range(_TRIES if want > 0 else 0):
+            free = self._waiting.at_once(can, want) if batch else self._waiting.for_work(timeout, can, want)
             try:
-                claimed, until = self._take(who, moves, free, want, can)
+                claimed, until = self._take(who, batch, free, want, can)
                 return Turn(claimed, tuple(late), until)
             except exc.LeaseLost:
                 self._claims.leases.drop(who)
             except exc.Conflict:
                 want = max(1, want // 2)
-            late += self._end(moves, who)
-            moves, timeout = [], 0
+            late += self._end(batch, who)
+            batch, timeout = Batch(self._limits), 0
         return Turn((), tuple(late))
 
-    def _moves(self, ends: Iterable[Ending], who: str, late: list[Late]) -> Iterator[Move]:
+    def _batches(self, ends: Iterable[Ending], who: str, late: list[Late]) -> list[Batch]:
+        """Spread ends over as many commits as they need; what comes too late is told at once."""
+        batches = [Batch(self._limits)]
         for ending in ends:
             try:
-                yield Move(ending, *self._claims.ending(ending, who))
+                event, writes = self._claims.ending(ending, who)
             except (exc.JobFailure, exc.NotFound) as error:
                 late.append(Late(ending, error))
-
-    def _fitting(self, moves: Sequence[Move]) -> Sequence[Move]:
-        """Find out how many go into one commit."""
-        batch = Batch(self._limits)
-        return list(itertools.takewhile(lambda move: batch.add(move.event, move.writes), moves))
+                continue
+            if not batches[-1].add(event, writes):
+                batches.append(Batch(self._limits))
+                batches[-1].add(event, writes)
+            batches[-1].ends.append(ending)
+        return batches
 
     # ------------------------------------------------------------- ends and claims in one
 
     def _take(
-        self, who: str, moves: Sequence[Move], free: Jobs, want: int, can: Collection[str] | None
+        self, who: str, ends: Batch, free: Jobs, want: int, can: Collection[str] | None
     ) -> tuple[tuple[Job, ...], float]:
         """Commit ends, and claims of the first jobs that are free; say also until when these are good."""
         taken: list[Job] = []
         until = 0.0
-        self._claims.leases.of(who)  # not within the transaction: whoever keeps it up has to find it
+        # Not within the transaction: whoever keeps the lease up has to find it.
+        lease = self._claims.leases.of(who)
+        # A job whose claim was lost unnoticed may be among both: its end is late, and conflicts.
+        ending = {end.job.uuid for end in ends.ends}
 
         def plan(found: Sequence[Found]) -> Writes | None:
             nonlocal until
             until = SYSTEM.monotonic() + self._claims.leases.margin
-            batch = Batch(self._limits)
-            for move in moves:
-                batch.add(move.event, move.writes)
-            # A job whose claim was lost unnoticed may be among both: its end is late, and conflicts.
-            ending = {move.ending.job.uuid for move in moves}
+            batch = ends.copy()
             others = (each for each in found if each.posting and each.posting.uuid not in ending)
-            taken[:] = self._claim_in(batch, others, who)
-            return self._writer.told(batch.together(), batch.events) if batch.events else None
+            taken[:] = self._claim_in(batch, others, who, lease.id)
+            return self._writer.told(batch.together(), batch.events) if batch else None
 
         try:
             fence = self._taking.take(free, want, can, plan)
@@ -235,11 +242,11 @@ class Turns:
             for job in taken:
                 self._claims.doubt(job, who)  # it may have landed all the same
             raise
-        for move in moves:
-            self._claims.ended(move.ending.job, who)
-        return tuple(self._claims.made(job, job.posting, who, fence) for job in taken), until
+        for end in ends.ends:
+            self._claims.ended(end.job, who)
+        return tuple([self._claims.made(job, job.posting, who, fence) for job in taken]), until
 
-    def _claim_in(self, batch: Batch, found: Iterable[Found], who: str) -> Iterator[Job]:
+    def _claim_in(self, batch: Batch, found: Iterable[Found], who: str, lease: str) -> Iterator[Job]:
         """Add claims to a commit, as many as there is room for."""
         for number, (_, posting, version, _) in enumerate(found):
             if posting is None or self._claims.is_late(posting):
@@ -248,7 +255,7 @@ class Turns:
             if alone and number:
                 return
             claimed = posting.claimed(who, self._claims.now())
-            if not batch.add(*self._claims.claiming(claimed, version, who)):
+            if not batch.add(*self._claims.claiming(claimed, version, lease)):
                 return
             yield self._make_job(claimed, 0)
             if alone:
@@ -256,21 +263,18 @@ class Turns:
 
     # ------------------------------------------------------------- ends alone
 
-    def _end(self, moves: Sequence[Move], who: str) -> list[Late]:
+    def _end(self, batch: Batch, who: str) -> list[Late]:
         """Commit ends together, or one by one if that cannot be."""
-        if not moves:
+        if not batch:
             return []
-        batch = Batch(self._limits)
-        for move in moves:
-            batch.add(move.event, move.writes)
         if self._writer.commit(batch.events, batch.together()):
-            for move in moves:
-                self._claims.ended(move.ending.job, who)
+            for end in batch.ends:
+                self._claims.ended(end.job, who)
             return []
         late = []
-        for move in moves:
+        for end in batch.ends:
             try:
-                self._claims.end(move.ending, who)
+                self._claims.end(end, who)
             except (exc.JobFailure, exc.NotFound) as error:
-                late.append(Late(move.ending, error))
+                late.append(Late(end, error))
         return late

@@ -16,7 +16,8 @@ PRESENT: Final = -1
 
 MAX_KEY: Final = 400
 MAX_SEGMENT: Final = 200
-_KEY: Final = re.compile(r"[!-.0-~]+(?:/[!-.0-~]+)*\Z")
+_PART: Final = rf"(?!\.\.?(?:/|\Z))[!-.0-~]{{1,{MAX_SEGMENT}}}"
+_KEY: Final = re.compile(rf"{_PART}(?:/{_PART})*\Z")
 _PREFIX: Final = re.compile(r"[!-~]*\Z")
 
 
@@ -73,12 +74,7 @@ def check_key(key: str) -> None:
     Raises:
         InvalidFormat: it is no such key, or too long.
     """
-    segments = key.split("/")
-    if (
-        not _KEY.match(key)
-        or len(key) > MAX_KEY
-        or any(part in {".", ".."} or len(part) > MAX_SEGMENT for part in segments)
-    ):
+    if len(key) > MAX_KEY or not _KEY.match(key):
         raise exc.InvalidFormat(
             f"{key!r:.500} is no key: write segments of printable ASCII joined by '/' (none empty, '.' or "
             f"'..'; at most {MAX_SEGMENT} characters each, {MAX_KEY} in all); quote() makes one of any text"
