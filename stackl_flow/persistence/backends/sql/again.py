@@ -53,11 +53,26 @@ class Again:
             StorageFailure: every attempt failed; this is the last one's error.
         """
         try:
-            return save()  # straight, because every checkpoint comes here and nearly none fails
+            return save()
         except exc.StorageFailure as error:
-            if not self._may_pass(error):
-                raise
-            failed = [error]
+            return self.after(error, save)
+
+    def after(self, error: exc.StorageFailure, save: Callable[[], T]) -> T:
+        """Do something again that failed once.
+
+        Args:
+            error: why it failed.
+            save: what to do; it lands whole or not at all.
+
+        Returns:
+            What it gave.
+
+        Raises:
+            StorageFailure: there is no use in trying, or every attempt failed; this is the last one's error.
+        """
+        if not self._may_pass(error):
+            raise error
+        failed = [error]
 
         def attempt() -> T:
             if failed:

@@ -13,6 +13,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql import schema, statements
 from stackl_flow.persistence.backends.sql.again import Again
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+from stackl_flow.persistence.backends.sql.filing import Filing
 from stackl_flow.persistence.backends.sql.landing import Landing
 from stackl_flow.persistence.backends.sql.link import Link
 from stackl_flow.persistence.backends.sql.source import Source
@@ -28,7 +29,6 @@ from stackl_flow.persistence.records import (
     FlowRecord,
     Transition,
 )
-from stackl_flow.persistence.rows import lost, missing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,8 @@ class SQLConnection(Connection):
         self._link = Link(source, dialect, engine.dialect.loaded_dbapi.Error)
         self._again = Again(dialect, backend.clock)
         self._writes = False
-        self._landing = Landing(self._link, dialect, prepared, self._again, backend.clock.now)
+        landing = Landing if dialect.is_server else Filing
+        self._landing = landing(self._link, dialect, prepared, self._again, backend.clock.now)
 
     def close(self) -> None:
         """Close the driver's connection; the next verb opens another."""
@@ -239,28 +240,4 @@ class SQLConnection(Connection):
             self._link.many(run.sql, [run.values])
 
     def _land(self, cp: Checkpoint) -> None:
-        if self._dialect.is_server:
-            self._landing(cp)
-        else:
-            self._again(partial(self._land_once, cp))
-
-    def _land_once(self, cp: Checkpoint) -> None:
-        link, sql = self._link, self._sql
-        with link.writing:
-            cursor = link.cursor
-            flow, epoch, owner, state, meta, atoms, moves = cp
-            cursor.execute(sql.epoch, (flow,))
-            found = cursor.fetchone()
-            if found is None:
-                raise missing("flow", flow)
-            if found[0] != epoch:
-                raise lost(flow, epoch, *found[:2])
-            if atoms:
-                cursor.executemany(sql.move_atom, [(*atom[1:], atom[0]) for atom in atoms])
-                if cursor.rowcount != len(atoms):
-                    raise missing("atom", ", ".join(atom.uuid for atom in atoms))
-            if state is not None or meta is not None:
-                cursor.execute(sql.move_flow, (state, meta, self._backend.clock.now(), flow))
-            if moves:
-                rows = [(number, *move, owner) for number, move in enumerate(moves, found[2] + 1)]
-                cursor.executemany(sql.add_move, rows)
+        self._landing(cp)

@@ -32,6 +32,8 @@ class SQLDialect:
     #: Statements that begin a transaction, where the driver does not do it by itself.
     begin_read: tuple[str, ...] = ()
     begin_write: tuple[str, ...] = ()
+    #: The one that ends it, where that is less to go through than the driver's own way.
+    end_write = ""
     #: How often a save is tried, and how many seconds apart.
     save_attempts = 3
     save_wait = 5.0

@@ -63,6 +63,7 @@ class SQLiteDialect(SQLDialect):
     # One that began as a reader cannot become a writer while another writes: so it says at once what it is.
     begin_read = ("BEGIN",)
     begin_write = ("BEGIN IMMEDIATE",)
+    end_write = "COMMIT"
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
