@@ -280,6 +280,7 @@ class FlowEngine(base.Engine):
             yield st.RESUMING
             yield from self._round.go(shell, self._executor, timeout, stepwise=stepwise)
         except BaseException:
+            self._executor.cancel()  # nobody will hear of what has not begun
             self._forget()
             raise
         finally:
