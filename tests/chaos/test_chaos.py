@@ -1,8 +1,8 @@
 """Chaos on every durable board: what is promised holds, whatever happens to conductors, servers and links.
 
-One round with a seed that stays the same, flows beside the jobs, and one with a new seed, flows in a database of
-another kind. ``STACKL_FLOW_CHAOS_SEED=7`` runs a seed that failed; ``STACKL_FLOW_CHAOS_ROUNDS=20`` runs that many
-new ones.
+One round with a seed that stays the same, flows beside the jobs, and one with a new seed, flows in a database
+of another kind. ``STACKL_FLOW_CHAOS_SEED=7`` runs a seed that failed; ``STACKL_FLOW_CHAOS_ROUNDS=20`` runs
+that many new ones.
 """
 
 import os

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
-from stackl_flow.testing.chaos.checker import check
+from stackl_flow.testing.chaos.checker import check, wrong
 from stackl_flow.testing.chaos.crew import Crew, Hand
 from stackl_flow.testing.chaos.deeds import Doer, Host, Server
 from stackl_flow.testing.chaos.links import Link, Links
 from stackl_flow.testing.chaos.plan import AT_ONCE, Plan
 from stackl_flow.testing.chaos.poster import Poster
-from stackl_flow.testing.chaos.stories import Story, gather
+from stackl_flow.testing.chaos.stories import Story, gather, told
 from stackl_flow.testing.chaos.words import BOARD, Settings
 
 #: Seconds within which, after the last disturbance, all jobs have to have ended; far more than it takes.
@@ -49,7 +49,11 @@ class Report(NamedTuple):
     def __str__(self) -> str:
         """Tell all that is needed to look for a cause."""
         lines = [f"seed {self.plan.seed}: {len(self.wrong)} wrong", *self.wrong, "what was done:"]
-        return "\n".join([*lines, *(f"  {at:6.2f}  {text}" for at, text in self.done)])
+        lines += [f"  {at:6.2f}  {text}" for at, text in self.done]
+        for story in self.stories:
+            if any(wrong(story, self.plan.workers)):
+                lines += told(story)
+        return "\n".join(lines)
 
 
 class Round:
@@ -98,8 +102,8 @@ class Round:
             crew.dismiss()
             self._say("all gone")
             stories = gather(poster.posted, board, store, self._ledger, self._told)
-        wrong = [*late, *crew.oddities, *check(stories, self._plan.workers)]
-        return Report(self._plan, tuple(self._done), stories, wrong)
+        found = [*late, *crew.oddities, *check(stories, self._plan.workers)]
+        return Report(self._plan, tuple(self._done), stories, found)
 
     def _hand(self, index: int, links: Sequence[Link]) -> Hand:
         means = self._plan.means

@@ -38,6 +38,19 @@ class Story(NamedTuple):
     told: int = 0
 
 
+def told(story: Story) -> list[str]:
+    """Tell a story in lines, for whoever looks for a cause.
+
+    Args:
+        story: the story.
+    """
+    lines = [f"job {story.spec.number} ({story.spec.kind}), {story.head}: {dict(story.outcome)}"]
+    lines += [f"  {record}" for record in story.flows]
+    lines += [f"  {m.seq:3d} {m.at:.3f} {m.owner} {m.atom or '*'} {m.old} -> {m.new}" for m in story.history]
+    lines += [f"  {e.owner} did {e.what} {e.atom} (attempt {e.attempt})" for e in story.effects]
+    return lines
+
+
 def book_name(spec: JobSpec) -> str:
     """Name a job and its logbook.
 

@@ -35,14 +35,11 @@ class Sworn(Conductor):
 
     def _engine_from_job(self, job: Job) -> Engine:
         owner = f"{self.name}:{os.getpid()}:{new_uuid()[:8]}"
-        options: dict[str, Any] = {"engine": "parallel", "max_workers": self._workers}
-        engine = engines.load_from_detail(
-            self._flow_detail_from_job(job),
-            None,
-            self._persistence,
-            owner=owner,
-            **(options if self._workers > 1 else {}),
-        )
+        # As the engines of other conductors, but for the name of its owner.
+        options: dict[str, Any] = {"begin_anew": False, "owner": owner}
+        if self._workers > 1:
+            options |= {"engine": "parallel", "max_workers": self._workers}
+        engine = engines.load_from_detail(self._flow_detail_from_job(job), None, self._persistence, **options)
         engine.storage.inject({"owner": owner}, transient=True)
         return engine
 
