@@ -10,7 +10,7 @@ from typing import Any
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.control.orders import keep
-from stackl_flow.control.places import address
+from stackl_flow.control.places import address, told_as_storage
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
@@ -93,10 +93,8 @@ def open_board(
         StorageFailure: it cannot be used; the message tells what to do.
     """
     conf = {"connection": address(place), **settings}
-    try:
+    with told_as_storage():
         board = backends.fetch(name, conf, persistence=books)
-    except (exc.NotFound, exc.InvalidFormat) as error:
-        raise exc.StorageFailure(str(error.args[0])) from error
     with board:
         yield board
 

@@ -12,6 +12,7 @@ from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines import hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import made_by, new_flow_detail
+from stackl_flow.engines.given import META_INJECTED
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.marks import values_of
@@ -93,16 +94,21 @@ def keep(
     """
     flow = make_flow(import_factory(spec), arguments, spec)
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
-    trial = engines.load(flow, store=dict(store), secrets=secrets)
-    trial.compile()
-    trial.prepare()
-    trial.validate()
+    _check(flow, store, secrets)
     title = name or str(flow.name)
     notes = {**made_by(spec.replace(":", "."), None, arguments), **hidden.marked(flow, secrets)}
     book = LogBook(title)
     if job is not None:
         book.meta[JOB] = job
     return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
+
+
+def _check(flow: Item, store: Mapping[str, Any], secrets: Collection[str] | None = None) -> None:
+    """Go through all that can be wrong with a flow, without any storage."""
+    trial = engines.load(flow, store=dict(store), secrets=secrets)
+    trial.compile()
+    trial.prepare()
+    trial.validate()
 
 
 def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
@@ -119,13 +125,20 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
     Raises:
         NotFound: there is no such flow.
         FactoryNotFound: its factory cannot be imported or called, or it was stored without one.
-        FlowChanged: the flow is not the one that was stored.
+        CompilationFailure: the flow is wrong in itself.
+        DependencyFailure: a new atom needs something that nobody gives; nothing was stored of it.
         StorageFailure: the flow cannot be read.
     """
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
     with secrecy.keeping(values_of(detail.meta, detail)):
-        return engines.load(make_again(detail), flow_detail=detail, backend=backend, **options)
+        flow = make_again(detail)
+        engine = engines.load(flow, flow_detail=detail, backend=backend, **options)
+        engine.compile()
+        if engine.compilation is not None and set(engine.compilation.names) - {atom.name for atom in detail}:
+            # Atoms are new to it: what they lack is said before any of them is stored.
+            _check(flow, detail.meta.get(META_INJECTED, {}))
+        return engine
 
 
 def unfinished(backend: Backend, *, parked: bool = False) -> list[FlowSummary]:

@@ -139,12 +139,23 @@ def upgrade(place: str) -> str:
         return backend.name
 
 
-def _fetch(url: str, **options: Any) -> Backend:
+@contextmanager
+def told_as_storage() -> Iterator[None]:
+    """Tell of an address that makes no sense as of a place that cannot be used.
+
+    Raises:
+        StorageFailure: there is no such place; the message tells what to do.
+    """
     use_working_directory()  # the address may name a codec, which may be in a module here
     try:
-        return backends.fetch(url, **options)
+        yield
     except (exc.NotFound, exc.InvalidFormat) as error:
-        raise exc.StorageFailure(str(error.args[0])) from error
+        raise exc.StorageFailure(str(error.args[0]), cause=error.cause) from error
+
+
+def _fetch(url: str, **options: Any) -> Backend:
+    with told_as_storage():
+        return backends.fetch(url, **options)
 
 
 def _upgrade(backend: Backend) -> None:

@@ -34,8 +34,10 @@ class Engine(base.Engine, Protocol):
 class CheckingClaimListener(base.Listener):
     """Asks the board at each move of the flow and of its tasks whether the job is still claimed by its owner.
 
-    Each check is one question to the board. A claim counts as lost when the job is unclaimed, somebody
-    else's, or gone; that the board cannot be reached is no such sign, and is only logged.
+    Each check is one question to the board, or two for a job that was claimed through the object at hand:
+    then a claim that was lost and made anew under the same name counts as lost, too, as its fencing number
+    is another. A claim counts as lost when the job is unclaimed, somebody else's, or gone; that the board
+    cannot be reached is no such sign, and is only logged.
 
     Args:
         engine: whom to watch.
@@ -60,6 +62,9 @@ class CheckingClaimListener(base.Listener):
         self._job = job
         self._board = board
         self._owner = owner
+        self._fence: int = getattr(job, "fence", 0)
+        #: Says where a job stands; TaskFlow's boards know owners only.
+        self._look: Callable[[Any], Any] | None = getattr(board, "look", None)
         self._on_job_loss = on_job_loss or self._suspend
 
     def _suspend(self, engine: Engine, state: str, details: base.Details) -> None:
@@ -75,7 +80,11 @@ class CheckingClaimListener(base.Listener):
 
     def _has_been_lost(self) -> bool:
         try:
-            return self._board.find_owner(self._job) != self._owner
+            if self._board.find_owner(self._job) != self._owner:
+                return True
+            if self._look is None or not self._fence:
+                return False
+            return bool(self._look(self._job).version != self._fence)
         except _GONE:
             return True
 

@@ -71,6 +71,11 @@ class Exits(task.Task):
         sys.exit(3)
 
 
+class Sized(task.Task):
+    def execute(self, size):
+        return size
+
+
 class Odd(task.Task):
     def execute(self):
         return object()
@@ -135,6 +140,12 @@ def renamed(folder):
         inner = unordered_flow.Flow("inner", retry=retry.Times(2, name="gate")).add(Step("inside"))
         return linear_flow.Flow("gated").add(Step("first"), inner, Step("last"))
     return gated(folder)
+
+
+def grown(folder):
+    """There is one task more once the marker is there, and nobody gives what it needs."""
+    flow = gated(folder)
+    return flow.add(Sized("late")) if (Path(folder) / "changed").exists() else flow
 
 
 def nothing():

@@ -218,3 +218,18 @@ def test_resumed_from_another_directory(start, finish, tmp_path, left):
     refused = finish(start("resume", "changing", cwd=elsewhere))
     assert refused.code == 2
     assert f"looked in {elsewhere} first: check the name and where you are" in refused.err
+
+
+def test_a_flow_that_lacks_something_new_is_left_as_it_was(gated, finish, give, tmp_path):
+    process = gated(factory="grown")
+    process.kill()
+    finish(process)
+    (tmp_path / "changed").touch()
+    refused = give("resume", "g")
+    assert refused.code == 8
+    assert "needs ['size'], which nobody provides" in refused.err
+    shown = give("show", "g", "--json").data
+    assert [atom["name"] for atom in shown["atoms"]] == ["first", "gate", "last"]
+    (tmp_path / "changed").unlink()
+    (tmp_path / "open").touch()
+    assert give("resume", "g").code == 0

@@ -41,6 +41,16 @@ class Asked:
             raise self.trouble
         return self.board.find_owner(job)
 
+    def look(self, job):
+        return self.board.look(job)
+
+
+class Plain:
+    """A board that knows owners only, as TaskFlow's."""
+
+    def __init__(self, board):
+        self.find_owner = board.find_owner
+
 
 @dataclass
 class Work:
@@ -73,6 +83,14 @@ def abandoned(work):
     work.board.abandon(work.job, "me")
 
 
+def claimed_anew(work):
+    """The same name claims it again, through another object: another run of it may be at work by now."""
+    (job,) = work.board.iterjobs()
+    work.board.abandon(job, "me")
+    (again,) = work.board.iterjobs(only_unclaimed=True)
+    work.board.claim(again, "me")
+
+
 def claimed_by_another(work):
     work.board.abandon(work.job, "me")
     work.board.claim(work.job, "you")
@@ -90,12 +108,22 @@ def unreadable(work):
     work.asked.trouble = exc.JobFailure("its data cannot be read")
 
 
-@pytest.mark.parametrize("happens", [abandoned, claimed_by_another, lapsed, consumed, unreadable])
+@pytest.mark.parametrize(
+    "happens", [abandoned, claimed_anew, claimed_by_another, lapsed, consumed, unreadable]
+)
 def test_the_engine_is_suspended_when_the_claim_is_lost(load, log, work, happens, caplog):
     engine = watched(load, log, work, lambda: happens(work))
     assert engine.storage.get_flow_state() == states.SUSPENDED
     assert log == ["a", "b"]
     assert f"job '{work.job}' is no longer claimed by 'me'" in caplog.messages
+
+
+def test_a_board_that_knows_owners_only_will_do(load, log, work):
+    work.asked = Plain(work.board)
+    assert watched(load, log, work, lambda: claimed_anew(work)).storage.get_flow_state() == states.SUCCESS
+    work.job = work.board.claim(work.board.post("another"), "me")
+    engine = watched(load, log, work, lambda: claimed_by_another(work))
+    assert engine.storage.get_flow_state() == states.SUSPENDED
 
 
 def test_the_flow_goes_on_while_the_claim_holds(load, log, work, caplog):

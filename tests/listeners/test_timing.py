@@ -153,11 +153,19 @@ def test_notes_on_the_very_last_moves_are_stored(backend, clock):
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files can be listed on Linux only")
 def test_a_note_at_the_end_leaves_no_file_open(tmp_path, clock):
     file = tmp_path / "flows.db"
+
+    def opened():
+        return sum(path.resolve() == file for path in Path("/proc/self/fd").iterdir())
+
     with backends.backend(f"sqlite:///{file}") as backend:
-        engine = load_stored(backend, Takes("a", clock, 1.0))
-        with timing.DurationListener(engine, clock=clock):
-            engine.run()
-        assert [path for path in Path("/proc/self/fd").iterdir() if path.resolve() == file] == []
+        kept = []
+        for _ in range(3):
+            engine = load_stored(backend, Takes("a", clock, 1.0))
+            with timing.DurationListener(engine, clock=clock):
+                engine.run()
+            kept.append(opened())
+        assert kept[0] == kept[2]  # idle connections are used again
+    assert opened() == 0
 
 
 def test_only_the_times_of_states_that_were_asked_for_are_kept(load, clock):
