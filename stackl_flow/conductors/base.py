@@ -306,14 +306,18 @@ class Conductor:
         # From here on, whatever becomes of the job; the engine keeps for itself what it holds besides.
         secrecy.keep(job, secrecy.find([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
-        return engines.load_from_detail(
-            flow_detail,
-            store,
-            self._persistence,
-            engine=self._engine,
-            secrets=secrets,
-            **{"begin_anew": False, **self._engine_options},  # see ``Work``: it may have ended under this job
+        options = {
+            "begin_anew": False,
+            **self._engine_options,
+        }  # see ``Work``: it may have ended under this job
+        return self._load(
+            flow_detail, store, self._persistence, engine=self._engine, secrets=secrets, **options
         )
+
+    @staticmethod
+    def _load(*args: Any, **kwargs: Any) -> Engine:
+        """Make an engine for a stored flow."""
+        return engines.load_from_detail(*args, **kwargs)
 
     def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002
         """Get what is to listen to a job's engine; made for being overridden."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, urlsplit
 
 from stackl_flow import exceptions as exc
 from stackl_flow.compat import plugs
 from stackl_flow.compat.persistence import backends as p_backends
-from stackl_flow.engines import factories
+from stackl_flow.compat.utils.uri import extract_driver_and_conf
+from stackl_flow.engines import factories, hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import META_FACTORY, Factory
 from stackl_flow.patterns.base import Item
@@ -45,12 +45,8 @@ def _backend_of(backend: Place) -> Backend | None:
 
 def _read_engine(engine: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Take an engine's name and options out of a word or a URI such as ``parallel://?max_workers=2``."""
-    parts = urlsplit(engine or ENGINE_DEFAULT)
-    if not parts.scheme:
-        return parts.path, dict(options)
-    where = {"hostname": parts.hostname, "port": parts.port, "path": parts.path.strip("/")}
-    told = {key: value for key, value in where.items() if value}
-    return parts.scheme, {**told, **dict(parse_qsl(parts.query)), **options}
+    kind, told = extract_driver_and_conf(engine or ENGINE_DEFAULT, "engine")
+    return kind, {**{word: value for word, value in told.items() if word != "engine"}, **options}
 
 
 def _import_factory(name: str) -> Callable[..., Item]:
@@ -75,6 +71,8 @@ def load(
     backend: Place = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str | None = ENGINE_DEFAULT,
+    *,
+    secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
     """Get an engine for a flow.
@@ -87,6 +85,7 @@ def load(
         backend: where it is stored: a backend or its settings; None keeps it in this process.
         namespace: the group of entry points in which engines are looked up.
         engine: which one, or a URI with options.
+        secrets: names of values that are not to be seen; not TaskFlow's.
         kwargs: options for the engine.
 
     Returns:
@@ -98,12 +97,16 @@ def load(
     kind, options = _read_engine(engine, kwargs)
     place = _backend_of(backend)
     if flow_detail is None:
-        flow_detail = books.create_flow_detail(flow, book=book, backend=place)
+        if isinstance(cast("object", flow), Item):
+            flow_detail = factories.new_flow_detail(flow, hidden.marked(flow, secrets), store, book, place)
+        else:  # TaskFlow notices when it compiles
+            flow_detail = books.create_flow_detail(flow, book=book, backend=place)
     make = plugs.find(namespace, kind)
     if make is None:
         names = ", ".join(sorted(plugs.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
     made = cast("Engine", make(flow, flow_detail, place, options))
+    hidden.watch(made, flow, flow_detail, store or {}, secrets)
     if store:
         made.storage.inject(store)
     return made
@@ -221,11 +224,11 @@ def load_from_factory(
     Returns:
         The engine.
     """
-    name = factories.factory_name(flow_factory)
-    flow = factories.import_factory(name)(*(factory_args or ()), **(factory_kwargs or {}))
+    notes = factories.made_by(flow_factory, factory_args, factory_kwargs)
+    make = factories.import_factory(notes[META_FACTORY]["name"])
+    flow = make(*(factory_args or ()), **(factory_kwargs or {}))
     place = _backend_of(backend)
-    flow_detail = books.create_flow_detail(flow, book=book, backend=place)
-    save_factory_details(flow_detail, name, factory_args, factory_kwargs, backend=place)
+    flow_detail = factories.new_flow_detail(flow, notes, store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
 
 

@@ -111,13 +111,10 @@ class ExecutorConductor(base.Conductor):
         # To TaskFlow a job that is given back is abandoned, whatever the reason.
         super()._tell(Fate.ABANDON.value if event == Fate.RELEASE.value else event, details)
 
-    def _engine_from_job(self, job: Job) -> Engine:
-        """Get the engine that is to run a job's flow, one of TaskFlow's kinds."""
-        flow_detail = self._flow_detail_from_job(job)
-        store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
-        return engines.load_from_detail(
-            flow_detail, store, self._persistence, engine=self._engine, **self._engine_options
-        )
+    @staticmethod
+    def _load(*args: Any, **kwargs: Any) -> Engine:
+        """Make an engine of one of TaskFlow's kinds for a stored flow."""
+        return engines.load_from_detail(*args, **kwargs)
 
     def _listeners_from_job(self, job: Job, engine: Engine) -> list[AbstractContextManager[Any]]:
         """Get what is to listen to a job's engine; made for being overridden."""
