@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import time
 
 import pytest
 
@@ -12,11 +11,11 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.backends.directory.journal import Journal
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import KVContract, add_one
+from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
 
 
-class TestDirectory(KVContract):
+class TestDirectory(KVContract, ProcessContract):
     STEPPED = True
     clock = SteppedClock()
 
@@ -26,6 +25,10 @@ class TestDirectory(KVContract):
 
     def pass_time(self, seconds):
         self.clock.step(seconds)
+
+    def test_woken_from_another_process(self, kv, open_kv, tmp_path):
+        super().test_woken_from_another_process(kv, open_kv)
+        assert list((tmp_path / "place" / "waiters").iterdir()) == []
 
 
 class TestFoldedAllTheTime(TestDirectory):
@@ -176,43 +179,6 @@ def test_full_disk_takes_nothing(root, monkeypatch):
         assert kv.get("a").value == "1"
         kv.commit(puts=[Put("a", "3")])
         assert kv.get("a").value == "3"
-
-
-def test_goes_on_in_a_forked_child(root):
-    with backends.fetch(f"dir://{root}") as kv:
-        kv.commit(puts=[Put("count", "0")])
-
-        def work():
-            for _ in range(20):
-                add_one(kv)
-
-        children = [start_child(work) for _ in range(3)]
-        work()
-        assert [wait_child(child) for child in children] == [0] * 3
-        assert kv.get("count").value == "80"
-
-
-def test_waiter_is_woken_by_another_process(root):
-    """A hundred times there and back takes no second if each is woken, and a hundred if each looks itself."""
-    with backends.fetch(f"dir://{root}") as kv:
-        mark = kv.wait()
-
-        def answer():
-            seen = mark
-            for number in range(100):
-                while kv.get(f"ask/{number}") is None:
-                    seen = kv.wait("ask/", seen, timeout=30)
-                kv.commit(puts=[Put(f"answer/{number}", "1")])
-
-        child = start_child(answer)
-        began, seen = time.monotonic(), mark
-        for number in range(100):
-            kv.commit(puts=[Put(f"ask/{number}", "1")])
-            while kv.get(f"answer/{number}") is None:
-                seen = kv.wait("answer/", seen, timeout=30)
-        assert wait_child(child) == 0
-        assert time.monotonic() - began < 20
-    assert list((root / "waiters").iterdir()) == []
 
 
 def test_pipes_of_the_dead_are_taken_away(root):

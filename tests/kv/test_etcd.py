@@ -8,6 +8,7 @@ import pytest
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
 
 
 def test_pages_of_a_long_range(etcd_url):
@@ -30,7 +31,8 @@ def test_pages_of_a_long_range(etcd_url):
         assert found == ["p/0", *made[:3], *made[120:]]
 
 
-class TestEtcd(KVContract):
+class TestEtcd(KVContract, ProcessContract):
+    WITHIN = 20
     TTL = 1
     EXAMPLES = 20
 

@@ -1,7 +1,6 @@
 """MariaDB keeps the contract, on a real server."""
 
 import contextlib
-import threading
 import uuid
 
 import pytest
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import KVContract, add_one
+from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.kv_servers import ServerContract
 
 
 @pytest.fixture
@@ -26,7 +26,10 @@ def address(mysql_url):
     engine.dispose()
 
 
-class TestMariaDB(KVContract):
+class TestMariaDB(KVContract, ProcessContract):
+    # Nobody is woken there: each looks four times a second.
+    ROUNDS = 3
+    WITHIN = 20
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
     EXAMPLES = 20
@@ -43,31 +46,13 @@ def test_keys_that_differ_in_case(address):
         assert [(item.key, item.value) for item in kv.list()] == [(key, key) for key in "ABab"]
 
 
-def test_goes_on_in_a_forked_child(address):
-    with backends.fetch(address) as kv:
-        kv.commit(puts=[Put("count", "0")])
+class TestServer(ServerContract):
+    EVERY = 25  # to begin anew takes some
+    NOBODY = GONE = "cannot be reached"
 
-        def work():
-            for _ in range(10):
-                add_one(kv)
-
-        children = [start_child(work) for _ in range(2)]
-        work()
-        assert [wait_child(child) for child in children] == [0] * 2
-        assert kv.get("count").value == "30"
-
-
-def test_server_started_again(new_server):
-    """Connections that were cut are made anew; what was committed is there, and lands once."""
-    server = new_server("mysql")
-    with backends.fetch(server.url) as kv:
-        version = kv.commit(puts=[Put("a", "0")])
-        mark = kv.wait()
-        server.kill()
-        server.start()
-        assert kv.get("a").value == "0"
-        version = kv.commit([Check("a", version)], [Put("a", "1")])
-        assert kv.wait("a", mark, timeout=5) != mark
+    @pytest.fixture
+    def server(self, new_server):
+        return new_server("mysql")
 
 
 def test_a_commit_whose_answer_is_lost_lands_once(address):
@@ -120,10 +105,3 @@ def test_joins_a_transaction_of_the_callers_own(address, isolation):
         with engine.connect() as own:
             assert own.execute(sa.text("SELECT name FROM orders")).scalars().all() == ["kept"]
     engine.dispose()
-
-
-def test_waiter_notices_what_another_process_commits(address):
-    with backends.fetch(address) as kv, backends.fetch(address) as other:
-        mark = kv.wait("a")
-        threading.Timer(0.2, lambda: other.commit(puts=[Put("a", "1")])).start()
-        assert kv.wait("a", mark, timeout=30) != mark

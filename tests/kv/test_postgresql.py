@@ -1,7 +1,6 @@
 """PostgreSQL keeps the contract, on a real server."""
 
 import contextlib
-import time
 import uuid
 
 import pytest
@@ -10,8 +9,9 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import KVContract, add_one
+from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.kv_servers import ServerContract
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def address(postgresql_url):
     engine.dispose()
 
 
-class TestPostgreSQL(KVContract):
+class TestPostgreSQL(KVContract, ProcessContract):
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
 
@@ -37,55 +37,13 @@ class TestPostgreSQL(KVContract):
         return lambda: backends.fetch(address)
 
 
-def test_goes_on_in_a_forked_child(address):
-    with backends.fetch(address) as kv:
-        kv.commit(puts=[Put("count", "0")])
+class TestServer(ServerContract):
+    EVERY = 25  # to begin anew takes some
+    NOBODY = GONE = "cannot be reached"
 
-        def work():
-            for _ in range(10):
-                add_one(kv)
-
-        children = [start_child(work) for _ in range(2)]
-        work()
-        assert [wait_child(child) for child in children] == [0] * 2
-        assert kv.get("count").value == "30"
-
-
-def test_waiter_is_woken_by_another_process(address):
-    """Fifty times there and back takes no second when each is woken, and twelve when each looks itself."""
-    with backends.fetch(address) as kv:
-        mark = kv.wait()
-
-        def answer():
-            with backends.fetch(address) as theirs:
-                seen = theirs.wait()
-                for number in range(50):
-                    while theirs.get(f"ask/{number}") is None:
-                        seen = theirs.wait("ask/", seen, timeout=30)
-                    theirs.commit(puts=[Put(f"answer/{number}", "1")])
-
-        child = start_child(answer)
-        began, seen = time.monotonic(), mark
-        for number in range(50):
-            kv.commit(puts=[Put(f"ask/{number}", "1")])
-            while kv.get(f"answer/{number}") is None:
-                seen = kv.wait("answer/", seen, timeout=30)
-        assert wait_child(child) == 0
-        assert time.monotonic() - began < 8
-
-
-def test_server_started_again(new_server):
-    """Connections that were cut are made anew; what was committed is there, and lands once."""
-    server = new_server("postgresql")
-    with backends.fetch(server.url) as kv:
-        version = kv.commit(puts=[Put("a", "0")])
-        mark = kv.wait()
-        for number in range(3):
-            server.kill()
-            server.start()
-            assert kv.get("a").value == str(number)
-            version = kv.commit([Check("a", version)], [Put("a", str(number + 1))])
-        assert kv.wait("a", mark, timeout=5) != mark
+    @pytest.fixture
+    def server(self, new_server):
+        return new_server("postgresql")
 
 
 def test_a_commit_whose_answer_is_lost_lands_once(address):

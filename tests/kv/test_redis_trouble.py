@@ -13,6 +13,7 @@ from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.testing.crash import start_child, wait_child
 from stackl_flow.testing.kv import add_one
 from stackl_flow.testing.kv_leases import Waiter
+from stackl_flow.testing.kv_servers import ServerContract
 
 
 @pytest.fixture
@@ -26,7 +27,13 @@ def raw(redis_url):
         yield raw
 
 
-def test_nobody_there():
+class TestServer(ServerContract):
+    @pytest.fixture
+    def server(self, new_server):
+        return new_server("redis")
+
+
+def test_who_never_answered_is_not_waited_for_long():
     with backends.fetch("redis://:secret@127.0.0.1:1") as kv:
         began = time.monotonic()
         with pytest.raises(
@@ -66,36 +73,6 @@ def test_password_changed_meanwhile(new_server):
         admin.config_set("requirepass", "")
         kv.commit(puts=[Put("a", "3")])
         assert kv.get("a").value == "3"
-
-
-def test_killed_and_started_again(new_server):
-    """What was committed is there, waiters wait on, and the script is sent to the new server."""
-    server = new_server("redis")
-    with backends.fetch(server.url) as kv, backends.fetch(server.url) as other:
-        kv.commit(puts=[Put("a", "1")])
-        mark = kv.wait()
-        waiter = Waiter(lambda: other.wait("b", mark, timeout=60))
-        server.kill()
-        restarted = threading.Timer(0.2, server.start)
-        restarted.start()
-        assert kv.get("a").value == "1"
-        restarted.join()
-        kv.commit(puts=[Put("b", "1")])
-        assert waiter.result(30) not in {None, mark}
-
-
-def test_gone_for_longer_than_anybody_waits(new_server):
-    server = new_server("redis")
-    with backends.fetch(f"{server.url}?timeout=0.3") as kv:
-        mark = kv.wait()
-        server.stop()
-        with pytest.raises(exc.StorageFailure, match="whether the commit landed is not known"):
-            kv.commit(puts=[Put("a", "1")])
-        with pytest.raises(exc.StorageFailure, match="did not answer"):
-            kv.wait("a", mark, timeout=30)
-        server.start()
-        kv.commit(puts=[Put("a", "1")])
-        assert kv.wait("a", mark, timeout=30) != mark
 
 
 def test_stopped_in_the_middle(new_server):

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-import time
 
 import pytest
 import sqlalchemy as sa
@@ -12,11 +11,11 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.persistence import backends as flows
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import KVContract, add_one
+from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
 
 
-class TestFile(KVContract):
+class TestFile(KVContract, ProcessContract):
     STEPPED = True
     clock = SteppedClock()
 
@@ -73,42 +72,6 @@ def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / "elsewhere")
         kv.commit(puts=[Put("a", "1")])
     assert (tmp_path / "place.db").exists()
-
-
-def test_goes_on_in_a_forked_child(path):
-    with backends.fetch(f"sqlite:///{path}") as kv:
-        kv.commit(puts=[Put("count", "0")])
-
-        def work():
-            for _ in range(10):
-                add_one(kv)
-
-        children = [start_child(work) for _ in range(3)]
-        work()
-        assert [wait_child(child) for child in children] == [0] * 3
-        assert kv.get("count").value == "40"
-
-
-def test_waiter_is_woken_by_another_process(path):
-    """Fifty times there and back takes no second when each is woken, and twelve when each looks itself."""
-    with backends.fetch(f"sqlite:///{path}?synchronous=OFF") as kv:
-        mark = kv.wait()
-
-        def answer():
-            seen = mark
-            for number in range(50):
-                while kv.get(f"ask/{number}") is None:
-                    seen = kv.wait("ask/", seen, timeout=30)
-                kv.commit(puts=[Put(f"answer/{number}", "1")])
-
-        child = start_child(answer)
-        began, seen = time.monotonic(), mark
-        for number in range(50):
-            kv.commit(puts=[Put(f"ask/{number}", "1")])
-            while kv.get(f"answer/{number}") is None:
-                seen = kv.wait("answer/", seen, timeout=30)
-        assert wait_child(child) == 0
-        assert time.monotonic() - began < 8
 
 
 def test_waiter_is_woken_when_a_lease_runs_out(path):

@@ -6,9 +6,11 @@ import pytest
 
 from stackl_flow.kv import backends
 from stackl_flow.testing.kv import KVContract
+from stackl_flow.testing.kv_processes import ProcessContract
 
 
-class TestZooKeeper(KVContract):
+class TestZooKeeper(KVContract, ProcessContract):
+    WITHIN = 20
     TTL = 1.0
     EXAMPLES = 15
 

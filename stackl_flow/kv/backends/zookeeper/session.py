@@ -21,6 +21,9 @@ from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import Connect, ReplyHeader, int_int_struct, int_struct
 
 _NO_PASSWORD: Final = bytes(16)
+#: How often a session may be begun in the time that an answer may take, and seconds for each time at least.
+_TRIES: Final = 4
+_SOON: Final = 1.0
 _OVER: Final = {kazoo.SessionExpiredError.code, kazoo.SessionMovedError.code}
 
 
@@ -131,6 +134,10 @@ class Session:
             self._pid = os.getpid()
         if self._socket is None:
             self._socket = link = self._dial()
+            patience = link.gettimeout()
+            if patience is not None:
+                # A server that has just been started may take a connection and never answer: we try another.
+                link.settimeout(max(patience / _TRIES, _SOON))
             hello = Connect(0, 0, self.milliseconds, self.number, self.password, False)
             text = bytes(hello.serialize())
             link.sendall(int_struct.pack(len(text)) + text)
@@ -139,6 +146,7 @@ class Session:
             if told.time_out <= 0:
                 self._hang_up()
                 raise Expired
+            link.settimeout(patience)
             self.number, self.password, self.milliseconds = told.session_id, told.passwd, told.time_out
         return self._socket
 

@@ -19,6 +19,10 @@ from stackl_flow.kv.backends.zookeeper.session import Lost
 from stackl_flow.kv.patience import Patience
 
 _FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
+#: Seconds. Nothing stands on this session; but a server that has just been started may take a connection and
+#: never answer, and for so long the client waits before it tries again.
+_SESSION: Final = 4.0
 _NO_ANSWER: Final = (
     kazoo.ConnectionLoss,
     kazoo.ConnectionClosedError,
@@ -122,8 +126,9 @@ class Watch:
             return self._client
 
     def _start(self) -> KazooClient:
-        retry = KazooRetry(max_tries=-1, delay=_FIRST_PAUSE, max_delay=1.0)
-        client = KazooClient(self._hosts, timeout=self._timeout, connection_retry=retry, **self._options)
+        retry = KazooRetry(max_tries=-1, delay=_FIRST_PAUSE, max_delay=_LONGEST_PAUSE)
+        session = min(self._timeout, _SESSION)
+        client = KazooClient(self._hosts, timeout=session, connection_retry=retry, **self._options)
         client.add_listener(self._ring)  # a lost connection takes the watches with it
         try:
             client.start(timeout=self._timeout)

@@ -1,0 +1,68 @@
+"""A way to a server on which answers get lost, and the connection with them, when a test says so."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class LosesAnswers:
+    """Passes all on to a server of this machine, and cuts the connection in the place of some answers.
+
+    Args:
+        target: the server's port.
+
+    Attributes:
+        port: where it listens.
+        every: cut in the place of every so-manieth answer; 0 for none.
+        cut_in: cut once, in the place of so-manieth answer from now on; 0 for none.
+        lost: how many answers were lost.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.every = self.cut_in = self.lost = 0
+        self._target = target
+        self._answers = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="loses-answers", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections; those that are open end with their clients."""
+        # A thread that waits in ``accept`` keeps the socket open until somebody comes.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
+            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            with suppress(OSError):
+                while (answer := server.recv(1 << 16)) and not self._is_lost():
+                    client.sendall(answer)
+            for end in (client, server):  # the other thread reads from them, too
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _is_lost(self) -> bool:
+        self._answers += 1
+        lost = self.every > 0 and self._answers % self.every == 0
+        if self.cut_in:
+            self.cut_in -= 1
+            lost = lost or not self.cut_in
+        self.lost += lost
+        return lost
+
+
+def _pump(client: socket.socket, server: socket.socket) -> None:
+    with suppress(OSError):
+        while asked := client.recv(1 << 16):
+            server.sendall(asked)
+        server.shutdown(socket.SHUT_WR)
