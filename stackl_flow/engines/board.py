@@ -37,7 +37,7 @@ class Board:
         self.freed: list[int] = []
         for node in range(self._count, len(plan.succs)):
             if not plan.preds[node]:
-                self._tell_after(node, -1)
+                self._tell(node, -1, self._succs, self.missing)
         for index, (state, intention) in enumerate(zip(states, intentions, strict=True)):
             if state or intention:
                 self.put(index, state, intention)
@@ -60,22 +60,15 @@ class Board:
         self.state[index] = state
         self.want[index] = intention
         changed = old ^ new
+        # Those after it hear that it is done now (-1) or no longer (+1); those before it, that it is clear.
         if changed & m.DONE:
-            self._tell_after(index, -1 if new & m.DONE else 1)
+            self._tell(index, -1 if new & m.DONE else 1, self._succs, self.missing)
         if changed & m.CLEAR:
-            self._tell_before(index, -1 if new & m.CLEAR else 1)
+            self._tell(index, -1 if new & m.CLEAR else 1, self._preds, self.standing)
 
     def _through(self, index: int) -> int:
         """Say what an ignored atom is: no more than a way from those before it to those after it."""
         return m.DONE * (self.missing[index] == 0) + m.CLEAR * (self.standing[index] == 0)
-
-    def _tell_after(self, node: int, change: int) -> None:
-        """Tell the nodes after one that it is done now (-1) or no longer (+1)."""
-        self._tell(node, change, self._succs, self.missing)
-
-    def _tell_before(self, node: int, change: int) -> None:
-        """Tell the nodes before one that it is clear now (-1) or stands (+1)."""
-        self._tell(node, change, self._preds, self.standing)
 
     def _tell(self, node: int, change: int, ways: tuple[tuple[int, ...], ...], counts: list[int]) -> None:
         # A count that comes to zero, or leaves it, is news that a flow's begin or end passes on, and so does

@@ -54,7 +54,7 @@ class Rounds:
             stepwise: somebody looks at each stage, and may ask for a pause there.
 
         Yields:
-            The engine's states.
+            The engine's states, if somebody looks.
         """
         core, watch = shell.core, self._watch
         events: list[c.Event] = []
@@ -62,7 +62,9 @@ class Rounds:
         while True:
             idle = stepwise and begun and shell.idle(asked=self._pause)
             if not idle:
-                yield watch.enter(st.SCHEDULING)
+                stage = watch.enter(st.SCHEDULING)
+                if stepwise:
+                    yield stage
             events += self._orders(shell, executor)
             if begun:
                 commands = core.handle(events)
@@ -72,9 +74,13 @@ class Rounds:
             shell.carry_out(commands)
             if shell.rest is not None:
                 break
-            yield watch.enter(st.WAITING)
+            stage = watch.enter(st.WAITING)
+            if stepwise:
+                yield stage
             reports = executor.wait(timeout)
-            yield watch.enter(st.ANALYZING)
+            stage = watch.enter(st.ANALYZING)
+            if stepwise:
+                yield stage
             events = shell.events_of(reports)
             if stepwise or shell.listening:
                 # Those who see an end may ask for a pause, which is to count before anything begins.

@@ -147,12 +147,11 @@ class Run:
         self._go_on()
         return self._out
 
-    # ---------------------------------------------------------------- hearing
-
     def _hear(self, event: c.Event) -> None:
+        if type(event) is c.Executed:  # nearly always, and a match costs more
+            self._executed(*event)
+            return
         match event:
-            case c.Executed(index, ok):
-                self._executed(index, ok)
             case c.Reverted(index, ok):
                 self._reverted(index, ok)
             case c.Consulted():

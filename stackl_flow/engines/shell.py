@@ -166,12 +166,13 @@ class Shell:
     def _settle(self, commands: list[c.Command]) -> list[c.Execute | c.Revert]:
         """Note the moves and answer the core's questions until only calls are left."""
         calls: list[c.Execute | c.Revert] = []
+        listening = self.listening
         while commands:
             answers: list[c.Event] = []
             for command in commands:
                 if isinstance(command, c.Move):
                     moved = self._ledger.move(command)
-                    if moved is not None and self.listening:
+                    if listening and moved is not None:
                         self._told.append(moved)
                 elif isinstance(command, (c.Execute, c.Revert)):
                     calls.append(command)
@@ -291,8 +292,9 @@ class Shell:
     # ------------------------------------------------------------- telling
 
     def _tell(self) -> None:
-        told, self._told = self._told, []
-        tell_moves(told, self._plan, self._ledger, self._notifier, self._results)
+        if self._told:
+            told, self._told = self._told, []
+            tell_moves(told, self._plan, self._ledger, self._notifier, self._results)
 
 
 def tell_moves(

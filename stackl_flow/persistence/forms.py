@@ -97,6 +97,12 @@ def atom_move(
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
+    return AtomMove(detail.uuid, *_moving(codec, detail, encoded))
+
+
+def _moving(
+    codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
+) -> tuple[str | None, ...]:
     results, failure = detail.results, detail.failure
     undone, trouble = detail.revert_results, detail.revert_failure
     try:
@@ -107,8 +113,7 @@ def atom_move(
             text = encoded[1]
         else:
             text = encode_results(codec, detail)
-        return AtomMove(
-            detail.uuid,
+        return (
             detail.state,
             detail.intention,
             text,
@@ -152,9 +157,7 @@ def atom_records(codec: TextCodec, flow_uuid: str, details: Iterable[models.Atom
             version = detail.version
             text = None if version is None else codec.encode(_version_form(version))
         kind = models.atom_detail_type(detail)
-        records.append(
-            AtomRecord(detail.uuid, flow_uuid, kind, detail.name, text, *atom_move(codec, detail)[1:])
-        )
+        records.append(AtomRecord(detail.uuid, flow_uuid, kind, detail.name, text, *_moving(codec, detail)))
     return records
 
 
