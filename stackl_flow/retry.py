@@ -202,8 +202,16 @@ class Times(Retry):
         return len(history) + 1
 
 
-def _left(values: Iterable[Any], history: History) -> list[Any]:
-    """Return the elements that no attempt has used yet, each as often as it stands in the collection."""
+def left_over(values: Iterable[Any], history: History) -> list[Any]:
+    """Return the elements that no attempt has used yet, each as often as it stands in the collection.
+
+    Args:
+        values: the collection.
+        history: the attempts.
+
+    Returns:
+        What is left of it, in its order.
+    """
     left = list(values)
     for used in history.provided_iter():
         if used in left:
@@ -211,8 +219,21 @@ def _left(values: Iterable[Any], history: History) -> list[Any]:
     return left
 
 
-def _next_value(who: str | None, values: Iterable[Any], history: History) -> Any:
-    left = _left(values, history)
+def next_value(who: str | None, values: Iterable[Any], history: History) -> Any:
+    """Return the first element that no attempt has used yet.
+
+    Args:
+        who: the retry's name, for the message.
+        values: the collection.
+        history: the attempts.
+
+    Returns:
+        The element.
+
+    Raises:
+        NotFound: none is left.
+    """
+    left = left_over(values, history)
     if not left:
         raise exc.NotFound(
             f"No elements left in collection of iterable retry controller {who}: every one was tried"
@@ -250,12 +271,12 @@ class ForEach(Retry):
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
         """Decide to retry while elements are left."""
         del args, kwargs
-        return RETRY if _left(self._values, history) else self._revert_action
+        return RETRY if left_over(self._values, history) else self._revert_action
 
     def execute(self, history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""
         del args, kwargs
-        return _next_value(self.name, self._values, history)
+        return next_value(self.name, self._values, history)
 
 
 class ParameterizedForEach(Retry):
@@ -285,9 +306,9 @@ class ParameterizedForEach(Retry):
     def on_failure(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Decision:  # type: ignore[override]  # handed over by name
         """Decide to retry while elements are left."""
         del args, kwargs
-        return RETRY if _left(values, history) else self._revert_action
+        return RETRY if left_over(values, history) else self._revert_action
 
     def execute(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""
         del args, kwargs
-        return _next_value(self.name, values, history)
+        return next_value(self.name, values, history)

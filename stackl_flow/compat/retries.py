@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stackl_flow import exceptions as exc
-from stackl_flow.compat.utils.misc import sequence_minus
-from stackl_flow.retry import RETRY, REVERT, REVERT_ALL, Decision, History, Retry
+from stackl_flow.retry import (
+    RETRY,
+    REVERT,
+    REVERT_ALL,
+    Decision,
+    History,
+    Retry,
+    left_over,
+    next_value,
+)
 
 
 class ForEachBase(Retry):
@@ -36,14 +43,8 @@ class ForEachBase(Retry):
 
     def _get_next_value(self, values: Iterable[Any], history: History) -> Any:
         """Return the first element that no attempt has used yet."""
-        left = sequence_minus(values, history.provided_iter())
-        if not left:
-            raise exc.NotFound(
-                f"No elements left in collection of iterable retry controller {self.name}:"
-                " every one was tried"
-            )
-        return left[0]
+        return next_value(self.name, values, history)
 
     def _on_failure(self, values: Iterable[Any], history: History) -> Decision:
         """Decide to retry while elements are left."""
-        return RETRY if sequence_minus(values, history.provided_iter()) else self._revert_action
+        return RETRY if left_over(values, history) else self._revert_action
