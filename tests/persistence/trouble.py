@@ -1,0 +1,281 @@
+"""What every database server has to bear: tests to be inherited."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from stackl_flow import engines, states, task
+from stackl_flow import exceptions as exc
+from stackl_flow.patterns.linear_flow import Flow
+from stackl_flow.persistence import backends, models
+from stackl_flow.testing.books import saved_flow, with_tasks
+from stackl_flow.testing.persistence import checkpoint, move
+
+WRONG = "secret"
+RUN = [("t0", None, states.RUNNING, 2.0)]
+DONE = [("t0", states.RUNNING, states.SUCCESS, 3.0), (None, None, states.SUCCESS, 3.0)]
+
+
+class Place(NamedTuple):
+    """Where the flows of one test are.
+
+    ``cut`` cuts every connection to it, ``server`` is a connection of the test's own, ``name`` what the
+    server calls the place.
+    """
+
+    address: str
+    cut: Callable[[], None]
+    server: Any
+    name: str
+
+
+class Trouble(task.Task):
+    """Makes trouble for the database of its own engine, while it is at work."""
+
+    default_provides = "x"
+
+    def __init__(self, name, trouble):
+        super().__init__(name)
+        self.trouble = trouble
+
+    def execute(self):
+        self.trouble()
+        return 7
+
+
+def through(address, trouble):
+    """Run a flow with trouble in the middle of each task, and give its history."""
+    flow = Flow("f").add(*(Trouble(f"t{number}", trouble) for number in range(3)))
+    with backends.backend(address) as backend, backend.get_connection() as conn:
+        engine = engines.load(flow, backend=backend)
+        engine.run()
+        assert engine.storage.fetch("x") == 7
+        return conn.get_history(engine.storage.flow_uuid)
+
+
+def seen(history):
+    return [(row.atom, row.old, row.new) for row in history]
+
+
+def lose_answers(monkeypatch, conn, *, landed):
+    """Let the next commit's answer be lost with its connection, after it landed or before."""
+    link, commit = conn._link, conn._link.commit
+
+    def once():
+        monkeypatch.setattr(link, "commit", commit)
+        if landed:
+            commit()
+        link.raw.close()
+        commit()
+
+    monkeypatch.setattr(link, "commit", once)
+
+
+def fails(address, *words, verb="get_logbooks", kind=exc.StorageFailure):
+    """Use an address in vain, and look at what is said of it."""
+    with (
+        backends.fetch(address) as backend,
+        backend.get_connection() as conn,
+        pytest.raises(kind) as caught,
+    ):
+        getattr(conn, verb)()
+    for word in words:
+        assert word in str(caught.value)
+    assert WRONG not in str(caught.value)
+    return caught.value
+
+
+class TroubleContract:
+    """Servers are restarted, connections cut, answers lost: what was stored stays, and lands once."""
+
+    @pytest.fixture
+    def place(self):
+        """Give an empty place on a server that others use, too."""
+        raise NotImplementedError("a subclass of the contract brings its own place fixture")
+
+    @pytest.fixture
+    def server(self):
+        """Give a server of one's own."""
+        raise NotImplementedError("a subclass of the contract brings its own server fixture")
+
+    def test_a_flow_outlives_cut_connections(self, place):
+        whole = through(place.address, lambda: None)
+        history = through(place.address, place.cut)
+        assert seen(history) == seen(whole)
+        assert [row.seq for row in history] == list(range(1, len(history) + 1))
+
+    def test_a_flow_outlives_restarts_of_the_server(self, server):
+        whole = through(server.url, lambda: None)
+
+        def again():
+            server.kill()
+            server.start()
+
+        assert seen(through(server.url, again)) == seen(whole)
+
+    def test_a_flow_waits_for_a_server_that_comes_back_later(self, server):
+        late = []
+
+        def away():
+            if not late:
+                server.stop()
+                late.append(threading.Timer(1.0, server.start))  # later than the first tries
+                late[0].start()
+
+        try:
+            history = through(server.url, away)
+        finally:
+            late[0].join()
+        assert seen(history)[-1] == (None, "RUNNING", "SUCCESS")
+
+    @pytest.mark.parametrize("landed", [True, False])
+    @pytest.mark.parametrize("warm", [True, False])
+    def test_a_checkpoint_whose_answer_is_lost_lands_once(self, place, monkeypatch, landed, warm):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow, (one,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            if warm:
+                conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            lose_answers(monkeypatch, conn, landed=landed)
+            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE, states.SUCCESS))
+            conn.checkpoint(checkpoint(flow, epoch, meta='{"a":1}'))
+            history = conn.get_history(flow.uuid)
+            assert [row[1:4] for row in history] == [row[:3] for row in (RUN if warm else []) + DONE]
+            found = conn.get_flow_details(flow.uuid)
+            assert (found.state, found.meta) == (states.SUCCESS, {"a": 1})
+            assert conn.get_atom_details(one.uuid).results == 1
+
+    @pytest.mark.parametrize("landed", [True, False])
+    def test_an_owner_whose_answer_is_lost_and_who_is_superseded(self, place, monkeypatch, landed):
+        """What landed before the other came is done; what did not is refused."""
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow, (one,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            last = checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE)
+            link, commit = conn._link, conn._link.commit
+
+            def once():
+                monkeypatch.setattr(link, "commit", commit)
+                if landed:
+                    commit()
+                else:
+                    link.raw.rollback()  # as the server does when it finds the connection lost
+                link.raw.close()
+                with backend.get_connection() as other:
+                    other.take_ownership(flow.uuid, "other", 2.0)
+                commit()
+
+            monkeypatch.setattr(link, "commit", once)
+            if landed:
+                conn.checkpoint(last)
+            with pytest.raises(exc.OwnershipLost):
+                conn.checkpoint(last)
+            assert len(conn.get_history(flow.uuid)) == (len(DONE) if landed else 0)
+
+    @pytest.mark.parametrize("landed", [True, False])
+    def test_verbs_whose_answers_are_lost(self, place, monkeypatch, landed):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow = saved_flow(backend)
+            tasks = [models.TaskDetail(f"t{i}", models.new_uuid()) for i in range(3)]
+            lose_answers(monkeypatch, conn, landed=landed)
+            conn.add_atoms(flow.uuid, tasks)
+            assert [atom.uuid for atom in conn.get_atoms_for_flow(flow.uuid)] == [atom.uuid for atom in tasks]
+            with pytest.raises(exc.Duplicate):
+                conn.add_atoms(flow.uuid, tasks)
+            lose_answers(monkeypatch, conn, landed=landed)
+            book = models.LogBook("late")
+            conn.save_logbook(book)
+            assert [found.name for found in conn.get_logbooks()] == ["book", "late"]
+            lose_answers(monkeypatch, conn, landed=landed)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            assert conn.get_flow_record(flow.uuid).epoch == epoch
+            lose_answers(monkeypatch, conn, landed=landed)
+            conn.destroy_logbook(book.uuid)
+            with pytest.raises(exc.NotFound):
+                conn.destroy_logbook(book.uuid)
+
+    def test_a_warm_owner_who_is_superseded_writes_nothing(self, place):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow, (one,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            with backend.get_connection() as other:
+                other.take_ownership(flow.uuid, "other", 2.0)
+            with pytest.raises(exc.OwnershipLost, match="other"):
+                conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE))
+            assert conn.get_atom_details(one.uuid).state == states.RUNNING
+            assert len(conn.get_history(flow.uuid)) == len(RUN)
+
+    def test_a_warm_checkpoint_lands_whole_or_not_at_all(self, place):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow, (one,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            stranger = models.TaskDetail("stranger", models.new_uuid())
+            atoms = [move(one, states.SUCCESS, "1"), move(stranger, states.SUCCESS)]
+            with pytest.raises(exc.NotFound, match=stranger.uuid):
+                conn.checkpoint(checkpoint(flow, epoch, atoms, DONE))
+            assert conn.get_atom_details(one.uuid).state == states.RUNNING
+            assert len(conn.get_history(flow.uuid)) == len(RUN)
+            twice = [move(one, states.RUNNING), move(one, states.SUCCESS, "1")]
+            conn.checkpoint(checkpoint(flow, epoch, twice, DONE))
+            assert conn.get_atom_details(one.uuid).results == 1
+
+    def test_an_owner_with_two_connections(self, place):
+        """Each goes on from the other's last move."""
+        with backends.backend(place.address) as backend:
+            flow, (one,) = with_tasks(backend, 1)
+            with backend.get_connection() as first, backend.get_connection() as second:
+                epoch = first.take_ownership(flow.uuid, "me", 1.0)
+                for conn in (first, first, second, second, first, second):
+                    conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+                assert [row.seq for row in first.get_history(flow.uuid)] == list(range(1, 7))
+
+    @pytest.mark.parametrize("count", [1, 7, 300])
+    def test_checkpoints_of_many_atoms(self, place, count):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            flow, atoms = with_tasks(backend, count)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            for state in (states.RUNNING, states.SUCCESS):
+                moves = [(atom.name, None, state, 2.0) for atom in atoms]
+                conn.checkpoint(checkpoint(flow, epoch, [move(atom, state, "1") for atom in atoms], moves))
+            assert {atom.state for atom in conn.get_atoms_for_flow(flow.uuid)} == {states.SUCCESS}
+            assert [row.seq for row in conn.get_history(flow.uuid)] == list(range(1, 2 * count + 1))
+
+    def test_one_owner_of_many_who_take_at_once(self, place):
+        """No epoch is given twice."""
+        with backends.backend(place.address) as backend:
+            flow = saved_flow(backend)
+            epochs = []
+
+            def take():
+                with backend.get_connection() as conn:
+                    epochs.extend(conn.take_ownership(flow.uuid, "me", 1.0) for _ in range(10))
+
+            threads = [threading.Thread(target=take) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(epochs) == list(range(1, 41))
+
+    def test_not_upgraded(self, place):
+        fails(place.address, "not upgraded", "stackl-flow db upgrade --db")
+        fails(place.address, "not upgraded", verb="validate")
+
+    def test_a_name_that_is_too_long(self, place):
+        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+            with pytest.raises(exc.StorageFailure, match="255 characters"):
+                conn.save_logbook(models.LogBook("x" * 256))
+            conn.save_logbook(models.LogBook("x" * 255))
+
+    def test_many_processes_upgrade_at_once(self, place):
+        code = "import sys; from stackl_flow.persistence.backends import backend as b\nwith b(sys.argv[1]): 0"
+        children = [subprocess.Popen([sys.executable, "-c", code, place.address]) for _ in range(4)]
+        assert [child.wait() for child in children] == [0] * 4
+        with backends.fetch(place.address) as backend, backend.get_connection() as conn:
+            conn.validate()
