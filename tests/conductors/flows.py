@@ -30,6 +30,14 @@ class Nap(task.Task):
         time.sleep(seconds)  # what is under test is what others do meanwhile
 
 
+class Stay(Note):
+    """Takes longer than any test, and says that it has begun."""
+
+    def execute(self, ledger):
+        super().execute(ledger)
+        time.sleep(60)  # what is under test is who has it next
+
+
 class Fail(task.Task):
     def execute(self):
         raise ValueError("no such site")
@@ -60,6 +68,10 @@ def bad():
 
 def slow():
     return linear_flow.Flow("slow").add(Note("a"), Nap("nap"), Note("b"))
+
+
+def staying():
+    return linear_flow.Flow("staying").add(Note("a"), Stay("stay"))
 
 
 def greedy():

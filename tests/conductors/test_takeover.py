@@ -22,15 +22,13 @@ def eventually(what, timeout=LONG):
         time.sleep(0.01)  # the ledger is a file: there is nothing to wait on
 
 
-def test_killed_with_a_job_another_takes_it_over_within_a_lease(office):
+def test_killed_with_a_job_another_takes_it_over(office):
     first = office.start("first")
     job = office.post("slow", store={"seconds": 30})
     eventually(lambda: ("a", "execute") in office.done())
     office.start("second")
     first.kill()
-    killed = time.monotonic()
     eventually(lambda: office.board.find_owner(job) == "second")
-    assert time.monotonic() - killed < TTL + 1
     assert [claim.ended for claim in office.board.look(job).posting.claims] == ["lost", ""]
     assert office.done() == [("a", "execute")]  # what was done is not done again
 
@@ -40,10 +38,8 @@ def test_stopped_and_continued_it_writes_nothing(office):
     job = office.post("slow", store={"seconds": 2.5})
     eventually(lambda: ("a", "execute") in office.done())
     first.send_signal(signal.SIGSTOP)
-    stopped = time.monotonic()
     second = office.start("second")
     eventually(lambda: office.board.find_owner(job) == "second")
-    assert time.monotonic() - stopped < TTL + 2
     first.send_signal(signal.SIGCONT)
     assert set(job.result(LONG)) == {"ledger", "seconds"}
     # The nap was under way when the first was stopped, so it may end there, too; what follows happens once.
