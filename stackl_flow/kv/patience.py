@@ -1,4 +1,4 @@
-"""How long a server is asked again, by whatever place stands on one."""
+"""How long something is tried again: a server that does not answer, a lock that others hold."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ class Patience:
 
     Args:
         seconds: how long.
+        first: how many seconds the first pause takes; each one takes twice as long as the one before.
+        longest: how many seconds a pause takes at most.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, first: float = _FIRST_PAUSE, longest: float = _LONGEST_PAUSE) -> None:
         self._until = SYSTEM.monotonic() + seconds
-        self._pause = _FIRST_PAUSE
+        self._pause = first
+        self._longest = longest
 
     def pause(self) -> bool:
         """Wait a little.
@@ -30,5 +33,5 @@ class Patience:
         if SYSTEM.monotonic() + self._pause > self._until:
             return False
         SYSTEM.sleep(self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._pause = min(self._pause * 2, self._longest)
         return True

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow.kv.patience import Patience
 
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.005
@@ -78,19 +78,17 @@ class DirectoryLock:
             self._pid = os.getpid()
 
     def _lock(self, how: int) -> None:
-        pause, waited = _FIRST_PAUSE, 0.0
+        patience: Patience | None = None
         while True:
             try:
                 fcntl.flock(self._handle, how | fcntl.LOCK_NB)
             except BlockingIOError:
-                if waited >= self._timeout:
+                # The lock cannot be waited for a limited time; as a rule it is held for a millisecond.
+                patience = patience or Patience(self._timeout, _FIRST_PAUSE, _LONGEST_PAUSE)
+                if not patience.pause():
                     raise exc.StorageFailure(
                         f"'{self._path}' was locked by another process for {self._timeout:g} s: look for one "
                         f"that is stopped, or give a longer ?timeout="
                     ) from None
-                # The lock cannot be waited for a limited time; as a rule it is held for a millisecond.
-                time.sleep(pause)
-                waited += pause
-                pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 return

@@ -22,13 +22,13 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.redis import address, errors
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Check, Item, Lease, Put, changed, lease_lost
+from stackl_flow.kv.patience import Patience
 from stackl_flow.kv.shelf import above
 
 #: What this code writes; the script notes it with the first commit.
 FORMAT: Final = 1
 
 _FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 0.5
 #: How long to wait for a server that never answered yet, in seconds: it may be the wrong address.
 _FIRST_PATIENCE: Final = 1.0
 #: How long a waiter sleeps at most: a lease shorter than those it knew of may have been granted meanwhile.
@@ -94,23 +94,24 @@ class RedisKV(KV):
 
     def _send(self, operation: str, args: Sequence[Any], keys: Sequence[str] = ()) -> tuple[Any, bool]:
         """Send something until there is an answer; say whether it was sent once only."""
-        pause, first, began = _FIRST_PAUSE, True, SYSTEM.monotonic()
+        first, patience = True, self._patience()
         while True:
             try:
                 _, script = self._connected()
                 if not self._answered:
                     self._check_format(script)
+                    patience = self._patience()
                 answer = script(keys=[*self._keys, *keys], args=[operation, *args])
             except errors.ERRORS as error:
-                patience = self._address.timeout
-                if not self._answered:
-                    patience = min(patience, _FIRST_PATIENCE)
-                if not errors.passes(error) or SYSTEM.monotonic() - began + pause > patience:
+                if not errors.passes(error) or not patience.pause():
                     raise errors.translate(error, self.name, writing=operation == "commit") from error
             else:
                 return answer, first
-            SYSTEM.sleep(pause)
-            pause, first = min(pause * 2, _LONGEST_PAUSE), False
+            first = False
+
+    def _patience(self) -> Patience:
+        seconds = self._address.timeout
+        return Patience(seconds if self._answered else min(seconds, _FIRST_PATIENCE), _FIRST_PAUSE)
 
     def _check_format(self, script: Any) -> None:
         found = int(script(keys=self._keys, args=["format"])[0])
