@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states
@@ -85,24 +85,20 @@ class Job(jobs.Job):
         """Say whether it is the same job, whichever iterator it came from."""
         if not isinstance(other, Job):
             return NotImplemented
-        return self._identity == other._identity
+        return self.uuid == other.uuid
 
     def __hash__(self) -> int:
-        return hash(self._identity)
+        return hash(self.uuid)
 
     def __lt__(self, other: object) -> bool:
         """Say whether it comes before another: higher priority first, oldest first within one."""
         if not isinstance(other, Job):
             return NotImplemented
-        return self._place < other._place
+        return self._rank < other._rank
 
     @property
-    def _identity(self) -> tuple[str, str]:
-        return self.board.name, self.uuid
-
-    @property
-    def _place(self) -> tuple[Any, ...]:
-        return self.board.name, self.priority.rank, self.posting.created_on, self.uuid
+    def _rank(self) -> tuple[int, float, str]:
+        return self.priority.rank, self.posting.created_on, self.uuid
 
     def __str__(self) -> str:
         return abstract.told(self)
