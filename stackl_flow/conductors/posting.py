@@ -26,6 +26,7 @@ def post_flow(
     factory_kwargs: Mapping[str, Any] | None = None,
     priority: JobPriority | str = JobPriority.NORMAL,
     secrets: Collection[str] | None = None,
+    connection: Any = None,
     **terms: Any,
 ) -> Job:
     """Post a flow as a job, for any conductor on the same board and persistence to run.
@@ -41,6 +42,9 @@ def post_flow(
         priority: how urgent it is.
         secrets: names of values, in ``store`` or provided by the flow, that no log, listener or command
             shows.
+        connection: the caller's own, as for the board's ``post``: the job lands when he commits. The flow
+            lands with it where the connection leads to the persistence, too; else it is stored before, and
+            stays there when he rolls back.
         terms: as for the board's ``post``: key, needs, not_before, claim_by.
 
     Returns:
@@ -49,17 +53,21 @@ def post_flow(
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
         NotSerializable: a value in ``store`` cannot be stored; nothing was posted.
+        InvalidFormat: the connection is closed, in no transaction, or leads to another database.
+        NotImplementedError: a connection was given, and the board is in no SQL database.
         JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
     """
     uuid = terms.pop("uuid", None) or new_uuid()
     book = LogBook(name or "job")
     book.meta[JOB] = uuid
+    kept = persistence if connection is None else persistence.joined(connection)
     engine = engines.load_from_factory(
-        factory, factory_args, factory_kwargs, store, book, persistence, secrets=secrets
+        factory, factory_args, factory_kwargs, store, book, kept, secrets=secrets
     )
     details = {"flow_uuid": engine.storage.flow_uuid}
-    job = board.post(name or engine.storage.flow_name, book, details, priority, uuid=uuid, **terms)
+    terms.update(uuid=uuid, connection=connection)
+    job = board.post(name or engine.storage.flow_name, book, details, priority, **terms)
     if job.uuid != uuid:  # it was posted under its key before, with a flow of its own
-        with persistence.get_connection() as connection:
-            connection.destroy_logbook(book.uuid)
+        with kept.get_connection() as books:
+            books.destroy_logbook(book.uuid)
     return job

@@ -73,6 +73,22 @@ class Backend(ABC):
     def close(self) -> None:
         """Let go of all that this backend holds."""
 
+    def joined(self, connection: Any) -> Backend:
+        """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
+
+        Args:
+            connection: the caller's connection, in a transaction.
+
+        Returns:
+            A backend that writes by that connection, if it leads to the same SQL database; else this one,
+            whose writes are durable at once.
+
+        Raises:
+            InvalidFormat: the connection is closed, or no connection.
+        """
+        del connection
+        return self
+
     def __enter__(self) -> Self:
         return self
 

@@ -5,6 +5,8 @@ He may hold a SQLAlchemy connection or session, or a connection of the driver th
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -41,15 +43,90 @@ def connection_of(given: Any, engine: sa.Engine, name: str) -> sa.Connection:
             f"{type(given).__name__} cannot be given for '{name}' as it is: post inside its run_sync(), with "
             f"the connection or session that is handed over there"
         )
-    try:
-        found = given.connection() if hasattr(given, "get_bind") else given
-    except sa.exc.SQLAlchemyError as error:
-        raise exc.InvalidFormat(f"the session given for '{name}' cannot be used: {error}") from error
+    found = _opened(given, name)
     if not isinstance(found, sa.Connection) or found.dialect.name != engine.dialect.name:
         raise exc.InvalidFormat(f"{_shown(found)} does not lead to '{name}': {_REMEDY}")
     if found.closed or found.invalidated:
         raise closed(name)
     return found
+
+
+def _opened(given: Any, name: str) -> Any:
+    """Give the connection of a session; anything else as it is."""
+    try:
+        return given.connection() if hasattr(given, "get_bind") else given
+    except sa.exc.SQLAlchemyError as error:
+        raise exc.InvalidFormat(f"the session given for '{name}' cannot be used: {error}") from error
+
+
+def plain_cursor(raw: Any) -> Any:
+    """Make a cursor whose rows are tuples, whatever their owner likes rows to be.
+
+    Args:
+        raw: a connection of sqlite3, psycopg or PyMySQL.
+
+    Returns:
+        The cursor.
+    """
+    driver = type(raw).__module__.partition(".")[0]
+    if driver == "psycopg":
+        return raw.cursor(row_factory=sys.modules["psycopg.rows"].tuple_row)
+    if driver == "pymysql":
+        return raw.cursor(sys.modules["pymysql.cursors"].Cursor)
+    cursor = raw.cursor()
+    if driver == "sqlite3":
+        cursor.row_factory = None
+    return cursor
+
+
+_IDENTITIES: Final = {
+    "postgresql": (
+        "SELECT current_database() || ' ' || current_schema() || ' ' || pg_postmaster_start_time()"
+    ),
+    "mysql": "SELECT CONCAT_WS(' ', DATABASE(), @@hostname, @@port, @@datadir)",
+}
+
+
+def lead_to_same(theirs: sa.Connection, ours: sa.Engine) -> bool:
+    """Say whether a connection leads to the same database as an engine.
+
+    Args:
+        theirs: the connection.
+        ours: the engine.
+
+    Returns:
+        True if so.
+    """
+    if ours.dialect.name == "sqlite":
+        file = theirs.exec_driver_sql("PRAGMA database_list").one()[2]
+        return bool(file) and Path(file).samefile(ours.url.database or "")
+    asked = sa.text(_IDENTITIES[ours.dialect.name])
+    with ours.connect() as connection:
+        return bool(theirs.execute(asked).first() == connection.execute(asked).first())
+
+
+def raw_connection_of(given: Any, engine: sa.Engine, name: str) -> Any:
+    """Give the driver's connection below what a caller holds, if it leads to the database of an engine.
+
+    Args:
+        given: a SQLAlchemy connection or session, or a connection of the driver's.
+        engine: the engine.
+        name: what to call the database in messages.
+
+    Returns:
+        The driver's connection; None if it is of another driver, or leads elsewhere.
+
+    Raises:
+        InvalidFormat: it is closed.
+    """
+    driver = engine.dialect.loaded_dbapi.Connection
+    if not isinstance(given, driver):
+        given = _opened(given, name)
+        if not isinstance(given, sa.Connection) or given.dialect.name != engine.dialect.name:
+            return None
+    theirs = connection_of(given, engine, name)
+    raw = lent_by(theirs)
+    return raw if isinstance(raw, driver) and lead_to_same(theirs, engine) else None
 
 
 def _is_closed(raw: Any, error: type[Exception]) -> bool:
@@ -80,6 +157,10 @@ class _Lent:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
+
+    def cursor(self) -> Any:
+        """Make a cursor whose rows are tuples."""
+        return plain_cursor(self._raw)
 
     def commit(self) -> None:
         """Do nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -65,8 +65,6 @@ class Dialect(ABC):
     latest = False
     #: Takes items, in a transaction that writes.
     take: sa.Select[Any] = tables.READ_SOME
-    #: Asks which database a connection leads to.
-    identity: ClassVar[str]
 
     def __init__(self, place: Place) -> None:
         self.name = place.url

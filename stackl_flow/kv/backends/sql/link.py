@@ -55,7 +55,6 @@ class Link:
         self._held = _Held()
         self._pid = os.getpid()
         self._ready = False
-        self._identity: sa.Row[Any] | None = None
 
     def now(self) -> float:
         """Tell the time by which leases run out, in seconds since 1970."""
@@ -121,15 +120,9 @@ class Link:
 
     def _check_same(self, theirs: sa.Connection) -> None:
         """Refuse a connection that leads to another database."""
-        asked = sa.text(self._dialect.identity)
         with self._errors():
-            there = theirs.execute(asked).first()
-        if there != self._identity:
-            # Ours may be that of a server that was started again since.
-            with self._errors(), self.engine.connect() as ours:
-                self._identity = ours.execute(asked).first()
-        if there != self._identity:
-            raise callers.elsewhere(self.name)
+            if not callers.lead_to_same(theirs, self.engine):
+                raise callers.elsewhere(self.name)
 
     def _open_beside(self, theirs: sa.Connection) -> None:
         """Make the tables, unless they are there; in the caller's transaction where that locks others out."""
@@ -207,10 +200,20 @@ class Link:
             raise self._dialect.translate(error) from error
 
     def _open(self) -> None:
-        with self.engine.connect() as connection, self._dialect.opening(connection):
-            self._make(connection)
+        with self.engine.connect() as connection:
+            made = self._is_made(connection)
+        if not made:
+            with self.engine.connect() as connection, self._dialect.opening(connection):
+                self._make(connection)
         self._dialect.opened(self.engine)
         self._ready = True
+
+    def _is_made(self, connection: sa.Connection) -> bool:
+        """Look whether there is anything to be made: who makes something has to wait for those who write."""
+        if not sa.inspect(connection).has_table(tables.state.name):
+            return False
+        found = connection.execute(tables.READ_STATE).one_or_none()
+        return found is not None and bool(found.format == self._dialect.format)
 
     def _make(self, connection: sa.Connection) -> None:
         """Make the tables, unless they are there."""

@@ -75,7 +75,6 @@ class MySQL(ServerDialect):
     # The caller's transaction sees what was there when it began, unless it locks what it reads.
     latest = True
     clock = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
-    identity = "SELECT CONCAT_WS(' ', DATABASE(), @@hostname, @@port, @@datadir)"
     remedies = _REMEDIES
     at_the_door = _AT_THE_DOOR
     undone = frozenset(

@@ -67,7 +67,6 @@ class PostgreSQL(ServerDialect):
     # What others have locked is passed over.
     take = tables.READ_SOME.with_for_update(of=tables.items, skip_locked=True)
     clock = "SELECT extract(epoch FROM clock_timestamp())"
-    identity = "SELECT current_database() || ' ' || current_schema() || ' ' || pg_postmaster_start_time()"
     # Serialization failures, deadlocks, a shutdown, too many connections.
     undone = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "55006"})
     remedies = _REMEDIES

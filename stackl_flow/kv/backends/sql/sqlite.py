@@ -45,8 +45,6 @@ class SQLite(Dialect):
         place: its address and options.
     """
 
-    identity = "PRAGMA database_list"
-
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.shared = place.location not in _IN_MEMORY

@@ -9,8 +9,10 @@ from stackl_flow import codec as codecs
 from stackl_flow import plugs, settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
+from stackl_flow.kv.backends.sql import callers
 from stackl_flow.persistence.backends.sql.connection import SQLConnection
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+from stackl_flow.persistence.backends.sql.joined import JoinedBackend
 from stackl_flow.persistence.backends.sql.source import Source
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.base import Backend
@@ -49,6 +51,8 @@ class SQLBackend(Backend):
         self.engine = self.dialect.create_engine()
         self._source = Source(self.engine, self.dialect)
         self.statements = Statements(self.engine.dialect)
+        self._parts = (self.engine, self._source, self.dialect, self.statements)
+        self._joins = False
 
     @property
     def name(self) -> str:
@@ -61,7 +65,31 @@ class SQLBackend(Backend):
         Returns:
             The connection; close it after use.
         """
-        return SQLConnection(self, self.engine, self._source, self.dialect, self.statements)
+        return SQLConnection(self, *self._parts)
+
+    def joined(self, connection: Any) -> Backend:
+        """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
+
+        Args:
+            connection: the caller's connection, in a transaction: one of SQLAlchemy's, a session, or one of
+                sqlite3, psycopg or PyMySQL.
+
+        Returns:
+            A backend that writes by that connection, if it leads to this database; else this one, whose
+            writes are durable at once.
+
+        Raises:
+            InvalidFormat: the connection is closed.
+        """
+        theirs = callers.raw_connection_of(connection, self.engine, self.name)
+        if theirs is None:
+            return self
+        if not self._joins:
+            # Looked at by a connection of our own: a question that fails would end the caller's transaction.
+            with self.get_connection() as own:
+                own.list_flow_records(limit=1)
+            self._joins = True
+        return JoinedBackend(self, self._parts, theirs)
 
     def close(self) -> None:
         """Close the database as far as no connection uses it."""
