@@ -19,7 +19,7 @@ from stackl_flow.jobboards.job import Books, Job
 from stackl_flow.jobboards.leases import Leases
 from stackl_flow.jobboards.locked import taking
 from stackl_flow.jobboards.news import Watcher, Writer, WriterBeside
-from stackl_flow.jobboards.places import Places, group_of, spot_of
+from stackl_flow.jobboards.places import Places, group_of
 from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
 from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
@@ -68,7 +68,7 @@ class KVBoard:
         self._reading = Reading(kv, self._places)
         self._writer = Writer(kv, self._places)
         self._beside = WriterBeside(kv, self._places)
-        self._leases = Leases(kv, ttl, self._lost)
+        self._leases = Leases(kv, self._places, ttl, self._lost)
         self._sweeper = Sweeper(kv, self._places, rules, clock, self._writer.commit)
         self._waiting = Waiting(kv, self._places, self._reading, self._sweeper)
         self._claims = Claims(
@@ -229,7 +229,7 @@ class KVBoard:
         found = self.look(job)
         if found.posting is None:
             raise refusals.off_board(job, found)
-        return self._reading.owner(spot_of(found.posting))[0]
+        return self._reading.owner(found.posting.lease)
 
     def look(self, job: Job | str) -> Found:
         """Say where a job stands now."""

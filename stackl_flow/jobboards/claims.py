@@ -18,7 +18,7 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.leases import Leases
 from stackl_flow.jobboards.moves import Held, Writes
 from stackl_flow.jobboards.news import Event, Writer
-from stackl_flow.jobboards.places import Places, spot_of
+from stackl_flow.jobboards.places import Places
 from stackl_flow.jobboards.posting import UNBEGUN, Posting
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules
@@ -85,13 +85,11 @@ class Claims:
             if self.is_late(found.posting):
                 self._sweep()
                 break
-            claimed = found.posting.claimed(who, self._clock.now())
+            claimed = found.posting.claimed(who, self.leases.of(who).id, self._clock.now())
             try:
-                event, writes = self.claiming(claimed, found.version, self.leases.of(who).id)
-                fence = self._writer.write([event], writes)
-            except exc.LeaseLost:
-                self.leases.drop(who)
+                fence = self._writer.write(*self.claiming(claimed, found.version))
             except exc.Conflict:
+                self.leases.check(who)
                 job.version = 0
             except exc.StorageFailure:
                 self.doubt(job, who)
@@ -100,15 +98,14 @@ class Claims:
                 return self.made(job, claimed, who, fence)
         raise refusals.unclaimable(job, self._reading.find(job.uuid))
 
-    def claiming(self, claimed: Posting, version: int, lease: str) -> tuple[Event, Writes]:
+    def claiming(self, claimed: Posting, version: int) -> tuple[list[Event], Writes]:
         """Say what a claim tells and writes.
 
         Args:
             claimed: the job, with the new claim as its last.
             version: the version of the waiting item.
-            lease: the claimer's lease.
         """
-        return (base.CLAIMED, claimed), m.claim(self._places, claimed, version, lease)
+        return [(base.CLAIMED, claimed)], m.claim(self._places, claimed, version)
 
     def now(self) -> float:
         """Tell the time, in seconds since 1970 UTC."""
@@ -154,7 +151,7 @@ class Claims:
             found = self._reading.find(job.uuid)
             if found.posting is None:
                 raise refusals.off_board(job, found)
-            raise refusals.not_owned(job, who, self._reading.owner(spot_of(found.posting))[0])
+            raise refusals.not_owned(job, who, self._reading.owner(found.posting.lease))
         self.ended(job, who)
 
     def ending(self, ending: Ending, who: str) -> tuple[Event, Writes]:
@@ -206,17 +203,19 @@ class Claims:
         """Read a job that somebody says he holds."""
         refusals.check_who(who)
         if job.version and self._fences.get((job.uuid, who)) == job.version:
-            return Held(job.posting, job.version, job.version)  # claimed through it: the commit checks that
+            return Held(
+                job.posting, job.version, job.posting.lease
+            )  # claimed through it: the commit checks that
         found = self._reading.find(job.uuid)
         if found.posting is None:
             raise refusals.off_board(job, found)
-        owner, fence = self._reading.owner(spot_of(found.posting))
+        owner, fence = self._reading.owner(found.posting.lease), found.version
         mine = self._fences.get((job.uuid, who), fence)
         # Who lost a claim and made another has two objects for one job, and only the later one holds it.
         is_late = job.fence not in {0, fence}
-        if found.head != m.CLAIMED or owner != who or fence != mine or fence == ABSENT or is_late:
+        if found.head != m.CLAIMED or owner != who or fence != mine or is_late:
             raise refusals.not_owned(job, who, owner)
-        return Held(found.posting, found.version, fence)
+        return Held(found.posting, fence, found.posting.lease)
 
     # ------------------------------------------------------------- what went wrong
 

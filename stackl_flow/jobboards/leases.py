@@ -7,6 +7,7 @@ by a task that holds the interpreter; a process (see ``heartbeat``) is not.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -14,8 +15,9 @@ from typing import Final
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.jobboards.heartbeat import Heart
+from stackl_flow.jobboards.places import Places
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import Lease
+from stackl_flow.kv.items import Lease, Put
 
 _LOG = secrecy.logger(__name__)
 
@@ -29,12 +31,14 @@ class Leases:
 
     Args:
         kv: who grants them.
+        places: makes keys.
         ttl: how many seconds one lasts when it is not extended.
         on_lost: called with a name whose lease ran out; from the keeper's thread.
     """
 
-    def __init__(self, kv: KV, ttl: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, kv: KV, places: Places, ttl: float, on_lost: Callable[[str], None]) -> None:
         self._kv = kv
+        self._places = places
         self._ttl = ttl
         self._on_lost = on_lost
         self._leases: dict[str, Lease] = {}
@@ -57,7 +61,7 @@ class Leases:
                     self._heart.keep(lease)
 
     def of(self, who: str) -> Lease:
-        """Return somebody's lease; it is asked for when there is none.
+        """Return somebody's lease; it is asked for when there is none, and says whose it is.
 
         Args:
             who: his name.
@@ -65,7 +69,9 @@ class Leases:
         with self._lock:
             lease = self._leases.get(who)
             if lease is None:
-                lease = self._leases[who] = self._kv.grant(self._ttl)
+                lease = self._kv.grant(self._ttl)
+                self._kv.commit(puts=[Put(self._places.owner(lease.id), json.dumps(who), lease.id)])
+                self._leases[who] = lease
                 if self._heart is not None:
                     self._heart.keep(lease)
             if self._keeper is None and self._heart is None:
@@ -87,6 +93,15 @@ class Leases:
         except exc.LeaseLost:
             self.drop(who)
             raise
+
+    def check(self, who: str) -> None:
+        """Forget somebody's lease if it ran out unnoticed.
+
+        Args:
+            who: his name.
+        """
+        if self._kv.get(self._places.owner(self.of(who).id)) is None:
+            self.drop(who)
 
     def drop(self, who: str) -> None:
         """Forget a lease that ran out; the next claim asks for another.

@@ -45,8 +45,7 @@ class LockedTaking(Taking):
             The version of the commit.
 
         Raises:
-            Conflict: a claim that was to be ended is lost; nothing was written.
-            LeaseLost: the claimer's lease ran out; nothing was written.
+            Conflict: a claim that was to be ended is lost, or the claimer's lease; nothing was written.
         """
         del can
         # What was read stays read, should the transaction be done again.

@@ -41,14 +41,15 @@ class Writes(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A claimed job as it was read: the posting, the version of its item, and its owner's fencing number.
+    """A claimed job as it was read: the posting, the version of its item, and the lease of its claim.
 
-    ``fence`` is ``ABSENT`` for a claim whose lease ran out.
+    The version is the claim's fencing number. ``lost``: the lease ran out.
     """
 
     posting: Posting
     version: int
-    fence: int
+    lease: str
+    lost: bool = False
 
 
 def post(places: Places, posting: Posting, now: float, *, new_group: bool) -> Writes:
@@ -74,24 +75,23 @@ def post(places: Places, posting: Posting, now: float, *, new_group: bool) -> Wr
     return Writes(checks, tuple(puts))
 
 
-def claim(places: Places, posting: Posting, version: int, lease: str) -> Writes:
+def claim(places: Places, posting: Posting, version: int) -> Writes:
     """Give a waiting job to somebody.
 
     Args:
         places: makes keys.
         posting: the job, with the new claim as its last.
         version: the version of the waiting item.
-        lease: the claimer's lease.
 
     Returns:
-        The commit; the version it gives is the claim's fencing number.
+        The commit; the version it gives is the claim's fencing number. It conflicts when the lease ran out.
     """
     spot = spot_of(posting)
-    owner = Put(places.at(OWNER, spot), json.dumps(posting.claims[-1].who), lease)
+    waiting = places.at(WAITING, spot)
     return Writes(
-        (Check(places.at(WAITING, spot), version),),
-        (Put(places.at(CLAIMED, spot), posting.to_text()), owner),
-        (places.at(WAITING, spot), *_overdue(places, posting)),
+        (Check(waiting, version), Check(places.owner(posting.lease), PRESENT)),
+        (Put(places.at(CLAIMED, spot), posting.to_text()),),
+        (waiting, *_overdue(places, posting)),
     )
 
 
@@ -237,9 +237,9 @@ def _overdue(places: Places, posting: Posting) -> tuple[str, ...]:
 
 def _let_go(places: Places, held: Held, puts: tuple[Put, ...]) -> Writes:
     """End a claim that is still the one that was read, and write what else comes of it."""
-    spot = spot_of(held.posting)
-    claimed, owner = places.at(CLAIMED, spot), places.at(OWNER, spot)
-    return Writes((Check(claimed, held.version), Check(owner, held.fence)), puts, (claimed, owner))
+    claimed = places.at(CLAIMED, spot_of(held.posting))
+    owner = Check(places.owner(held.lease), ABSENT if held.lost else PRESENT)
+    return Writes((Check(claimed, held.version), owner), puts, (claimed,))
 
 
 def _trashed(places: Places, posting: Posting, reason: str, now: float) -> tuple[Put, ...]:

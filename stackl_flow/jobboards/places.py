@@ -7,8 +7,8 @@ abilities share a group, so that nobody has to look past jobs that are not for h
 
 ========================  ============================================================================
 ``waiting/<spot>``        the posting, free to be claimed
-``claimed/<spot>``        the posting, claimed
-``owner/<spot>``          who claims it; stands on the claimer's lease, so it goes when he goes
+``claimed/<spot>``        the posting, with a claim that names its owner's lease
+``owner/<lease>``         who claims on this lease; stands on it, so all his claims are over when he goes
 ``later/<time>/<spot>``   the posting, not to run before that time
 ``overdue/<time>/<spot>``  when a waiting job is to be given up; no value of its own
 ``trash/<time>-<uuid>``   the posting, with the reason
@@ -93,6 +93,17 @@ class Places:
             A prefix of keys, with its last slash.
         """
         return f"{self.root}{'/'.join(parts)}/"
+
+    def owner(self, lease: str) -> str:
+        """Name the item that says who claims on a lease.
+
+        Args:
+            lease: the lease.
+
+        Returns:
+            Its key.
+        """
+        return self.at("owner", quote(lease or "none"))
 
     def at(self, *parts: str) -> str:
         """Name one item.

@@ -17,11 +17,15 @@ COUNTED = frozenset({LOST, ABANDONED})
 
 
 class Claim(NamedTuple):
-    """One claim of a job: by whom, when (seconds since 1970 UTC), and how it ended ("" while it lasts)."""
+    """One claim of a job: by whom, when (seconds since 1970 UTC), and how it ended ("" while it lasts).
+
+    ``lease``: what it stands on, while it lasts.
+    """
 
     who: str
     at: float
     ended: str = ""
+    lease: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,20 @@ class Posting:
         """How many claims ended without an end of the job, orderly stops aside."""
         return sum(claim.ended in COUNTED for claim in self.claims)
 
-    def claimed(self, who: str, now: float) -> Self:
+    @property
+    def lease(self) -> str:
+        """The lease that its claim stands on, "" if nobody claims it."""
+        return self.claims[-1].lease if self.claims else ""
+
+    def claimed(self, who: str, lease: str, now: float) -> Self:
         """Return the posting with one more claim.
 
         Args:
             who: claims it.
+            lease: what the claim stands on.
             now: when.
         """
-        return replace(self, claims=(*self.claims, Claim(who, now)), changed_on=now)
+        return replace(self, claims=(*self.claims, Claim(who, now, "", lease)), changed_on=now)
 
     def let_go(self, how: str, now: float) -> Self:
         """Return the posting with its last claim ended.
@@ -84,7 +94,7 @@ class Posting:
         *before, last = self.claims
         if how == UNBEGUN:
             return replace(self, claims=tuple(before), changed_on=now)
-        return replace(self, claims=(*before, last._replace(ended=how)), changed_on=now)
+        return replace(self, claims=(*before, last._replace(ended=how, lease="")), changed_on=now)
 
     def to_text(self) -> str:
         """Write it as JSON.

@@ -13,7 +13,7 @@ from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.places import ANY, Places, stamp
 from stackl_flow.jobboards.posting import Posting
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import ABSENT, Item
+from stackl_flow.kv.items import Item
 
 #: How many items are read at first, by one who may want but one, and how many at most.
 _FIRST_PAGE: Final = 8
@@ -129,17 +129,17 @@ class Reading:
         if told["not_before"] is not None:
             yield m.LATER, self._places.at(m.LATER, stamp(told["not_before"]), told["spot"])
 
-    def owner(self, spot: str) -> tuple[str | None, int]:
-        """Say who holds a job.
+    def owner(self, lease: str) -> str | None:
+        """Say who claims on a lease.
 
         Args:
-            spot: its spot.
+            lease: the lease; "" for none.
 
         Returns:
-            His name and his fencing number; None and ``ABSENT`` if nobody does.
+            His name; None if there is no such lease any more.
         """
-        item = self._kv.get(self._places.at(m.OWNER, spot))
-        return (None, ABSENT) if item is None else (json.loads(item.value), item.version)
+        item = self._kv.get(self._places.owner(lease)) if lease else None
+        return None if item is None else json.loads(item.value)
 
     def trashed(self) -> Iterator[tuple[Item, Posting]]:
         """Go over the trash, oldest first.

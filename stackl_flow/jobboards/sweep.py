@@ -19,7 +19,7 @@ from stackl_flow.jobboards.news import Event
 from stackl_flow.jobboards.places import Places
 from stackl_flow.jobboards.posting import COUNTED, LOST, Posting
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import ABSENT, Item
+from stackl_flow.kv.items import Item
 
 #: At most so many of one kind in one sweep: the next one goes on.
 _BATCH: Final = 100
@@ -123,13 +123,13 @@ class Sweeper:
         claimed = self._list(m.CLAIMED, None)
         if not claimed:
             return
-        head, owners = self._places.head(m.CLAIMED), self._places.head(m.OWNER)
-        held = {item.key.removeprefix(owners) for item in self._kv.list(owners)}
+        owners = {item.key for item in self._kv.list(self._places.head(m.OWNER))}
         for item in claimed:
-            if item.key.removeprefix(head) in held:
-                continue
             posting = Posting.from_text(item.value)
-            told, writes = self._rules.in_vain(self._places, Held(posting, item.version, ABSENT), LOST, now)
+            if self._places.owner(posting.lease) in owners:
+                continue
+            held = Held(posting, item.version, posting.lease, lost=True)
+            told, writes = self._rules.in_vain(self._places, held, LOST, now)
             self._commit([(told, posting)], writes)
 
     def _bring_due(self, now: float) -> None:

@@ -68,8 +68,7 @@ class Taking:
             The version of the commit.
 
         Raises:
-            Conflict: somebody was quicker; nothing was written.
-            LeaseLost: the claimer's lease ran out; nothing was written.
+            Conflict: somebody was quicker, or the claimer's lease ran out; nothing was written.
         """
         del can
         writes = plan(list(itertools.islice(free, want)))
@@ -127,7 +126,8 @@ class Batch:
         """Make one commit of it."""
         checks, puts, deletes = zip(*self.writes, strict=True)
         flat = itertools.chain.from_iterable
-        return Writes(tuple(flat(checks)), tuple(flat(puts)), tuple(flat(deletes)))
+        # That the owner is there is asked once for all that he has.
+        return Writes(tuple(dict.fromkeys(flat(checks))), tuple(flat(puts)), tuple(flat(deletes)))
 
 
 class Turns:
@@ -190,9 +190,8 @@ class Turns:
             try:
                 claimed, until = self._take(who, batch, free, want, can)
                 return Turn(claimed, tuple(late), until)
-            except exc.LeaseLost:
-                self._claims.leases.drop(who)
             except exc.Conflict:
+                self._claims.leases.check(who)
                 want = max(1, want // 2)
             late += self._end(batch, who)
             batch, timeout = Batch(self._limits), 0
@@ -236,7 +235,7 @@ class Turns:
 
         try:
             fence = self._taking.take(free, want, can, plan)
-        except (exc.Conflict, exc.LeaseLost):
+        except exc.Conflict:
             raise
         except exc.StorageFailure:
             for job in taken:
@@ -254,8 +253,9 @@ class Turns:
             alone = bool(posting.claims) and posting.claims[-1].ended == LOST
             if alone and number:
                 return
-            claimed = posting.claimed(who, self._claims.now())
-            if not batch.add(*self._claims.claiming(claimed, version, lease)):
+            claimed = posting.claimed(who, lease, self._claims.now())
+            (event,), writes = self._claims.claiming(claimed, version)
+            if not batch.add(event, writes):
                 return
             yield self._make_job(claimed, 0)
             if alone:
