@@ -6,6 +6,7 @@ connection, its values are text already, and the wait for the answer can be inte
 
 from __future__ import annotations
 
+import itertools
 import select
 from collections.abc import Iterable
 from typing import Any, Final
@@ -18,11 +19,47 @@ from psycopg.pq import ExecStatus
 _END: Final = b"\0"
 
 
+class _Line:
+    """What is known of one connection: the names of its statements, and how to wait for its answers."""
+
+    def __init__(self, pg: Any) -> None:
+        self.names: dict[str, bytes] = {}
+        self._count = itertools.count()
+        self._poll = select.poll()
+        self._socket = pg.socket
+
+    def ask(self, pg: Any, text: str, given: list[bytes | None]) -> None:
+        """Run a statement, prepared when it comes for the first time."""
+        name = self.names.get(text)
+        if name is None:
+            name = b"stackl_flow_%d" % next(self._count)
+            _check(pg.prepare(name, text.encode()))
+            self.names[text] = name
+        pg.send_query_prepared(name, given)
+        self.wait(pg)
+        first = pg.get_result()
+        while pg.get_result() is not None:
+            pass
+        _check(first)
+
+    def wait(self, pg: Any) -> None:
+        """Wait until an answer is there."""
+        poll = self._poll
+        while pg.flush():
+            poll.register(self._socket, select.POLLIN | select.POLLOUT)
+            poll.poll()
+            pg.consume_input()
+        poll.register(self._socket, select.POLLIN)
+        while pg.is_busy():
+            poll.poll()
+            pg.consume_input()
+
+
 class Direct:
     """Runs statements on the connections of a dialect, each of which has to speak UTF-8."""
 
     def __init__(self) -> None:
-        self._prepared: WeakKeyDictionary[Any, dict[str, bytes]] = WeakKeyDictionary()
+        self._lines: WeakKeyDictionary[Any, _Line] = WeakKeyDictionary()
 
     def run(self, raw: Any, text: str, values: Iterable[Any]) -> None:
         """Run a statement that gives nothing of interest.
@@ -37,32 +74,17 @@ class Direct:
         """
         pg = raw.pgconn
         given = [None if value is None else str(value).encode() for value in values]
-        if any(value is not None and _END in value for value in given):
+        if _END in b"".join(filter(None, given)):
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        names = self._prepared.setdefault(raw, {})
-        name = names.get(text)
-        if name is None:
-            name = b"stackl_flow_%d" % len(names)
-            _check(pg.prepare(name, text.encode()))
-            names[text] = name
-        pg.send_query_prepared(name, given)
-        _wait(pg)
-        first = pg.get_result()
-        while pg.get_result() is not None:
-            pass
-        _check(first)
-
-
-def _wait(pg: Any) -> None:
-    poll = select.poll()
-    while pg.flush():
-        poll.register(pg.socket, select.POLLIN | select.POLLOUT)
-        poll.poll()
-        pg.consume_input()
-    poll.register(pg.socket, select.POLLIN)
-    while pg.is_busy():
-        poll.poll()
-        pg.consume_input()
+        line = self._lines.get(raw)
+        if line is None:
+            line = self._lines[raw] = _Line(pg)
+        try:
+            line.ask(pg, text, given)
+        except psycopg.errors.InvalidSqlStatementName:
+            # psycopg throws all prepared statements away after a rollback, also those that are not its own.
+            del line.names[text]
+            line.ask(pg, text, given)
 
 
 def _check(result: Any) -> None:

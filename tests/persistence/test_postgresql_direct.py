@@ -1,0 +1,56 @@
+"""Statements that were prepared on a connection may be gone: psycopg throws all away after a rollback."""
+
+import psycopg
+import pytest
+
+from stackl_flow.persistence.backends.sql.direct import Direct
+
+FIRST, SECOND = "INSERT INTO kept VALUES ('first', $1)", "INSERT INTO kept VALUES ('second', $1)"
+
+
+@pytest.fixture
+def raw(postgresql_url):
+    with psycopg.connect(postgresql_url, autocommit=True) as raw:
+        raw.execute("CREATE TEMPORARY TABLE kept (by text, value text)")
+        yield raw
+
+
+def kept(raw):
+    return raw.execute("SELECT by, value FROM kept ORDER BY value").fetchall()
+
+
+def throw_away(raw):
+    """Roll back on a connection on which psycopg has prepared something itself."""
+    raw.autocommit = False
+    for _ in range(10):
+        raw.execute("SELECT 1 + %s", (1,))
+    raw.rollback()
+    raw.execute("SELECT 2")  # what is thrown away goes with the next statement
+    raw.rollback()
+    raw.autocommit = True
+
+
+def test_they_are_prepared_again(raw):
+    direct = Direct()
+    for number in range(3):
+        direct.run(raw, FIRST, [f"a{number}"])
+        direct.run(raw, SECOND, [f"b{number}"])
+        throw_away(raw)
+        assert raw.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+        direct.run(raw, SECOND, [f"c{number}"])
+    assert kept(raw) == [
+        *(("first", f"a{number}") for number in range(3)),
+        *(("second", f"b{number}") for number in range(3)),
+        *(("second", f"c{number}") for number in range(3)),
+    ]
+
+
+def test_one_of_them_alone_may_be_gone(raw):
+    direct = Direct()
+    direct.run(raw, FIRST, ["a0"])
+    direct.run(raw, SECOND, ["b0"])
+    (name,) = raw.execute("SELECT name FROM pg_prepared_statements WHERE statement = %s", (FIRST,)).fetchone()
+    raw.execute(f"DEALLOCATE {name}")
+    direct.run(raw, FIRST, ["a1"])
+    direct.run(raw, SECOND, ["b1"])
+    assert kept(raw) == [("first", "a0"), ("first", "a1"), ("second", "b0"), ("second", "b1")]
