@@ -34,7 +34,7 @@ PATIENCE: Final = 0.1
 #: Seconds between two attempts to reach a board that cannot be reached.
 _PAUSE: Final = 0.5
 #: How many jobs are claimed at once at most.
-AHEAD: Final = 32
+AHEAD: Final = 64
 
 _HOW: Final = {
     Fate.CONSUME: m.CONSUMED,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -72,14 +73,13 @@ class Paths:
 
     def item(self, key: str) -> str:
         """Name the node of an item."""
-        *folders, last = key.split("/")
-        return "/".join([self.items, *self._folders(folders), *_cut(last, _ITEM)])
+        return f"{self.items}/{_node(key)}"
 
     def above(self, prefix: str) -> Entry:
         """Find the deepest folder that has all items with a prefix below it."""
         folders = prefix.split("/")[:-1]
         text = "".join(f"{folder}/" for folder in folders)
-        return Entry(text, "/".join([self.items, *self._folders(folders)]))
+        return Entry(text, "/".join([self.items, *_folders(folders)]))
 
     def parents(self, path: str) -> Iterator[str]:
         """Name the folders above an item, upper ones first."""
@@ -95,10 +95,16 @@ class Paths:
         """Name the guard of a key."""
         return f"{self.guards}/{zlib.crc32(key.encode()) % _GUARDS}"
 
-    @staticmethod
-    def _folders(segments: list[str]) -> Iterator[str]:
-        for segment in segments:
-            yield from _cut(segment, _FOLDER)
+
+@lru_cache(maxsize=4096)  # a commit names each of its items some four times
+def _node(key: str) -> str:
+    *folders, last = key.split("/")
+    return "/".join([*_folders(folders), *_cut(last, _ITEM)])
+
+
+def _folders(segments: list[str]) -> Iterator[str]:
+    for segment in segments:
+        yield from _cut(segment, _FOLDER)
 
 
 def _cut(segment: str, kind: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from io import BytesIO
+from typing import IO, Any, Final
 
 from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import Connect, ReplyHeader, int_int_struct, int_struct
@@ -57,6 +58,7 @@ class Session:
         self.number = number
         self.password = password
         self._socket: socket.socket | None = None
+        self._answers: IO[bytes] = BytesIO()
         self._pid = os.getpid()
         self._count = 0
         self._lock = threading.Lock()
@@ -82,7 +84,7 @@ class Session:
                     text = int_int_struct.pack(number, request.type) + request.serialize()
                     asked += int_struct.pack(len(text)) + text
                 link.sendall(asked)
-                return [self._answer(link) for _ in requests]
+                return [self._answer() for _ in requests]
             except (OSError, EOFError, kazoo.SessionMovedError) as error:
                 self._hang_up()
                 raise Lost(f"{type(error).__name__} {error}") from error
@@ -134,6 +136,7 @@ class Session:
             self._pid = os.getpid()
         if self._socket is None:
             self._socket = link = self._dial()
+            self._answers = link.makefile("rb")
             patience = link.gettimeout()
             if patience is not None:
                 # A server that has just been started may take a connection and never answer: we try another.
@@ -142,7 +145,7 @@ class Session:
             text = bytes(hello.serialize())
             link.sendall(int_struct.pack(len(text)) + text)
             self._count = 0
-            told, _ = Connect.deserialize(_receive(link), 0)
+            told, _ = Connect.deserialize(_receive(self._answers), 0)
             if told.time_out <= 0:
                 self._hang_up()
                 raise Expired
@@ -150,8 +153,8 @@ class Session:
             self.number, self.password, self.milliseconds = told.session_id, told.passwd, told.time_out
         return self._socket
 
-    def _answer(self, link: socket.socket) -> tuple[int, bytes]:
-        text = _receive(link)
+    def _answer(self) -> tuple[int, bytes]:
+        text = _receive(self._answers)
         header, offset = ReplyHeader.deserialize(text, 0)
         self._count += 1
         if header.xid != self._count:
@@ -164,20 +167,18 @@ class Session:
         link, self._socket = self._socket, None
         if link is not None:
             with suppress(OSError):
+                self._answers.close()
+            with suppress(OSError):
                 link.close()
 
 
-def _receive(link: socket.socket) -> bytes:
-    (size,) = int_struct.unpack(_exactly(link, int_struct.size))
-    return _exactly(link, size)
+def _receive(answers: IO[bytes]) -> bytes:
+    (size,) = int_struct.unpack(_exactly(answers, int_struct.size))
+    return _exactly(answers, size)
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
-    parts = []
-    while size:
-        part = link.recv(min(size, 1 << 16))
-        if not part:
-            raise EOFError("the server closed the connection")
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+def _exactly(answers: IO[bytes], size: int) -> bytes:
+    text = answers.read(size)
+    if len(text) < size:
+        raise EOFError("the server closed the connection")
+    return text
