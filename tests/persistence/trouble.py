@@ -61,18 +61,33 @@ def seen(history):
     return [(row.atom, row.old, row.new) for row in history]
 
 
-def lose_answers(monkeypatch, conn, *, landed):
-    """Let the next commit's answer be lost with its connection, after it landed or before."""
-    link, commit = conn._link, conn._link.commit
+def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
+    """Let the next answer to a write be lost with its connection, after it landed or before."""
+    link, dialect = conn._link, conn._dialect
+    commit, at_once = link.commit, dialect.at_once
 
-    def once():
+    def lose():
         monkeypatch.setattr(link, "commit", commit)
+        monkeypatch.setattr(dialect, "at_once", at_once)
+        link.raw.close()
+        meanwhile()
+
+    def lost_commit():
         if landed:
             commit()
-        link.raw.close()
+        else:
+            link.raw.rollback()  # as the server does when it finds the connection lost
+        lose()
         commit()
 
-    monkeypatch.setattr(link, "commit", once)
+    def lost_at_once(*words):
+        if landed and not at_once(*words):
+            return False  # row by row, then
+        lose()
+        return at_once(*words)
+
+    monkeypatch.setattr(link, "commit", lost_commit)
+    monkeypatch.setattr(dialect, "at_once", lost_at_once)
 
 
 def fails(address, *words, verb="get_logbooks", kind=exc.StorageFailure):
@@ -156,20 +171,12 @@ class TroubleContract:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             last = checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE)
-            link, commit = conn._link, conn._link.commit
 
-            def once():
-                monkeypatch.setattr(link, "commit", commit)
-                if landed:
-                    commit()
-                else:
-                    link.raw.rollback()  # as the server does when it finds the connection lost
-                link.raw.close()
+            def supersede():
                 with backend.get_connection() as other:
                     other.take_ownership(flow.uuid, "other", 2.0)
-                commit()
 
-            monkeypatch.setattr(link, "commit", once)
+            lose_answers(monkeypatch, conn, landed=landed, meanwhile=supersede)
             if landed:
                 conn.checkpoint(last)
             with pytest.raises(exc.OwnershipLost):

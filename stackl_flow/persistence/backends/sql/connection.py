@@ -223,6 +223,7 @@ class SQLConnection(Connection):
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
         self._link.many(self._sql.own, [(epoch, owner, at, flow_uuid)])
+        self._landing.prepare(flow_uuid)
 
     def _forget_moves(self, flows: Iterable[Sequence[int]]) -> None:
         ranges = [(number * SPAN, number * SPAN + SPAN - 1) for (number,) in flows]

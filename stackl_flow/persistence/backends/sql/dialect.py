@@ -49,7 +49,9 @@ class SQLDialect:
             The engine.
         """
         self.place.take()
-        return sa.create_engine(self.place.address, paramstyle="format", pool_pre_ping=True, hide_parameters=True)
+        return sa.create_engine(
+            self.place.address, paramstyle="format", pool_pre_ping=True, hide_parameters=True
+        )
 
     def lock(self) -> AbstractContextManager[Any]:
         """Give what has to be held during a transaction, where all connections share one of the driver's.
@@ -81,13 +83,14 @@ class SQLDialect:
         """
         return nullcontext()
 
-    def at_once(self, cursor: Any, cp: Checkpoint, last: int) -> bool:  # noqa: ARG002  see there
+    def at_once(self, cursor: Any, cp: Checkpoint, last: int, at: float) -> bool:  # noqa: ARG002  see there
         """Land a checkpoint by one statement, where there is one for it.
 
         Args:
             cursor: the driver's cursor, outside any transaction.
             cp: the checkpoint.
             last: the number of the flow's last move.
+            at: the time, in seconds since 1970.
 
         Returns:
             True if it landed; False if nothing was done, or nothing of it landed.

@@ -1,7 +1,7 @@
 """A checkpoint in a database without a server: on the shortest road to the driver.
 
 A flush of the disk leaves the processor's caches cold, so that what runs between two of them takes longer
-than elsewhere. Hence few frames, a handful of statements, and no question about what is known from the last time.
+than elsewhere. Hence few frames, a handful of statements, and no question about what is known already.
 """
 
 from __future__ import annotations
@@ -63,6 +63,13 @@ class Filing:
             self._again(partial(self._land, cp))
         except exc.StorageFailure as error:
             self._again.after(error, partial(self._land, cp))
+
+    def prepare(self, flow_uuid: str) -> None:
+        """Do nothing: the first checkpoint asks for the number of the last move along with the epoch.
+
+        Args:
+            flow_uuid: the flow.
+        """
 
     def _land(self, cp: Checkpoint) -> None:
         link = self._link

@@ -6,7 +6,7 @@ when the epoch has passed or a row is missing, it divides by nothing, fails, and
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -14,12 +14,24 @@ from sqlalchemy.engine import Dialect
 from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, moves
 from stackl_flow.persistence.records import AtomMove, Checkpoint
 
-#: More rows than this are sent as statements of their own: a statement is compiled for each number of them.
+#: More rows than this are sent as statements of their own: a statement is compiled for each shape.
 MOST: Final = 6
+#: So many shapes are compiled with nothing but what is given; all others with every column.
+SHAPES: Final = 100
 
-_MOVING: Final = AtomMove._fields[1:]
-_MOVED: Final = tuple(column.name for column in moves.columns)
+#: What is empty in most moves, and is not sent when it is.
+_MAYBE: Final = AtomMove._fields[3:]
+_ALL: Final = (True,) * len(_MAYBE)
+_MOVED: Final = ("atom", "old_state", "new_state", "at")
 _ONE: Final = sa.literal_column("1", sa.Integer).label("done")
+
+
+class _Shape(NamedTuple):
+    """What a statement writes: the columns of each atom that have values, moves, perhaps the flow."""
+
+    atoms: tuple[tuple[bool, ...], ...]
+    moves: int
+    flow: bool
 
 
 class Guarded:
@@ -31,7 +43,7 @@ class Guarded:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._known: dict[tuple[int, int], str] = {}
+        self._known: dict[_Shape, str] = {}
 
     def fits(self, cp: Checkpoint) -> bool:
         """Say whether a checkpoint can be one statement.
@@ -40,64 +52,95 @@ class Guarded:
             cp: the checkpoint.
 
         Returns:
-            True for a few atoms and moves; False when the flow itself changes.
+            True for a few atoms and moves.
         """
-        alone = cp.flow_state is None and cp.flow_meta is None
-        return alone and 0 < len(cp.transitions) <= MOST and len(cp.atoms) <= MOST
+        return 0 < len(cp.transitions) <= MOST and len(cp.atoms) <= MOST
 
-    def statement(self, cp: Checkpoint, last: int) -> tuple[str, list[Any]]:
+    def statement(self, cp: Checkpoint, last: int, at: float) -> tuple[str, list[Any]]:
         """Make the statement of a checkpoint.
 
         Args:
             cp: the checkpoint.
             last: the number of the flow's last move.
+            at: the time, in seconds since 1970.
 
         Returns:
             The SQL with ``$1`` and so on, and the values in that order.
         """
-        flow, epoch, owner, _, _, atoms, made = cp
-        shape = len(atoms), len(made)
-        text = self._known.get(shape)
+        flow, epoch, owner, state, meta, atoms, made = cp
+        moved = state is not None or meta is not None
+        given = tuple([tuple([value is not None for value in atom[3:]]) for atom in atoms])
+        text = self._known.get(_Shape(given, len(made), moved))
+        if text is None and len(self._known) >= SHAPES:
+            given = (_ALL,) * len(atoms)
+            text = self._known.get(_Shape(given, len(made), moved))
         if text is None:
-            text = self._known[shape] = self._compile(*shape)
-        values: list[Any] = [flow, epoch]
-        for uuid, *moving in atoms:
-            values += moving
-            values.append(uuid)
-        for number, move in enumerate(made, last + 1):
-            values.append(number)
+            shape = _Shape(given, len(made), moved)
+            text = self._known[shape] = self._compile(shape)
+        values: list[Any] = [flow, epoch, owner, last]
+        if moved:
+            values += (state, meta, at)
+        for (uuid, now, intention, *rest), there in zip(atoms, given, strict=True):
+            values += (uuid, now, intention)
+            values += [value for value, told in zip(rest, there, strict=True) if told]
+        for move in made:
             values += move
-            values.append(owner)
         return text, values
 
-    def _compile(self, atoms: int, made: int) -> str:
+    def _compile(self, shape: _Shape) -> str:
         held = (
             sa.select(flowdetails.c.uuid)
             .where(flowdetails.c.uuid == sa.bindparam("flow"), flowdetails.c.epoch == sa.bindparam("epoch"))
             .with_for_update()
             .cte("held")
         )
-        parts = [*(_atom(held, number) for number in range(atoms)), *(_move(held, n) for n in range(made))]
+        parts = [
+            *([_flow(held)] if shape.flow else ()),
+            *(_atom(held, number, given) for number, given in enumerate(shape.atoms)),
+            *(_move(held, number) for number in range(shape.moves)),
+        ]
         counts = [sa.select(sa.func.count()).select_from(part).scalar_subquery() for part in parts]
         whole = sum(counts[1:], counts[0]) == sa.literal_column(str(len(parts)), sa.Integer)
         one, nothing = (sa.literal_column(word, sa.Integer) for word in "10")
         guard = sa.select(one.op("/")(sa.case((whole, one), else_=nothing)))
         compiled = guard.compile(dialect=self._dialect)
-        order = ["flow", "epoch"]
-        order += [f"a{n}_{name}" for n in range(atoms) for name in (*_MOVING, "uuid")]
-        order += [f"m{n}_{name}" for n in range(made) for name in _MOVED]
-        found = getattr(compiled, "positiontup", None)
-        if found != order:
-            raise AssertionError(f"{self._dialect.name} takes {found}, but values are {order}: {compiled}")
-        # Values go by number, as the server itself has it.
+        number_of = {name: f"${number}" for number, name in enumerate(_names(shape), 1)}
+        found = getattr(compiled, "positiontup", None) or ()
+        if set(found) != set(number_of):
+            raise AssertionError(f"{self._dialect.name} takes {found}, not {list(number_of)}: {compiled}")
+        # Values go by number, as the server itself has it; one that stands twice is sent once.
         first, *rest = str(compiled).split("%s")
-        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
+        return first + "".join(number_of[name] + part for name, part in zip(found, rest, strict=True))
 
 
-def _atom(held: sa.CTE, number: int) -> sa.CTE:
-    columns = atomdetails.c
+def _names(shape: _Shape) -> list[str]:
+    """Name the values of a statement, in the order in which they are sent."""
+    names = ["flow", "epoch", "owner", "last"]
+    names += ["f_state", "f_meta", "f_at"] if shape.flow else []
+    for number, given in enumerate(shape.atoms):
+        there = [name for name, told in zip(_MAYBE, given, strict=True) if told]
+        names += [f"a{number}_{name}" for name in ("uuid", "state", "intention", *there)]
+    return names + [f"m{number}_{name}" for number in range(shape.moves) for name in _MOVED]
+
+
+def _flow(held: sa.CTE) -> sa.CTE:
+    columns = flowdetails.c
     values: list[Any] = [
-        (columns[name], sa.bindparam(f"a{number}_{name}", type_=columns[name].type)) for name in _MOVING
+        (columns.state, sa.func.coalesce(_bound("f_state", columns.state), columns.state)),
+        (columns.meta, sa.func.coalesce(_bound("f_meta", columns.meta), columns.meta)),
+        (columns.updated_at, _bound("f_at", columns.updated_at)),
+    ]
+    mine = columns.uuid == sa.bindparam("flow")
+    statement = flowdetails.update().where(mine, sa.exists(sa.select(held.c.uuid))).ordered_values(*values)
+    return statement.returning(_ONE).cte("f")
+
+
+def _atom(held: sa.CTE, number: int, given: tuple[bool, ...]) -> sa.CTE:
+    columns = atomdetails.c
+    told = {"state": True, "intention": True, **dict(zip(_MAYBE, given, strict=True))}
+    values: list[Any] = [
+        (columns[name], _bound(f"a{number}_{name}", columns[name]) if there else sa.null())
+        for name, there in told.items()
     ]
     mine = columns.uuid == sa.bindparam(f"a{number}_uuid")
     statement = atomdetails.update().where(mine, sa.exists(sa.select(held.c.uuid))).ordered_values(*values)
@@ -105,6 +148,15 @@ def _atom(held: sa.CTE, number: int) -> sa.CTE:
 
 
 def _move(held: sa.CTE, number: int) -> sa.CTE:
-    values = [sa.bindparam(f"m{number}_{column.name}", type_=column.type) for column in moves.columns]
-    row = sa.select(*values).select_from(held)
-    return moves.insert().from_select(list(_MOVED), row).returning(_ONE).cte(f"m{number}")
+    columns = moves.c
+    row = sa.select(
+        sa.bindparam("last", type_=sa.BigInteger) + sa.literal_column(str(number + 1), sa.BigInteger),
+        *(_bound(f"m{number}_{name}", columns[name]) for name in _MOVED),
+        _bound("owner", columns.owner),
+    ).select_from(held)
+    into = ["id", *_MOVED, "owner"]
+    return moves.insert().from_select(into, row).returning(_ONE).cte(f"m{number}")
+
+
+def _bound(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, type_=column.type)

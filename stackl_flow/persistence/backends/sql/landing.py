@@ -64,13 +64,21 @@ class Landing:
             # The same owner wrote through another connection: the number that we knew was taken.
             self._again(attempt)
 
+    def prepare(self, flow_uuid: str) -> None:
+        """Learn the number of a flow's last move, so that its first checkpoint need not ask for it.
+
+        Args:
+            flow_uuid: the flow, which is locked.
+        """
+        self._known = (flow_uuid, self._last(flow_uuid))
+
     def _once(self, cp: Checkpoint, in_doubt: list[int]) -> None:
         flow, (known, last) = cp.flow_uuid, self._known
         self._known = ("", 0)
         with self._link.plain:
             if known == flow and not in_doubt:
                 in_doubt[:] = [last]
-                if self._dialect.at_once(self._link.cursor, cp, last):
+                if self._dialect.at_once(self._link.cursor, cp, last, self._now()):
                     self._known = (flow, last + len(cp.transitions))
                     return
                 in_doubt.clear()

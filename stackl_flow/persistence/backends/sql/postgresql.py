@@ -124,13 +124,14 @@ class PostgreSQLDialect(ServerDialect):
         pipeline: AbstractContextManager[Any] = raw.pipeline()
         return pipeline
 
-    def at_once(self, cursor: Any, cp: Checkpoint, last: int) -> bool:
+    def at_once(self, cursor: Any, cp: Checkpoint, last: int, at: float) -> bool:
         """Land a checkpoint by one statement, if it is a small one.
 
         Args:
             cursor: psycopg's cursor, outside any transaction.
             cp: the checkpoint.
             last: the number of the flow's last move.
+            at: the time, in seconds since 1970.
 
         Returns:
             True if it landed; False if nothing of it did.
@@ -138,7 +139,7 @@ class PostgreSQLDialect(ServerDialect):
         if not self._guarded.fits(cp):
             return False
         try:
-            self._direct.run(cursor.connection, *self._guarded.statement(cp, last))
+            self._direct.run(cursor.connection, *self._guarded.statement(cp, last, at))
         except (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolation):
             return False  # whoever asks row by row finds out why
         return True
