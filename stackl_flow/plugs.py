@@ -6,11 +6,23 @@ all installed packages, so that others can add to it. Nothing is imported before
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 from stackl_flow import exceptions as exc
+
+#: The extra that brings what a name needs; the names that are not here need nothing that an extra brings.
+_EXTRAS: Final = {
+    "mariadb": "mysql",
+    "mysql": "mysql",
+    "postgresql": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "zookeeper": "zookeeper",
+}
 
 
 def table(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPoint]:
@@ -46,16 +58,20 @@ def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
     plugs = table(group, built_in)
     plug = plugs.get(name)
     if plug is None:
+        near = difflib.get_close_matches(name, plugs, n=1)
+        meant = f"did you mean '{near[0]}'? Known are" if near else "known are"
         raise exc.NotFound(
-            f"Could not find backend '{name}' (of '{shown}'): known are {', '.join(sorted(plugs))}"
+            f"Could not find backend '{name}' (of '{shown}'): {meant} {', '.join(sorted(plugs))}"
         )
     try:
         return plug.load()
     except ImportError as error:
+        extra = _EXTRAS.get(name)
+        remedy = "install that package"
+        if extra is not None:
+            remedy = f"install the extra for it, pip install 'stackl-flow[{extra}]'"
         raise exc.NotFound(
-            f"backend '{name}' needs a package that is not installed ({error}): "
-            f"install the extra for it, as in stackl_flow[{name}]",
-            cause=error,
+            f"backend '{name}' (of '{shown}') cannot be imported ({error}): {remedy}", cause=error
         ) from error
 
 

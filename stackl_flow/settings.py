@@ -148,7 +148,11 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> Place:
         rest = f"?{query}"
     if not _NAME.match(scheme):
         shown = _PASSWORD.sub(r"\1:***@", address)
-        raise exc.InvalidFormat(f"'{shown}' is no address: write 'memory', or 'sqlite:///FILE' for a file")
+        word, colon, rest = address.strip().partition(":")
+        meant = f", such as {word}://{rest.lstrip('/')}" if colon and _NAME.match(word) else ""
+        raise exc.InvalidFormat(
+            f"'{shown}' is no address: write 'memory', 'sqlite:///FILE' for a file, or KIND://PLACE{meant}"
+        )
     location, _, query = rest.partition("?")
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     options.update({name: value for name, value in settings.items() if name != key})

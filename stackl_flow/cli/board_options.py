@@ -1,10 +1,13 @@
 """The options of the commands that go to a jobboard."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from stackl_flow.control.boards import BOARD
+from stackl_flow.control.places import check_shared
 
 Board = Annotated[
     str | None,
@@ -41,3 +44,22 @@ def needed_board(board: str | None) -> str:
             "say where the jobboard is: --board URL, or STACKL_FLOW_BOARD=URL", param_hint="--board"
         )
     return board
+
+
+@contextmanager
+def reachable(board: str, db: str) -> Iterator[None]:
+    """Insist on places that other processes find, too.
+
+    Args:
+        board: where the board is.
+        db: where the flows are.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        StorageFailure: one of them is in the memory of this process.
+    """
+    check_shared(board, "--board")
+    check_shared(db, "--db")
+    yield

@@ -26,9 +26,13 @@ def read_address(text: str) -> tuple[str, int]:
         BadParameter: it is neither.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isdecimal() or int(port) > _LAST_PORT:
         raise typer.BadParameter(f"'{text}' is no HOST:PORT, such as 127.0.0.1:8080", param_hint="--listen")
     return host or "127.0.0.1", int(port)
+
+
+#: The highest port there is.
+_LAST_PORT = 65_535
 
 
 @contextmanager
@@ -66,7 +70,8 @@ def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, An
         server = ThreadingHTTPServer(address, Handler)
     except OSError as error:
         raise typer.BadParameter(
-            f"cannot listen on {address[0]}:{address[1]}: {error}", param_hint="--listen"
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}; port 0 takes any that is free",
+            param_hint="--listen",
         ) from None
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()

@@ -2,12 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import Any, Final
 
 import typer
+
+from stackl_flow import exceptions as exc
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -36,6 +39,21 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
             raise typer.BadParameter(f"'{name}' is given twice", param_hint=option)
         found[name] = _value(value)
     return found
+
+
+@contextmanager
+def naming_what_lacks() -> Iterator[None]:
+    """Add to an error about missing values how they are given here.
+
+    Raises:
+        MissingDependencies: the error, with a note.
+    """
+    try:
+        yield
+    except exc.MissingDependencies as error:
+        lacking = " ".join(f"--store {one}=VALUE" for one in error.missing_requirements)
+        error.add_note(f"from here: {lacking}")
+        raise
 
 
 _OPTION: Final = "--secret"

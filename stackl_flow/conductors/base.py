@@ -277,7 +277,15 @@ class Conductor:
 
     def _flow_detail_from_job(self, job: Job) -> FlowDetail:
         """Find the flow of a job in its book: the one its details name, or the only one."""
-        book = job.book
+        try:
+            book = job.book
+        except exc.NotFound as error:
+            place = "" if self._persistence is None else f" in '{self._persistence.name}'"
+            raise exc.NotFound(
+                f"the logbook of job '{job.name}' ({job.uuid}) is not{place}: start conductors on the"
+                " database that it was posted with, and put it back, as `stackl-flow jobs requeue` does",
+                cause=error,
+            ) from error
         if book is None:
             raise exc.NotFound(
                 f"job '{job.name}' ({job.uuid}) has no logbook: post it with one, as post_flow does"

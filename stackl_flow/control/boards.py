@@ -10,7 +10,7 @@ from typing import Any
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.control.orders import keep
-from stackl_flow.control.places import address, told_as_storage
+from stackl_flow.control.places import address, existing, told_as_storage
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
@@ -76,7 +76,7 @@ class WorkerView:
 
 @contextmanager
 def open_board(
-    place: str, name: str = BOARD, books: Backend | None = None, **settings: Any
+    place: str, name: str = BOARD, books: Backend | None = None, *, new: bool = True, **settings: Any
 ) -> Iterator[JobBoard]:
     """Open a board.
 
@@ -84,6 +84,7 @@ def open_board(
         place: its address, or the path of an SQLite file.
         name: its name; boards of different names may share a place.
         books: where its jobs' flows are stored.
+        new: whether a place that is not there yet may be made.
         settings: as for `jobboards.backends.fetch`, such as ttl=.
 
     Yields:
@@ -92,7 +93,8 @@ def open_board(
     Raises:
         StorageFailure: it cannot be used; the message tells what to do.
     """
-    conf = {"connection": address(place), **settings}
+    url = address(place) if new else existing(place, "--board", "`stackl-flow post`")
+    conf = {"connection": url, **settings}
     with told_as_storage():
         board = backends.fetch(name, conf, persistence=books)
     with board:
@@ -270,7 +272,7 @@ def _shown(
         updated=posting.changed_on,
         not_before=posting.not_before,
         needs=posting.needs,
-        claims=tuple(ClaimView(*claim) for claim in posting.claims),
+        claims=tuple(ClaimView(claim.who, claim.at, claim.ended) for claim in posting.claims),
         reason=secrecy.redact(posting.reason),
         details=details,
         outcome=secrecy.hide(outcome),

@@ -31,8 +31,13 @@ def import_factory(spec: str) -> Factory:
     """
     module, colon, path = spec.partition(":")
     if not colon or not module or not path:
+        first, dot, last = spec.strip(":").rpartition(".")
+        like = f"{first}:{last}" if dot and last != "py" and os.sep not in spec else "shop.flows:make_order"
+        raise exc.FactoryNotFound(f"'{spec}' is no factory: write MODULE:FACTORY, such as {like}")
+    if module.endswith(".py") or os.sep in module:
+        named = ".".join(part for part in Path(module.removesuffix(".py")).parts if part not in {".", os.sep})
         raise exc.FactoryNotFound(
-            f"'{spec}' is no factory: write MODULE:FACTORY, such as shop.flows:make_order"
+            f"'{spec}' names a file: name the module, from where it is imported, such as {named}:{path}"
         )
     return _import(spec)
 
@@ -66,7 +71,7 @@ def make_flow(
     arguments: Mapping[str, Any],
     spec: str,
     args: Sequence[Any] = (),
-    remedy: str = "give them with --arg NAME=VALUE",
+    remedy: str = "",
 ) -> Flow | Atom:
     """Call a factory.
 
@@ -75,7 +80,7 @@ def make_flow(
         arguments: keyword arguments for it.
         spec: how to call it in messages.
         args: further arguments, that go before.
-        remedy: what to do when the arguments do not fit.
+        remedy: what to do when the arguments do not fit, if not to give what is missing.
 
     Returns:
         The flow, or the single task that was made.
@@ -86,9 +91,12 @@ def make_flow(
     try:
         inspect.signature(factory).bind(*args, **arguments)
     except TypeError as error:
+        if not remedy and "missing" in str(error):
+            remedy = "give them with --arg NAME=VALUE"
+        more = f", {remedy}" if remedy else ""
         raise exc.FactoryNotFound(
             f"factory '{spec}' cannot be called with these arguments ({error}): "
-            f"it takes {inspect.signature(factory)}, {remedy}"
+            f"it takes {inspect.signature(factory)}{more}"
         ) from error
     try:
         made = factory(*args, **arguments)
@@ -122,11 +130,11 @@ def _import(name: str) -> Factory:
     try:
         return factories.import_factory(name)
     except exc.FactoryNotFound as error:
-        hint = _hint(name, error, here)
+        hint = _hint(error, here)
         raise exc.FactoryNotFound(f"{error.args[0]}{hint}", cause=error.cause) from error
 
 
-def _hint(spec: str, error: exc.FactoryNotFound, here: str) -> str:
+def _hint(error: exc.FactoryNotFound, here: str) -> str:
     """Tell what a person at a shell can do about a factory that cannot be imported."""
     if error.cause is not None or error.name is None:
         return ""
@@ -134,10 +142,6 @@ def _hint(spec: str, error: exc.FactoryNotFound, here: str) -> str:
     if module is not None:
         own = _functions(module)
         return f"; its functions are {', '.join(own)}" if own else ""
-    name, _, factory = spec.partition(":")
-    if name.endswith(".py") or os.sep in name:
-        named = ".".join(Path(name.removesuffix(".py")).parts).strip(".")
-        return f"; name the module, not its file, such as {named}:{factory}"
     return f"; looked in {here} first: check the name and where you are"
 
 

@@ -1,6 +1,7 @@
 """Opening the place where flows are stored, for looking or for working."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,11 @@ from stackl_flow.persistence.base import Backend
 
 _PLAIN_NAMES = ("memory",)
 _SQLITE = "sqlite:///"
+#: What lies in files of this machine.
+_KINDS = {"sqlite": "database file", "dir": "directory", "directory": "directory", "file": "directory"}
+_IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
+#: "redis:/localhost" is an address gone wrong and no file; one letter alone may be a drive.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]+:")
 
 
 class AsStored:
@@ -63,8 +69,34 @@ def address(text: str) -> str:
 
     Returns:
         The address.
+
+    Raises:
+        StorageFailure: it is the path of a directory.
     """
-    return text if "://" in text or text in _PLAIN_NAMES else f"{_SQLITE}{text}"
+    if "://" in text or text in _PLAIN_NAMES or _SCHEME.match(text):
+        return text
+    if Path(text).is_dir():
+        where = Path(text).absolute()
+        raise exc.StorageFailure(f"'{text}' is a directory: give the path of a file, or write dir://{where}")
+    return f"{_SQLITE}{text}"
+
+
+def check_shared(place: str, option: str) -> None:
+    """Refuse a place in memory for what another process is to find there.
+
+    Args:
+        place: as for `address`.
+        option: which option it was given to.
+
+    Raises:
+        StorageFailure: it is in the memory of this process.
+    """
+    url = address(place)
+    if url.partition("?")[0] in {*_PLAIN_NAMES, *_IN_MEMORY} or url.startswith("memory:"):
+        raise exc.StorageFailure(
+            f"'{place}' is in the memory of this command and gone with it: give {option} a place that"
+            " conductors reach, too, such as the path of a file"
+        )
 
 
 @contextmanager
@@ -163,16 +195,34 @@ def _upgrade(backend: Backend) -> None:
         connection.upgrade()
 
 
-def _existing(place: str) -> str:
-    """Check that an SQLite file is there: connecting to it would make an empty one."""
+def existing(place: str, option: str, remedy: str) -> str:
+    """Check that a file or directory is there: whoever only looks must not make an empty one.
+
+    Args:
+        place: as for `address`.
+        option: which option it was given to.
+        remedy: what makes one.
+
+    Returns:
+        The address.
+
+    Raises:
+        StorageFailure: it is not there.
+    """
     url = address(place)
-    path = url.removeprefix(_SQLITE).partition("?")[0]
-    if url.startswith(_SQLITE) and path and not path.startswith("file:") and not Path(path).exists():
+    scheme, _, rest = url.partition("://")
+    path = (url.removeprefix(_SQLITE) if scheme == "sqlite" else rest).partition("?")[0]
+    kind = _KINDS.get(scheme)
+    if kind and path and not path.startswith((":", "/:", "file:")) and not Path(path).exists():
         raise exc.StorageFailure(
-            f"there is no database file '{Path(path).absolute()}': check --db and where you are,"
-            f" or make it with `stackl-flow db upgrade`"
+            f"there is no {kind} '{Path(path).absolute()}': check {option} and where you are,"
+            f" or make it with {remedy}"
         )
     return url
+
+
+def _existing(place: str) -> str:
+    return existing(place, "--db", "`stackl-flow db upgrade`")
 
 
 def _validate(backend: Backend) -> None:

@@ -98,7 +98,7 @@ def test_only_what_it_can_do(tell):
 def test_trashed_and_put_back(tell):
     uuid = post(tell, ORDER, "--store", "order=1", "--name", "mine")
     assert tell("jobs", "trash", "mine", "--reason", "by mistake").code == 0
-    assert tell("jobs", "list").err.strip() == "no jobs"
+    assert tell("jobs", "list").err.strip() == "no jobs on board 'default'"
     (trashed,) = tell("jobs", "list", "--state", "trashed", "--json").data
     assert (trashed["uuid"], trashed["reason"]) == (uuid, "by mistake")
     assert "by mistake" in tell("jobs", "show", "mine").out
@@ -182,11 +182,42 @@ def test_what_happens_is_told_as_it_happens(tell, start, board):
         (("conduct", "--listen", "here"), 2, "127.0.0.1:8080"),
         (("conduct", "--max-workers", "2"), 2, "--engine parallel"),
         (("jobs", "list", "--board", "carrier://pigeon"), 5, "carrier"),
+        (("jobs", "list", "--board", "reddis://host"), 5, "did you mean 'redis'?"),
+        (("jobs", "list", "--board", "redis:/host"), 5, "such as redis://host"),
+        (("jobs", "list", "--board", "nowhere.db"), 5, "check --board and where you are"),
+        (("jobs", "list", "--board", "dir:///no/such"), 5, "no directory '/no/such'"),
+        (("conductors", "list", "--board", "/tmp"), 5, "write dir:///tmp"),  # noqa: S108  it is not written
+        (("post", ORDER, "--board", "memory"), 5, "gone with it: give --board"),
+        (("conduct", "--db", "sqlite://"), 5, "gone with it: give --db"),
+        (("conduct", "--listen", "127.0.0.1:99999"), 2, "127.0.0.1:8080"),
+        (("post", ORDER, "--store", "ordr=1"), 8, "from here: --store order=VALUE"),
+        (("post", "tests.cli.shop.order"), 2, "such as tests.cli.shop:order"),
+        (("post", "./tests/cli/shop.py:order"), 2, "such as tests.cli.shop:order"),
+        (("post", ORDER, "--arg", "fst=1"), 2, "it takes (fail=False, block=None)\n"),
     ],
 )
 def test_mistakes_are_told_with_what_to_do(tell, words, code, says):
+    post(tell, ORDER, "--store", "order=1")
     answer = tell(*words)
     assert (answer.code, says in answer.err) == (code, True), answer.err
+
+
+def test_whoever_only_looks_makes_no_board(tell, board):
+    for words in (["jobs", "list"], ["jobs", "show", "x"], ["jobs", "trash", "x"], ["conductors", "list"]):
+        assert tell(*words).code == 5
+        assert not Path(board).exists()
+
+
+def test_a_conductor_on_another_database_says_so(tell, tmp_path):
+    uuid = post(tell, ORDER, "--store", "order=1")
+    other = f"sqlite:///{tmp_path}/other.db"
+    assert tell("conduct", "--max-dispatches", "1", "--db", other).code == 0
+    shown = tell("jobs", "show", uuid, "--json").data
+    assert shown["state"] == "trashed"
+    assert f"is not in '{other}': start conductors on the database that it was posted" in shown["reason"]
+    assert tell("jobs", "requeue", uuid).code == 0
+    assert tell("conduct", "--max-dispatches", "1").code == 0
+    assert tell("jobs", "show", uuid, "--json").data["outcome"]["state"] == "SUCCESS"
 
 
 def test_without_a_board(give, db):

@@ -165,7 +165,10 @@ MISTAKES = {
     f"{SHOP}:gated": (2, "missing a required argument: 'folder'"),
     "tests.cli.nowhere:order": (2, "there is no module 'tests.cli.nowhere'"),
     "nowhere.at.all:order": (2, "there is no module 'nowhere' on the import path; looked in "),
-    "tests/cli/shop.py:order": (2, "name the module, not its file, such as tests.cli.shop:order"),
+    "tests/cli/shop.py:order": (
+        2,
+        "name the module, from where it is imported, such as tests.cli.shop:order",
+    ),
     "order": (2, "write MODULE:FACTORY"),
     ":order": (2, "write MODULE:FACTORY"),
     f"{SHOP}:": (2, "write MODULE:FACTORY"),

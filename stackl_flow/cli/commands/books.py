@@ -82,14 +82,14 @@ def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> 
     try:
         seconds = books.span(older_than)
     except exc.InvalidFormat as error:
-        raise typer.BadParameter(str(error), param_hint="AGE") from None
+        raise typer.BadParameter(str(error)) from None
     failed = failed_older_than
     if failed is None or failed.strip().lower() == "never":
         return Keep(seconds, None if failed is None else math.inf, newest)
     try:
         return Keep(seconds, books.span(failed), newest)
     except exc.InvalidFormat as error:
-        raise typer.BadParameter(f"{error}, or never", param_hint="AGE") from None
+        raise typer.BadParameter(f"{error}, or never") from None
 
 
 # With a single command typer would drop its name; this keeps `books prune` two words.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board, reachable
 from stackl_flow.cli.commands.books import keeping
 from stackl_flow.cli.desk import Tally, showing
 from stackl_flow.cli.guard import answering
@@ -97,6 +97,7 @@ def conduct(
     use_working_directory()
     with (
         answering(as_json=as_json or not sys.stdout.isatty()) as out,
+        reachable(place, where),
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend, ttl=ttl) as opened,
         ExitStack() as stack,

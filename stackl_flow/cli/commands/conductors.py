@@ -28,11 +28,11 @@ def list_conductors(board: Board = None, board_name: BoardName = DEFAULT_NAME, a
       stackl-flow conductors list --board jobs.db
     """
     place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.conductors(opened)
         out.answer(conductors_table(found), found)
         if not found:
-            out.say("no conductors")
+            out.say(f"no conductors at board '{board_name}'")
 
 
 def drain(
@@ -45,7 +45,7 @@ def drain(
       stackl-flow conductors drain worker-3 --board jobs.db
     """
     place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         opened.presence.drain(name)
         out.answer(Text(f"asked {name} to stop"), {"name": name})
 

@@ -48,11 +48,11 @@ def list_jobs(
     place = needed_board(board)
     if state is not None and state not in _LISTED:
         raise typer.BadParameter(f"'{state}' is none of {', '.join(_LISTED)}", param_hint="--state")
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.jobs(opened, state, limit)
         out.answer(jobs_table(found), found)
         if not found:
-            out.say("no jobs")
+            out.say(f"no jobs on board '{board_name}'")
 
 
 def show(
@@ -65,7 +65,7 @@ def show(
       stackl-flow jobs show 3f2a --board jobs.db
     """
     place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.find(opened, wanted)
         out.answer(job_panel(found), found)
 
@@ -112,7 +112,7 @@ def trash(
       stackl-flow jobs trash 3f2a --board jobs.db --reason "posted by mistake"
     """
     place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.find(opened, wanted)
         boards.trash(opened, found.uuid, reason)
         out.answer(Text(f"trashed {found.name} {found.uuid}"), {"uuid": found.uuid, "name": found.name})
@@ -128,7 +128,7 @@ def requeue(
       stackl-flow jobs requeue 3f2a --board jobs.db
     """
     place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.find(opened, wanted)
         if found.state != "trashed":
             raise exc.NotFound(f"job '{found.name}' ({found.uuid}) is {found.state}, not trashed")

@@ -11,13 +11,13 @@ import typer
 from rich.text import Text
 
 from stackl_flow import exceptions as exc
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
+from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board, reachable
 from stackl_flow.cli.commands.run import FactoryArgument, Store
 from stackl_flow.cli.exits import Exit
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.options import Arguments, Db, Json, Secrets, needed
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.values import pairs, secrets
+from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
 from stackl_flow.control import boards, places
 from stackl_flow.jobboards.job import Job
 from stackl_flow.jobboards.priorities import JobPriority
@@ -96,13 +96,15 @@ def post(
     }
     with (
         answering(as_json=as_json, secrets=hidden.values()) as out,
+        reachable(place, where),
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend) as opened,
     ):
         given = {**values, **hidden}
-        job = boards.post(
-            opened, backend, factory, arguments, given, name, _urgency(priority), list(hidden), **terms
-        )
+        with naming_what_lacks():
+            job = boards.post(
+                opened, backend, factory, arguments, given, name, _urgency(priority), list(hidden), **terms
+            )
         if not wait:
             out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
             return

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from stackl_flow import exceptions as exc
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.options import (
     Arguments,
@@ -18,7 +17,7 @@ from stackl_flow.cli.options import (
     engine_options,
 )
 from stackl_flow.cli.session import drive, sum_up
-from stackl_flow.cli.values import pairs, secrets
+from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
 from stackl_flow.control import orders, places
 
 FactoryArgument = Annotated[
@@ -67,13 +66,9 @@ def run(
         answering(as_json=as_json, secrets=hidden.values()) as out,
         places.for_work(db or "memory") as backend,
     ):
-        try:
-            given = {**values, **hidden}
+        given = {**values, **hidden}
+        with naming_what_lacks():
             started = orders.start(backend, factory, arguments, given, name, list(hidden), **options)
-        except exc.MissingDependencies as error:
-            lacking = " ".join(f"--store {one}=VALUE" for one in error.missing_requirements)
-            error.add_note(f"from here: {lacking}")
-            raise
         outcome = drive(started, out, db)
         code, data = sum_up(backend, outcome, out, db, results=results)
         out.machine(data)
