@@ -23,7 +23,7 @@ from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.endings import Ending
 from stackl_flow.jobboards.job import Job
-from stackl_flow.jobboards.posting import ABANDONED, RELEASED, UNBEGUN
+from stackl_flow.jobboards.posting import DEFERRED, RELEASED, UNBEGUN
 
 _LOG = secrecy.logger(__name__)
 
@@ -39,7 +39,7 @@ AHEAD: Final = 64
 _HOW: Final = {
     Fate.CONSUME: m.CONSUMED,
     Fate.TRASH: m.TRASHED,
-    Fate.ABANDON: ABANDONED,
+    Fate.ABANDON: DEFERRED,
     Fate.RELEASE: RELEASED,
 }
 

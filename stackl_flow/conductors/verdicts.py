@@ -24,6 +24,7 @@ class Fate(Enum):
     """What is done with a job."""
 
     CONSUME = "job_consumed"
+    #: Given back because of a trouble that may pass: after a while, for others or for the same.
     ABANDON = "job_abandoned"
     #: Given back because of an orderly stop: counts for nothing.
     RELEASE = "job_released"

@@ -15,7 +15,8 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 class Ending(NamedTuple):
     """How a claimed job is to end.
 
-    ``how``: "consumed" or "trashed", and it is off the board; "abandoned" (counts towards a quarantine),
+    ``how``: "consumed" or "trashed", and it is off the board; "abandoned" or "deferred" (both count towards a
+    quarantine; who defers a job has it wait a while, longer each time, because of a trouble that may pass),
     "released" (an orderly stop: does not count) or "unbegun" (nobody worked on it: the claim is not even
     remembered), and it waits again. ``outcome``: what came of a consumed job; why ("reason") it is trashed.
     """

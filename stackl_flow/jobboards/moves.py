@@ -95,19 +95,22 @@ def claim(places: Places, posting: Posting, version: int) -> Writes:
     )
 
 
-def give_back(places: Places, held: Held, how: str, now: float) -> Writes:
+def give_back(places: Places, held: Held, how: str, now: float, pause: float = 0.0) -> Writes:
     """Put a claimed job back among the waiting.
 
     Args:
         places: makes keys.
         held: the job as it was read.
-        how: LOST, ABANDONED, RELEASED or UNBEGUN.
+        how: LOST, ABANDONED, DEFERRED, RELEASED or UNBEGUN.
         now: seconds since 1970 UTC.
+        pause: for how many seconds it is not to be claimed.
 
     Returns:
         The commit.
     """
     posting = replace(held.posting.let_go(how, now), claim_by=None)
+    if pause > 0:
+        return _let_go(places, held, _enter(places, replace(posting, not_before=now + pause), now))
     return _let_go(places, held, _shelve(places, posting, now))
 
 

@@ -11,9 +11,11 @@ from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.priorities import JobPriority
 
 #: How a claim ended, when it did not end with the job. Of one that is given back unbegun no trace is left.
-LOST, ABANDONED, RELEASED, UNBEGUN = "lost", "abandoned", "released", "unbegun"
+#: One that was deferred was abandoned, too; the job then waits a while.
+LOST, ABANDONED, DEFERRED = "lost", "abandoned", "deferred"
+RELEASED, UNBEGUN = "released", "unbegun"
 #: The ends that count towards a quarantine: not a worker's orderly stop.
-COUNTED = frozenset({LOST, ABANDONED})
+COUNTED = frozenset({LOST, ABANDONED, DEFERRED})
 
 
 class Claim(NamedTuple):

@@ -17,12 +17,16 @@ from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.moves import Held, Writes
 from stackl_flow.jobboards.news import Event
 from stackl_flow.jobboards.places import Places
-from stackl_flow.jobboards.posting import COUNTED, LOST, Posting
+from stackl_flow.jobboards.posting import COUNTED, DEFERRED, LOST, Posting
 from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Item
 
 #: At most so many of one kind in one sweep: the next one goes on.
 _BATCH: Final = 100
+
+#: Seconds that a deferred job waits: at first, and at most.
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 60.0
 
 
 class Rules(NamedTuple):
@@ -58,7 +62,7 @@ class Rules(NamedTuple):
         Args:
             places: makes keys.
             held: the job as it was read.
-            how: LOST, ABANDONED, RELEASED or UNBEGUN.
+            how: LOST, ABANDONED, DEFERRED, RELEASED or UNBEGUN.
             now: seconds since 1970 UTC.
 
         Returns:
@@ -67,7 +71,17 @@ class Rules(NamedTuple):
         ended = held.posting.let_go(how, now)
         if how in COUNTED and self.is_poison(ended):
             return "REMOVAL", m.trash(places, held._replace(posting=ended), self.reason(ended), now)
-        return "ABANDONED", m.give_back(places, held, how, now)
+        pause = self.pause(ended) if how == DEFERRED else 0.0
+        return "ABANDONED", m.give_back(places, held, how, now, pause)
+
+    @staticmethod
+    def pause(posting: Posting) -> float:
+        """Say for how many seconds a job waits that was deferred: twice as long each time.
+
+        Args:
+            posting: the job, with its last claim ended.
+        """
+        return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (posting.failed_claims - 1)))
 
 
 #: Makes a commit; says False when it came too late.

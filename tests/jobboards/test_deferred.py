@@ -1,0 +1,52 @@
+"""A job that is deferred waits a while, longer each time, and is quarantined in the end as any other."""
+
+import pytest
+
+from stackl_flow import states as st
+from stackl_flow.jobboards import backends
+from stackl_flow.jobboards import moves as m
+from stackl_flow.jobboards.endings import Ending
+from stackl_flow.testing.clock import SteppedClock
+
+
+@pytest.fixture
+def clock():
+    return SteppedClock()
+
+
+@pytest.fixture
+def board(clock):
+    with backends.backend("work", {"board": "memory://", "max_claims": 9}, clock=clock) as board:
+        yield board
+
+
+def defer(board):
+    (job,) = board.turn("me", want=1).claimed
+    assert board.turn("me", [Ending(job, "deferred")]).late == ()
+    return job
+
+
+def test_it_waits_and_others_are_claimed_meanwhile(board, clock):
+    first, second = board.post("first", priority="HIGH"), board.post("second")
+    assert defer(board).uuid == first.uuid
+    assert (first.state, board.look(first).head) == (st.UNCLAIMED, m.LATER)
+    assert [job.uuid for job in board.turn("you", want=5).claimed] == [second.uuid]
+    assert board.turn("you", want=5).claimed == ()
+    clock.step(0.51)
+    assert [job.uuid for job in board.turn("you", want=5).claimed] == [first.uuid]
+    assert [claim.ended for claim in board.look(first).posting.claims] == ["deferred", ""]
+
+
+def test_twice_as_long_each_time_and_then_it_is_trashed(board, clock):
+    posted, waited = board.post("one"), []
+    for _ in range(8):
+        began = clock.now()
+        defer(board)
+        while board.look(posted).head == m.LATER:
+            clock.step(0.5)
+            list(board.iterjobs())  # whoever looks brings what is due
+        waited.append(clock.now() - began)
+    assert waited == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 60], abs=0.51)
+    defer(board)
+    (poison,) = board.bin
+    assert "claimed 9 times without an end: me (deferred)" in poison.reason
