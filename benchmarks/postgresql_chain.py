@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 import uuid
@@ -12,36 +11,17 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
+from benchmarks import flushed
 from benchmarks.measure import interleave
 from benchmarks.programs import step
 from benchmarks.rows import Goal, Row
 from benchmarks.running import chain_cost, require
-from scripts.servers.known import KINDS
-from scripts.servers.server import Server, ServerError
+from scripts.servers.server import ServerError
 from stackl_flow.persistence import backends
 
 NAME = "postgresql-chain"
 #: The servers of the tests need not wait for the disk; this one has to.
 FLUSHED = ("-c", "fsync=on", "-c", "synchronous_commit=on")
-
-
-@contextlib.contextmanager
-def place() -> Iterator[str]:
-    """A server: that of the environment, or one that is started here.
-
-    Yields:
-        Its address.
-
-    Raises:
-        ServerError: there is none.
-    """
-    kind = KINDS["postgresql"]
-    if given := os.environ.get(kind.variable):
-        yield given
-        return
-    with contextlib.closing(Server(kind, FLUSHED)) as server:
-        server.start()
-        yield server.url
 
 
 @contextlib.contextmanager
@@ -74,7 +54,7 @@ def rows(quick: bool) -> Iterator[Row]:
     """
     size, repeats = (200, 1) if quick else (2_000, 7)
     try:
-        with place() as url:
+        with flushed.server("postgresql", *FLUSHED) as url:
             works = {
                 "ours": lambda: durable(url, size),
                 "bare loop of commits": lambda: bare(url, size),

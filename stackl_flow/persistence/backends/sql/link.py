@@ -127,7 +127,10 @@ class Link:
         """
         if not rows:
             return 0
-        self.cursor.executemany(sql, rows)
+        if len(rows) == 1:
+            self.cursor.execute(sql, rows[0])  # less to go through
+        else:
+            self.cursor.executemany(sql, rows)
         return int(self.cursor.rowcount)
 
     def commit(self) -> None:
