@@ -66,6 +66,14 @@ class Move(NamedTuple):
     moved: bool
 
 
+class Moved(NamedTuple):
+    """What an atom's move came to, for those who want to be told."""
+
+    number: int
+    old: str
+    new: str
+
+
 class Wave(NamedTuple):
     """These atoms were chosen together; to be remembered, so that no others join them after a crash."""
 

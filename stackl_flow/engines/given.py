@@ -112,7 +112,7 @@ class Given:
         self._ledger.touch(detail)
 
     def settle(self) -> None:
-        """Have what was given before the flow was owned written with the next entry, if it is news."""
+        """Have what was given before the flow was owned written with the next entry."""
         if self._early:
             meta = {**self._ledger.flow.meta, **self._noted(self._early)}
             self._early = {}

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow import states as st
 from stackl_flow.clock import Clock
 from stackl_flow.engines import matching
-from stackl_flow.engines.commands import Move
+from stackl_flow.engines.commands import Move, Moved
 from stackl_flow.engines.page import Page
 from stackl_flow.engines.plan import Plan
 from stackl_flow.failure import Failure
@@ -29,14 +29,6 @@ _LOG = secrecy.logger(__name__)
 MISSING: Final[Any] = object()
 
 _WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
-
-
-class Moved(NamedTuple):
-    """One atom's move, for those who want to be told."""
-
-    number: int
-    old: str
-    new: str
 
 
 class Ledger:
@@ -63,8 +55,7 @@ class Ledger:
         self._connection: Connection | None = None
         self._page = Page()
         self._notes: dict[str, Any] = {}
-
-    # ------------------------------------------------------------- opening
+        self._notes_of: dict[str, dict[str, Any]] = {}
 
     def open(self, plan: Plan) -> None:
         """Become the flow's owner, read what is stored and add what is new.
@@ -88,6 +79,10 @@ class Ledger:
             self._notes = {}
         self._by_name = None
         self.plan = plan
+        for name, notes in self._notes_of.items():
+            if name in self.by_name:
+                self.note_of(self.by_name[name], notes)
+        self._notes_of = {}
         known = self.by_name
         self.details = [known[name] for name in plan.names]
         self.values = [_value_of(detail) for detail in self.details]
@@ -132,6 +127,18 @@ class Ledger:
         elif self.backend is not None:
             self._notes.update(pairs)  # the flow is not owned yet, and will be read anew when it is
 
+    def note_of(self, detail: AtomDetail, pairs: Mapping[str, Any]) -> None:
+        """Add to an atom's notes; they are written with the next entry.
+
+        Args:
+            detail: the atom's detail.
+            pairs: notes by name.
+        """
+        detail.meta = {**detail.meta, **pairs}
+        self._page.atoms[detail.uuid] = detail
+        if self.plan is None and self.backend is not None:
+            self._notes_of.setdefault(detail.name, {}).update(pairs)  # as for the flow's own
+
     def note(self, meta: dict[str, Any]) -> None:
         """Replace the flow's notes; they are written with the next entry.
 
@@ -140,8 +147,6 @@ class Ledger:
         """
         self.flow.meta = meta
         self._page.meta_changed = True
-
-    # ------------------------------------------------------------- what happened
 
     def state_of(self, atom: int) -> str:
         """Return an atom's state."""
@@ -307,8 +312,6 @@ class Ledger:
                     self._page.moves.append((detail.name, old, st.PENDING, self._clock.now()))
         self.failed.clear()
         return told
-
-    # ------------------------------------------------------------- writing
 
     def touch(self, detail: AtomDetail) -> None:
         """Have an atom's detail written with the next entry.

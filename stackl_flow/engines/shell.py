@@ -18,7 +18,7 @@ from stackl_flow.engines import commands as c
 from stackl_flow.engines import waves
 from stackl_flow.engines.arguments import Arguments
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.ledger import Ledger, Moved
+from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.run import Run
 from stackl_flow.engines.storage import Storage
@@ -67,7 +67,7 @@ class Shell:
         self._notifier = notifier
         #: Whether a task tells of its progress itself.
         self._watched = any(isinstance(atom, Task) and atom.tells_progress for atom in plan.atoms)
-        self._told: list[Moved] = []
+        self._told: list[c.Moved] = []
         self._results: dict[int, Any] = {}
         #: The state in which the flow came to rest, when it has, and the one it came from.
         self.rest: str | None = None
@@ -298,7 +298,7 @@ class Shell:
 
 
 def tell_moves(
-    moves: Iterable[Moved],
+    moves: Iterable[c.Moved],
     plan: Plan,
     ledger: Ledger,
     notifier: Notifier,

@@ -185,3 +185,18 @@ def test_of_a_retry_all_its_results_are_given(log):
     (first, failures), second = engine.storage.get_execute_result("r")
     assert (first, second) == (1, (2, {}))
     assert failures["a"].check(ValueError)
+
+
+def test_notes_taken_before_a_stored_flow_is_owned_are_kept(backend, log):
+    """The flow is read anew when it is taken over."""
+    flow = LinearFlow("f").add(*steps("ab", log))
+    detail = books.create_flow_detail(flow, backend=backend)
+    first = engines.load(flow, flow_detail=detail, backend=backend)
+    first.compile()
+    first.prepare()
+    with backend.get_connection() as connection:
+        engine = engines.load(flow, flow_detail=connection.get_flow_details(detail.uuid), backend=backend)
+        engine.storage.update_atom_metadata("a", {"why": "so"})
+        engine.run()
+        stored = connection.get_flow_details(detail.uuid)
+    assert [atom.meta.get("why") for atom in stored] == ["so", None]

@@ -13,10 +13,11 @@ from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.engines.action_engine.compiler import Compilation
 from stackl_flow.compat.storage import Storage
 from stackl_flow.engines import base, storage
+from stackl_flow.engines.commands import Moved
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.given import Given
-from stackl_flow.engines.ledger import Ledger, Moved
+from stackl_flow.engines.ledger import Ledger
 from stackl_flow.engines.scopes import Providers
 from stackl_flow.engines.shell import Shell
 from stackl_flow.patterns.base import Item
