@@ -173,7 +173,9 @@ class Doer:
             host.close()
 
     def _whom(self, deed: Deed) -> str:
-        return f"server {deed.whom}" if deed.what in SERVERS else self._crew[deed.whom].name
+        if deed.what in SERVERS:
+            return f"server {deed.whom}"
+        return self._crew[deed.whom].name + ("" if deed.way is None else f" with server {deed.way}")
 
     def _to_conductor(self, deed: Deed) -> None:
         hand = self._crew[deed.whom]
@@ -187,7 +189,8 @@ class Doer:
             hand.send(_SIGNS[deed.what])
 
     def _to_links(self, deed: Deed, *, on: bool) -> None:
-        for link in self._links[deed.whom]:
+        links = self._links[deed.whom]
+        for link in links if deed.way is None else [links[deed.way]]:
             if deed.what is What.CUT:
                 link.cut()
             elif deed.what is What.REFUSE:

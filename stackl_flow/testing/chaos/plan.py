@@ -74,12 +74,16 @@ class JobSpec(NamedTuple):
 
 
 class Deed(NamedTuple):
-    """Something done: when and for how long (seconds), and to which conductor or server."""
+    """Something done: when and for how long (seconds), and to which conductor or server.
+
+    ``way``: to the conductor's link with which server; None for all its links.
+    """
 
     at: float
     what: What
     whom: int
     lasts: float
+    way: int | None = None
 
 
 class Means(NamedTuple):
@@ -151,4 +155,7 @@ def _deed(chance: random.Random, what: What, means: Means) -> Deed:
         lasts = chance.choice((0.0, 0.3, 1.0))
     else:
         lasts = chance.choice((0.2, 0.8, longer, longer))
-    return Deed(round(chance.uniform(0.2, means.span), 2), what, chance.randrange(among), round(lasts, 2))
+    # Cut off from the board alone, a conductor goes on with flows that others have by now.
+    way = chance.choice((None, *range(means.servers))) if what in LINKS else None
+    at = round(chance.uniform(0.2, means.span), 2)
+    return Deed(at, what, chance.randrange(among), round(lasts, 2), way)
