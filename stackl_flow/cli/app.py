@@ -28,6 +28,16 @@ A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, 
   stackl-flow graph 3f2a --output order.svg
 
   stackl-flow resume --all
+
+[bold]Jobs, for other processes to run[/bold]
+
+  export STACKL_FLOW_BOARD=jobs.db
+
+  stackl-flow post shop.flows:make_order --store order=17 --secret card=@card.txt
+
+  stackl-flow conduct --jobs 4
+
+  stackl-flow jobs list
 """
 
 app = typer.Typer(
@@ -49,12 +59,15 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "post": post.post,
     "conduct": conduct.conduct,
 }
+_JOBS = "Jobs and conductors"
+_CARE = "Care"
 for _name, _command in _COMMANDS.items():
-    app.command(_name, help=help_of(_command))(_command)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(conductors.app, name="conductors")
-app.add_typer(books.app, name="books")
-app.add_typer(db.app, name="db")
+    _panel = _JOBS if _name in {"post", "conduct"} else "Flows"
+    app.command(_name, help=help_of(_command), rich_help_panel=_panel)(_command)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=_JOBS)
+app.add_typer(conductors.app, name="conductors", rich_help_panel=_JOBS)
+app.add_typer(books.app, name="books", rich_help_panel=_CARE)
+app.add_typer(db.app, name="db", rich_help_panel=_CARE)
 
 
 def _version(wanted: bool) -> None:

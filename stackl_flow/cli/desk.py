@@ -22,6 +22,8 @@ from stackl_flow.conductors.verdicts import Fate
 _REFRESH = 8
 _LAST = 8
 _ENDS = {fate.value: fate.value.removeprefix("job_") for fate in Fate}
+#: The ways in which work on a job ends, in words.
+ENDS = tuple(_ENDS.values())
 _COLOURS = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}
 
 
@@ -56,6 +58,11 @@ class Tally:
                 self._last = [*self._last, (job.name, _ENDS[event], now - since)][-_LAST:]
             else:
                 self._running[job.uuid] = (job.name, event.partition("_")[0], since)
+
+    @property
+    def age(self) -> float:
+        """For how many seconds it has counted."""
+        return time.monotonic() - self._began
 
     @property
     def running(self) -> list[tuple[str, str, float]]:

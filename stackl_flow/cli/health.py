@@ -37,11 +37,12 @@ _LAST_PORT = 65_535
 
 @contextmanager
 def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, Any]]) -> Iterator[int]:
-    """Answer GET /health while something runs: 200 if it is well, 503 if it is not.
+    """Answer GET /health while something runs: 200 if it is well, 503 if it is not; and GET /metrics.
 
     Args:
         address: host and port.
-        ask: tells how it is; "ok" says whether it is well.
+        ask: tells how it is: "ok" (whether it is well), "name", "state", "uptime" (seconds), "running" (names
+            of jobs), and how many jobs ended in each way.
 
     Yields:
         The port.
@@ -53,12 +54,20 @@ def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, An
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             """Answer."""
-            known = self.path == "/health"
-            told = dict(ask()) if known else {"error": "only /health is here"}
-            status = HTTPStatus.OK if told.get("ok") else HTTPStatus.SERVICE_UNAVAILABLE
-            body = json.dumps(told).encode()
-            self.send_response(status if known else HTTPStatus.NOT_FOUND)
-            self.send_header("Content-Type", "application/json")
+            told, path = dict(ask()), self.path.partition("?")[0]
+            if path == "/metrics":
+                self._send(HTTPStatus.OK, "text/plain; version=0.0.4", metrics(told))
+            elif path == "/health":
+                status = HTTPStatus.OK if told.get("ok") else HTTPStatus.SERVICE_UNAVAILABLE
+                self._send(status, "application/json", json.dumps(told))
+            else:
+                words = json.dumps({"error": "only /health and /metrics are here"})
+                self._send(HTTPStatus.NOT_FOUND, "application/json", words)
+
+        def _send(self, status: HTTPStatus, kind: str, text: str) -> None:
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -81,3 +90,33 @@ def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, An
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def metrics(told: Mapping[str, Any]) -> str:
+    """Write how a conductor is in the text format of Prometheus.
+
+    Args:
+        told: as for ``answering_health``.
+
+    Returns:
+        The text.
+    """
+    who = f'conductor="{_label(str(told["name"]))}"'
+    ends = {
+        end: count for end, count in told.items() if isinstance(count, int) and not isinstance(count, bool)
+    }
+    lines = [
+        "# TYPE stackl_flow_conductor_up gauge",
+        f"stackl_flow_conductor_up{{{who}}} {int(bool(told['ok']))}",
+        "# TYPE stackl_flow_conductor_uptime_seconds gauge",
+        f"stackl_flow_conductor_uptime_seconds{{{who}}} {told['uptime']}",
+        "# TYPE stackl_flow_jobs_running gauge",
+        f"stackl_flow_jobs_running{{{who}}} {len(told['running'])}",
+        "# TYPE stackl_flow_jobs_total counter",
+        *(f'stackl_flow_jobs_total{{{who},end="{end}"}} {count}' for end, count in ends.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -34,11 +34,11 @@ def post(tell, *words):
     return answer.data["uuid"]
 
 
-def ask(url, path):
+def ask(url, path, read=json.loads):
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     connection.request("GET", path)
     response = connection.getresponse()
-    answer = response.status, json.loads(response.read())
+    answer = response.status, read(response.read().decode())
     connection.close()
     return answer
 
@@ -132,6 +132,10 @@ def test_a_conductor_is_seen_asked_for_its_health_and_drained(tell, start, board
     assert (worker["name"], worker["slots"], worker["jobs"]) == ("worker", 2, ["held"])
     assert "worker" in tell("conductors", "list").out
     status, told = ask(url, "/health")
+    numbers = ask(url, "/metrics", read=str)
+    assert numbers[0] == 200
+    assert 'stackl_flow_conductor_up{conductor="ann"} 1\n' in numbers[1].replace(told["name"], "ann")
+    assert 'end="consumed"} ' in numbers[1]
     assert (status, told["ok"], told["name"], told["running"]) == (200, True, "worker", ["held"])
     assert ask(url, "/nothing")[0] == 404
     busy = tell("jobs", "trash", uuid)

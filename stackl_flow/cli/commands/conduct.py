@@ -13,7 +13,7 @@ import typer
 
 from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board, reachable
 from stackl_flow.cli.commands.books import keeping
-from stackl_flow.cli.desk import Tally, showing
+from stackl_flow.cli.desk import ENDS, Tally, showing
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.health import answering_health, read_address
 from stackl_flow.cli.interrupts import interruptible
@@ -59,7 +59,11 @@ KeepFailed = Annotated[
 ]
 Listen = Annotated[
     str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Answer GET /health there: 200 if all is well."),
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Answer GET /health there, 200 if all is well, and GET /metrics.",
+    ),
 ]
 
 
@@ -136,11 +140,15 @@ def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:
         tally: what it did.
 
     Returns:
-        Whether it is well, and its counts.
+        Whether it is well, its state, for how many seconds it has been there, and its counts.
     """
+    well = conductor.dispatching and not conductor.stopping
+    state = "running" if well else "stopping" if conductor.dispatching else "stopped"
     return {
-        "ok": conductor.dispatching and not conductor.stopping,
+        "ok": well,
         "name": conductor.name,
+        "state": state,
+        "uptime": round(tally.age, 3),
         "running": [name for name, _, _ in tally.running],
-        **tally.ends,
+        **{end: tally.ends[end] for end in ENDS},
     }

@@ -17,17 +17,23 @@ from stackl_flow.cli.interrupts import interruptible
 from stackl_flow.cli.job_tables import job_panel, jobs_table
 from stackl_flow.cli.options import Json
 from stackl_flow.cli.styles import clock_text
-from stackl_flow.cli.teaching import help_of
+from stackl_flow.cli.teaching import help_of, words_of
 from stackl_flow.control import boards
 
 app = typer.Typer(help="Look at the jobs of a board, trash them, put them back.", no_args_is_help=True)
 
+_LISTED = ("waiting", "later", "claimed", "trashed")
 State = Annotated[
-    str | None, typer.Option("--state", help="Only jobs that are waiting, later, claimed or trashed.")
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="Only jobs that are waiting, later, claimed or trashed.",
+        autocompletion=words_of(_LISTED),
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the job.")]
-_LISTED = ("waiting", "later", "claimed", "trashed")
 
 
 def list_jobs(

@@ -9,16 +9,24 @@ from stackl_flow.cli.answers import flow_answer
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.options import Db, Json, Results, needed
 from stackl_flow.cli.tables import flows_table, history_table
+from stackl_flow.cli.teaching import words_of
 from stackl_flow.control import flows, history, places
 
 Wanted = Annotated[
     str, typer.Argument(metavar="UUID", help="The flow: its uuid, the beginning of it, or its name.")
 ]
-State = Annotated[str | None, typer.Option("--state", help="Only flows in this state, such as SUSPENDED.")]
+_STATES = frozenset(word for move in states.FLOW_MOVES for word in move)
+State = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="Only flows in this state, such as SUSPENDED.",
+        autocompletion=words_of(sorted(_STATES)),
+    ),
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
 After = Annotated[int, typer.Option("--after", min=0, metavar="SEQ", help="Only moves after this one.")]
-
-_STATES = frozenset(word for move in states.FLOW_MOVES for word in move)
 
 
 def list_flows(db: Db = None, state: State = None, limit: Limit = None, as_json: Json = False) -> None:

@@ -17,6 +17,7 @@ from stackl_flow.cli.exits import Exit
 from stackl_flow.cli.guard import answering
 from stackl_flow.cli.options import Arguments, Db, Json, Secrets, needed
 from stackl_flow.cli.output import Output
+from stackl_flow.cli.teaching import words_of
 from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
 from stackl_flow.control import boards, places
 from stackl_flow.jobboards.job import Job
@@ -27,7 +28,12 @@ _PRIORITIES = ", ".join(priority.value for priority in JobPriority)
 Name = Annotated[str | None, typer.Option("--name", help="What to call the job, if not by the flow's name.")]
 Priority = Annotated[
     str,
-    typer.Option("--priority", metavar="PRIORITY", help=f"How urgent it is: {_PRIORITIES}."),
+    typer.Option(
+        "--priority",
+        metavar="PRIORITY",
+        help=f"How urgent it is: {_PRIORITIES}.",
+        autocompletion=words_of([priority.value for priority in JobPriority]),
+    ),
 ]
 Key = Annotated[
     str | None,
