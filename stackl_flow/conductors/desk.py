@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.clock import SYSTEM
+from stackl_flow.conductors import verdicts
 from stackl_flow.conductors.verdicts import Fate, Verdict
 from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
@@ -91,6 +92,7 @@ class Desk:
         who: the claimer.
         can: what jobs may need of him; None for whatever they need.
         landed: called with each job and verdict that the board has taken.
+        patience: how many seconds what is in hand waits for a job that is running.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class Desk:
         who: str,
         can: Collection[str] | None,
         landed: Callable[[Job, Verdict], None],
+        patience: float = PATIENCE,
     ) -> None:
         self._board = board
         self._who = who
         self._can = can
         self._landed = landed
+        self._patience = patience
         self._ready: deque[Job] = deque()
         self._begin_by = 0.0
         self._ended: list[_End] = []
@@ -237,14 +241,18 @@ class Desk:
                 self._ended[:0] = ends
             raise
         if turn.claimed:
-            self._begin_by = min(turn.until, SYSTEM.monotonic() + PATIENCE)
+            self._begin_by = min(turn.until, SYSTEM.monotonic() + self._patience)
             self._ready.extend(turn.claimed)
         late = {late.ending.job.uuid: late.error for late in turn.late}
         for (job, *_), verdict in ends:
-            if verdict is not None and job.uuid not in late:
+            error = late.get(job.uuid)
+            if isinstance(error, exc.NotSerializable) and verdict is not None:
+                _LOG.warning("the outcome of %r cannot be kept: %s", job, error)
+                self.finished(job, verdicts.of_unkept(verdict, error))
+            elif error is not None:
+                _LOG.warning("conductor '%s' does not hold %r any more: %s", self._who, job, error)
+            elif verdict is not None:
                 self._landed(job, verdict)
-            elif job.uuid in late:
-                _LOG.warning("conductor '%s' does not hold %r any more: %s", self._who, job, late[job.uuid])
 
     def _watch(self) -> None:
         self._in_hand.set()
@@ -256,14 +264,14 @@ class Desk:
 
     def _keep_watch(self) -> None:
         """See that nothing waits long for a job that is running."""
-        pause = PATIENCE
+        pause = self._patience
         while True:
             self._in_hand.wait()
             self._in_hand.clear()
             seen = self._turns
             if self._closing.wait(pause):
                 return
-            pause = PATIENCE
+            pause = self._patience
             if self._turns == seen:
                 self.give_back()
                 if not self.try_to_hand_over():

@@ -87,6 +87,20 @@ def of_undone(failures: Iterable[Failure]) -> Verdict:
     return Verdict(Fate.CONSUME, outcome if told is None else {**outcome, "failure": _dict_of(told)})
 
 
+def of_unkept(verdict: Verdict, error: BaseException) -> Verdict:
+    """Judge a job whose outcome the board cannot keep: it has ended all the same.
+
+    Args:
+        verdict: what was to become of it.
+        error: why that cannot be kept.
+
+    Returns:
+        The verdict.
+    """
+    told = Failure.from_exception(exc.JobFailure(f"its flow came to rest, but without an outcome: {error}"))
+    return Verdict(Fate.CONSUME, {"state": verdict.outcome.get("state"), "failure": _dict_of(told)}, error)
+
+
 def of_no_flow(error: BaseException) -> Verdict:
     """Judge a job of which no flow could be made.
 

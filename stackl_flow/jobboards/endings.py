@@ -27,14 +27,18 @@ class Ending(NamedTuple):
 
 
 class Late(NamedTuple):
-    """An ending that did not land, because the claim is not there any more; ``error`` says why."""
+    """An ending that did not land; ``error`` says why.
+
+    ``NotSerializable``: the outcome cannot be kept on the board, and the job is to be ended with another one.
+    Otherwise the claim is not there any more.
+    """
 
     ending: Ending
     error: exc.TaskFlowException
 
 
 class Turn(NamedTuple):
-    """What a turn brought: the jobs claimed in it, in their order, and the endings that came too late.
+    """What a turn brought: the jobs claimed in it, in their order, and the endings that did not land.
 
     ``until`` (seconds of the monotonic clock): a job that is not begun by then should be given back instead:
     while a process is stopped its claims may be lost without its noticing.

@@ -200,7 +200,10 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     with backends.fetch(words["conf"]) as kv:
-        beat = Beat(kv, words["parent"], lambda lease: print(lease, flush=True))  # noqa: T201  the answer
+        try:
+            beat = Beat(kv, words["parent"], lambda lease: print(lease, flush=True))  # noqa: T201  the answer
+        except psutil.NoSuchProcess:
+            return  # killed before we were here
         due = time.monotonic() + beat.pause
         while beat.alive:
             try:

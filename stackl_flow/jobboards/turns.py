@@ -203,7 +203,8 @@ class Turns:
         for ending in ends:
             try:
                 event, writes = self._claims.ending(ending, who)
-            except (exc.JobFailure, exc.NotFound) as error:
+                self._refuse_too_much(ending, writes)
+            except (exc.JobFailure, exc.NotFound, exc.NotSerializable) as error:
                 late.append(Late(ending, error))
                 continue
             if not batches[-1].add(event, writes):
@@ -211,6 +212,16 @@ class Turns:
                 batches[-1].add(event, writes)
             batches[-1].ends.append(ending)
         return batches
+
+    def _refuse_too_much(self, ending: Ending, writes: Writes) -> None:
+        """Refuse what no commit will ever take, before it keeps others from landing."""
+        most = self._limits.value
+        size = max([len(put.value) for put in writes.puts], default=0)
+        if most is not None and size > most:
+            raise exc.NotSerializable(
+                f"what came of job '{ending.job.name}' ({ending.job.uuid}) takes {size} bytes, more than the "
+                f"board takes ({most}): let the flow keep large values elsewhere, and provide where they are"
+            )
 
     # ------------------------------------------------------------- ends and claims in one
 

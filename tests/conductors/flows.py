@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class Starve(task.Task):
         ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
 
 
+class Die(task.Task):
+    def execute(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def note(ledger, line):
     handle = os.open(Path(ledger), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -76,3 +82,7 @@ def staying():
 
 def greedy():
     return linear_flow.Flow("greedy").add(Note("a"), Starve("starve"), Note("b"))
+
+
+def deadly():
+    return linear_flow.Flow("deadly").add(Die())

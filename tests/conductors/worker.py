@@ -17,11 +17,14 @@ def main() -> None:
     parser.add_argument("board")
     parser.add_argument("db")
     parser.add_argument("--ttl", type=float, default=1.0)
+    parser.add_argument("--max-claims", type=int, default=10)
     parser.add_argument("--slots", type=int, default=1)
     told = parser.parse_args()
     with (
         stores.backend(told.db) as store,
-        boards.backend("work", {"board": told.board, "ttl": told.ttl}, persistence=store) as board,
+        boards.backend(
+            "work", {"board": told.board, "ttl": told.ttl, "max_claims": told.max_claims}, persistence=store
+        ) as board,
     ):
         conductor = conductors.fetch(
             "nonblocking", told.name, board, persistence=store, max_simultaneous_jobs=told.slots
