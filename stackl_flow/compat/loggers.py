@@ -7,12 +7,16 @@ import sys
 from types import ModuleType
 from typing import Final
 
+from stackl_flow import secrecy
 from stackl_flow.compat import names
 
 #: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
     "stackl_flow": "taskflow",
+    "stackl_flow.compat.jobs.boards": "taskflow.jobs.base",
     "stackl_flow.conductors.base": "taskflow.conductors.base",
+    "stackl_flow.conductors.desk": "taskflow.conductors.backends.impl_executor",
+    "stackl_flow.conductors.housekeeping": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.conductors.work": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.engines.arguments": "taskflow.storage",
     "stackl_flow.engines.factories": "taskflow.engines.helpers",
@@ -21,6 +25,8 @@ _OTHERS: Final = {
     "stackl_flow.engines.options": "taskflow.engines.action_engine.engine",
     "stackl_flow.engines.shell": "taskflow.engines.action_engine.engine",
     "stackl_flow.jobboards.board": "taskflow.jobs.base",
+    "stackl_flow.jobboards.claims": "taskflow.jobs.base",
+    "stackl_flow.jobboards.heartbeat": "taskflow.jobs.base",
     "stackl_flow.jobboards.leases": "taskflow.jobs.base",
     "stackl_flow.jobboards.news": "taskflow.jobs.base",
     "stackl_flow.persistence.backends.sql.again": "taskflow.persistence.backends.impl_sqlalchemy",
@@ -42,7 +48,7 @@ def rename() -> None:
     # As with TaskFlow, a program that sets up no logging is told nothing.
     logging.getLogger("taskflow").addHandler(logging.NullHandler())
     for ours, theirs in table().items():
-        logger = logging.getLogger(theirs)
+        logger = secrecy.logger(theirs)
         logging.Logger.manager.loggerDict[ours] = logger
         module = sys.modules.get(ours)
         if module is not None and isinstance(vars(module).get("_LOG"), logging.Logger):
@@ -56,5 +62,5 @@ def offer(name: str, module: ModuleType) -> None:
         name: TaskFlow's name of the module.
         module: what serves it.
     """
-    own = vars(module).setdefault("_LOG", logging.getLogger(name))
+    own = vars(module).setdefault("_LOG", secrecy.logger(name))
     vars(module).setdefault("LOG", own)

@@ -314,10 +314,8 @@ class Conductor:
         # From here on, whatever becomes of the job; the engine keeps for itself what it holds besides.
         secrecy.keep(job, secrecy.find([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
-        options = {
-            "begin_anew": False,
-            **self._engine_options,
-        }  # see ``Work``: it may have ended under this job
+        # See ``Work``: the flow may have ended under this job.
+        options = {"begin_anew": False, **self._engine_options}
         return self._load(
             flow_detail, store, self._persistence, engine=self._engine, secrets=secrets, **options
         )

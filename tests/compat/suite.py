@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from scripts.servers.known import KINDS
 from scripts.servers.server import Server
 from tests.compat import wheel
+from tests.compat.ahead import POOL
 from tests.compat.left_out import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,14 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What the wheel has for rooms that do not exist here yet; each name stands for all below it.
 LATER = {"worker_based": "remote execution is done by Celery, Dask or Ray; its room is not built yet"}
 
-#: Modules run together in one process; those of no group run in the last one.
+#: Modules run together in one process, those that take longest first; those of no group run in the last one.
 GROUPS = {
-    "engines": (
-        "test_engines",
-        "test_arguments_passing",
-        "test_suspend",
-        "test_engine_helpers",
-        "test_progress",
+    "zookeeper": (
+        "jobs.test_zk_job",
+        "persistence.test_zk_persistence",
+        "test_conductors",
+        "test_listeners",
     ),
     "retries": ("test_retries",),
     "persistence": (
@@ -39,19 +39,20 @@ GROUPS = {
         "test_storage",
     ),
     "scenarios": ("persistence.test_dir_persistence", "test_utils"),
+    "engines": (
+        "test_engines",
+        "test_arguments_passing",
+        "test_suspend",
+        "test_engine_helpers",
+        "test_progress",
+    ),
     "redis": ("jobs.test_redis_job",),
     "etcd": ("jobs.test_etcd_job",),
-    "zookeeper": (
-        "jobs.test_zk_job",
-        "persistence.test_zk_persistence",
-        "test_conductors",
-        "test_listeners",
-    ),
     "others": (),
 }
 
 #: Groups that need a real server, and what TaskFlow's tests read its port from.
-SERVERS = {group: f"TASKFLOW_TEST_{group.upper()}_PORT" for group in ("redis", "etcd", "zookeeper")}
+SERVERS = {group: f"TASKFLOW_TEST_{group.upper()}_PORT" for group in ("zookeeper", "redis", "etcd")}
 
 #: Groups that need unittest's own loader, because only it knows scenarios.
 UNITTEST = {"scenarios", "zookeeper"}
@@ -100,21 +101,41 @@ def run(
         return Outcome(**json.loads(out.read_text()), said=said)
 
 
-@functools.cache
+_BEGUN: dict[tuple[str, str], Future[Outcome]] = {}
+
+
+def begin(group: str, library: str = "ours", port: int | None = None) -> Future[Outcome]:
+    """Have a group run, unless it runs already; ``port`` is that of a server that is there already."""
+    if (group, library) not in _BEGUN:
+        _BEGUN[group, library] = POOL.submit(_run_group, group, library, port)
+    return _BEGUN[group, library]
+
+
 def of_group(group: str, library: str = "ours") -> Outcome:
-    """Run a group, once.
+    """Wait for what came of a group, which is run once.
 
     Raises:
         ServerError: a server that it needs is not installed here.
     """
+    return begin(group, library).result()
+
+
+def is_complete() -> bool:
+    """Say whether all groups were run on us."""
+    return all((group, "ours") in _BEGUN and _BEGUN[group, "ours"].done() for group in GROUPS)
+
+
+def _run_group(group: str, library: str, port: int | None) -> Outcome:
     names = [module for module in modules() if group_of(module) == group]
     with contextlib.ExitStack() as stack:
         server = {}
         if group in SERVERS:
-            started = Server(KINDS[group])
-            stack.callback(started.close)
-            started.start()
-            server = {SERVERS[group]: str(started.port), "TAKSFLOW_TEST_URL": f"{group}://"}
+            if port is None:
+                started = Server(KINDS[group])
+                stack.callback(started.close)
+                started.start()
+                port = started.port
+            server = {SERVERS[group]: str(port), "TAKSFLOW_TEST_URL": f"{group}://"}
         return run(names, library, "unittest" if group in UNITTEST else "pytest", server)
 
 

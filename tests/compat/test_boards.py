@@ -423,3 +423,15 @@ def test_flows_in_zookeeper(python, zookeeper_url, name):
         print("refused")
     kazoo_utils.finalize_client(client)
     """) == ["SUCCESS True", "True", "True", "refused"]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mysql"])
+def test_flows_and_boards_in_a_database(request, python, database, name):
+    url = request.getfixturevalue(f"{database}_url")
+    assert python(f"""{PROGRAM.format(conf={"board": url})}
+    with persistences.backend({{"connection": {url!r}, "max_pool_size": 5}}) as persistence:
+        with jobs.backend({name!r}, conf, persistence=persistence) as board:
+            job = post(board, priority="very_high")  # others may have left jobs there
+            conductors.fetch("blocking", {name!r}, board, persistence=persistence).run(max_dispatches=1)
+            print(job.state, job.result())
+    """) == ["COMPLETE {'word': 'said'}"]

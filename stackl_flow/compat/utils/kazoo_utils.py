@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,9 +9,10 @@ from kazoo import client as kazoo_client
 from kazoo import exceptions as kazoo_exceptions
 
 from stackl_flow import exceptions as exc
+from stackl_flow import secrecy
 from stackl_flow.compat.utils.flags import flag
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = secrecy.logger(__name__)
 
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
 _FILES: Final = ("keyfile", "keyfile_password", "certfile")

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from stackl_flow import secrecy
 from stackl_flow.compat import engines
 from stackl_flow.compat.conductors import foreign
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
@@ -68,7 +69,7 @@ class ExecutorConductor(base.Conductor):
         )  # fmt: skip
         self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's takes any event's name
         self._name, self._jobboard = name, jobboard
-        self._log = log or self.LOG or logging.getLogger("taskflow.conductors.backends.impl_executor")
+        self._log = log or self.LOG or secrecy.logger("taskflow.conductors.backends.impl_executor")
         self._is_over = False
         self._verdicts: dict[Future[bool], Verdict] = {}
 
