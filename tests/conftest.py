@@ -6,13 +6,14 @@ import pytest
 
 from scripts.servers.cluster import Cluster
 from scripts.servers.known import BESIDES, KINDS
+from scripts.servers.secure import SECURE
 from scripts.servers.server import Server, ServerError
 
 
 def server_of(name, make=Server, **kwargs):
     """Make a server; where there is none, a desk goes on without its tests and CI fails."""
     try:
-        server = make({**KINDS, **BESIDES}[name], **kwargs)
+        server = make({**KINDS, **BESIDES, **SECURE}[name], **kwargs)
     except ServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)

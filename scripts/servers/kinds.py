@@ -121,7 +121,8 @@ def prepared(data: Path, make: list[str], become: list[str], then: list[str] | N
         then: a command to be run after ``make``.
 
     Returns:
-        The command.
+        The command; it takes more words for the server.
     """
     first = " && ".join(shlex.join(command) for command in (make, then) if command)
-    return ["sh", "-c", f"test -e {shlex.quote(str(data))} || {{ {first}; }} && exec {shlex.join(become)}"]
+    made = f"test -e {shlex.quote(str(data))} || {{ {first}; }}"
+    return ["sh", "-c", f'{made} && exec {shlex.join(become)} "$@"', "sh"]

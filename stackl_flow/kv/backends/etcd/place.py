@@ -133,7 +133,10 @@ class EtcdKV(KV):
         elif isinstance(error.__cause__, ssl.SSLError):
             remedy = "and we do not agree on TLS: check protocol, ca_cert, cert_cert and cert_key"
         else:
-            remedy = f"did not answer within {self._timeout:g} s: see that the server runs and can be reached"
+            remedy = (
+                f"did not answer within {self._timeout:g} s: see that the server runs and can be reached"
+                " (with TLS: protocol=https)"
+            )
         return exc.StorageFailure(f"'{self._name}' {remedy} ({error})", cause=error)
 
     # ---------------------------------------------------------------- reading

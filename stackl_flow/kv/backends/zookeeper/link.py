@@ -136,6 +136,7 @@ class Link:
             remedy = "and we do not agree on TLS: check use_ssl, verify_certs, ca, certfile and keyfile"
         elif isinstance(error, (Lost, KazooTimeoutError)):
             remedy = f"did not answer within {self._timeout:g} s: see that the servers run and can be reached"
+            remedy += " (with TLS: use_ssl=yes)"
         elif isinstance(error, (kazoo.AuthFailedError, kazoo.NoAuthError)):
             remedy = "refused us: check the ACLs of the nodes"
         else:
