@@ -32,7 +32,10 @@ class Job(jobs.Job):
         if not self.board.connected:
             raise exc.JobFailure(f"board '{self.board.name}' of job '{self.name}' is closed: connect it")
         try:
-            return super().state
+            known = super().state
+            # Its owner may be gone, and nobody may have looked for work since, who would free it.
+            is_lost = known == states.CLAIMED and self.board.find_owner(self) is None
+            return states.UNCLAIMED if is_lost else known
         except exc.NotFound:
             return states.COMPLETE  # it ended so long ago that its outcome has been forgotten
         except exc.StorageFailure as error:
