@@ -43,6 +43,8 @@ from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds
 _MOST: Final = 1_048_000
 _REMEMBERED: Final = 10_000
 _LOOKS: Final = 500
+#: Of so many readings the way is remembered.
+_TRAILS: Final = 100
 #: How many items are asked for in one go.
 _AT_ONCE: Final = 256
 
@@ -76,6 +78,7 @@ class ZooKeeperKV(KV):
         self._leases = Leases(self._link, self._ask, self._paths, dial)
         self._watch = Watch(told.hosts, told.timeout, told.options, self._paths, self._link.translated)
         self._known: set[str] = set()
+        self._trails: dict[tuple[str, bool], List[str]] = {}
         self._is_prepared = False
 
     @property
@@ -112,12 +115,17 @@ class ZooKeeperKV(KV):
         return found
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        walk = Walk(self._ask, self._paths, prefix, after, limit, reverse=reverse, emptied=self._clear_away)
-        return walk.read()
-
-    def _clear_away(self, path: str) -> None:
-        self._known.discard(path)
-        self._link.ask([Delete(path, -1)])
+        trail = [] if limit is None else self._trails.setdefault((prefix, reverse), [])
+        if len(self._trails) > _TRAILS:
+            self._trails.clear()
+        # A copy: another thread may read the same.
+        walk = Walk(self._ask, self._paths, prefix, after, limit, reverse=reverse, trail=[*trail])
+        found = walk.read()
+        trail[:] = walk.trail
+        if walk.emptied:
+            self._known.difference_update(walk.emptied)
+            self._link.ask(Delete(path, -1) for path in walk.emptied)
+        return found
 
     # ---------------------------------------------------------------- writing
 

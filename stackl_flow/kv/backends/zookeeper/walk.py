@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from kazoo.protocol.serialization import GetChildren, GetData
 
@@ -16,6 +15,7 @@ from stackl_flow.kv.shelf import above
 #: How many folders are opened, and items read, in one go.
 _FOLDERS: Final = 16
 _ITEMS: Final = 256
+_UNASKED: Final = object()
 
 
 class Walk:
@@ -28,7 +28,12 @@ class Walk:
         after: only items behind this key; in reverse, before it.
         limit: at most so many.
         reverse: the last key first.
-        emptied: called with a folder that is empty and not used again.
+        trail: the folders that led to what the last reading of the same found. They are asked for together
+            with the first one, because it is likely that they lead there again.
+
+    Attributes:
+        trail: the folders that led to what this reading found.
+        emptied: folders that are empty and not used again.
     """
 
     def __init__(
@@ -40,14 +45,16 @@ class Walk:
         limit: int | None,
         *,
         reverse: bool,
-        emptied: Callable[[str], None],
+        trail: list[str],
     ) -> None:
         self._ask = ask
         self._prefix = prefix
         self._after = after
         self._limit = limit
         self._reverse = reverse
-        self._emptied = emptied
+        self.emptied: list[str] = []
+        self.trail: list[str] = []
+        self._guessed = dict.fromkeys(trail, _UNASKED)
         # What comes next stands last.
         self._entries = [paths.above(prefix)]
         self._found: list[Item] = []
@@ -81,15 +88,26 @@ class Walk:
         return taken
 
     def _open(self, folders: list[Entry]) -> None:
-        listed = self._ask(GetChildren(folder.path, None) for folder in folders)
-        for folder, names in zip(folders, listed, strict=True):
+        for folder, names in zip(folders, self._names([folder.path for folder in folders]), strict=True):
             if names == [] and folder.fleeting:
-                self._emptied(folder.path)
+                self.emptied.append(folder.path)
+            elif len(self.trail) < _FOLDERS:
+                self.trail.append(folder.path)
             for name in names or ():
                 entry = folder.child(name)
                 if self._is_wanted(entry):
                     self._entries.append(entry)
         self._entries.sort(key=self._place, reverse=not self._reverse)
+
+    def _names(self, paths: list[str]) -> list[Any]:
+        """Tell what is in folders; None for one that is not there."""
+        guesses = self._guessed
+        if not all(guesses.get(path, _UNASKED) is not _UNASKED for path in paths):
+            asked = list(
+                dict.fromkeys([*paths, *(path for path, told in guesses.items() if told is _UNASKED)])
+            )
+            guesses.update(zip(asked, self._ask(GetChildren(path, None) for path in asked), strict=True))
+        return [guesses.pop(path) for path in paths]
 
     def _place(self, entry: Entry) -> str:
         """Where an entry stands: a folder at the first of its keys that comes."""
