@@ -101,6 +101,7 @@ class Conductor:
         self._dead = threading.Event()
         self._dead.set()
         self._asked = -math.inf
+        self._is_known = False
         self._works: set[Work] = set()
         self._changed = threading.Condition()
         self._pace = Pace(claims_ahead)
@@ -150,7 +151,8 @@ class Conductor:
         self._board.on_lost(self._lost)
         self._board.keep_apart()
         try:
-            self._board.register_entity(self.conductor)
+            self._is_known = False
+            self._register()
             if self._slots == 1:
                 self._dispatch(None, limit)
             else:
@@ -188,6 +190,7 @@ class Conductor:
                 if self._is_drained():
                     self.stop()
                     break
+                self._register()
                 self._house.sweep()
                 job = self._next(sys.maxsize if limit is None else limit - begun)
             except (exc.JobFailure, exc.StorageFailure) as error:
@@ -198,6 +201,16 @@ class Conductor:
                 begun += 1
                 self._begin(job, pool)
         self._desk.leave()
+
+    def _register(self) -> None:
+        """Have the board know who is here; that goes with a lease."""
+        if not self._is_known:
+            self._is_known = True  # before it is: a lease may be lost while it is being done
+            try:
+                self._board.register_entity(self.conductor)
+            except BaseException:
+                self._is_known = False
+                raise
 
     def _is_drained(self) -> bool:
         """Ask the board now and then whether somebody wants this conductor to stop."""
@@ -255,6 +268,8 @@ class Conductor:
 
     def _lost(self, who: str) -> None:
         if who == self.name:
+            self._is_known = False
+            self._asked = -math.inf  # an order to leave is void once it is known again
             self._desk.lost()
             self._stop_works()
 

@@ -129,7 +129,11 @@ class KVBoard:
 
     def register_entity(self, entity: Entity) -> None:
         """Say who is here, for as long as his lease lasts."""
-        self.presence.register(entity, self._leases.of(entity.name))
+        try:
+            self.presence.register(entity, self._leases.of(entity.name))
+        except exc.LeaseLost:  # it ran out unnoticed
+            self._leases.drop(entity.name)
+            self.presence.register(entity, self._leases.of(entity.name))
 
     # ------------------------------------------------------------- posting and claiming
 

@@ -57,7 +57,8 @@ class Claims:
         self._rules = rules
         self._clock = clock
         self._sweep = sweep
-        self._fences: dict[tuple[str, str], int] = {}
+        #: Fencing number and lease of each claim, by job and claimer.
+        self._made: dict[tuple[str, str], tuple[int, str]] = {}
         self._doubts: list[tuple[Job, str]] = []
 
     # ------------------------------------------------------------- making
@@ -128,7 +129,7 @@ class Claims:
             who: the claimer.
             fence: its fencing number.
         """
-        self._fences[job.uuid, who] = fence
+        self._made[job.uuid, who] = fence, claimed.lease
         job.posting, job.version, job.fence = claimed, fence, fence
         return job
 
@@ -182,7 +183,7 @@ class Claims:
             job: which.
             who: the claimer.
         """
-        self._fences.pop((job.uuid, who), None)
+        self._made.pop((job.uuid, who), None)
         job.version = job.fence = 0
 
     def check_held(self, job: Job, who: str) -> None:
@@ -202,15 +203,14 @@ class Claims:
     def _held(self, job: Job, who: str) -> Held:
         """Read a job that somebody says he holds."""
         refusals.check_who(who)
-        if job.version and self._fences.get((job.uuid, who)) == job.version:
-            return Held(
-                job.posting, job.version, job.posting.lease
-            )  # claimed through it: the commit checks that
+        if job.version and self._made.get((job.uuid, who), (ABSENT,))[0] == job.version:
+            # Claimed through it: the commit checks that.
+            return Held(job.posting, job.version, job.posting.lease)
         found = self._reading.find(job.uuid)
         if found.posting is None:
             raise refusals.off_board(job, found)
         owner, fence = self._reading.owner(found.posting.lease), found.version
-        mine = self._fences.get((job.uuid, who), fence)
+        mine = self._made.get((job.uuid, who), (fence,))[0]
         # Who lost a claim and made another has two objects for one job, and only the later one holds it.
         is_late = job.fence not in {0, fence}
         if found.head != m.CLAIMED or owner != who or fence != mine or is_late:
@@ -234,21 +234,26 @@ class Claims:
         while self._doubts:
             job, who = self._doubts[-1]
             try:
-                if (job.uuid, who) not in self._fences:
+                if (job.uuid, who) not in self._made:
                     self.end(Ending(job, UNBEGUN), who)
             except (exc.JobFailure, exc.NotFound):
                 _LOG.debug("'%s' had not claimed %r", who, job)
             self._doubts.pop()
 
     def lost(self, who: str) -> None:
-        """Note that somebody's lease ran out: none of his claims is to be ended by him any more.
+        """Forget the claims that stood on somebody's lease which ran out.
+
+        Those on a lease that he has by now are good: the news of the other may come late.
 
         Args:
             who: the claimer.
         """
-        for held in [held for held in self._fences if held[1] == who]:
-            self._fences[held] = ABSENT
+        now = self.leases.current(who)
+        for held in [
+            held for held, (_, lease) in list(self._made.items()) if held[1] == who and lease != now
+        ]:
+            self._made.pop(held, None)
 
     def clear(self) -> None:
         """Forget all claims: they were given up with their leases."""
-        self._fences.clear()
+        self._made.clear()

@@ -33,7 +33,7 @@ class Leases:
         kv: who grants them.
         places: makes keys.
         ttl: how many seconds one lasts when it is not extended.
-        on_lost: called with a name whose lease ran out; from the keeper's thread.
+        on_lost: called with a name whose lease ran out, from any thread.
     """
 
     def __init__(self, kv: KV, places: Places, ttl: float, on_lost: Callable[[str], None]) -> None:
@@ -79,6 +79,16 @@ class Leases:
                 self._keeper.start()
             return lease
 
+    def current(self, who: str) -> str:
+        """Return the identity of the lease that somebody has, empty if none.
+
+        Args:
+            who: his name.
+        """
+        with self._lock:
+            lease = self._leases.get(who)
+            return "" if lease is None else lease.id
+
     def extend(self, who: str) -> None:
         """Extend somebody's lease now.
 
@@ -104,7 +114,7 @@ class Leases:
             self.drop(who)
 
     def drop(self, who: str) -> None:
-        """Forget a lease that ran out; the next claim asks for another.
+        """Forget a lease that ran out, and say so; the next claim asks for another.
 
         Args:
             who: whose.
@@ -113,6 +123,8 @@ class Leases:
             lease = self._leases.pop(who, None)
             if lease is not None and self._heart is not None:
                 self._heart.leave(lease)
+        if lease is not None:
+            self._on_lost(who)
 
     def close(self) -> None:
         """Give all leases up, and with them every claim that stands on them."""
@@ -153,7 +165,7 @@ class Leases:
         try:
             self.extend(who)
         except exc.LeaseLost:
-            self._on_lost(who)
+            return  # whom it concerns has been told
         except exc.StorageFailure as error:
             # The lease may yet outlive the trouble: the next round tries again.
             _LOG.warning("the lease of '%s' could not be extended: %s", who, error)

@@ -13,7 +13,8 @@ from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 
 ROOT = Path(__file__).resolve().parents[2]
-TTL = 1.0
+#: Seconds; a heart on a busy machine has to be able to keep a lease up.
+TTL = 2.0
 
 
 class Office:

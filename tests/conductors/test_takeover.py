@@ -94,3 +94,18 @@ def test_many_conductors_run_each_job_once(office):
     assert office.done().count(("a", "execute")) == office.done().count(("b", "execute")) == 30
     assert len({process for _, _, process in office.lines()}) > 1
     assert office.board.job_count == 0
+
+
+def test_one_that_lost_its_lease_is_known_again_and_can_be_drained(office):
+    first = office.start("first", "--ttl", "0.5")
+
+    def names():
+        return [entity.name for entity in office.board.presence.here()]
+
+    eventually(lambda: names() == ["first"])
+    first.send_signal(signal.SIGSTOP)
+    eventually(lambda: names() == [])
+    first.send_signal(signal.SIGCONT)
+    eventually(lambda: names() == ["first"])
+    office.board.presence.drain("first")
+    assert first.wait(LONG) == 0

@@ -6,11 +6,9 @@ import uuid
 
 import pytest
 
-from tests.conductors.conftest import Office
+from tests.conductors.conftest import TTL, Office
 from tests.conductors.test_takeover import eventually
 
-#: Seconds; long enough to be extended in time on a busy machine.
-LEASE = 2.0
 #: A busy machine may be late by itself: what counts is that it is possible, and shown.
 TRIES = 3
 
@@ -48,10 +46,10 @@ def postgresql(new_server):
 def runs_elsewhere_after(office, sign):
     """Have a job's conductor killed or stopped, and say after how many seconds its task ran elsewhere."""
     first, second = (uuid.uuid4().hex[:8] for _ in range(2))
-    process = office.start(first, "--ttl", str(LEASE))
+    process = office.start(first)
     job = office.post("staying")
     eventually(lambda: ("stay", "execute") in office.done())
-    office.start(second, "--ttl", str(LEASE))
+    office.start(second)
     assert office.board.find_owner(job) == first
     begun = time.monotonic()
     process.send_signal(sign)
@@ -75,8 +73,8 @@ def test_in_a_lease_and_a_second(place, sign, request, tmp_path, capsys):
             times.append(runs_elsewhere_after(office, sign))
         finally:
             office.close()
-        if times[-1] < LEASE + 1:
+        if times[-1] < TTL + 1:
             break
     with capsys.disabled():
-        print(f"\n{place}: after {sign.name} a job ran elsewhere in {min(times):.2f} s (lease {LEASE} s)")  # noqa: T201
-    assert min(times) < LEASE + 1
+        print(f"\n{place}: after {sign.name} a job ran elsewhere in {min(times):.2f} s (lease {TTL} s)")  # noqa: T201
+    assert min(times) < TTL + 1

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("board")
     parser.add_argument("db")
-    parser.add_argument("--ttl", type=float, default=1.0)
+    parser.add_argument("--ttl", type=float, default=2.0)
     parser.add_argument("--max-claims", type=int, default=10)
     parser.add_argument("--slots", type=int, default=1)
     told = parser.parse_args()

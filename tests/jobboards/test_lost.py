@@ -6,6 +6,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.endings import Ending
+from stackl_flow.jobboards.presence import Entity
 from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import Lease
 
@@ -67,3 +68,33 @@ def test_a_turn_that_ends_a_lost_claim_and_finds_the_same_job_free(board, addres
     assert [late.ending.job for late in turn.late] == [early]
     (later,) = turn.claimed
     assert board.find_owner(later) == "me"
+
+
+def test_who_loses_a_lease_is_told_when_he_claims_on(board, address):
+    lost = []
+    board.on_lost(lost.append)
+    for number in range(2):
+        board.post(f"job {number}")
+    board.claim(next(board.iterjobs()), "me")
+    lose(address)
+    board.claim(next(board.iterjobs(only_unclaimed=True)), "me")
+    assert lost == ["me"]
+
+
+def test_late_news_of_a_lost_lease_leave_claims_on_the_next_one_alone(board, address):
+    """A heart may say that a lease was lost when there is another by now."""
+    board.post("one")
+    board.claim(next(board.iterjobs()), "me")
+    lose(address)
+    later = board.claim(next(board.iterjobs()), "me")
+    board._lost("me")
+    board.consume(later, "me")
+    assert later.state == st.COMPLETE
+
+
+def test_who_registers_on_a_lease_that_was_lost_gets_another(board, address):
+    board.post("one")
+    board.claim(next(board.iterjobs()), "me")
+    lose(address)
+    board.register_entity(Entity("conductor", "me"))
+    assert [entity.name for entity in board.presence.here()] == ["me"]
