@@ -88,11 +88,14 @@ class Conductor:
         remove_books: bool | float | Keep = False,
         claims_ahead: int = AHEAD,
     ) -> None:
+        if not name or type(name) is not str:
+            raise TypeError(f"a conductor begins with its name, as in Conductor('ann', board), not {name!r}")
+        engines.check_engine(engine or engines.ENGINE_DEFAULT)  # else each job would be trashed for it
         self.name = name
         self.notifier = RestrictedNotifier(EVENTS)
         self._board = jobboard
         self._persistence = persistence
-        self._engine = engine or "default"
+        self._engine = engine or engines.ENGINE_DEFAULT
         self._engine_options = dict(engine_options or {})
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))

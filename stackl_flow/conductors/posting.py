@@ -57,6 +57,8 @@ def post_flow(
         NotImplementedError: a connection was given, and the board is in no SQL database.
         JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
     """
+    if not hasattr(board, "post") or not hasattr(persistence, "get_connection"):
+        raise TypeError("post_flow takes the board first, then the backend in which flows are stored")
     uuid = terms.pop("uuid", None) or new_uuid()
     book = LogBook(name or "job")
     book.meta[JOB] = uuid

@@ -96,7 +96,10 @@ def keep(
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
     _check(flow, store, secrets)
     title = name or str(flow.name)
-    notes = {**made_by(spec.replace(":", "."), None, arguments), **hidden.marked(flow, secrets)}
+    notes = {
+        **made_by(spec.replace(":", "."), None, arguments),
+        **hidden.marked(flow, secrets, store, arguments),
+    }
     book = LogBook(title)
     if job is not None:
         book.meta[JOB] = job

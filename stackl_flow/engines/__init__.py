@@ -5,10 +5,20 @@
 from stackl_flow.engines import run as _decision  # noqa: F401  for the order alone
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import flow_from_detail, save_factory_details
-from stackl_flow.engines.helpers import load, load_from_detail, load_from_factory, run, run_iter
+from stackl_flow.engines.helpers import (
+    ENGINE_DEFAULT,
+    check_engine,
+    load,
+    load_from_detail,
+    load_from_factory,
+    run,
+    run_iter,
+)
 
 __all__ = [
+    "ENGINE_DEFAULT",
     "Engine",
+    "check_engine",
     "flow_from_detail",
     "load",
     "load_from_detail",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Final, cast
@@ -50,8 +51,23 @@ def _engine_class(kind: str, namespace: str) -> Callable[..., Engine]:
     table = {plug.name: plug for plug in metadata.entry_points(group=namespace)}
     if kind not in table:
         known = sorted({*table, *(_BUILTIN if namespace == ENGINES_NAMESPACE else ())})
-        raise exc.NotFound(f"Could not find engine '{kind}': known are {', '.join(known)}")
+        near = difflib.get_close_matches(kind, known, n=1)
+        meant = f"did you mean '{near[0]}'? Known are" if near else "known are"
+        raise exc.NotFound(f"Could not find engine '{kind}': {meant} {', '.join(known)}")
     return cast("Callable[..., Engine]", table[kind].load())
+
+
+def check_engine(engine: str, namespace: str = ENGINES_NAMESPACE) -> None:
+    """Check that there is such an engine.
+
+    Args:
+        engine: its name, or a URI with options.
+        namespace: the group of entry points in which engines are looked up.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    _engine_class(_extract_engine(engine, {})[0], namespace)
 
 
 def _check_given(engine: object, store: object, flow_detail: object) -> None:
@@ -108,7 +124,8 @@ def load(
     make = _engine_class(kind, namespace)
     place = backend_of(backend)
     if flow_detail is None:
-        flow_detail = new_flow_detail(flow, hidden.marked(flow, secrets), store, book, place)
+        notes = hidden.marked(flow, secrets, store)
+        flow_detail = new_flow_detail(flow, notes, store, book, place)
     made = make(flow, flow_detail, place, options)
     hidden.watch(made, flow, flow_detail, store or {}, secrets)
     if store:
@@ -206,7 +223,10 @@ def load_from_factory(
     _check_given(engine, store, None)
     flow = make_flow(name, factory_args, factory_kwargs)
     place = backend_of(backend)
-    notes = {**made_by(name, factory_args, factory_kwargs), **hidden.marked(flow, secrets)}
+    notes = {
+        **made_by(name, factory_args, factory_kwargs),
+        **hidden.marked(flow, secrets, store, factory_kwargs),
+    }
     flow_detail = new_flow_detail(flow, notes, store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
 

@@ -5,9 +5,13 @@ The engine itself knows nothing of it: this listens to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import difflib
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.atom import Atom
 from stackl_flow.events import NO_RESULT, AtomMoved
@@ -17,6 +21,8 @@ from stackl_flow.patterns.base import Flow, Item
 from stackl_flow.persistence.marks import values_of
 from stackl_flow.persistence.models import FlowDetail
 
+_LOG = secrecy.logger(__name__)
+
 
 class Store(Protocol):
     """What is asked of an engine's storage."""
@@ -24,6 +30,9 @@ class Store(Protocol):
     @property
     def flow_meta(self) -> Mapping[str, Any]:
         """The notes kept with the flow."""
+
+    def fetch(self, name: str) -> Any:
+        """Return a value by its name."""
 
     def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
         """Add to them."""
@@ -41,12 +50,13 @@ class Engine(Protocol):
         """Keeps the notes."""
 
 
-def marked(flow: Item, secrets: Any) -> dict[str, Any]:
+def marked(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
     """Write down what is secret in a flow, in the form of notes to its detail.
 
     Args:
         flow: the flow.
         secrets: names of values, given or provided; None if nothing is secret.
+        given: what the flow is given; where anything is, a name that nothing goes by is warned of.
 
     Returns:
         The notes by their names; none if nothing is secret.
@@ -57,6 +67,8 @@ def marked(flow: Item, secrets: Any) -> dict[str, Any]:
     names = secrecy.names_of(secrets)
     if not names:
         return {}
+    if given:
+        _check_used(flow, names, given)
     places = [[str(a.name), place] for a in _atoms(flow) for name, place in a.outputs if name in names]
     return {secrecy.NAMES: sorted(names), secrecy.RESULTS: places}
 
@@ -83,22 +95,58 @@ def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, An
     if any(detail.meta.get(name) != note for name, note in notes.items()):
         engine.storage.update_flow_metadata(notes)
     secrecy.keep(engine, values_of(detail.meta, detail))
-    engine.atom_notifier.register(Notifier.ANY, _Ear(notes).hear)
+    engine.atom_notifier.register(Notifier.ANY, _Ear(engine, notes).hear)
+
+
+def _check_used(flow: Item, names: frozenset[str], given: Iterable[Any]) -> None:
+    """Warn of names that nothing goes by: a slip of the pen would let the secret out."""
+    known = _names_in(given)
+    for atom in _atoms(flow):
+        known.update(atom.rebind.values(), atom.revert_rebind.values(), atom.provides, atom.inject or ())
+    for name in sorted(names - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean '{near[0]}'?" if near else "only a key inside a result may yet be called so"
+        _LOG.warning("no value of flow '%s' goes by the secret name '%s': %s", flow.name, name, meant)
+
+
+def _names_in(data: Any) -> set[str]:
+    if isinstance(data, Mapping):
+        return {name for name in data if isinstance(name, str)}.union(*map(_names_in, data.values()))
+    if isinstance(data, list | tuple):
+        return set().union(*map(_names_in, data))
+    return set()
 
 
 class _Ear:
     """Hears what atoms provide, and has what is secret of it hidden as long as it lives itself.
 
     Args:
+        engine: whom it hears.
         notes: what is secret.
     """
 
-    def __init__(self, notes: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, notes: Mapping[str, Any]) -> None:
+        self._engine = weakref.ref(engine)
         self._names = secrecy.names_in(notes)
         self._places = [tuple(pair) for pair in notes[secrecy.RESULTS]]
+        self._heard = False
+
+    def _begin(self) -> None:
+        """Have hidden what was given after the engine was made; this comes before the first call."""
+        self._heard = True
+        engine = self._engine()
+        if engine is None:
+            return
+        found = secrecy.find(engine.storage.flow_meta, self._names)
+        for name in self._names:
+            with contextlib.suppress(exc.NotFound):
+                found.append(engine.storage.fetch(name))
+        secrecy.keep(self, found)
 
     def hear(self, state: str, details: Mapping[str, Any]) -> None:
         """Take a move of an atom."""
+        if not self._heard:
+            self._begin()
         told = AtomMoved.read(state, details)
         if told.result is NO_RESULT or isinstance(told.result, Failure):
             return

@@ -106,8 +106,8 @@ class JobBoard(Protocol):
             connection: the caller's own connection to the database that the board is in, in a transaction: a
                 SQLAlchemy connection or session, or one of sqlite3, psycopg or PyMySQL.
             terms: ``key`` (a second post under it gives the first job again), ``needs`` (abilities that a
-                worker has to have), ``not_before`` (seconds since 1970 UTC), ``claim_by`` (the same: trashed
-                if nobody has claimed it by then), ``uuid``.
+                worker has to have), ``not_before`` (seconds since 1970 UTC, or a datetime with its zone),
+                ``claim_by`` (the same: trashed if nobody has claimed it by then), ``uuid``.
 
         Returns:
             The job.

@@ -25,6 +25,7 @@ from stackl_flow.jobboards.presence import Entity, Presence
 from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.reading import Found, Reading
 from stackl_flow.jobboards.sweep import Rules, Sweeper
+from stackl_flow.jobboards.terms import read_details, read_terms
 from stackl_flow.jobboards.turns import Turns
 from stackl_flow.jobboards.waiting import Waiting
 from stackl_flow.kv.base import KV
@@ -149,18 +150,15 @@ class KVBoard:
     ) -> Job:
         """Post a job."""
         now = self._clock.now()
-        known = {"key", "needs", "not_before", "claim_by", "uuid"}
-        if not terms.keys() <= known:
-            raise TypeError(f"post() takes {', '.join(sorted(known))}; not {', '.join(terms.keys() - known)}")
+        terms = read_terms(terms)
         posting = Posting(
             uuid=terms.pop("uuid", None) or str(uuids.uuid4()),
             name=name,
             created_on=now,
             changed_on=now,
-            details=dict(details or {}),
+            details=read_details(details),
             book={} if book is None else {"uuid": book.uuid, "name": book.name},
             priority=JobPriority.convert(priority),
-            needs=tuple(terms.pop("needs", ())),
             **terms,
         )
         if connection is None:

@@ -163,3 +163,25 @@ def test_values_are_not_taken_for_names():
     with pytest.raises(TypeError, match="the values go into store=") as caught:
         engines.load(flow, secrets={"word": HUSH})
     assert HUSH not in str(caught.value)
+
+
+@pytest.mark.parametrize("transient", [True, False])
+def test_a_value_that_is_given_after_the_engine_was_made(told, transient):
+    flow = linear_flow.Flow("f").add(functor(fail))
+    engine = engines.load(flow, secrets=["word"])
+    engine.storage.inject({"word": HUSH}, transient=transient)
+    text = told(engine)
+    assert HUSH not in text
+    assert "no ***" in text
+
+
+def test_a_name_that_nothing_goes_by_is_warned_of(caplog):
+    flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two"), inject={"made": 1}))
+    store = {"word": HUSH, "inner": [{"deep": 1}]}
+    engines.load(flow, store, secrets=["word", "one", "made", "deep"])
+    assert not caplog.messages
+    engines.load(flow, store, secrets=["wrod", "elsewhere"])
+    assert [message.partition(" goes by ")[2] for message in caplog.messages] == [
+        "the secret name 'elsewhere': only a key inside a result may yet be called so",
+        "the secret name 'wrod': did you mean 'word'?",
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.board import TTL, KVBoard
@@ -42,15 +43,36 @@ def fetch(
         NotFound: there is no place for such addresses, or it cannot be imported.
         InvalidFormat: the address or its options make no sense.
     """
+    _check(name, conf)
     settings = {"connection": conf} if isinstance(conf, str) else dict(conf)
     if "board" in settings:
         settings.setdefault("connection", settings.pop("board"))
-    ttl = float(settings.pop("ttl", TTL))
-    max_claims = settings.pop("max_claims", Rules().max_claims)
-    keep = float(settings.pop("keep_outcomes", Rules().keep_outcomes))
-    rules = Rules(None if max_claims is None else int(max_claims), keep)
+    ttl = _number(settings, "ttl", TTL)
+    most = settings.pop("max_claims", Rules().max_claims)
+    most = None if most is None else int(_number({"max_claims": most}, "max_claims", 0))
+    rules = Rules(most, _number(settings, "keep_outcomes", Rules().keep_outcomes))
     kv = places.fetch(settings, namespace=namespace, clock=clock)
     return KVBoard(name, kv, persistence, ttl=ttl, rules=rules, clock=clock)
+
+
+def _check(name: Any, conf: Any) -> None:
+    """Refuse what is easily confused."""
+    if not isinstance(name, str) or not isinstance(conf, str | Mapping):
+        raise exc.InvalidFormat(
+            "a board needs a name and an address, such as fetch('jobs', 'sqlite:///jobs.db'), and not"
+            f" fetch({name!r}, a {type(conf).__name__})"
+        )
+
+
+def _number(settings: dict[str, Any], name: str, usual: float) -> float:
+    """Take a number out of the settings."""
+    value = settings.pop(name, usual)
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise exc.InvalidFormat(
+            f"'{name}' of a board must be a number, not {value!r}", cause=error
+        ) from error
 
 
 @contextmanager
