@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl
 from stackl_flow import exceptions as exc
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*\Z")
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@]*):[^/@]*@")
+# Up to the last "@": a password may hold one that should have been written %40.
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 

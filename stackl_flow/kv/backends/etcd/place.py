@@ -276,6 +276,10 @@ class EtcdKV(KV):
 
 
 def _servers(hosts: str, given: Mapping[str, Any], url: str) -> List[tuple[str, int]]:
+    if "@" in hosts:
+        raise exc.InvalidFormat(
+            f"'{url}' names a user: leave that out, we log in by certificates (cert_cert)"
+        )
     port = given.get("port", _PORT)
     found = []
     for each in (hosts or given.get("host", "localhost")).split(","):

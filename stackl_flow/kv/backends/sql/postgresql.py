@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
+import psycopg  # noqa: F401  so that a driver that is missing is told of by its name
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc

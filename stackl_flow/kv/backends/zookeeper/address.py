@@ -85,6 +85,10 @@ def read(place: settings.Place) -> Address:
     )
     servers, _, path = place.location.partition("/")
     hosts = servers or str(given.pop("hosts", "localhost:2181"))
+    if "@" in hosts:
+        raise exc.InvalidFormat(
+            f"'{place.url}' names a user: leave that out, we log in by certificates (certfile)"
+        )
     root = "/" + (path or given.pop("path", "stackl_flow")).strip("/")
     if root == "/" or "//" in root or root.split("/")[1] == "zookeeper":
         raise exc.InvalidFormat(f"'{root}' is no path for '{place.url}': write zookeeper://host:port/path")
@@ -95,7 +99,7 @@ def read(place: settings.Place) -> Address:
         known_hosts = collect_hosts(hosts)[0]
     except ValueError as error:
         raise exc.InvalidFormat(
-            f"'{hosts}' are no servers: write zookeeper://host:port,host:port/path", cause=error
+            f"'{place.url}' names no servers: write zookeeper://host:port,host:port/path", cause=error
         ) from error
     for name in ("ca", "certfile", "keyfile"):
         if name in given and not Path(given[name]).is_file():

@@ -1,0 +1,219 @@
+"""Boards in places that cannot be used: the error names the place and the remedy, soon, and no password."""
+
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.jobboards import backends
+
+RIGHT, WRONG = "l3tmein", "hunter2"
+#: Seconds; with a timeout of one in the address, and on a loaded machine.
+SOON = 20
+
+PATHS = {"redis": "0"}
+SERVERS = ["redis", "zookeeper", "etcd", "postgresql", "mysql"]
+
+
+def refusal(address, caplog, error=exc.StorageFailure):
+    """Say what the board says when it is connected; nothing that is said or logged has a password in it."""
+    caplog.set_level(logging.DEBUG)
+    begun = time.monotonic()
+    with pytest.raises(error) as caught:
+        backends.fetch("b", address).connect()
+    assert time.monotonic() - begun < SOON
+    said = " ".join(str(caught.value).split())
+    for text in (said, caplog.text, repr(caught.value)):
+        assert RIGHT not in text
+        assert WRONG not in text
+    return said
+
+
+def parts(address):
+    scheme, _, rest = address.partition("://")
+    return scheme, rest.rpartition("@")[2]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_nobody_is_there(server, caplog):
+    user = f"somebody:{WRONG}@" if server in {"redis", "postgresql", "mysql"} else ""
+    said = refusal(f"{server}://{user}127.0.0.1:1/{PATHS.get(server, 'x')}?timeout=1", caplog)
+    assert "127.0.0.1:1" in said
+    assert "runs and" in said.replace("run and", "runs and")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_host_that_nobody_knows(server, caplog):
+    said = refusal(f"{server}://nowhere.invalid/{PATHS.get(server, 'x')}?timeout=1", caplog)
+    assert "nowhere.invalid" in said
+    assert any(word in said for word in ("can be reached", "cannot be found"))
+
+
+@pytest.mark.parametrize(
+    ("address", "known"),
+    [
+        ("redis://host?colour=red", "timeout"),
+        ("zookeeper://host/x?colour=red", "use_ssl"),
+        ("etcd://host/x?colour=red", "ca_cert"),
+        ("postgresql://host/x?colour=red", "sslmode"),
+        ("mysql://host/x?colour=red", "ssl_ca"),
+        ("sqlite:///x.db?colour=red", "synchronous"),
+        ("dir:///x?colour=red", "sync"),
+    ],
+)
+def test_an_option_that_nobody_knows(address, known, caplog):
+    with pytest.raises(exc.InvalidFormat, match=f"unknown option 'colour' .*known are .*{known}"):
+        backends.fetch("b", address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"redis://user:{WRONG}@host:port",
+        f"zookeeper://user:{WRONG}@host:port/x",
+        f"etcd://user:{WRONG}@host:port/x",
+        f"postgresql://user:{WRONG}@host:port/x",
+        f"mysql://user:{WRONG}@host:port/x",
+        f"mysql://user:{WRONG}@host",
+        f"mysql://user:p@{WRONG}@host:port/x",
+        f"zookeeper://user:{WRONG}@host:1/x",
+        f"etcd://user:{WRONG}@host:1/x",
+        f"postgres://user:{WRONG}@host/x",
+    ],
+)
+def test_an_address_that_makes_no_sense_does_not_tell_its_password(address):
+    with pytest.raises((exc.InvalidFormat, exc.NotFound)) as caught:
+        backends.fetch("b", address)
+    seen, error = "", caught.value
+    while error is not None:
+        seen += f"{error}{error!r}"
+        error = error.__cause__
+    assert WRONG not in seen
+    assert address.partition("://")[0] in seen
+
+
+@pytest.mark.parametrize(
+    ("address", "driver", "extra"),
+    [
+        ("redis://host", "redis", "redis"),
+        ("zookeeper://host/x", "kazoo", "zookeeper"),
+        ("postgresql://host/x", "psycopg", "postgresql"),
+        ("mariadb://host/x", "pymysql", "mysql"),
+    ],
+)
+def test_a_driver_that_is_not_installed(address, driver, extra):
+    """Asked in a process of its own, in which nothing has been imported yet."""
+    code = f"""
+import sys
+sys.modules[{driver!r}] = None
+from stackl_flow import exceptions
+from stackl_flow.jobboards import backends
+try:
+    backends.fetch("b", {address!r})
+except exceptions.NotFound as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert driver in found.stdout
+    assert f"stackl-flow[{extra}]" in found.stdout
+
+
+# ---------------------------------------------------------------- who may come in
+
+
+def test_redis_and_its_password(new_server, caplog):
+    server = new_server("redis", "--requirepass", RIGHT)
+    host = parts(server.url)[1]
+    for user in (f":{WRONG}@", "", f"somebody:{WRONG}@"):
+        said = refusal(f"redis://{user}{host}", caplog)
+        assert host in said
+        assert "check user and password" in said
+    assert "not so many databases" in refusal(f"redis://:{RIGHT}@{host}/99", caplog)
+    with backends.backend("b", f"redis://:{RIGHT}@{host}") as board:
+        assert board.job_count == 0
+
+
+@pytest.fixture
+def guarded():
+    """Rules of a PostgreSQL server that asks one user for his password, and knows nothing of others."""
+    folder = Path(tempfile.mkdtemp(prefix="stackl-flow-hba-"))
+    folder.chmod(0o755)  # the server is somebody else
+    rules = folder / "pg_hba.conf"
+    rules.write_text("host all stackl 127.0.0.1/32 trust\nhost all locked 127.0.0.1/32 scram-sha-256\n")
+    yield rules
+    shutil.rmtree(folder)
+
+
+def test_postgresql_and_its_passwords(new_server, guarded, caplog):
+    server = new_server("postgresql", "-c", f"hba_file={guarded}")
+    engine = sa.create_engine(sa.make_url(server.url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as owner:
+        owner.execute(sa.text(f"CREATE ROLE locked LOGIN PASSWORD '{RIGHT}'"))
+        owner.execute(sa.text("GRANT ALL ON SCHEMA public TO locked"))
+    engine.dispose()
+    host = parts(server.url)[1]
+    assert "check user and password" in refusal(f"postgresql://locked:{WRONG}@{host}", caplog)
+    assert "check user and password" in refusal(f"postgresql://locked@{host}", caplog)
+    assert "let this user in from here" in refusal(f"postgresql://nobody:{WRONG}@{host}", caplog)
+    missing = f"postgresql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing"
+    said = refusal(missing, caplog)
+    assert "/nothing" in said
+    assert "create the database first" in said
+    with backends.backend("b", f"postgresql://locked:{RIGHT}@{host}") as board:
+        assert board.job_count == 0
+
+
+def test_mysql_and_its_passwords(new_server, caplog):
+    server = new_server("mysql")
+    engine = sa.create_engine(sa.make_url(server.url).set(drivername="mysql+pymysql"))
+    with engine.connect() as root:
+        root.exec_driver_sql(f"CREATE USER locked@'127.0.0.1' IDENTIFIED BY '{RIGHT}'")
+        root.exec_driver_sql("GRANT ALL ON `stackl`.* TO locked@'127.0.0.1'")
+        root.exec_driver_sql("GRANT ALL ON `nothing`.* TO locked@'127.0.0.1'")
+    engine.dispose()
+    host = parts(server.url)[1]
+    for user in (f"locked:{WRONG}", "locked", f"nobody:{WRONG}"):
+        said = refusal(f"mysql://{user}@{host}", caplog)
+        assert host in said
+        assert "check user and password" in said
+    said = refusal(f"mysql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing", caplog)
+    assert "/nothing" in said
+    assert "create the database first" in said
+    with backends.backend("b", f"mysql://locked:{RIGHT}@{host}") as board:
+        assert board.job_count == 0
+
+
+# ---------------------------------------------------------------- what goes away later
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_server_that_goes_away_and_comes_back(kind, new_server, caplog):
+    """Whoever posts meanwhile hears of it soon; what was posted before is there afterwards."""
+    caplog.set_level(logging.DEBUG)
+    server = new_server(kind)
+    address = f"{server.url}{'/b' if kind in {'etcd', 'zookeeper'} else ''}?timeout=1"
+    with backends.backend("b", address) as board:
+        job = board.post("kept")
+        server.kill()
+        begun = time.monotonic()
+        with pytest.raises(exc.StorageFailure) as caught:
+            board.post("lost")
+        assert time.monotonic() - begun < SOON
+        assert f"127.0.0.1:{server.port}" in str(caught.value)
+        server.start()
+        assert job.uuid in {each.uuid for each in board.iterjobs()}
+        board.consume(board.claim(job, "me"), "me")
+
+
+def test_a_file_and_a_directory_that_cannot_be_written(tmp_path, caplog):
+    (tmp_path / "file").write_text("this is no folder")
+    assert "file" in refusal(f"sqlite:///{tmp_path}/file/jobs.db", caplog)
+    assert "file" in refusal(f"dir://{tmp_path}/file/jobs", caplog)
+    assert "not a SQLite database" in refusal(f"sqlite:///{tmp_path}/file", caplog)
