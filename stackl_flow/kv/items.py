@@ -121,6 +121,17 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
     Raises:
         InvalidFormat: a key is no key or is written twice, a value is no text, or there are several leases.
     """
+    try:
+        return _check_commit(checks, puts, deletes)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise exc.InvalidFormat(
+            "a commit takes lists: [Check(key, version)], [Put(key, text)] and [key]; a value is JSON text, as"
+            f" json.dumps makes it ({error})",
+            cause=error,
+        ) from error
+
+
+def _check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:
     written: set[str] = set()
     leases: set[str] = set()
     for key, _ in checks:
