@@ -125,8 +125,8 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
         return _check_commit(checks, puts, deletes)
     except (AttributeError, TypeError, ValueError) as error:
         raise exc.InvalidFormat(
-            "a commit takes lists: [Check(key, version)], [Put(key, text)] and [key]; a value is JSON text, as"
-            f" json.dumps makes it ({error})",
+            "a commit takes lists: [Check(key, version)], [Put(key, text)] and [key]; a value is JSON text,"
+            f" as json.dumps makes it ({error})",
             cause=error,
         ) from error
 
