@@ -108,8 +108,7 @@ class Given:
             return
         self._check(pairs)
         detail = self._ledger.by_name[atom_name]
-        detail.meta = {**detail.meta, META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}}
-        self._ledger.touch(detail)
+        self._ledger.touch(detail, {META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}})
 
     def settle(self) -> None:
         """Have what was given before the flow was owned written with the next entry."""

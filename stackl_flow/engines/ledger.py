@@ -81,7 +81,7 @@ class Ledger:
         self.plan = plan
         for name, notes in self._notes_of.items():
             if name in self.by_name:
-                self.note_of(self.by_name[name], notes)
+                self.touch(self.by_name[name], notes)
         self._notes_of = {}
         known = self.by_name
         self.details = [known[name] for name in plan.names]
@@ -126,18 +126,6 @@ class Ledger:
             self.commit()
         elif self.backend is not None:
             self._notes.update(pairs)  # the flow is not owned yet, and will be read anew when it is
-
-    def note_of(self, detail: AtomDetail, pairs: Mapping[str, Any]) -> None:
-        """Add to an atom's notes; they are written with the next entry.
-
-        Args:
-            detail: the atom's detail.
-            pairs: notes by name.
-        """
-        detail.meta = {**detail.meta, **pairs}
-        self._page.atoms[detail.uuid] = detail
-        if self.plan is None and self.backend is not None:
-            self._notes_of.setdefault(detail.name, {}).update(pairs)  # as for the flow's own
 
     def note(self, meta: dict[str, Any]) -> None:
         """Replace the flow's notes; they are written with the next entry.
@@ -313,12 +301,17 @@ class Ledger:
         self.failed.clear()
         return told
 
-    def touch(self, detail: AtomDetail) -> None:
+    def touch(self, detail: AtomDetail, notes: Mapping[str, Any] | None = None) -> None:
         """Have an atom's detail written with the next entry.
 
         Args:
             detail: the detail that was changed.
+            notes: to be added to its notes.
         """
+        if notes:
+            detail.meta = {**detail.meta, **notes}
+            if self.plan is None and self.backend is not None:
+                self._notes_of.setdefault(detail.name, {}).update(notes)  # as for the flow's own
         self._page.atoms[detail.uuid] = detail
 
     def commit(self) -> None:

@@ -203,7 +203,7 @@ class Storage(Results):
             atom_name: its name.
             update_with: notes by name.
         """
-        self._ledger.note_of(self._detail(atom_name), update_with)
+        self._ledger.touch(self._detail(atom_name), update_with)
         self._settle()
 
     # ------------------------------------------------------------- values by name
