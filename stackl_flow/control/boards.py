@@ -234,6 +234,20 @@ def conductors(board: JobBoard) -> list[WorkerView]:
     return views
 
 
+def namesakes(board: JobBoard, name: str) -> list[tuple[str, int | None]]:
+    """List the conductors of a name that are at a board: there should be one at most.
+
+    Args:
+        board: the board.
+        name: the name.
+
+    Returns:
+        Host and process of each.
+    """
+    found = [entity.metadata for entity in board.presence.here("conductor") if entity.name == name]
+    return [(str(told.get("hostname", "?")), told.get("pid")) for told in found]
+
+
 def _fits(view: JobView, wanted: str) -> bool:
     return view.uuid.startswith(wanted) or view.name == wanted
 

@@ -150,6 +150,16 @@ def test_a_conductor_is_seen_asked_for_its_health_and_drained(tell, start, board
     assert tell("jobs", "show", uuid, "--json").data["outcome"]["state"] == "SUCCESS"
 
 
+def test_two_of_one_name_are_told_of(tell, start, board):
+    first = start("conduct", "--name", "ann", STACKL_FLOW_BOARD=board)
+    assert "waits for jobs" in first.stderr.readline()
+    other = start("conduct", "--name", "ann", STACKL_FLOW_BOARD=board)
+    assert f"called ann is at this board already (process {first.pid} of" in other.stderr.readline()
+    for process in (first, other):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
 def test_sigterm_stops_it_in_order(start, board):
     conductor = start("conduct", STACKL_FLOW_BOARD=board)
     assert "waits for jobs" in conductor.stderr.readline()

@@ -117,6 +117,11 @@ def conduct(
             can=can or None,
             remove_books=keep,
         )
+        for host, process in boards.namesakes(opened, name):
+            out.say(
+                f"a conductor called {name} is at this board already (process {process} of {host}): unless"
+                " it has just died, give this one another --name"
+            )
         tally = stack.enter_context(showing(conductor, out))
         if address is not None:
             port = stack.enter_context(answering_health(address, lambda: health(conductor, tally)))
