@@ -33,6 +33,8 @@ _LOG = secrecy.logger(__name__)
 _PAUSE: Final = 0.1
 #: Seconds within which it has to end when it is told to.
 _GRACE: Final = 1.0
+#: What it says once it has extended all that it was told of; every other word is a lost lease.
+_READY: Final = "ready"
 
 
 class Heart:
@@ -51,9 +53,15 @@ class Heart:
         self._kept: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._beating = threading.Event()
         self._process = self._start()
         self._reader = threading.Thread(target=self._read, name="jobboard-heart", daemon=True)
         self._reader.start()
+
+    @property
+    def is_beating(self) -> bool:
+        """Whether the process is at work; on a busy machine its start may take longer than a lease lasts."""
+        return self._beating.is_set()
 
     def keep(self, lease: Lease) -> None:
         """Have a lease kept up.
@@ -100,9 +108,13 @@ class Heart:
         while not self._stopping.is_set():
             for line in _pipe(self._process.stdout):
                 lease = line.strip()
+                if lease == _READY:
+                    self._beating.set()
+                    continue
                 with self._lock:
                     self._kept.pop(lease, None)
                 self._on_lost(lease)
+            self._beating.clear()
             # Whatever ends it at once is not to keep this processor busy.
             if not self._stopping.wait(_PAUSE):
                 self._replace()
@@ -204,18 +216,21 @@ def main() -> None:
             beat = Beat(kv, words["parent"], lambda lease: print(lease, flush=True))  # noqa: T201  the answer
         except psutil.NoSuchProcess:
             return  # killed before we were here
-        due = time.monotonic() + beat.pause
+        due, ready = time.monotonic(), False
         while beat.alive:
             try:
                 line = lines.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
                 beat.beat()
                 due = time.monotonic() + beat.pause
+                if not ready:
+                    ready = True
+                    print(_READY, flush=True)  # noqa: T201  the same
                 continue
             if not line:
                 return
             beat.told(json.loads(line))
-            due = min(due, time.monotonic() + beat.pause)
+            due = time.monotonic()  # a lease that is new to us may be near its end
 
 
 def _listen(lines: queue.Queue[str]) -> None:

@@ -2,7 +2,8 @@
 
 A claim stands on its claimer's lease. While this process lives the lease is extended three times in its life;
 when the process dies the server lets it run out, and the jobs are free. A thread costs nothing and is starved
-by a task that holds the interpreter; a process (see ``heartbeat``) is not.
+by a task that holds the interpreter; a process (see ``heartbeat``) is not. While that one starts, the thread
+does it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Leases:
                 self._leases[who] = lease
                 if self._heart is not None:
                     self._heart.keep(lease)
-            if self._keeper is None and self._heart is None:
+            if self._keeper is None:
                 self._keeper = threading.Thread(target=self._keep, name="jobboard-leases", daemon=True)
                 self._keeper.start()
             return lease
@@ -153,7 +154,8 @@ class Leases:
     def _keep(self) -> None:
         while not self._stop.wait(self._pause()):
             with self._lock:
-                names = list(self._leases)
+                is_kept = self._heart is not None and self._heart.is_beating
+                names = [] if is_kept else list(self._leases)
             for who in names:
                 self._keep_one(who)
 
