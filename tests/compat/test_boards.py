@@ -353,6 +353,20 @@ def test_a_claim_lasts_as_long_as_its_owner(program):
     assert said == ["child CLAIMED", "None UNCLAIMED me CLAIMED"]
 
 
+def test_details_without_a_json_form_are_posted_as_what_is_nearest(here):
+    assert here("""
+    import collections, ipaddress
+    Size = collections.namedtuple("Size", "x y")
+    with jobs.backend("board", conf) as board:
+        board.post("job", details={"size": Size(1, 2), "host": ipaddress.ip_address("10.0.0.1"), "n": 3})
+        print([dict(job.details) for job in board.iterjobs()])
+        try:
+            board.post("job", details={"lock": threading.Lock()})
+        except exceptions.TaskFlowException as error:
+            print(type(error).__name__, board.job_count)
+    """) == ["[{'size': [1, 2], 'host': '10.0.0.1', 'n': 3}]", "NotSerializable 1"]
+
+
 def test_what_boards_can_do_besides(here):
     assert here("""
     conf["max_claims"] = 2

@@ -10,11 +10,13 @@ from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.compat.jobs import abstract, verbs
 from stackl_flow.compat.jobs.job import Job
+from stackl_flow.compat.persistence.values import plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import job as jobs
 from stackl_flow.jobboards.board import TTL, KVBoard
 from stackl_flow.jobboards.endings import Ending, Turn
 from stackl_flow.jobboards.posting import Posting
+from stackl_flow.jobboards.priorities import JobPriority
 from stackl_flow.jobboards.sweep import Rules
 from stackl_flow.kv import backends as places
 
@@ -86,6 +88,35 @@ class Board(KVBoard):
 
     def _job(self, posting: Posting, version: int) -> Job:
         return self.JOB(self, posting, version, self._books)
+
+    def post(
+        self,
+        name: str,
+        book: Any = None,
+        details: Mapping[str, Any] | None = None,
+        priority: JobPriority | str = JobPriority.NORMAL,
+        **terms: Any,
+    ) -> jobs.Job:
+        """Post a job; of details without a JSON form what is nearest is posted, as TaskFlow does.
+
+        Args:
+            name: what to call it; need not be unique.
+            book: the logbook that goes with it.
+            details: what workers need to know.
+            priority: how urgent it is.
+            terms: as for our own boards.
+
+        Returns:
+            The job.
+
+        Raises:
+            NotSerializable: nothing plain is near a detail.
+            JobFailure: the board cannot be written.
+        """
+        try:
+            return super().post(name, book, details, priority, **terms)
+        except exc.NotSerializable:
+            return super().post(name, book, plain(details), priority, **terms)
 
     def claim(self, job: jobs.Job, who: str, expiry: float | None = None) -> jobs.Job:
         """Claim a job.
