@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
-
-from kazoo import exceptions as kazoo_exceptions
 
 from stackl_flow.compat.utils import kazoo_utils
 
@@ -22,9 +18,6 @@ AS_THEY_ARE: Final = (
 
 #: What of a client says how its servers are reached.
 _OF_CLIENT: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
-
-#: Boards that share a client may be connected by several threads at once, and kazoo cannot start it twice.
-_STARTING: Final = threading.Lock()
 
 
 def path_of(conf: Mapping[str, Any], key: str, default: str) -> str:
@@ -71,48 +64,3 @@ def place_of(conf: Mapping[str, Any], path: str, client: Any = None) -> dict[str
     ours["path"] = f"/{root.strip('/')}{path}".replace("//", "/")
     ours.update((word, value) for word, value in told.items() if value is not None)
     return ours
-
-
-def start(client: Any, timeout: float = 10.0) -> None:
-    """Start a client, unless it is started.
-
-    Args:
-        client: the client.
-        timeout: for how many seconds it tries to reach a server.
-
-    Raises:
-        TimeoutError: it reached none.
-    """
-    try:
-        with _STARTING:
-            client.start(timeout=timeout)
-    except (client.handler.timeout_exception, kazoo_exceptions.KazooException) as error:
-        raise TimeoutError(
-            f"no server of {client.hosts} was reached within {timeout:g} s: see that they run ({error})"
-        ) from error
-
-
-@contextlib.contextmanager
-def started(client: Any, conf: Mapping[str, Any]) -> Iterator[Any]:
-    """Have a started client: the one that was given, or one for a moment.
-
-    Args:
-        client: the client, or None.
-        conf: TaskFlow's settings.
-
-    Yields:
-        The client.
-
-    Raises:
-        TimeoutError: no server was reached.
-    """
-    if client is not None:
-        start(client)
-        yield client
-        return
-    own = kazoo_utils.make_client(conf)
-    try:
-        start(own)
-        yield own
-    finally:
-        kazoo_utils.finalize_client(own)

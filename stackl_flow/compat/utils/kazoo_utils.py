@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from kazoo import client as kazoo_client
@@ -17,6 +19,9 @@ _LOG: Final = secrecy.logger(__name__)
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
 _FILES: Final = ("keyfile", "keyfile_password", "certfile")
 _AS_THEY_ARE: Final = ("ca", "command_retry", "connection_retry", "handler")
+
+#: Boards that share a client may be connected by several threads at once, and kazoo cannot start it twice.
+_STARTING: Final = threading.Lock()
 
 Failures = Sequence[tuple[Any, BaseException]]
 
@@ -173,3 +178,48 @@ def make_client(conf: Mapping[str, Any]) -> Any:
     if "timeout" in conf:
         told["timeout"] = float(conf["timeout"])
     return kazoo_client.KazooClient(**told)
+
+
+def start(client: Any, timeout: float = 10.0) -> None:
+    """Start a client, unless it is started, from whatever thread; not TaskFlow's.
+
+    Args:
+        client: the client.
+        timeout: for how many seconds it tries to reach a server.
+
+    Raises:
+        TimeoutError: it reached none.
+    """
+    try:
+        with _STARTING:
+            client.start(timeout=timeout)
+    except (client.handler.timeout_exception, kazoo_exceptions.KazooException) as error:
+        raise TimeoutError(
+            f"no server of {client.hosts} was reached within {timeout:g} s: see that they run ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def started(client: Any, conf: Mapping[str, Any]) -> Iterator[Any]:
+    """Have a started client, the one that was given or one for a moment; not TaskFlow's.
+
+    Args:
+        client: the client, or None.
+        conf: TaskFlow's settings.
+
+    Yields:
+        The client.
+
+    Raises:
+        TimeoutError: no server was reached.
+        ConnectionError: what was done with it failed.
+    """
+    made = make_client(conf) if client is None else client
+    try:
+        start(made)
+        yield made
+    except kazoo_exceptions.KazooException as error:
+        raise ConnectionError(f"{type(error).__name__} {error}") from error
+    finally:
+        if client is None:
+            finalize_client(made)

@@ -9,6 +9,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat import ensembles
 from stackl_flow.compat.jobs.boards import Board
 from stackl_flow.compat.jobs.job import Job
+from stackl_flow.compat.utils import kazoo_utils
 
 __all__ = ["ZookeeperJob", "ZookeeperJobBoard"]
 
@@ -69,7 +70,7 @@ class ZookeeperJobBoard(Board):
         """
         if self._client is not None:
             try:
-                ensembles.start(self._client, timeout)
+                kazoo_utils.start(self._client, timeout)
             except TimeoutError as error:
                 raise exc.JobFailure(f"board '{self.name}' cannot be reached: {error}", error) from error
         super().connect()

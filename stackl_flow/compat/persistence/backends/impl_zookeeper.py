@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kazoo import exceptions as kazoo
-
 from stackl_flow import exceptions as exc
 from stackl_flow.compat import ensembles
 from stackl_flow.compat.persistence.values import Plain
@@ -65,11 +63,11 @@ class ZkBackend(KVBackend):
 
     def _check(self) -> None:
         try:
-            with ensembles.started(self._client, self._conf) as client:
+            with kazoo_utils.started(self._client, self._conf) as client:
                 if flag(self._conf.get("check_compatible"), default=True):
                     kazoo_utils.check_compatible(client, MIN_ZK_VERSION)
                 found = client.exists(f"{self.path.rstrip('/')}/{_THEIRS}")
-        except (exc.IncompatibleVersion, kazoo.KazooException, TimeoutError) as error:
+        except (exc.IncompatibleVersion, OSError) as error:
             raise exc.StorageFailure(f"'{self.name}' cannot be used: {error}", cause=error) from error
         if found:
             raise exc.StorageFailure(
