@@ -68,11 +68,12 @@ class Waiting:
             self._sweeper.sweep()
         elif (found := self._some(can, want, fresh=False)) is not None:
             return found
-        swept = 0
+        swept, mark = 0, self._kv.wait(self._places.root)
         while True:
-            mark = self._kv.wait(self._places.root)
-            if (found := self._some(can, want, fresh=True)) is not None:
-                return found
+            # What woke us is most likely a job like those before it.
+            for fresh in (False, True):
+                if (found := self._some(can, want, fresh=fresh)) is not None:
+                    return found
             if mark != swept and self._sweeper.age >= PERIOD:
                 self._sweeper.sweep()
                 swept = mark
@@ -83,7 +84,7 @@ class Waiting:
                 return iter(())
             again = None if mark == swept else max(0.0, PERIOD - self._sweeper.age)
             pauses = (rest, self._sweeper.next_due(), again)
-            self._kv.wait(
+            mark = self._kv.wait(
                 self._places.root, mark, min((pause for pause in pauses if pause is not None), default=None)
             )
 
@@ -103,15 +104,15 @@ class Waiting:
         """
         left = _countdown(timeout)
         key = self._places.at(m.JOB, uuid)
+        mark = self._kv.wait(key)
         while True:
-            mark = self._kv.wait(key)
             found = look(uuid)
             if found.outcome is not None:
                 return found
             rest = left()
             if rest is not None and rest <= 0:
                 return None
-            self._kv.wait(key, mark, rest)
+            mark = self._kv.wait(key, mark, rest)
 
     def _some(self, can: Collection[str] | None, want: int, *, fresh: bool) -> Iterator[Found] | None:
         jobs = self._reading.free(can, want, fresh=fresh)
