@@ -50,6 +50,25 @@ def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, An
     Raises:
         BadParameter: nobody can listen there.
     """
+    try:
+        server = ThreadingHTTPServer(address, _handler(ask))
+    except OSError as error:
+        raise typer.BadParameter(
+            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}; port 0 takes any that is free",
+            param_hint="--listen",
+        ) from None
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(ask: Callable[[], Mapping[str, Any]]) -> type[BaseHTTPRequestHandler]:
+    """Make what answers each question."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -75,21 +94,7 @@ def answering_health(address: tuple[str, int], ask: Callable[[], Mapping[str, An
         def log_message(self, *_: Any) -> None:
             """Say nothing: probes come every few seconds."""
 
-    try:
-        server = ThreadingHTTPServer(address, Handler)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}; port 0 takes any that is free",
-            param_hint="--listen",
-        ) from None
-    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Handler
 
 
 def metrics(told: Mapping[str, Any]) -> str:

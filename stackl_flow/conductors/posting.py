@@ -40,11 +40,9 @@ def post_flow(
         factory_args: arguments of the factory.
         factory_kwargs: keyword arguments of the factory.
         priority: how urgent it is.
-        secrets: names of values, in ``store`` or provided by the flow, that no log, listener or command
-            shows.
-        connection: the caller's own, as for the board's ``post``: the job lands when he commits. The flow
-            lands with it where the connection leads to the persistence, too; else it is stored before, and
-            stays there when he rolls back.
+        secrets: names of values, given or provided, that no log, listener or command shows.
+        connection: the caller's own: the job lands when he commits; so does the flow where the connection
+            leads to the persistence, else it is stored before, and stays there.
         terms: as for the board's ``post``: key, needs, not_before, claim_by.
 
     Returns:
@@ -57,19 +55,26 @@ def post_flow(
         NotImplementedError: a connection was given, and the board is in no SQL database.
         JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
     """
+    _check_order(board, persistence)
+    book = LogBook(name or "job")
+    book.meta[JOB] = terms["uuid"] = terms.get("uuid") or new_uuid()
+    kept = persistence if connection is None else persistence.joined(connection)
+    given = (factory_args, factory_kwargs, store, book, kept)
+    storage = engines.load_from_factory(factory, *given, secrets=secrets).storage
+    terms.update(details={"flow_uuid": storage.flow_uuid}, connection=connection)
+    job = board.post(name or storage.flow_name, book, priority=priority, **terms)
+    return _once(job, book, kept)
+
+
+def _once(job: Job, book: LogBook, persistence: Backend) -> Job:
+    """Return the job; if it had been posted under its key before, with a flow of its own, the book goes."""
+    if job.uuid != book.meta[JOB]:
+        with persistence.get_connection() as connection:
+            connection.destroy_logbook(book.uuid)
+    return job
+
+
+def _check_order(board: object, persistence: object) -> None:
+    """Refuse what is easily swapped."""
     if not hasattr(board, "post") or not hasattr(persistence, "get_connection"):
         raise TypeError("post_flow takes the board first, then the backend in which flows are stored")
-    uuid = terms.pop("uuid", None) or new_uuid()
-    book = LogBook(name or "job")
-    book.meta[JOB] = uuid
-    kept = persistence if connection is None else persistence.joined(connection)
-    engine = engines.load_from_factory(
-        factory, factory_args, factory_kwargs, store, book, kept, secrets=secrets
-    )
-    details = {"flow_uuid": engine.storage.flow_uuid}
-    terms.update(uuid=uuid, connection=connection)
-    job = board.post(name or engine.storage.flow_name, book, details, priority, **terms)
-    if job.uuid != uuid:  # it was posted under its key before, with a flow of its own
-        with kept.get_connection() as books:
-            books.destroy_logbook(book.uuid)
-    return job

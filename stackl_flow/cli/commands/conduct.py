@@ -18,6 +18,7 @@ from stackl_flow.cli.guard import answering
 from stackl_flow.cli.health import answering_health, read_address
 from stackl_flow.cli.interrupts import interruptible
 from stackl_flow.cli.options import Db, EngineKind, EngineOption, Json, Workers, engine_options, needed
+from stackl_flow.cli.output import Output
 from stackl_flow.conductors.base import Conductor
 from stackl_flow.control import boards, places
 from stackl_flow.control.factories import use_working_directory
@@ -99,36 +100,32 @@ def conduct(
     keep = _keep(remove_books, remove_failed_books)
     kind = str(options.pop("engine"))
     use_working_directory()
+    settings: dict[str, Any] = {"max_simultaneous_jobs": jobs, "can": can or None, "remove_books": keep}
     with (
         answering(as_json=as_json or not sys.stdout.isatty()) as out,
         reachable(place, where),
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend, ttl=ttl) as opened,
-        ExitStack() as stack,
     ):
         name = name or f"{socket.gethostname()}-{os.getpid()}"
-        conductor = Conductor(
-            name,
-            opened,
-            backend,
-            kind,
-            options,
-            max_simultaneous_jobs=jobs,
-            can=can or None,
-            remove_books=keep,
-        )
         for host, process in boards.namesakes(opened, name):
             out.say(
                 f"a conductor called {name} is at this board already (process {process} of {host}): unless"
                 " it has just died, give this one another --name"
             )
+        _run(Conductor(name, opened, backend, kind, options, **settings), out, address, max_dispatches)
+
+
+def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, limit: int | None) -> None:
+    """Have a conductor run, seen and heard, until it is told to stop."""
+    with ExitStack() as stack:
         tally = stack.enter_context(showing(conductor, out))
         if address is not None:
             port = stack.enter_context(answering_health(address, lambda: health(conductor, tally)))
             out.say(f"health: http://{address[0]}:{port}/health")
         stack.enter_context(interruptible(conductor.stop, out.say, "aborted; others take its jobs over"))
         out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
-        conductor.run(max_dispatches)
+        conductor.run(limit)
 
 
 def _keep(age: str | None, failed: str | None) -> Keep | bool:

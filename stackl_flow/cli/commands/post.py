@@ -94,23 +94,18 @@ def post(
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
     hidden = secrets(secret or (), values)
     place, where = needed_board(board), needed(db)
-    terms: dict[str, Any] = {
-        "key": key,
-        "needs": tuple(need or ()),
-        "not_before": moment(not_before, "--not-before"),
-        "claim_by": moment(claim_by, "--claim-by"),
-    }
+    times = {"not_before": moment(not_before, "--not-before"), "claim_by": moment(claim_by, "--claim-by")}
+    what = {"key": key, "needs": tuple(need or ()), "priority": _urgency(priority)}
+    terms: dict[str, Any] = {**what, **times}
     with (
         answering(as_json=as_json, secrets=hidden.values()) as out,
         reachable(place, where),
         places.for_work(where) as backend,
         boards.open_board(place, board_name, backend) as opened,
     ):
-        given = {**values, **hidden}
+        given, marks = {**values, **hidden}, list(hidden)
         with naming_what_lacks():
-            job = boards.post(
-                opened, backend, factory, arguments, given, name, _urgency(priority), list(hidden), **terms
-            )
+            job = boards.post(opened, backend, factory, arguments, given, name, secrets=marks, **terms)
         if not wait:
             out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
             return
