@@ -10,6 +10,7 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
+from stackl_flow.kv.backends.directory import place as directory
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
 from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
 from stackl_flow.testing.filecalls import FileCalls
@@ -65,10 +66,17 @@ class Place:
 
 
 @pytest.mark.parametrize(
-    ("options", "torn"),
-    [("journal_size=1", False), ("journal_size=1", True), ("journal_size=700", True), ("", True)],
+    ("options", "torn", "together"),
+    [
+        ("journal_size=1", False, 128),
+        ("journal_size=1", True, 128),
+        ("journal_size=700", True, 1),
+        ("journal_size=1200", True, 1),
+        ("", True, 128),
+    ],
 )
-def test_killed_at_every_call(options, torn, tmp_path):
+def test_killed_at_every_call(options, torn, together, tmp_path, monkeypatch):
+    monkeypatch.setattr(directory, "_TOGETHER", together)
     whole = Place(tmp_path / "whole", options)
     assert in_child(lambda: whole.work(FileCalls())) == 0
     points = int(whole.count.read_text())
@@ -84,6 +92,24 @@ def test_killed_at_every_call(options, torn, tmp_path):
         assert found == after[done], at
         assert in_child(lambda place=place: place.work(FileCalls())) == 0
         assert place.items() == whole.items(), at
+
+
+def test_no_commit_folds_much(tmp_path, monkeypatch):
+    """The files of a journal are written by many commits, a few by each; then it is begun anew."""
+    monkeypatch.setattr(directory, "_TOGETHER", 32)
+    calls, most, begun = FileCalls(), 0, set()
+    with backends.fetch(f"dir://{tmp_path}/place?journal_size=100000&sync=no") as kv, calls.counted():
+        for number in range(2500):
+            before = calls.made
+            kv.commit(puts=[Put(f"k/{number}", "v" * 20), Put("hot", str(number))])
+            most = max(most, calls.made - before)
+            begun.add((tmp_path / "place" / "journal").stat().st_ino)
+        assert len(begun) > 1
+        assert most < 200  # with all in one go it would be more than two thousand
+        with backends.fetch(f"dir://{tmp_path}/place") as other:
+            assert len(other.list("k/")) == len(kv.list("k/")) == 2500
+            assert other.get("hot").value == "2499"
+        assert (tmp_path / "place" / "items" / "k.d" / "0.json").exists()
 
 
 def test_killed_again_and_again(tmp_path):
@@ -119,8 +145,9 @@ def count_up(address, name, folder):
 
 
 @pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])
-def test_killed_among_others(options, tmp_path):
+def test_killed_among_others(options, tmp_path, monkeypatch):
     """Of three who write at once one after another is killed: no commit is lost or half there."""
+    monkeypatch.setattr(directory, "_TOGETHER", 1)
     address = f"dir://{tmp_path}/place?{options}"
     dice = random.Random(options)
     children = {f"w{n}": start_child(partial(count_up, address, f"w{n}", tmp_path)) for n in range(3)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackl_flow.kv import backends
+from stackl_flow.kv.backends.directory import place as directory
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.filecalls import CALLS
 from tests.kv.test_directory_crash import STEPS, states
@@ -96,8 +97,12 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="look
 
 
 @needs_proc
-@pytest.mark.parametrize("options", ["journal_size=1", "journal_size=700", ""])
-def test_power_cut_at_every_call(options, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "together"),
+    [("journal_size=1", 128), ("journal_size=700", 1), ("journal_size=1200", 1), ("", 128)],
+)
+def test_power_cut_at_every_call(options, together, tmp_path, monkeypatch):
+    monkeypatch.setattr(directory, "_TOGETHER", together)
     after = states()
     for done, found in cut_at_every_call(options, tmp_path, monkeypatch):
         reached = int(found.pop("done", "0"))

@@ -8,10 +8,12 @@
     waiters/        a named pipe for each thread that waits
 
 **Writing.** A commit holds the lock, checks, appends one line to the journal and syncs it: that is all, and
-it is the moment at which the commit is durable. A journal that has grown past ``journal_size`` is *folded*:
-its items are written beside the files, synced, and put in their places by renames; folders are synced; then
-an empty journal replaces the old one. A process that is killed anywhere in this leaves a journal whose lines
-still say all, so that nothing has to be recovered: whoever comes next reads it, and folds it when it is time.
+it is the moment at which the commit is durable. A journal that comes near to ``journal_size`` is *folded*:
+its items are written beside the files, synced, and put in their places by renames; folders are synced. This
+is done by the commits that follow, some items each, so that none of them takes long; each notes in its line
+how many, for other processes to go on from there. When all is folded, an empty journal replaces the old one.
+A process that is killed anywhere in this leaves a journal whose lines still say all, so that nothing has to
+be recovered: whoever comes next reads it, and folds it when it is time.
 
 **Reading.** A reader shares the lock, reads what was added to the journal since it last looked, and takes an
 item from there or from its file. What is remembered of files is good until the next fold.
@@ -44,6 +46,10 @@ from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds
 
 _JOURNAL_SIZE: Final = 4 << 20
 _CACHE_SIZE: Final = 1024
+#: Folding begins when so much of the journal is left. So many items are folded together: a file system syncs
+#: them for little more than one.
+_LEFT: Final = 0.25
+_TOGETHER: Final = 128
 #: How long a waiter sleeps at most: a writer that was killed before it rang is noticed then.
 _LOOK_AGAIN: Final = 1.0
 
@@ -76,6 +82,7 @@ class DirectoryKV(KV):
         self._journal = Journal(self.root / "journal", sync=sync)
         self.files = Files(self.root / "items", sync=sync, cache=given.get("max_cache_size", _CACHE_SIZE))
         self._view = View(self.files)
+        self._due = 0.0
         self._waiters = self.root / "waiters"
 
     @property
@@ -159,7 +166,7 @@ class DirectoryKV(KV):
                     self._append(self._view.ended(lease))
                 yield self._view
                 if self._journal.size > self._fold_at:
-                    self.files.fold(self._view.fresh)
+                    self.files.fold(self._view.oldest())
                     self._begin()
             if self._view.revision != before:
                 ring(self._waiters)
@@ -171,6 +178,7 @@ class DirectoryKV(KV):
         sync_folder(self.root.parent)
 
     def _begin(self) -> None:
+        self._due = 0.0
         self._journal.begin(self._view.first())
         self._catch_up()
 
@@ -186,8 +194,26 @@ class DirectoryKV(KV):
 
     def _append(self, record: Record) -> None:
         record = {"r": self._view.revision + 1, **record}
+        folded = self._fold_some()
+        if folded:
+            record["f"] = folded
+        size = self._journal.size
         self._journal.append(record)
         self._view.apply(record)
+        left = self._fold_at - self._journal.size
+        if left < self._fold_at * _LEFT:
+            # As many as have to be folded by each line like this one, for all to be folded when it is full.
+            lines = max(left / (self._journal.size - size), 1.0)
+            self._due += len(self._view.unfolded) / lines
+
+    def _fold_some(self) -> int:
+        """Fold what is due, if it is worth it; tell how many items."""
+        if self._due < _TOGETHER:
+            return 0
+        some = self._view.oldest(int(self._due))
+        self._due = 0.0
+        self.files.fold(some)
+        return len(some)
 
     def _get(self, key: str) -> Item | None:
         with self._reading() as view:

@@ -6,6 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
 from sortedcontainers import SortedList
@@ -27,6 +28,7 @@ class View:
     Attributes:
         revision: the last one.
         fresh: what was written since the journal was begun, by key; None for a deleted item.
+        unfolded: the keys of ``fresh`` that are not in their files yet, those written last at the end.
     """
 
     def __init__(self, files: Files) -> None:
@@ -34,6 +36,7 @@ class View:
         self._place = ""
         self.revision = 0
         self.fresh: dict[str, Item | None] = {}
+        self.unfolded: dict[str, None] = {}
         self.begin({"r": 1, "place": uuid.uuid4().hex, "leases": {}})
 
     def begin(self, record: Record) -> None:
@@ -49,6 +52,7 @@ class View:
         self._place = record["place"]
         self.revision = record["r"]
         self.fresh = {}
+        self.unfolded = {}
         self._keys: SortedList[str] = SortedList()
         self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
         self._oldest: int = record["r"]
@@ -75,6 +79,8 @@ class View:
             record: what was committed.
         """
         self.revision = record["r"]
+        for key in list(islice(self.unfolded, record.get("f", 0))):
+            del self.unfolded[key]
         for lease, until in record.get("l", {}).items():
             if until is None:
                 self._leases.pop(lease, None)
@@ -97,9 +103,22 @@ class View:
         if key not in self.fresh:
             self._keys.add(key)
         self.fresh[key] = item
+        self.unfolded.pop(key, None)
+        self.unfolded[key] = None
         if len(self._changes) == _REMEMBERED:
             self._oldest = self._changes[0][0]
         self._changes.append((self.revision, key))
+
+    def oldest(self, count: int | None = None) -> dict[str, Item | None]:
+        """Tell what is to be folded first.
+
+        Args:
+            count: how many items at most; None for all.
+
+        Returns:
+            The items by key; None for a deleted one.
+        """
+        return {key: self.fresh[key] for key in islice(self.unfolded, count)}
 
     def get(self, key: str, now: float) -> Item | None:
         """Read an item.
