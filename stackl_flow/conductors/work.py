@@ -14,6 +14,7 @@ from stackl_flow.conductors import verdicts
 from stackl_flow.conductors.verdicts import Verdict
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.posting import LOST
 from stackl_flow.persistence.base import Backend
 
 _LOG = secrecy.logger(__name__)
@@ -107,7 +108,9 @@ class Work:
             self.job.board.extend(self.job, self.job.claims[-1].who)
         except (exc.JobFailure, exc.NotFound) as error:
             raise exc.OwnershipLost(f"its flow is left as it is: {error}", cause=error) from error
-        if len(self.job.claims) > 1 and self._undone_at(engine) >= self.job.claims[0].at:
+        undone = self._undone_at(engine)
+        under = [claim for claim in self.job.claims[:-1] if claim.at <= undone]
+        if under and under[-1].ended == LOST:  # else it was given back, to be tried again
             return True
         engine.reset()
         return False

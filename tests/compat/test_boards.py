@@ -181,6 +181,28 @@ def test_a_stop_gives_the_job_back_and_calls_that_abandoned(here):
     """) == ["job_abandoned True UNCLAIMED None"]
 
 
+def test_what_the_machine_failed_at_is_tried_again(here):
+    """TaskFlow gives such a job back; whoever has it next runs its flow from the beginning."""
+    assert here("""
+    def work():
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise exceptions.ExecutionFailure("not now")
+        return "done"
+
+    def make_shy():
+        return linear_flow.Flow("f").add(task.FunctorTask(work, name="work", provides="word"))
+
+    attempts, events = [], []
+    with jobs.backend("board", conf, persistence=persistence) as board:
+        job = post(board, make_shy)
+        conductor = conductors.fetch("blocking", "me", board, persistence=persistence)
+        conductor.notifier.register("*", lambda event, details: events.append(event))
+        conductor.run(max_dispatches=3)
+        print(*(event for event in events if event.startswith("job")), job.result(1))
+    """) == ["job_abandoned job_abandoned job_consumed {'word': 'done'}"]
+
+
 def test_on_job_done_may_be_overridden(here):
     """Octavia removes the logbook of a job there, after it has looked whether the job is complete."""
     assert here("""
