@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import html
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -90,6 +89,8 @@ def _of_bytes(value: bytes) -> Iterator[Form]:
 #: Bytes of a character that UTF-16 needs no pair for.
 _ONE_UNIT: Final = 2
 _CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+#: What `html.escape` makes of them; that module reads two thousand others when it is imported.
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 # Each may have been written once more by the next.
 _PERCENT: Final = "%(?:25)*"
 _SLASH: Final = rf"(?:\\|{_PERCENT}5[Cc])"
@@ -104,7 +105,7 @@ def _spelled(character: str) -> str:
     code, pair = ord(character), character.encode("utf-16-be", "surrogatepass")
     data = character.encode(errors="surrogatepass")
     percent = "".join(f"{_PERCENT}(?i:{byte:02x})" for byte in data)
-    entity = re.escape(html.escape(character)).replace("&", "&(?:amp;)*")
+    entity = re.escape(_ENTITIES.get(character, character)).replace("&", "&(?:amp;)*")
     ways = {
         f"{_SLASH}*(?:{re.escape(character)}|{percent}|{entity})",
         rf"{_SLASH}+(?:x{code:02x}|u{code:04x}|U{code:08x})",
