@@ -187,16 +187,19 @@ def test_what_the_machine_failed_at_is_tried_again(here):
     def work():
         attempts.append(1)
         if len(attempts) < 3:
-            raise exceptions.ExecutionFailure("not now")
+            raise exceptions.ExecutionFailure("not now") if len(attempts) == 1 else KeyError("nor now")
         return "done"
 
     def make_shy():
         return linear_flow.Flow("f").add(task.FunctorTask(work, name="work", provides="word"))
 
+    class Mine(impl_blocking.BlockingConductor):
+        NO_CONSUME_EXCEPTIONS = (*impl_blocking.BlockingConductor.NO_CONSUME_EXCEPTIONS, KeyError)
+
     attempts, events = [], []
     with jobs.backend("board", conf, persistence=persistence) as board:
         job = post(board, make_shy)
-        conductor = conductors.fetch("blocking", "me", board, persistence=persistence)
+        conductor = Mine("me", board, persistence=persistence)
         conductor.notifier.register("*", lambda event, details: events.append(event))
         conductor.run(max_dispatches=3)
         print(*(event for event in events if event.startswith("job")), job.result(1))

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
 from stackl_flow.compat import engines
 from stackl_flow.compat.conductors import foreign
@@ -15,7 +16,9 @@ from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
 from stackl_flow.conductors import base
 from stackl_flow.conductors.verdicts import NOT_THE_FLOWS, Fate, Verdict
+from stackl_flow.conductors.work import Work
 from stackl_flow.engines.base import Engine
+from stackl_flow.failure import Failure
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
 from stackl_flow.listeners.logging import LoggingListener
@@ -86,6 +89,17 @@ class ExecutorConductor(base.Conductor):
         """Ask it to stop, for good."""
         self._is_over = True
         super().stop()
+
+    def _dispatch_job(self, work: Work) -> Verdict:
+        verdict = super()._dispatch_job(work)
+        error = verdict.error
+        if verdict.fate is not Fate.CONSUME or error is None:
+            return verdict
+        failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
+        # A program may have added to them.
+        if all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
+            return Verdict(Fate.ABANDON, {}, error)
+        return verdict
 
     def _landed(self, job: Job, verdict: Verdict) -> None:
         done: Future[bool] = Future()
