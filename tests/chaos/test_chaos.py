@@ -26,6 +26,7 @@ ELSEWHERE = {
     "etcd": "sqlite",
     "zookeeper": "postgresql",
     "postgresql": "mysql",
+    "mysql": "redis",
 }
 #: What makes a server's answer a promise.
 OPTIONS = {"redis": ("--appendfsync", "always")}

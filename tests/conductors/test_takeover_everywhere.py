@@ -43,6 +43,14 @@ def postgresql(new_server):
     return (new_server("postgresql").url,) * 2
 
 
+@pytest.fixture
+def mysql(new_server):
+    return (new_server("mysql").url,) * 2
+
+
+PLACES = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "mysql"]
+
+
 def runs_elsewhere_after(office, sign):
     """Have a job's conductor killed or stopped, and say after how many seconds its task ran elsewhere."""
     first, second = (uuid.uuid4().hex[:8] for _ in range(2))
@@ -61,7 +69,7 @@ def runs_elsewhere_after(office, sign):
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-@pytest.mark.parametrize("place", ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql"])
+@pytest.mark.parametrize("place", PLACES)
 def test_in_a_lease_and_a_second(place, sign, request, tmp_path, capsys):
     addresses = request.getfixturevalue(place)
     times = []

@@ -85,7 +85,21 @@ def postgresql(postgresql_url):
     engine.dispose()
 
 
-@pytest.mark.parametrize("place", ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql"])
+@pytest.fixture
+def mysql(mysql_url):
+    name = f"many_{uuid.uuid4().hex}"
+    engine = sa.create_engine(sa.make_url(mysql_url).set(drivername="mysql+pymysql"))
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        yield mysql_url.rpartition("/")[0] + f"/{name}"
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    engine.dispose()
+
+
+PLACES = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "mysql"]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_thousand_jobs_are_run_once_each(place, request, tmp_path):
     lines = run_all(request.getfixturevalue(place), 1_000, tmp_path)
     assert Counter(int(number) for number, _ in lines) == dict.fromkeys(range(1_000), 1)
