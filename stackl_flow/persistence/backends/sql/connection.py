@@ -94,7 +94,7 @@ class SQLConnection(Connection):
         """
         link = self._link
         with link.errors():
-            link.close()
+            link.close(lost=self._dialect.is_server)  # that a new one looks anew
             link.ready()
             self._dialect.check(link.rows)
 

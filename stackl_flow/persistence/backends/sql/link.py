@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 
@@ -14,6 +14,8 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql import schema
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.source import Source, keep
+
+_CURRENT: Final = "stackl_flow_current"
 
 
 class Link:
@@ -74,7 +76,9 @@ class Link:
         if self._checked and self._pid == os.getpid():
             return True
         self._open(create=create)
-        self._checked = schema.is_current(self._dialect.name, self._version())
+        if not self._checked:
+            self._checked = schema.is_current(self._dialect.name, self._version())
+            self._held.info[_CURRENT] = self._checked
         return self._checked
 
     def _open(self, *, create: bool) -> None:
@@ -89,7 +93,8 @@ class Link:
             self._raw = self._held.driver_connection
             self.cursor = self._raw.cursor()
         self._pid = os.getpid()
-        self._checked = False
+        # A server is asked once for each of its connections, not each time that one is used again.
+        self._checked = self._dialect.is_server and self._held.info.get(_CURRENT, False)
 
     def _version(self) -> str | None:
         with self._dialect.lock():

@@ -13,6 +13,8 @@ from stackl_flow.settings import Place
 #: The first wait before another attempt, in seconds, and how much longer each of the next is.
 _FIRST_WAIT: Final = 0.05
 _LONGER: Final = 3.0
+#: How old a connection may be that is used again, in seconds.
+_RECYCLE: Final = 600
 
 
 class ServerDialect(SQLDialect):
@@ -67,6 +69,8 @@ class ServerDialect(SQLDialect):
             paramstyle="format",
             # No look at a connection before it is used, nor behind it: what was lost is done again.
             pool_reset_on_return=None,
+            # Each new connection looks whether the tables are still those of this code.
+            pool_recycle=_RECYCLE,
             hide_parameters=True,
             # Whoever needs a connection gets one; the server knows how many there may be.
             max_overflow=-1,
