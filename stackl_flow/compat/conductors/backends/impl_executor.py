@@ -97,7 +97,7 @@ class ExecutorConductor(base.Conductor):
             return verdict
         failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
         # A program may have added to them.
-        if all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
+        if failures and all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
             return Verdict(Fate.ABANDON, {}, error)
         return verdict
 
@@ -110,6 +110,8 @@ class ExecutorConductor(base.Conductor):
         self._verdicts[done] = verdict
         try:
             self._on_job_done(job, done)
+        except Exception:  # noqa: BLE001  the program's own: the job has ended, and others are to be done
+            self._log.warning("_on_job_done raised for %r", job, exc_info=True)
         finally:
             del self._verdicts[done]
 
