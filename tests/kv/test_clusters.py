@@ -58,6 +58,19 @@ def test_the_leader_is_killed_in_the_middle_of_writing(cluster):
     leader.start()
 
 
+def test_a_member_that_hangs_is_passed_over(cluster):
+    """It takes connections and answers nobody; the others know all."""
+    hung = next(member for member in cluster.members if not member.leads)
+    others = [member.url.partition("://")[2] for member in cluster.members if member is not hung]
+    with backends.fetch(f"{','.join([hung.url, *others])}/{uuid.uuid4()}?timeout=8") as kv:
+        hung.freeze()
+        try:
+            kv.commit(puts=[Put("a", "1")])
+            assert [item.value for item in kv.list()] == ["1"]
+        finally:
+            hung.thaw()
+
+
 def test_claims_survive_their_leader(cluster, tmp_path):
     """A job that was claimed before is ended by who claimed it; each is run once."""
     office = Office(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))

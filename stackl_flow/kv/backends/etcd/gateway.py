@@ -56,7 +56,8 @@ class Gateway:
     Args:
         servers: host and port of each; after a failure the next one is asked.
         tls: the context for TLS; None for plain HTTP.
-        timeout: how many seconds to wait for a connection, and for an answer.
+        timeout: how many seconds to wait for a connection, and for an answer; with several servers half as
+            long, so that one that hangs leaves time to ask another.
         api_path: what the paths of calls begin with.
     """
 
@@ -65,7 +66,7 @@ class Gateway:
     ) -> None:
         self._servers = list(servers)
         self._tls = tls
-        self._timeout = timeout
+        self._timeout = timeout / 2 if len(self._servers) > 1 else timeout
         self._api = f"/{api_path.strip('/')}/"
         self._idle: list[http.client.HTTPConnection] = []
         self._pid = os.getpid()

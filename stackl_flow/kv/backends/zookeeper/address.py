@@ -14,6 +14,19 @@ from kazoo.hosts import collect_hosts
 from stackl_flow import exceptions as exc
 from stackl_flow import settings
 
+_OPTIONS: Final[Mapping[str, type[Any]]] = {
+    "path": str,
+    "timeout": float,
+    "read_only": bool,
+    "randomize_hosts": bool,
+    "check_compatible": bool,
+    "use_ssl": bool,
+    "verify_certs": bool,
+    "ca": str,
+    "certfile": str,
+    "keyfile": str,
+    "keyfile_password": str,
+}
 _TLS: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
 
 
@@ -42,11 +55,13 @@ class Address(NamedTuple):
         """Make a function that opens a socket to one server after the other."""
         servers, _ = collect_hosts(self.hosts)
         turn = itertools.cycle(servers)
+        # Of several, one that is cut off must not use up the time in which another could be asked.
+        patience = self.timeout / (len(servers) + 1) if self.several else self.timeout
 
         def dial() -> socket.socket:
             host, port = next(turn)
             found: socket.socket = create_tcp_connection(
-                socket, (host, port), hostname=host, timeout=self.timeout, **self.tls
+                socket, (host, port), hostname=host, timeout=patience, **self.tls
             )
             found.settimeout(self.timeout)
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,28 +82,11 @@ def read(place: settings.Place) -> Address:
     Raises:
         InvalidFormat: it makes no sense.
     """
-    given = dict(
-        place.take(
-            hosts=_Hosts,
-            path=str,
-            timeout=float,
-            read_only=bool,
-            randomize_hosts=bool,
-            check_compatible=bool,
-            use_ssl=bool,
-            verify_certs=bool,
-            ca=str,
-            certfile=str,
-            keyfile=str,
-            keyfile_password=str,
-        ).given
-    )
+    given = dict(place.take(hosts=_Hosts, **_OPTIONS).given)
     servers, _, path = place.location.partition("/")
     hosts = servers or str(given.pop("hosts", "localhost:2181"))
     if "@" in hosts:
-        raise exc.InvalidFormat(
-            f"'{place.url}' names a user: leave that out, we log in by certificates (certfile)"
-        )
+        raise exc.InvalidFormat(f"'{place.url}' names a user: leave that out, and log in by certfile")
     root = "/" + (path or given.pop("path", "stackl_flow")).strip("/")
     if root == "/" or "//" in root or root.split("/")[1] == "zookeeper":
         raise exc.InvalidFormat(f"'{root}' is no path for '{place.url}': write zookeeper://host:port/path")
@@ -105,9 +103,8 @@ def read(place: settings.Place) -> Address:
         if name in given and not Path(given[name]).is_file():
             raise exc.InvalidFormat(f"option '{name}' of '{place.url}': there is no file '{given[name]}'")
     tls = {name: value for name, value in given.items() if name in _TLS}
-    return Address(
-        f"zookeeper://{hosts}{root}", hosts, root, timeout, given, tls, several=len(known_hosts) > 1
-    )
+    name = f"zookeeper://{hosts}{root}"
+    return Address(name, hosts, root, timeout, given, tls, several=len(known_hosts) > 1)
 
 
 class _Hosts(str):
