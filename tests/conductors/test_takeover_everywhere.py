@@ -1,16 +1,17 @@
 """On every durable board the job of a conductor that is gone runs elsewhere in a lease and a second."""
 
+import math
 import signal
 import time
 import uuid
 
 import pytest
 
-from tests.conductors.conftest import TTL, Office
+from tests.conductors.conftest import Office
 from tests.conductors.test_takeover import eventually
 
-#: A busy machine may be late by itself: what counts is that it is possible, and shown.
-TRIES = 3
+#: Seconds. A busy machine may be late by itself: then another lease is tried.
+LEASES = (2.0, 4.0, 8.0)
 
 
 @pytest.fixture
@@ -51,14 +52,15 @@ def mysql(new_server):
 PLACES = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "mysql"]
 
 
-def runs_elsewhere_after(office, sign):
+def runs_elsewhere_after(office, sign, lease):
     """Have a job's conductor killed or stopped, and say after how many seconds its task ran elsewhere."""
     first, second = (uuid.uuid4().hex[:8] for _ in range(2))
-    process = office.start(first)
+    process = office.start(first, "--ttl", str(lease))
     job = office.post("staying")
     eventually(lambda: ("stay", "execute") in office.done())
-    office.start(second)
-    assert office.board.find_owner(job) == first
+    office.start(second, "--ttl", str(lease))
+    if office.board.find_owner(job) != first:
+        return math.inf  # its heart was not given the time for a beat in a whole lease
     begun = time.monotonic()
     process.send_signal(sign)
     eventually(lambda: office.done().count(("stay", "execute")) == 2)
@@ -72,17 +74,16 @@ def runs_elsewhere_after(office, sign):
 @pytest.mark.parametrize("place", PLACES)
 def test_in_a_lease_and_a_second(place, sign, request, tmp_path, capsys):
     addresses = request.getfixturevalue(place)
-    times = []
-    for number in range(TRIES):
-        directory = tmp_path / str(number)
+    for lease in LEASES:
+        directory = tmp_path / str(lease)
         directory.mkdir()
         office = Office(directory, *addresses)
         try:
-            times.append(runs_elsewhere_after(office, sign))
+            took = runs_elsewhere_after(office, sign, lease)
         finally:
             office.close()
-        if times[-1] < TTL + 1:
-            break
-    with capsys.disabled():
-        print(f"\n{place}: after {sign.name} a job ran elsewhere in {min(times):.2f} s (lease {TTL} s)")  # noqa: T201
-    assert min(times) < TTL + 1
+        with capsys.disabled():
+            print(f"\n{place}: after {sign.name} a job ran elsewhere in {took:.2f} s (lease {lease} s)")  # noqa: T201
+        if took < lease + 1:
+            return
+    pytest.fail(f"it took {took:.2f} s with a lease of {lease} s, and too long with {LEASES[:-1]}")
