@@ -20,6 +20,7 @@ _OTHERS: Final = {
     "stackl_flow.conductors.work": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.engines.arguments": "taskflow.storage",
     "stackl_flow.engines.factories": "taskflow.engines.helpers",
+    "stackl_flow.engines.hidden": "taskflow.engines.action_engine.engine",
     "stackl_flow.engines.ledger": "taskflow.storage",
     "stackl_flow.engines.matching": "taskflow.storage",
     "stackl_flow.engines.options": "taskflow.engines.action_engine.engine",
