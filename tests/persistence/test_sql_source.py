@@ -87,21 +87,29 @@ def test_a_file_that_was_replaced_is_opened_anew(address, tmp_path, opened):
         assert len(seen) == 1
 
 
-def test_a_child_does_not_use_what_its_parent_left_idle(address, opened):
+def in_a_child(backend, flow, seen):
+    """Take a flow over in a forked process; give how it ended."""
+    child = os.fork()
+    if child == 0:
+        # The child must leave at once: it carries a copy of the whole test run.
+        status = 1
+        try:
+            with backend.get_connection() as conn:
+                epoch = conn.take_ownership(flow.uuid, "child", 1.0)
+            status = 0 if (epoch, len(seen)) == (1, 1) else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_child_does_not_use_what_its_parent_left_idle(server, address, opened, request):
+    if server:
+        address = request.getfixturevalue("schema")[0]
     with backends.backend(address) as backend:
         flow = saved_flow(backend)
         seen = opened(backend)
-        child = os.fork()
-        if child == 0:
-            # The child must leave at once: it carries a copy of the whole test run.
-            status = 1
-            try:
-                with backend.get_connection() as conn:
-                    epoch = conn.take_ownership(flow.uuid, "child", 1.0)
-                status = 0 if (epoch, len(seen)) == (1, 1) else 2
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert in_a_child(backend, flow, seen) == 0
         with backend.get_connection() as conn:
             assert conn.take_ownership(flow.uuid, "parent", 2.0) == 2
         assert not seen
