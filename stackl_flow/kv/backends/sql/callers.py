@@ -98,7 +98,8 @@ def lead_to_same(theirs: sa.Connection, ours: sa.Engine) -> bool:
         True if so.
     """
     if ours.dialect.name == "sqlite":
-        file = theirs.exec_driver_sql("PRAGMA database_list").one()[2]
+        files = theirs.exec_driver_sql("PRAGMA database_list").all()
+        file = next(file for _, name, file in files if name == "main")
         return bool(file) and Path(file).samefile(ours.url.database or "")
     asked = sa.text(_IDENTITIES[ours.dialect.name])
     with ours.connect() as connection:

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql import callers, tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Dialect, Gone
+from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
+from stackl_flow.kv.backends.sql.order import Asked
 from stackl_flow.kv.backends.sql.writing import Writing
 from stackl_flow.kv.base import Take
 from stackl_flow.kv.items import Item
@@ -152,7 +153,7 @@ class Link:
             try:
                 with self._connected() as connection:
                     with self._dialect.transaction(connection, write=True):
-                        self._dialect.lock(connection, _NOTHING, joined=False)
+                        self._dialect.order.lock(connection, _NOTHING, joined=False)
                         held.taking, held.told = connection, False
                         try:
                             result = work(self._take)
@@ -291,7 +292,7 @@ class Link:
         self, work: Callable[[Writing], T], connection: sa.Connection, asked: Asked, *, joined: bool = False
     ) -> tuple[T, bool]:
         """Write in a transaction; say also whether others are to hear of it."""
-        self._dialect.lock(connection, asked, joined=joined)
+        self._dialect.order.lock(connection, asked, joined=joined)
         if joined and not self._dialect.in_transaction(callers.lent_by(connection)):
             raise callers.alone(self.name)
         writing = Writing(connection, self._dialect, self.now(), asked, joined=joined)

@@ -18,7 +18,8 @@ from pymysql.constants import CR, ER, SERVER_STATUS
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Wakes
+from stackl_flow.kv.backends.sql.dialect import Wakes
+from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.server import ServerDialect
 from stackl_flow.kv.backends.sql.wakes import Rings
 from stackl_flow.settings import Place
@@ -63,6 +64,35 @@ _AT_THE_DOOR: Final = {
 }
 
 
+class _OneByOne(Order):
+    """Commits one after another, by a lock on the row of the count."""
+
+    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  all of it
+        """Keep others from writing until a transaction ends.
+
+        Args:
+            connection: the connection, in a transaction.
+            asked: what is to be looked at, and written.
+            joined: whether the transaction is the caller's own.
+        """
+        connection.execute(_LOCK)
+
+    def count(self, connection: sa.Connection, token: str) -> int:
+        """Count a commit.
+
+        Args:
+            connection: the connection, in a transaction.
+            token: what the commit is to be known by when its answer is lost; empty for nothing.
+
+        Returns:
+            The version of all that is put in it.
+        """
+        version = int(connection.execute(_RAISE).lastrowid)
+        if token:
+            connection.execute(tables.RECEIPT, [{"token": token, "version": version}])
+        return version
+
+
 class MySQL(ServerDialect):
     """A database of a MariaDB or MySQL server.
 
@@ -90,6 +120,7 @@ class MySQL(ServerDialect):
             place, ssl_ca=str, ssl_cert=str, ssl_key=str, ssl_verify_cert=bool, ssl_verify_identity=bool
         )
         self._rings = Rings()
+        self.order = _OneByOne()
 
     def create_engine(self) -> sa.Engine:
         """Make the SQLAlchemy engine; nothing is opened yet.
@@ -157,31 +188,6 @@ class MySQL(ServerDialect):
                 connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
-
-    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  all of it
-        """Keep others from writing until a transaction ends.
-
-        Args:
-            connection: the connection, in a transaction.
-            asked: what is to be looked at, and written.
-            joined: whether the transaction is the caller's own.
-        """
-        connection.execute(_LOCK)
-
-    def count(self, connection: sa.Connection, token: str) -> int:
-        """Count a commit.
-
-        Args:
-            connection: the connection, in a transaction.
-            token: what the commit is to be known by when its answer is lost; empty for nothing.
-
-        Returns:
-            The version of all that is put in it.
-        """
-        version = int(connection.execute(_RAISE).lastrowid)
-        if token:
-            connection.execute(tables.RECEIPT, [{"token": token, "version": version}])
-        return version
 
     def announce(self, connection: sa.Connection) -> None:  # noqa: ARG002  others look for themselves
         """Wake those who wait in this process.

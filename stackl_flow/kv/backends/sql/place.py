@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from stackl_flow import plugs, settings
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Dialect, Seen
+from stackl_flow.kv.backends.sql.dialect import Dialect
 from stackl_flow.kv.backends.sql.link import Link
+from stackl_flow.kv.backends.sql.order import Asked, Seen
 from stackl_flow.kv.backends.sql.writing import Writing
 from stackl_flow.kv.base import KV, Take
 from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
@@ -178,7 +179,7 @@ class SQLKV(KV):
         # A thread waits in real time, whatever clock the leases go by.
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         if since == 0:
-            return self._link.read(self._dialect.mark)
+            return self._link.read(self._dialect.order.mark)
         longest = self._dialect.look_again
         with self._dialect.waiting() as bell:
             while True:
@@ -198,4 +199,4 @@ class SQLKV(KV):
                 bell.wait(max(min(left, lasts, longest), 0.001))
 
     def _look(self, prefix: str, since: int) -> Seen:
-        return self._link.read(lambda connection: self._dialect.look(connection, prefix, since))
+        return self._link.read(lambda connection: self._dialect.order.look(connection, prefix, since))

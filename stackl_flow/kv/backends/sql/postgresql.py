@@ -9,7 +9,7 @@ listens for all who wait there. Options go to libpq: ``sslmode``, ``sslrootcert`
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.sql import side_by_side as side
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Seen, Wakes
+from stackl_flow.kv.backends.sql.dialect import Wakes
 from stackl_flow.kv.backends.sql.listener import Listener
 from stackl_flow.kv.backends.sql.server import ServerDialect
 from stackl_flow.settings import Place
@@ -81,7 +81,7 @@ class PostgreSQL(ServerDialect):
         )  # fmt: skip
         self._listener: Listener | None = None
         self._starting = threading.Lock()
-        self._marks = side.Marks()
+        self.order = side.SideBySide()
 
     @contextmanager
     def opening(self, connection: sa.Connection) -> Iterator[None]:
@@ -123,76 +123,6 @@ class PostgreSQL(ServerDialect):
         with connection.begin():
             yield
         connection.execution_options(isolation_level="AUTOCOMMIT")
-
-    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  both the same
-        """Keep others from writing what is to be looked at or written, until a transaction ends.
-
-        Args:
-            connection: the connection, in a transaction.
-            asked: what that is.
-            joined: whether the transaction is the caller's own.
-        """
-        if asked.names or asked.lease:
-            connection.execute(side.LOCK, {"names": list(asked.names), "lease": asked.lease})
-
-    def count(self, connection: sa.Connection, token: str) -> int:
-        """Count a commit, and note which transaction it was.
-
-        Args:
-            connection: the connection, in a transaction.
-            token: what the commit is to be known by when its answer is lost; empty for nothing.
-
-        Returns:
-            The version of all that is put in it.
-        """
-        return int(connection.execute(side.COUNT, {"token": token or side.new_token()}).scalar_one())
-
-    def remove(self, connection: sa.Connection, version: int, keys: Sequence[str]) -> None:
-        """Delete items, and remember that.
-
-        Args:
-            connection: the connection, in a transaction.
-            version: that of the commit.
-            keys: their keys.
-        """
-        connection.execute(side.REMOVE, {"version": version, "keys": list(keys)})
-
-    def ended(self, connection: sa.Connection, leases: Sequence[str], now: float) -> Sequence[str]:
-        """Take the leases that ran out from all others who would end them.
-
-        Args:
-            connection: the connection, in a transaction.
-            leases: those that ran out.
-            now: the time.
-
-        Returns:
-            Those that are ours to end.
-        """
-        return connection.execute(side.ENDED, {"leases": list(leases), "now": now}).scalars().all()
-
-    def mark(self, connection: sa.Connection) -> int:
-        """Mark what is there now.
-
-        Args:
-            connection: the connection.
-
-        Returns:
-            The mark.
-        """
-        return self._marks.first(connection)
-
-    def look(self, connection: sa.Connection, prefix: str, since: int) -> Seen:
-        """See whether items have changed.
-
-        Args:
-            connection: the connection.
-            prefix: items whose keys begin so.
-            since: the mark up to which they are known.
-
-        Returns:
-            What is seen; with the same mark if nothing changed.
-        """
-        return self._marks.look(connection, prefix, since)
 
     def announce(self, connection: sa.Connection) -> None:
         """Notify the channel; in a transaction, the server tells it at the commit.

@@ -17,13 +17,14 @@ import itertools
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Seen
+from stackl_flow.kv.backends.sql.order import Asked, Order, Seen
 
 #: Seed of the hashes of names, so that they are hardly anybody else's advisory locks.
 _SEED: Final = 6_712_940_385
@@ -127,10 +128,78 @@ class Marks:
             return mark
 
 
-def new_token() -> str:
-    """Make a token for a commit that nobody has to know again.
+class SideBySide(Order):
+    """Commits that wait for each other only if they share an item."""
 
-    Returns:
-        The token.
-    """
-    return uuid.uuid4().hex
+    def __init__(self) -> None:
+        self._marks = Marks()
+
+    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  both the same
+        """Keep others from writing what is to be looked at or written, until a transaction ends.
+
+        Args:
+            connection: the connection, in a transaction.
+            asked: what that is.
+            joined: whether the transaction is the caller's own.
+        """
+        if asked.names or asked.lease:
+            connection.execute(LOCK, {"names": list(asked.names), "lease": asked.lease})
+
+    def count(self, connection: sa.Connection, token: str) -> int:
+        """Count a commit, and note which transaction it was.
+
+        Args:
+            connection: the connection, in a transaction.
+            token: what the commit is to be known by when its answer is lost; empty for nothing.
+
+        Returns:
+            The version of all that is put in it.
+        """
+        return int(connection.execute(COUNT, {"token": token or uuid.uuid4().hex}).scalar_one())
+
+    def remove(self, connection: sa.Connection, version: int, keys: Sequence[str]) -> None:
+        """Delete items, and remember that.
+
+        Args:
+            connection: the connection, in a transaction.
+            version: that of the commit.
+            keys: their keys.
+        """
+        connection.execute(REMOVE, {"version": version, "keys": list(keys)})
+
+    def ended(self, connection: sa.Connection, leases: Sequence[str], now: float) -> Sequence[str]:
+        """Take the leases that ran out from all others who would end them.
+
+        Args:
+            connection: the connection, in a transaction.
+            leases: those that ran out.
+            now: the time.
+
+        Returns:
+            Those that are ours to end.
+        """
+        return connection.execute(ENDED, {"leases": list(leases), "now": now}).scalars().all()
+
+    def mark(self, connection: sa.Connection) -> int:
+        """Mark what is there now.
+
+        Args:
+            connection: the connection.
+
+        Returns:
+            The mark.
+        """
+        return self._marks.first(connection)
+
+    def look(self, connection: sa.Connection, prefix: str, since: int) -> Seen:
+        """See whether items have changed.
+
+        Args:
+            connection: the connection.
+            prefix: items whose keys begin so.
+            since: the mark up to which they are known.
+
+        Returns:
+            What is seen; with the same mark if nothing changed.
+        """
+        return self._marks.look(connection, prefix, since)

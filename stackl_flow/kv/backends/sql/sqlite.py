@@ -19,7 +19,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Dialect, Wakes
+from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
+from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.wakes import Rings
 from stackl_flow.kv.bell import Bell, ring
 from stackl_flow.settings import Place
@@ -38,6 +39,21 @@ _REMEDIES: Final = {
 }
 
 
+class _Immediate(Order):
+    """Commits one after another, because only one can write; our own say so as they begin."""
+
+    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  all of it
+        """Keep others from writing until a transaction ends, also one that only reads as it begins.
+
+        Args:
+            connection: the connection, in a transaction.
+            asked: what is to be looked at, and written.
+            joined: whether the transaction is the caller's own.
+        """
+        if joined:
+            connection.execute(_HOLD)
+
+
 class SQLite(Dialect):
     """A SQLite file, or a database in memory that lives as long as its place.
 
@@ -47,6 +63,7 @@ class SQLite(Dialect):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
+        self.order = _Immediate()
         self.shared = place.location not in _IN_MEMORY
         # A relative path means the directory that we were in when it was given.
         self._file = Path(place.location.removeprefix("/")).absolute() if self.shared else None
@@ -147,17 +164,6 @@ class SQLite(Dialect):
             connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
-
-    def lock(self, connection: sa.Connection, asked: Asked, *, joined: bool) -> None:  # noqa: ARG002  all of it
-        """Keep others from writing until a transaction ends, also one that only reads as it begins.
-
-        Args:
-            connection: the connection, in a transaction.
-            asked: what is to be looked at, and written.
-            joined: whether the transaction is the caller's own.
-        """
-        if joined:
-            connection.execute(_HOLD)
 
     def in_transaction(self, raw: Any) -> bool:
         """Say whether what is written on a connection waits for a commit.

@@ -8,7 +8,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Asked, Dialect
+from stackl_flow.kv.backends.sql.dialect import Dialect
+from stackl_flow.kv.backends.sql.order import Asked
 from stackl_flow.kv.items import Put
 
 #: SQLite takes 32,766 values in a statement, older ones 999.
@@ -55,7 +56,7 @@ class Writing:
             for look in looks:
                 self._look(look, asked._replace(keys=keys), expired)
         if expired:
-            for lease in dialect.ended(connection, sorted(expired), now):
+            for lease in dialect.order.ended(connection, sorted(expired), now):
                 self.end(lease)
 
     def _look(self, look: Any, asked: Asked, expired: set[str]) -> None:
@@ -90,7 +91,7 @@ class Writing:
             The version of all that is put from now on.
         """
         if not self.raised:
-            self._revision = self._dialect.count(self._connection, self._token)
+            self._revision = self._dialect.order.count(self._connection, self._token)
             self.raised = True
             if self._revision % _TRIM == 0:
                 for trim in tables.TRIM:
@@ -114,7 +115,7 @@ class Writing:
             keys: their keys.
         """
         for some in _parts(keys):
-            self._dialect.remove(self._connection, self.count(), some)
+            self._dialect.order.remove(self._connection, self.count(), some)
 
     def end(self, lease: str) -> None:
         """Delete a lease and what stands on it.

@@ -53,16 +53,23 @@ class SQLConnection(Connection):
         source: gives connections of the driver.
         dialect: the database's own ways.
         prepared: the statements, compiled for it.
+        link: the driver's connection, if it is not one of the source's.
     """
 
     def __init__(
-        self, backend: Backend, engine: sa.Engine, source: Source, dialect: SQLDialect, prepared: Statements
+        self,
+        backend: Backend,
+        engine: sa.Engine,
+        source: Source,
+        dialect: SQLDialect,
+        prepared: Statements,
+        link: Link | None = None,
     ) -> None:
         super().__init__(backend)
         self._engine = engine
         self._dialect = dialect
         self._sql = prepared
-        self._link = Link(source, dialect, engine.dialect.loaded_dbapi.Error)
+        self._link = link or Link(source, dialect, engine.dialect.loaded_dbapi.Error)
         self._again = Again(dialect, backend.clock)
         self._writes = False
         landing = Landing if dialect.is_server else Filing

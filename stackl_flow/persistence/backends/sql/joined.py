@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+import copy
+from typing import Any
 
 from stackl_flow.kv.backends.sql import callers
 from stackl_flow.persistence.backends.sql.connection import SQLConnection
+from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.link import Link
+from stackl_flow.persistence.backends.sql.source import Source
 from stackl_flow.persistence.base import Backend
-
-T = TypeVar("T")
 
 
 class JoinedBackend(Backend):
@@ -40,36 +39,40 @@ class JoinedBackend(Backend):
         Returns:
             The connection.
         """
-        return _JoinedConnection(self, self._parts, self._raw)
+        engine, source, dialect, statements = self._parts
+        alone = _without_retries(dialect)
+        link = _LentLink(source, alone, engine.dialect.loaded_dbapi.Error, self._raw)
+        return SQLConnection(self, engine, source, alone, statements, link)
 
     def close(self) -> None:
         """Leave the database open: it is another's."""
 
 
-class _JoinedConnection(SQLConnection):
-    """Writes, and neither begins nor ends anything; nor is anything done again."""
-
-    def __init__(self, backend: Backend, parts: tuple[Any, ...], raw: Any) -> None:
-        super().__init__(backend, *parts)
-        self._link = _LentLink(self._link, raw)
-
-    def _do(self, work: Callable[[], T]) -> T:
-        return work()
-
-    @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[None]:
-        self._writes = write
-        with self._link.errors():
-            yield
+def _without_retries(dialect: SQLDialect) -> SQLDialect:
+    """Give a database's ways, save that nothing is begun or done again: that is the caller's to do."""
+    alone = copy.copy(dialect)
+    alone.is_server = False
+    alone.save_attempts = 1
+    alone.begin_read = alone.begin_write = ()
+    return alone
 
 
 class _LentLink(Link):
-    """A connection of the driver's that is ended by nobody but its owner."""
+    """A connection of the driver's that is begun and ended by nobody but its owner."""
 
-    def __init__(self, link: Link, raw: Any) -> None:
-        self.__dict__.update(vars(link))
+    def __init__(self, source: Source, dialect: SQLDialect, driver_error: type[Exception], raw: Any) -> None:
+        super().__init__(source, dialect, driver_error)
         self._raw = raw
         self.cursor = callers.plain_cursor(raw)
 
+    def ready(self) -> None:
+        """Do nothing: it was looked at by another connection."""
+
+    def commit(self) -> None:
+        """Do nothing."""
+
+    def undo(self) -> None:
+        """Do nothing."""
+
     def close(self, *, lost: bool = False) -> None:
-        """Leave it open."""
+        """Do nothing."""
