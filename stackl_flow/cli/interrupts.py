@@ -1,5 +1,6 @@
 """Ctrl-C suspends a flow; a second one ends the process as it stands, which a stored flow survives."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -38,8 +39,9 @@ def interruptible(suspend: Callable[[], None], tell: Callable[[str], None], last
             _farewell(last)
             # No clean-up: a task that hangs would hold it up. To a stored flow this is just a crash.
             os._exit(Exit.ABORTED)
-        tell("suspending after the atoms at work; Ctrl-C once more aborts at once")
         suspend()
+        with contextlib.suppress(OSError):  # nobody reads it any more: that is no reason to go on working
+            tell("suspending after the atoms at work; Ctrl-C once more aborts at once")
 
     before = {number: signal.signal(number, hear) for number in _SIGNALS}
     try:

@@ -150,6 +150,20 @@ def test_a_conductor_is_seen_asked_for_its_health_and_drained(tell, start, board
     assert tell("jobs", "show", uuid, "--json").data["outcome"]["state"] == "SUCCESS"
 
 
+def test_it_stops_in_order_when_nobody_reads_what_it_says(start, board, tell):
+    """As behind `| head`: what it says is lost, and it works and stops all the same."""
+    conductor = start("conduct", STACKL_FLOW_BOARD=board)
+    assert "waits for jobs" in conductor.stderr.readline()
+    conductor.stdout.close()
+    conductor.stderr.close()
+    job = post(tell, ORDER, "--store", "order=1")
+    while tell("jobs", "show", job, "--json").data["state"] != "done":
+        time.sleep(0.05)  # the board wakes who waits in Python; a command is asked again
+    conductor.send_signal(signal.SIGTERM)
+    assert conductor.wait(30) in {0, 1}
+    conductor.stdout = conductor.stderr = None  # there is nothing to be read at the end
+
+
 def test_two_of_one_name_are_told_of(tell, start, board):
     first = start("conduct", "--name", "ann", STACKL_FLOW_BOARD=board)
     assert "waits for jobs" in first.stderr.readline()
