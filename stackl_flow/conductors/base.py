@@ -267,7 +267,8 @@ class Conductor:
         self._tell(verdict.fate.value, {"job": job, "persistence": self._persistence})
 
     def _tell(self, event: str, details: dict[str, Any]) -> None:
-        self.notifier.notify(event, {**details, "conductor": self})
+        if self.notifier:
+            self.notifier.notify(event, {**details, "conductor": self})
 
     def _lost(self, who: str) -> None:
         if who == self.name:

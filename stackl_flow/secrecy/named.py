@@ -16,6 +16,7 @@ RESULTS: Final = "secret_results"
 #: How a tuple looks to those who read what is stored without making values of it.
 _STORED_TUPLE: Final = "$tuple"
 _COLLECTIONS: Final = (list, tuple, set, frozenset)
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 def names_in(notes: Mapping[str, Any]) -> frozenset[str]:
@@ -42,7 +43,9 @@ def names_of(given: Any) -> frozenset[str]:
     Raises:
         TypeError: these are no names; the message does not show what they are.
     """
-    found = [given] if isinstance(given, str) else given or ()
+    if not given:  # as with nearly every flow, several times over
+        return _NONE
+    found = [given] if isinstance(given, str) else given
     if (
         isinstance(found, Mapping)
         or not isinstance(found, Collection)
