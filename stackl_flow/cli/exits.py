@@ -28,7 +28,7 @@ ABOUT = {
     Exit.USAGE: "wrong usage: an unknown option, a bad value, a factory that cannot be used",
     Exit.PARKED: "a revert failed and the flow is parked in REVERT_FAILURE: repair, then resume",
     Exit.SUSPENDED: "the flow is SUSPENDED, or otherwise not at its end: resume goes on with it",
-    Exit.STORAGE: "the database cannot be used: missing, locked, read-only, full, corrupt, too new",
+    Exit.STORAGE: "the database or board cannot be used: missing, locked, read-only, full, corrupt, too new",
     Exit.OWNERSHIP: "another process has taken the flow or the job over, or is at work on it",
     Exit.NOT_FOUND: "no stored flow or job fits the uuid, or several do",
     Exit.BAD_FLOW: "the flow is wrong: a missing input, a cycle, a name twice, changed since it was stored",
