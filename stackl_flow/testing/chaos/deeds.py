@@ -59,7 +59,7 @@ class Host:
         self._server = server
         self._up, self._frozen = True, False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="chaos-server")
-        self._last: Future[None] | None = None
+        self._done: list[Future[None]] = []
 
     def begin(self, what: What) -> None:
         """Take it down, or have it stand still; one that is down stays so.
@@ -67,11 +67,11 @@ class Host:
         Args:
             what: how.
         """
-        self._last = self._thread.submit(self._begin, what)
+        self._done.append(self._thread.submit(self._begin, what))
 
     def end(self) -> None:
         """Have it there again."""
-        self._last = self._thread.submit(self._end)
+        self._done.append(self._thread.submit(self._end))
 
     def close(self) -> None:
         """Have it there again, and wait until it is.
@@ -81,8 +81,8 @@ class Host:
         """
         self.end()
         self._thread.shutdown()
-        if self._last is not None:
-            self._last.result()
+        for done in self._done:
+            done.result()
 
     def _begin(self, what: What) -> None:
         if not self._up:
@@ -135,6 +135,7 @@ class Doer:
         self._board = board
         self._say = say
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="chaos-aside")
+        self._done: list[Future[None]] = []
 
     def begin(self, deed: Deed) -> None:
         """Do it.
@@ -168,9 +169,11 @@ class Doer:
 
     def close(self) -> None:
         """Wait for what is still being done, and have all servers there again."""
-        self._aside.shutdown()
         for host in self._hosts:
             host.close()
+        self._aside.shutdown()
+        for done in self._done:
+            done.result()
 
     def _whom(self, deed: Deed) -> str:
         if deed.what in SERVERS:
@@ -180,7 +183,7 @@ class Doer:
     def _to_conductor(self, deed: Deed) -> None:
         hand = self._crew[deed.whom]
         if deed.what is What.EXPIRE:
-            self._aside.submit(self._expire, hand.name)
+            self._done.append(self._aside.submit(self._expire, hand.name))
         elif deed.what is What.UNHEART:
             hand.signal_heart(signal.SIGKILL)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,18 +41,23 @@ class Poster:
         self._board = board
         self._store = store
         self._ledger = ledger
+        self._stopped = threading.Event()
 
     def run(self) -> None:
         """Post them all, each at its time, counted from now."""
         begun = time.monotonic()
         for spec in self._specs:
-            time.sleep(max(0.0, begun + spec.at - time.monotonic()))  # a plan goes by the clock
-            while spec not in self.posted:
+            self._stopped.wait(max(0.0, begun + spec.at - time.monotonic()))
+            while spec not in self.posted and not self._stopped.is_set():
                 try:
                     self._jobs[spec] = self._post(spec)
                     self.posted[spec] = self._jobs[spec].uuid
                 except (exc.StorageFailure, exc.JobFailure):
-                    time.sleep(_PAUSE)  # what cannot be reached does not say when it can
+                    self._stopped.wait(_PAUSE)
+
+    def stop(self) -> None:
+        """Post no more, wherever it is."""
+        self._stopped.set()
 
     def _post(self, spec: JobSpec) -> Job:
         name = book_name(spec)
@@ -79,12 +85,11 @@ class Poster:
         """
         return [spec for spec in self._specs if not self._ends(self._jobs[spec], until)]
 
-    @staticmethod
-    def _ends(job: Job, until: float) -> bool:
+    def _ends(self, job: Job, until: float) -> bool:
         while True:
             try:
                 return job.wait(max(0.0, until - time.monotonic()))
             except exc.StorageFailure:
                 if time.monotonic() > until:
                     return False
-                time.sleep(_PAUSE)  # as above
+                self._stopped.wait(_PAUSE)

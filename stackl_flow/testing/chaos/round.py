@@ -94,6 +94,7 @@ class Round:
             crew.start()
             poster = Poster(self._plan.jobs, board, store, self._ledger)
             posting = stack.enter_context(ThreadPoolExecutor(1)).submit(poster.run)
+            stack.callback(poster.stop)
             self._disturb(doer, crew)
             doer.close()
             self._say("peace")
