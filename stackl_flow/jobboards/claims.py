@@ -6,7 +6,7 @@ checks the number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from stackl_flow import exceptions as exc
 from stackl_flow import secrecy
@@ -147,6 +147,7 @@ class Claims:
             NotFound: it is not on the board any more.
         """
         event, writes = self.ending(ending, who)
+        writes = self.noted(writes, [ending])
         job = ending.job
         if not self._writer.commit([event], writes):
             found = self._reading.find(job.uuid)
@@ -156,7 +157,7 @@ class Claims:
         self.ended(job, who)
 
     def ending(self, ending: Ending, who: str) -> tuple[Event, Writes]:
-        """Say what the end of a claim tells and writes.
+        """Say what the end of a claim tells and writes, save for the note (see ``noted``).
 
         Args:
             ending: which, and how.
@@ -175,6 +176,18 @@ class Claims:
             return (base.REMOVAL, job.posting), m.trash(self._places, held, reason, now)
         kind, writes = self._rules.in_vain(self._places, held, how, now)
         return (kind, job.posting), writes
+
+    def noted(self, writes: Writes, ends: Iterable[Ending]) -> Writes:
+        """Add to what ends claims which of the jobs are done with.
+
+        Args:
+            writes: what is written for all of them.
+            ends: how they end.
+        """
+        done = {end.job.uuid: end.job.posting.key for end in ends if end.how == m.CONSUMED}
+        if not done:
+            return writes
+        return writes._replace(puts=(*writes.puts, m.note(self._places, done, self._clock.now())))
 
     def ended(self, job: Job, who: str) -> None:
         """Forget a claim whose end landed.

@@ -6,7 +6,7 @@ Every commit checks what it was decided on, so that of two who decide at once on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -124,9 +124,23 @@ def consume(places: Places, held: Held, outcome: dict[str, Any], now: float) -> 
         now: seconds since 1970 UTC.
 
     Returns:
-        The commit.
+        The commit; ``note`` is to go with it, for this job or for several.
     """
-    return _let_go(places, held, _ended(places, held.posting, CONSUMED, outcome, now))
+    return _let_go(places, held, (_outcome(places, held.posting, CONSUMED, outcome, now),))
+
+
+def note(places: Places, ended: Mapping[str, str | None], now: float) -> Put:
+    """Note that jobs have ended, for their outcomes to be forgotten in time.
+
+    Args:
+        places: makes keys.
+        ended: for each job the key it was posted under.
+        now: seconds since 1970 UTC.
+
+    Returns:
+        What is to be put.
+    """
+    return Put(places.at(DONE, f"{stamp(now)}-{next(iter(ended))}"), json.dumps(ended))
 
 
 def trash(places: Places, held: Held, reason: str, now: float) -> Writes:
@@ -197,22 +211,20 @@ def requeue(places: Places, posting: Posting, key: str, version: int, now: float
     )
 
 
-def forget(places: Places, key: str, uuid: str, posted_key: str | None) -> Writes:
-    """Forget the outcome of a job that ended long ago.
+def forget(places: Places, key: str, ended: Mapping[str, str | None]) -> Writes:
+    """Forget the outcomes of jobs that ended long ago.
 
     Args:
         places: makes keys.
-        key: key of the item that says when it ended.
-        uuid: the job.
-        posted_key: the key it was posted under, which is free again.
+        key: key of the item that says when they ended.
+        ended: what it says: for each job the key it was posted under, which is free again.
 
     Returns:
         The commit.
     """
-    gone = [key, places.at(JOB, uuid)]
-    if posted_key is not None:
-        gone.append(places.at(KEY, quote(posted_key)))
-    return Writes((Check(key, PRESENT),), (), tuple(gone))
+    jobs = [places.at(JOB, uuid) for uuid in ended]
+    keys = [places.at(KEY, quote(posted)) for posted in ended.values() if posted is not None]
+    return Writes((Check(key, PRESENT),), (), (key, *jobs, *keys))
 
 
 def _enter(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:
@@ -248,17 +260,13 @@ def _let_go(places: Places, held: Held, puts: tuple[Put, ...]) -> Writes:
 def _trashed(places: Places, posting: Posting, reason: str, now: float) -> tuple[Put, ...]:
     kept = replace(posting, reason=reason, changed_on=now)
     where = places.at(TRASH, f"{stamp(now)}-{posting.uuid}")
-    return (Put(where, kept.to_text()), *_ended(places, posting, TRASHED, {"reason": reason}, now))
+    outcome = _outcome(places, posting, TRASHED, {"reason": reason}, now)
+    return (Put(where, kept.to_text()), outcome, note(places, {posting.uuid: posting.key}, now))
 
 
-def _ended(
-    places: Places, posting: Posting, how: str, outcome: dict[str, Any], now: float
-) -> tuple[Put, ...]:
+def _outcome(places: Places, posting: Posting, how: str, outcome: dict[str, Any], now: float) -> Put:
     told = {"ended": how, "at": now, "name": posting.name, "key": posting.key, "outcome": outcome}
-    return (
-        Put(places.at(JOB, posting.uuid), codec.encode(told)),
-        Put(places.at(DONE, f"{stamp(now)}-{posting.uuid}"), json.dumps(posting.key)),
-    )
+    return Put(places.at(JOB, posting.uuid), codec.encode(told))
 
 
 def _still(posting: Posting) -> str:

@@ -12,7 +12,7 @@ abilities share a group, so that nobody has to look past jobs that are not for h
 ``later/<time>/<spot>``   the posting, not to run before that time
 ``overdue/<time>/<spot>``  when a waiting job is to be given up; no value of its own
 ``trash/<time>-<uuid>``   the posting, with the reason
-``done/<time>-<uuid>``    the uuid of a job that has ended, for the outcome to be forgotten in time
+``done/<time>-<uuid>``    which jobs ended then, for their outcomes to be forgotten in time
 ``job/<uuid>``            the job's spot while it is on the board, its outcome afterwards
 ``key/<key>``             the uuid that was posted under this key
 ``group/<group>``         the abilities that jobs of this group need

@@ -164,8 +164,7 @@ class Sweeper:
 
     def _forget_old(self, now: float) -> None:
         for item in self._until(m.DONE, now - self._rules.keep_outcomes, mark="-"):
-            uuid = item.key.rpartition("/")[2].partition("-")[2]
-            writes = m.forget(self._places, item.key, uuid, json.loads(item.value))
+            writes = m.forget(self._places, item.key, json.loads(item.value))
             try:
                 self._kv.commit(*writes)
             except exc.Conflict:

@@ -32,8 +32,8 @@ from stackl_flow.kv.items import ABSENT, Limits
 
 #: Characters of values in one commit: well below the 1 MB that ZooKeeper takes, with keys, quotes and UTF-8.
 _MOST_TEXT: Final = 250_000
-#: Puts and deletes of a line of news.
-_NEWS: Final = 2
+#: Puts and deletes of a line of news, and of the note which jobs ended.
+_BESIDE: Final = 3
 #: So often jobs are looked for again, always fewer of them, when others are quicker.
 _TRIES: Final = 6
 
@@ -90,7 +90,7 @@ class Batch:
     def __init__(self, limits: Limits) -> None:
         self.events: list[Event] = []
         self.ends: list[Ending] = []
-        self._operations = (limits.operations or 10_000) - _NEWS
+        self._operations = (limits.operations or 10_000) - _BESIDE
         self._text = _MOST_TEXT
         self.writes: list[Writes] = []
 
@@ -242,7 +242,7 @@ class Turns:
             batch = ends.copy()
             others = (each for each in found if each.posting and each.posting.uuid not in ending)
             taken[:] = self._claim_in(batch, others, who, lease.id)
-            return self._writer.told(batch.together(), batch.events) if batch else None
+            return self._writer.told(self._together(batch), batch.events) if batch else None
 
         try:
             fence = self._taking.take(free, want, can, plan)
@@ -255,6 +255,9 @@ class Turns:
         for end in ends.ends:
             self._claims.ended(end.job, who)
         return tuple([self._claims.made(job, job.posting, who, fence) for job in taken]), until
+
+    def _together(self, batch: Batch) -> Writes:
+        return self._claims.noted(batch.together(), batch.ends)
 
     def _claim_in(self, batch: Batch, found: Iterable[Found], who: str, lease: str) -> Iterator[Job]:
         """Add claims to a commit, as many as there is room for."""
@@ -278,7 +281,7 @@ class Turns:
         """Commit ends together, or one by one if that cannot be."""
         if not batch:
             return []
-        if self._writer.commit(batch.events, batch.together()):
+        if self._writer.commit(batch.events, self._together(batch)):
             for end in batch.ends:
                 self._claims.ended(end.job, who)
             return []

@@ -108,6 +108,24 @@ class TurnContract:
             assert sorted(done, key=int) == [str(number) for number in range(40)]
             assert board.job_count == 0
 
+    def test_outcomes_of_one_turn_are_forgotten_in_time(self, open_board: Callable[..., JobBoard]) -> None:
+        """What ended together is known together, and forgotten together; the keys are free then."""
+        with open_board(keep_outcomes=0.2) as board:
+            posted = [board.post(name, key=f"key {name}") for name in ("a", "b", "c")]
+            jobs = board.turn("me", want=3).claimed
+            board.turn("me", [Ending(job, "consumed", {"result": job.name}) for job in jobs])
+            assert [job.result(0) for job in posted] == ["a", "b", "c"]
+            self.pass_time(0.3)
+            list(board.iterjobs())
+            for job in posted:
+                with pytest.raises(exc.NotFound, match="forgotten"):
+                    job.wait(0)
+            assert board.post("a", key="key a").uuid != posted[0].uuid
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for the board."""
+        raise NotImplementedError("the whole contract says how")
+
     def test_a_turn_takes_what_one_can_do_and_waits_for_it(self, board: JobBoard, other: JobBoard) -> None:
         """Jobs that need what one cannot are left; who has nothing to tell waits for work."""
         board.post("gpu", needs=["gpu"])

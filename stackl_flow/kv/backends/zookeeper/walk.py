@@ -28,11 +28,10 @@ class Walk:
         after: only items behind this key; in reverse, before it.
         limit: at most so many.
         reverse: the last key first.
-        trail: the folders that led to what the last reading of the same found. They are asked for together
-            with the first one, because it is likely that they lead there again.
+        trail: the folders that led to what the last reading of the same found first. They are asked for
+            together with the first one, because it is likely that they lead there again.
 
     Attributes:
-        trail: the folders that led to what this reading found.
         emptied: folders that are empty and not used again.
     """
 
@@ -53,7 +52,7 @@ class Walk:
         self._limit = limit
         self._reverse = reverse
         self.emptied: list[str] = []
-        self.trail: list[str] = []
+        self._paths = paths
         self._guessed = dict.fromkeys(trail, _UNASKED)
         # What comes next stands last.
         self._entries = [paths.above(prefix)]
@@ -72,8 +71,19 @@ class Walk:
             elif self._entries[-1].is_item:
                 self._fetch(self._take(_ITEMS, is_item=True))
             else:
-                self._open(self._take(_FOLDERS, is_item=False))
+                # Where the first of them is known already, it may be all that is wanted.
+                is_known = self._entries[-1].path in self._guessed
+                self._open(self._take(1 if is_known else _FOLDERS, is_item=False))
         return self._found
+
+    @property
+    def trail(self) -> list[str]:
+        """The folders that led to the first item that was found."""
+        if not self._found:
+            return []
+        start = self._paths.above(self._prefix).path
+        item = self._paths.item(self._found[0].key)
+        return [path for path in self._paths.parents(item) if path.startswith(start)]
 
     @property
     def _missing(self) -> int:
@@ -91,8 +101,6 @@ class Walk:
         for folder, names in zip(folders, self._names([folder.path for folder in folders]), strict=True):
             if names == [] and folder.fleeting:
                 self.emptied.append(folder.path)
-            elif len(self.trail) < _FOLDERS:
-                self.trail.append(folder.path)
             for name in names or ():
                 entry = folder.child(name)
                 if self._is_wanted(entry):
