@@ -12,6 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.items import Put
 
 
 class Asked(NamedTuple):
@@ -56,6 +57,26 @@ class Order:
         if token:
             connection.execute(tables.RECEIPT, [{"token": token, "version": version}])
         return version
+
+    def at_once(
+        self,
+        connection: sa.Connection,  # noqa: ARG002  see there
+        token: str,  # noqa: ARG002
+        puts: Sequence[Put],  # noqa: ARG002
+        deletes: Sequence[str],  # noqa: ARG002
+    ) -> int | None:
+        """Count a commit and write all of it by one statement, where there is one for that.
+
+        Args:
+            connection: the connection, in a transaction.
+            token: what the commit is to be known by when its answer is lost.
+            puts: the items to write.
+            deletes: the keys to delete.
+
+        Returns:
+            The version of all that is put in it; None if nothing was done.
+        """
+        return None
 
     def remove(self, connection: sa.Connection, version: int, keys: Sequence[str]) -> None:
         """Delete items, and remember that.

@@ -147,10 +147,7 @@ class SQLKV(KV):
                     raise changed(check, found)
             if lease is not None and not writing.knows_lease:
                 raise lease_lost(lease)
-            writing.count()
-            writing.delete(deletes)
-            writing.put(puts)
-            return writing.count()
+            return writing.commit(puts, deletes)
 
         looked = list(dict.fromkeys(check.key for check in checks))
         names = {*looked, *deletes, *(put.key for put in puts)}

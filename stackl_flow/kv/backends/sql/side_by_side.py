@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.order import Asked, Order, Seen
+from stackl_flow.kv.items import Put
 
 #: Seed of the hashes of names, so that they are hardly anybody else's advisory locks.
 _SEED: Final = 6_712_940_385
@@ -54,6 +55,19 @@ COUNT: Final = sa.text(
 REMOVE: Final = sa.text(
     "WITH removed AS (DELETE FROM kv_items WHERE key = ANY (CAST(:keys AS text[])) RETURNING key)"
     " INSERT INTO kv_gone (version, key) SELECT :version, key FROM removed"
+)
+WRITE: Final = sa.text(
+    "WITH counted AS (INSERT INTO kv_receipts (token, version, xid)"
+    " VALUES (:token, nextval('kv_versions'), pg_current_xact_id()) RETURNING version),"
+    " removed AS (DELETE FROM kv_items WHERE key = ANY (CAST(:deletes AS text[])) RETURNING key),"
+    " gone AS (INSERT INTO kv_gone (version, key) SELECT version, key FROM counted, removed),"
+    " written AS (INSERT INTO kv_items (key, value, version, lease)"
+    " SELECT new.key, new.value, version, new.lease FROM counted,"
+    " unnest(CAST(:keys AS text[]), CAST(:values AS text[]), CAST(:leases AS text[]))"
+    " AS new (key, value, lease)"
+    " ON CONFLICT (key) DO UPDATE"
+    " SET value = excluded.value, version = excluded.version, lease = excluded.lease)"
+    " SELECT version FROM counted"
 )
 ENDED: Final = sa.text(
     "SELECT id FROM kv_leases WHERE id = ANY (CAST(:leases AS text[])) AND until <= :now"
@@ -156,6 +170,25 @@ class SideBySide(Order):
             The version of all that is put in it.
         """
         return int(connection.execute(COUNT, {"token": token or uuid.uuid4().hex}).scalar_one())
+
+    def at_once(
+        self, connection: sa.Connection, token: str, puts: Sequence[Put], deletes: Sequence[str]
+    ) -> int | None:
+        """Count a commit and write all of it by one statement.
+
+        Args:
+            connection: the connection, in a transaction.
+            token: what the commit is to be known by when its answer is lost.
+            puts: the items to write.
+            deletes: the keys to delete.
+
+        Returns:
+            The version of all that is put in it.
+        """
+        keys, values, leases = zip(*puts, strict=True) if puts else ((), (), ())
+        asked: dict[str, Any] = {"keys": list(keys), "values": list(values), "leases": list(leases)}
+        asked.update(token=token, deletes=list(deletes))
+        return int(connection.execute(WRITE, asked).scalar_one())
 
     def remove(self, connection: sa.Connection, version: int, keys: Sequence[str]) -> None:
         """Delete items, and remember that.

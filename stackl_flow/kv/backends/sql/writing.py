@@ -91,12 +91,34 @@ class Writing:
             The version of all that is put from now on.
         """
         if not self.raised:
-            self._revision = self._dialect.order.count(self._connection, self._token)
-            self.raised = True
-            if self._revision % _TRIM == 0:
-                for trim in tables.TRIM:
-                    self.run(trim, {"before": self._revision - tables.REMEMBERED})
+            self._counted(self._dialect.order.count(self._connection, self._token))
         return self._revision
+
+    def _counted(self, version: int) -> None:
+        self._revision, self.raised = version, True
+        if version % _TRIM == 0:
+            for trim in tables.TRIM:
+                self.run(trim, {"before": version - tables.REMEMBERED})
+
+    def commit(self, puts: Sequence[Put], deletes: Sequence[str]) -> int:
+        """Write and delete items, as one commit.
+
+        Args:
+            puts: the items to write.
+            deletes: the keys to delete.
+
+        Returns:
+            The version of all that was put.
+        """
+        if not self.raised:
+            version = self._dialect.order.at_once(self._connection, self._token, puts, deletes)
+            if version is not None:
+                self._counted(version)
+                return version
+        self.count()
+        self.delete(deletes)
+        self.put(puts)
+        return self.count()
 
     def put(self, puts: Sequence[Put]) -> None:
         """Write items.
