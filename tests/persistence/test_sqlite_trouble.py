@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from stackl_flow import engines, states, task
 from stackl_flow import exceptions as exc
-from stackl_flow import states
+from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.testing.books import saved_flow, with_tasks
@@ -255,3 +256,24 @@ def test_unknown_option(path):
 def test_bad_option(path, query):
     with pytest.raises(exc.InvalidFormat, match=query.partition("=")[0]):
         backends.fetch(f"sqlite:///{path}?{query}")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_goes_while_a_flow_runs(tmp_path, replaced):
+    """What is written then is lost, so the flow is not said to have succeeded."""
+    path, other = tmp_path / "flows.db", tmp_path / "other.db"
+    with backends.backend(f"sqlite:///{other}"):
+        pass
+
+    def lose():
+        for file in tmp_path.glob("flows.db*"):
+            file.unlink()
+        if replaced:
+            other.rename(path)
+
+    flow = Flow("f").add(task.FunctorTask(lose, name="a"), task.FunctorTask(lambda: None, name="b"))
+    with (
+        backends.backend(f"sqlite:///{path}?save_wait=0") as backend,
+        pytest.raises(exc.StorageFailure, match="deleted or replaced"),
+    ):
+        engines.run(flow, backend=backend)

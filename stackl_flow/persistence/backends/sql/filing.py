@@ -76,6 +76,8 @@ class Filing:
         with self._lock:
             try:
                 link.ready()
+                if cp.flow_state is not None:
+                    link.look()  # when a flow begins and when it rests: each time would cost too much
                 cursor = link.cursor
                 for statement in self._begin:
                     cursor.execute(statement)

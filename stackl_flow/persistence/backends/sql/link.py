@@ -107,6 +107,18 @@ class Link:
                 raise
         return found[0][0] if found else None
 
+    def look(self) -> None:
+        """See that the database is still the one that was opened.
+
+        Raises:
+            StorageFailure: it was deleted or replaced, and what is written goes nowhere.
+        """
+        if not self._source.is_there(self._held):
+            raise exc.StorageFailure(
+                f"database '{self._dialect.name}' was deleted or replaced while it was used: what was written"
+                f" since is lost; put it back and run the flow again"
+            )
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Run a query.
 

@@ -59,6 +59,17 @@ class Source:
             held.invalidate()
             held.close()
 
+    def is_there(self, held: Any) -> bool:
+        """Say whether a connection still leads to what stands at its address.
+
+        Args:
+            held: what ``take`` gave.
+
+        Returns:
+            True if so.
+        """
+        return bool(held.info.get(_PLACE) == self._dialect.place_now())
+
     def forget_idle(self) -> None:
         """Close those that nobody uses: one was lost, and they may be as well."""
         self._engine.dispose()
