@@ -9,8 +9,9 @@ place      all or nothing         version of an item          leases; waiting fo
 =========  =====================  ==========================  ===========================================
 memory     one lock               count of commits            beside the items; a condition
 directory  a journal's record     count of commits, stored    in the journal; a named pipe a waiter
-SQL        a transaction          count of commits, one row   a table; the count is looked at again, or
-                                                              LISTEN where there is such a thing
+SQL        a transaction          count of commits, one row;  a table; the count is looked at again, or
+                                  PostgreSQL: a sequence,     LISTEN where there is such a thing
+                                  and snapshots as marks
 Redis      one Lua script; keys   count of commits            a sorted set by the time they run out, looked
            share a hash tag, so                               at by the script; a stream whose ids are the
            that a cluster keeps                               counts: XREAD BLOCK loses nothing between
