@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from stackl_flow.jobboards import backends as boards
+from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.persistence import backends as stores
 from stackl_flow.testing.chaos.checker import check, wrong
 from stackl_flow.testing.chaos.crew import Crew, Hand
@@ -21,6 +22,8 @@ from stackl_flow.testing.chaos.poster import Poster
 from stackl_flow.testing.chaos.stories import Story, gather, told
 from stackl_flow.testing.chaos.words import BOARD, Settings
 
+#: Seconds within which conductors ought to have started; a round begins without those that have not.
+_READY_WITHIN: Final = 30.0
 #: Seconds within which, after the last disturbance, all jobs have to have ended; far more than it takes.
 _PEACE_WITHIN: Final = 90.0
 #: Seconds between two looks at whether a conductor has ended and wants another in its place.
@@ -90,8 +93,9 @@ class Round:
             stack.callback(crew.close)
             hosts = [Host(server) for server in self._site.servers]
             doer = Doer(crew, ways, hosts, self._site.board, self._say)
-            self._begun = time.monotonic()
             crew.start()
+            self._await_crew(board)
+            self._begun = time.monotonic()
             poster = Poster(self._plan.jobs, board, store, self._ledger)
             posting = stack.enter_context(ThreadPoolExecutor(1)).submit(poster.run)
             stack.callback(poster.stop)
@@ -118,6 +122,12 @@ class Round:
 
     def _say(self, text: str) -> None:
         self._done.append((time.monotonic() - self._begun, text))
+
+    def _await_crew(self, board: JobBoard) -> None:
+        """Wait until all conductors are there: before that there is little to disturb."""
+        until = time.monotonic() + _READY_WITHIN
+        while len(board.presence.here()) < self._plan.means.conductors and time.monotonic() < until:
+            time.sleep(_LOOK)  # nobody says that he has come
 
     def _disturb(self, doer: Doer, crew: Crew) -> None:
         """Go through the plan; a deed that lasts is two moments in time."""
