@@ -69,6 +69,7 @@ from stackl_flow.kv.items import (
     check_commit,
     check_key,
     check_prefix,
+    check_size,
     lease_lost,
 )
 
@@ -194,7 +195,7 @@ class KV(ABC):
         """
         checks, puts, deletes = tuple(checks), tuple(puts), tuple(deletes)
         lease = check_commit(checks, puts, deletes)
-        self._refuse_too_much(checks, puts, deletes)
+        check_size(self.name, self.limits, checks, puts, deletes)
         return self._commit(checks, puts, deletes, lease)
 
     def grant(self, ttl: float) -> Lease:
@@ -290,25 +291,6 @@ class KV(ABC):
         """
         del work
         raise exc.NotImplementedError(f"'{self.name}' locks nothing: read, and commit with checks")
-
-    def _refuse_too_much(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]) -> None:
-        value, commit, operations = self.limits
-        if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
-            raise self._too_much(f"{len(puts) + len(deletes)} items and {len(checks)} checks", operations)
-        if value is None and commit is None:
-            return
-        sizes = [len(put.value.encode()) for put in puts]
-        for put, size in zip(puts, sizes, strict=True):
-            if value is not None and size > value:
-                raise self._too_much(f"{size} bytes under '{put.key}'", value)
-        if commit is not None and sum(sizes) > commit:
-            raise self._too_much(f"{sum(sizes)} bytes", commit)
-
-    def _too_much(self, what: str, limit: int) -> exc.StorageFailure:
-        return exc.StorageFailure(
-            f"{what} in one commit are more than '{self.name}' takes ({limit}): "
-            f"write less at once, or keep large values aside (a codec can do that)"
-        )
 
     @abstractmethod
     def _get(self, key: str) -> Item | None:

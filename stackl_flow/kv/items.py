@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote as _percent
 
@@ -129,6 +129,51 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
             f" as json.dumps makes it ({error})",
             cause=error,
         ) from error
+
+
+def check_size(
+    place: str, limits: Limits, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]
+) -> None:
+    """Refuse a commit that is more than a place takes.
+
+    Args:
+        place: what to call the place.
+        limits: what it takes.
+        checks: the checks of the commit.
+        puts: its puts.
+        deletes: its deletes.
+
+    Raises:
+        StorageFailure: it is too much.
+    """
+    value, commit, operations = limits
+    if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
+        raise too_much(place, f"{len(puts) + len(deletes)} items and {len(checks)} checks", operations)
+    if value is None and commit is None:
+        return
+    sizes = [len(put.value.encode()) for put in puts]
+    for put, size in zip(puts, sizes, strict=True):
+        if value is not None and size > value:
+            raise too_much(place, f"{size} bytes under '{put.key}'", value)
+    if commit is not None and sum(sizes) > commit:
+        raise too_much(place, f"{sum(sizes)} bytes", commit)
+
+
+def too_much(place: str, what: str, limit: int) -> exc.StorageFailure:
+    """Say that a commit is more than a place takes.
+
+    Args:
+        place: what to call the place.
+        what: how much it is.
+        limit: how much it takes.
+
+    Returns:
+        The error.
+    """
+    return exc.StorageFailure(
+        f"{what} in one commit are more than '{place}' takes ({limit}): "
+        f"write less at once, or keep large values aside (a codec can do that)"
+    )
 
 
 def _check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:

@@ -37,7 +37,7 @@ from stackl_flow.kv.backends.zookeeper.walk import Walk
 from stackl_flow.kv.backends.zookeeper.watch import Watch
 from stackl_flow.kv.backends.zookeeper.words import MARK, Commit, Seen, create, operations, read_item, size_of
 from stackl_flow.kv.base import KV
-from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds, lease_lost
+from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds, lease_lost, too_much
 
 #: What a server takes in one message (``jute.maxbuffer``), less the head of the message.
 _MOST: Final = 1_048_000
@@ -180,7 +180,7 @@ class ZooKeeperKV(KV):
         """Send a ``multi`` once; None if its lease has ended."""
         size = size_of(asked)
         if size > _MOST:
-            raise self._too_much(f"{size} bytes, with their keys,", _MOST)
+            raise too_much(self.name, f"{size} bytes, with their keys,", _MOST)
         if lease is not None:
             return self._leases.commit(lease, asked)
 
