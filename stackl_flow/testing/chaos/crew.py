@@ -59,6 +59,8 @@ class Hand:
             sign: which; SIGKILL and SIGTERM make its end one that was asked for.
         """
         if self._process is not None:
+            if sign == signal.SIGKILL:
+                self.signal_heart(signal.SIGCONT)  # one that is stopped would not see that it is alone
             self._may_end = self._may_end or sign in {signal.SIGKILL, signal.SIGTERM}
             self._process.send_signal(sign)
 
