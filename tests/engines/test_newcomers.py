@@ -123,7 +123,8 @@ def test_an_engine_that_is_no_name(wrong):
 
 
 def test_a_misspelt_engine():
-    with pytest.raises(exc.NotFound, match="'paralel': known are default, parallel, serial"):
+    words = r"'paralel': did you mean 'parallel'\? Known are default, parallel, serial"
+    with pytest.raises(exc.NotFound, match=words):
         engines.load(LinearFlow("f"), engine="paralel")
 
 
