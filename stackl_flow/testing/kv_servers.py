@@ -144,6 +144,22 @@ class ServerContract:
             assert kv.list() == []
         assert proxy.lost >= 3
 
+    def test_answers_to_deletions_are_lost(
+        self, server: OwnServer, losses: Callable[[int], LosesAnswers]
+    ) -> None:
+        """Nothing is put by which such a commit could be known again."""
+        proxy = losses(server.port)
+        with self.reach(server, proxy.port) as cut, self.reach(server) as kv:
+            for number in range(1, 7):
+                kv.commit(puts=[Put("a", "1"), Put("b", "1")])
+                cut.get("a")
+                proxy.cut_in = number
+                cut.commit(deletes=["a", "none"])
+                proxy.cut_in = 0
+                assert [item.key for item in kv.list()] == ["b"]
+            kv.commit(deletes=["b"])
+        assert proxy.lost >= 1
+
     @pytest.fixture
     def losses(self) -> Iterator[Callable[[int], LosesAnswers]]:
         """Give a function that makes a way to a server on which answers get lost."""

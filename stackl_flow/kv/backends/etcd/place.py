@@ -192,6 +192,9 @@ class EtcdKV(KV):
             if answer.get("succeeded"):
                 return int(answer["header"]["revision"])
             if unsure:
+                if not checks and not puts and not any(self._get_many(deletes)):
+                    # What was to be deleted is not there, whoever did it.
+                    return int(answer["header"]["revision"])
                 return self._landed_or_unknown(puts, mark)
             self._refuse(checks, found_versions(answer))
 

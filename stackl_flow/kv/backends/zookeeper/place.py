@@ -201,13 +201,17 @@ class ZooKeeperKV(KV):
 
     def _landed(self, commit: Commit, before: Seen, lost: Lost) -> int | None:
         """Find out whether a ``multi`` whose answer was lost has landed; None if it certainly did not."""
-        told = self._ask(GetData(self._paths.item(put.key), None) for put in commit.puts)
+        # The pulse bears the mark of the last commit, whatever that wrote.
+        places = [self._paths.pulse, *(self._paths.item(put.key) for put in commit.puts)]
+        told = self._ask(GetData(place, None) for place in places)
         for data, stat in filter(None, told):
             if data[:MARK] == commit.mark.encode():
                 return int(stat.mzxid)
         now = self._look(commit)
         if all(now.version(key) == before.version(key) for key in commit.about()) and commit.about():
             return None
+        if not commit.checks and not commit.puts and not any(now.items.values()):
+            return int(told[0][1].mzxid)  # what was to be deleted is not there, whoever did it
         raise exc.StorageFailure(
             f"'{self._name}' lost the answer to a commit, and what it was about has been written since: "
             f"it may have landed before; read what is there now",
