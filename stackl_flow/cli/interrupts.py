@@ -40,7 +40,9 @@ def interruptible(suspend: Callable[[], None], tell: Callable[[str], None], last
             # No clean-up: a task that hangs would hold it up. To a stored flow this is just a crash.
             os._exit(Exit.ABORTED)
         suspend()
-        with contextlib.suppress(OSError):  # nobody reads it any more: that is no reason to go on working
+        # Nobody may read it any more, or the signal came in the middle of a line that is being written:
+        # neither is a reason to go on working.
+        with contextlib.suppress(OSError, RuntimeError):
             tell("suspending after the atoms at work; Ctrl-C once more aborts at once")
 
     before = {number: signal.signal(number, hear) for number in _SIGNALS}
