@@ -50,7 +50,7 @@ venv_wanted() { printf '%s %s\n' "$(cksum <"$ROOT/setup.cfg")" "$ROOT"; }
 
 venv_ready() { [ -x "$PY" ] && [ "$(cat "$VENV/.made-from" 2>/dev/null)" = "$(venv_wanted)" ]; }
 
-# Make .venv with the library and its test tools in it, unless it is there and up to date.
+# Make .venv with the library and its test and documentation tools in it, unless it is there and up to date.
 setup() {
     venv_ready && return 0
     if command -v flock >/dev/null; then
@@ -59,8 +59,8 @@ setup() {
         venv_ready && { exec 9>&-; return 0; }
     fi
     "$PY" -m pip --version >/dev/null 2>&1 || make_venv
-    say "installing stackl_flow and its test tools into .venv (the first time takes a minute or two)"
-    "$PY" -m pip install --quiet --disable-pip-version-check --editable "$ROOT[test]" >&2 ||
+    say "installing stackl_flow and its test and documentation tools into .venv (the first time takes a minute or two)"
+    "$PY" -m pip install --quiet --disable-pip-version-check --editable "$ROOT[test,docs]" >&2 ||
         die "pip could not install the dependencies; the reason is above. Run the script again to go on."
     venv_wanted >"$VENV/.made-from"
     if command -v flock >/dev/null; then exec 9>&-; fi

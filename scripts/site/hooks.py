@@ -1,0 +1,53 @@
+"""What MkDocs calls while it builds the site: generates pages and pictures that follow from the code."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import cli_reference
+import pictures
+import state_diagrams
+from mkdocs.structure.files import File, Files
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MERMAID = re.compile(r"^```mermaid\n(stateDiagram.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+_CLI = "reference/cli.md"
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Add the generated files."""
+    source = (_ROOT / "docs" / _CLI).read_text(encoding="utf-8")
+    introduction, marker, rest = source.partition("<!-- the commands -->")
+    if not marker:
+        raise ValueError(f"docs/{_CLI} has no line '<!-- the commands -->', where the commands belong")
+    files.remove(files.src_uris[_CLI])
+    files.append(File.generated(config, _CLI, content=cli_reference.page(introduction, rest)))
+    for name, svg in pictures.draw().items():
+        files.append(File.generated(config, f"assets/diagrams/{name}.svg", content=svg))
+    states = (_ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    for name, diagram in _state_machines(states):
+        svg = state_diagrams.to_svg(diagram, f"States of a {name}")
+        files.append(File.generated(config, f"assets/diagrams/state-{name}.svg", content=svg))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Show the pictures of state machines in place of their Mermaid source."""
+    if page.file.src_uri != "states.md":
+        return markdown
+    names = (name for name, _ in _state_machines(markdown))
+    return _MERMAID.sub(lambda _: _picture(next(names)), markdown)
+
+
+def _picture(name: str) -> str:
+    return f"![The states of a {name} and the transitions between them](assets/diagrams/state-{name}.svg)"
+
+
+def _state_machines(markdown: str) -> list[tuple[str, str]]:
+    """Find the diagrams of the page, each with the heading that it stands under."""
+    found = []
+    for match in _MERMAID.finditer(markdown):
+        heading = _HEADING.findall(markdown[: match.start()])[-1]
+        found.append((heading.strip().lower().replace(" ", "-"), match[1]))
+    return found
