@@ -1,7 +1,7 @@
 """Draws a Mermaid state diagram as SVG.
 
-Material loads Mermaid's own renderer from another host, and the site fetches nothing from elsewhere. The pages
-keep Mermaid source, which other viewers render; the site shows these pictures in its place.
+Material loads Mermaid's own renderer from another host, and the site fetches nothing from elsewhere. The
+pages keep Mermaid source, which other viewers render; the site shows these pictures in its place.
 """
 
 import re
@@ -92,8 +92,8 @@ def _box(state: str, place: Place) -> str:
     paper, ink = _COLOURS.get(state, _DEFAULT)
     return (
         f'<rect x="{place.x:.0f}" y="{place.y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"'
-        f' fill="{paper}" stroke="{ink}"/><text x="{place.x + _WIDTH / 2:.0f}" y="{place.y + 21:.0f}" text-anchor="middle"'
-        f' fill="#1f2328">{escape(state)}</text>'
+        f' fill="{paper}" stroke="{ink}"/><text x="{place.x + _WIDTH / 2:.0f}" y="{place.y + 21:.0f}"'
+        f' text-anchor="middle" fill="#1f2328">{escape(state)}</text>'
     )
 
 
