@@ -14,10 +14,10 @@ from benchmarks.conducting import SERVERS, place
 from benchmarks.measure import interleave
 from benchmarks.places import a_server
 from benchmarks.rows import Goal, Row
-from stackl_flow.jobboards import backends, moves
+from stackl_flow.jobboards import backends, transactions
 from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.places import Places
-from stackl_flow.jobboards.posting import Posting
+from stackl_flow.jobboards.job import Posting
+from stackl_flow.jobboards.keys import Places
 from stackl_flow.kv import backends as kv_backends
 
 NAME = "boards"
@@ -79,7 +79,7 @@ def filled(address: str, jobs: int) -> Iterator[JobBoard]:
         while batch := list(itertools.islice(numbers, most)):
             times = [begun + n / A_SECOND for n in batch]
             posted = [Posting(str(uuid.uuid4()), "job", at, at, {}) for at in times]
-            written = [moves.post(places, each, each.created_on, new_group=False) for each in posted]
+            written = [transactions.post(places, each, each.created_on, new_group=False) for each in posted]
             kv.commit(puts=itertools.chain.from_iterable(writes.puts for writes in written))
         yield board
 

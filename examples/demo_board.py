@@ -20,7 +20,7 @@ from rich.text import Text
 from examples.demo_stage import Stage, serves
 from examples.website_place import HOLD, STOP, started
 from stackl_flow import states
-from stackl_flow.cli.styles import state_text
+from stackl_flow.cli.tables import state_text
 from stackl_flow.conductors import post_flow
 from stackl_flow.control import boards, flows
 from stackl_flow.jobboards.base import JobBoard

@@ -18,8 +18,7 @@ from rich.text import Text
 
 from examples.website_place import Place, ask
 from stackl_flow import engines
-from stackl_flow.cli.styles import state_text
-from stackl_flow.cli.tables import flow_panel
+from stackl_flow.cli.tables import flow_panel, state_text
 from stackl_flow.control import flows, pictures
 from stackl_flow.control.views import FlowView
 from stackl_flow.engines.base import Engine

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 
-from stackl_flow import engines, secrecy, task
+from stackl_flow import engines, redaction, task
 from stackl_flow.listeners.logging import DynamicLoggingListener
 from stackl_flow.patterns import linear_flow
 
@@ -38,7 +38,7 @@ class Short(logging.Formatter):
 
 handler = logging.StreamHandler(sys.stdout)
 handler.setFormatter(Short())
-handler.addFilter(secrecy.SecretsFilter())  # for what tasks log themselves; ours needs none
+handler.addFilter(redaction.SecretsFilter())  # for what tasks log themselves; ours needs none
 logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 flow = linear_flow.Flow("deploy").add(Login("login"), Upload("upload"))
@@ -47,6 +47,6 @@ with DynamicLoggingListener(engine, log=logging.getLogger("moves"), level=loggin
     try:
         engine.run()
     except PermissionError as error:
-        print("raised:", secrecy.redact(str(error)))
+        print("raised:", redaction.redact(str(error)))
 print("stored:", engine.storage.get_failures()["upload"])
 print("given: ", engine.storage.fetch("password"))

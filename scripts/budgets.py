@@ -28,7 +28,7 @@ MANY_METHODS = {
     "stackl_flow.engines.storage.Storage": "TaskFlow's facade over a flow's states: kept name by name",
     "stackl_flow.jobboards.base.JobBoard": "TaskFlow's facade over a board: kept name by name",
     "stackl_flow.jobboards.board.KVBoard": "the same",
-    "stackl_flow.persistence.connection.Connection": "TaskFlow's facade over a backend: kept name by name",
+    "stackl_flow.persistence.base.Connection": "TaskFlow's facade over a backend: kept name by name",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

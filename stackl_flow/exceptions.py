@@ -39,7 +39,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, Protocol
 
-from stackl_flow import secrecy
+from stackl_flow import redaction
 
 
 class TaskFlowException(Exception):
@@ -51,7 +51,7 @@ class TaskFlowException(Exception):
     """
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:
-        super().__init__(secrecy.redact(message))
+        super().__init__(redaction.redact(message))
         self._cause = cause
 
     @property
@@ -84,7 +84,7 @@ class TaskFlowException(Exception):
             name = f"{type(error).__name__}: " if lines or show_root_class else ""
             lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
             error = error.cause if isinstance(error, TaskFlowException) else error.__cause__
-        return secrecy.redact("\n".join(lines))  # the causes may be anybody's
+        return redaction.redact("\n".join(lines))  # the causes may be anybody's
 
     def __str__(self) -> str:
         """Say the message and, below it, what led to it."""

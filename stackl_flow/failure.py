@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -82,18 +82,18 @@ class Failure:
         if not isinstance(exc_info[1], Exception):
             raise TypeError(f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}")
         self._exc_info = exc_info
-        self.exception_str = secrecy.redact(str(exc_info[1]))
-        self.exception_args: tuple[Any, ...] = secrecy.hide(tuple(exc_info[1].args))
+        self.exception_str = redaction.redact(str(exc_info[1]))
+        self.exception_args: tuple[Any, ...] = redaction.hide(tuple(exc_info[1].args))
         self.exc_type_names = _type_names(exc_info[0])
 
     def _take_known(self, known: dict[str, Any]) -> None:
         unknown = ", ".join(sorted(known.keys() - _KNOWN))
         if unknown:
             raise TypeError(f"Failure.__init__ got unexpected keyword argument(s): {unknown}")
-        self.exception_str = secrecy.redact(str(known.get("exception_str", "")))
-        self.exception_args = secrecy.hide(tuple(known.get("exc_args") or ()))
+        self.exception_str = redaction.redact(str(known.get("exception_str", "")))
+        self.exception_args = redaction.hide(tuple(known.get("exc_args") or ()))
         self.exc_type_names = tuple(known.get("exc_type_names") or ())
-        self._traceback_str = secrecy.redact(known.get("traceback_str") or "")
+        self._traceback_str = redaction.redact(known.get("traceback_str") or "")
         self._causes = tuple(known.get("causes") or ())
 
     @classmethod
@@ -123,7 +123,7 @@ class Failure:
         """The traceback as text."""
         if self._traceback_str is None:
             where = self._exc_info[2] if self._exc_info else None
-            self._traceback_str = secrecy.redact("".join(traceback.format_tb(where))) if where else ""
+            self._traceback_str = redaction.redact("".join(traceback.format_tb(where))) if where else ""
         return self._traceback_str
 
     @property

@@ -11,9 +11,9 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
-from stackl_flow import secrecy
+from stackl_flow import redaction
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 Callback = Callable[..., Any]
 DetailsFilter = Callable[[dict[str, Any]], bool]

@@ -7,10 +7,10 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from stackl_flow import atom, secrecy
+from stackl_flow import atom, redaction
 from stackl_flow.notifier import RestrictedNotifier
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 EVENT_UPDATE_PROGRESS: Final = "update_progress"
 REVERT_RESULT: Final = "result"

@@ -6,9 +6,8 @@ import pytest
 
 from stackl_flow import FunctorTask, GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
 from stackl_flow.failure import Failure
-from stackl_flow.formatters import FailureFormatter
-from stackl_flow.formatters.masking import mask
-from stackl_flow.persistence import backends, books
+from stackl_flow.formatters import FailureFormatter, mask
+from stackl_flow.persistence import backends, factory
 
 
 class Breaks(task.Task):
@@ -174,7 +173,7 @@ def test_once_the_flow_is_undone_its_predecessors_are_not_told():
 def test_a_failure_from_storage_is_told_with_its_traceback():
     with backends.backend("memory") as backend:
         flow = LinearFlow("f").add(gives("a", 1), Breaks("broken"))
-        detail = books.create_flow_detail(flow, backend=backend)
+        detail = factory.create_flow_detail(flow, backend=backend)
         with contextlib.suppress(ValueError):
             engines.run(flow, flow_detail=detail, backend=backend, never_resolve=True)
         with backend.get_connection() as connection:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 import stackl_flow
-from stackl_flow.cli import exits
-from stackl_flow.cli.commands import books, conduct, conductors, db, graph, jobs, looking, post, resume, run
-from stackl_flow.cli.guard import DEBUG
-from stackl_flow.cli.teaching import help_of
+from stackl_flow.cli import errors
+from stackl_flow.cli.commands import books, conduct, conductors, db, flows, graph, jobs, post, resume, run
+from stackl_flow.cli.errors import DEBUG
+from stackl_flow.cli.options import help_of
 
 _HELP = """Run flows of tasks that finish or are undone, look at them, and go on with those that were left.
 
@@ -43,7 +43,7 @@ A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, 
 app = typer.Typer(
     name="stackl-flow",
     help=_HELP,
-    epilog=exits.epilog(),
+    epilog=errors.epilog(),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,  # they hold what flows were given
@@ -52,9 +52,9 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "resume": resume.resume,
-    "list": looking.list_flows,
-    "show": looking.show,
-    "history": looking.show_history,
+    "list": flows.list_flows,
+    "show": flows.show,
+    "history": flows.show_history,
     "graph": graph.graph,
     "post": post.post,
     "conduct": conduct.conduct,

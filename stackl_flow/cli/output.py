@@ -1,14 +1,24 @@
-"""Where a command's words go: a person's terminal, a plain pipe, or a machine that wants JSON."""
+"""Where a command's words go: a person's terminal, a plain pipe, or a machine that wants JSON.
+
+How a flow is answered, for people and for machines.
+
+Keeps the standard output for the answer, whatever tasks print meanwhile, so that a machine can read it.
+"""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
-from stackl_flow import codec, secrecy
+from stackl_flow import codec, redaction
+from stackl_flow.cli.tables import flow_panel, values_table
+from stackl_flow.control.views import FlowView
 
 #: Columns of a line in a pipe: nothing is folded there but very long names.
 _PIPE_WIDTH = 500
@@ -61,7 +71,7 @@ class Output:
             data: the same for machines.
         """
         if self.as_json:
-            self._answers.write(json.dumps(secrecy.hide(plain(data)), indent=2, ensure_ascii=False) + "\n")
+            self._answers.write(json.dumps(redaction.hide(plain(data)), indent=2, ensure_ascii=False) + "\n")
         else:
             self.console.print(shown)
 
@@ -80,7 +90,7 @@ class Output:
         Args:
             text: the text.
         """
-        self._answers.write(secrecy.redact(text))
+        self._answers.write(redaction.redact(text))
 
     def line(self, data: Any) -> None:
         """Give one of many answers, at once, as one line of JSON.
@@ -88,7 +98,7 @@ class Output:
         Args:
             data: the answer.
         """
-        self._answers.write(json.dumps(secrecy.hide(plain(data)), ensure_ascii=False) + "\n")
+        self._answers.write(json.dumps(redaction.hide(plain(data)), ensure_ascii=False) + "\n")
         self._answers.flush()
 
     def say(self, words: str) -> None:
@@ -97,7 +107,7 @@ class Output:
         Args:
             words: one message.
         """
-        self.messages.print(secrecy.redact(words), markup=False, soft_wrap=True)
+        self.messages.print(redaction.redact(words), markup=False, soft_wrap=True)
 
     def refuse(self, kind: str, words: str, code: int) -> None:
         """Tell why there is no answer.
@@ -107,7 +117,7 @@ class Output:
             words: the message.
             code: the exit code that follows.
         """
-        words = secrecy.redact(words)
+        words = redaction.redact(words)
         if self.as_json:
             error = {"error": {"type": kind, "message": words}, "exit_code": code}
             self._answers.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")
@@ -139,3 +149,51 @@ def plain(value: Any, name: str = "") -> Any:
 
 def _escaped(words: str) -> str:
     return words.replace("[", r"\[")
+
+
+def flow_answer(view: FlowView, *, results: bool) -> tuple[RenderableType, dict[str, Any]]:
+    """Put the answer about one flow together.
+
+    Args:
+        view: the flow.
+        results: with the values that its atoms have made.
+
+    Returns:
+        The answer for people, and the same for machines.
+    """
+    data: dict[str, Any] = plain(view)
+    data["counts"] = view.counts()
+    values = [(atom["name"], atom["result"]) for atom in data["atoms"]]
+    parts: list[RenderableType] = [flow_panel(view)]
+    if results:
+        texts = [(name, json.dumps(value, ensure_ascii=False)) for name, value in values if value is not None]
+        parts.append(values_table(texts))
+    else:
+        for atom in data["atoms"]:
+            del atom["result"]
+    return Group(*parts), data
+
+
+@contextmanager
+def standard_output_kept() -> Iterator[TextIO]:
+    """Send to the standard error output what tasks, and programs that they start, print.
+
+    Yields:
+        The standard output, for the answer.
+    """
+    own = sys.stdout
+    with redirect_stdout(sys.stderr):
+        try:
+            number = own.fileno()
+        except OSError:
+            # A stand-in without a file, as in tests: programs that are started do not write to it anyway.
+            yield own
+            return
+        own.flush()
+        with os.fdopen(os.dup(number), "w", encoding=own.encoding) as kept:
+            os.dup2(sys.stderr.fileno(), number)
+            try:
+                yield kept
+                kept.flush()
+            finally:
+                os.dup2(kept.fileno(), number)

@@ -4,15 +4,13 @@ import shlex
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy, states
-from stackl_flow.cli.answers import flow_answer
-from stackl_flow.cli.exits import Exit, for_state
-from stackl_flow.cli.guard import DEBUG
-from stackl_flow.cli.interrupts import interruptible
-from stackl_flow.cli.output import Output
-from stackl_flow.cli.watching import watching
+from stackl_flow import redaction, states
+from stackl_flow.cli.boards import watching
+from stackl_flow.cli.errors import DEBUG, Exit, for_state
+from stackl_flow.cli.output import Output, flow_answer
+from stackl_flow.cli.signals import interruptible
 from stackl_flow.control.flows import show
-from stackl_flow.control.orders import Outcome, carry_out
+from stackl_flow.control.runs import Outcome, carry_out
 from stackl_flow.engines.base import Engine
 from stackl_flow.persistence.base import Backend
 
@@ -46,7 +44,7 @@ def drive(engine: Engine, out: Output, db: str | None) -> Outcome:
         raise
     if outcome.error is not None and DEBUG.get():
         shown = (type(outcome.error), outcome.error, outcome.error.__traceback__)
-        out.say(secrecy.traceback_of(shown).rstrip())
+        out.say(redaction.traceback_of(shown).rstrip())
     return outcome
 
 

@@ -1,15 +1,209 @@
-"""Answers of the desk as tables; they carry colours, and a console without a terminal leaves those out."""
+"""Answers of the desk as tables; they carry colours, and a console without a terminal leaves those out.
 
-from collections.abc import Iterable, Sequence
+Jobs and conductors as tables.
 
-from rich.console import Group, RenderableType
+Tables that a narrow terminal can hold: what tells least is left out, rather than everything cut short.
+
+How states and times look on a terminal.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
 from rich.text import Text
 
 from stackl_flow import states
-from stackl_flow.cli.fitting import FittingTable, shortened, without
-from stackl_flow.cli.styles import clock_text, date_text, span_text, state_text
+from stackl_flow.control.boards import JobView, WorkerView
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, MoveView
-from stackl_flow.persistence.pruning import EndedBook
+from stackl_flow.diagrams.model import span
+from stackl_flow.persistence.retention import EndedBook
+
+#: Blank cells between two columns.
+_GAP = 3
+#: A column that may be folded needs no more than this.
+_FOLDED = 20
+
+Cell = str | Text
+#: One way to save room: takes the columns that are shown, and changes them.
+Saving = Callable[[dict[str, "Column"]], None]
+
+
+@dataclass(slots=True)
+class Column:
+    """One column: its cells, whether long ones may be folded, and whether it is set to the right."""
+
+    folds: bool = False
+    right: bool = False
+    cells: list[Cell] = field(default_factory=list)
+
+    def need(self, name: str) -> int:
+        """Count the cells that it needs at least.
+
+        Args:
+            name: what stands above it.
+
+        Returns:
+            The width.
+        """
+        width = max(cell_len(cell.plain if isinstance(cell, Text) else cell) for cell in (name, *self.cells))
+        return min(width, _FOLDED) if self.folds else width
+
+
+def without(name: str) -> Saving:
+    """Save room by leaving out a column.
+
+    Args:
+        name: the column.
+
+    Returns:
+        The saving.
+    """
+
+    def leave_out(columns: dict[str, Column]) -> None:
+        columns.pop(name, None)
+
+    return leave_out
+
+
+def shortened(name: str, letters: int) -> Saving:
+    """Save room by showing only the beginning of what a column holds.
+
+    Args:
+        name: the column.
+        letters: how much of it.
+
+    Returns:
+        The saving.
+    """
+
+    def shorten(columns: dict[str, Column]) -> None:
+        old = columns[name]
+        columns[name] = Column(old.folds, old.right, [cell[:letters] for cell in old.cells])
+
+    return shorten
+
+
+class FittingTable:
+    """A table that is laid out when the width of the console is known.
+
+    Args:
+        columns: the columns' names; a ">" before one sets it to the right, a "~" lets it be folded.
+        savings: what to do when there is no room for all, one after the other until there is.
+    """
+
+    def __init__(self, columns: Sequence[str], savings: Sequence[Saving] = ()) -> None:
+        self._columns = {
+            name.lstrip("~>"): Column(folds=name.startswith("~"), right=name.startswith(">"))
+            for name in columns
+        }
+        self._savings = savings
+
+    def add_row(self, *cells: Cell) -> None:
+        """Add a row.
+
+        Args:
+            cells: one for each column.
+        """
+        for column, cell in zip(self._columns.values(), cells, strict=True):
+            column.cells.append(cell)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the table in the width that there is."""
+        columns = dict(self._columns)
+        for saving in self._savings:
+            needed = sum(column.need(name) for name, column in columns.items()) + _GAP * (len(columns) - 1)
+            if needed <= options.max_width:
+                break
+            saving(columns)
+        yield _drawn(columns)
+
+
+def _drawn(columns: dict[str, Column]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, padding=(0, 1), header_style="bold")
+    for name, column in columns.items():
+        table.add_column(
+            name,
+            justify="right" if column.right else "left",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+        )
+    for row in _rows(columns):
+        table.add_row(*row)
+    return table
+
+
+def _rows(columns: dict[str, Column]) -> Iterator[tuple[Cell, ...]]:
+    return zip(*(column.cells for column in columns.values()), strict=True)
+
+
+_STYLES = {
+    "PENDING": "dim",
+    "RUNNING": "bold blue",
+    "SUCCESS": "green",
+    "FAILURE": "bold red",
+    "RETRYING": "blue",
+    "REVERTING": "bold dark_orange",
+    "REVERTED": "yellow",
+    "REVERT_FAILURE": "bold magenta",
+    "IGNORE": "dim",
+    "SUSPENDING": "bold cyan",
+    "SUSPENDED": "cyan",
+    "RESUMING": "cyan",
+}
+
+
+def state_text(state: str | None) -> Text:
+    """Write a state in its colour.
+
+    Args:
+        state: its name, or None.
+
+    Returns:
+        The text.
+    """
+    return Text(state or "-", style=_STYLES.get(state or "", ""), no_wrap=True)
+
+
+def clock_text(at: float | None) -> str:
+    """Write a time of day, in the zone of this machine.
+
+    Args:
+        at: seconds since 1970, or None.
+
+    Returns:
+        Such as "14:03:07.250"; "-" for None.
+    """
+    return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def date_text(at: float | None) -> str:
+    """Write date and time, in the zone of this machine.
+
+    Args:
+        at: seconds since 1970, or None.
+
+    Returns:
+        Such as "2024-05-01 14:03:07"; "-" for None.
+    """
+    return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span_text(seconds: float | None) -> str:
+    """Write a time span.
+
+    Args:
+        seconds: the span, or None.
+
+    Returns:
+        Such as "12 ms"; "-" for None.
+    """
+    return "-" if seconds is None else span(seconds)
+
 
 #: The beginning of a uuid names a flow in every command, unless another begins alike.
 _UUID_START = 8
@@ -173,3 +367,85 @@ def _took(atom: AtomView) -> str:
     if atom.undoing is None or atom.seconds is None:
         return span_text(atom.seconds)
     return f"{span_text(atom.seconds - atom.undoing)} + {span_text(atom.undoing)} undoing"
+
+
+_COLOURS = {"waiting": "", "later": "dim", "claimed": "cyan", "done": "green", "trashed": "red"}
+
+
+def jobs_table(jobs: Sequence[JobView]) -> FittingTable:
+    """Show a list of jobs.
+
+    Args:
+        jobs: the jobs.
+
+    Returns:
+        Something to print.
+    """
+    table = FittingTable(
+        ("uuid", "~name", "priority", "state", "~owner", ">claims", "created"),
+        (without("created"), without("claims"), shortened("uuid", _UUID_START), without("owner")),
+    )
+    for job in jobs:
+        table.add_row(
+            job.uuid,
+            Text(job.name),
+            job.priority,
+            _job_tables_state(job),
+            Text(job.owner or "-"),
+            str(len(job.claims)),
+            date_text(job.created),
+        )
+    return table
+
+
+def job_panel(job: JobView) -> RenderableType:
+    """Show all of a job.
+
+    Args:
+        job: the job.
+
+    Returns:
+        Something to print.
+    """
+    head = Text.assemble((job.name, "bold"), "  ", _job_tables_state(job), "  ", (job.uuid, "dim"))
+    head.append(f"\n{job.priority}; posted {date_text(job.created)}")
+    if job.owner:
+        head.append(f"; claimed by {job.owner}")
+    if job.not_before is not None:
+        head.append(f"; not before {date_text(job.not_before)}")
+    if job.needs:
+        head.append(f"\nneeds {', '.join(job.needs)}")
+    if job.reason:
+        head.append(f"\n{job.reason}", style="red")
+    for name, value in {**job.details, **(job.outcome or {})}.items():
+        head.append(f"\n{name}: {value}")
+    return Group(head, _claims(job)) if job.claims else head
+
+
+def conductors_table(workers: Iterable[WorkerView]) -> FittingTable:
+    """Show the conductors at a board.
+
+    Args:
+        workers: the conductors.
+
+    Returns:
+        Something to print.
+    """
+    table = FittingTable(
+        ("~name", "host", ">pid", ">slots", "~jobs"), (without("pid"), without("host"), without("slots"))
+    )
+    for worker in workers:
+        pid, slots = (str(number) if number is not None else "-" for number in (worker.pid, worker.slots))
+        table.add_row(Text(worker.name), worker.hostname, pid, slots, Text(", ".join(worker.jobs) or "-"))
+    return table
+
+
+def _claims(job: JobView) -> FittingTable:
+    table = FittingTable(("~claimed by", "at", "ended"), (without("at"),))
+    for claim in job.claims:
+        table.add_row(Text(claim.who), date_text(claim.at), claim.ended or "-")
+    return table
+
+
+def _job_tables_state(job: JobView) -> Text:
+    return Text(job.state, style=_COLOURS[job.state])

@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
-from stackl_flow.engines.ledger import Ledger, _value_of
+from stackl_flow.engines.journal import Ledger, _value_of
 from stackl_flow.engines.plan import Plan
-from stackl_flow.engines.scopes import Providers
+from stackl_flow.engines.values import Providers
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail
 from stackl_flow.retry import Retry

@@ -7,30 +7,29 @@ import sys
 from types import ModuleType
 from typing import Final
 
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.compat import names
 
 #: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
     "stackl_flow": "taskflow",
     "stackl_flow.compat.jobs.boards": "taskflow.jobs.base",
-    "stackl_flow.conductors.base": "taskflow.conductors.base",
-    "stackl_flow.conductors.desk": "taskflow.conductors.backends.impl_executor",
-    "stackl_flow.conductors.housekeeping": "taskflow.conductors.backends.impl_executor",
-    "stackl_flow.conductors.work": "taskflow.conductors.backends.impl_executor",
-    "stackl_flow.engines.arguments": "taskflow.storage",
+    "stackl_flow.conductors.conductor": "taskflow.conductors.base",
+    "stackl_flow.conductors.prefetch": "taskflow.conductors.backends.impl_executor",
+    "stackl_flow.conductors.retention": "taskflow.conductors.backends.impl_executor",
+    "stackl_flow.conductors.job_runner": "taskflow.conductors.backends.impl_executor",
+    "stackl_flow.engines.values": "taskflow.storage",
     "stackl_flow.engines.factories": "taskflow.engines.helpers",
-    "stackl_flow.engines.hidden": "taskflow.engines.action_engine.engine",
-    "stackl_flow.engines.ledger": "taskflow.storage",
-    "stackl_flow.engines.matching": "taskflow.storage",
-    "stackl_flow.engines.options": "taskflow.engines.action_engine.engine",
-    "stackl_flow.engines.shell": "taskflow.engines.action_engine.engine",
+    "stackl_flow.engines.secrets": "taskflow.engines.action_engine.engine",
+    "stackl_flow.engines.journal": "taskflow.storage",
+    "stackl_flow.engines.base": "taskflow.engines.action_engine.engine",
+    "stackl_flow.engines.loop": "taskflow.engines.action_engine.engine",
     "stackl_flow.jobboards.board": "taskflow.jobs.base",
     "stackl_flow.jobboards.claims": "taskflow.jobs.base",
-    "stackl_flow.jobboards.heartbeat": "taskflow.jobs.base",
-    "stackl_flow.jobboards.leases": "taskflow.jobs.base",
-    "stackl_flow.jobboards.news": "taskflow.jobs.base",
-    "stackl_flow.persistence.backends.sql.again": "taskflow.persistence.backends.impl_sqlalchemy",
+    "stackl_flow.coordination.heartbeat": "taskflow.jobs.base",
+    "stackl_flow.coordination.leases": "taskflow.jobs.base",
+    "stackl_flow.coordination.change_feed": "taskflow.jobs.base",
+    "stackl_flow.persistence.backends.sql.session": "taskflow.persistence.backends.impl_sqlalchemy",
 }
 
 
@@ -49,7 +48,7 @@ def rename() -> None:
     # As with TaskFlow, a program that sets up no logging is told nothing.
     logging.getLogger("taskflow").addHandler(logging.NullHandler())
     for ours, theirs in table().items():
-        logger = secrecy.logger(theirs)
+        logger = redaction.logger(theirs)
         logging.Logger.manager.loggerDict[ours] = logger
         module = sys.modules.get(ours)
         if module is not None and isinstance(vars(module).get("_LOG"), logging.Logger):
@@ -63,5 +62,5 @@ def offer(name: str, module: ModuleType) -> None:
         name: TaskFlow's name of the module.
         module: what serves it.
     """
-    own = vars(module).setdefault("_LOG", secrecy.logger(name))
+    own = vars(module).setdefault("_LOG", redaction.logger(name))
     vars(module).setdefault("LOG", own)

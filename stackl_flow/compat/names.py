@@ -31,7 +31,7 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.conductors.backends.impl_nonblocking": (
         "stackl_flow.compat.conductors.backends.impl_nonblocking"
     ),
-    "taskflow.conductors.base": "stackl_flow.conductors.base",
+    "taskflow.conductors.base": "stackl_flow.conductors.conductor",
     "taskflow.deciders": "stackl_flow.patterns.deciders",
     "taskflow.engines": "stackl_flow.compat.engines",
     "taskflow.engines.action_engine": "stackl_flow.compat.engines.action_engine",
@@ -87,7 +87,7 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.utils.iter_utils": "stackl_flow.compat.utils.iter_utils",
     "taskflow.utils.kazoo_utils": "stackl_flow.compat.utils.kazoo_utils",
     "taskflow.utils.misc": "stackl_flow.compat.utils.misc",
-    "taskflow.utils.persistence_utils": "stackl_flow.persistence.books",
+    "taskflow.utils.persistence_utils": "stackl_flow.persistence.factory",
     "taskflow.utils.redis_utils": "stackl_flow.compat.utils.redis_utils",
     "taskflow.utils.threading_utils": "stackl_flow.compat.utils.threading_utils",
     "taskflow.version": "stackl_flow.compat.version",

@@ -19,9 +19,8 @@ from stackl_flow.compat.desks import ByHand, Desk, Lock, OfEngine, Scopes, kind_
 from stackl_flow.compat.persistence.backends.impl_memory import MemoryBackend
 from stackl_flow.compat.utils.misc import get_version_string
 from stackl_flow.engines import storage
-from stackl_flow.engines.given import META_INJECTED, Given
-from stackl_flow.engines.ledger import Ledger
-from stackl_flow.engines.scopes import Providers
+from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.values import META_INJECTED, Given, Providers
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuid

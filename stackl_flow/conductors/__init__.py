@@ -1,6 +1,6 @@
 """Conductors: claim jobs from a board, run their flows, and hand them over when they have to stop."""
 
-from stackl_flow.conductors.base import Conductor
-from stackl_flow.conductors.posting import post_flow
+from stackl_flow.conductors.conductor import Conductor
+from stackl_flow.submission import post_flow
 
 __all__ = ["Conductor", "post_flow"]

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
-from stackl_flow.control.orders import keep
-from stackl_flow.control.places import address, existing, told_as_storage
+from stackl_flow import redaction
+from stackl_flow.control.opening import address, existing, told_as_storage
+from stackl_flow.control.runs import keep
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards import moves as m
 from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job
-from stackl_flow.jobboards.posting import Posting
-from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.jobboards.job import CLAIMED, CONSUMED, LATER, TRASHED, WAITING, Job, JobPriority, Posting
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import new_uuid
 
@@ -27,11 +24,11 @@ BOARD = "default"
 
 #: The heads of a board in an operator's words.
 STATES = {
-    m.WAITING: "waiting",
-    m.LATER: "later",
-    m.CLAIMED: "claimed",
-    m.CONSUMED: "done",
-    m.TRASHED: "trashed",
+    WAITING: "waiting",
+    LATER: "later",
+    CLAIMED: "claimed",
+    CONSUMED: "done",
+    TRASHED: "trashed",
 }
 
 
@@ -112,8 +109,8 @@ def jobs(board: JobBoard, state: str | None = None, limit: int | None = None) ->
     Returns:
         The jobs.
     """
-    if state == STATES[m.TRASHED]:
-        found = (_view(posting, m.TRASHED) for posting in board.bin)
+    if state == STATES[TRASHED]:
+        found = (_view(posting, TRASHED) for posting in board.bin)
     else:
         found = (_job_view(board, job) for job in board.iterjobs())
         found = (view for view in found if state in {None, view.state})
@@ -134,7 +131,7 @@ def find(board: JobBoard, wanted: str) -> JobView:
         NotFound: there is none.
         MultipleChoices: there are several.
     """
-    fitting = [view for view in [*jobs(board), *jobs(board, STATES[m.TRASHED])] if _fits(view, wanted)]
+    fitting = [view for view in [*jobs(board), *jobs(board, STATES[TRASHED])] if _fits(view, wanted)]
     if len(fitting) > 1:
         raise exc.MultipleChoices(f"{len(fitting)} jobs fit '{wanted}': give more of the uuid")
     if fitting:
@@ -217,7 +214,7 @@ def conductors(board: JobBoard) -> list[WorkerView]:
         Those who are alive, with what each claims.
     """
     held: dict[str, list[str]] = {}
-    for view in jobs(board, STATES[m.CLAIMED]):
+    for view in jobs(board, STATES[CLAIMED]):
         held.setdefault(view.owner or "", []).append(view.name)
     views = []
     for entity in board.presence.here("conductor"):
@@ -255,18 +252,18 @@ def _fits(view: JobView, wanted: str) -> bool:
 def _job_view(board: JobBoard, job: Job) -> JobView:
     try:
         found = board.look(job)
-        owner = board.find_owner(job) if found.head == m.CLAIMED else None
+        owner = board.find_owner(job) if found.head == CLAIMED else None
     except exc.NotFound:
-        return _view(job.posting, m.CONSUMED)  # it ended while we were looking
+        return _view(job.posting, CONSUMED)  # it ended while we were looking
     return _view(found.posting or job.posting, found.head, owner)
 
 
 def _view(
     posting: Posting, head: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
 ) -> JobView:
-    secrets = secrecy.names_in(posting.details)
-    with secrecy.keeping(secrecy.find(posting.details, secrets)):
-        return _shown(posting, secrecy.hide(secrecy.mask(posting.details, secrets)), head, owner, outcome)
+    secrets = redaction.names_in(posting.details)
+    with redaction.keeping(redaction.find(posting.details, secrets)):
+        return _shown(posting, redaction.hide(redaction.mask(posting.details, secrets)), head, owner, outcome)
 
 
 def _shown(
@@ -287,7 +284,7 @@ def _shown(
         not_before=posting.not_before,
         needs=posting.needs,
         claims=tuple(ClaimView(claim.who, claim.at, claim.ended) for claim in posting.claims),
-        reason=secrecy.redact(posting.reason),
+        reason=redaction.redact(posting.reason),
         details=details,
-        outcome=secrecy.hide(outcome),
+        outcome=redaction.hide(outcome),
     )

@@ -1,18 +1,126 @@
-"""Questions about stored flows: which there are, and how one stands."""
+"""Questions about stored flows: which there are, and how one stands.
 
+Orders about logbooks: remove those whose flows ended long enough ago.
+
+The history of a flow: every move of it and its atoms, with time and owner.
+
+Whether the process that owns a flow is still at work on it.
+
+An engine signs with "machine:process:engine". Only a process of this machine can be looked for; of another
+machine's nothing is known here, and taking its flow over is safe in any case: what it writes afterwards is
+refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy, states
-from stackl_flow.control.history import times_of
-from stackl_flow.control.times import NEVER, Times
-from stackl_flow.control.views import AtomView, FailureView, FlowSummary, FlowView
+from stackl_flow import redaction, states
+from stackl_flow.control.views import (
+    NEVER,
+    AtomView,
+    FailureView,
+    FlowSummary,
+    FlowView,
+    MoveView,
+    Times,
+    measure,
+)
 from stackl_flow.failure import Failure
-from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.marks import values_of
-from stackl_flow.persistence.models import AtomDetail, RetryDetail
-from stackl_flow.persistence.records import FlowRecord
+from stackl_flow.persistence import retention
+from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.models import AtomDetail, RetryDetail, values_of
+from stackl_flow.persistence.records import FlowRecord, Transition
+from stackl_flow.persistence.retention import EndedBook, Keep
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+
+
+def span(text: str) -> float:
+    """Read a span of time.
+
+    Args:
+        text: such as "7d", "36h", "90m", "45s" or "2w".
+
+    Returns:
+        Seconds.
+
+    Raises:
+        InvalidFormat: it is none.
+    """
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        raise exc.InvalidFormat(
+            f"'{text}' is no span of time: write a number and s, m, h, d or w, such as 7d"
+        )
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def prune(backend: Backend, keep: Keep, *, only_jobs: bool = False, dry_run: bool = False) -> list[EndedBook]:
+    """Remove the books whose flows have all ended and that have been kept long enough.
+
+    Args:
+        backend: where they are stored; its clock tells the time.
+        keep: the rule.
+        only_jobs: leave books alone that were not posted with a job.
+        dry_run: remove nothing.
+
+    Returns:
+        The books that were removed, or would be.
+
+    Raises:
+        StorageFailure: the place cannot be used.
+    """
+
+    def wanted(book: EndedBook) -> bool:
+        return not only_jobs or book.job is not None
+
+    return list(retention.prune(backend, keep, backend.clock.now(), wanted, dry_run=dry_run))
+
+
+def history(backend: Backend, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[MoveView]:
+    """Read the moves of a flow in the order they were made.
+
+    Args:
+        backend: where the flow is stored.
+        flow_uuid: its whole uuid.
+        after: only moves with a higher seq.
+        limit: at most so many.
+
+    Returns:
+        The moves.
+
+    Raises:
+        StorageFailure: the place cannot be read.
+    """
+    with backend.get_connection() as connection:
+        return [MoveView(*move) for move in connection.get_history(flow_uuid, after, limit)]
+
+
+def times_of(connection: Connection, flow_uuid: str) -> Mapping[str | None, Times]:
+    """Measure everything in a flow.
+
+    Args:
+        connection: to where the flow is stored.
+        flow_uuid: its whole uuid.
+
+    Returns:
+        The times by atom name; those of the flow itself under None.
+    """
+    moves: dict[str | None, list[Transition]] = defaultdict(list)
+    arrivals: dict[str, float] = {}
+    for move in connection.get_history(flow_uuid):
+        moves[move.atom].append(move)
+        arrivals.setdefault(move.owner, move.at)
+    return {name: measure(own, arrivals) for name, own in moves.items()}
+
 
 _NAMED_IN_ERROR = 5
 
@@ -91,7 +199,7 @@ def show(backend: Backend, wanted: str) -> FlowView:
         record = connection.get_flow_record(uuid)
         times = times_of(connection, uuid)
     own = times.get(None, NEVER)
-    with secrecy.keeping(values_of(detail.meta, detail)):
+    with redaction.keeping(values_of(detail.meta, detail)):
         atoms = tuple(_atom(atom, times.get(atom.name, NEVER), detail.meta) for atom in detail)
     return FlowView(_summary(record), factory_of(detail.meta), own.started, own.ended, own.seconds, atoms)
 
@@ -136,7 +244,7 @@ def _atom(detail: AtomDetail, times: Times, notes: Mapping[str, Any]) -> AtomVie
         undoing=times.undoing,
         progress=detail.progress,
         failures=tuple(_failures(detail)),
-        result=secrecy.hide(secrecy.mask_marked(notes, detail.name, detail.results)),
+        result=redaction.hide(redaction.mask_marked(notes, detail.name, detail.results)),
     )
 
 
@@ -148,4 +256,41 @@ def _failures(detail: AtomDetail) -> Iterator[FailureView]:
     for during, failure in kept:
         if failure is not None:
             texts = failure.exc_type_names[0], failure.exception_str, failure.traceback_str
-            yield FailureView(during, *map(secrecy.redact, texts))
+            yield FailureView(during, *map(redaction.redact, texts))
+
+
+_AT_WORK = frozenset({states.RUNNING, states.SUSPENDING, states.RESUMING})
+_SIGNED_PARTS = 3
+
+
+def check_free(flow: FlowSummary) -> None:
+    """Refuse a flow that a living process of this machine is at work on.
+
+    Args:
+        flow: the flow, as it is stored.
+
+    Raises:
+        OwnershipLost: its owner is another process of this machine, and alive.
+    """
+    if flow.state not in _AT_WORK or flow.owner is None:
+        return
+    parts = flow.owner.rsplit(":", _SIGNED_PARTS - 1)
+    if len(parts) != _SIGNED_PARTS or parts[0] != socket.gethostname() or not parts[1].isdigit():
+        return
+    process = int(parts[1])
+    if process != os.getpid() and _alive(process):
+        raise exc.OwnershipLost(
+            f"flow '{flow.name}' ({flow.uuid}) is {flow.state} in process {process} of this machine: "
+            f"let it end, stop it, or take the flow over with --force"
+        )
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It is there, and somebody else's.
+        return True
+    return True

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.atom import Atom
-from stackl_flow.control.drawing import FORMATS, Drawing, Link, Mark, Node, from_graph
-from stackl_flow.control.factories import make_again
 from stackl_flow.control.flows import show
+from stackl_flow.control.runs import make_again
 from stackl_flow.control.views import FlowView
+from stackl_flow.diagrams import FORMATS, Drawing, Link, Mark, Node, from_graph
 from stackl_flow.engines.plan import plan_of
 from stackl_flow.patterns.base import Flow
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.marks import values_of
+from stackl_flow.persistence.models import values_of
 
 
 def draw(drawing: Drawing, form: str) -> str:
@@ -67,7 +67,7 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
     view = show(backend, wanted)
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(view.flow.uuid, lazy=True)
-    with secrecy.keeping(values_of(detail.meta, ())):
+    with redaction.keeping(values_of(detail.meta, ())):
         try:
             return picture(make_again(detail), view), None
         except exc.TaskFlowException as error:

@@ -11,22 +11,18 @@ from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.calls import Wake
-from stackl_flow.engines import base, waves
-from stackl_flow.engines.arguments import Arguments
+from stackl_flow.engines import base, scheduler
+from stackl_flow.engines.base import Options
 from stackl_flow.engines.executors.base import Executor
+from stackl_flow.engines.executors.calls import Wake
 from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import executor_for
-from stackl_flow.engines.given import Given
-from stackl_flow.engines.ledger import Ledger
-from stackl_flow.engines.options import Options
+from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.loop import Rounds, Shell, Watch, tell_moves
 from stackl_flow.engines.plan import Plan, plan_of
-from stackl_flow.engines.rounds import Rounds
-from stackl_flow.engines.run import Run
-from stackl_flow.engines.scopes import Providers
-from stackl_flow.engines.shell import Shell, tell_moves
-from stackl_flow.engines.statistics import Watch
+from stackl_flow.engines.scheduler import Run
 from stackl_flow.engines.storage import Storage
+from stackl_flow.engines.values import Arguments, Given, Providers
 from stackl_flow.events import FlowMoved
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
@@ -261,7 +257,7 @@ class FlowEngine(base.Engine):
             [detail.intention or st.EXECUTE for detail in details],
             slots=self._executor.slots,
             in_waves=self._executor.waves,
-            wave=waves.read(self._ledger.flow.meta, plan),
+            wave=scheduler.read(self._ledger.flow.meta, plan),
             defer_reverts=self._told.defer_reverts,
             never_resolve=self._told.never_resolve,
         )

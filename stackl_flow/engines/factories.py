@@ -8,14 +8,15 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
-from stackl_flow.engines.given import META_INJECTED, check_storable
+from stackl_flow import redaction
+from stackl_flow.engines.values import META_INJECTED, check_storable
 from stackl_flow.patterns.base import Item
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends
+from stackl_flow.persistence import factory as books
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 META_FACTORY: Final = "factory"
 

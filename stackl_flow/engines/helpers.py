@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from stackl_flow import exceptions as exc
-from stackl_flow.engines import hidden
+from stackl_flow.engines import secrets as hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import (
     AnyBackend,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, Self
 
-from stackl_flow.jobboards.bin import Bin
-from stackl_flow.jobboards.endings import Ending, Turn
-from stackl_flow.jobboards.job import Job
-from stackl_flow.jobboards.presence import Entity, Presence
-from stackl_flow.jobboards.priorities import JobPriority
-from stackl_flow.jobboards.reading import Found
+from stackl_flow.coordination.membership import Entity, Presence
+from stackl_flow.jobboards.dead_letters import Bin
+from stackl_flow.jobboards.job import Ending, Job, JobPriority, Turn
+from stackl_flow.jobboards.queries import Found
 from stackl_flow.notifier import RestrictedNotifier
 
 POSTED: Final = "POSTED"

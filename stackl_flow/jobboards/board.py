@@ -8,30 +8,40 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.jobboards import base, refusals
-from stackl_flow.jobboards import moves as m
-from stackl_flow.jobboards.bin import Bin
+from stackl_flow.coordination.change_feed import Watcher, Writer, WriterBeside
+from stackl_flow.coordination.leases import Leases
+from stackl_flow.coordination.membership import Entity, Presence
+from stackl_flow.jobboards import base, claims
+from stackl_flow.jobboards import transactions as m
+from stackl_flow.jobboards.batches import Turns, taking
 from stackl_flow.jobboards.claims import Claims
-from stackl_flow.jobboards.endings import Ending, Turn
-from stackl_flow.jobboards.job import Books, Job
-from stackl_flow.jobboards.leases import Leases
-from stackl_flow.jobboards.locked import taking
-from stackl_flow.jobboards.news import Watcher, Writer, WriterBeside
-from stackl_flow.jobboards.places import Places, group_of
-from stackl_flow.jobboards.posting import ABANDONED, RELEASED, Posting
-from stackl_flow.jobboards.presence import Entity, Presence
-from stackl_flow.jobboards.priorities import JobPriority
-from stackl_flow.jobboards.reading import Found, Reading
-from stackl_flow.jobboards.sweep import Rules, Sweeper
-from stackl_flow.jobboards.terms import read_details, read_terms
-from stackl_flow.jobboards.turns import Turns
-from stackl_flow.jobboards.waiting import Waiting
-from stackl_flow.kv.base import KV
+from stackl_flow.jobboards.dead_letters import Bin
+from stackl_flow.jobboards.job import (
+    ABANDONED,
+    CONSUMED,
+    GROUP,
+    KEY,
+    RELEASED,
+    TRASHED,
+    WAITING,
+    Books,
+    Ending,
+    Job,
+    JobPriority,
+    Posting,
+    Turn,
+    read_details,
+    read_terms,
+)
+from stackl_flow.jobboards.keys import Places, group_of
+from stackl_flow.jobboards.maintenance import Rules, Sweeper
+from stackl_flow.jobboards.queries import Found, Reading, Waiting
 from stackl_flow.kv.items import quote
+from stackl_flow.kv.store import KV
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 #: Seconds a claim outlives its owner.
 TTL = 15.0
@@ -98,7 +108,7 @@ class KVBoard:
     def connect(self) -> None:
         """Get ready, and tell listeners of what happens from now on."""
         if not self._connected:
-            self._kv.get(self._places.at(m.GROUP, "any"))  # who cannot reach the place is to hear of it now
+            self._kv.get(self._places.at(GROUP, "any"))  # who cannot reach the place is to hear of it now
             self._connected = True
             self._listen()
 
@@ -180,7 +190,7 @@ class KVBoard:
         """Find the job that keeps another from being posted."""
         uuid = posting.uuid
         if posting.key is not None:
-            item = self._kv.get(self._places.at(m.KEY, quote(posting.key)))
+            item = self._kv.get(self._places.at(KEY, quote(posting.key)))
             uuid = uuid if item is None else json.loads(item.value)
         found = self._reading.find(uuid)
         if found.posting is not None:
@@ -207,11 +217,11 @@ class KVBoard:
 
     def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
         """Take a job off the board."""
-        self._claims.end(Ending(job, m.CONSUMED, outcome or {}), who)
+        self._claims.end(Ending(job, CONSUMED, outcome or {}), who)
 
     def trash(self, job: Job, who: str, reason: str = "") -> None:
         """Take a job off the board and keep it to be looked at."""
-        self._claims.end(Ending(job, m.TRASHED, {"reason": reason}), who)
+        self._claims.end(Ending(job, TRASHED, {"reason": reason}), who)
 
     def turn(
         self,
@@ -230,7 +240,7 @@ class KVBoard:
         """Say who claims a job."""
         found = self.look(job)
         if found.posting is None:
-            raise refusals.off_board(job, found)
+            raise claims.off_board(job, found)
         return self._reading.owner(found.posting.lease)
 
     def look(self, job: Job | str) -> Found:
@@ -251,7 +261,7 @@ class KVBoard:
     def _jobs(self, found: Iterator[Found]) -> Iterator[Job]:
         for head, posting, version, _ in found:
             if posting is not None:
-                yield self._job(posting, version if head == m.WAITING else 0)
+                yield self._job(posting, version if head == WAITING else 0)
 
     @property
     def job_count(self) -> int:

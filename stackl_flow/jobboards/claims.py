@@ -2,6 +2,8 @@
 
 Every claim that landed is remembered with its fencing number, so that ending it reads nothing: the commit
 checks the number.
+
+What a board says when it will not do something.
 """
 
 from __future__ import annotations
@@ -9,22 +11,97 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.clock import Clock
-from stackl_flow.jobboards import base, refusals
-from stackl_flow.jobboards import moves as m
-from stackl_flow.jobboards.endings import Ending
-from stackl_flow.jobboards.job import Job
-from stackl_flow.jobboards.leases import Leases
-from stackl_flow.jobboards.moves import Held, Writes
-from stackl_flow.jobboards.news import Event, Writer
-from stackl_flow.jobboards.places import Places
-from stackl_flow.jobboards.posting import UNBEGUN, Posting
-from stackl_flow.jobboards.reading import Found, Reading
-from stackl_flow.jobboards.sweep import Rules
+from stackl_flow.coordination.change_feed import Event, Writer
+from stackl_flow.coordination.leases import Leases
+from stackl_flow.jobboards import base
+from stackl_flow.jobboards import transactions as m
+from stackl_flow.jobboards.job import (
+    CLAIMED,
+    CONSUMED,
+    LATER,
+    TRASHED,
+    UNBEGUN,
+    WAITING,
+    Ending,
+    Job,
+    Posting,
+)
+from stackl_flow.jobboards.keys import Places
+from stackl_flow.jobboards.maintenance import Rules
+from stackl_flow.jobboards.queries import Found, Reading
+from stackl_flow.jobboards.transactions import Held, Writes
 from stackl_flow.kv.items import ABSENT
 
-_LOG = secrecy.logger(__name__)
+
+def check_who(who: object) -> None:
+    """Refuse a claimer without a name.
+
+    Args:
+        who: the name.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is empty.
+    """
+    if not isinstance(who, str):
+        raise TypeError(f"a claimer is named by a text, not by {type(who).__name__}")
+    if not who:
+        raise ValueError("a claimer needs a name that is not empty")
+
+
+def off_board(job: Job, found: Found) -> exc.NotFound:
+    """Make the error for a job that has ended.
+
+    Args:
+        job: the job.
+        found: how it ended.
+
+    Returns:
+        The error, to be raised.
+    """
+    return exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
+
+
+def unclaimable(job: Job, found: Found) -> exc.TaskFlowException:
+    """Make the error for a job that cannot be claimed.
+
+    Args:
+        job: the job.
+        found: where it stands.
+
+    Returns:
+        The error, to be raised.
+    """
+    if found.outcome is not None:
+        return off_board(job, found)
+    if found.head == LATER:
+        return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is not to run yet")
+    owner = found.posting.claims[-1].who if found.posting and found.posting.claims else "somebody"
+    return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is already claimed by '{owner}'")
+
+
+def not_owned(job: Job, who: str, owner: str | None) -> exc.JobFailure:
+    """Make the error for a claim that is not there, or not any more.
+
+    Args:
+        job: the job.
+        who: who says that he claims it.
+        owner: who does.
+
+    Returns:
+        The error, to be raised.
+    """
+    now = "nobody claims it" if owner is None else f"'{owner}' claims it"
+    if owner == who:
+        now = "he lost it meanwhile and claimed it anew"
+    return exc.JobFailure(
+        f"'{who}' does not own job '{job.name}' ({job.uuid}): {now}; leave it to its owner, or claim it"
+    )
+
+
+_LOG = redaction.logger(__name__)
 
 
 class Claims:
@@ -77,12 +154,12 @@ class Claims:
             UnclaimableJob: somebody has it, or it is not yet to run.
             NotFound: it is not on the board any more.
         """
-        refusals.check_who(who)
+        check_who(who)
         for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
             waiting = bool(job.version)
-            found = Found(m.WAITING, job.posting, job.version) if waiting else self._reading.find(job.uuid)
-            if found.head != m.WAITING or found.posting is None:
-                raise refusals.unclaimable(job, found)
+            found = Found(WAITING, job.posting, job.version) if waiting else self._reading.find(job.uuid)
+            if found.head != WAITING or found.posting is None:
+                raise unclaimable(job, found)
             if self.is_late(found.posting):
                 self._sweep()
                 break
@@ -97,7 +174,7 @@ class Claims:
                 raise
             else:
                 return self.made(job, claimed, who, fence)
-        raise refusals.unclaimable(job, self._reading.find(job.uuid))
+        raise unclaimable(job, self._reading.find(job.uuid))
 
     def claiming(self, claimed: Posting, version: int) -> tuple[list[Event], Writes]:
         """Say what a claim tells and writes.
@@ -152,8 +229,8 @@ class Claims:
         if not self._writer.commit([event], writes):
             found = self._reading.find(job.uuid)
             if found.posting is None:
-                raise refusals.off_board(job, found)
-            raise refusals.not_owned(job, who, self._reading.owner(found.posting.lease))
+                raise off_board(job, found)
+            raise not_owned(job, who, self._reading.owner(found.posting.lease))
         self.ended(job, who)
 
     def ending(self, ending: Ending, who: str) -> tuple[Event, Writes]:
@@ -169,9 +246,9 @@ class Claims:
         """
         job, how, outcome = ending
         held, now = self._held(job, who), self._clock.now()
-        if how == m.CONSUMED:
+        if how == CONSUMED:
             return (base.REMOVAL, job.posting), m.consume(self._places, held, dict(outcome), now)
-        if how == m.TRASHED:
+        if how == TRASHED:
             reason = outcome.get("reason") or f"trashed by '{who}'"
             return (base.REMOVAL, job.posting), m.trash(self._places, held, reason, now)
         kind, writes = self._rules.in_vain(self._places, held, how, now)
@@ -184,7 +261,7 @@ class Claims:
             writes: what is written for all of them.
             ends: how they end.
         """
-        done = {end.job.uuid: end.job.posting.key for end in ends if end.how == m.CONSUMED}
+        done = {end.job.uuid: end.job.posting.key for end in ends if end.how == CONSUMED}
         if not done:
             return writes
         return writes._replace(puts=(*writes.puts, m.note(self._places, done, self._clock.now())))
@@ -215,19 +292,19 @@ class Claims:
 
     def _held(self, job: Job, who: str) -> Held:
         """Read a job that somebody says he holds."""
-        refusals.check_who(who)
+        check_who(who)
         if job.version and self._made.get((job.uuid, who), (ABSENT,))[0] == job.version:
             # Claimed through it: the commit checks that.
             return Held(job.posting, job.version, job.posting.lease)
         found = self._reading.find(job.uuid)
         if found.posting is None:
-            raise refusals.off_board(job, found)
+            raise off_board(job, found)
         owner, fence = self._reading.owner(found.posting.lease), found.version
         mine = self._made.get((job.uuid, who), (fence,))[0]
         # Who lost a claim and made another has two objects for one job, and only the later one holds it.
         is_late = job.fence not in {0, fence}
-        if found.head != m.CLAIMED or owner != who or fence != mine or is_late:
-            raise refusals.not_owned(job, who, owner)
+        if found.head != CLAIMED or owner != who or fence != mine or is_late:
+            raise not_owned(job, who, owner)
         return Held(found.posting, fence, found.posting.lease)
 
     # ------------------------------------------------------------- what went wrong

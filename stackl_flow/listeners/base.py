@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from stackl_flow import events, secrecy
+from stackl_flow import events, redaction
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import ExcInfo, Failure
-from stackl_flow.formatters.masking import shown_result
+from stackl_flow.formatters import shown_result
 from stackl_flow.notifier import Notifier
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 #: States in which an atom's ``execute`` or ``revert`` has come to an end.
 FINISH_STATES: Final = (st.FAILURE, st.SUCCESS, st.REVERTED, st.REVERT_FAILURE)
@@ -173,8 +173,8 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         failed = isinstance(result, Failure)
         exc_info: ExcInfo | None = result.exc_info if isinstance(result, Failure) else None
         message = f"{message} with result '%s' (failure=%s)"
-        if exc_info is not None and secrecy.shows(exc_info):
+        if exc_info is not None and redaction.shows(exc_info):
             # As text, which can be changed: the error itself belongs to whoever raised it.
-            self._dump(f"{message}\n%s", *args, result, failed, secrecy.traceback_of(exc_info).rstrip())
+            self._dump(f"{message}\n%s", *args, result, failed, redaction.traceback_of(exc_info).rstrip())
         else:
             self._dump(message, *args, result, failed, exc_info=exc_info)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from stackl_flow.events import AtomMoved, FlowMoved
-from stackl_flow.formatters.masking import shown_result
+from stackl_flow.formatters import shown_result
 from stackl_flow.listeners import base
 
 

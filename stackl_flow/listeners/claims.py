@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.listeners import base
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 OnJobLoss = Callable[[Any, str, base.Details], Any]
 

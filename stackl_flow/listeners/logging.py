@@ -6,23 +6,22 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, Protocol
 
-from stackl_flow import secrecy
+from stackl_flow import formatters, redaction
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
 from stackl_flow.failure import ExcInfo, Failure
-from stackl_flow.formatters import FailureFormatter, ports
-from stackl_flow.formatters.masking import mask_result, shown_result
+from stackl_flow.formatters import FailureFormatter, mask_result, shown_result
 from stackl_flow.listeners import base
 from stackl_flow.task import Task
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 _MOVED_TASK: Final = "Task '%s' (%s) transitioned into state '%s' from state '%s'"
 
 Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
-class Engine(base.Engine, ports.Engine, Protocol):
+class Engine(base.Engine, formatters.Engine, Protocol):
     """An engine of whose failures can be told."""
 
 
@@ -142,10 +141,10 @@ class DynamicLoggingListener(base.Listener):
 
     def _log_failure(self, told: AtomMoved, fail: Failure) -> None:
         exc_info, more = self._fail_formatter.format(fail, _matcher(told.name))
-        if exc_info is not None and secrecy.shows(exc_info):
-            more, exc_info = f"{more or ''}\n{secrecy.traceback_of(exc_info)}", None
+        if exc_info is not None and redaction.shows(exc_info):
+            more, exc_info = f"{more or ''}\n{redaction.traceback_of(exc_info)}", None
         if more:
-            self._log(self._failure_level, told, "\n%s", secrecy.redact(more), exc_info=exc_info)
+            self._log(self._failure_level, told, "\n%s", redaction.redact(more), exc_info=exc_info)
         else:
             self._log(self._failure_level, told, exc_info=exc_info)
 

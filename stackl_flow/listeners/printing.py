@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.listeners import base
 
 
@@ -34,7 +34,7 @@ class PrintingListener(base.DumpingListener):
         self._file = sys.stderr if stderr else sys.stdout
 
     def _dump(self, message: str, *args: Any, **kwargs: Any) -> None:
-        print(secrecy.redact(message % args), file=self._file)
+        print(redaction.redact(message % args), file=self._file)
         exc_info = kwargs.get("exc_info")
         if exc_info is not None:
             traceback.print_exception(*exc_info, file=self._file)

@@ -7,12 +7,12 @@ from typing import Any, Final, Protocol
 
 from stackl_flow import clock as clocks
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow import states as st
 from stackl_flow.events import AtomMoved, FlowMoved
 from stackl_flow.listeners import base
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 STARTING_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
 FINISHED_STATES: Final = frozenset(base.FINISH_STATES)

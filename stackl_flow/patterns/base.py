@@ -1,4 +1,7 @@
-"""What every flow is: a name, perhaps a retry, and items with links between them."""
+"""What every flow is: a name, perhaps a retry, and items with links between them.
+
+What the flows that keep their items in a list share: the items, in the order in which they were added.
+"""
 
 from __future__ import annotations
 
@@ -157,3 +160,40 @@ def remedy_for(item: object) -> str:
     if isinstance(item, (list, tuple)):
         return f"{item!r}: that is several; give each by itself, as in add(*items)"
     return f"{item!r}: give a task.Task, a flow, or wrap a function in task.FunctorTask"
+
+
+class InsertionOrderedFlow(Flow):
+    """A flow that keeps its items in the order in which they were added.
+
+    Args:
+        name: what it is called.
+        retry: decides what happens when an atom in it fails.
+    """
+
+    def __init__(self, name: str, retry: Retry | None = None) -> None:
+        super().__init__(name, retry)
+        self._items: dict[Item, None] = {}
+
+    def add(self, *items: Item) -> Self:
+        """Add items at the end; one that is there already is not added again.
+
+        Args:
+            items: atoms and flows.
+
+        Returns:
+            This flow.
+
+        Raises:
+            NotAnAtom: an item is neither an atom nor a flow.
+        """
+        self._check_items(items)
+        self._items.update(dict.fromkeys(items))
+        return self
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Go over the items in the order in which they were added."""
+        return iter(self._items)

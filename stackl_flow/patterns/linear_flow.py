@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from stackl_flow.patterns import base, listed
+from stackl_flow.patterns import base
 
 
-class Flow(listed.Flow):
+class Flow(base.InsertionOrderedFlow):
     """A flow whose items run in the order they were added, and are undone in reverse.
 
     Args:

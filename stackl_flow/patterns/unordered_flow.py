@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackl_flow.patterns import base, listed
+from stackl_flow.patterns import base
 
 
-class Flow(listed.Flow):
+class Flow(base.InsertionOrderedFlow):
     """A flow whose items may run in any order, so that none can use what another provides.
 
     Where there is a choice, items start in the order in which they were added.

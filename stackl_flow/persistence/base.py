@@ -3,18 +3,21 @@
 The public verbs stand in ``connection``, once for all; a backend brings the dumb operations of ``rows``. A
 connection belongs to one thread at a time; a backend may be shared, each thread with a connection of its own.
 Every verb that writes is one transaction: all of it is durable when the verb returns, or none of it.
+
+The public verbs on what is stored, said once for all backends.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from stackl_flow import codec as codecs
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
-from stackl_flow.persistence.connection import Connection
+from stackl_flow.persistence import serialization
+from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
     AtomMove,
     AtomRecord,
@@ -22,9 +25,14 @@ from stackl_flow.persistence.records import (
     Changes,
     Checkpoint,
     FlowRecord,
+    Rows,
     Transition,
+    flow_changes,
+    join,
+    lost,
+    missing,
+    same_kind,
 )
-from stackl_flow.persistence.rows import Rows
 
 __all__ = [
     "AtomMove",
@@ -94,3 +102,335 @@ class Backend(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Connection(Rows):
+    """The verbs on stored books, flows and atoms.
+
+    Args:
+        backend: the place this connection leads to.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._codec = backend.codec
+
+    @property
+    def backend(self) -> Backend:
+        """The place this connection leads to."""
+        return self._backend
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what this connection holds; the next verb opens it again."""
+
+    @abstractmethod
+    def upgrade(self) -> None:
+        """Bring the schema to the version of this code; nothing happens if it is there.
+
+        Raises:
+            IncompatibleVersion: a newer version of this library made it.
+        """
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Check that the place can be used by this code.
+
+        Raises:
+            StorageFailure: it cannot; the message tells what to do.
+        """
+
+    def clear_all(self) -> None:
+        """Delete every book and all that is in it."""
+        with self._transaction(write=True):
+            self._delete_all()
+
+    def save_logbook(self, book: LogBook) -> LogBook:
+        """Store a book with its flows and their atoms, over what is stored of them.
+
+        Args:
+            book: the book.
+
+        Returns:
+            The book as it is stored now.
+        """
+        at = self._backend.clock.now()
+        with self._transaction(write=True):
+            known = bool(self._read_books(book.uuid))
+            parts = [self._changes(fd, book.uuid, at) for fd in book]
+            self._apply(join(parts)._replace(books=[serialization.book_record(self._codec, book, at)]))
+            return self._book(self._read_books(book.uuid)[0]) if known else book
+
+    def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
+        """Read a book.
+
+        Args:
+            book_uuid: its identity.
+            lazy: leave its flows out.
+
+        Returns:
+            The book.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._transaction(write=False):
+            for record in self._read_books(book_uuid):
+                return self._book(record, lazy)
+        raise missing("log book", book_uuid)
+
+    def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
+        """Read all books.
+
+        Args:
+            lazy: leave their flows out.
+
+        Returns:
+            The books, oldest first.
+        """
+        with self._transaction(write=False):
+            return [self._book(record, lazy) for record in self._read_books()]
+
+    def destroy_logbook(self, book_uuid: str) -> None:
+        """Delete a book and all that is in it.
+
+        Args:
+            book_uuid: its identity.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._transaction(write=True):
+            if not self._delete_book(book_uuid):
+                raise missing("log book", book_uuid)
+
+    def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> list[FlowDetail]:
+        """Read the flows of a book.
+
+        Args:
+            book_uuid: the book's identity.
+            lazy: leave their atoms out.
+
+        Returns:
+            The flow details, oldest first; none if there is no such book.
+        """
+        with self._transaction(write=False):
+            return [self._flow(record, lazy) for record in self._read_flows(book_uuid=book_uuid)]
+
+    def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
+        """Read a flow.
+
+        Args:
+            fd_uuid: its identity.
+            lazy: leave its atoms out.
+
+        Returns:
+            The flow detail.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._transaction(write=False):
+            return self._flow(self._one_flow(fd_uuid), lazy)
+
+    def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
+        """Store a flow's state and notes, and its atoms, new ones too.
+
+        Args:
+            flow_detail: the flow.
+
+        Returns:
+            The flow as it is stored now.
+
+        Raises:
+            NotFound: it was never saved in a book.
+        """
+        with self._transaction(write=True):
+            book_uuid = self._one_flow(flow_detail.uuid).book_uuid
+            self._apply(self._changes(flow_detail, book_uuid, self._backend.clock.now()))
+            return self._flow(self._one_flow(flow_detail.uuid))
+
+    def get_flow_record(self, flow_uuid: str) -> FlowRecord:
+        """Read a flow's row: its state, owner and epoch.
+
+        Args:
+            flow_uuid: its identity.
+
+        Returns:
+            The row.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._transaction(write=False):
+            return self._one_flow(flow_uuid)
+
+    def list_flow_records(
+        self, state: str | None = None, limit: int | None = None, newest_first: bool = True
+    ) -> list[FlowRecord]:
+        """Read the rows of many flows.
+
+        Args:
+            state: only flows in this state.
+            limit: at most so many.
+            newest_first: begin with the flow saved last.
+
+        Returns:
+            The rows.
+        """
+        with self._transaction(write=False):
+            return self._read_flows(state=state, limit=limit, newest_first=newest_first)
+
+    def take_ownership(self, flow_uuid: str, owner: str, at: float) -> int:
+        """Become the owner of a flow: whoever was it can write no more.
+
+        Args:
+            flow_uuid: the flow.
+            owner: who takes it.
+            at: when, in seconds since 1970, UTC.
+
+        Returns:
+            The new epoch, to be given with every checkpoint.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        with self._transaction(write=True):
+            epoch = self._one_flow(flow_uuid).epoch + 1
+            self._set_owner(flow_uuid, epoch, owner, at)
+            return epoch
+
+    def take_up(
+        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
+    ) -> int:
+        """Become the owner of a flow, and store the atoms that it lacks, in one transaction.
+
+        Args:
+            flow_uuid: the flow.
+            owner: who takes it.
+            at: when, in seconds since 1970, UTC.
+            match: takes the flow as it is stored, and gives the atoms to be added; it may be called again,
+                with what is stored by then. When it raises, the flow stays whose it was.
+
+        Returns:
+            The new epoch, to be given with every checkpoint.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        with self._transaction(write=True):
+            record = self._one_flow(flow_uuid)
+            added = serialization.atom_records(self._codec, flow_uuid, match(self._flow(record)))
+            if added:
+                self._apply(Changes(new_atoms=added))
+            self._set_owner(flow_uuid, record.epoch + 1, owner, at)
+            return record.epoch + 1
+
+    def get_history(self, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[Transition]:
+        """Read the moves of a flow and its atoms, in the order they were made.
+
+        Args:
+            flow_uuid: the flow.
+            after: only moves with a higher ``seq``.
+            limit: at most so many.
+
+        Returns:
+            The moves.
+        """
+        with self._transaction(write=False):
+            return self._read_transitions(flow_uuid, after, limit)
+
+    def get_atoms_for_flow(self, fd_uuid: str) -> list[AtomDetail]:
+        """Read the atoms of a flow.
+
+        Args:
+            fd_uuid: the flow's identity.
+
+        Returns:
+            The atom details, in the order they were added; none if there is no such flow.
+        """
+        with self._transaction(write=False):
+            return [serialization.atom_detail(self._codec, record) for record in self._read_atoms(fd_uuid)]
+
+    def get_atom_details(self, ad_uuid: str) -> AtomDetail:
+        """Read an atom.
+
+        Args:
+            ad_uuid: its identity.
+
+        Returns:
+            The atom detail.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._transaction(write=False):
+            return serialization.atom_detail(self._codec, self._one_atom(ad_uuid))
+
+    def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
+        """Store an atom.
+
+        Args:
+            atom_detail: the atom.
+
+        Returns:
+            The atom as it is stored now.
+
+        Raises:
+            NotFound: it was never saved in a flow.
+        """
+        with self._transaction(write=True):
+            old = self._one_atom(atom_detail.uuid)
+            (new,) = serialization.atom_records(self._codec, old.flow_uuid, [atom_detail])
+            self._apply(Changes(atoms=[same_kind(old, new)]))
+            return serialization.atom_detail(self._codec, new)
+
+    def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
+        """Store many new atoms of a flow at once.
+
+        Args:
+            flow_uuid: the flow.
+            details: the atoms.
+            epoch: the epoch of the caller, checked when given.
+
+        Raises:
+            NotFound: there is no such flow.
+            OwnershipLost: somebody else owns the flow now.
+        """
+        records = serialization.atom_records(self._codec, flow_uuid, details)
+        with self._transaction(write=True):
+            flow = self._one_flow(flow_uuid)
+            if epoch is not None and epoch != flow.epoch:
+                raise lost(flow_uuid, epoch, flow.epoch, flow.owner)
+            self._apply(Changes(new_atoms=records))
+
+    def checkpoint(self, cp: Checkpoint) -> None:
+        """Store what one step of an engine changed, all of it or nothing.
+
+        Args:
+            cp: the changes, with the epoch of the engine.
+
+        Raises:
+            OwnershipLost: somebody else owns the flow now.
+            NotFound: the flow, or an atom in the checkpoint, is not stored.
+        """
+        self._land(cp)
+
+    def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
+        return serialization.flow_detail(self._codec, record, () if lazy else self._read_atoms(record.uuid))
+
+    def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
+        flows = () if lazy else self._read_flows(book_uuid=record.uuid)
+        return serialization.log_book(self._codec, record, [self._flow(flow) for flow in flows])
+
+    def _changes(self, fd: FlowDetail, book_uuid: str, at: float) -> Changes:
+        old = next(iter(self._read_flows(uuid=fd.uuid)), None)
+        stored = () if old is None else self._read_atoms(fd.uuid)
+        flow = serialization.flow_record(self._codec, book_uuid, fd, at, old)
+        return flow_changes(flow, old, serialization.atom_records(self._codec, fd.uuid, fd), stored)

@@ -8,7 +8,7 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states
-from stackl_flow.persistence import books, models
+from stackl_flow.persistence import factory, models
 from stackl_flow.persistence.base import Backend
 
 
@@ -90,7 +90,7 @@ class BooksContract:
 
     def test_book_saved_again(self, backend: Backend) -> None:
         """Saving a book again changes what changed and adds what is new."""
-        book, flow = books.temporary_flow_detail(backend, meta={"x": 1})
+        book, flow = factory.temporary_flow_detail(backend, meta={"x": 1})
         task = models.TaskDetail("t", models.new_uuid())
         flow.add(task)
         with backend.get_connection() as conn:

@@ -11,10 +11,10 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.clock import Clock
+from stackl_flow.coordination.membership import Entity
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.presence import Entity
-from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.jobboards.job import JobPriority
 
 #: Seconds; what a test waits for comes much sooner.
 LONG = 20.0

@@ -11,8 +11,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.endings import Ending
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.job import Ending, Job
 
 #: Seconds; what a test waits for comes much sooner.
 LONG = 20.0

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put
+from stackl_flow.kv.store import KV
 from stackl_flow.testing.kv_keys import KeyContract, keys
 from stackl_flow.testing.kv_leases import LeaseContract
 from stackl_flow.testing.kv_machine import compare_with_reference

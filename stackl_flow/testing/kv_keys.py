@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Item, Put, quote
+from stackl_flow.kv.store import KV
 
 #: Every character that a key may hold.
 PRINTABLE = "".join(chr(code) for code in range(33, 127) if chr(code) != "/")

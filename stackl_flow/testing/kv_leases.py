@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Lease, Put
+from stackl_flow.kv.store import KV
 
 
 class Waiter:

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.memory import MemoryKV
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Put
+from stackl_flow.kv.store import KV
 from stackl_flow.testing.clock import SteppedClock
 
 KEYS = ["a", "a/b", "a/b/c", "a-b", "a/bc", "b/1", "b/2", "c"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import Put
+from stackl_flow.kv.store import KV
 from stackl_flow.testing.crash import start_child, wait_child
 from stackl_flow.testing.kv import OpenKV, add_one
 

@@ -17,8 +17,8 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
-from stackl_flow.kv.base import KV
 from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.kv.store import KV
 from stackl_flow.testing.kv import add_one
 from stackl_flow.testing.kv_leases import Waiter
 from stackl_flow.testing.losses import LosesAnswers

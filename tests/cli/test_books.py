@@ -3,7 +3,7 @@
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.control import books
+from stackl_flow.control import flows
 
 SHOP = "tests.cli.shop"
 
@@ -12,13 +12,13 @@ SHOP = "tests.cli.shop"
     ("text", "seconds"), [("7d", 604_800), ("36h", 129_600), ("1.5m", 90), (" 0S ", 0), ("2w", 1_209_600)]
 )
 def test_spans_are_read(text, seconds):
-    assert books.span(text) == seconds
+    assert flows.span(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["7", "d", "-1d", "7 days", "1d12h", "", "٣d"])
 def test_what_is_no_span_is_refused(text):
     with pytest.raises(exc.InvalidFormat, match="write a number"):
-        books.span(text)
+        flows.span(text)
 
 
 @pytest.fixture

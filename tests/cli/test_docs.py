@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from stackl_flow.cli import exits
+from stackl_flow.cli import errors
 from stackl_flow.cli.app import app
 from tests.cli.conftest import ROOT
 
@@ -75,7 +75,7 @@ def leaves(group):
 
 def test_every_exit_code_is_on_the_page():
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    for code, words in exits.ABOUT.items():
+    for code, words in errors.ABOUT.items():
         assert f"| {int(code)} | {words}".replace("--debug", "`--debug`") in page
 
 

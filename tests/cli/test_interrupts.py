@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from stackl_flow.cli.interrupts import interruptible
+from stackl_flow.cli.signals import interruptible
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from stackl_flow.cli.exits import ABOUT
+from stackl_flow.cli.errors import ABOUT
 from tests.cli.conftest import ROOT, SHOP
 
 

@@ -14,7 +14,7 @@ from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.persistence.backends.impl_memory import MemoryBackend
 from stackl_flow.engines import base
 from stackl_flow.patterns import graph_flow, linear_flow, unordered_flow
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory
 from stackl_flow.retry import RETRY, REVERT, Times
 from stackl_flow.task import EVENT_UPDATE_PROGRESS, Task
 
@@ -216,7 +216,7 @@ def test_a_class_derived_from_an_engine(log):
             super().suspend()
 
     flow = linear_flow.Flow("f").add(Said("a", log), Said("b", log))
-    engine = Loud(flow, books.create_flow_detail(flow), None, {})
+    engine = Loud(flow, factory.create_flow_detail(flow), None, {})
     engine.atom_notifier.register(st.SUCCESS, lambda state, details: engine.suspend())
     engine.run()
     assert isinstance(engine, classes.ActionEngine)
@@ -297,7 +297,7 @@ def test_ends_of_a_serial_wave_are_told_together_and_stored_one_by_one(log):
                 seen.extend(detail.state for detail in connection.get_flow_details(detail_of.uuid))
 
     flow = unordered_flow.Flow("f").add(Said("a", log), Looks("b", log))
-    detail_of = books.create_flow_detail(flow, backend=backend)
+    detail_of = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail_of, backend=backend)
     told = listen(engine)
     engine.run()
@@ -365,7 +365,7 @@ def test_a_flow_is_made_again_by_its_factory():
 
 def test_a_factory_is_imported_where_taskflow_imports_it(monkeypatch):
     importutils = pytest.importorskip("oslo_utils.importutils", reason="it comes with TaskFlow")
-    _, detail = books.temporary_flow_detail()
+    _, detail = factory.temporary_flow_detail()
     detail.meta["factory"] = {"name": "nowhere.made", "args": ["shop"]}
     monkeypatch.setattr(importutils, "import_class", lambda name: lambda word: (name, word))
     assert engines.flow_from_detail(detail) == ("nowhere.made", "shop")
@@ -379,7 +379,7 @@ def test_a_factory_is_imported_where_taskflow_imports_it(monkeypatch):
     ],
 )
 def test_a_flow_that_cannot_be_made_again(meta, error, words):
-    _, detail = books.temporary_flow_detail()
+    _, detail = factory.temporary_flow_detail()
     detail.meta.update(meta)
     with pytest.raises(error, match=words):
         engines.flow_from_detail(detail)

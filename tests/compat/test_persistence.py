@@ -18,7 +18,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence import backends, base, path_based
 from stackl_flow.compat.persistence.backends import impl_dir, impl_memory, impl_sqlalchemy
 from stackl_flow.persistence import backends as ours
-from stackl_flow.persistence import books, models
+from stackl_flow.persistence import factory, models
 from stackl_flow.testing.clock import SteppedClock
 
 
@@ -185,7 +185,7 @@ def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
 
 
 def test_books_come_and_go_in_a_backend_made_for_taskflow(foreign):
-    book, flow = books.temporary_flow_detail(foreign, meta={"k": 1})
+    book, flow = factory.temporary_flow_detail(foreign, meta={"k": 1})
     with foreign.get_connection() as conn:
         assert conn.get_logbook(book.uuid).find(flow.uuid).meta == {"k": 1}
         assert len(conn.get_logbook(book.uuid, lazy=True)) == 0
@@ -240,7 +240,7 @@ def test_sqlite_takes_taskflows_settings(tmp_path):
     conf = {"connection": address, "max_retries": 5, "max_pool_size": 3, "isolation_level": "READ COMMITTED"}
     with backends.backend(conf) as place:
         assert isinstance(place, impl_sqlalchemy.SQLAlchemyBackend)
-        books.temporary_log_book(place)
+        factory.temporary_log_book(place)
         engine = place.engine
         with impl_sqlalchemy.SQLAlchemyBackend({}, engine=engine) as same, same.get_connection() as conn:
             assert [book.name for book in conn.get_logbooks()] == ["tmp"]

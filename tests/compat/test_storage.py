@@ -11,7 +11,7 @@ from stackl_flow.compat.persistence import backends
 from stackl_flow.compat.storage import Storage
 from stackl_flow.failure import Failure
 from stackl_flow.patterns import linear_flow
-from stackl_flow.persistence import books, models
+from stackl_flow.persistence import factory, models
 
 
 class Pair(task.Task):
@@ -35,7 +35,7 @@ def backend(request, tmp_path):
 
 @pytest.fixture
 def storage(backend):
-    _, flow = books.temporary_flow_detail(backend)
+    _, flow = factory.temporary_flow_detail(backend)
     return Storage(flow, backend=backend)
 
 
@@ -118,7 +118,7 @@ def test_what_could_not_be_stored_did_not_happen(backend, storage):
 
 
 def test_who_sees_whom_is_asked(backend):
-    _, flow = books.temporary_flow_detail(backend)
+    _, flow = factory.temporary_flow_detail(backend)
     asked = []
     seen = {"n": [["near"], ["far"]]}
     storage = Storage(flow, backend, scope_fetcher=lambda name: asked.append(name) or seen.get(name))

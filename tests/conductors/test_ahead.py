@@ -12,8 +12,8 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.conductors import backends, post_flow
-from stackl_flow.conductors.desk import SPELL, Desk, Pace
-from stackl_flow.conductors.verdicts import Fate, Verdict
+from stackl_flow.conductors.job_runner import Fate, Verdict
+from stackl_flow.conductors.prefetch import SPELL, Desk, Pace
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 from tests.conductors.test_takeover import LONG, eventually

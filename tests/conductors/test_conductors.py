@@ -9,7 +9,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.conductors import backends, post_flow
-from stackl_flow.jobboards.presence import Entity
+from stackl_flow.coordination.membership import Entity
 from stackl_flow.persistence.models import FlowDetail, LogBook
 from tests.conductors import flows
 

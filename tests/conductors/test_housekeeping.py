@@ -9,7 +9,7 @@ from stackl_flow.conductors import Conductor, post_flow
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import LogBook
-from stackl_flow.persistence.pruning import Keep
+from stackl_flow.persistence.retention import Keep
 from stackl_flow.testing.clock import SteppedClock
 from tests.conductors import flows
 

@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 import networkx as nx
 import pytest
 
-from stackl_flow.control.drawing import Mark, from_graph, to_dot, to_mermaid, to_svg
-from stackl_flow.control.drawing.palette import TINTS, tint
-from stackl_flow.control.drawing.words import cells, shorten, span, wrap
+from stackl_flow.diagrams import Mark, from_graph, to_dot, to_mermaid, to_svg
+from stackl_flow.diagrams.model import cells, shorten, span, wrap
+from stackl_flow.diagrams.svg import TINTS, tint
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -6,10 +6,8 @@ import random
 import networkx as nx
 import pytest
 
-from stackl_flow.control.drawing import Mark, from_graph, scene
-from stackl_flow.control.drawing.columns import settle
-from stackl_flow.control.drawing.order import crossings, untangle
-from stackl_flow.control.drawing.ranks import Cell
+from stackl_flow.diagrams import Mark, from_graph, svg
+from stackl_flow.diagrams.layout import Cell, crossings, settle, untangle
 
 STATES = ["PENDING", "RUNNING", "SUCCESS", "FAILURE", "REVERTING", "REVERTED", "REVERT_FAILURE", "IGNORE"]
 
@@ -112,7 +110,7 @@ ALL = {
 
 @pytest.fixture(params=ALL.values(), ids=ALL.keys())
 def page(request):
-    return scene.build(request.param.drawing())
+    return svg.build(request.param.drawing())
 
 
 def inside(inner, outer):
@@ -187,20 +185,20 @@ def test_arrows_go_from_the_foot_of_one_box_to_the_head_of_another(page):
 def test_words_fit_into_their_boxes(page):
     for box in page.boxes:
         if box.node.kind != "flow":
-            assert max(len(line) for line in box.lines) * 0.61 * scene.NAME_SIZE <= box.width
-            assert len(box.note) * 0.61 * scene.NOTE_SIZE <= box.width
+            assert max(len(line) for line in box.lines) * 0.61 * svg.NAME_SIZE <= box.width
+            assert len(box.note) * 0.61 * svg.NOTE_SIZE <= box.width
 
 
 def test_every_arrow_of_the_graph_is_drawn():
     drawing = tangle(60, 5).drawing()
-    assert {(r.source, r.target) for r in scene.build(drawing).routes} == {
+    assert {(r.source, r.target) for r in svg.build(drawing).routes} == {
         (k.source, k.target) for k in drawing.links
     }
 
 
 def test_long_chains_and_wide_flows_are_folded_to_a_page_one_can_look_at():
     for plan in (chain(200), loose(200), fan(200)):
-        page = scene.build(plan.drawing())
+        page = svg.build(plan.drawing())
         assert 0.7 < page.width / page.height < 3.5
 
 

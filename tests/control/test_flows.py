@@ -8,9 +8,11 @@ import pytest
 
 from stackl_flow import codec, engines, retry, task
 from stackl_flow import exceptions as exc
-from stackl_flow.control import flows, history, orders, owners, pictures, places
-from stackl_flow.control.drawing import to_svg
+from stackl_flow.control import flows, opening, pictures, runs
+from stackl_flow.control import flows as history
+from stackl_flow.control import flows as owners
 from stackl_flow.control.views import FlowSummary
+from stackl_flow.diagrams import to_svg
 from stackl_flow.patterns import linear_flow
 
 
@@ -105,7 +107,7 @@ def test_history_tells_of_flow_and_atoms(backend, failed):
 def test_an_operator_sees_values_of_types_that_are_not_imported(backend, url):
     engine = engines.load(post(), store={"weight": 3}, backend=backend)
     engine.run()
-    with places.for_looking(url) as looking:
+    with opening.for_looking(url) as looking:
         results = {atom.name: atom.result for atom in flows.show(looking, "post").atoms}
         assert results["pack"] == {"$tests.control.Parcel": {"weight": 3}} or "weight" in str(results["pack"])
         with (
@@ -129,31 +131,31 @@ def test_find(backend, failed):
 
 
 def test_start_and_go_on(backend, spec):
-    engine = orders.start(backend, spec, {"count": 3}, {"word": "hello"}, name="greeting")
+    engine = runs.start(backend, spec, {"count": 3}, {"word": "hello"}, name="greeting")
     uuid = engine.storage.flow_uuid
-    assert [flow.uuid for flow in orders.unfinished(backend)] == [uuid]
-    again = orders.reload(backend, uuid)
-    assert orders.carry_out(again) == orders.Outcome(uuid, "SUCCESS")
+    assert [flow.uuid for flow in runs.unfinished(backend)] == [uuid]
+    again = runs.reload(backend, uuid)
+    assert runs.carry_out(again) == runs.Outcome(uuid, "SUCCESS")
     view = flows.show(backend, "greeting")
     assert view.factory == spec.replace(":", ".")
     assert [atom.result for atom in view.atoms] == ["hello"] * 3
-    assert orders.unfinished(backend) == []
+    assert runs.unfinished(backend) == []
 
 
 def test_a_flow_without_a_factory_is_not_for_the_desk_to_resume(backend, failed):
     with pytest.raises(exc.FactoryNotFound, match=r"without a factory.*engines\.load"):
-        orders.reload(backend, failed)
+        runs.reload(backend, failed)
 
 
 def test_carry_out_tells_how_it_failed(backend):
-    outcome = orders.carry_out(engines.load(post(fail=True), store={"weight": 1}, backend=backend))
+    outcome = runs.carry_out(engines.load(post(fail=True), store={"weight": 1}, backend=backend))
     assert outcome.state == "REVERTED"
     assert isinstance(outcome.error, ConnectionError)
 
 
 def test_trouble_of_the_engine_is_no_outcome(backend):
     with pytest.raises(exc.MissingDependencies):
-        orders.carry_out(engines.load(post(), backend=backend))
+        runs.carry_out(engines.load(post(), backend=backend))
 
 
 def test_a_picture_of_a_flow_in_hand_with_its_states(backend, failed):
@@ -199,4 +201,4 @@ def test_whose_flow_is_at_work():
     ],
 )
 def test_addresses(typed, address):
-    assert places.address(typed) == address
+    assert opening.address(typed) == address

@@ -1,6 +1,6 @@
 """Times are read off the moves; the time of a crash is nobody's working time."""
 
-from stackl_flow.control.times import NEVER, Times, measure
+from stackl_flow.control.views import NEVER, Times, measure
 from stackl_flow.persistence.records import Transition
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from stackl_flow import engines
 from stackl_flow.engines import engine as _engine  # noqa: F401  imported once here, and not in every child
 from stackl_flow.exceptions import WrappedFailure
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends import sql  # noqa: F401  the same
 from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
 from stackl_flow.testing.flows import FlowBoom
@@ -93,8 +93,8 @@ def load(scenario: Scenario, place: Place, backend: Any) -> Any:
         if stored:
             book, detail = stored[0]
         else:
-            book = books.temporary_log_book(backend)
-            detail = books.create_flow_detail(flow, book, backend)
+            book = factory.temporary_log_book(backend)
+            detail = factory.create_flow_detail(flow, book, backend)
     options = {"max_workers": 3} if scenario.engine == "parallel" else {}
     return engines.load(
         flow,

@@ -13,7 +13,7 @@ import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step, ends, states_of, steps
 
 # ------------------------------------------------------------------ the flow itself
@@ -30,7 +30,7 @@ def test_missing_requirement(backend, log, keep):
 
 def test_missing_requirement_leaves_a_flow_that_can_run_once_it_is_given(backend, log):
     flow = LinearFlow("shop").add(Step("pay", log, requires=["card"]))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     with pytest.raises(exc.MissingDependencies):
         engines.run(flow, flow_detail=detail, backend=backend)
     with backend.get_connection() as connection:
@@ -107,7 +107,7 @@ def test_a_result_without_json_form_fails_its_task_and_the_flow_is_undone(backen
     flow = LinearFlow("f").add(
         Step("a", log, provides="x"), Step("open", log, result={"handle": object()}), Step("c", log)
     )
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend, engine=kind)
     with pytest.raises(exc.NotSerializable, match=r"(?s)atom 'open'.*handle.*object.*regist"):
         engine.run()
@@ -154,7 +154,7 @@ def test_an_error_with_arguments_without_json_form_is_kept_all_the_same(backend)
         raise Odd("odd", object())
 
     flow = task.FunctorTask(fail, name="a")
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
     assert ends(engine, Odd) == states.REVERTED
     with backend.get_connection() as connection:
@@ -166,7 +166,7 @@ def test_values_of_rich_types_are_stored_as_they_are(backend):
     moment = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     value = {"when": moment, "set": {1}, 5: (1, 2), "raw": b"\x00"}
     flow = task.FunctorTask(lambda: value, name="a", provides="x")
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engines.run(flow, flow_detail=detail, backend=backend)
     with backend.get_connection() as connection:
         (stored,) = connection.get_flow_details(detail.uuid)
@@ -186,7 +186,7 @@ def stored(path, log):
     """Give the uuid of a flow a -> b -> c in a closed database, suspended after a."""
     with backends.backend(f"sqlite:///{path}") as backend:
         flow = chain(log)
-        detail = books.create_flow_detail(flow, backend=backend)
+        detail = factory.create_flow_detail(flow, backend=backend)
         engine = engines.load(flow, flow_detail=detail, backend=backend)
         engine.atom_notifier.register("SUCCESS", lambda *_, **__: engine.suspend())
         engine.run()
@@ -323,7 +323,7 @@ def test_a_database_that_is_locked_while_the_flow_runs(path, stored, log, same_e
 def test_a_full_database_while_the_flow_runs(path, log):
     with backends.backend(f"sqlite:///{path}") as backend:
         flow = LinearFlow("f").add(Step("a", log), Step("big", log, result="x" * 3_000_000), Step("c", log))
-        detail = books.create_flow_detail(flow, backend=backend)
+        detail = factory.create_flow_detail(flow, backend=backend)
     with pytest.raises(exc.StorageFailure, match=rf"{path}.*full.*free some space"):
         resume(path, detail.uuid, flow, "?max_page_count=200&save_wait=0")
     assert log == ["a", "big"]
@@ -354,7 +354,7 @@ def test_a_read_only_database(log):
     flow = LinearFlow("f").add(*steps("ab", log))
     try:
         with backends.backend(address) as backend:
-            detail = books.create_flow_detail(flow, backend=backend)
+            detail = factory.create_flow_detail(flow, backend=backend)
         path.chmod(0o444)
         with backends.fetch(address) as backend:
             engine = engines.load(flow, flow_detail=detail, backend=backend)

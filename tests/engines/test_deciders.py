@@ -3,7 +3,7 @@
 import pytest
 
 from stackl_flow import Depth, GraphFlow, LinearFlow, engines, retry, states
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step, ends, states_of, steps
 
 
@@ -197,7 +197,7 @@ def test_what_was_ignored_stays_ignored_on_resumption(tmp_path, log):
     place = f"sqlite:///{tmp_path / 'flows.db'}"
     with backends.backend(place) as backend:
         flow = chain(log, "ATOM")
-        detail = books.create_flow_detail(flow, backend=backend)
+        detail = factory.create_flow_detail(flow, backend=backend)
         engine = engines.load(flow, flow_detail=detail, backend=backend)
         engine.atom_notifier.register("IGNORE", lambda state, details: engine.suspend())
         engine.run()

@@ -3,7 +3,7 @@
 import pytest
 
 from stackl_flow import LinearFlow, codec, engines, retry, states
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step
 
 
@@ -31,7 +31,7 @@ def place(tmp_path, noting):
 
 
 def stored(flow, place):
-    detail = books.create_flow_detail(flow, backend=place)
+    detail = factory.create_flow_detail(flow, backend=place)
     engines.load(flow, flow_detail=detail, backend=place).run()
     with place.get_connection() as connection:
         return list(connection.get_flow_details(detail.uuid))

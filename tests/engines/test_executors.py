@@ -9,7 +9,7 @@ import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, states, task
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory
 from tests.engines.tasks import ALWAYS, Step, ends
 
 
@@ -125,7 +125,7 @@ class OwnProcesses(futures.ProcessPoolExecutor):
 @pytest.mark.parametrize("make", [futures.ProcessPoolExecutor, futurist.ProcessPoolExecutor, OwnProcesses])
 def test_processes_are_refused_with_what_is_taken_instead(make, backend, log):
     flow = LinearFlow("f").add(Step("a", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     refused = pytest.raises(exc.NotImplementedError, match=r"ThreadPoolExecutor.*'threads'.*still to come")
     with make(max_workers=1) as pool, refused:
         engines.load(flow, flow_detail=detail, backend=backend, engine="parallel", executor=pool)

@@ -8,7 +8,7 @@ import pytest
 
 from stackl_flow import FunctorTask, LinearFlow, engines, states
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.models import LogBook
 from stackl_flow.testing.crash import CrashBackend
 from tests.engines.tasks import Keep, ends
@@ -113,7 +113,7 @@ def test_a_value_that_cannot_be_stored_leaves_no_flow_behind(backend):
 
 def test_a_flow_may_be_stored_under_another_name_and_in_a_book_that_is_there(backend):
     book = LogBook("mine")
-    detail = books.create_flow_detail(LinearFlow("f"), book=book, backend=backend, name="other")
+    detail = factory.create_flow_detail(LinearFlow("f"), book=book, backend=backend, name="other")
     with backend.get_connection() as connection:
         assert [flow.name for flow in connection.get_logbook(book.uuid)] == ["other"]
         assert connection.get_flow_record(detail.uuid).name == "other"
@@ -143,7 +143,7 @@ def test_a_flow_of_one_task_is_four_writes(tmp_path, stages):
 def test_a_flow_that_cannot_run_keeps_what_it_was_given(tmp_path):
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
         flow = LinearFlow("f").add(FunctorTask(lambda word, missing: None, name="a"))
-        detail = books.create_flow_detail(flow, backend=backend)
+        detail = factory.create_flow_detail(flow, backend=backend)
         with pytest.raises(exc.MissingDependencies):
             engines.run(flow, flow_detail=detail, store={"word": "hello"}, backend=backend)
         with backend.get_connection() as connection:

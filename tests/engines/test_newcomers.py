@@ -17,7 +17,7 @@ from stackl_flow import (
     states,
 )
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory as books
 from tests.engines.tasks import Keep, Step, ends
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step, ends, moves_of, steps
 
 
@@ -98,7 +98,7 @@ def test_a_listener_that_raises_disturbs_nothing_and_is_logged(load, log, caplog
 
 def test_a_move_is_stored_before_it_is_told(backend, log):
     flow = LinearFlow("f").add(*steps("ab", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
     seen = []
 
@@ -198,7 +198,7 @@ def test_progress_is_stored(tmp_path):
     address = f"sqlite:///{tmp_path / 'flows.db'}"
     work = Slow((0.25, {"file": "x"}))
     with backends.backend(address) as place:
-        detail = books.create_flow_detail(work, backend=place)
+        detail = factory.create_flow_detail(work, backend=place)
         engines.load(work, flow_detail=detail, backend=place).run()
     with backends.backend(address) as place, place.get_connection() as connection:
         (stored,) = connection.get_flow_details(detail.uuid)
@@ -209,7 +209,7 @@ def test_progress_is_stored(tmp_path):
 
 def test_progress_that_a_state_implies_is_not_stored_and_yet_known(tmp_path):
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
-        detail = books.create_flow_detail(Slow((0.25, {})), backend=place)
+        detail = factory.create_flow_detail(Slow((0.25, {})), backend=place)
         engine = engines.load(Slow((0.25, {})), flow_detail=detail, backend=place)
         engine.run()
         with place.get_connection() as connection:
@@ -242,7 +242,7 @@ def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
             gate.wait(30)
 
     work = Waits("slow")
-    detail = books.create_flow_detail(work, backend=backend)
+    detail = factory.create_flow_detail(work, backend=backend)
     seen = []
     engine = engines.load(work, flow_detail=detail, backend=backend, engine="parallel")
     before = ""
@@ -283,7 +283,7 @@ def test_the_serial_engine_stores_progress_at_once(backend, way):
                 self.work()
 
     seen = []
-    detail = books.create_flow_detail(Looks("a"), backend=backend)
+    detail = factory.create_flow_detail(Looks("a"), backend=backend)
     with pytest.raises(ValueError, match="enough"):
         engines.load(Looks("a"), flow_detail=detail, backend=backend).run()
     at_work = states.RUNNING if way == "execute" else states.REVERTING
@@ -301,7 +301,7 @@ def test_progress_told_by_a_thread_of_the_task_is_stored_by_the_engine(load, bac
         def revert(self, **_):
             pass
 
-    detail = books.create_flow_detail(Threaded("a"), backend=backend)
+    detail = factory.create_flow_detail(Threaded("a"), backend=backend)
     engine = load(Threaded("a"), flow_detail=detail, backend=backend, never_resolve=True)
     with pytest.raises(ValueError, match="enough"):
         engine.run()
@@ -320,7 +320,7 @@ def test_progress_of_a_flow_that_was_taken_over_does_not_land_nor_fail_the_task(
             done.append("went on")
 
     done = []
-    detail = books.create_flow_detail(Robbed("a"), backend=backend)
+    detail = factory.create_flow_detail(Robbed("a"), backend=backend)
     with caplog.at_level(logging.WARNING), pytest.raises(exc.OwnershipLost):
         engines.load(Robbed("a"), flow_detail=detail, backend=backend).run()
     assert done == ["went on"]

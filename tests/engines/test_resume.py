@@ -6,7 +6,8 @@ import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, engines, retry, states
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends
+from stackl_flow.persistence import factory as books
 from tests.engines import factories
 from tests.engines.tasks import ALWAYS, Keep, Step, ends, steps
 

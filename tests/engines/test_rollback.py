@@ -4,7 +4,7 @@ import pytest
 
 from stackl_flow import LinearFlow, retry, states, task
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory
 from tests.engines.tasks import ALWAYS, Step, ends, states_of, steps
 
 # ------------------------------------------------------------------ reverting
@@ -176,7 +176,7 @@ def test_reset_sets_everything_back(load, log):
 
 
 def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, log):
-    detail = books.create_flow_detail(LinearFlow("f"))
+    detail = factory.create_flow_detail(LinearFlow("f"))
     load(LinearFlow("f").add(Step("a", log, provides="x")), flow_detail=detail).run()
     second = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log)), flow_detail=detail)
     second.run()

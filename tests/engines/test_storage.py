@@ -4,7 +4,7 @@ import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory
 from tests.engines.tasks import Step, ends, steps
 
 
@@ -19,7 +19,7 @@ def failed(log):
 
 
 def test_who_the_flow_is(log):
-    detail = books.create_flow_detail(LinearFlow("f"), meta={"note": 1})
+    detail = factory.create_flow_detail(LinearFlow("f"), meta={"note": 1})
     storage = engines.load(LinearFlow("f"), flow_detail=detail).storage
     assert (storage.flow_name, storage.flow_uuid) == ("f", detail.uuid)
     assert storage.flow_meta["note"] == 1
@@ -112,7 +112,7 @@ def test_values_can_be_given_before_and_between_runs(load, log):
 
 def test_what_is_given_is_stored_unless_it_is_passing(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, store={"x": 1}, flow_detail=detail, backend=backend)
     engine.storage.inject({"y": object()}, transient=True)
     engine.run()
@@ -130,7 +130,7 @@ def test_what_cannot_be_stored_is_refused_by_name_with_the_remedy(backend):
 
 def test_what_is_injected_into_an_atom_is_stored_when_the_engine_is_told_so(backend, log):
     flow = LinearFlow("f").add(Step("a", log, inject={"x": 1}), Step("b", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend, inject_transient=False)
     engine.run()
     with backend.get_connection() as connection:
@@ -140,7 +140,7 @@ def test_what_is_injected_into_an_atom_is_stored_when_the_engine_is_told_so(back
 
 def test_notes_are_kept(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
     engine.compile()
     engine.prepare()
@@ -167,7 +167,7 @@ def test_histories_by_retry(log):
 
 def test_notes_taken_after_a_run_are_stored_at_once(backend, log):
     flow = LinearFlow("f").add(*steps("ab", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
     engine.run()
     engine.storage.update_atom_metadata("a", {"seen": 1})
@@ -190,7 +190,7 @@ def test_of_a_retry_all_its_results_are_given(log):
 def test_notes_taken_before_a_stored_flow_is_owned_are_kept(backend, log):
     """The flow is read anew when it is taken over."""
     flow = LinearFlow("f").add(*steps("ab", log))
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     first = engines.load(flow, flow_detail=detail, backend=backend)
     first.compile()
     first.prepare()

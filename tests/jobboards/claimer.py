@@ -9,7 +9,7 @@ import os
 import sys
 
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.endings import Ending
+from stackl_flow.jobboards.job import Ending
 
 #: Seconds without a job after which it looks whether the board is empty.
 IDLE = 0.5

@@ -4,8 +4,7 @@ import pytest
 
 from stackl_flow import states as st
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards import moves as m
-from stackl_flow.jobboards.endings import Ending
+from stackl_flow.jobboards.job import LATER, Ending
 from stackl_flow.testing.clock import SteppedClock
 
 
@@ -29,7 +28,7 @@ def defer(board):
 def test_it_waits_and_others_are_claimed_meanwhile(board, clock):
     first, second = board.post("first", priority="HIGH"), board.post("second")
     assert defer(board).uuid == first.uuid
-    assert (first.state, board.look(first).head) == (st.UNCLAIMED, m.LATER)
+    assert (first.state, board.look(first).head) == (st.UNCLAIMED, LATER)
     assert [job.uuid for job in board.turn("you", want=5).claimed] == [second.uuid]
     assert board.turn("you", want=5).claimed == ()
     clock.step(0.51)
@@ -42,7 +41,7 @@ def test_twice_as_long_each_time_and_then_it_is_trashed(board, clock):
     for _ in range(8):
         began = clock.now()
         defer(board)
-        while board.look(posted).head == m.LATER:
+        while board.look(posted).head == LATER:
             clock.step(0.5)
             list(board.iterjobs())  # whoever looks brings what is due
         waited.append(clock.now() - began)

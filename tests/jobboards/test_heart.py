@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 
+from stackl_flow.coordination.membership import Entity
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.presence import Entity
 
 #: Seconds; a lease is to outlive the start of another process, also on a busy machine.
 TTL = 3.0
@@ -23,7 +23,7 @@ def board(tmp_path):
 
 def is_heart(process):
     try:
-        return "stackl_flow.jobboards.heartbeat" in process.cmdline()
+        return "stackl_flow.coordination.heartbeat" in process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
 

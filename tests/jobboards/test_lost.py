@@ -4,9 +4,9 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
+from stackl_flow.coordination.membership import Entity
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.endings import Ending
-from stackl_flow.jobboards.presence import Entity
+from stackl_flow.jobboards.job import Ending
 from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import Lease
 

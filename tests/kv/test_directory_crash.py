@@ -10,7 +10,7 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
-from stackl_flow.kv.backends.directory import place as directory
+from stackl_flow.kv.backends.directory import store as directory
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
 from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
 from stackl_flow.testing.filecalls import FileCalls

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackl_flow.kv import backends
-from stackl_flow.kv.backends.directory import place as directory
+from stackl_flow.kv.backends.directory import store as directory
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.filecalls import CALLS
 from tests.kv.test_directory_crash import STEPS, states

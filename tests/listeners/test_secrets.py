@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from stackl_flow import engines, retry, secrecy, task
+from stackl_flow import engines, redaction, retry, task
 from stackl_flow.listeners import base, capturing, printing
 from stackl_flow.listeners import logging as listeners
 from stackl_flow.patterns import linear_flow
@@ -137,7 +137,7 @@ def test_marks_go_with_the_flow(tmp_path):
         with backend.get_connection() as connection:
             detail = next(iter(connection.get_logbook(book.uuid)))
         again = engines.load(flow, flow_detail=detail, backend=backend)
-        assert secrecy.redact(HUSH) == "***"
+        assert redaction.redact(HUSH) == "***"
         assert again.storage.flow_meta["secrets"] == ["one", "word"]
         assert HUSH not in detail.pformat()
 
@@ -151,7 +151,7 @@ def test_marks_may_come_later(tmp_path):
         with backend.get_connection() as connection:
             detail = next(iter(connection.get_logbook(book.uuid)))
         engine = engines.load(flow, flow_detail=detail, backend=backend, secrets=["word"])
-        assert secrecy.redact(HUSH) == "***"
+        assert redaction.redact(HUSH) == "***"
         engine.run()
         with backend.get_connection() as connection:
             stored = connection.get_flow_details(detail.uuid)

@@ -8,7 +8,7 @@ import pytest
 from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.listeners import timing
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import ends
 
 
@@ -37,7 +37,7 @@ def stored(backend, engine):
 
 
 def load_stored(backend, flow, **kwargs):
-    detail = books.create_flow_detail(flow, backend=backend)
+    detail = factory.create_flow_detail(flow, backend=backend)
     return engines.load(flow, flow_detail=detail, backend=backend, **kwargs)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends.memory import MemoryBackend
 
 
@@ -39,24 +39,24 @@ class Flow:
 
 def test_create_flow_detail():
     with backends.backend("memory") as backend:
-        book = books.temporary_log_book(backend)
-        detail = books.create_flow_detail(Flow(), book=book, backend=backend, meta={"a": 1})
+        book = factory.temporary_log_book(backend)
+        detail = factory.create_flow_detail(Flow(), book=book, backend=backend, meta={"a": 1})
         with backend.get_connection() as conn:
             found = conn.get_flow_details(detail.uuid)
             assert (found.name, found.meta) == ("my flow", {"a": 1})
             assert book.find(detail.uuid) is detail
             assert conn.get_flow_record(detail.uuid).book_uuid == book.uuid
-            bookless = books.create_flow_detail(Flow(), backend=backend)
+            bookless = factory.create_flow_detail(Flow(), backend=backend)
             assert conn.get_flow_details(bookless.uuid).name == "my flow"
-    unstored = books.create_flow_detail(object())
+    unstored = factory.create_flow_detail(object())
     assert unstored.name == unstored.uuid
 
 
 def test_new_flow_does_not_write_over_the_others_of_its_book():
     with backends.backend("memory") as backend, backend.get_connection() as conn:
-        book, mine = books.temporary_flow_detail(backend)
+        book, mine = factory.temporary_flow_detail(backend)
         theirs = conn.get_flow_details(mine.uuid)
         theirs.state = "RUNNING"
         conn.update_flow_details(theirs)
-        books.create_flow_detail(Flow(), book=book, backend=backend)
+        factory.create_flow_detail(Flow(), book=book, backend=backend)
         assert [fd.state for fd in conn.get_logbook(book.uuid)] == ["RUNNING", None]

@@ -3,7 +3,7 @@
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence import backends, books
+from stackl_flow.persistence import backends, factory
 from stackl_flow.testing.persistence import PersistenceContract
 
 
@@ -19,7 +19,7 @@ def test_named_store_is_shared():
         backends.backend("memory://shared") as one,
         backends.backend({"connection": "memory://shared"}) as two,
     ):
-        book = books.temporary_log_book(one)
+        book = factory.temporary_log_book(one)
         assert two.get_connection().get_logbook(book.uuid).name == "tmp"
     with backends.backend("memory://other") as other, pytest.raises(exc.NotFound):
         other.get_connection().get_logbook(book.uuid)
@@ -27,6 +27,6 @@ def test_named_store_is_shared():
 
 def test_unnamed_stores_are_apart():
     with backends.backend("memory") as one, backends.backend("memory://") as two:
-        book = books.temporary_log_book(one)
+        book = factory.temporary_log_book(one)
         with pytest.raises(exc.NotFound):
             two.get_connection().get_logbook(book.uuid)

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from stackl_flow.persistence.backends.sql.direct import Direct
+from stackl_flow.persistence.backends.sql.postgresql_checkpoint import Direct
 
 FIRST, SECOND = "INSERT INTO kept VALUES ('first', $1)", "INSERT INTO kept VALUES ('second', $1)"
 

@@ -14,7 +14,8 @@ from alembic.script import ScriptDirectory
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
-from stackl_flow.persistence.backends.sql import schema, tables
+from stackl_flow.persistence.backends.sql import tables
+from stackl_flow.persistence.backends.sql import tables as schema
 from stackl_flow.persistence.base import Checkpoint
 from stackl_flow.testing.books import saved_flow, with_tasks
 from stackl_flow.testing.persistence import PersistenceContract, checkpoint, move

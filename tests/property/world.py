@@ -13,9 +13,9 @@ from typing import Any
 
 from stackl_flow import states as st
 from stackl_flow.engines import commands as c
-from stackl_flow.engines import waves
+from stackl_flow.engines import scheduler
 from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, plan_of
-from stackl_flow.engines.run import Run
+from stackl_flow.engines.scheduler import Run
 from stackl_flow.patterns import deciders
 from stackl_flow.retry import Decision
 from stackl_flow.testing.flows import ALWAYS, OURS, Builder, Case, Recorder
@@ -55,7 +55,7 @@ class World:
         self.options = {"slots": slots, "in_waves": in_waves, **dict(case.options)}
         count = len(self.plan)
         self.states, self.intentions = [st.PENDING] * count, [st.EXECUTE] * count
-        self.wave = waves.NONE
+        self.wave = scheduler.NONE
         self.before = [self._reach(index, self.plan.preds) for index in range(count)]
         self.behind = [self._reach(index, self.plan.succs) for index in range(count)]
         self.executions, self.reversions = [0] * count, [0] * count
@@ -209,7 +209,7 @@ class World:
 
     def _check_rest(self) -> None:
         assert not self.pending
-        assert self.wave == waves.NONE or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
+        assert self.wave == scheduler.NONE or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
         happy = all(state in DONE for state in self.states)
         assert (self.rest == st.SUCCESS) == (happy and self.rest != st.SUSPENDED)
         if self.rest == st.REVERT_FAILURE:

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from stackl_flow import exceptions as exc
-from stackl_flow.cli.guard import answering
-from stackl_flow.cli.options import Db, Json, needed
+from stackl_flow.cli.errors import answering
+from stackl_flow.cli.options import Db, Json, help_of, needed
 from stackl_flow.cli.tables import books_table
-from stackl_flow.cli.teaching import help_of
-from stackl_flow.control import books, places
-from stackl_flow.persistence.pruning import Keep
+from stackl_flow.control import flows, opening
+from stackl_flow.persistence.retention import Keep
 
 app = typer.Typer(no_args_is_help=True, help="Remove stored flows that have ended long enough ago.")
 
@@ -59,8 +58,8 @@ def prune(
     place = needed(db)
     rule = keeping(older_than, failed_older_than, keep)
     # Values are left as they are stored: whoever tidies up need not be able to import their types.
-    with answering(as_json=as_json) as out, places.for_looking(place) as backend:
-        found = books.prune(backend, rule, only_jobs=only_jobs, dry_run=dry_run)
+    with answering(as_json=as_json) as out, opening.for_looking(place) as backend:
+        found = flows.prune(backend, rule, only_jobs=only_jobs, dry_run=dry_run)
         out.answer(books_table(found), {"removed": not dry_run, "books": found})
         out.say(f"{len(found)} logbooks {'would go' if dry_run else 'removed'}")
 
@@ -80,14 +79,14 @@ def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> 
         BadParameter: something is no age.
     """
     try:
-        seconds = books.span(older_than)
+        seconds = flows.span(older_than)
     except exc.InvalidFormat as error:
         raise typer.BadParameter(str(error)) from None
     failed = failed_older_than
     if failed is None or failed.strip().lower() == "never":
         return Keep(seconds, None if failed is None else math.inf, newest)
     try:
-        return Keep(seconds, books.span(failed), newest)
+        return Keep(seconds, flows.span(failed), newest)
     except exc.InvalidFormat as error:
         raise typer.BadParameter(f"{error}, or never") from None
 

@@ -11,19 +11,31 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board, reachable
 from stackl_flow.cli.commands.books import keeping
-from stackl_flow.cli.desk import ENDS, Tally, showing
-from stackl_flow.cli.guard import answering
+from stackl_flow.cli.conductor_display import ENDS, Tally, showing
+from stackl_flow.cli.errors import answering
 from stackl_flow.cli.health import answering_health, read_address
-from stackl_flow.cli.interrupts import interruptible
-from stackl_flow.cli.options import Db, EngineKind, EngineOption, Json, Workers, engine_options, needed
+from stackl_flow.cli.options import (
+    DEFAULT_NAME,
+    Board,
+    BoardName,
+    Db,
+    EngineKind,
+    EngineOption,
+    Json,
+    Workers,
+    engine_options,
+    needed,
+    needed_board,
+    reachable,
+)
 from stackl_flow.cli.output import Output
-from stackl_flow.conductors.base import Conductor
-from stackl_flow.control import boards, places
-from stackl_flow.control.factories import use_working_directory
+from stackl_flow.cli.signals import interruptible
+from stackl_flow.conductors.conductor import Conductor
+from stackl_flow.control import boards, opening
+from stackl_flow.control.runs import use_working_directory
 from stackl_flow.jobboards.board import TTL
-from stackl_flow.persistence.pruning import Keep
+from stackl_flow.persistence.retention import Keep
 
 Name = Annotated[
     str | None, typer.Option("--name", help="Its name; HOST-PID if left out. No two may have the same.")
@@ -104,7 +116,7 @@ def conduct(
     with (
         answering(as_json=as_json or not sys.stdout.isatty()) as out,
         reachable(place, where),
-        places.for_work(where) as backend,
+        opening.for_work(where) as backend,
         boards.open_board(place, board_name, backend, ttl=ttl) as opened,
     ):
         name = name or f"{socket.gethostname()}-{os.getpid()}"

@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board
-from stackl_flow.cli.guard import answering
-from stackl_flow.cli.job_tables import conductors_table
-from stackl_flow.cli.options import Json
-from stackl_flow.cli.teaching import help_of
+from stackl_flow.cli.errors import answering
+from stackl_flow.cli.options import DEFAULT_NAME, Board, BoardName, Json, help_of, needed_board
+from stackl_flow.cli.tables import conductors_table
 from stackl_flow.control import boards
 
 app = typer.Typer(help="Look at the conductors of a board, and have them stop.", no_args_is_help=True)

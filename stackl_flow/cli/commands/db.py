@@ -2,9 +2,9 @@
 
 import typer
 
-from stackl_flow.cli.guard import answering
+from stackl_flow.cli.errors import answering
 from stackl_flow.cli.options import Db, Json, needed
-from stackl_flow.control import places
+from stackl_flow.control import opening
 
 app = typer.Typer(no_args_is_help=True, help="Care of the database where flows are stored.")
 
@@ -19,7 +19,7 @@ def upgrade(db: Db = None, as_json: Json = False) -> None:
     """
     place = needed(db)
     with answering(as_json=as_json) as out:
-        name = places.upgrade(place)
+        name = opening.upgrade(place)
         out.answer(f"{name} is up to date", {"database": name, "up_to_date": True})
 
 

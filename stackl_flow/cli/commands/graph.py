@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.guard import answering
+from stackl_flow.cli.errors import answering
 from stackl_flow.cli.options import Arguments, Db, Json, needed
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.values import pairs
-from stackl_flow.control import factories, pictures, places
-from stackl_flow.control.drawing import Drawing
+from stackl_flow.control import opening, pictures, runs
+from stackl_flow.diagrams import Drawing
 
 
 class Form(StrEnum):
@@ -70,8 +70,8 @@ def graph(
         form = _form_of(output)
     with answering(as_json=as_json) as out:
         if ":" in target:
-            factory = factories.import_factory(target)
-            drawing = pictures.picture(factories.make_flow(factory, arguments, target))
+            factory = runs.import_factory(target)
+            drawing = pictures.picture(runs.make_flow(factory, arguments, target))
         else:
             drawing = _stored(target, needed(db), out)
         _write(pictures.draw(drawing, form.value), form, output, out)
@@ -87,8 +87,8 @@ def _form_of(output: Path | None) -> Form:
 
 
 def _stored(wanted: str, db: str, out: Output) -> Drawing:
-    factories.use_working_directory()
-    with places.for_looking(db) as backend:
+    runs.use_working_directory()
+    with opening.for_looking(db) as backend:
         drawing, trouble = pictures.stored_picture(backend, wanted)
     if trouble is not None:
         out.say(

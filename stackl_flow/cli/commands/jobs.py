@@ -11,13 +11,19 @@ import typer
 from rich.text import Text
 
 from stackl_flow import exceptions as exc
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, JobArgument, needed_board
-from stackl_flow.cli.guard import answering
-from stackl_flow.cli.interrupts import interruptible
-from stackl_flow.cli.job_tables import job_panel, jobs_table
-from stackl_flow.cli.options import Json
-from stackl_flow.cli.styles import clock_text
-from stackl_flow.cli.teaching import help_of, words_of
+from stackl_flow.cli.errors import answering
+from stackl_flow.cli.options import (
+    DEFAULT_NAME,
+    Board,
+    BoardName,
+    JobArgument,
+    Json,
+    help_of,
+    needed_board,
+    words_of,
+)
+from stackl_flow.cli.signals import interruptible
+from stackl_flow.cli.tables import clock_text, job_panel, jobs_table
 from stackl_flow.control import boards
 
 app = typer.Typer(help="Look at the jobs of a board, trash them, put them back.", no_args_is_help=True)

@@ -11,17 +11,25 @@ import typer
 from rich.text import Text
 
 from stackl_flow import exceptions as exc
-from stackl_flow.cli.board_options import DEFAULT_NAME, Board, BoardName, needed_board, reachable
 from stackl_flow.cli.commands.run import FactoryArgument, Store
-from stackl_flow.cli.exits import Exit
-from stackl_flow.cli.guard import answering
-from stackl_flow.cli.options import Arguments, Db, Json, Secrets, needed
+from stackl_flow.cli.errors import Exit, answering
+from stackl_flow.cli.options import (
+    DEFAULT_NAME,
+    Arguments,
+    Board,
+    BoardName,
+    Db,
+    Json,
+    Secrets,
+    needed,
+    needed_board,
+    reachable,
+    words_of,
+)
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.teaching import words_of
 from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
-from stackl_flow.control import boards, places
-from stackl_flow.jobboards.job import Job
-from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.control import boards, opening
+from stackl_flow.jobboards.job import Job, JobPriority
 
 _PRIORITIES = ", ".join(priority.value for priority in JobPriority)
 
@@ -100,7 +108,7 @@ def post(
     with (
         answering(as_json=as_json, secrets=hidden.values()) as out,
         reachable(place, where),
-        places.for_work(where) as backend,
+        opening.for_work(where) as backend,
         boards.open_board(place, board_name, backend) as opened,
     ):
         given, marks = {**values, **hidden}, list(hidden)

@@ -8,8 +8,7 @@ import typer
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states
-from stackl_flow.cli.exits import Exit, for_error, for_state
-from stackl_flow.cli.guard import answering, message
+from stackl_flow.cli.errors import Exit, answering, for_error, for_state, message
 from stackl_flow.cli.options import (
     Db,
     EngineKind,
@@ -22,8 +21,8 @@ from stackl_flow.cli.options import (
 )
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.session import drive, sum_up
-from stackl_flow.control import flows, orders, places
-from stackl_flow.control.owners import check_free
+from stackl_flow.control import flows, opening, runs
+from stackl_flow.control.flows import check_free
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.persistence.base import Backend
 
@@ -66,13 +65,13 @@ def resume(
     if (wanted is None) is not everything:
         raise typer.BadParameter("name one flow, or give --all", param_hint="UUID")
     options = engine_options(engine, max_workers)
-    with answering(as_json=as_json) as out, places.for_resuming(place) as backend:
+    with answering(as_json=as_json) as out, opening.for_resuming(place) as backend:
         one = partial(_one, backend, out, place, options, force=force, results=results)
         if wanted is not None:
             code, data = one(flows.find(backend, wanted))
             out.machine(data)
         else:
-            found = orders.unfinished(backend, parked=parked)
+            found = runs.unfinished(backend, parked=parked)
             code = _all(found, one, out)
             left = 0 if parked else len(flows.flows(backend, states.REVERT_FAILURE))
             if not found or left:
@@ -93,10 +92,10 @@ def _one(
     """Go on with one flow; one that is at its end is only shown."""
     if flow.state in {states.SUCCESS, states.REVERTED}:
         out.say(f"flow {flow.name} ({flow.uuid}) has ended already: {flow.state}")
-        return sum_up(backend, orders.Outcome(flow.uuid, flow.state), out, db, results=results)
+        return sum_up(backend, runs.Outcome(flow.uuid, flow.state), out, db, results=results)
     if not force:
         check_free(flow)
-    outcome = drive(orders.reload(backend, flow.uuid, **options), out, db)
+    outcome = drive(runs.reload(backend, flow.uuid, **options), out, db)
     return sum_up(backend, outcome, out, db, results=results)
 
 

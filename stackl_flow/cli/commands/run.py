@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stackl_flow.cli.guard import answering
+from stackl_flow.cli.errors import answering
 from stackl_flow.cli.options import (
     Arguments,
     Db,
@@ -18,7 +18,7 @@ from stackl_flow.cli.options import (
 )
 from stackl_flow.cli.session import drive, sum_up
 from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
-from stackl_flow.control import orders, places
+from stackl_flow.control import opening, runs
 
 FactoryArgument = Annotated[
     str, typer.Argument(metavar="MODULE:FACTORY", help="What makes the flow, such as shop.flows:make_order.")
@@ -64,11 +64,11 @@ def run(
     options = engine_options(engine, max_workers)
     with (
         answering(as_json=as_json, secrets=hidden.values()) as out,
-        places.for_work(db or "memory") as backend,
+        opening.for_work(db or "memory") as backend,
     ):
         given = {**values, **hidden}
         with naming_what_lacks():
-            started = orders.start(backend, factory, arguments, given, name, list(hidden), **options)
+            started = runs.start(backend, factory, arguments, given, name, list(hidden), **options)
         outcome = drive(started, out, db)
         code, data = sum_up(backend, outcome, out, db, results=results)
         out.machine(data)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from stackl_flow.compat.jobs import verbs
-from stackl_flow.jobboards.endings import Ending, Turn
+from stackl_flow.jobboards.job import Ending, Turn
 
 
 class _Nobody:

@@ -11,11 +11,12 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat import plugs
 from stackl_flow.compat.persistence import backends as p_backends
 from stackl_flow.compat.utils.uri import extract_driver_and_conf
-from stackl_flow.engines import factories, hidden
+from stackl_flow.engines import factories
+from stackl_flow.engines import secrets as hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import META_FACTORY, Factory
 from stackl_flow.patterns.base import Item
-from stackl_flow.persistence import books
+from stackl_flow.persistence import factory
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
@@ -100,7 +101,7 @@ def load(
         if isinstance(cast("object", flow), Item):
             flow_detail = factories.new_flow_detail(flow, hidden.marked(flow, secrets), store, book, place)
         else:  # TaskFlow notices when it compiles
-            flow_detail = books.create_flow_detail(flow, book=book, backend=place)
+            flow_detail = factory.create_flow_detail(flow, book=book, backend=place)
     make = plugs.find(namespace, kind)
     if make is None:
         names = ", ".join(sorted(plugs.known(namespace))) or "none"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stackl_flow.compat.jobs.abstract import Job, JobBoard, JobBoardIterator, NotifyingJobBoard
-from stackl_flow.jobboards import refusals
+from stackl_flow.jobboards import claims
 from stackl_flow.jobboards.base import POSTED, REMOVAL
-from stackl_flow.jobboards.priorities import JobPriority
+from stackl_flow.jobboards.job import JobPriority
 
 __all__ = [
     "POSTED", "REMOVAL", "Job", "JobBoard", "JobBoardIterator", "JobPriority", "NotifyingJobBoard",
@@ -29,7 +29,7 @@ def check_who(meth: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(meth)
     def checked(self: Any, job: Any, who: Any, *args: Any, **kwargs: Any) -> Any:
-        refusals.check_who(who)
+        claims.check_who(who)
         return meth(self, job, who, *args, **kwargs)
 
     return checked

@@ -7,20 +7,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.compat.jobs import abstract, verbs
 from stackl_flow.compat.jobs.job import Job
 from stackl_flow.compat.persistence.values import plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import job as jobs
 from stackl_flow.jobboards.board import TTL, KVBoard
-from stackl_flow.jobboards.endings import Ending, Turn
-from stackl_flow.jobboards.posting import Posting
-from stackl_flow.jobboards.priorities import JobPriority
-from stackl_flow.jobboards.sweep import Rules
+from stackl_flow.jobboards.job import Ending, JobPriority, Posting, Turn
+from stackl_flow.jobboards.maintenance import Rules
 from stackl_flow.kv import backends as places
 
-_LOG: Final = secrecy.logger(__name__)
+_LOG: Final = redaction.logger(__name__)
 
 #: What every board is called in its place: to TaskFlow the place is the board, whatever its users call it.
 _IN_PLACE: Final = "default"

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.jobboards import moves
-from stackl_flow.jobboards.endings import Ending, Late, Turn
+from stackl_flow.jobboards.job import CONSUMED, TRASHED, Ending, Late, Turn
 
 #: The verbs of TaskFlow's boards by which claims are made and ended.
 VERBS: Final = ("claim", "consume", "abandon", "trash", "iterjobs", "_fetch_jobs")
 
-_NAMES: Final[Mapping[str, str]] = {moves.CONSUMED: "consume", moves.TRASHED: "trash"}
+_NAMES: Final[Mapping[str, str]] = {CONSUMED: "consume", TRASHED: "trash"}
 
 
 def own(kind: type[Any]) -> Mapping[str, Any]:

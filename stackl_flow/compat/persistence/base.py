@@ -15,10 +15,9 @@ import tenacity
 
 from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.values import Keeping
-from stackl_flow.persistence import base, forms
+from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
-from stackl_flow.persistence.records import AtomRecord, Checkpoint
-from stackl_flow.persistence.rows import lost
+from stackl_flow.persistence.records import AtomRecord, Checkpoint, lost
 
 #: How often a backend made for TaskFlow is asked to save, and how many seconds apart.
 ATTEMPTS: Final = 3
@@ -206,8 +205,8 @@ class Connection(abc.ABC):
         codec = self.backend.codec
         for uuid, *values in cp.atoms:
             detail = self.get_atom_details(uuid)
-            (kind,) = forms.atom_records(codec, cp.flow_uuid, [detail])
-            detail.update(forms.atom_detail(codec, AtomRecord(*kind[:5], *values)))
+            (kind,) = serialization.atom_records(codec, cp.flow_uuid, [detail])
+            detail.update(serialization.atom_detail(codec, AtomRecord(*kind[:5], *values)))
             detail.load_meta(detail.stored_meta())
             self.update_atom_details(detail)
         if cp.flow_state is not None or cp.flow_meta is not None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from stackl_flow import plugs
-from stackl_flow.conductors.base import Conductor
+from stackl_flow import plugins
+from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.jobboards.base import JobBoard
 
 NAMESPACE: Final = "stackl_flow.conductors"
@@ -34,7 +34,7 @@ def fetch(kind: str, name: str, jobboard: JobBoard, namespace: str = NAMESPACE, 
     Raises:
         NotFound: there is no such kind.
     """
-    made = plugs.load(kind, kind, namespace, _BUILTIN if namespace == NAMESPACE else {})
+    made = plugins.load(kind, kind, namespace, _BUILTIN if namespace == NAMESPACE else {})
     return cast("Conductor", made(name, jobboard, **kwargs))
 
 

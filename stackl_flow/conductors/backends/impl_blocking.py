@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackl_flow.conductors.base import Conductor
+from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.jobboards.base import JobBoard
 
 

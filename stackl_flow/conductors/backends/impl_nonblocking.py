@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from stackl_flow.conductors.base import Conductor
+from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.jobboards.base import JobBoard
 
 

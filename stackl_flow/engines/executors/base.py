@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 
-from stackl_flow.calls import Call, Report
+from stackl_flow.engines.executors.calls import Call, Report
 
 
 class Executor(abc.ABC):

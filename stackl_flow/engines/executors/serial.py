@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from stackl_flow.calls import Call, Cancelled, Report, perform
 from stackl_flow.engines.executors import base
+from stackl_flow.engines.executors.calls import Call, Cancelled, Report, perform
 
 
 class SerialExecutor(base.Executor):

@@ -11,8 +11,8 @@ from typing import Any
 import futurist
 
 from stackl_flow import exceptions as exc
-from stackl_flow.calls import Call, Cancelled, Completion, Report, perform
 from stackl_flow.engines.executors import base
+from stackl_flow.engines.executors.calls import Call, Cancelled, Completion, Report, perform
 from stackl_flow.failure import Failure
 
 # Enough calls handed over ahead that no thread ever waits for the engine, few enough that a flow

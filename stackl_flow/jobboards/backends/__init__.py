@@ -11,7 +11,7 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.board import TTL, KVBoard
 from stackl_flow.jobboards.job import Books
-from stackl_flow.jobboards.sweep import Rules
+from stackl_flow.jobboards.maintenance import Rules
 from stackl_flow.kv import backends as places
 
 NAMESPACE: Final = "stackl_flow.kv"

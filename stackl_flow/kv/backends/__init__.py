@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from stackl_flow import plugs, settings
-from stackl_flow.kv.base import KV
+from stackl_flow import plugins, urls
+from stackl_flow.kv.store import KV
 
 NAMESPACE: Final = "stackl_flow.kv"
 
@@ -47,6 +47,6 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = NAMESPACE, **kwargs: A
         NotFound: there is no place for such addresses, or it cannot be imported.
         InvalidFormat: the address or its options make no sense.
     """
-    place = settings.parse(conf)
-    made = plugs.load(place.plug, place.url, namespace, _BUILTIN if namespace == NAMESPACE else {})
+    place = urls.parse(conf)
+    made = plugins.load(place.plug, place.url, namespace, _BUILTIN if namespace == NAMESPACE else {})
     return cast("KV", made(place.conf, **kwargs))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from stackl_flow import plugs, settings
+from stackl_flow import plugins, urls
 from stackl_flow.persistence.base import Backend
 
 BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
@@ -51,13 +51,13 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
         NotFound: there is no backend for such addresses, or it or its codec cannot be imported.
         InvalidFormat: the address or its options make no sense.
     """
-    place = settings.parse(conf)
+    place = urls.parse(conf)
     built_in = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
-    made = plugs.load(place.plug, place.url, namespace, built_in)
+    made = plugins.load(place.plug, place.url, namespace, built_in)
     named = place.options.get(_CODEC)
     if not isinstance(named, str):
         return cast("Backend", made(place.conf, **kwargs))
-    codec = plugs.named(named, f"codec of '{place.url}'")
+    codec = plugins.named(named, f"codec of '{place.url}'")
     kwargs[_CODEC] = codec() if isinstance(codec, type) else codec
     return cast("Backend", made(place.without(_CODEC), **kwargs))
 

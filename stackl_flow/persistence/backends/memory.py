@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from stackl_flow import codec as codecs
 from stackl_flow import exceptions as exc
-from stackl_flow import settings
+from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.persistence.base import (
@@ -28,7 +28,7 @@ from stackl_flow.persistence.base import (
     FlowRecord,
     Transition,
 )
-from stackl_flow.persistence.rows import lost, missing
+from stackl_flow.persistence.records import lost, missing
 
 
 class _Store:
@@ -65,7 +65,7 @@ class MemoryBackend(Backend):
         self, conf: Mapping[str, Any] | None = None, codec: TextCodec = codecs.DEFAULT, clock: Clock = SYSTEM
     ) -> None:
         super().__init__(conf, codec=codec, clock=clock)
-        place = settings.parse(conf or "memory").take()
+        place = urls.parse(conf or "memory").take()
         self._name = place.url
         if place.location:
             with _NAMED_LOCK:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors.posting import post_flow
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence.base import Backend
+from stackl_flow.submission import post_flow
 from stackl_flow.testing.chaos.flows import make
 from stackl_flow.testing.chaos.plan import BOOKLESS, JobSpec
 from stackl_flow.testing.chaos.stories import book_name

@@ -11,7 +11,7 @@ from typing import Any
 
 from stackl_flow import engines
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors.base import Conductor
+from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.jobboards.job import Job

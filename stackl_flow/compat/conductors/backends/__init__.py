@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
 from stackl_flow.compat import plugs
-from stackl_flow.conductors.base import Conductor
+from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.jobboards.base import JobBoard
 
 CONDUCTOR_NAMESPACE: Final = "taskflow.conductors"

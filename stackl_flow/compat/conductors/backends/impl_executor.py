@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.compat import engines
 from stackl_flow.compat.conductors import foreign
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
-from stackl_flow.conductors import base
-from stackl_flow.conductors.verdicts import NOT_THE_FLOWS, Fate, Verdict
-from stackl_flow.conductors.work import Work
+from stackl_flow.conductors import conductor
+from stackl_flow.conductors.job_runner import NOT_THE_FLOWS, Fate, Verdict, Work
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards.base import JobBoard
@@ -26,7 +25,7 @@ from stackl_flow.notifier import Notifier
 from stackl_flow.persistence.base import Backend
 
 
-class ExecutorConductor(base.Conductor):
+class ExecutorConductor(conductor.Conductor):
     """A conductor with TaskFlow's arguments.
 
     Args:
@@ -43,15 +42,15 @@ class ExecutorConductor(base.Conductor):
         ValueError: that is no length of time.
     """
 
-    ENTITY_KIND: ClassVar[str] = base.ENTITY_KIND
+    ENTITY_KIND: ClassVar[str] = conductor.ENTITY_KIND
     EVENTS_EMITTED: ClassVar[tuple[str, ...]] = tuple(
-        event for event in base.EVENTS if event != Fate.RELEASE.value
+        event for event in conductor.EVENTS if event != Fate.RELEASE.value
     )
     LOG: ClassVar[logging.Logger | None] = None
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = -1
     NO_CONSUME_EXCEPTIONS: ClassVar[tuple[type[Exception], ...]] = NOT_THE_FLOWS
     REFRESH_PERIODICITY: ClassVar[float] = 30.0
-    WAIT_TIMEOUT: ClassVar[float] = base.WAIT_TIMEOUT
+    WAIT_TIMEOUT: ClassVar[float] = conductor.WAIT_TIMEOUT
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class ExecutorConductor(base.Conductor):
         )  # fmt: skip
         self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's takes any event's name
         self._name, self._jobboard = name, jobboard
-        self._log = log or self.LOG or secrecy.logger("taskflow.conductors.backends.impl_executor")
+        self._log = log or self.LOG or redaction.logger("taskflow.conductors.backends.impl_executor")
         self._is_over = False
         self._verdicts: dict[Future[bool], Verdict] = {}
 

@@ -16,10 +16,9 @@ from stackl_flow.engines import base, storage
 from stackl_flow.engines.commands import Moved
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.given import Given
-from stackl_flow.engines.ledger import Ledger
-from stackl_flow.engines.scopes import Providers
-from stackl_flow.engines.shell import Shell
+from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.loop import Shell
+from stackl_flow.engines.values import Given, Providers
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import futurist
 
-from stackl_flow.calls import Call, perform
 from stackl_flow.engines.executors import threads
 from stackl_flow.engines.executors.base import Executor as TaskExecutor
+from stackl_flow.engines.executors.calls import Call, perform
 from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import ThreadsExecutor as ParallelThreadTaskExecutor
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stackl_flow import secrecy
+from stackl_flow import redaction
 from stackl_flow.compat.persistence.values import Plain
 from stackl_flow.persistence.backends import sql
 from stackl_flow.persistence.backends.sql.connection import SQLConnection as Connection
 
 __all__ = ["Connection", "SQLAlchemyBackend"]
 
-_LOG = secrecy.logger(__name__)
+_LOG = redaction.logger(__name__)
 
 #: TaskFlow's settings that mean nothing here, and why.
 _POOL: Final = "each of our connections holds one of the driver's as long as it is open"

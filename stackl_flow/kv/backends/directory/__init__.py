@@ -1,5 +1,5 @@
 """A place of items in one directory, for the processes of one machine."""
 
-from stackl_flow.kv.backends.directory.place import DirectoryKV
+from stackl_flow.kv.backends.directory.store import DirectoryKV
 
 __all__ = ["DirectoryKV"]

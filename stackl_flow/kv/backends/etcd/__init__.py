@@ -1,5 +1,5 @@
 """Items in an etcd cluster."""
 
-from stackl_flow.kv.backends.etcd.place import EtcdKV
+from stackl_flow.kv.backends.etcd.store import EtcdKV
 
 __all__ = ["EtcdKV"]

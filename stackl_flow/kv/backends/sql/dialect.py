@@ -12,7 +12,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.order import Order
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 
 class Gone(exc.StorageFailure):

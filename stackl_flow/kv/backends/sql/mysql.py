@@ -21,8 +21,8 @@ from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.dialect import Wakes
 from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.server import ServerDialect
-from stackl_flow.kv.backends.sql.wakes import Rings
-from stackl_flow.settings import Place
+from stackl_flow.kv.backends.sql.wakeups import Rings
+from stackl_flow.urls import Place
 
 #: A name of our own and how many seconds to wait for it, so that one process at a time makes the tables.
 _MAKING: Final = "stackl_flow_kv"

@@ -17,12 +17,12 @@ import psycopg  # noqa: F401  so that a driver that is missing is told of by its
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.backends.sql import side_by_side as side
 from stackl_flow.kv.backends.sql import tables
+from stackl_flow.kv.backends.sql import wakeups as side
 from stackl_flow.kv.backends.sql.dialect import Wakes
-from stackl_flow.kv.backends.sql.listener import Listener
 from stackl_flow.kv.backends.sql.server import ServerDialect
-from stackl_flow.settings import Place
+from stackl_flow.kv.backends.sql.wakeups import Listener
+from stackl_flow.urls import Place
 
 _CHANNEL: Final = "stackl_flow_kv"
 _NOTIFY: Final = sa.text(f"SELECT pg_notify('{_CHANNEL}', '')")

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 #: Seconds after which the server's clock is asked again.
 _ASK_AGAIN: Final = 300.0

@@ -21,9 +21,9 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
 from stackl_flow.kv.backends.sql.order import Asked, Order
-from stackl_flow.kv.backends.sql.wakes import Rings
-from stackl_flow.kv.bell import Bell, ring
-from stackl_flow.settings import Place
+from stackl_flow.kv.backends.sql.wakeups import Rings
+from stackl_flow.kv.wakeup_pipe import Bell, ring
+from stackl_flow.urls import Place
 
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")

@@ -14,8 +14,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from stackl_flow.kv.backends.memory import above
 from stackl_flow.kv.items import MAX_KEY
-from stackl_flow.kv.shelf import above
 
 FORMAT: Final = 1
 #: For how many commits a deletion is remembered; a waiter that was away longer looks anew.

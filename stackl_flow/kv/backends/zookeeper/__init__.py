@@ -1,5 +1,5 @@
 """Items in a ZooKeeper ensemble."""
 
-from stackl_flow.kv.backends.zookeeper.place import ZooKeeperKV
+from stackl_flow.kv.backends.zookeeper.store import ZooKeeperKV
 
 __all__ = ["ZooKeeperKV"]

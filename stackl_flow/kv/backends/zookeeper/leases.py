@@ -12,10 +12,9 @@ from typing import Any
 from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Sync, Transaction
 
-from stackl_flow.kv.backends.zookeeper.link import Ask, Link
-from stackl_flow.kv.backends.zookeeper.paths import Paths
+from stackl_flow.kv.backends.zookeeper.connection import Ask, Link
+from stackl_flow.kv.backends.zookeeper.encoding import Paths, create
 from stackl_flow.kv.backends.zookeeper.session import Expired, Session
-from stackl_flow.kv.backends.zookeeper.words import create
 from stackl_flow.kv.items import Lease
 
 

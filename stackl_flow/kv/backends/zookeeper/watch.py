@@ -14,9 +14,9 @@ from kazoo.retry import KazooRetry
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.kv.backends.zookeeper.paths import Paths
+from stackl_flow.kv.backends.zookeeper.encoding import Paths
 from stackl_flow.kv.backends.zookeeper.session import Lost
-from stackl_flow.kv.patience import Patience
+from stackl_flow.kv.backoff import Patience
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5

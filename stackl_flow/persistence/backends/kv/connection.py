@@ -1,21 +1,31 @@
-"""Rows of books, flows, atoms and moves as items of a place."""
+"""Rows of books, flows, atoms and moves as items of a place.
+
+What a checkpoint has to know of its flow, kept from one to the next: so that it reads nothing.
+
+The backend for places of items.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from stackl_flow import codec as codecs
 from stackl_flow import exceptions as exc
-from stackl_flow.clock import SYSTEM
-from stackl_flow.kv.base import KV
+from stackl_flow import urls
+from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.codec import TextCodec
+from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.persistence.backends.kv import layout, reading, writing
-from stackl_flow.persistence.backends.kv.desk import Desk
-from stackl_flow.persistence.backends.kv.draft import Draft
-from stackl_flow.persistence.connection import Connection
+from stackl_flow.kv.store import KV
+from stackl_flow.persistence.backends.kv import layout, transaction
+from stackl_flow.persistence.backends.kv.layout import Head, Row
+from stackl_flow.persistence.backends.kv.transaction import Draft
+from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
     AtomRecord,
@@ -24,10 +34,112 @@ from stackl_flow.persistence.records import (
     Checkpoint,
     FlowRecord,
     Transition,
+    lost,
+    missing,
 )
 
-if TYPE_CHECKING:  # the backend makes connections, so the two modules would import each other
-    from stackl_flow.persistence.backends.kv.backend import KVBackend
+
+class Desk:
+    """The head and row of a flow as they were last seen, the last page of its moves, and its atoms' uuids.
+
+    Args:
+        kv: the place.
+        flow_uuid: the flow.
+        version: the version of its head.
+        head: its head.
+        row: its row.
+        atoms: the uuids of its atoms; read when they are needed, if left out.
+    """
+
+    def __init__(
+        self, kv: KV, flow_uuid: str, version: int, head: Head, row: Row, atoms: set[str] | None = None
+    ) -> None:
+        self._kv = kv
+        self.flow_uuid = flow_uuid
+        self._key = layout.head_key(flow_uuid)
+        self._version = version
+        self._head = head
+        self._row = row
+        self._atoms = atoms
+        self._page: list[list[Any]] | None = None if head.moves % layout.PAGE else []
+
+    @classmethod
+    def read(cls, kv: KV, flow_uuid: str) -> Self:
+        """Read what is to be known of a flow.
+
+        Args:
+            kv: the place.
+            flow_uuid: the flow.
+
+        Returns:
+            The desk.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        # Whoever writes the row writes the head: a row that is newer than the head will not be written over.
+        head, row = kv.get_many([layout.head_key(flow_uuid), layout.row_key(flow_uuid)])
+        if head is None or row is None:
+            raise missing("flow", flow_uuid)
+        return cls(kv, flow_uuid, head.version, Head(*layout.read(head.value)), Row(*layout.read(row.value)))
+
+    def land(self, cp: Checkpoint, at: float) -> None:
+        """Write a checkpoint.
+
+        Args:
+            cp: what changed.
+            at: seconds since 1970, UTC.
+
+        Raises:
+            OwnershipLost: the epoch is not the owner's.
+            NotFound: an atom is not stored.
+            Conflict: somebody wrote the flow since its head was read: make another desk.
+        """
+        head = self._head
+        if head.epoch != cp.epoch:
+            raise lost(cp.flow_uuid, cp.epoch, head.epoch, head.owner)
+        head = head._replace(writes=head.writes + 1)
+        for move in cp.atoms:
+            if move.uuid not in self._known_atoms():
+                raise missing("atom", move.uuid)
+        moved = {uuid: columns for uuid, *columns in cp.atoms}
+        items = layout.atom_items(cp.flow_uuid, moved, head.writes, self._kv.limits.operations)
+        puts = [Put(key, value) for key, value in items]
+        if cp.flow_state is not None or cp.flow_meta is not None:
+            state = head.state if cp.flow_state is None else cp.flow_state
+            head = head._replace(state=state, updated_at=at)
+        row = self._row
+        if cp.flow_meta is not None:
+            row = row._replace(meta=cp.flow_meta)
+            puts.append(Put(layout.row_key(self.flow_uuid), layout.write(row)))
+        page = self._page
+        if cp.transitions:
+            page = self._last_page()
+            pages = list(layout.add_moves(page, cp.transitions, cp.owner, head.moves))
+            puts += [
+                Put(layout.history_key(cp.flow_uuid, number), layout.write(each)) for number, each in pages
+            ]
+            page = pages[-1][1]
+            head = head._replace(moves=head.moves + len(cp.transitions))
+        puts.append(Put(self._key, layout.write(head)))
+        self._version = self._kv.commit([Check(self._key, self._version)], puts)
+        self._head, self._row = head, row
+        self._page = page if head.moves % layout.PAGE else []
+
+    def _last_page(self) -> list[list[Any]]:
+        if self._page is None:
+            number = self._head.moves // layout.PAGE
+            page = self._kv.get(layout.history_key(self.flow_uuid, number))
+            self._page = [] if page is None else layout.read(page.value)
+        return self._page
+
+    def _known_atoms(self) -> set[str]:
+        if self._atoms is None:
+            pages = self._kv.list(f"{layout.flow_prefix(self.flow_uuid)}made/")
+            counted = pages[: self._head.pages]
+            self._atoms = {line[0] for page in counted for line in layout.read(page.value)}
+        return self._atoms
+
 
 T = TypeVar("T")
 Match = Callable[[FlowDetail], Iterable[AtomDetail]]
@@ -139,7 +251,7 @@ class KVConnection(Connection):
 
         epoch = super().take_up(flow_uuid, owner, at, matched)
         # What was written is known: the first checkpoint has nothing to ask.
-        head, row = reading.head(self._draft, flow_uuid), reading.row(self._draft, flow_uuid)
+        head, row = transaction.head(self._draft, flow_uuid), transaction.row(self._draft, flow_uuid)
         if head is not None and row is not None:
             self._desk = Desk(self._kv, flow_uuid, self._draft.version, head, row, atoms)
         self._draft = Draft(self._kv)
@@ -230,7 +342,7 @@ class KVConnection(Connection):
         found = (
             record
             for page in pages
-            for record in reading.flows(self._draft, page)
+            for record in transaction.flows(self._draft, page)
             if book_uuid in (None, record.book_uuid) and (state is None or state == record.state)
         )
         return list(islice(found, limit))
@@ -242,14 +354,14 @@ class KVConnection(Connection):
             after = page[-1].key
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
-        return reading.atoms(self._draft, flow_uuid)
+        return transaction.atoms(self._draft, flow_uuid)
 
     def _read_atom(self, uuid: str) -> AtomRecord | None:
         flows = chain.from_iterable(self._all_flows(newest_first=True))
         # Who asks for one atom asks for the next.
         last = [] if self._looked_in is None else [self._looked_in]
         for flow_uuid in chain(last, flows):
-            record = reading.atom(self._draft, flow_uuid, uuid)
+            record = transaction.atom(self._draft, flow_uuid, uuid)
             if record is not None:
                 self._looked_in = flow_uuid
                 return record
@@ -271,13 +383,13 @@ class KVConnection(Connection):
     # ---------------------------------------------------------------- writing
 
     def _apply(self, changes: Changes) -> None:
-        writing.apply(self._draft, changes, self._stamp)
+        transaction.apply(self._draft, changes, self._stamp)
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
-        writing.set_owner(self._draft, flow_uuid, epoch, owner, at)
+        transaction.set_owner(self._draft, flow_uuid, epoch, owner, at)
 
     def _delete_book(self, uuid: str) -> bool:
-        return writing.delete_book(self._draft, uuid)
+        return transaction.delete_book(self._draft, uuid)
 
     def _delete_all(self) -> None:
         for item in self._draft.items(layout.ROOT):
@@ -301,3 +413,57 @@ class KVConnection(Connection):
         desk = Desk.read(self._kv, cp.flow_uuid)
         desk.land(cp, at)
         return desk
+
+
+class KVBackend(Backend):
+    """Keeps flows as items of a place.
+
+    Args:
+        conf: "connection" is the address of the place, such as "dir:///var/lib/app"; options stand in it or
+            beside it.
+        codec: makes text of values and values of text; the shared one if left out.
+        clock: tells when rows were made.
+        place: the place itself, instead of one made for the address; closed with the backend.
+
+    Raises:
+        InvalidFormat: the address or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any] | str,
+        codec: TextCodec = codecs.DEFAULT,
+        clock: Clock = SYSTEM,
+        place: KV | None = None,
+    ) -> None:
+        super().__init__(urls.parse(conf).conf, codec=codec, clock=clock)
+        self.kv = places.fetch(conf, clock=clock) if place is None else place
+        self._last = 0
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The address, without any password."""
+        return self.kv.name
+
+    def get_connection(self) -> KVConnection:
+        """Make a connection, to be used by one thread at a time.
+
+        Returns:
+            The connection; close it after use.
+        """
+        return KVConnection(self, self.kv, self.stamp)
+
+    def close(self) -> None:
+        """Close the place."""
+        self.kv.close()
+
+    def stamp(self) -> str:
+        """Make a mark of now that sorts behind all that this backend made before.
+
+        Returns:
+            The mark: microseconds since 1970, in 17 digits.
+        """
+        with self._lock:
+            self._last = max(self._last + 1, int(self.clock.now() * 1_000_000))
+            return f"{self._last:017}"

@@ -10,13 +10,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence.backends.sql import schema, statements
-from stackl_flow.persistence.backends.sql.again import Again
+from stackl_flow.persistence.backends.sql import statements, tables
+from stackl_flow.persistence.backends.sql.checkpoint import Filing, Landing
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.persistence.backends.sql.filing import Filing
-from stackl_flow.persistence.backends.sql.landing import Landing
-from stackl_flow.persistence.backends.sql.link import Link
-from stackl_flow.persistence.backends.sql.source import Source
+from stackl_flow.persistence.backends.sql.session import Again, Link, Source
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, logbooks, moves
 from stackl_flow.persistence.base import Backend, Connection
@@ -90,7 +87,7 @@ class SQLConnection(Connection):
         with link.errors():
             if not link.is_current(create=True):
                 with self._dialect.lock():
-                    schema.migrate(self._engine, self._dialect)
+                    tables.migrate(self._engine, self._dialect)
 
     def validate(self) -> None:
         """Check that the database is there, whole and of the version of this code.

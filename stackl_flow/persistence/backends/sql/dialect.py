@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.records import Checkpoint
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 
 class SQLDialect:

@@ -16,7 +16,7 @@ from pymysql.constants import CR, ER
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.server import ServerDialect
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 #: A name of our own and how many seconds to wait for it, so that one process at a time changes the tables.
 _MIGRATING: Final = "stackl_flow_migrate"

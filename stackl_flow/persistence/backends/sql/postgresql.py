@@ -16,11 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence.backends.sql.direct import Direct
-from stackl_flow.persistence.backends.sql.guarded import Guarded
+from stackl_flow.persistence.backends.sql.postgresql_checkpoint import Direct, Guarded
 from stackl_flow.persistence.backends.sql.server import ServerDialect
 from stackl_flow.persistence.records import Checkpoint
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 #: A number of our own, so that one process at a time changes the tables.
 _MIGRATING: Final = 6_712_940_386

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 #: The first wait before another attempt, in seconds, and how much longer each of the next is.
 _FIRST_WAIT: Final = 0.05

@@ -20,7 +20,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect, choose
-from stackl_flow.settings import Place
+from stackl_flow.urls import Place
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
 _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")

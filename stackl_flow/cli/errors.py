@@ -1,0 +1,163 @@
+"""Errors become one message and an exit code; a traceback is shown only to those who ask.
+
+Exit codes: what a script learns from how a command ends.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from enum import IntEnum
+
+import typer
+
+from stackl_flow import exceptions as exc
+from stackl_flow import redaction, states
+from stackl_flow.cli.output import Output, standard_output_kept
+
+
+class Exit(IntEnum):
+    """Every code that a command ends with; `ABOUT` says them in words."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARKED = 3
+    SUSPENDED = 4
+    STORAGE = 5
+    OWNERSHIP = 6
+    NOT_FOUND = 7
+    BAD_FLOW = 8
+    INTERNAL = 70
+    ABORTED = 130
+
+
+ABOUT = {
+    Exit.OK: "success; for a flow: SUCCESS",
+    Exit.FAILED: "the flow failed: REVERTED (all is undone) or FAILURE",
+    Exit.USAGE: "wrong usage: an unknown option, a bad value, a factory that cannot be used",
+    Exit.PARKED: "a revert failed and the flow is parked in REVERT_FAILURE: repair, then resume",
+    Exit.SUSPENDED: "the flow is SUSPENDED, or otherwise not at its end: resume goes on with it",
+    Exit.STORAGE: "the database or board cannot be used: missing, locked, read-only, full, corrupt, too new",
+    Exit.OWNERSHIP: "another process has taken the flow or the job over, or is at work on it",
+    Exit.NOT_FOUND: "no stored flow or job fits the uuid, or several do",
+    Exit.BAD_FLOW: "the flow is wrong: a missing input, a cycle, a name twice, changed since it was stored",
+    Exit.INTERNAL: "an error that nobody expected; --debug shows where",
+    Exit.ABORTED: "aborted by a second Ctrl-C; a stored flow can be resumed",
+}
+
+_BY_STATE = {
+    states.SUCCESS: Exit.OK,
+    states.REVERTED: Exit.FAILED,
+    states.FAILURE: Exit.FAILED,
+    states.REVERT_FAILURE: Exit.PARKED,
+}
+
+#: The first class that fits decides, so the special ones come before the general ones.
+_BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
+    (exc.OwnershipLost, Exit.OWNERSHIP),
+    (exc.JobFailure, Exit.OWNERSHIP),
+    (exc.StorageFailure, Exit.STORAGE),
+    (exc.IncompatibleVersion, Exit.STORAGE),
+    (exc.FactoryNotFound, Exit.USAGE),
+    (exc.NotFound, Exit.NOT_FOUND),
+    (exc.MultipleChoices, Exit.NOT_FOUND),
+    (exc.CompilationFailure, Exit.BAD_FLOW),
+    (exc.DependencyFailure, Exit.BAD_FLOW),
+    (exc.Duplicate, Exit.BAD_FLOW),
+    (exc.NotSerializable, Exit.BAD_FLOW),
+    (exc.InvalidFormat, Exit.STORAGE),
+)
+
+
+def for_state(state: str) -> Exit:
+    """Give the code for the state in which a flow was left.
+
+    Args:
+        state: the flow's state.
+
+    Returns:
+        The code.
+    """
+    return _BY_STATE.get(state, Exit.SUSPENDED)
+
+
+def for_error(error: BaseException) -> Exit:
+    """Give the code for an error.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        The code; INTERNAL for an error that is not of our tree.
+    """
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), Exit.INTERNAL)
+
+
+def epilog() -> str:
+    """Write all codes for the end of the help.
+
+    Returns:
+        One paragraph a code, in rich markup.
+    """
+    lines = [f"[bold]{code:>3}[/bold]  {words}" for code, words in ABOUT.items()]
+    return "[bold]Exit codes[/bold]\n\n" + "\n\n".join(lines)
+
+
+#: Whether --debug was given.
+DEBUG: ContextVar[bool] = ContextVar("DEBUG", default=False)
+
+
+@contextmanager
+def answering(*, as_json: bool, secrets: Iterable[str] = ()) -> Iterator[Output]:
+    """Give a command its voice, and turn errors into messages.
+
+    Args:
+        as_json: answers and errors are JSON.
+        secrets: values that the command was given and is not to show.
+
+    Yields:
+        The voice.
+
+    Raises:
+        Exit: the command ends, with the code of the error.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(redaction.keeping(secrets))
+        answers = stack.enter_context(standard_output_kept()) if as_json else sys.stdout
+        yield from _guarded(Output(as_json=as_json, answers=answers))
+
+
+def _guarded(out: Output) -> Iterator[Output]:
+    try:
+        yield out
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        # These speak to the command line itself, which knows what to do.
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it becomes a message and a code
+        code = for_error(error)
+        if DEBUG.get():
+            out.say(redaction.traceback_of((type(error), error, error.__traceback__)).rstrip())
+        out.refuse(type(error).__name__, message(error, code), code)
+        raise typer.Exit(code) from None
+
+
+def message(error: BaseException, code: Exit) -> str:
+    """Write an error for people.
+
+    Args:
+        error: what was raised.
+        code: the exit code it leads to.
+
+    Returns:
+        The message; below it, indented, those of our own errors that led to it.
+    """
+    if not isinstance(error, exc.TaskFlowException):
+        hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
+        return f"{type(error).__name__}: {error}{hint}"
+    lines = [str(error.args[0] if error.args else type(error).__name__)]
+    cause = error.cause
+    while isinstance(cause, exc.TaskFlowException):
+        lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))
+        cause = cause.cause
+    return "\n".join([*lines, *getattr(error, "__notes__", ())])

@@ -1,0 +1,1 @@
+"""Leases, heartbeats, membership and change feeds on any key-value store."""

@@ -1,0 +1,1 @@
+"""Access to SQL databases for the key-value stores and for persistence."""
