@@ -1,32 +1,92 @@
-"""Real servers: from the environment where an address is given, else started for the session."""
+"""What all tests share: servers, temporary files in memory, tiers, and the division among workers."""
+
+from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 
 import pytest
 
+from scripts.servers import packages
 from scripts.servers.cluster import Cluster
 from scripts.servers.known import BESIDES, KINDS
 from scripts.servers.secure import SECURE
 from scripts.servers.server import Server, ServerError
+from tests.support import hypothesis_profiles, needs, scheduling, scratch, summaries
+
+#: Set by scripts/test where it may install packages.
+MAY_INSTALL = "STACKL_FLOW_TEST_INSTALL"
 
 
-def server_of(name, make=Server, **kwargs):
-    """Make a server; where there is none, a desk goes on without its tests and CI fails."""
+def pytest_configure() -> None:
+    scratch.use_memory()
+    hypothesis_profiles.load_profile()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    # "load" is what -n alone means; another --dist was asked for by name.
+    if config.getvalue("dist") != "load":
+        return None
+    config.option.loadscopereorder = False
+    return scheduling.FileScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if needs.servers_of(item):
+            item.add_marker("server")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = scheduling.longest_first(items)
+
+
+def pytest_collection_finish(session):
+    # Before any test starts: an installation may take longer than a test may.
+    if os.environ.get(MAY_INSTALL) and not session.config.option.collectonly:
+        missing = needs.install(session.items)
+        if missing:
+            warnings.warn(pytest.PytestWarning(missing), stacklevel=1)
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["summaries"] = {s: dict(counts) for s, counts in summaries.COUNTS.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    summaries.merge(getattr(node, "workeroutput", {}).get("summaries", {}))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for section, lines in summaries.sections().items():
+        terminalreporter.section(section)
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def make_server(name, make=Server, **kwargs):
+    """Make a server; where it is not installed, the test is skipped, or fails in CI."""
+    kind = {**KINDS, **BESIDES, **SECURE}[name]
     try:
-        server = make({**KINDS, **BESIDES, **SECURE}[name], **kwargs)
+        if os.environ.get(MAY_INSTALL):
+            packages.install([kind])
+        return make(kind, **kwargs)
     except ServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
-    return server
 
 
-def url_of(name):
+def serve(name):
+    """Yield the URL of a server: the one in the environment, else one that is started for this session."""
     given = os.environ.get(KINDS[name].variable)
     if given:
         yield given
         return
-    server = server_of(name)
+    server = make_server(name)
     try:
         server.start()
         yield server.url
@@ -36,35 +96,35 @@ def url_of(name):
 
 @pytest.fixture(scope="session")
 def redis_url():
-    yield from url_of("redis")
+    yield from serve("redis")
 
 
 @pytest.fixture(scope="session")
 def zookeeper_url():
-    yield from url_of("zookeeper")
+    yield from serve("zookeeper")
 
 
 @pytest.fixture(scope="session")
 def etcd_url():
-    yield from url_of("etcd")
+    yield from serve("etcd")
 
 
 @pytest.fixture(scope="session")
 def postgresql_url():
-    yield from url_of("postgresql")
+    yield from serve("postgresql")
 
 
 @pytest.fixture(scope="session")
 def mysql_url():
-    yield from url_of("mysql")
+    yield from serve("mysql")
 
 
 def new_servers():
-    """Give a function that starts a server of one's own, to be stopped, killed and started again."""
+    """Yield a function that starts a server for one test or module, which may stop, kill and restart it."""
     made = []
 
     def start(name, *options):
-        server = server_of(name, options=options)
+        server = make_server(name, options=options)
         made.append(server)
         server.start()
         return server
@@ -76,11 +136,11 @@ def new_servers():
 
 @pytest.fixture(scope="module")
 def new_cluster():
-    """Give a function that starts servers of one kind that are one place: three, as it comes."""
+    """Give a function that starts a cluster: three servers of one kind by default."""
     made = []
 
     def start(name, size=3):
-        cluster = server_of(name, Cluster, size=size)
+        cluster = make_server(name, Cluster, size=size)
         made.append(cluster)
         cluster.start()
         return cluster
@@ -92,3 +152,10 @@ def new_cluster():
 
 new_server = pytest.fixture(new_servers)
 new_server_of_module = pytest.fixture(new_servers, scope="module")
+
+
+@pytest.fixture
+def disk_path():
+    """A temporary directory on disk, unlike ``tmp_path``: syncing it has its price."""
+    with scratch.on_disk() as directory:
+        yield Path(directory)

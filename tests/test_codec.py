@@ -14,7 +14,7 @@ import zoneinfo
 
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stackl_flow import codec
@@ -123,7 +123,6 @@ values = st.recursive(
 
 
 @given(values)
-@settings(max_examples=400, deadline=None)
 def test_what_goes_in_comes_out(mine, value):
     text = mine.encode(value)
     assert text.isascii()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from scripts.servers.known import KINDS
 from scripts.servers.server import Server, start_all
 
 _NOTE: Final = "kept.json"
+_CLONE: Final = Path(__file__).resolve().parents[2]
 _STOPS_WITHIN: Final = 10.0
 
 
@@ -94,7 +96,9 @@ def stop(server: Kept) -> None:
 
 
 def _home() -> Path:
-    home = Path(tempfile.gettempdir()) / f"stackl-flow-services-{os.geteuid()}"
+    """Make the directory of this clone's servers: other clones list and stop their own."""
+    clone = hashlib.sha256(os.fsencode(_CLONE)).hexdigest()[:8]
+    home = Path(tempfile.gettempdir()) / f"stackl-flow-services-{os.geteuid()}-{clone}"
     home.mkdir(mode=0o711, exist_ok=True)
     return home
 

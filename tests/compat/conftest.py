@@ -1,4 +1,4 @@
-"""Begins what takes long before it is asked for; says how long the wheel's tests took; runs code."""
+"""Starts slow processes before their results are needed; runs code in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.compat import examples, suite, table
+from tests.compat import examples, suite
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def work_ahead(request):
-    """Begins the groups and the programs that were asked for."""
+    """Start the groups and programs of all selected tests in the background.
+
+    Only for test_wheel and test_examples, which run in one worker (see tests.support.scheduling).
+    """
 
     def port_of(server):
         """Say where a server is; what needs one that is missing is left to its own test."""
@@ -24,7 +27,7 @@ def work_ahead(request):
         except (pytest.skip.Exception, pytest.fail.Exception):
             return None
 
-    asked = [item for item in request.session.items if "tests/compat/" in item.nodeid]
+    asked = [item for item in request.session.items if "work_ahead" in item.fixturenames]
     params = [item.callspec.params for item in asked if hasattr(item, "callspec")]
     wanted = {suite.group_of(each["module"]) for each in params if "module" in each}
     groups = [group for group in suite.GROUPS if group in wanted]
@@ -36,13 +39,6 @@ def work_ahead(request):
         port = port_of("zookeeper") if name in examples.ON_ZOOKEEPER else 0
         if port is not None:
             examples.begin(name, port)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if suite.is_complete():
-        here, there = table.seconds()
-        terminalreporter.section("TaskFlow's own tests")
-        terminalreporter.write_line(f"{here:.1f} s here, {there:.1f} s on TaskFlow itself when last measured")
 
 
 @pytest.fixture

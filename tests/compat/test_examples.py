@@ -12,6 +12,8 @@ import pytest
 
 from tests.compat import examples
 
+pytestmark = pytest.mark.usefixtures("work_ahead")
+
 
 @pytest.fixture
 def endings(request, name):

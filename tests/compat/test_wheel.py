@@ -6,8 +6,9 @@ import pytest
 
 from scripts.servers.server import ServerError
 from tests.compat import suite, table, wheel
+from tests.support import summaries
 
-pytestmark = pytest.mark.timeout(suite.PATIENCE + 60)
+pytestmark = [pytest.mark.timeout(suite.PATIENCE + 60), pytest.mark.usefixtures("work_ahead")]
 
 
 def of_group(group):
@@ -65,6 +66,9 @@ def test_the_page_is_up_to_date():
     for group in suite.SERVERS:
         of_group(group)
     assert wheel.version() == table.theirs()["version"], "run: python -m tests.compat.table --measure"
+    here, there = table.seconds()
+    summaries.count("seconds of TaskFlow's own tests", "here", round(here))
+    summaries.count("seconds of TaskFlow's own tests", "on TaskFlow itself, when last measured", round(there))
     assert table.lasting(table.page()) == table.lasting(table.PAGE.read_text()), (
         "run: python -m tests.compat.table"
     )

@@ -5,7 +5,7 @@ import json
 import tempfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from taskflow.exceptions import TaskFlowException as TheirError
 from taskflow.persistence import backends as their_backends
@@ -16,6 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import backends, models
+from tests.support.hypothesis_profiles import fewer_examples
 
 STATES = sorted({state for move in states.TASK_MOVES for state in move[:2]} | {states.RETRYING})
 FAILED = (states.FAILURE, states.REVERT_FAILURE)
@@ -58,7 +59,7 @@ def shown(detail):
 
 
 @pytest.mark.parametrize("kind", ["TaskDetail", "RetryDetail"])
-@settings(max_examples=200, deadline=None)
+@fewer_examples(1 / 2)
 @given(program=some.lists(steps, max_size=8))
 def test_details(kind, program):
     ours, other = getattr(models, kind)("n", "u"), getattr(theirs, kind)("n", "u")
@@ -151,7 +152,7 @@ def all_of(conn):
 
 
 @pytest.mark.parametrize("address", ["memory", "sqlite://", "dir://{folder}/flows?sync=no"])
-@settings(max_examples=50, deadline=None)
+@fewer_examples(1 / 8)
 @given(program=saves)
 def test_connections(address, program):
     # TaskFlow's memory, because its SQLite leaves the flows of a destroyed book behind.

@@ -34,12 +34,8 @@ def accepted(case: Case) -> bool:
 
 seeds = strategies.integers(0, 2**32)
 slots = strategies.sampled_from([None, 1, 2, 3])
-many = hypothesis.settings(
-    max_examples=400, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
-)
 
 
-@many
 @hypothesis.given(cases(), seeds, slots)
 def test_every_run_keeps_the_rules_and_ends(case: Case, seed: int, at_once: int | None) -> None:
     """The rules themselves stand in the world: see there what every command is checked for."""
@@ -47,13 +43,11 @@ def test_every_run_keeps_the_rules_and_ends(case: Case, seed: int, at_once: int 
     assert world.run() in {st.SUCCESS, st.REVERTED, st.REVERT_FAILURE, st.FAILURE}
 
 
-@many
 @hypothesis.given(cases())
 def test_serial_runs_keep_the_rules_and_end(case: Case) -> None:
     assert World(case, slots=1, in_waves=True).run() is not None
 
 
-@many
 @hypothesis.given(cases(), seeds, slots)
 def test_the_same_events_give_the_same_commands(case: Case, seed: int, at_once: int | None) -> None:
     world = World(case, random.Random(seed), slots=at_once)
@@ -61,7 +55,6 @@ def test_the_same_events_give_the_same_commands(case: Case, seed: int, at_once: 
     assert world.replayed() == [commands for _, commands in world.log]
 
 
-@many
 @hypothesis.given(cases(replace(CHANCES, retry=0, revert_fail=0, option=0)), seeds)
 def test_without_retries_all_is_undone(case: Case, seed: int) -> None:
     world = World(case, random.Random(seed))
@@ -73,7 +66,6 @@ def test_without_retries_all_is_undone(case: Case, seed: int) -> None:
     ]
 
 
-@many
 @hypothesis.given(cases(), seeds, strategies.lists(strategies.integers(0, 12), max_size=4), slots)
 def test_suspended_and_resumed_the_rules_hold(
     case: Case, seed: int, pauses: list[int], at_once: int | None
@@ -102,7 +94,6 @@ def same_end(whole: World, broken: World) -> None:
     )
 
 
-@many
 @hypothesis.given(cases(NO_PARKING), strategies.lists(strategies.integers(0, 12), min_size=1, max_size=4))
 def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> None:
     whole, broken = (World(plain(case), slots=1, in_waves=True) for _ in range(2))
@@ -115,7 +106,6 @@ def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> 
     same_end(whole, broken)
 
 
-@many
 @hypothesis.given(cases(), strategies.lists(strategies.integers(1, 12), min_size=1, max_size=4))
 def test_killed_a_serial_run_ends_the_same(case: Case, lives: list[int]) -> None:
     whole, broken = (World(plain(case), slots=1, in_waves=True) for _ in range(2))
@@ -128,7 +118,6 @@ def test_killed_a_serial_run_ends_the_same(case: Case, lives: list[int]) -> None
     same_end(whole, broken)
 
 
-@many
 @hypothesis.given(
     cases(NO_PARKING),
     seeds,

@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from scripts.servers import packages
+from scripts.servers import kept, packages
 from scripts.servers.known import KINDS
 from scripts.servers.server import Server, ServerError
 
@@ -19,11 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def services(tmp_path):
-    """Give a function that calls scripts/services, with places of its own."""
+def directory():
+    """A directory with a short name: the path of a Unix socket is limited."""
+    with tempfile.TemporaryDirectory(prefix="s-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def services(directory):
+    """Give a function that calls scripts/services with directories of its own."""
     if KINDS["redis"].missing:
         pytest.skip("redis-server is not installed")
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env = {**os.environ, "TMPDIR": str(directory)}
 
     def call(*words):
         command = [str(ROOT / "scripts" / "services"), *words]
@@ -43,7 +51,7 @@ def pings(address):
         return False
 
 
-def test_start_list_stop(services, tmp_path):
+def test_start_list_stop(services, directory):
     started = services("start", "redis")
     assert started.returncode == 0, started.stderr
     name, _, address = started.stdout.strip().partition("=")
@@ -53,7 +61,15 @@ def test_start_list_stop(services, tmp_path):
     assert services("stop").stdout == f"{name}={address} stopped\n"
     assert not pings(address)
     assert services("list").stdout == ""
-    assert list(tmp_path.glob("*/*")) == []
+    assert list(directory.glob("*/*")) == []
+
+
+def test_servers_of_another_clone_are_not_listed_or_stopped(services, directory, tmp_path, monkeypatch):
+    started = services("start", "redis").stdout
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    monkeypatch.setattr(kept, "_CLONE", tmp_path)
+    assert kept.kept() == []
+    assert services("list").stdout == started
 
 
 def test_run_gives_the_address_to_a_command_and_stops_the_server(services):
@@ -144,7 +160,8 @@ def test_who_may_not_install_is_told_what_to_do(monkeypatch):
 
 @pytest.mark.parametrize(("ci", "code", "said"), [("", 0, "1 skipped"), ("true", 1, "1 error")])
 def test_a_missing_server_skips_at_a_desk_and_fails_in_ci(ci, code, said, tmp_path):
-    env = {name: value for name, value in os.environ.items() if name != KINDS["redis"].variable}
+    unset = {KINDS["redis"].variable, "STACKL_FLOW_TEST_INSTALL"}
+    env = {name: value for name, value in os.environ.items() if name not in unset}
     test = "tests/jobboards/test_redis.py::test_settings_of_taskflow"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
     ran = subprocess.run(

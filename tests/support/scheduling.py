@@ -1,0 +1,38 @@
+"""How the tests are divided among the workers of pytest-xdist: by file, the longest first.
+
+A server is started in each worker that needs it, and fixtures of a module once: so a file stays together.
+The exceptions are below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+#: Files whose tests are long and share nothing: each test goes to the next free worker.
+_DIVISIBLE = {
+    "tests/chaos/test_chaos.py",
+    "tests/crash/test_kill.py",
+    "tests/differential/test_taskflow.py",
+}
+#: Files that share what they start in the background.
+_TOGETHER = {
+    "tests/compat/test_examples.py": "compat",
+    "tests/compat/test_wheel.py": "compat",
+}
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Gives whole files to workers, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if path in _DIVISIBLE else _TOGETHER.get(path, path)
+
+
+def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Order tests so that files with slow tests come first, and the run does not end on one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    return sorted(items, key=lambda item: item.path not in slow)
