@@ -56,7 +56,7 @@ class Leases:
     def keep_apart(self) -> None:
         """Keep the leases from a process of its own from now on, where that can reach the place."""
         with self._lock:
-            if self._heart is None and self._kv.shared:
+            if self._heart is None and self._kv.is_shared:
                 self._heart = Heart(self._kv.conf, self._ran_out)
                 for lease in self._leases.values():
                     self._heart.keep(lease)

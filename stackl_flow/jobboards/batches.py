@@ -33,7 +33,7 @@ from stackl_flow.jobboards.keys import Places, spot_of
 from stackl_flow.jobboards.queries import Found, Waiting
 from stackl_flow.jobboards.transactions import Writes
 from stackl_flow.kv.items import ABSENT, Limits
-from stackl_flow.kv.store import KV, Take
+from stackl_flow.kv.store import KV, LockItems
 
 #: Characters of values in one commit: well below the 1 MB that ZooKeeper takes, with keys, quotes and UTF-8.
 _MOST_TEXT: Final = 250_000
@@ -330,7 +330,7 @@ class LockedTaking(Taking):
         # What was read stays read, should the transaction be done again.
         seen, again = itertools.tee(free)
 
-        def work(take: Take) -> int:
+        def work(take: LockItems) -> int:
             nonlocal again
             jobs, again = itertools.tee(again)
             writes = plan(self._had(jobs, want, take))
@@ -340,9 +340,9 @@ class LockedTaking(Taking):
         if first is None:
             writes = plan(())
             return ABSENT if writes is None else self._kv.commit(*writes)
-        return self._kv.taking(work)
+        return self._kv.run_with_locks(work)
 
-    def _had(self, jobs: Jobs, want: int, take: Take) -> Sequence[Found]:
+    def _had(self, jobs: Jobs, want: int, take: LockItems) -> Sequence[Found]:
         """Take jobs until there are enough, or no more."""
         had: list[Found] = []
         while len(had) < want:
@@ -369,4 +369,4 @@ def taking(kv: KV, places: Places) -> Taking:
     Returns:
         What claims them.
     """
-    return LockedTaking(kv, places) if kv.takes else Taking(kv)
+    return LockedTaking(kv, places) if kv.supports_locks else Taking(kv)

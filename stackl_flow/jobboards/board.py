@@ -173,7 +173,7 @@ class KVBoard:
         )
         if connection is None:
             return self._post(posting, self._writer)
-        with self._kv.joined(connection):
+        with self._kv.external_transaction(connection):
             return self._post(posting, self._beside.writer)
 
     def _post(self, posting: Posting, writer: Writer) -> Job:

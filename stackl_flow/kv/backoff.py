@@ -1,4 +1,4 @@
-"""How long something is tried again: a server that does not answer, a lock that others hold."""
+"""Retry delays with exponential backoff and a deadline: for a server that does not answer, or a file lock."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from typing import Final
 
 from stackl_flow.clock import SYSTEM
 
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 0.5
+_INITIAL_DELAY: Final = 0.05
+_MAX_DELAY: Final = 0.5
 
 
-class Patience:
-    """How long something is tried again, with longer and longer pauses.
+class Backoff:
+    """The delays between the attempts of one operation; the deadline starts when the object is created.
 
     Args:
-        seconds: how long.
-        first: how many seconds the first pause takes; each one takes twice as long as the one before.
-        longest: how many seconds a pause takes at most.
+        timeout: seconds until the deadline.
+        initial_delay: seconds before the second attempt; each further delay is twice as long.
+        max_delay: upper bound of a delay, in seconds.
     """
 
-    def __init__(self, seconds: float, first: float = _FIRST_PAUSE, longest: float = _LONGEST_PAUSE) -> None:
-        self._until = SYSTEM.monotonic() + seconds
-        self._pause = first
-        self._longest = longest
+    def __init__(
+        self, timeout: float, initial_delay: float = _INITIAL_DELAY, max_delay: float = _MAX_DELAY
+    ) -> None:
+        self._deadline = SYSTEM.monotonic() + timeout
+        self._delay = initial_delay
+        self._max_delay = max_delay
 
-    def pause(self) -> bool:
-        """Wait a little.
-
-        Returns:
-            Whether there is time for another try.
-        """
-        if SYSTEM.monotonic() + self._pause > self._until:
+    def sleep(self) -> bool:
+        """Sleep until the next attempt; return False at once if that would be after the deadline."""
+        if SYSTEM.monotonic() + self._delay > self._deadline:
             return False
-        SYSTEM.sleep(self._pause)
-        self._pause = min(self._pause * 2, self._longest)
+        SYSTEM.sleep(self._delay)
+        self._delay = min(self._delay * 2, self._max_delay)
         return True

@@ -65,7 +65,7 @@ class Limits(NamedTuple):
     operations: int | None = None
 
 
-def check_key(key: str) -> None:
+def validate_key(key: str) -> None:
     """Refuse a key that some place could not keep.
 
     Args:
@@ -81,7 +81,7 @@ def check_key(key: str) -> None:
         )
 
 
-def check_prefix(prefix: str) -> None:
+def validate_prefix(prefix: str) -> None:
     """Refuse a prefix that no key can begin with.
 
     Args:
@@ -107,7 +107,7 @@ def quote(text: str) -> str:
     return segment.replace(".", "%2E") if segment in {".", ".."} else segment
 
 
-def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:
+def validate_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:
     """Refuse a commit that makes no sense.
 
     Args:
@@ -122,7 +122,7 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
         InvalidFormat: a key is no key or is written twice, a value is no text, or there are several leases.
     """
     try:
-        return _check_commit(checks, puts, deletes)
+        return _validate_commit(checks, puts, deletes)
     except (AttributeError, TypeError, ValueError) as error:
         raise exc.InvalidFormat(
             "a commit takes lists: [Check(key, version)], [Put(key, text)] and [key]; a value is JSON text,"
@@ -131,7 +131,7 @@ def check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable
         ) from error
 
 
-def check_size(
+def validate_size(
     place: str, limits: Limits, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]
 ) -> None:
     """Refuse a commit that is more than a place takes.
@@ -148,18 +148,18 @@ def check_size(
     """
     value, commit, operations = limits
     if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
-        raise too_much(place, f"{len(puts) + len(deletes)} items and {len(checks)} checks", operations)
+        raise limit_error(place, f"{len(puts) + len(deletes)} items and {len(checks)} checks", operations)
     if value is None and commit is None:
         return
     sizes = [len(put.value.encode()) for put in puts]
     for put, size in zip(puts, sizes, strict=True):
         if value is not None and size > value:
-            raise too_much(place, f"{size} bytes under '{put.key}'", value)
+            raise limit_error(place, f"{size} bytes under '{put.key}'", value)
     if commit is not None and sum(sizes) > commit:
-        raise too_much(place, f"{sum(sizes)} bytes", commit)
+        raise limit_error(place, f"{sum(sizes)} bytes", commit)
 
 
-def too_much(place: str, what: str, limit: int) -> exc.StorageFailure:
+def limit_error(place: str, what: str, limit: int) -> exc.StorageFailure:
     """Say that a commit is more than a place takes.
 
     Args:
@@ -176,11 +176,11 @@ def too_much(place: str, what: str, limit: int) -> exc.StorageFailure:
     )
 
 
-def _check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:
+def _validate_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> str | None:
     written: set[str] = set()
     leases: set[str] = set()
     for key, _ in checks:
-        check_key(key)
+        validate_key(key)
     for put in puts:
         if put.lease is not None:
             leases.add(put.lease)
@@ -195,7 +195,7 @@ def _check_commit(checks: Iterable[Check], puts: Iterable[Put], deletes: Iterabl
 
 
 def _written_once(key: str, written: set[str]) -> None:
-    check_key(key)
+    validate_key(key)
     if key in written:
         raise exc.InvalidFormat(f"key '{key}' is written twice in one commit")
     written.add(key)
@@ -210,7 +210,7 @@ def _check_text(put: Put) -> None:
         ) from error
 
 
-def changed(check: Check, found: int) -> exc.Conflict:
+def conflict_error(check: Check, found: int) -> exc.Conflict:
     """Make the error for a check that did not hold.
 
     Args:
@@ -228,7 +228,7 @@ def changed(check: Check, found: int) -> exc.Conflict:
     )
 
 
-def holds(check: Check, found: int) -> bool:
+def is_satisfied(check: Check, found: int) -> bool:
     """Say whether a check holds.
 
     Args:
@@ -241,7 +241,7 @@ def holds(check: Check, found: int) -> bool:
     return found == check.version or (check.version == PRESENT and found != ABSENT)
 
 
-def lease_lost(lease: str) -> exc.LeaseLost:
+def lease_lost_error(lease: str) -> exc.LeaseLost:
     """Make the error for a lease that is not there.
 
     Args:

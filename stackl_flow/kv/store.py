@@ -66,15 +66,15 @@ from stackl_flow.kv.items import (
     Lease,
     Limits,
     Put,
-    check_commit,
-    check_key,
-    check_prefix,
-    check_size,
-    lease_lost,
+    lease_lost_error,
+    validate_commit,
+    validate_key,
+    validate_prefix,
+    validate_size,
 )
 
 T = TypeVar("T")
-Take = Callable[[Sequence[str]], builtins.list[Item]]
+LockItems = Callable[[Sequence[str]], builtins.list[Item]]
 
 
 class KV(ABC):
@@ -86,15 +86,15 @@ class KV(ABC):
 
     Attributes:
         limits: what the place takes.
-        shared: whether another process that has the same settings gets to the same place.
-        lists_one_moment: whether one ``list`` tells what was there at one moment.
-        takes: whether items can be taken in a transaction, before others have them.
+        is_shared: whether another process that has the same settings gets to the same place.
+        list_is_snapshot: whether one ``list`` tells what was there at one moment.
+        supports_locks: whether items can be taken in a transaction, before others have them.
     """
 
     limits: Limits = Limits()
-    shared: bool = True
-    lists_one_moment: bool = True
-    takes: bool = False
+    is_shared: bool = True
+    list_is_snapshot: bool = True
+    supports_locks: bool = False
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         self.conf = dict(conf or {})
@@ -124,7 +124,7 @@ class KV(ABC):
         Returns:
             The item, or None.
         """
-        check_key(key)
+        validate_key(key)
         return self._get(key)
 
     def list(
@@ -141,8 +141,8 @@ class KV(ABC):
         Returns:
             The items.
         """
-        check_prefix(prefix)
-        check_prefix(after)
+        validate_prefix(prefix)
+        validate_prefix(after)
         if limit is not None and limit <= 0:
             return []
         return self._list(prefix, after, limit, reverse=reverse)
@@ -158,7 +158,7 @@ class KV(ABC):
         """
         keys = tuple(keys)
         for key in keys:
-            check_key(key)
+            validate_key(key)
         return self._get_many(keys) if keys else []
 
     def list_many(self, prefixes: Iterable[str]) -> builtins.list[builtins.list[Item]]:
@@ -172,7 +172,7 @@ class KV(ABC):
         """
         prefixes = tuple(prefixes)
         for prefix in prefixes:
-            check_prefix(prefix)
+            validate_prefix(prefix)
         return self._list_many(prefixes) if prefixes else []
 
     def commit(
@@ -194,8 +194,8 @@ class KV(ABC):
             StorageFailure: it is more than the place takes, or the place failed.
         """
         checks, puts, deletes = tuple(checks), tuple(puts), tuple(deletes)
-        lease = check_commit(checks, puts, deletes)
-        check_size(self.name, self.limits, checks, puts, deletes)
+        lease = validate_commit(checks, puts, deletes)
+        validate_size(self.name, self.limits, checks, puts, deletes)
         return self._commit(checks, puts, deletes, lease)
 
     def grant(self, ttl: float) -> Lease:
@@ -221,7 +221,7 @@ class KV(ABC):
             LeaseLost: it ran out, or was given up.
         """
         if not self._extend(lease):
-            raise lease_lost(lease.id)
+            raise lease_lost_error(lease.id)
 
     def revoke(self, lease: Lease) -> None:
         """Give a lease up: what stands on it is deleted. Nothing happens if it ran out already.
@@ -243,10 +243,10 @@ class KV(ABC):
             A new mark. If it equals ``since`` the time is over and nothing has changed. A mark is of use
             only to the object that gave it.
         """
-        check_prefix(prefix)
+        validate_prefix(prefix)
         return self._wait(prefix, since, timeout)
 
-    def moment(self) -> AbstractContextManager[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Let reads inside a ``with`` see one moment, where the place can do that.
 
         Returns:
@@ -256,7 +256,7 @@ class KV(ABC):
         """
         return nullcontext()
 
-    def joined(self, connection: Any) -> AbstractContextManager[None]:
+    def external_transaction(self, connection: Any) -> AbstractContextManager[None]:
         """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
 
         Args:
@@ -275,7 +275,7 @@ class KV(ABC):
             f"Keep it there, or write after your own commit, without a connection"
         )
 
-    def taking(self, work: Callable[[Take], T]) -> T:
+    def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
         """Do something in a transaction in which items are taken before others can have them.
 
         Args:
@@ -287,7 +287,7 @@ class KV(ABC):
             What it gave.
 
         Raises:
-            NotImplementedError: this place cannot do that (see ``takes``).
+            NotImplementedError: this place cannot do that (see ``supports_locks``).
         """
         del work
         raise exc.NotImplementedError(f"'{self.name}' locks nothing: read, and commit with checks")
@@ -302,12 +302,12 @@ class KV(ABC):
 
     def _get_many(self, keys: Sequence[str]) -> builtins.list[Item | None]:
         """Read several items; a place brings its own where that saves trips."""
-        with self.moment():
+        with self.snapshot():
             return [self._get(key) for key in keys]
 
     def _list_many(self, prefixes: Sequence[str]) -> builtins.list[builtins.list[Item]]:
         """Read what is below several prefixes; a place brings its own where that saves trips."""
-        with self.moment():
+        with self.snapshot():
             return [self._list(prefix, "", None, reverse=False) for prefix in prefixes]
 
     @abstractmethod

@@ -1,7 +1,7 @@
-"""Wakes those who wait, in whatever process: each has a named pipe in one folder, and writers ring them all.
+"""Wake-ups between processes of one machine: each waiter has a named pipe in a folder, writers write to all.
 
-Nobody looks at the disk over and over, and nothing is left to do when a process dies: a pipe that nobody
-reads cannot be opened for writing, which is how its owner is known to be gone.
+No process polls the disk, and a killed waiter leaves nothing to clean up: a pipe without a reader cannot be
+opened for writing, so the next writer removes it.
 """
 
 from __future__ import annotations
@@ -13,60 +13,52 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-_HIDDEN = "."
+_HIDDEN_PREFIX = "."
 
 
-class Bell:
-    """A pipe to wait at, for one thread and one wait; to be used in a ``with``.
+class WakeupPipe:
+    """The named pipe of one waiting thread, for one wait. Use it as a context manager.
 
     Args:
-        folder: where the pipes are.
+        folder: the folder of all pipes; it must exist.
     """
 
     def __init__(self, folder: Path) -> None:
         name = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._path = folder / name
-        self._hidden = folder / f"{_HIDDEN}{name}"
-        self._ends: list[int] = []
+        self._hidden_path = folder / f"{_HIDDEN_PREFIX}{name}"
+        self._handles: list[int] = []
 
     def __enter__(self) -> Self:
-        # Not to be seen before it is open: a ringer takes a pipe that nobody reads away.
-        os.mkfifo(self._hidden)
-        self._ends.append(os.open(self._hidden, os.O_RDONLY | os.O_NONBLOCK))
-        # As long as one end for writing is open, reading never says that the file has ended.
-        self._ends.append(os.open(self._hidden, os.O_WRONLY | os.O_NONBLOCK))
-        self._hidden.rename(self._path)
+        # Hidden until it is open, because writers remove a pipe without a reader.
+        os.mkfifo(self._hidden_path)
+        self._handles.append(os.open(self._hidden_path, os.O_RDONLY | os.O_NONBLOCK))
+        # With a write end of our own, reads never report the end of the file.
+        self._handles.append(os.open(self._hidden_path, os.O_WRONLY | os.O_NONBLOCK))
+        self._hidden_path.rename(self._path)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for path in (self._path, self._hidden):
+        for path in (self._path, self._hidden_path):
             path.unlink(missing_ok=True)
-        for end in self._ends:
-            os.close(end)
+        for handle in self._handles:
+            os.close(handle)
 
     def wait(self, seconds: float) -> None:
-        """Wait until somebody rings.
-
-        Args:
-            seconds: how long at most.
-        """
-        ready, _, _ = select.select(self._ends[:1], [], [], seconds)
+        """Wait for a wake-up, at most for so many seconds."""
+        ready, _, _ = select.select(self._handles[:1], [], [], seconds)
         if ready:
-            os.read(self._ends[0], 4096)
+            os.read(self._handles[0], 4096)
 
 
-def ring(folder: Path) -> None:
-    """Wake all who wait.
-
-    Args:
-        folder: where the pipes are; nothing happens if it is not there.
-    """
+def wake_all(folder: Path) -> None:
+    """Wake all waiters of a folder; a missing folder has none."""
     try:
         names = os.listdir(folder)  # noqa: PTH208  names are all that is needed, at every commit
     except FileNotFoundError:
         return
     for name in names:
-        if name.startswith(_HIDDEN):
+        if name.startswith(_HIDDEN_PREFIX):
             continue
         path = os.path.join(folder, name)  # noqa: PTH118  the same
         try:
@@ -79,6 +71,6 @@ def ring(folder: Path) -> None:
         try:
             os.write(pipe, b"!")
         except (BlockingIOError, BrokenPipeError):
-            pass  # rung so often that it is full: its owner will wake; or its owner has just gone
+            pass  # the pipe is full, so its waiter will wake; or the waiter has just gone
         finally:
             os.close(pipe)

@@ -152,9 +152,9 @@ class ItemContract:
     def test_one_moment(self, kv: KV) -> None:
         """Reads inside a moment see what is there; writing goes on after it."""
         kv.commit(puts=[Put("a", "1"), Put("b", "1")])
-        with kv.moment():
+        with kv.snapshot():
             assert kv.get("a") is not None
-            with kv.moment():
+            with kv.snapshot():
                 assert keys(kv.list()) == ["a", "b"]
             assert kv.get_many(["a", "b"]) == kv.list()
         kv.commit(deletes=["a"])

@@ -47,7 +47,7 @@ def test_reading_makes_nothing(root):
     with backends.fetch(f"dir://{root}") as kv:
         assert kv.get("a") is None
         assert kv.list() == []
-        with kv.moment():
+        with kv.snapshot():
             assert kv.list() == []
     assert not root.exists()
 
@@ -154,7 +154,7 @@ def test_what_is_no_directory(tmp_path):
 def test_a_stopped_writer_is_not_waited_for_for_ever(root):
     with backends.fetch(f"dir://{root}") as one, backends.fetch(f"dir://{root}?timeout=0.05") as two:
         one.commit(puts=[Put("a", "1")])
-        with one.moment():
+        with one.snapshot():
             assert two.get("a").value == "1"
             with pytest.raises(exc.StorageFailure, match=r"locked.*timeout"):
                 two.commit(puts=[Put("a", "2")])

@@ -49,5 +49,8 @@ def test_waiter_is_woken_when_a_lease_runs_out():
 
 
 def test_memory_joins_no_transaction():
-    with pytest.raises(exc.NotImplementedError, match="SQL"), backends.fetch("memory").joined(None):
+    with (
+        pytest.raises(exc.NotImplementedError, match="SQL"),
+        backends.fetch("memory").external_transaction(None),
+    ):
         pass

@@ -81,12 +81,12 @@ def test_joins_a_transaction_of_the_callers_own(address, isolation):
     with backends.fetch(address) as kv, backends.fetch(address) as other:
         with engine.begin() as own:
             own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 first = kv.commit(puts=[Put("job/1", "1")])
         mark = kv.wait("job/")
         with contextlib.suppress(ZeroDivisionError), engine.begin() as own:
             own.execute(sa.text("INSERT INTO orders VALUES ('lost')"))
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 kv.commit([Check("job/1", first)], [Put("job/2", "1")])
                 assert [item.key for item in kv.list("job/")] == ["job/1", "job/2"]
             raise ZeroDivisionError
@@ -95,9 +95,9 @@ def test_joins_a_transaction_of_the_callers_own(address, isolation):
             assert own.execute(sa.text("SELECT count(*) FROM orders")).scalar_one() == 0
             other.commit([Check("job/3", ABSENT)], [Put("job/3", "theirs")])
             own.execute(sa.text("INSERT INTO orders VALUES ('kept')"))
-            with kv.joined(own), pytest.raises(exc.Conflict):
+            with kv.external_transaction(own), pytest.raises(exc.Conflict):
                 kv.commit([Check("job/3", ABSENT)], [Put("job/3", "ours")])
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 assert kv.get("job/3").value == "theirs"
                 kv.commit(puts=[Put("job/2", "2")])
         assert kv.wait("job/", mark, timeout=5) != mark

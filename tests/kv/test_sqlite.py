@@ -36,7 +36,7 @@ def path(tmp_path):
 def test_in_memory():
     with backends.fetch("sqlite://") as kv:
         version = kv.commit(puts=[Put("a", "1"), Put("b", "1")])
-        with kv.moment():
+        with kv.snapshot():
             assert [item.key for item in kv.list()] == ["a", "b"]
             with pytest.raises(exc.StorageFailure, match="moment"):
                 kv.commit(deletes=["a"])
@@ -50,7 +50,7 @@ def test_in_memory():
 def test_a_moment_does_not_see_what_comes_after_it_began(path):
     with backends.fetch(f"sqlite:///{path}") as one, backends.fetch(f"sqlite:///{path}") as two:
         one.commit(puts=[Put("a", "1")])
-        with one.moment():
+        with one.snapshot():
             assert one.get("a").value == "1"
             two.commit(puts=[Put("a", "2")])
             assert one.get("a").value == "1"
@@ -142,27 +142,27 @@ def test_joins_a_transaction_of_the_callers_own(path):
     with backends.fetch(f"sqlite:///{path}") as kv:
         with engine.begin() as own:
             own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 first = kv.commit(puts=[Put("job/1", "1")])
         assert kv.get("job/1").version == first
         mark = kv.wait("job/")
         with contextlib.suppress(ZeroDivisionError), engine.begin() as own:
             own.execute(sa.text("INSERT INTO orders VALUES ('lost')"))
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 kv.commit([Check("job/1", first)], [Put("job/2", "1")])
                 assert [item.key for item in kv.list("job/")] == ["job/1", "job/2"]
             raise ZeroDivisionError
         assert [item.key for item in kv.list("job/")] == ["job/1"]
         with engine.begin() as own:
             own.execute(sa.text("INSERT INTO orders VALUES ('kept')"))
-            with kv.joined(own), pytest.raises(exc.Conflict):
+            with kv.external_transaction(own), pytest.raises(exc.Conflict):
                 kv.commit([Check("job/1", ABSENT)], [Put("job/2", "1")])
-            with kv.joined(own):
+            with kv.external_transaction(own):
                 kv.commit(puts=[Put("job/2", "2")])
         assert kv.wait("job/", mark, timeout=5) != mark
         assert kv.get("job/2").value == "2"
         with engine.connect() as own:
             assert own.execute(sa.text("SELECT name FROM orders")).scalars().all() == ["kept"]
-        with pytest.raises(exc.InvalidFormat, match="SQLAlchemy"), kv.joined("no connection"):
+        with pytest.raises(exc.InvalidFormat, match="SQLAlchemy"), kv.external_transaction("no connection"):
             kv.get("job/1")
     engine.dispose()

@@ -48,12 +48,12 @@ def move_some(kv, who):
             )
         return [item.key for item in had]
 
-    return kv.taking(work)
+    return kv.run_with_locks(work)
 
 
 def test_many_take_and_nobody_is_refused(address):
     with backends.fetch(address) as kv:
-        assert kv.takes
+        assert kv.supports_locks
         kv.commit(puts=[Put(key, "free") for key in KEYS])
         moved = []
 
@@ -82,10 +82,10 @@ def test_nothing_lands_when_it_raises(address):
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            kv.taking(work)
+            kv.run_with_locks(work)
         assert [item.key for item in kv.list()] == ["w/000"]
         with pytest.raises(exc.NotImplementedError, match="locks nothing"):
-            backends.fetch("memory").taking(work)
+            backends.fetch("memory").run_with_locks(work)
 
 
 def test_what_another_is_taking_is_passed_over(postgresql_url):
@@ -95,9 +95,9 @@ def test_what_another_is_taking_is_passed_over(postgresql_url):
 
         def work(take):
             assert [item.key for item in take(keys[:1])] == keys[:1]
-            return other.taking(lambda theirs: [item.key for item in theirs(keys)])
+            return other.run_with_locks(lambda theirs: [item.key for item in theirs(keys)])
 
-        assert kv.taking(work) == keys[1:]
+        assert kv.run_with_locks(work) == keys[1:]
 
 
 def test_items_of_an_older_format_go_on(postgresql_url):

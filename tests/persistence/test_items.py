@@ -140,7 +140,7 @@ def test_what_two_write_at_once_both_lands():
 class TornKV(MemoryKV):
     """Lists heads as they are a moment later than the rest: its lists are of no one moment."""
 
-    lists_one_moment = False
+    list_is_snapshot = False
     meanwhile = None
 
     def _list(self, *args, **kwargs):

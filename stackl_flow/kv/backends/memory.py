@@ -1,18 +1,13 @@
-"""The reference place: items in dictionaries, under one lock.
+"""The in-memory store, and the reference for what a commit means: dictionaries under one lock.
 
-``memory`` is a place of its own that lives as long as its object; ``memory://name`` is one place for all who
-say that name in this process, kept until the process ends.
-
-Items and leases in dictionaries, as memory keeps them: what a commit means, said once.
-
-No lock, no clock, no waiting: whoever holds a shelf brings those.
+``memory`` is a store of its own that lives as long as its object. ``memory://NAME`` is shared by all objects
+in this process with that name, and lives as long as the process.
 """
 
 from __future__ import annotations
 
 import threading
-from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
-from collections import deque
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -22,110 +17,53 @@ from sortedcontainers import SortedList
 
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
+from stackl_flow.kv.items import (
+    ABSENT,
+    Check,
+    Item,
+    Lease,
+    Put,
+    conflict_error,
+    is_satisfied,
+    lease_lost_error,
+)
+from stackl_flow.kv.ordered import ChangeLog, keys_in_range
 from stackl_flow.kv.store import KV
 
-# Whoever waits comes back soon; one who was away longer looks anew.
-_REMEMBERED: Final = 4096
 
-
-def above(prefix: str) -> str:
-    """Find the end of the keys with a prefix.
-
-    Args:
-        prefix: the prefix.
-
-    Returns:
-        A text behind all such keys, and before all others that come after them.
-    """
-    return prefix + "\x7f"
-
-
-def between(keys: SortedList[str], prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
-    """Go over keys in order.
-
-    Args:
-        keys: all keys.
-        prefix: only those that begin so.
-        after: only those behind this one, in reverse before it; empty for all.
-        reverse: the last one first.
-
-    Returns:
-        The keys.
-    """
-    low, high, from_low = prefix, above(prefix), True
-    if after and reverse:
-        high = min(high, after)
-    elif after and after >= low:
-        low, from_low = after, False
-    return keys.irange(low, high, (from_low, False), reverse=reverse) if low <= high else iter(())
-
-
-class Shelf:
-    """Items in the order of their keys, with the leases they stand on.
+class _State:
+    """Items in key order and the leases they are attached to. The caller holds the lock and passes the time.
 
     Attributes:
-        revision: grows by one with each commit; an empty shelf is at 1.
+        revision: incremented by each commit; 1 without any.
     """
 
     def __init__(self) -> None:
         self.revision = 1
         self._items: dict[str, Item] = {}
         self._keys: SortedList[str] = SortedList()
-        self._leases: dict[str, float] = {}
-        self._on: dict[str, set[str]] = {}
-        self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
+        self._expiries: dict[str, float] = {}
+        self._keys_of_lease: dict[str, set[str]] = {}
+        self._changes = ChangeLog(since=1)
 
     def get(self, key: str) -> Item | None:
-        """Read an item.
-
-        Args:
-            key: its key.
-
-        Returns:
-            The item, or None.
-        """
         return self._items.get(key)
 
-    def walk(self, prefix: str, after: str, *, reverse: bool) -> Iterator[Item]:
-        """Go over items in the order of their keys.
-
-        Args:
-            prefix: only items whose keys begin so.
-            after: only items behind this key, in reverse before it; empty for all.
-            reverse: the last key first.
-
-        Yields:
-            The items.
-        """
-        for key in between(self._keys, prefix, after, reverse=reverse):
+    def iter_items(self, prefix: str, after: str, *, reverse: bool) -> Iterator[Item]:
+        for key in keys_in_range(self._keys, prefix, after, reverse=reverse):
             yield self._items[key]
 
     def commit(
         self, checks: Iterable[Check], puts: Sequence[Put], deletes: Iterable[str], lease: str | None
     ) -> int:
-        """Write items, all of them or none.
-
-        Args:
-            checks: what must hold.
-            puts: the items to write.
-            deletes: the keys to delete.
-            lease: the lease of the puts.
-
-        Returns:
-            The new revision.
-
-        Raises:
-            Conflict: a check does not hold.
-            LeaseLost: there is no such lease.
-        """
+        """Apply a commit and return its revision; raise ``Conflict`` or ``LeaseLost`` and change nothing."""
         for check in checks:
             item = self._items.get(check.key)
-            found = ABSENT if item is None else item.version
-            if not holds(check, found):
-                raise changed(check, found)
-        if lease is not None and lease not in self._leases:
-            raise lease_lost(lease)
+            version = ABSENT if item is None else item.version
+            if not is_satisfied(check, version):
+                raise conflict_error(check, version)
+        if lease is not None and lease not in self._expiries:
+            raise lease_lost_error(lease)
         self.revision += 1
         for key in deletes:
             self._delete(key)
@@ -134,103 +72,64 @@ class Shelf:
         return self.revision
 
     def has_changed(self, prefix: str, since: int) -> bool:
-        """Say whether items with a prefix may have changed.
+        return self._changes.has_changed(prefix, since)
 
-        Args:
-            prefix: the prefix.
-            since: the revision that is known.
+    def set_expiry(self, lease: Lease, now: float) -> None:
+        """Grant a lease, or extend it by its whole time to live."""
+        self._expiries[lease.id] = now + lease.ttl
 
-        Returns:
-            True if so; also when it is too long ago to be remembered.
-        """
-        for revision, key in reversed(self._changes):
-            if revision <= since:
-                return False
-            if key.startswith(prefix):
-                return True
-        return self.revision > since and len(self._changes) == _REMEMBERED
+    def has_lease(self, lease: str) -> bool:
+        return lease in self._expiries
 
-    def lend(self, lease: Lease, now: float) -> None:
-        """Make a lease, or let one that is there last its whole time again.
-
-        Args:
-            lease: the lease.
-            now: the time, in seconds.
-        """
-        self._leases[lease.id] = now + lease.ttl
-
-    def knows(self, lease: str) -> bool:
-        """Say whether there is a lease.
-
-        Args:
-            lease: its identity.
-
-        Returns:
-            True if there is.
-        """
-        return lease in self._leases
-
-    def end(self, lease: str) -> None:
-        """Delete a lease and what stands on it.
-
-        Args:
-            lease: its identity.
-        """
-        if self._leases.pop(lease, None) is not None and self._on.get(lease):
+    def end_lease(self, lease: str) -> None:
+        """Delete a lease and the items attached to it; nothing happens if it does not exist."""
+        if self._expiries.pop(lease, None) is not None and self._keys_of_lease.get(lease):
             self.revision += 1
-            for key in sorted(self._on[lease]):
+            for key in sorted(self._keys_of_lease[lease]):
                 self._delete(key)
 
-    def expire(self, now: float) -> float | None:
-        """End the leases that ran out.
-
-        Args:
-            now: the time, in seconds.
-
-        Returns:
-            When the next one runs out, or None.
-        """
-        if not self._leases:
+    def expire_leases(self, now: float) -> float | None:
+        """End the expired leases; return when the next one expires, or None."""
+        if not self._expiries:
             return None
-        for lease in [lease for lease, until in self._leases.items() if until <= now]:
-            self.end(lease)
-        return min(self._leases.values(), default=None)
+        for lease in [lease for lease, expiry in self._expiries.items() if expiry <= now]:
+            self.end_lease(lease)
+        return min(self._expiries.values(), default=None)
 
     def _put(self, put: Put) -> None:
         if put.key in self._items:
-            self._leave(self._items[put.key])
+            self._detach(self._items[put.key])
         else:
             self._keys.add(put.key)
         self._items[put.key] = Item(put.key, put.value, self.revision, put.lease)
-        self._changes.append((self.revision, put.key))
+        self._changes.append(self.revision, put.key)
         if put.lease is not None:
-            self._on.setdefault(put.lease, set()).add(put.key)
+            self._keys_of_lease.setdefault(put.lease, set()).add(put.key)
 
     def _delete(self, key: str) -> None:
         item = self._items.pop(key, None)
         if item is not None:
-            self._leave(item)
+            self._detach(item)
             self._keys.remove(key)
-            self._changes.append((self.revision, key))
+            self._changes.append(self.revision, key)
 
-    def _leave(self, item: Item) -> None:
-        """Take an item off its lease."""
+    def _detach(self, item: Item) -> None:
         if item.lease is not None:
-            on = self._on[item.lease]
-            on.discard(item.key)
-            if not on:
-                del self._on[item.lease]
+            keys = self._keys_of_lease[item.lease]
+            keys.discard(item.key)
+            if not keys:
+                del self._keys_of_lease[item.lease]
 
 
-class _Room:
-    """A shelf and those who wait for it."""
+class _SharedState:
+    """A state with its lock, on which waiters wait for changes."""
 
     def __init__(self) -> None:
-        self.shelf = Shelf()
+        self.state = _State()
         self.changed = threading.Condition(threading.RLock())
 
 
-_NAMED: Final[dict[str, _Room]] = {}
+_NAMED: Final[dict[str, _SharedState]] = {}
 _NAMED_LOCK: Final = threading.Lock()
 
 
@@ -238,97 +137,92 @@ class MemoryKV(KV):
     """Keeps items in this process.
 
     Args:
-        conf: "connection" is "memory" or "memory://name".
-        clock: tells when leases run out.
+        conf: "connection" is "memory" or "memory://NAME".
+        clock: the clock by which leases expire.
     """
 
-    shared = False
+    is_shared = False
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         super().__init__(conf, clock=clock)
-        place = urls.parse(conf or "memory").take()
-        self._name = place.url
-        if place.location:
+        url = urls.parse(conf or "memory").take()
+        self._name = url.url
+        if url.location:
             with _NAMED_LOCK:
-                self._room = _NAMED.setdefault(place.location, _Room())
+                self._shared = _NAMED.setdefault(url.location, _SharedState())
         else:
-            self._room = _Room()
+            self._shared = _SharedState()
 
     @property
     def name(self) -> str:
-        """What to call this place in messages."""
         return self._name
 
     def close(self) -> None:
-        """Do nothing: the items go when nobody refers to them any more."""
+        """Do nothing: the items live as long as the object, or with a name as long as the process."""
 
     @contextmanager
-    def moment(self) -> Iterator[None]:
-        """Let reads inside a ``with`` see one moment: writers wait meanwhile.
-
-        Yields:
-            Nothing.
-        """
-        with self._room.changed:
+    def snapshot(self) -> Iterator[None]:
+        with self._shared.changed:  # commits wait meanwhile
             yield
 
     @contextmanager
-    def _open(self) -> Iterator[Shelf]:
-        """Give the shelf as it is now, and wake those who wait if it is another one afterwards."""
-        room = self._room
-        with room.changed:
-            before = room.shelf.revision
-            room.shelf.expire(self.clock.now())
+    def _locked(self) -> Iterator[_State]:
+        """Lock the state and expire its leases; notify the waiters if its revision has changed at the end."""
+        shared = self._shared
+        with shared.changed:
+            before = shared.state.revision
+            shared.state.expire_leases(self.clock.now())
             try:
-                yield room.shelf
+                yield shared.state
             finally:
-                if room.shelf.revision != before:
-                    room.changed.notify_all()
+                if shared.state.revision != before:
+                    shared.changed.notify_all()
 
     def _get(self, key: str) -> Item | None:
-        with self._open() as shelf:
-            return shelf.get(key)
+        with self._locked() as state:
+            return state.get(key)
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        with self._open() as shelf:
-            return List(islice(shelf.walk(prefix, after, reverse=reverse), limit))
+        with self._locked() as state:
+            return List(islice(state.iter_items(prefix, after, reverse=reverse), limit))
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        with self._open() as shelf:
-            return shelf.commit(checks, puts, deletes, lease)
+        with self._locked() as state:
+            return state.commit(checks, puts, deletes, lease)
 
     def _grant(self, lease: Lease) -> Lease:
-        with self._open() as shelf:
-            shelf.lend(lease, self.clock.now())
-            # Whoever waits for the next lease to run out has to look again: this one may be shorter.
-            self._room.changed.notify_all()
+        with self._locked() as state:
+            state.set_expiry(lease, self.clock.now())
+            # Waiters sleep until the next expiry that they have seen; this one may come earlier.
+            self._shared.changed.notify_all()
             return lease
 
     def _extend(self, lease: Lease) -> bool:
-        with self._open() as shelf:
-            known = shelf.knows(lease.id)
-            if known:
-                shelf.lend(lease, self.clock.now())
-            return known
+        with self._locked() as state:
+            exists = state.has_lease(lease.id)
+            if exists:
+                state.set_expiry(lease, self.clock.now())
+            return exists
 
     def _revoke(self, lease: Lease) -> None:
-        with self._open() as shelf:
-            shelf.end(lease.id)
+        with self._locked() as state:
+            state.end_lease(lease.id)
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         # A thread waits in real time, whatever clock the leases go by.
-        clock, room = self.clock, self._room
+        clock, shared = self.clock, self._shared
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-        with room.changed:
+        with shared.changed:
             while True:
-                with self._open() as shelf:
-                    if since == 0 or shelf.has_changed(prefix, since):
-                        return shelf.revision
-                    runs_out = shelf.expire(clock.now())
-                left = None if deadline is None else deadline - SYSTEM.monotonic()
-                if left is not None and left <= 0:
+                with self._locked() as state:
+                    if since == 0 or state.has_changed(prefix, since):
+                        return state.revision
+                    next_expiry = state.expire_leases(clock.now())
+                remaining = None if deadline is None else deadline - SYSTEM.monotonic()
+                if remaining is not None and remaining <= 0:
                     return since
-                lasts = None if runs_out is None else max(runs_out - clock.now(), 0.001)
-                room.changed.wait(min((span for span in (left, lasts) if span is not None), default=None))
+                until_expiry = None if next_expiry is None else max(next_expiry - clock.now(), 0.001)
+                delays = [delay for delay in (remaining, until_expiry) if delay is not None]
+                shared.changed.wait(min(delays, default=None))

@@ -21,9 +21,9 @@ from typing import Final
 from sortedcontainers import SortedList
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.backends.memory import above
-from stackl_flow.kv.backoff import Patience
+from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import Item
+from stackl_flow.kv.ordered import prefix_end
 
 _ITEM, _FOLDER, _NEW = ".json", ".d", ".new"
 #: In a fold: files open at once; how many are synced together, and by how many threads.
@@ -128,7 +128,7 @@ class Files:
 
     def _walk(self, base: str, prefix: str, after: str, reverse: bool) -> Iterator[str]:
         entries = self._list(base)
-        low, high = (prefix, above(prefix))
+        low, high = (prefix, prefix_end(prefix))
         if after:
             low, high = (low, min(high, after)) if reverse else (max(low, after), high)
         if low > high:
@@ -329,14 +329,14 @@ class DirectoryLock:
             self._pid = os.getpid()
 
     def _lock(self, how: int) -> None:
-        patience: Patience | None = None
+        backoff: Backoff | None = None
         while True:
             try:
                 fcntl.flock(self._handle, how | fcntl.LOCK_NB)
             except BlockingIOError:
                 # The lock cannot be waited for a limited time; as a rule it is held for a millisecond.
-                patience = patience or Patience(self._timeout, _FIRST_PAUSE, _LONGEST_PAUSE)
-                if not patience.pause():
+                backoff = backoff or Backoff(self._timeout, _FIRST_PAUSE, _LONGEST_PAUSE)
+                if not backoff.sleep():
                     raise exc.StorageFailure(
                         f"'{self._path}' was locked by another process for {self._timeout:g} s: look for one "
                         f"that is stopped, or give a longer ?timeout="

@@ -25,8 +25,8 @@ from sortedcontainers import SortedList
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.backends.directory.files import Files, sync_folder, write_all
-from stackl_flow.kv.backends.memory import between
 from stackl_flow.kv.items import Item, Put
+from stackl_flow.kv.ordered import keys_in_range
 
 FORMAT: Final = 1
 Record = dict[str, Any]
@@ -308,7 +308,7 @@ class View:
         """
         stored = self._files.walk(prefix, after, reverse=reverse)
         last = ""
-        fresh = between(self._keys, prefix, after, reverse=reverse)
+        fresh = keys_in_range(self._keys, prefix, after, reverse=reverse)
         for key in merge(fresh, stored, reverse=reverse):
             if key != last:
                 last = key

@@ -38,9 +38,18 @@ from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.directory.files import DirectoryLock, Files, sync_folder
 from stackl_flow.kv.backends.directory.journal import Journal, Record, View, put_record
-from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Put, changed, holds, lease_lost
+from stackl_flow.kv.items import (
+    ABSENT,
+    Check,
+    Item,
+    Lease,
+    Put,
+    conflict_error,
+    is_satisfied,
+    lease_lost_error,
+)
 from stackl_flow.kv.store import KV
-from stackl_flow.kv.wakeup_pipe import Bell, ring
+from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
 
 _JOURNAL_SIZE: Final = 4 << 20
 _CACHE_SIZE: Final = 1024
@@ -95,7 +104,7 @@ class DirectoryKV(KV):
             self._lock.close()
 
     @contextmanager
-    def moment(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """Let reads inside a ``with`` see one moment: writers wait meanwhile.
 
         Yields:
@@ -167,7 +176,7 @@ class DirectoryKV(KV):
                     self.files.fold(self._view.oldest())
                     self._begin()
             if self._view.revision != before:
-                ring(self._waiters)
+                wake_all(self._waiters)
 
     def _make(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -229,10 +238,10 @@ class DirectoryKV(KV):
             for check in checks:
                 item = view.get(check.key, now)
                 found = ABSENT if item is None else item.version
-                if not holds(check, found):
-                    raise changed(check, found)
+                if not is_satisfied(check, found):
+                    raise conflict_error(check, found)
             if lease is not None and not view.knows(lease, now):
-                raise lease_lost(lease)
+                raise lease_lost_error(lease)
             self._append(put_record(puts, deletes))
             return view.revision
 
@@ -260,7 +269,7 @@ class DirectoryKV(KV):
         with self._writing() as view:
             if since == 0 or view.has_changed(prefix, since):
                 return view.revision
-        with self._errors(), Bell(self._waiters) as bell:
+        with self._errors(), WakeupPipe(self._waiters) as bell:
             while True:
                 with self._reading() as view:
                     found, runs_out = view.has_changed(prefix, since), view.next_end()

@@ -42,9 +42,20 @@ from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.etcd.client import Gateway, Lost, Refused, Stream
-from stackl_flow.kv.backends.memory import above
-from stackl_flow.kv.backoff import Patience
-from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
+from stackl_flow.kv.backoff import Backoff
+from stackl_flow.kv.items import (
+    ABSENT,
+    PRESENT,
+    Check,
+    Item,
+    Lease,
+    Limits,
+    Put,
+    conflict_error,
+    is_satisfied,
+    lease_lost_error,
+)
+from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
 
 _LONG: Final = 4000
@@ -137,7 +148,7 @@ class Words:
 
     def below(self, prefix: str) -> dict[str, str]:
         """Name the range of all keys that begin so."""
-        return {"key": self.key(prefix), "range_end": self.key(above(prefix))}
+        return {"key": self.key(prefix), "range_end": self.key(prefix_end(prefix))}
 
     def span(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> dict[str, Any] | None:
         """Ask for items in order.
@@ -151,7 +162,7 @@ class Words:
         Returns:
             The request, or None if there can be no such items.
         """
-        low, high = prefix, above(prefix)
+        low, high = prefix, prefix_end(prefix)
         if after and reverse:
             high = min(high, after)
         elif after and after >= prefix:
@@ -314,14 +325,14 @@ class Watch:
         return False
 
     def _run(self) -> None:
-        patience = Patience(self._timeout)
+        backoff = Backoff(self._timeout)
         while not self._closed:
             try:
                 self._listen()
             except (Lost, Refused) as error:
                 if self._stream is not None:
-                    self._stream, patience = None, Patience(self._timeout)
-                if isinstance(error, Refused) or not patience.pause():
+                    self._stream, backoff = None, Backoff(self._timeout)
+                if isinstance(error, Refused) or not backoff.sleep():
                     self._give_up(error)
                     return
 
@@ -425,13 +436,13 @@ class EtcdKV(KV):
 
     def _call(self, path: str, body: Mapping[str, Any]) -> tuple[_Answer, bool]:
         """Ask, again if no answer comes; say, too, whether an earlier request may have been carried out."""
-        unsure, patience = False, Patience(self._timeout)
+        unsure, backoff = False, Backoff(self._timeout)
         while True:
             try:
                 return self._gateway.call(path, body), unsure
             except Lost as error:
                 unsure = unsure or error.sent
-                if isinstance(error.__cause__, ssl.SSLError) or not patience.pause():
+                if isinstance(error.__cause__, ssl.SSLError) or not backoff.sleep():
                     raise self._translated(error) from error
 
     def _ask(self, path: str, body: Mapping[str, Any]) -> _Answer:
@@ -490,7 +501,7 @@ class EtcdKV(KV):
     ) -> int:
         number = 0 if lease is None else lease_number(lease)
         if lease is not None and number is None:
-            raise lease_lost(lease)
+            raise lease_lost_error(lease)
         mark = uuid.uuid4().hex[:MARK]
         while True:
             guard = self._guard(checks, puts, deletes)
@@ -503,7 +514,7 @@ class EtcdKV(KV):
                 # Sent before, it may have landed, and the lease has run out since.
                 landed = self._landed(puts, mark)
                 if landed is None:
-                    raise lease_lost(lease) from error
+                    raise lease_lost_error(lease) from error
                 return landed
             if answer.get("succeeded"):
                 return int(answer["header"]["revision"])
@@ -542,8 +553,8 @@ class EtcdKV(KV):
     def _refuse(self, checks: Sequence[Check], found: Sequence[int]) -> None:
         """Raise what kept a commit from landing; if only our own guard did, it is to be sent anew."""
         for check, version in zip(checks, found, strict=False):
-            if not holds(check, version):
-                raise changed(check, version)
+            if not is_satisfied(check, version):
+                raise conflict_error(check, version)
 
     # ---------------------------------------------------------------- leases
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.memory import above
 from stackl_flow.kv.backends.redis import connection
-from stackl_flow.kv.backoff import Patience
-from stackl_flow.kv.items import Check, Item, Lease, Put, changed, lease_lost
+from stackl_flow.kv.backoff import Backoff
+from stackl_flow.kv.items import Check, Item, Lease, Put, conflict_error, lease_lost_error
+from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
 
 #: What this code writes; the script notes it with the first commit.
@@ -94,24 +94,24 @@ class RedisKV(KV):
 
     def _send(self, operation: str, args: Sequence[Any], keys: Sequence[str] = ()) -> tuple[Any, bool]:
         """Send something until there is an answer; say whether it was sent once only."""
-        first, patience = True, self._patience()
+        first, backoff = True, self._patience()
         while True:
             try:
                 _, script = self._connected()
                 if not self._answered:
                     self._check_format(script)
-                    patience = self._patience()
+                    backoff = self._patience()
                 answer = script(keys=[*self._keys, *keys], args=[operation, *args])
             except connection.ERRORS as error:
-                if not connection.passes(error) or not patience.pause():
+                if not connection.passes(error) or not backoff.sleep():
                     raise connection.translate(error, self.name, writing=operation == "commit") from error
             else:
                 return answer, first
             first = False
 
-    def _patience(self) -> Patience:
+    def _patience(self) -> Backoff:
         seconds = self._address.timeout
-        return Patience(seconds if self._answered else min(seconds, _FIRST_PATIENCE), _FIRST_PAUSE)
+        return Backoff(seconds if self._answered else min(seconds, _FIRST_PATIENCE), _FIRST_PAUSE)
 
     def _check_format(self, script: Any) -> None:
         found = int(script(keys=self._keys, args=["format"])[0])
@@ -152,9 +152,9 @@ class RedisKV(KV):
         token = self._key(f"done:{uuid.uuid4().hex}")
         said, *told = self._send_once([*args, *deletes], token)
         if said == "conflict":
-            raise changed(Check(told[0], int(told[1])), int(told[2]))
+            raise conflict_error(Check(told[0], int(told[1])), int(told[2]))
         if said == "lost":
-            raise lease_lost(told[0])
+            raise lease_lost_error(told[0])
         return int(told[0])
 
     def _send_once(self, args: Sequence[Any], token: str) -> Sequence[str]:
@@ -220,8 +220,8 @@ class RedisKV(KV):
 
 def _span(prefix: str, after: str = "", *, reverse: bool = False) -> tuple[str, str]:
     """Name a range of keys as the server does."""
-    low, high = (f"[{prefix}", f"({above(prefix)}") if prefix else ("-", "+")
-    if after and reverse and after < above(prefix):
+    low, high = (f"[{prefix}", f"({prefix_end(prefix)}") if prefix else ("-", "+")
+    if after and reverse and after < prefix_end(prefix):
         high = f"({after}"
     elif after and not reverse and after >= prefix:
         low = f"({after}"

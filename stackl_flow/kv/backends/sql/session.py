@@ -23,7 +23,7 @@ from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
 from stackl_flow.kv.backends.sql.order import Asked
 from stackl_flow.kv.backends.sql.transaction import Writing
 from stackl_flow.kv.items import Item
-from stackl_flow.kv.store import Take
+from stackl_flow.kv.store import LockItems
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class Link:
             self._make(theirs)
             self._dialect.opened(self.engine)
 
-    def taking(self, work: Callable[[Take], T]) -> T:
+    def taking(self, work: Callable[[LockItems], T]) -> T:
         """Do something in a transaction in which items are taken before others can have them.
 
         Args:

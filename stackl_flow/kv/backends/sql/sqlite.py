@@ -22,7 +22,7 @@ from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
 from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.wakeups import Rings
-from stackl_flow.kv.wakeup_pipe import Bell, ring
+from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
 from stackl_flow.urls import Place
 
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
@@ -136,7 +136,7 @@ class SQLite(Dialect):
         if self._pipes is None:
             self._rings.ring()
         else:
-            ring(self._pipes)
+            wake_all(self._pipes)
 
     def waiting(self) -> AbstractContextManager[Wakes]:
         """Give something to wait at: a pipe beside the file, or a count in memory.
@@ -144,7 +144,7 @@ class SQLite(Dialect):
         Returns:
             The context.
         """
-        return self._rings.waiting() if self._pipes is None else Bell(self._pipes)
+        return self._rings.waiting() if self._pipes is None else WakeupPipe(self._pipes)
 
     @contextmanager
     def transaction(self, connection: sa.Connection, *, write: bool) -> Iterator[None]:

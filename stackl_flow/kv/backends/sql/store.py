@@ -23,8 +23,18 @@ from stackl_flow.kv.backends.sql.dialect import Dialect
 from stackl_flow.kv.backends.sql.order import Asked, Seen
 from stackl_flow.kv.backends.sql.session import Link
 from stackl_flow.kv.backends.sql.transaction import Writing
-from stackl_flow.kv.items import ABSENT, Check, Item, Lease, Limits, Put, changed, holds, lease_lost
-from stackl_flow.kv.store import KV, Take
+from stackl_flow.kv.items import (
+    ABSENT,
+    Check,
+    Item,
+    Lease,
+    Limits,
+    Put,
+    conflict_error,
+    is_satisfied,
+    lease_lost_error,
+)
+from stackl_flow.kv.store import KV, LockItems
 
 T = TypeVar("T")
 
@@ -50,7 +60,7 @@ class SQLKV(KV):
         InvalidFormat: the address or an option makes no sense.
     """
 
-    takes = True
+    supports_locks = True
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = urls.parse(conf)
@@ -58,7 +68,7 @@ class SQLKV(KV):
         # A driver is imported when it is asked for.
         made = plugins.load(place.plug, place.url, _GROUP, _DIALECTS)
         self._dialect = cast("Dialect", made(place))
-        self.shared = self._dialect.shared
+        self.is_shared = self._dialect.shared
         self.limits = Limits(operations=self._dialect.most)
         self._link = Link(self._dialect, clock)
 
@@ -71,7 +81,7 @@ class SQLKV(KV):
         """Close the connections; a place in memory is gone then."""
         self._link.close()
 
-    def moment(self) -> AbstractContextManager[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Let reads inside a ``with`` see one moment: that of one transaction.
 
         Returns:
@@ -79,7 +89,7 @@ class SQLKV(KV):
         """
         return self._link.moment()
 
-    def joined(self, connection: Any) -> AbstractContextManager[None]:
+    def external_transaction(self, connection: Any) -> AbstractContextManager[None]:
         """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
 
         On SQLite and MariaDB all other commits wait until that transaction ends, so it should do this last.
@@ -97,7 +107,7 @@ class SQLKV(KV):
         """
         return self._link.joined(connection)
 
-    def taking(self, work: Callable[[Take], T]) -> T:
+    def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
         """Do something in a transaction in which items are taken before others can have them.
 
         Args:
@@ -143,10 +153,10 @@ class SQLKV(KV):
                 return writing.landed
             for check in checks:
                 found = writing.versions.get(check.key, ABSENT)
-                if not holds(check, found):
-                    raise changed(check, found)
+                if not is_satisfied(check, found):
+                    raise conflict_error(check, found)
             if lease is not None and not writing.knows_lease:
-                raise lease_lost(lease)
+                raise lease_lost_error(lease)
             return writing.commit(puts, deletes)
 
         looked = list(dict.fromkeys(check.key for check in checks))

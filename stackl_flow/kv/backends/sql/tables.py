@@ -14,8 +14,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from stackl_flow.kv.backends.memory import above
 from stackl_flow.kv.items import MAX_KEY
+from stackl_flow.kv.ordered import prefix_end
 
 FORMAT: Final = 1
 #: For how many commits a deletion is remembered; a waiter that was away longer looks anew.
@@ -168,7 +168,7 @@ def bounds(prefix: str) -> dict[str, str]:
     Returns:
         The values by name; none if all keys have it.
     """
-    return {"low": prefix, "high": above(prefix)} if prefix else {}
+    return {"low": prefix, "high": prefix_end(prefix)} if prefix else {}
 
 
 @cache

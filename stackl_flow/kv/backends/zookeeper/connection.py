@@ -21,7 +21,7 @@ from kazoo.hosts import collect_hosts
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.kv.backends.zookeeper.session import Expired, Lost, Session
-from stackl_flow.kv.backoff import Patience
+from stackl_flow.kv.backoff import Backoff
 
 #: After so many milliseconds without a word the server forgets us, which does no harm.
 _SESSION: Final = 30_000
@@ -83,12 +83,12 @@ class Link:
         Raises:
             StorageFailure: there is no answer.
         """
-        patience = Patience(self._timeout)
+        backoff = Backoff(self._timeout)
         while True:
             try:
                 return call()
             except Lost as error:
-                if isinstance(error.__cause__, ssl.SSLError) or not patience.pause():
+                if isinstance(error.__cause__, ssl.SSLError) or not backoff.sleep():
                     raise self.translated(error) from error
 
     def ask_once(self, requests: Sequence[Any]) -> list[Any]:
@@ -194,12 +194,12 @@ class Address(NamedTuple):
         servers, _ = collect_hosts(self.hosts)
         turn = itertools.cycle(servers)
         # Of several, one that is cut off must not use up the time in which another could be asked.
-        patience = self.timeout / (len(servers) + 1) if self.several else self.timeout
+        backoff = self.timeout / (len(servers) + 1) if self.several else self.timeout
 
         def dial() -> socket.socket:
             host, port = next(turn)
             found: socket.socket = create_tcp_connection(
-                socket, (host, port), hostname=host, timeout=patience, **self.tls
+                socket, (host, port), hostname=host, timeout=backoff, **self.tls
             )
             found.settimeout(self.timeout)
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -86,7 +86,7 @@ class Paths:
         """Name the node of an item."""
         return f"{self.items}/{_node(key)}"
 
-    def above(self, prefix: str) -> Entry:
+    def prefix_end(self, prefix: str) -> Entry:
         """Find the deepest folder that has all items with a prefix below it."""
         folders = prefix.split("/")[:-1]
         text = "".join(f"{folder}/" for folder in folders)

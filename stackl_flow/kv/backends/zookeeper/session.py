@@ -137,10 +137,10 @@ class Session:
         if self._socket is None:
             self._socket = link = self._dial()
             self._answers = link.makefile("rb")
-            patience = link.gettimeout()
-            if patience is not None:
+            backoff = link.gettimeout()
+            if backoff is not None:
                 # A server that has just been started may take a connection and never answer: we try another.
-                link.settimeout(max(patience / _TRIES, _SOON))
+                link.settimeout(max(backoff / _TRIES, _SOON))
             hello = Connect(0, 0, self.milliseconds, self.number, self.password, False)
             text = bytes(hello.serialize())
             link.sendall(int_struct.pack(len(text)) + text)
@@ -149,7 +149,7 @@ class Session:
             if told.time_out <= 0:
                 self._hang_up()
                 raise Expired
-            link.settimeout(patience)
+            link.settimeout(backoff)
             self.number, self.password, self.milliseconds = told.session_id, told.passwd, told.time_out
         return self._socket
 

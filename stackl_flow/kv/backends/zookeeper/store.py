@@ -30,7 +30,6 @@ from kazoo.protocol.states import ZnodeStat
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.memory import above
 from stackl_flow.kv.backends.zookeeper import connection
 from stackl_flow.kv.backends.zookeeper.connection import Ask, Link
 from stackl_flow.kv.backends.zookeeper.encoding import (
@@ -47,7 +46,18 @@ from stackl_flow.kv.backends.zookeeper.encoding import (
 from stackl_flow.kv.backends.zookeeper.leases import Leases
 from stackl_flow.kv.backends.zookeeper.session import Lost
 from stackl_flow.kv.backends.zookeeper.watch import Watch
-from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, changed, holds, lease_lost, too_much
+from stackl_flow.kv.items import (
+    Check,
+    Item,
+    Lease,
+    Limits,
+    Put,
+    conflict_error,
+    is_satisfied,
+    lease_lost_error,
+    limit_error,
+)
+from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
 
 #: How many folders are opened, and items read, in one go.
@@ -93,7 +103,7 @@ class Walk:
         self._paths = paths
         self._guessed = dict.fromkeys(trail, _UNASKED)
         # What comes next stands last.
-        self._entries = [paths.above(prefix)]
+        self._entries = [paths.prefix_end(prefix)]
         self._found: list[Item] = []
 
     def read(self) -> list[Item]:
@@ -119,7 +129,7 @@ class Walk:
         """The folders that led to the first item that was found."""
         if not self._found:
             return []
-        start = self._paths.above(self._prefix).path
+        start = self._paths.prefix_end(self._prefix).path
         item = self._paths.item(self._found[0].key)
         return [path for path in self._paths.parents(item) if path.startswith(start)]
 
@@ -157,7 +167,7 @@ class Walk:
 
     def _place(self, entry: Entry) -> str:
         """Where an entry stands: a folder at the first of its keys that comes."""
-        return above(entry.text) if self._reverse and not entry.is_item else entry.text
+        return prefix_end(entry.text) if self._reverse and not entry.is_item else entry.text
 
     def _is_wanted(self, entry: Entry) -> bool:
         text, after = entry.text, self._after
@@ -167,7 +177,7 @@ class Walk:
             return True
         if self._reverse:
             return text < after
-        return (text if entry.is_item else above(text)) > after
+        return (text if entry.is_item else prefix_end(text)) > after
 
     def _fetch(self, entries: list[Entry]) -> None:
         told = self._ask(GetData(entry.path, None) for entry in entries)
@@ -201,7 +211,7 @@ class ZooKeeperKV(KV):
     """
 
     limits = Limits(value=1_000_000, commit=1_000_000)
-    lists_one_moment = False
+    list_is_snapshot = False
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = urls.parse(conf)
@@ -273,12 +283,12 @@ class ZooKeeperKV(KV):
         for _ in range(_LOOKS):
             seen = self._look(commit)
             for check in checks:
-                if not holds(check, seen.version(check.key)):
-                    raise changed(check, seen.version(check.key))
+                if not is_satisfied(check, seen.version(check.key)):
+                    raise conflict_error(check, seen.version(check.key))
             if lease is not None:
                 session = self._leases.find(lease)
                 if session is None:
-                    raise lease_lost(lease)
+                    raise lease_lost_error(lease)
                 commit = commit._replace(session=session.number)
             try:
                 told = self._send(operations(commit, seen, self._paths), lease)
@@ -317,7 +327,7 @@ class ZooKeeperKV(KV):
         """Send a ``multi`` once; None if its lease has ended."""
         size = size_of(asked)
         if size > _MOST:
-            raise too_much(self.name, f"{size} bytes, with their keys,", _MOST)
+            raise limit_error(self.name, f"{size} bytes, with their keys,", _MOST)
         if lease is not None:
             return self._leases.commit(lease, asked)
 
@@ -327,7 +337,7 @@ class ZooKeeperKV(KV):
     def _version(self, commit: Commit, told: List[Any] | None, lease: str | None) -> int | None:
         """Read what came of a ``multi``: the version, or None if something had changed before."""
         if told is None:
-            raise lease_lost(str(lease))
+            raise lease_lost_error(str(lease))
         if isinstance(told[-1], ZnodeStat):
             return int(told[-1].mzxid)
         if any(isinstance(each, kazoo.NoNodeError) for each in told):

@@ -16,7 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
 from stackl_flow.kv.backends.zookeeper.encoding import Paths
 from stackl_flow.kv.backends.zookeeper.session import Lost
-from stackl_flow.kv.backoff import Patience
+from stackl_flow.kv.backoff import Backoff
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
@@ -99,7 +99,7 @@ class Watch:
 
     def _mark(self) -> int:
         """Tell when anything changed last, and be told when it does again."""
-        patience = Patience(self._timeout)
+        backoff = Backoff(self._timeout)
         while True:
             client = self._open()
             pulse = client.exists_async(self._paths.pulse, watch=self._ring)
@@ -108,7 +108,7 @@ class Watch:
                 told = pulse.get(timeout=self._timeout), leases.get(timeout=self._timeout)
                 return int(max(told[0].mzxid, told[1][1].pzxid))
             except (*_NO_ANSWER, KazooTimeoutError) as error:
-                if not patience.pause():
+                if not backoff.sleep():
                     lost = Lost(type(error).__name__)
                     raise self._translated(lost) from error
             except kazoo.KazooException as error:

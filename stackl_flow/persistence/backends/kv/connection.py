@@ -282,7 +282,7 @@ class KVConnection(Connection):
     def _transaction(self, *, write: bool) -> Iterator[None]:
         ahead, self._ahead = self._ahead, ()
         if not write:
-            with self._kv.moment():
+            with self._kv.snapshot():
                 self._draft = Draft(self._kv, ahead)
                 yield
             self._draft = Draft(self._kv)

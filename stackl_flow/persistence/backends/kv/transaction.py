@@ -65,7 +65,7 @@ class Draft:
         Args:
             prefixes: the beginnings of keys, each with a "/" at its end.
         """
-        if self._kv.lists_one_moment:
+        if self._kv.list_is_snapshot:
             wanted = [prefix for prefix in prefixes if self._told_below(prefix) is None]
             for prefix, found in zip(wanted, self._kv.list_many(wanted), strict=True):
                 self._below[prefix] = {item.key: item for item in found}
