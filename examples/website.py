@@ -42,7 +42,7 @@ FILES = {
 }
 SECONDS_TO_START = 10.0
 # What can go wrong in a deployment, and is told in one line.
-KNOWN = (exceptions.TaskFlowException, RuntimeError, ValueError, OSError)
+KNOWN = (exceptions.StacklFlowError, RuntimeError, ValueError, OSError)
 
 
 class CheckName(task.Task):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stackl_flow import engines, exceptions, patterns, persistence, retry, states, task
     from stackl_flow.engines.factories import flow_from_detail, save_factory_details
     from stackl_flow.engines.helpers import load, load_from_detail, load_from_factory, run, run_iter
-    from stackl_flow.exceptions import OwnershipLost, TaskFlowException, WrappedFailure
+    from stackl_flow.exceptions import OwnershipLost, StacklFlowError, WrappedFailure
     from stackl_flow.failure import Failure
     from stackl_flow.notifier import Notifier
     from stackl_flow.patterns.deciders import Depth
@@ -55,9 +55,9 @@ __all__ = [
     "ParameterizedForEach",
     "ReduceFunctorTask",
     "Retry",
+    "StacklFlowError",
     "TargetedFlow",
     "Task",
-    "TaskFlowException",
     "Times",
     "UnorderedFlow",
     "WrappedFailure",
@@ -106,7 +106,7 @@ _PLACES = {
     "Retry": f"{_RETRY}:Retry",
     "TargetedFlow": "stackl_flow.patterns.graph_flow:TargetedFlow",
     "Task": f"{_TASK}:Task",
-    "TaskFlowException": f"{_EXCEPTIONS}:TaskFlowException",
+    "StacklFlowError": f"{_EXCEPTIONS}:StacklFlowError",
     "Times": f"{_RETRY}:Times",
     "UnorderedFlow": "stackl_flow.patterns.unordered_flow:Flow",
     "WrappedFailure": f"{_EXCEPTIONS}:WrappedFailure",

@@ -16,7 +16,7 @@ TASK: Final = "task"
 RETRY: Final = "retry"
 
 
-class FlowMoved(NamedTuple):
+class FlowTransition(NamedTuple):
     """A flow went from one state to another.
 
     Args:
@@ -57,7 +57,7 @@ class FlowMoved(NamedTuple):
         }
 
 
-class AtomMoved(NamedTuple):
+class AtomTransition(NamedTuple):
     """A task or a retry went from one state to another.
 
     Args:

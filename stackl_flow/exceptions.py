@@ -2,7 +2,7 @@
 
 ::
 
-    TaskFlowException
+    StacklFlowError
     |- StorageFailure               the place of storage said no
     |  |- OwnershipLost             another process has taken this flow over
     |  |- Conflict                  somebody else wrote what we had read
@@ -25,7 +25,7 @@
     |- InvalidFormat                that is not what was expected
     |  |- NotSerializable           that value has no JSON form
     |- DisallowedAccess             not readable in this state
-    |- NotImplementedError          a backend cannot do that
+    |- NotSupported                 a backend cannot do that
     WrappedFailure                  several failures, raised as one
 
 The names are TaskFlow's, so that a program moving over catches what it always caught.
@@ -42,7 +42,7 @@ from typing import Any, NoReturn, Protocol
 from stackl_flow import redaction
 
 
-class TaskFlowException(Exception):
+class StacklFlowError(Exception):
     """Root of every error raised by this library.
 
     Args:
@@ -83,7 +83,7 @@ class TaskFlowException(Exception):
             text = error.args[0] if error.args else ""
             name = f"{type(error).__name__}: " if lines or show_root_class else ""
             lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
-            error = error.cause if isinstance(error, TaskFlowException) else error.__cause__
+            error = error.cause if isinstance(error, StacklFlowError) else error.__cause__
         return redaction.redact("\n".join(lines))  # the causes may be anybody's
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class TaskFlowException(Exception):
         return super().__str__() if self._cause is None else self.pformat()
 
 
-def raise_with_cause(exc_cls: type[TaskFlowException], message: str, *args: Any, **kwargs: Any) -> NoReturn:
+def raise_with_cause(exc_cls: type[StacklFlowError], message: str, *args: Any, **kwargs: Any) -> NoReturn:
     """Raise an error of this tree, led to by the error that is being handled.
 
     Args:
@@ -101,10 +101,10 @@ def raise_with_cause(exc_cls: type[TaskFlowException], message: str, *args: Any,
         kwargs: more arguments for the error; ``cause`` takes the place of the error being handled.
 
     Raises:
-        TaskFlowException: always, of the class that was asked for.
+        StacklFlowError: always, of the class that was asked for.
         ValueError: that class is not of this tree.
     """
-    if not issubclass(exc_cls, TaskFlowException):
+    if not issubclass(exc_cls, StacklFlowError):
         raise ValueError(  # noqa: TRY004  TaskFlow raises this
             f"an error class of this library is needed, not {exc_cls.__name__}"
         )
@@ -112,7 +112,7 @@ def raise_with_cause(exc_cls: type[TaskFlowException], message: str, *args: Any,
     raise exc_cls(message, *args, **kwargs) from cause
 
 
-class StorageFailure(TaskFlowException):
+class StorageFailure(StacklFlowError):
     """The place where states are kept could not be read or written."""
 
 
@@ -128,11 +128,11 @@ class LeaseLost(StorageFailure):
     """A lease ran out or was given up; what stood on it is gone."""
 
 
-class ConductorFailure(TaskFlowException):
+class ConductorFailure(StacklFlowError):
     """A conductor could not do its work."""
 
 
-class JobFailure(TaskFlowException):
+class JobFailure(StacklFlowError):
     """A job could not be worked on."""
 
 
@@ -140,7 +140,7 @@ class UnclaimableJob(JobFailure):
     """The job is claimed by somebody else."""
 
 
-class ExecutionFailure(TaskFlowException):
+class ExecutionFailure(StacklFlowError):
     """The engine could not go on."""
 
 
@@ -152,7 +152,7 @@ class InvalidState(ExecutionFailure):
     """The asked-for move is not allowed from the present state."""
 
 
-class DependencyFailure(TaskFlowException):
+class DependencyFailure(StacklFlowError):
     """The atoms cannot be put in an order that satisfies them all."""
 
 
@@ -189,7 +189,7 @@ class MissingDependencies(DependencyFailure):
         self.missing_requirements = names
 
 
-class CompilationFailure(TaskFlowException):
+class CompilationFailure(StacklFlowError):
     """The flow could not be made into a plan."""
 
 
@@ -201,15 +201,15 @@ class NotAnAtom(CompilationFailure, TypeError):
     """Something in a flow is neither a task nor a flow."""
 
 
-class IncompatibleVersion(TaskFlowException):
+class IncompatibleVersion(StacklFlowError):
     """A server, a file or a schema is of a version that this code cannot work with."""
 
 
-class Duplicate(TaskFlowException):
+class Duplicate(StacklFlowError):
     """Something that must be unique exists already."""
 
 
-class NotFound(TaskFlowException):
+class NotFound(StacklFlowError):
     """Something that was asked for does not exist."""
 
 
@@ -217,15 +217,15 @@ class FactoryNotFound(NotFound, ImportError):
     """A flow factory cannot be imported by its name."""
 
 
-class Empty(TaskFlowException):
+class Empty(StacklFlowError):
     """Something that must have content has none."""
 
 
-class MultipleChoices(TaskFlowException):
+class MultipleChoices(StacklFlowError):
     """There are several candidates where one was expected."""
 
 
-class InvalidFormat(TaskFlowException):
+class InvalidFormat(StacklFlowError):
     """A value is not of the form that was expected."""
 
 
@@ -233,7 +233,7 @@ class NotSerializable(InvalidFormat):
     """A value has no JSON form, so it cannot be stored or sent."""
 
 
-class DisallowedAccess(TaskFlowException):
+class DisallowedAccess(StacklFlowError):
     """Something may not be read while its owner is in the present state.
 
     Args:
@@ -247,7 +247,7 @@ class DisallowedAccess(TaskFlowException):
         self.state = state
 
 
-class NotImplementedError(TaskFlowException, builtins.NotImplementedError):  # noqa: A001  TaskFlow's own name
+class NotSupported(StacklFlowError, builtins.NotImplementedError):
     """A backend or pattern does not offer what was asked of it."""
 
 
@@ -300,3 +300,8 @@ class WrappedFailure(Exception):
     def __str__(self) -> str:
         """List what went wrong."""
         return f"WrappedFailure: [{', '.join(str(cause) for cause in self._causes)}]"
+
+
+#: TaskFlow's names for two of these classes.
+TaskFlowException = StacklFlowError
+NotImplementedError = NotSupported  # noqa: A001  TaskFlow's own name

@@ -51,7 +51,7 @@ def post_flow(
         FactoryNotFound: the factory cannot be imported by its name.
         NotSerializable: a value in ``store`` cannot be stored; nothing was posted.
         InvalidFormat: the connection is closed, in no transaction, or leads to another database.
-        NotImplementedError: a connection was given, and the board is in no SQL database.
+        NotSupported: a connection was given, and the board is in no SQL database.
         JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
     """
     _check_order(board, persistence)

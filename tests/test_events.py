@@ -2,7 +2,7 @@
 
 import pytest
 
-from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved, is_of
+from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition, is_of
 
 TASK = {"task_name": "a", "task_uuid": "u", "old_state": "RUNNING"}
 RETRY = {"retry_name": "r", "retry_uuid": "u", "old_state": "RUNNING"}
@@ -12,10 +12,10 @@ FLOW = {"engine": 5, "flow_name": "f", "flow_uuid": "u", "old_state": "PENDING"}
 @pytest.mark.parametrize(
     ("event", "details"),
     [
-        (FlowMoved("RUNNING", "PENDING", "f", "u", 5), FLOW),
-        (AtomMoved("SUCCESS", "RUNNING", "task", "a", "u"), TASK),
-        (AtomMoved("SUCCESS", "RUNNING", "task", "a", "u", None), {**TASK, "result": None}),
-        (AtomMoved("SUCCESS", "RUNNING", "retry", "r", "u", 3), {**RETRY, "result": 3}),
+        (FlowTransition("RUNNING", "PENDING", "f", "u", 5), FLOW),
+        (AtomTransition("SUCCESS", "RUNNING", "task", "a", "u"), TASK),
+        (AtomTransition("SUCCESS", "RUNNING", "task", "a", "u", None), {**TASK, "result": None}),
+        (AtomTransition("SUCCESS", "RUNNING", "retry", "r", "u", 3), {**RETRY, "result": 3}),
     ],
 )
 def test_there_and_back(event, details):
@@ -25,12 +25,12 @@ def test_there_and_back(event, details):
 
 def test_details_from_elsewhere_need_not_name_the_engine():
     told = {key: value for key, value in FLOW.items() if key != "engine"}
-    assert FlowMoved.read("RUNNING", told).engine is None
+    assert FlowTransition.read("RUNNING", told).engine is None
 
 
 def test_no_result_is_not_none():
-    assert AtomMoved.read("SUCCESS", TASK).result is NO_RESULT
-    assert AtomMoved.read("SUCCESS", {**TASK, "result": None}).result is None
+    assert AtomTransition.read("SUCCESS", TASK).result is NO_RESULT
+    assert AtomTransition.read("SUCCESS", {**TASK, "result": None}).result is None
 
 
 def test_what_details_are_of():
@@ -43,4 +43,4 @@ def test_what_details_are_of():
 
 def test_an_event_is_frozen():
     with pytest.raises(AttributeError):
-        FlowMoved("RUNNING", "PENDING", "f", "u").state = "SUCCESS"
+        FlowTransition("RUNNING", "PENDING", "f", "u").state = "SUCCESS"

@@ -20,7 +20,7 @@ def test_every_error_stands_in_the_tree_drawn_at_the_top(kind):
 
 @pytest.mark.parametrize("kind", OURS)
 def test_every_error_but_the_collected_one_grows_from_one_root(kind):
-    assert issubclass(kind, exc.TaskFlowException) is not (kind is exc.WrappedFailure)
+    assert issubclass(kind, exc.StacklFlowError) is not (kind is exc.WrappedFailure)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_every_error_but_the_collected_one_grows_from_one_root(kind):
         (exc.NotAnAtom, (exc.CompilationFailure, TypeError)),
         (exc.FactoryNotFound, (exc.NotFound, ImportError)),
         (exc.NotSerializable, exc.InvalidFormat),
-        (exc.NotImplementedError, NotImplementedError),
+        (exc.NotSupported, NotImplementedError),
     ],
 )
 def test_what_catches_what(kind, above):
@@ -47,11 +47,11 @@ def test_what_catches_what(kind, above):
 
 
 def test_causes_are_written_below():
-    error = exc.TaskFlowException("top", cause=exc.NotFound("middle", cause=KeyError("low")))
+    error = exc.StacklFlowError("top", cause=exc.NotFound("middle", cause=KeyError("low")))
     assert error.cause.cause.args == ("low",)
     assert str(error) == error.pformat() == "top\n  NotFound: middle\n    KeyError: low"
     assert error.pformat(indent=0, show_root_class=True).splitlines() == [
-        "TaskFlowException: top",
+        "StacklFlowError: top",
         "NotFound: middle",
         "KeyError: low",
     ]
@@ -60,10 +60,10 @@ def test_causes_are_written_below():
 
 
 def test_causes_in_a_ring_are_written_once():
-    first = exc.TaskFlowException("first")
-    second = exc.TaskFlowException("second", cause=first)
+    first = exc.StacklFlowError("first")
+    second = exc.StacklFlowError("second", cause=first)
     first._cause = second
-    assert str(first) == "first\n  TaskFlowException: second"
+    assert str(first) == "first\n  StacklFlowError: second"
 
 
 def _handle(low):

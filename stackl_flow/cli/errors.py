@@ -152,12 +152,12 @@ def message(error: BaseException, code: Exit) -> str:
     Returns:
         The message; below it, indented, those of our own errors that led to it.
     """
-    if not isinstance(error, exc.TaskFlowException):
+    if not isinstance(error, exc.StacklFlowError):
         hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
         return f"{type(error).__name__}: {error}{hint}"
     lines = [str(error.args[0] if error.args else type(error).__name__)]
     cause = error.cause
-    while isinstance(cause, exc.TaskFlowException):
+    while isinstance(cause, exc.StacklFlowError):
         lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))
         cause = cause.cause
     return "\n".join([*lines, *getattr(error, "__notes__", ())])

@@ -171,7 +171,7 @@ class Work:
             engine = self._engine = make_engine(self.job)
             listening = list(listeners(self.job, engine))
         except Exception as error:  # noqa: BLE001  whatever it is, the job goes to the bin with it
-            if not isinstance(error, exc.TaskFlowException):  # whose message says it all
+            if not isinstance(error, exc.StacklFlowError):  # whose message says it all
                 _LOG.warning("making the flow of %r raised", self.job, exc_info=True)
             return of_no_flow(error)
         with ExitStack() as stack:

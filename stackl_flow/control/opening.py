@@ -34,10 +34,10 @@ class AsStored:
             value: any value.
 
         Raises:
-            NotImplementedError: always.
+            NotSupported: always.
         """
         del value
-        raise exc.NotImplementedError(
+        raise exc.NotSupported(
             "this backend was opened for looking only: open it with the usual codec to write"
         )
 

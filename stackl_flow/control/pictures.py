@@ -70,7 +70,7 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
     with redaction.keeping(values_of(detail.meta, ())):
         try:
             return picture(make_again(detail), view), None
-        except exc.TaskFlowException as error:
+        except exc.StacklFlowError as error:
             return _loose(view), str(error).partition("\n")[0]
 
 

@@ -113,7 +113,7 @@ def make_flow(
         ) from error
     try:
         made = factory(*args, **arguments)
-    except exc.TaskFlowException:
+    except exc.StacklFlowError:
         # A flow that is wrong in itself (a cycle, a name twice) says so best.
         raise
     except Exception as error:
@@ -238,7 +238,7 @@ def keep(
         The flow, its detail, and the book that the detail is in.
 
     Raises:
-        TaskFlowException: as for `start`; nothing was stored.
+        StacklFlowError: as for `start`; nothing was stored.
     """
     flow = make_flow(import_factory(spec), arguments, spec)
     # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
@@ -318,7 +318,7 @@ def carry_out(engine: Engine) -> Outcome:
     Raises:
         OwnershipLost: another process has taken the flow over.
         ExecutionFailure: a task called `sys.exit`.
-        TaskFlowException: the engine could not bring the flow to an end.
+        StacklFlowError: the engine could not bring the flow to an end.
     """
     error: Exception | None = None
     try:

@@ -107,10 +107,10 @@ class Engine(abc.ABC):
             The engine's states as it goes.
 
         Raises:
-            NotImplementedError: it can only ``run``, as an engine that was made for TaskFlow may.
+            NotSupported: it can only ``run``, as an engine that was made for TaskFlow may.
         """
         del timeout
-        raise exc.NotImplementedError(
+        raise exc.NotSupported(
             f"{type(self).__name__} cannot run '{self._flow.name}' step by step: call run()"
         )
 

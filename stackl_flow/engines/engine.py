@@ -23,7 +23,7 @@ from stackl_flow.engines.plan import Plan, plan_of
 from stackl_flow.engines.scheduler import Run
 from stackl_flow.engines.storage import Storage
 from stackl_flow.engines.values import Arguments, Given, Providers
-from stackl_flow.events import FlowMoved
+from stackl_flow.events import FlowTransition
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
@@ -299,7 +299,7 @@ class FlowEngine(base.Engine):
         self._prepared = self._backend is None
 
     def _tell(self, state: str, old: str) -> None:
-        told = FlowMoved(state, old, self._storage.flow_name, self._storage.flow_uuid, self)
+        told = FlowTransition(state, old, self._storage.flow_name, self._storage.flow_uuid, self)
         self._notifier.notify(state, told.details())
 
 

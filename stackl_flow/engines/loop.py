@@ -40,7 +40,7 @@ from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.scheduler import Run
 from stackl_flow.engines.storage import Storage
 from stackl_flow.engines.values import Arguments
-from stackl_flow.events import NO_RESULT, AtomMoved
+from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.deciders import pick_widest
@@ -335,7 +335,7 @@ def tell_moves(
         atom = plan.atoms[number]
         kind, uuid = plan.kinds[number], ledger.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
-        notifier.notify(new, AtomMoved(new, old, kind, plan.names[number], uuid, result).details())
+        notifier.notify(new, AtomTransition(new, old, kind, plan.names[number], uuid, result).details())
         if new in _PROGRESS and isinstance(atom, Task) and atom.tells_progress:
             _tell_progress(atom, _PROGRESS[new])
 

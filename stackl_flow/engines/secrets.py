@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.atom import Atom
-from stackl_flow.events import NO_RESULT, AtomMoved
+from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.base import Flow, Item
@@ -146,7 +146,7 @@ class _Ear:
         """Take a move of an atom."""
         if not self._heard:
             self._begin()
-        told = AtomMoved.read(state, details)
+        told = AtomTransition.read(state, details)
         if told.result is NO_RESULT or isinstance(told.result, Failure):
             return
         places = [place for atom, place in self._places if atom == told.name]

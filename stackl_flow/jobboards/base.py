@@ -113,7 +113,7 @@ class JobBoard(Protocol):
         Raises:
             NotSerializable: the details have no JSON form.
             InvalidFormat: the connection is closed, in no transaction, or leads to another database.
-            NotImplementedError: a connection was given, and the board is in no SQL database.
+            NotSupported: a connection was given, and the board is in no SQL database.
             JobFailure: the board cannot be written.
         """
 

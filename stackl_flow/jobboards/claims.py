@@ -64,7 +64,7 @@ def off_board(job: Job, found: Found) -> exc.NotFound:
     return exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
 
 
-def unclaimable(job: Job, found: Found) -> exc.TaskFlowException:
+def unclaimable(job: Job, found: Found) -> exc.StacklFlowError:
     """Make the error for a job that cannot be claimed.
 
     Args:

@@ -470,7 +470,7 @@ class Late(NamedTuple):
     """
 
     ending: Ending
-    error: exc.TaskFlowException
+    error: exc.StacklFlowError
 
 
 class Turn(NamedTuple):

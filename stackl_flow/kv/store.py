@@ -267,10 +267,10 @@ class KV(ABC):
             The context. What is committed inside lands, and wakes waiters, when the caller commits.
 
         Raises:
-            NotImplementedError: this place has no transactions that others could share.
+            NotSupported: this place has no transactions that others could share.
         """
         del connection
-        raise exc.NotImplementedError(
+        raise exc.NotSupported(
             f"'{self.name}' cannot join a transaction of yours: only a place in the same SQL database can. "
             f"Keep it there, or write after your own commit, without a connection"
         )
@@ -287,10 +287,10 @@ class KV(ABC):
             What it gave.
 
         Raises:
-            NotImplementedError: this place cannot do that (see ``supports_locks``).
+            NotSupported: this place cannot do that (see ``supports_locks``).
         """
         del work
-        raise exc.NotImplementedError(f"'{self.name}' locks nothing: read, and commit with checks")
+        raise exc.NotSupported(f"'{self.name}' locks nothing: read, and commit with checks")
 
     @abstractmethod
     def _get(self, key: str) -> Item | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 from stackl_flow import events, redaction
 from stackl_flow import states as st
-from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
+from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition
 from stackl_flow.failure import ExcInfo, Failure
 from stackl_flow.formatters import shown_result
 from stackl_flow.notifier import Notifier
@@ -156,14 +156,14 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         """
 
     def _flow_receiver(self, state: str, details: Details) -> None:
-        told = FlowMoved.read(state, details)
+        told = FlowTransition.read(state, details)
         self._dump(
             "%s has moved flow '%s' (%s) into state '%s' from state '%s'",
             self._engine, told.flow_name, told.flow_uuid, state, told.old_state,
         )  # fmt: skip
 
     def _task_receiver(self, state: str, details: Details) -> None:
-        told = AtomMoved.read(state, details)
+        told = AtomTransition.read(state, details)
         message = "%s has moved task '%s' (%s) into state '%s' from state '%s'"
         args = (self._engine, told.name, told.uuid, state, told.old_state)
         if state not in FINISH_STATES:

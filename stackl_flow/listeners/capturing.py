@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from stackl_flow.events import AtomMoved, FlowMoved
+from stackl_flow.events import AtomTransition, FlowTransition
 from stackl_flow.formatters import shown_result
 from stackl_flow.listeners import base
 
@@ -84,10 +84,10 @@ class CaptureListener(base.Listener):
             self.values.append(self._format_capture(kind, state, details))
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.FLOW, FlowMoved.read(state, details).flow_name, state, details)
+        self._keep(self.FLOW, FlowTransition.read(state, details).flow_name, state, details)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.TASK, AtomMoved.read(state, details).name, state, details)
+        self._keep(self.TASK, AtomTransition.read(state, details).name, state, details)
 
     def _retry_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.RETRY, AtomMoved.read(state, details).name, state, details)
+        self._keep(self.RETRY, AtomTransition.read(state, details).name, state, details)

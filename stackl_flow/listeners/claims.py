@@ -72,7 +72,7 @@ class CheckingClaimListener(base.Listener):
         del state, details
         try:
             engine.suspend()
-        except exc.TaskFlowException as error:
+        except exc.StacklFlowError as error:
             _LOG.warning(
                 "could not suspend %s, which has lost its job (owner '%s'):\n%s",
                 engine, self._owner, error.pformat(),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from stackl_flow import formatters, redaction
 from stackl_flow import states as st
-from stackl_flow.events import NO_RESULT, AtomMoved, FlowMoved
+from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition
 from stackl_flow.failure import ExcInfo, Failure
 from stackl_flow.formatters import FailureFormatter, mask_result, shown_result
 from stackl_flow.listeners import base
@@ -114,7 +114,7 @@ class DynamicLoggingListener(base.Listener):
         )
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        told = FlowMoved.read(state, details)
+        told = FlowTransition.read(state, details)
         self._logger.log(
             self._failure_level if state in self._LOUD_OF_FLOW else self._level,
             "Flow '%s' (%s) transitioned into state '%s' from state '%s'",
@@ -122,7 +122,7 @@ class DynamicLoggingListener(base.Listener):
         )  # fmt: skip
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        told = AtomMoved.read(state, details)
+        told = AtomTransition.read(state, details)
         level = self._failure_level if state in self._LOUD_OF_TASK else self._level
         if told.result is NO_RESULT or state not in base.FINISH_STATES:
             self._log(level, told)
@@ -133,13 +133,15 @@ class DynamicLoggingListener(base.Listener):
         else:
             self._log(level, told, " with result '%s'", self._shown(told))
 
-    def _log(self, level: int, told: AtomMoved, more: str = "", *args: Any, exc_info: Any = None) -> None:
+    def _log(
+        self, level: int, told: AtomTransition, more: str = "", *args: Any, exc_info: Any = None
+    ) -> None:
         message = _MOVED_TASK + more
         self._logger.log(
             level, message, told.name, told.uuid, told.state, told.old_state, *args, exc_info=exc_info
         )
 
-    def _log_failure(self, told: AtomMoved, fail: Failure) -> None:
+    def _log_failure(self, told: AtomTransition, fail: Failure) -> None:
         exc_info, more = self._fail_formatter.format(fail, _matcher(told.name))
         if exc_info is not None and redaction.shows(exc_info):
             more, exc_info = f"{more or ''}\n{redaction.traceback_of(exc_info)}", None
@@ -148,7 +150,7 @@ class DynamicLoggingListener(base.Listener):
         else:
             self._log(self._failure_level, told, exc_info=exc_info)
 
-    def _shown(self, told: AtomMoved) -> Any:
+    def _shown(self, told: AtomTransition) -> Any:
         """Return a task's result as it may be seen."""
         plan, result = self._engine.compilation, told.result
         if self._mask_outputs_keys and plan is not None:

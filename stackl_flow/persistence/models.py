@@ -270,7 +270,7 @@ class AtomDetail(ABC):
             This detail.
 
         Raises:
-            NotImplementedError: the other detail is of another kind.
+            NotSupported: the other detail is of another kind.
         """
         self.state = other.state
         self.intention = other.intention
@@ -393,7 +393,7 @@ def _failure(failure: Failure | None, deep_copy: bool) -> Failure | None:
 KINDS: Final = ("TASK_DETAIL", "RETRY_DETAIL")
 
 
-def wrong_kind(wanted: str) -> exc.NotImplementedError:
+def wrong_kind(wanted: str) -> exc.NotSupported:
     """Make the error for merging details of two kinds.
 
     Args:
@@ -402,7 +402,7 @@ def wrong_kind(wanted: str) -> exc.NotImplementedError:
     Returns:
         The error, to be raised.
     """
-    return exc.NotImplementedError(f"Can only merge with other {wanted} details")
+    return exc.NotSupported(f"Can only merge with other {wanted} details")
 
 
 class TaskDetail(AtomDetail):
@@ -469,7 +469,7 @@ class TaskDetail(AtomDetail):
             This detail.
 
         Raises:
-            NotImplementedError: the other detail is not a task's.
+            NotSupported: the other detail is not a task's.
         """
         if not isinstance(other, TaskDetail):
             raise wrong_kind("task")
@@ -567,7 +567,7 @@ class RetryDetail(AtomDetail):
             This detail.
 
         Raises:
-            NotImplementedError: the other detail is not a retry's.
+            NotSupported: the other detail is not a retry's.
         """
         if not isinstance(other, RetryDetail):
             raise wrong_kind("retry")

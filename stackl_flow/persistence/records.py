@@ -223,7 +223,7 @@ def flow_changes(
         The rows to write; rows that are the same already are not among them.
 
     Raises:
-        NotImplementedError: an atom is stored as one of another kind.
+        NotSupported: an atom is stored as one of another kind.
     """
     if old is None:
         return Changes(new_flows=[flow], new_atoms=atoms)
@@ -250,10 +250,10 @@ def same_kind(old: AtomRecord, new: AtomRecord) -> AtomRecord:
         The new row.
 
     Raises:
-        NotImplementedError: the kinds differ.
+        NotSupported: the kinds differ.
     """
     if old.kind != new.kind:
-        raise exc.NotImplementedError(
+        raise exc.NotSupported(
             f"atom '{new.name}' ({new.uuid}) is stored as {old.kind} and cannot become {new.kind}"
         )
     return new

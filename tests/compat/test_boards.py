@@ -388,7 +388,7 @@ def test_details_without_a_json_form_are_posted_as_what_is_nearest(here):
         print([dict(job.details) for job in board.iterjobs()])
         try:
             board.post("job", details={"lock": threading.Lock()})
-        except exceptions.TaskFlowException as error:
+        except exceptions.StacklFlowError as error:
             print(type(error).__name__, board.job_count)
     """) == ["[{'size': [1, 2], 'host': '10.0.0.1', 'n': 3}]", "NotSerializable 1"]
 

@@ -331,7 +331,7 @@ def test_why_a_flow_is_undone_is_raised_although_the_culprit_is_gone(kind, log):
 
 
 def test_greenthreads_need_eventlet():
-    with pytest.raises(exc.NotImplementedError, match="eventlet"):
+    with pytest.raises(exc.NotSupported, match="eventlet"):
         engines.load(linear_flow.Flow("f"), engine="parallel", executor="greenthreads")
 
 
@@ -419,5 +419,5 @@ def test_an_engine_of_another_package(log, tmp_path, monkeypatch):
     engine = engines.load(Said("a", log), engine="plain://?speed=2")
     engine.run()
     assert (log, engine.options, engine.compilation) == (["run"], {"speed": "2"}, None)
-    with pytest.raises(exc.NotImplementedError, match=r"Plain cannot run 'a' step by step.*call run"):
+    with pytest.raises(exc.NotSupported, match=r"Plain cannot run 'a' step by step.*call run"):
         engine.run_iter()

@@ -111,7 +111,7 @@ def test_an_operator_sees_values_of_types_that_are_not_imported(backend, url):
         results = {atom.name: atom.result for atom in flows.show(looking, "post").atoms}
         assert results["pack"] == {"$tests.control.Parcel": {"weight": 3}} or "weight" in str(results["pack"])
         with (
-            pytest.raises(exc.NotImplementedError, match="looking only"),
+            pytest.raises(exc.NotSupported, match="looking only"),
             looking.get_connection() as connection,
         ):
             connection.update_atom_details(connection.get_atoms_for_flow(engine.storage.flow_uuid)[1])

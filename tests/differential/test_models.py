@@ -167,7 +167,7 @@ def test_connections(address, program):
             told = their_told = None
             try:
                 save(conn, models, step)
-            except exc.TaskFlowException as error:
+            except exc.StacklFlowError as error:
                 told = type(error).__name__
             try:
                 save(their_conn, theirs, step)

@@ -24,7 +24,7 @@ def test_missing_requirement(backend, log, keep):
     flow = LinearFlow("shop").add(Step("pay", log, requires=["card"]))
     with pytest.raises(exc.MissingDependencies, match=r"(?s)'shop'.*\['card'\].*store=.*pay") as caught:
         engines.run(flow, backend=backend if keep else None)
-    assert isinstance(caught.value, exc.TaskFlowException)
+    assert isinstance(caught.value, exc.StacklFlowError)
     assert log == []
 
 

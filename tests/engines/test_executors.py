@@ -100,7 +100,7 @@ def test_a_pool_that_was_shut_down_stops_the_flow_which_can_go_on_with_another(l
 
 @pytest.mark.skipif(importlib.util.find_spec("eventlet") is not None, reason="greenthreads are there")
 def test_greenthreads_that_are_not_there_are_refused_with_the_remedy():
-    with pytest.raises(exc.NotImplementedError, match=r"'greenthreads' needs eventlet.*install it"):
+    with pytest.raises(exc.NotSupported, match=r"'greenthreads' needs eventlet.*install it"):
         engines.load(LinearFlow("f"), engine="parallel", executor="greenthreads")
 
 
@@ -126,7 +126,7 @@ class OwnProcesses(futures.ProcessPoolExecutor):
 def test_processes_are_refused_with_what_is_taken_instead(make, backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     detail = factory.create_flow_detail(flow, backend=backend)
-    refused = pytest.raises(exc.NotImplementedError, match=r"ThreadPoolExecutor.*'threads'.*still to come")
+    refused = pytest.raises(exc.NotSupported, match=r"ThreadPoolExecutor.*'threads'.*still to come")
     with make(max_workers=1) as pool, refused:
         engines.load(flow, flow_detail=detail, backend=backend, engine="parallel", executor=pool)
     assert ends(engines.load(flow, flow_detail=detail, backend=backend, engine="parallel")) == states.SUCCESS

@@ -191,7 +191,7 @@ def test_an_async_execute_fails_instead_of_seeming_to_succeed(log, kind):
             log.append("never")
 
     engine = engines.load(LinearFlow("f").add(Step("a", log), Later("b")), engine=kind)
-    with pytest.raises(exc.NotImplementedError, match=r"'execute' of atom 'b' is async.*asyncio\.run"):
+    with pytest.raises(exc.NotSupported, match=r"'execute' of atom 'b' is async.*asyncio\.run"):
         engine.run()
     assert log == ["a", "-a"]
 

@@ -249,7 +249,7 @@ def test_boards_that_can_join_nothing(tmp_path, redis_url):
     raw = sqlite3.connect(":memory:")
     for address in (f"dir://{tmp_path}/b", "memory://b", redis_url.replace("://", f"://:{WRONG}@")):
         board = boards.fetch("b", address)
-        fails(board, raw, "SQL database", "after your own commit", error=exc.NotImplementedError)
+        fails(board, raw, "SQL database", "after your own commit", error=exc.NotSupported)
     with boards.backend("b", "sqlite://") as board:
         fails(board, raw, "another database")
     raw.close()

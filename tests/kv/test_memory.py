@@ -50,7 +50,7 @@ def test_waiter_is_woken_when_a_lease_runs_out():
 
 def test_memory_joins_no_transaction():
     with (
-        pytest.raises(exc.NotImplementedError, match="SQL"),
+        pytest.raises(exc.NotSupported, match="SQL"),
         backends.fetch("memory").external_transaction(None),
     ):
         pass

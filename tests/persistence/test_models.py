@@ -147,9 +147,9 @@ def test_merge_and_update(deep):
 
 def test_kinds_do_not_merge():
     task, retry = models.TaskDetail("t", "u"), models.RetryDetail("r", "v")
-    with pytest.raises(exc.NotImplementedError):
+    with pytest.raises(exc.NotSupported):
         task.merge(retry)
-    with pytest.raises(exc.NotImplementedError):
+    with pytest.raises(exc.NotSupported):
         retry.merge(task)
     with pytest.raises(TypeError):
         models.atom_detail_class("NO_DETAIL")

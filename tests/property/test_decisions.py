@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies
 
 from stackl_flow import states as st
-from stackl_flow.exceptions import TaskFlowException
+from stackl_flow.exceptions import StacklFlowError
 from stackl_flow.testing.flows import Case, Chances, RetrySpec, seeded_case
 from tests.property.world import CLEAR, World, plan_for
 
@@ -27,7 +27,7 @@ def accepted(case: Case) -> bool:
     """Say whether the case has a plan."""
     try:
         plan_for(case)
-    except TaskFlowException:
+    except StacklFlowError:
         return False
     return True
 

@@ -105,7 +105,7 @@ def _all(found: list[FlowSummary], one: Callable[[FlowSummary], Answer], out: Ou
     for flow in found:
         try:
             code, data = one(flow)
-        except exc.TaskFlowException as error:
+        except exc.StacklFlowError as error:
             code = for_error(error)
             data = {"flow": {"uuid": flow.uuid, "name": flow.name}, "exit_code": int(code)}
             data["error"] = {"type": type(error).__name__, "message": message(error, code)}

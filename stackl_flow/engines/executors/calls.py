@@ -91,7 +91,7 @@ def _guarded(atom: Atom, action: str, arguments: dict[str, Any]) -> Any:
         if type(result) is CoroutineType:
             # It would never run, and its atom would seem to have succeeded.
             result.close()
-            raise exc.NotImplementedError(
+            raise exc.NotSupported(
                 f"'{action}' of atom '{atom.name}' is async, which no engine awaits yet: make it a plain"
                 f" method, with asyncio.run(...) in it"
             )

@@ -157,7 +157,7 @@ def executor_for(wanted: Any, workers: Any = None) -> ThreadsExecutor:
     Raises:
         ValueError: the word is not known, or the size is no whole number above 0.
         TypeError: that is no executor.
-        NotImplementedError: what the word stands for is not installed, or the executor works in other
+        NotSupported: what the word stands for is not installed, or the executor works in other
             processes.
     """
     max_workers = _size_of(workers)
@@ -169,7 +169,7 @@ def executor_for(wanted: Any, workers: Any = None) -> ThreadsExecutor:
             return ThreadsExecutor(max_workers=max_workers)
         if word in _GREEN:
             if importlib.util.find_spec("eventlet") is None:
-                raise exc.NotImplementedError(
+                raise exc.NotSupported(
                     f"executor '{wanted}' needs eventlet, which is not installed here: install it, or take"
                     " 'threads'"
                 )
@@ -182,7 +182,7 @@ def executor_for(wanted: Any, workers: Any = None) -> ThreadsExecutor:
         raise TypeError(f"Unknown executor {wanted!r} ({type(wanted)}): {_TAKEN}{_instance(wanted)}")
     if not _ELSEWHERE.isdisjoint(kind.__name__ for kind in type(wanted).__mro__):
         # Refused here, because there it would fail at each task, with what pickle says of a lock.
-        raise exc.NotImplementedError(f"executor {wanted!r} can not be used: {_TAKEN}; {_TO_COME}")
+        raise exc.NotSupported(f"executor {wanted!r} can not be used: {_TAKEN}; {_TO_COME}")
     return ThreadsExecutor(wanted)
 
 

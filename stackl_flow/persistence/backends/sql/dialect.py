@@ -148,7 +148,7 @@ class SQLDialect:
         """
         return "does not exist" in str(error)
 
-    def translate(self, error: BaseException) -> exc.TaskFlowException:
+    def translate(self, error: BaseException) -> exc.StacklFlowError:
         """Make an error of ours of one of the driver's.
 
         Args:

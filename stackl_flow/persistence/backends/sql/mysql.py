@@ -140,7 +140,7 @@ class MySQLDialect(ServerDialect):
         """
         return bool(_code(error) == ER.NO_SUCH_TABLE)
 
-    def translate(self, error: BaseException) -> exc.TaskFlowException:
+    def translate(self, error: BaseException) -> exc.StacklFlowError:
         """Make an error of ours of one of the server's.
 
         Args:

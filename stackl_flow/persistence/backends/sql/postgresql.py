@@ -168,7 +168,7 @@ class PostgreSQLDialect(ServerDialect):
         """
         return isinstance(error, psycopg.errors.UndefinedTable)
 
-    def translate(self, error: BaseException) -> exc.TaskFlowException:
+    def translate(self, error: BaseException) -> exc.StacklFlowError:
         """Make an error of ours of one of PostgreSQL's.
 
         Args:

@@ -262,14 +262,14 @@ class Link:
         """Turn errors of the driver into errors of ours, while the block runs.
 
         Raises:
-            TaskFlowException: what the driver's error means here.
+            StacklFlowError: what the driver's error means here.
         """
         try:
             yield
         except (self._driver_error, sa.exc.SQLAlchemyError) as error:
             raise self.translated(error) from error
 
-    def translated(self, error: BaseException) -> exc.TaskFlowException:
+    def translated(self, error: BaseException) -> exc.StacklFlowError:
         """Make an error of ours of one of the driver's or SQLAlchemy's.
 
         Args:

@@ -174,7 +174,7 @@ class SQLiteDialect(SQLDialect):
         """
         return "no such table" in str(error)
 
-    def translate(self, error: BaseException) -> exc.TaskFlowException:
+    def translate(self, error: BaseException) -> exc.StacklFlowError:
         """Make an error of ours of one of SQLite's.
 
         Args:
