@@ -11,7 +11,7 @@ from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job, JobPriority
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import LogBook, new_uuid
-from stackl_flow.persistence.retention import JOB
+from stackl_flow.persistence.retention import JOB_KEY
 
 
 def post_flow(
@@ -56,8 +56,8 @@ def post_flow(
     """
     _check_order(board, persistence)
     book = LogBook(name or "job")
-    book.meta[JOB] = terms["uuid"] = terms.get("uuid") or new_uuid()
-    kept = persistence if connection is None else persistence.joined(connection)
+    book.meta[JOB_KEY] = terms["uuid"] = terms.get("uuid") or new_uuid()
+    kept = persistence if connection is None else persistence.join_transaction(connection)
     given = (factory_args, factory_kwargs, store, book, kept)
     storage = engines.load_from_factory(factory, *given, secrets=secrets).storage
     terms.update(details={"flow_uuid": storage.flow_uuid}, connection=connection)
@@ -67,7 +67,7 @@ def post_flow(
 
 def _once(job: Job, book: LogBook, persistence: Backend) -> Job:
     """Return the job; if it had been posted under its key before, with a flow of its own, the book goes."""
-    if job.uuid != book.meta[JOB]:
+    if job.uuid != book.meta[JOB_KEY]:
         with persistence.get_connection() as connection:
             connection.destroy_logbook(book.uuid)
     return job

@@ -21,7 +21,7 @@ from stackl_flow import states
 from stackl_flow.control.boards import JobView, WorkerView
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, MoveView
 from stackl_flow.diagrams.model import span
-from stackl_flow.persistence.retention import EndedBook
+from stackl_flow.persistence.retention import FinishedLogBook
 
 #: Blank cells between two columns.
 _GAP = 3
@@ -299,7 +299,7 @@ def flows_table(flows: Sequence[FlowSummary]) -> FittingTable:
     return table
 
 
-def books_table(books: Sequence[EndedBook]) -> FittingTable:
+def books_table(books: Sequence[FinishedLogBook]) -> FittingTable:
     """Show a list of logbooks whose flows have ended.
 
     Args:
@@ -314,7 +314,7 @@ def books_table(books: Sequence[EndedBook]) -> FittingTable:
     )
     for book in books:
         how = Text("failed", style="yellow") if book.failed else Text("done", style="green")
-        ended = date_text(book.ended)
+        ended = date_text(book.finished_at)
         table.add_row(book.uuid, Text(book.name), str(book.flows), ended, how, Text(book.job or "-"))
     return table
 

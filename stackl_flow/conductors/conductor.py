@@ -32,7 +32,7 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
-from stackl_flow.persistence.retention import Keep
+from stackl_flow.persistence.retention import RetentionPolicy
 
 _LOG = redaction.logger(__name__)
 
@@ -64,8 +64,8 @@ class Conductor:
         max_simultaneous_jobs: how many jobs at once; 1 runs them in the thread that calls ``run``.
         can: what jobs may need of it; None for whatever they need.
         remove_books: whether the logbook of a consumed job is removed, with the history of its flow: True for
-            at once, or after so many seconds, or as a ``Keep`` says; what came of the job can be asked of the
-            board all the same. At once, a book with several flows stays.
+            at once, or after so many seconds, or by a ``RetentionPolicy``; what came of the job can be
+            asked of the board all the same. At once, a book with several flows stays.
         claims_ahead: how many jobs are claimed at once at most while jobs are short (see ``desk``); 1 claims
             no job before there is room for it.
 
@@ -84,7 +84,7 @@ class Conductor:
         wait_timeout: float | None = None,
         max_simultaneous_jobs: int = 1,
         can: Collection[str] | None = None,
-        remove_books: bool | float | Keep = False,
+        remove_books: bool | float | RetentionPolicy = False,
         claims_ahead: int = AHEAD,
     ) -> None:
         if not name or type(name) is not str:
@@ -98,7 +98,7 @@ class Conductor:
         self._engine_options = dict(engine_options or {})
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
-        self._house = Housekeeper(jobboard, persistence, Keep.of(remove_books))
+        self._house = Housekeeper(jobboard, persistence, RetentionPolicy.from_value(remove_books))
         self._stopped = threading.Event()
         self._dead = threading.Event()
         self._dead.set()

@@ -11,7 +11,7 @@ from stackl_flow import redaction
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import CONSUMED, Job
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.retention import EndedBook, Keep, prune
+from stackl_flow.persistence.retention import FinishedLogBook, RetentionPolicy, prune
 
 _LOG = redaction.logger(__name__)
 
@@ -28,7 +28,7 @@ class Housekeeper:
         keep: how long they are kept; None for ever.
     """
 
-    def __init__(self, board: JobBoard, persistence: Backend | None, keep: Keep | None) -> None:
+    def __init__(self, board: JobBoard, persistence: Backend | None, keep: RetentionPolicy | None) -> None:
         self._board = board
         self._persistence = persistence
         self._keep = keep
@@ -44,7 +44,7 @@ class Housekeeper:
             failed: whether its flow failed.
         """
         keep = self._keep
-        if keep is None or self._persistence is None or keep.newest or keep.time_of(failed=failed):
+        if keep is None or self._persistence is None or keep.keep_newest or keep.max_age_of(failed=failed):
             return
         try:
             book = job.book
@@ -61,17 +61,17 @@ class Housekeeper:
             StorageFailure: the place cannot be used.
         """
         keep, persistence = self._keep, self._persistence
-        if keep is None or persistence is None or keep == Keep():
+        if keep is None or persistence is None or keep == RetentionPolicy():
             return
         clock = persistence.clock
         if clock.monotonic() < self._due:
             return
         gone = list(itertools.islice(prune(persistence, keep, clock.now(), self._is_ours), _BATCH))
-        self._due = clock.monotonic() + (0.0 if len(gone) == _BATCH else keep.pause)
+        self._due = clock.monotonic() + (0.0 if len(gone) == _BATCH else keep.check_interval)
         if gone:
             _LOG.info("%d logbooks of jobs were removed: they had been kept long enough", len(gone))
 
-    def _is_ours(self, book: EndedBook) -> bool:
+    def _is_ours(self, book: FinishedLogBook) -> bool:
         """Say whether a book is of a job that was posted here and has been consumed."""
         if book.job is None:
             return False

@@ -35,9 +35,9 @@ from stackl_flow.control.views import (
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import retention
 from stackl_flow.persistence.base import Backend, Connection
-from stackl_flow.persistence.models import AtomDetail, RetryDetail, values_of
+from stackl_flow.persistence.models import AtomDetail, RetryDetail, secret_values
 from stackl_flow.persistence.records import FlowRecord, Transition
-from stackl_flow.persistence.retention import EndedBook, Keep
+from stackl_flow.persistence.retention import FinishedLogBook, RetentionPolicy
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
@@ -63,12 +63,14 @@ def span(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def prune(backend: Backend, keep: Keep, *, only_jobs: bool = False, dry_run: bool = False) -> list[EndedBook]:
+def prune(
+    backend: Backend, policy: RetentionPolicy, *, only_jobs: bool = False, dry_run: bool = False
+) -> list[FinishedLogBook]:
     """Remove the books whose flows have all ended and that have been kept long enough.
 
     Args:
         backend: where they are stored; its clock tells the time.
-        keep: the rule.
+        policy: the retention policy.
         only_jobs: leave books alone that were not posted with a job.
         dry_run: remove nothing.
 
@@ -79,10 +81,10 @@ def prune(backend: Backend, keep: Keep, *, only_jobs: bool = False, dry_run: boo
         StorageFailure: the place cannot be used.
     """
 
-    def wanted(book: EndedBook) -> bool:
+    def wanted(book: FinishedLogBook) -> bool:
         return not only_jobs or book.job is not None
 
-    return list(retention.prune(backend, keep, backend.clock.now(), wanted, dry_run=dry_run))
+    return list(retention.prune(backend, policy, backend.clock.now(), wanted, dry_run=dry_run))
 
 
 def history(backend: Backend, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[MoveView]:
@@ -199,7 +201,7 @@ def show(backend: Backend, wanted: str) -> FlowView:
         record = connection.get_flow_record(uuid)
         times = times_of(connection, uuid)
     own = times.get(None, NEVER)
-    with redaction.keeping(values_of(detail.meta, detail)):
+    with redaction.keeping(secret_values(detail.meta, detail)):
         atoms = tuple(_atom(atom, times.get(atom.name, NEVER), detail.meta) for atom in detail)
     return FlowView(_summary(record), factory_of(detail.meta), own.started, own.ended, own.seconds, atoms)
 

@@ -12,7 +12,7 @@ from stackl_flow.diagrams import FORMATS, Drawing, Link, Mark, Node, from_graph
 from stackl_flow.engines.plan import plan_of
 from stackl_flow.patterns.base import Flow
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import values_of
+from stackl_flow.persistence.models import secret_values
 
 
 def draw(drawing: Drawing, form: str) -> str:
@@ -67,7 +67,7 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
     view = show(backend, wanted)
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(view.flow.uuid, lazy=True)
-    with redaction.keeping(values_of(detail.meta, ())):
+    with redaction.keeping(secret_values(detail.meta, ())):
         try:
             return picture(make_again(detail), view), None
         except exc.StacklFlowError as error:

@@ -24,8 +24,8 @@ from stackl_flow.engines.factories import made_by, new_flow_detail
 from stackl_flow.engines.values import META_INJECTED
 from stackl_flow.patterns.base import Flow, Item
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import FlowDetail, LogBook, values_of
-from stackl_flow.persistence.retention import JOB
+from stackl_flow.persistence.models import FlowDetail, LogBook, secret_values
+from stackl_flow.persistence.retention import JOB_KEY
 
 Factory = Callable[..., Flow | Atom]
 
@@ -250,7 +250,7 @@ def keep(
     }
     book = LogBook(title)
     if job is not None:
-        book.meta[JOB] = job
+        book.meta[JOB_KEY] = job
     return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
 
 
@@ -282,7 +282,7 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
     """
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
-    with redaction.keeping(values_of(detail.meta, detail)):
+    with redaction.keeping(secret_values(detail.meta, detail)):
         flow = make_again(detail)
         engine = engines.load(flow, flow_detail=detail, backend=backend, **options)
         engine.compile()

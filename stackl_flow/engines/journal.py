@@ -84,7 +84,7 @@ class Page:
             owner,
             flow.state if self.flow_moved else None,
             codec.encode(flow.meta) if self.meta_changed else None,
-            [serialization.atom_move(codec, detail, encoded(uuid)) for uuid, detail in self.atoms.items()],
+            [serialization.atom_update(codec, detail, encoded(uuid)) for uuid, detail in self.atoms.items()],
             self.moves,
         )
 
@@ -244,7 +244,7 @@ class Ledger:
         else:
             self._connection = self._connection or self.backend.get_connection()
             merge = functools.partial(renew, self.flow, plan, self._notes)
-            self.epoch = self._connection.take_up(self.flow.uuid, self.owner, self._clock.now(), merge)
+            self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now(), merge)
             # What an earlier run could not write did not happen.
             self._page = Page()
             self._page.meta_changed = bool(self._notes)
@@ -393,7 +393,7 @@ class Ledger:
             details: what it said besides.
         """
         detail = self.details[number]
-        detail.told_progress = progress
+        detail.reported_progress = progress
         if details:
             try:
                 if self.backend is not None:
@@ -425,7 +425,7 @@ class Ledger:
         if not moved:
             return None
         if state in _ANEW:
-            detail.told_progress = None
+            detail.reported_progress = None
         if state not in _WITH_VALUE:
             self.values[number] = MISSING
         return Moved(number, old, state)
@@ -463,7 +463,7 @@ class Ledger:
             if old == st.PENDING and detail.intention == st.EXECUTE:
                 continue
             detail.reset(st.PENDING)
-            detail.told_progress = detail.progress_details = None
+            detail.reported_progress = detail.progress_details = None
             self.values[number] = MISSING
             self._page.atoms[detail.uuid] = detail
             if old != st.PENDING:

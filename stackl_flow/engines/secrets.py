@@ -18,7 +18,7 @@ from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.base import Flow, Item
-from stackl_flow.persistence.models import FlowDetail, values_of
+from stackl_flow.persistence.models import FlowDetail, secret_values
 
 _LOG = redaction.logger(__name__)
 
@@ -93,7 +93,7 @@ def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, An
     notes = marked(flow, names)
     if any(detail.meta.get(name) != note for name, note in notes.items()):
         engine.storage.update_flow_metadata(notes)
-    redaction.keep(engine, values_of(detail.meta, detail))
+    redaction.keep(engine, secret_values(detail.meta, detail))
     engine.atom_notifier.register(Notifier.ANY, _Ear(engine, notes).hear)
 
 

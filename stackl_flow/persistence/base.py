@@ -19,8 +19,8 @@ from stackl_flow.codec import TextCodec
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
-    AtomMove,
     AtomRecord,
+    AtomUpdate,
     BookRecord,
     Changes,
     Checkpoint,
@@ -29,14 +29,17 @@ from stackl_flow.persistence.records import (
     Transition,
     flow_changes,
     join,
-    lost,
-    missing,
+    not_found,
+    ownership_lost,
     same_kind,
 )
 
+#: Receives a flow as it is stored, and returns the atoms to add to it.
+MissingAtoms = Callable[[FlowDetail], Iterable[AtomDetail]]
+
 __all__ = [
-    "AtomMove",
     "AtomRecord",
+    "AtomUpdate",
     "Backend",
     "BookRecord",
     "Changes",
@@ -81,7 +84,7 @@ class Backend(ABC):
     def close(self) -> None:
         """Let go of all that this backend holds."""
 
-    def joined(self, connection: Any) -> Backend:
+    def join_transaction(self, connection: Any) -> Backend:
         """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
 
         Args:
@@ -183,7 +186,7 @@ class Connection(Rows):
         with self._transaction(write=False):
             for record in self._read_books(book_uuid):
                 return self._book(record, lazy)
-        raise missing("log book", book_uuid)
+        raise not_found("log book", book_uuid)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
         """Read all books.
@@ -208,7 +211,7 @@ class Connection(Rows):
         """
         with self._transaction(write=True):
             if not self._delete_book(book_uuid):
-                raise missing("log book", book_uuid)
+                raise not_found("log book", book_uuid)
 
     def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> list[FlowDetail]:
         """Read the flows of a book.
@@ -287,48 +290,32 @@ class Connection(Rows):
         with self._transaction(write=False):
             return self._read_flows(state=state, limit=limit, newest_first=newest_first)
 
-    def take_ownership(self, flow_uuid: str, owner: str, at: float) -> int:
-        """Become the owner of a flow: whoever was it can write no more.
-
-        Args:
-            flow_uuid: the flow.
-            owner: who takes it.
-            at: when, in seconds since 1970, UTC.
-
-        Returns:
-            The new epoch, to be given with every checkpoint.
-
-        Raises:
-            NotFound: there is no such flow.
-        """
-        with self._transaction(write=True):
-            epoch = self._one_flow(flow_uuid).epoch + 1
-            self._set_owner(flow_uuid, epoch, owner, at)
-            return epoch
-
-    def take_up(
-        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
+    def take_ownership(
+        self, flow_uuid: str, owner: str, at: float, missing_atoms: MissingAtoms | None = None
     ) -> int:
         """Become the owner of a flow, and store the atoms that it lacks, in one transaction.
 
+        Every later write of the previous owner raises `OwnershipLost`.
+
         Args:
-            flow_uuid: the flow.
-            owner: who takes it.
-            at: when, in seconds since 1970, UTC.
-            match: takes the flow as it is stored, and gives the atoms to be added; it may be called again,
-                with what is stored by then. When it raises, the flow stays whose it was.
+            flow_uuid: UUID of the flow.
+            owner: name of the new owner, for people to read.
+            at: time of the change, in seconds since the epoch (UTC).
+            missing_atoms: receives the stored flow and returns the atoms to add. It may be called again, with
+                what is stored by then. If it raises, the owner does not change.
 
         Returns:
-            The new epoch, to be given with every checkpoint.
+            The new epoch, to be passed with every checkpoint.
 
         Raises:
             NotFound: there is no such flow.
         """
         with self._transaction(write=True):
             record = self._one_flow(flow_uuid)
-            added = serialization.atom_records(self._codec, flow_uuid, match(self._flow(record)))
-            if added:
-                self._apply(Changes(new_atoms=added))
+            if missing_atoms is not None:
+                added = serialization.atom_records(self._codec, flow_uuid, missing_atoms(self._flow(record)))
+                if added:
+                    self._apply(Changes(new_atoms=added))
             self._set_owner(flow_uuid, record.epoch + 1, owner, at)
             return record.epoch + 1
 
@@ -407,7 +394,7 @@ class Connection(Rows):
         with self._transaction(write=True):
             flow = self._one_flow(flow_uuid)
             if epoch is not None and epoch != flow.epoch:
-                raise lost(flow_uuid, epoch, flow.epoch, flow.owner)
+                raise ownership_lost(flow_uuid, epoch, flow.epoch, flow.owner)
             self._apply(Changes(new_atoms=records))
 
     def checkpoint(self, cp: Checkpoint) -> None:

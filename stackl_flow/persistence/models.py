@@ -148,7 +148,7 @@ class AtomDetail(ABC):
         revert_results: what ``revert`` gave.
         revert_failure: why ``revert`` failed, or None.
         version: the atom's version when it was first stored.
-        told_progress: how far it said that it got, 0.0 to 1.0, or None if silent since its last move.
+        reported_progress: how far it said that it got, 0.0 to 1.0, or None if silent since its last move.
         progress_details: what it said about its progress.
     """
 
@@ -158,11 +158,11 @@ class AtomDetail(ABC):
         "intention",
         "name",
         "progress_details",
+        "reported_progress",
         "results",
         "revert_failure",
         "revert_results",
         "state",
-        "told_progress",
         "uuid",
         "version",
     )
@@ -181,7 +181,7 @@ class AtomDetail(ABC):
         self.revert_results: Any = None
         self.revert_failure: Failure | None = None
         self.version: Any = None
-        self.told_progress: float | None = None
+        self.reported_progress: float | None = None
         self.progress_details: Any = None
 
     @property
@@ -192,7 +192,7 @@ class AtomDetail(ABC):
 
     @meta.setter
     def meta(self, meta: dict[str, Any] | None) -> None:
-        self.told_progress = self.progress_details = None
+        self.reported_progress = self.progress_details = None
         self.load_meta(meta)
 
     @property
@@ -203,12 +203,12 @@ class AtomDetail(ABC):
     @property
     def progress(self) -> float | None:
         """How far the atom got, 0.0 to 1.0: what it said, or else what its state implies; None if unknown."""
-        told = self.told_progress
+        told = self.reported_progress
         return self.IMPLIED_PROGRESS.get(self.state or "") if told is None else told
 
     @progress.setter
     def progress(self, progress: float | None) -> None:
-        self.told_progress = progress
+        self.reported_progress = progress
 
     @property
     def last_results(self) -> Any:
@@ -221,7 +221,7 @@ class AtomDetail(ABC):
         Returns:
             One dictionary, or None when there is nothing to store.
         """
-        told = self.told_progress
+        told = self.reported_progress
         if self._meta is None and told is None and self.progress_details is None:
             return None  # nearly always, and asked for each move
         if told is not None and told == self.IMPLIED_PROGRESS.get(self.state or ""):
@@ -239,7 +239,7 @@ class AtomDetail(ABC):
         """
         if meta and ("progress" in meta or "progress_details" in meta):
             meta = dict(meta)
-            self.told_progress = meta.pop("progress", None)
+            self.reported_progress = meta.pop("progress", None)
             self.progress_details = meta.pop("progress_details", None)
         self._meta = meta or None
 
@@ -278,7 +278,7 @@ class AtomDetail(ABC):
         self.revert_failure = _failure(other.revert_failure, deep_copy)
         self._meta = copy.deepcopy(other._meta) if deep_copy else other._meta
         self.version = copy.deepcopy(other.version) if deep_copy else other.version
-        self.told_progress = other.told_progress
+        self.reported_progress = other.reported_progress
         self.progress_details = other.progress_details
         self.revert_results = other.revert_results
         return self
@@ -661,7 +661,7 @@ def atom_detail_type(atom_detail: AtomDetail) -> str:
         raise TypeError(f"Unknown atom '{atom_detail}' ({type(atom_detail)})") from None
 
 
-def values_of(notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> list[Any]:
+def secret_values(notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> list[Any]:
     """Find the secrets in what is stored of a flow.
 
     Args:
@@ -686,7 +686,7 @@ def values_of(notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> list[Any
     return found
 
 
-def without_secrets(text: str, notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> str:
+def redact_secrets(text: str, notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> str:
     """Take the secrets of a flow out of a text about it.
 
     Args:
@@ -697,7 +697,7 @@ def without_secrets(text: str, notes: Mapping[str, Any], atoms: Iterable[AtomDet
     Returns:
         The text with ``***`` in their place.
     """
-    with redaction.keeping(values_of(notes, atoms)):
+    with redaction.keeping(secret_values(notes, atoms)):
         return redaction.redact(text)
 
 
@@ -1032,4 +1032,4 @@ class FlowDetail:
             *meta_lines(self.meta, indent + 1),
             *(ad.pformat(indent=indent + 1, linesep=linesep) for ad in self),
         ]
-        return without_secrets(linesep.join(lines), self.meta, self)
+        return redact_secrets(linesep.join(lines), self.meta, self)

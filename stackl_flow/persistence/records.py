@@ -58,7 +58,7 @@ class AtomRecord(NamedTuple):
     meta: str | None
 
 
-class AtomMove(NamedTuple):
+class AtomUpdate(NamedTuple):
     """All that can change in an atom's row while it runs."""
 
     uuid: str
@@ -94,7 +94,7 @@ class Checkpoint(NamedTuple):
     owner: str
     flow_state: str | None
     flow_meta: str | None
-    atoms: Sequence[AtomMove]
+    atoms: Sequence[AtomUpdate]
     transitions: Sequence[tuple[str | None, str | None, str | None, float]]
 
 
@@ -108,7 +108,7 @@ class Changes(NamedTuple):
     atoms: Sequence[AtomRecord] = ()
 
 
-def missing(what: str, uuid: str) -> exc.NotFound:
+def not_found(what: str, uuid: str) -> exc.NotFound:
     """Make the error for something that is not stored.
 
     Args:
@@ -121,7 +121,7 @@ def missing(what: str, uuid: str) -> exc.NotFound:
     return exc.NotFound(f"No {what} found with uuid '{uuid}'")
 
 
-def lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> exc.OwnershipLost:
+def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> exc.OwnershipLost:
     """Make the error for a writer that is no longer the flow's owner.
 
     Args:
@@ -199,12 +199,12 @@ class Rows(ABC):
     def _one_flow(self, uuid: str) -> FlowRecord:
         for record in self._read_flows(uuid=uuid):
             return record
-        raise missing("flow", uuid)
+        raise not_found("flow", uuid)
 
     def _one_atom(self, uuid: str) -> AtomRecord:
         record = self._read_atom(uuid)
         if record is None:
-            raise missing("atom", uuid)
+            raise not_found("atom", uuid)
         return record
 
 

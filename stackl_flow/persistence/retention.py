@@ -1,15 +1,15 @@
-"""Books whose flows have ended, removed by a rule: how long they are kept, which longer, and how many.
+"""Retention: logbooks whose flows have all finished are deleted after a while.
 
-A book is removed whole, with the history of its flows, and only when every flow in it has ended and none is
-parked. Time comes by the door; nothing here looks at a clock.
+A logbook is deleted as a whole, with the history of its flows, and only when every flow in it has finished:
+a flow that waits, or whose rollback failed, keeps its logbook. The current time is always an argument.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
@@ -17,167 +17,155 @@ from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import LogBook
 from stackl_flow.persistence.records import FlowRecord
 
-#: Where a book's notes name the job that it was posted with.
-JOB: Final = "job"
+#: The key in a logbook's metadata that holds the UUID of the job it was posted with.
+JOB_KEY: Final = "job"
 
 _FAILED: Final = frozenset({st.REVERTED, st.FAILURE})
-_ENDED: Final = _FAILED | {st.SUCCESS}
+_FINISHED: Final = _FAILED | {st.SUCCESS}
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """How long books are kept once their flows have ended.
+class RetentionPolicy:
+    """How long logbooks are kept after their flows have finished.
 
-    Args:
-        seconds: so long.
-        failed: so many seconds where a flow failed, ``math.inf`` for ever; as the others if left out.
-        newest: so many of those that ended last stay, however old they are.
+    Attributes:
+        max_age: seconds to keep a logbook after its last flow finished.
+        failed_max_age: the same for logbooks with a failed flow; ``math.inf`` keeps them for good, None
+            treats them like the others.
+        keep_newest: the number of logbooks, those that finished last, that are kept whatever their age.
 
     Raises:
-        ValueError: one of them is below zero.
+        ValueError: a value is negative.
     """
 
-    seconds: float = 0.0
-    failed: float | None = None
-    newest: int = 0
+    max_age: float = 0.0
+    failed_max_age: float | None = None
+    keep_newest: int = 0
 
     def __post_init__(self) -> None:
-        if self.seconds < 0 or (self.failed or 0) < 0 or self.newest < 0:
-            raise ValueError(f"books cannot be kept for less than no time, nor fewer than none: {self}")
+        if self.max_age < 0 or (self.failed_max_age or 0) < 0 or self.keep_newest < 0:
+            raise ValueError(f"the values of a retention policy must not be negative: {self}")
 
     @classmethod
-    def of(cls, given: bool | float | Self) -> Self | None:
-        """Read a rule.
+    def from_value(cls, value: bool | float | Self) -> Self | None:
+        """Make a policy from what an option accepts.
 
         Args:
-            given: True to keep nothing, False to keep all, seconds, or a rule.
+            value: True to keep nothing, False to keep everything, a maximum age in seconds, or a policy.
 
         Returns:
-            The rule, None if all is kept.
+            The policy, or None to keep everything.
 
         Raises:
-            TypeError: it is none of these.
+            TypeError: the value is none of these.
         """
-        if isinstance(given, bool):
-            return cls() if given else None
-        if isinstance(given, int | float):
-            return cls(seconds=float(given))
-        if isinstance(given, cls):
-            return given
-        raise TypeError(f"True, False, seconds or a Keep(...) is needed, not {given!r}")
+        if isinstance(value, bool):
+            return cls() if value else None
+        if isinstance(value, int | float):
+            return cls(max_age=float(value))
+        if isinstance(value, cls):
+            return value
+        raise TypeError(f"expected True, False, seconds or a RetentionPolicy, not {value!r}")
 
-    def is_over(self, book: EndedBook, now: float) -> bool:
-        """Say whether a book has been kept long enough.
+    def is_expired(self, book: FinishedLogBook, now: float) -> bool:
+        """Return whether a logbook is older than this policy allows, ``keep_newest`` aside."""
+        return now - book.finished_at >= self.max_age_of(failed=book.failed)
 
-        Args:
-            book: the book.
-            now: seconds since 1970, UTC.
-        """
-        return now - book.ended >= self.time_of(failed=book.failed)
-
-    def time_of(self, *, failed: bool) -> float:
-        """Say how many seconds a book is kept.
-
-        Args:
-            failed: whether one of its flows failed.
-        """
-        return self.failed if failed and self.failed is not None else self.seconds
+    def max_age_of(self, *, failed: bool) -> float:
+        """Return how many seconds a logbook is kept, by whether one of its flows failed."""
+        return self.failed_max_age if failed and self.failed_max_age is not None else self.max_age
 
     @property
-    def pause(self) -> float:
-        """How many seconds between two looks are often enough: a tenth of the shortest time that is kept."""
-        shortest = min(self.seconds, math.inf if self.failed is None else self.failed)
+    def check_interval(self) -> float:
+        """Seconds between two checks: a tenth of the shortest age, at least a minute, at most an hour."""
+        shortest = min(self.max_age, math.inf if self.failed_max_age is None else self.failed_max_age)
         return min(3600.0, max(60.0, shortest / 10))
 
 
 @dataclass(frozen=True, slots=True)
-class EndedBook:
-    """A book whose flows have all ended.
+class FinishedLogBook:
+    """A logbook whose flows have all finished.
 
-    Args:
-        uuid: its identity.
-        name: what it is called.
-        flows: how many flows are in it.
-        ended: when the last of them ended, in seconds since 1970, UTC.
+    Attributes:
+        uuid: UUID of the logbook.
+        name: name of the logbook.
+        flows: number of its flows.
+        finished_at: when the last of them finished, in seconds since the epoch (UTC).
         failed: whether one of them failed.
-        job: the job that it was posted with, or None.
+        job: UUID of the job it was posted with, or None.
     """
 
     uuid: str
     name: str
     flows: int
-    ended: float
+    finished_at: float
     failed: bool
     job: str | None
 
 
-Wanted = Callable[[EndedBook], bool]
+def finished_logbooks(connection: Connection) -> list[FinishedLogBook]:
+    """List the logbooks whose flows have all finished, those that finished first at the head.
 
-
-def ended_books(connection: Connection) -> list[EndedBook]:
-    """List the books whose flows have all ended, those that ended first at the head.
-
-    Args:
-        connection: to where they are stored; the rows of all flows are read, and none of their atoms.
-
-    Returns:
-        The books.
+    This reads the rows of all flows, but no atoms.
     """
     flows: dict[str, list[FlowRecord]] = {}
     for record in connection.list_flow_records(newest_first=False):
         flows.setdefault(record.book_uuid, []).append(record)
     books = {book.uuid: book for book in connection.get_logbooks(lazy=True)}
-    ended = (_ended(books[uuid], own) for uuid, own in flows.items() if uuid in books)
-    return sorted((book for book in ended if book is not None), key=lambda book: (book.ended, book.uuid))
+    finished = (_finished(books[uuid], own) for uuid, own in flows.items() if uuid in books)
+    return sorted(
+        (book for book in finished if book is not None), key=lambda book: (book.finished_at, book.uuid)
+    )
 
 
 def prune(
     backend: Backend,
-    keep: Keep,
+    policy: RetentionPolicy,
     now: float,
-    wanted: Wanted = lambda _: True,
+    applies_to: Callable[[FinishedLogBook], bool] = lambda _: True,
     *,
     dry_run: bool = False,
-) -> Iterator[EndedBook]:
-    """Remove the books that have been kept long enough.
+) -> Iterator[FinishedLogBook]:
+    """Delete the logbooks that are older than a policy allows.
 
     Args:
         backend: where they are stored.
-        keep: the rule.
-        now: seconds since 1970, UTC.
-        wanted: says of a book whether the rule is for it.
-        dry_run: remove nothing.
+        policy: how long logbooks are kept.
+        now: the current time, in seconds since the epoch (UTC).
+        applies_to: returns whether the policy applies to a logbook; others are neither counted nor deleted.
+        dry_run: delete nothing, and yield what would be deleted.
 
     Yields:
-        Each book once it is removed.
+        Each logbook after it was deleted.
 
     Raises:
-        StorageFailure: the place cannot be used.
+        StorageFailure: the backend cannot be used.
     """
     with backend.get_connection() as connection:
-        found = [book for book in ended_books(connection) if wanted(book)]
-        for book in found[: max(0, len(found) - keep.newest)]:
-            if keep.is_over(book, now) and (dry_run or _removed(connection, book)):
+        books = [book for book in finished_logbooks(connection) if applies_to(book)]
+        for book in books[: max(0, len(books) - policy.keep_newest)]:
+            if policy.is_expired(book, now) and (dry_run or _delete(connection, book)):
                 yield book
 
 
-def _ended(book: LogBook, flows: list[FlowRecord]) -> EndedBook | None:
+def _finished(book: LogBook, flows: list[FlowRecord]) -> FinishedLogBook | None:
     states = {record.state for record in flows}
-    if not states <= _ENDED:
+    if not states <= _FINISHED:
         return None
     last = max(record.updated_at or record.created_at for record in flows)
-    notes: Mapping[str, Any] = book.meta
-    return EndedBook(book.uuid, book.name, len(flows), last, bool(states & _FAILED), notes.get(JOB))
+    return FinishedLogBook(
+        book.uuid, book.name, len(flows), last, bool(states & _FAILED), book.meta.get(JOB_KEY)
+    )
 
 
-def _removed(connection: Connection, book: EndedBook) -> bool:
-    """Remove a book, unless it is gone, or somebody has begun one of its flows anew, since it was read."""
+def _delete(connection: Connection, book: FinishedLogBook) -> bool:
+    """Delete a logbook, unless it was deleted, or one of its flows was started again, since it was read."""
     try:
         details = connection.get_flows_for_book(book.uuid, lazy=True)
         flows = [connection.get_flow_record(detail.uuid) for detail in details]
-        if len(flows) != book.flows or {flow.state for flow in flows} - _ENDED:
+        if len(flows) != book.flows or {flow.state for flow in flows} - _FINISHED:
             return False
-        if max(flow.updated_at or flow.created_at for flow in flows) > book.ended:
+        if max(flow.updated_at or flow.created_at for flow in flows) > book.finished_at:
             return False
         connection.destroy_logbook(book.uuid)
     except exc.NotFound:

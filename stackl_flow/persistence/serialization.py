@@ -11,7 +11,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.codec import TextCodec
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import models
-from stackl_flow.persistence.records import AtomMove, AtomRecord, BookRecord, FlowRecord
+from stackl_flow.persistence.records import AtomRecord, AtomUpdate, BookRecord, FlowRecord
 
 # A result may hold failures (a retry's history, a task that gives one on): they are values like any other.
 codecs.register(Failure, name="Failure", to_json=Failure.to_dict, from_json=Failure.from_dict)
@@ -81,9 +81,9 @@ def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
     ]
 
 
-def atom_move(
+def atom_update(
     codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
-) -> AtomMove:
+) -> AtomUpdate:
     """Write all of an atom that can change while it runs.
 
     Args:
@@ -97,7 +97,7 @@ def atom_move(
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
-    return AtomMove(detail.uuid, *_moving(codec, detail, encoded))
+    return AtomUpdate(detail.uuid, *_moving(codec, detail, encoded))
 
 
 def _moving(

@@ -29,7 +29,6 @@ WRITES = (
     "update_flow_details",
     "update_atom_details",
     "take_ownership",
-    "take_up",
     "add_atoms",
     "checkpoint",
 )

@@ -20,14 +20,14 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import models
-from stackl_flow.persistence.base import AtomMove, Backend, Checkpoint
+from stackl_flow.persistence.base import AtomUpdate, Backend, Checkpoint
 from stackl_flow.testing.books import BooksContract, saved_flow, with_tasks
 from stackl_flow.testing.pruning import PruningContract
 
 Moves = Sequence[tuple[str | None, str | None, str | None, float]]
 
 
-def move(atom: models.AtomDetail, state: str, results: str | None = None) -> AtomMove:
+def move(atom: models.AtomDetail, state: str, results: str | None = None) -> AtomUpdate:
     """Make the move of an atom to a state.
 
     Args:
@@ -38,13 +38,13 @@ def move(atom: models.AtomDetail, state: str, results: str | None = None) -> Ato
     Returns:
         The move.
     """
-    return AtomMove(atom.uuid, state, states.EXECUTE, results, None, None, None, None)
+    return AtomUpdate(atom.uuid, state, states.EXECUTE, results, None, None, None, None)
 
 
 def checkpoint(
     flow: models.FlowDetail,
     epoch: int,
-    atoms: Sequence[AtomMove] = (),
+    atoms: Sequence[AtomUpdate] = (),
     moves: Moves = (),
     state: str | None = None,
     meta: str | None = None,
@@ -147,7 +147,7 @@ class CheckpointContract:
         with backend.get_connection() as conn:
             verbs: list[Callable[[], object]] = [
                 lambda: conn.take_ownership(flow.uuid, "me", 1.0),
-                lambda: conn.take_up(flow.uuid, "me", 1.0, lambda _: ()),
+                lambda: conn.take_ownership(flow.uuid, "me", 1.0, lambda _: ()),
                 lambda: conn.checkpoint(checkpoint(flow, 1)),
                 lambda: conn.get_flow_record(flow.uuid),
                 lambda: conn.get_flow_details(flow.uuid),
@@ -182,14 +182,14 @@ class CheckpointContract:
             return [fresh]
 
         with backend.get_connection() as conn:
-            epoch = conn.take_up(flow.uuid, "me", 5.0, match)
+            epoch = conn.take_ownership(flow.uuid, "me", 5.0, match)
             conn.checkpoint(checkpoint(flow, epoch, [move(fresh, states.SUCCESS, "1")]))
             after = conn.get_flow_record(flow.uuid)
             assert [(atom.uuid, atom.results) for atom in conn.get_atoms_for_flow(flow.uuid)] == [
                 (first.uuid, None),
                 (fresh.uuid, 1),
             ]
-            assert conn.take_up(flow.uuid, "you", 6.0, lambda _: ()) == epoch + 1
+            assert conn.take_ownership(flow.uuid, "you", 6.0, lambda _: ()) == epoch + 1
         assert shown == ["t0"]
         assert (after.epoch, after.owner, after.updated_at) == (epoch, "me", 5.0)
 
@@ -203,7 +203,7 @@ class CheckpointContract:
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             with pytest.raises(exc.FlowChanged):
-                conn.take_up(flow.uuid, "you", 2.0, match)
+                conn.take_ownership(flow.uuid, "you", 2.0, match)
             conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
             assert (conn.get_flow_record(flow.uuid).epoch, conn.get_flow_record(flow.uuid).owner) == (
                 epoch,

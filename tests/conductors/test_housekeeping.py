@@ -9,7 +9,7 @@ from stackl_flow.conductors import Conductor, post_flow
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import LogBook
-from stackl_flow.persistence.retention import Keep
+from stackl_flow.persistence.retention import RetentionPolicy
 from stackl_flow.testing.clock import SteppedClock
 from tests.conductors import flows
 
@@ -86,7 +86,7 @@ def test_after_a_time(board, backend, post, clock):
 def test_failed_ones_for_another_time(board, backend, post, clock):
     post("well")
     post("badly", "bad")
-    keep = Keep(0.0, failed=DAY)
+    keep = RetentionPolicy(0.0, failed_max_age=DAY)
     run(board, backend, keep, jobs=2)
     assert left(backend) == ["badly"]
     clock.step(DAY)
@@ -94,10 +94,10 @@ def test_failed_ones_for_another_time(board, backend, post, clock):
     run(board, backend, keep)
     assert left(backend) == []
     post("for ever", "bad")
-    run(board, backend, Keep(0.0, failed=math.inf))
+    run(board, backend, RetentionPolicy(0.0, failed_max_age=math.inf))
     clock.step(1000 * DAY)
     post("next")
-    run(board, backend, Keep(0.0, failed=math.inf))
+    run(board, backend, RetentionPolicy(0.0, failed_max_age=math.inf))
     assert left(backend) == ["for ever"]
 
 
@@ -105,7 +105,7 @@ def test_the_newest_stay(board, backend, post, clock):
     for number in range(4):
         clock.step(1)
         post(f"job {number}")
-        run(board, backend, Keep(newest=2))
+        run(board, backend, RetentionPolicy(keep_newest=2))
     assert left(backend) == ["job 1", "job 2", "job 3"]  # looked round before the last was run
 
 
@@ -130,9 +130,9 @@ def stores_a_book_of_its_own(backend):
 
 def test_what_cannot_be_a_rule_is_refused(board, backend):
     for wrong in ("7d", [1], None):
-        with pytest.raises(TypeError, match="Keep"):
+        with pytest.raises(TypeError, match="RetentionPolicy"):
             Conductor("ann", board, backend, remove_books=wrong)
-    for wrong in (-1.0, Keep):
+    for wrong in (-1.0, RetentionPolicy):
         with pytest.raises((ValueError, TypeError)):
             Conductor("ann", board, backend, remove_books=wrong)
 

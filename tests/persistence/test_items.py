@@ -160,7 +160,7 @@ def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
         backend.get_connection() as new,
     ):
         flow, (task,) = with_tasks(backend, 1)
-        epoch = old.take_up(flow.uuid, "old", 1.0, lambda _: ())
+        epoch = old.take_ownership(flow.uuid, "old", 1.0, lambda _: ())
         last = checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")], [("t0", None, states.SUCCESS, 1.0)])
         seen = []
 
@@ -172,7 +172,7 @@ def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
 
         if during == "list":
             place.meanwhile = lambda: old.checkpoint(last)
-        assert new.take_up(flow.uuid, "new", 2.0, match) == epoch + 1
+        assert new.take_ownership(flow.uuid, "new", 2.0, match) == epoch + 1
         assert seen == [[None], [states.SUCCESS]]
         with pytest.raises(exc.OwnershipLost):
             old.checkpoint(last)
@@ -185,7 +185,7 @@ def test_the_next_owner_writes_behind_the_last_one():
         flow, (task,) = with_tasks(backend, 1)
         for number in range(1, 5):
             with backend.get_connection() as conn:
-                epoch = conn.take_up(flow.uuid, f"owner {number}", 1.0, lambda _: ())
+                epoch = conn.take_ownership(flow.uuid, f"owner {number}", 1.0, lambda _: ())
                 moves = [("t0", None, states.RUNNING, float(n)) for n in range(20)]
                 conn.checkpoint(checkpoint(flow, epoch, [move(task, states.RUNNING)], moves))
                 conn.checkpoint(checkpoint(flow, epoch, meta=f'{{"by":{number}}}'))

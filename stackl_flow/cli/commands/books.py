@@ -12,7 +12,7 @@ from stackl_flow.cli.errors import answering
 from stackl_flow.cli.options import Db, Json, help_of, needed
 from stackl_flow.cli.tables import books_table
 from stackl_flow.control import flows, opening
-from stackl_flow.persistence.retention import Keep
+from stackl_flow.persistence.retention import RetentionPolicy
 
 app = typer.Typer(no_args_is_help=True, help="Remove stored flows that have ended long enough ago.")
 
@@ -64,7 +64,7 @@ def prune(
         out.say(f"{len(found)} logbooks {'would go' if dry_run else 'removed'}")
 
 
-def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> Keep:
+def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> RetentionPolicy:
     """Read the rule that the options give.
 
     Args:
@@ -84,9 +84,9 @@ def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> 
         raise typer.BadParameter(str(error)) from None
     failed = failed_older_than
     if failed is None or failed.strip().lower() == "never":
-        return Keep(seconds, None if failed is None else math.inf, newest)
+        return RetentionPolicy(seconds, None if failed is None else math.inf, newest)
     try:
-        return Keep(seconds, flows.span(failed), newest)
+        return RetentionPolicy(seconds, flows.span(failed), newest)
     except exc.InvalidFormat as error:
         raise typer.BadParameter(f"{error}, or never") from None
 

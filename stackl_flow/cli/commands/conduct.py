@@ -35,7 +35,7 @@ from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.control import boards, opening
 from stackl_flow.control.runs import use_working_directory
 from stackl_flow.jobboards.board import TTL
-from stackl_flow.persistence.retention import Keep
+from stackl_flow.persistence.retention import RetentionPolicy
 
 Name = Annotated[
     str | None, typer.Option("--name", help="Its name; HOST-PID if left out. No two may have the same.")
@@ -140,7 +140,7 @@ def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, lim
         conductor.run(limit)
 
 
-def _keep(age: str | None, failed: str | None) -> Keep | bool:
+def _keep(age: str | None, failed: str | None) -> RetentionPolicy | bool:
     if age is None and failed is not None:
         raise typer.BadParameter("it goes with --remove-books AGE", param_hint="--remove-failed-books")
     return False if age is None else keeping(age, failed)

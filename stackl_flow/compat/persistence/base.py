@@ -17,7 +17,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.values import Keeping
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
-from stackl_flow.persistence.records import AtomRecord, Checkpoint, lost
+from stackl_flow.persistence.records import AtomRecord, Checkpoint, ownership_lost
 
 #: How often a backend made for TaskFlow is asked to save, and how many seconds apart.
 ATTEMPTS: Final = 3
@@ -129,38 +129,28 @@ class Connection(abc.ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def take_ownership(self, flow_uuid: str, owner: str, at: float) -> int:
-        """Become the owner of a flow, as far as this process goes.
+    def take_ownership(
+        self,
+        flow_uuid: str,
+        owner: str,
+        at: float,
+        missing_atoms: Callable[[FlowDetail], Iterable[AtomDetail]] | None = None,
+    ) -> int:
+        """Take ownership of a flow within this process, and store the atoms that it lacks.
 
         Args:
-            flow_uuid: the flow.
-            owner: who takes it.
-            at: when; it is not kept.
+            flow_uuid: UUID of the flow.
+            owner: name of the new owner.
+            at: ignored; the time is not stored.
+            missing_atoms: receives the stored flow and returns the atoms to add.
 
         Returns:
-            The new epoch, to be given with every checkpoint.
+            The new epoch, to be passed with every checkpoint.
         """
         del at
         epoch: int = self.backend.owners.get(flow_uuid, (0, ""))[0] + 1
         self.backend.owners[flow_uuid] = (epoch, owner)
-        return epoch
-
-    def take_up(
-        self, flow_uuid: str, owner: str, at: float, match: Callable[[FlowDetail], Iterable[AtomDetail]]
-    ) -> int:
-        """Become the owner of a flow, as far as this process goes, and store the atoms that it lacks.
-
-        Args:
-            flow_uuid: the flow.
-            owner: who takes it.
-            at: when; it is not kept.
-            match: takes the flow as it is stored, and gives the atoms to be added.
-
-        Returns:
-            The new epoch, to be given with every checkpoint.
-        """
-        epoch = self.take_ownership(flow_uuid, owner, at)
-        added = list(match(self.get_flow_details(flow_uuid)))
+        added = list(missing_atoms(self.get_flow_details(flow_uuid))) if missing_atoms else []
         if added:
             self.add_atoms(flow_uuid, added, epoch)
         return epoch
@@ -218,4 +208,4 @@ class Connection(abc.ABC):
     def _check_owner(self, flow_uuid: str, epoch: int | None) -> None:
         stored, owner = self.backend.owners.get(flow_uuid, (0, ""))
         if epoch is not None and epoch != stored:
-            raise lost(flow_uuid, epoch, stored, owner)
+            raise ownership_lost(flow_uuid, epoch, stored, owner)

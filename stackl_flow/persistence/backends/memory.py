@@ -28,7 +28,7 @@ from stackl_flow.persistence.base import (
     FlowRecord,
     Transition,
 )
-from stackl_flow.persistence.records import lost, missing
+from stackl_flow.persistence.records import not_found, ownership_lost
 
 
 class _Store:
@@ -188,14 +188,14 @@ class MemoryConnection(Connection):
         with store.lock:
             flow = store.flows.get(cp.flow_uuid)
             if flow is None:
-                raise missing("flow", cp.flow_uuid)
+                raise not_found("flow", cp.flow_uuid)
             if flow.epoch != cp.epoch:
-                raise lost(cp.flow_uuid, cp.epoch, flow.epoch, flow.owner)
+                raise ownership_lost(cp.flow_uuid, cp.epoch, flow.epoch, flow.owner)
             moved = []
             for uuid, *values in cp.atoms:
                 atom = store.atoms.get(uuid)
                 if atom is None or atom.flow_uuid != cp.flow_uuid:
-                    raise missing("atom", uuid)
+                    raise not_found("atom", uuid)
                 moved.append(AtomRecord(*atom[:5], *values))
             store.atoms.update((row.uuid, row) for row in moved)
             if cp.flow_state is not None or cp.flow_meta is not None:

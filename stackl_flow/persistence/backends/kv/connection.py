@@ -25,7 +25,7 @@ from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout, transaction
 from stackl_flow.persistence.backends.kv.layout import Head, Row
 from stackl_flow.persistence.backends.kv.transaction import Draft
-from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.base import Backend, Connection, MissingAtoms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
     AtomRecord,
@@ -34,8 +34,8 @@ from stackl_flow.persistence.records import (
     Checkpoint,
     FlowRecord,
     Transition,
-    lost,
-    missing,
+    not_found,
+    ownership_lost,
 )
 
 
@@ -80,7 +80,7 @@ class Desk:
         # Whoever writes the row writes the head: a row that is newer than the head will not be written over.
         head, row = kv.get_many([layout.head_key(flow_uuid), layout.row_key(flow_uuid)])
         if head is None or row is None:
-            raise missing("flow", flow_uuid)
+            raise not_found("flow", flow_uuid)
         return cls(kv, flow_uuid, head.version, Head(*layout.read(head.value)), Row(*layout.read(row.value)))
 
     def land(self, cp: Checkpoint, at: float) -> None:
@@ -97,11 +97,11 @@ class Desk:
         """
         head = self._head
         if head.epoch != cp.epoch:
-            raise lost(cp.flow_uuid, cp.epoch, head.epoch, head.owner)
+            raise ownership_lost(cp.flow_uuid, cp.epoch, head.epoch, head.owner)
         head = head._replace(writes=head.writes + 1)
         for move in cp.atoms:
             if move.uuid not in self._known_atoms():
-                raise missing("atom", move.uuid)
+                raise not_found("atom", move.uuid)
         moved = {uuid: columns for uuid, *columns in cp.atoms}
         items = layout.atom_items(cp.flow_uuid, moved, head.writes, self._kv.limits.operations)
         puts = [Put(key, value) for key, value in items]
@@ -142,7 +142,6 @@ class Desk:
 
 
 T = TypeVar("T")
-Match = Callable[[FlowDetail], Iterable[AtomDetail]]
 
 _TRIES: Final = 200
 _LONGEST_PAUSE: Final = 0.02
@@ -231,25 +230,25 @@ class KVConnection(Connection):
         """Store an atom; see the base class."""
         return self._again(super().update_atom_details, atom_detail)
 
-    def take_ownership(self, flow_uuid: str, owner: str, at: float) -> int:
-        """Become the owner of a flow; see the base class."""
-        return self._again(super().take_ownership, flow_uuid, owner, at)
-
-    def take_up(self, flow_uuid: str, owner: str, at: float, match: Match) -> int:
+    def take_ownership(
+        self, flow_uuid: str, owner: str, at: float, missing_atoms: MissingAtoms | None = None
+    ) -> int:
         """Become the owner of a flow and add the atoms it lacks; see the base class."""
+        if missing_atoms is None:
+            return self._again(super().take_ownership, flow_uuid, owner, at)
         ahead = (layout.flow_prefix(flow_uuid),)
-        return self._again(self._take_up, flow_uuid, owner, at, match, ahead=ahead)
+        return self._again(self._take_ownership, flow_uuid, owner, at, missing_atoms, ahead=ahead)
 
-    def _take_up(self, flow_uuid: str, owner: str, at: float, match: Match) -> int:
+    def _take_ownership(self, flow_uuid: str, owner: str, at: float, missing_atoms: MissingAtoms) -> int:
         atoms: set[str] = set()
 
         def matched(stored: FlowDetail) -> Iterable[AtomDetail]:
             atoms.update(detail.uuid for detail in stored)
-            added = list(match(stored))
+            added = list(missing_atoms(stored))
             atoms.update(detail.uuid for detail in added)
             return added
 
-        epoch = super().take_up(flow_uuid, owner, at, matched)
+        epoch = super().take_ownership(flow_uuid, owner, at, matched)
         # What was written is known: the first checkpoint has nothing to ask.
         head, row = transaction.head(self._draft, flow_uuid), transaction.row(self._draft, flow_uuid)
         if head is not None and row is not None:

@@ -19,7 +19,7 @@ from stackl_flow.kv.items import ABSENT, Check, Item, Put, quote
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.layout import Head, Row
-from stackl_flow.persistence.records import AtomRecord, Changes, FlowRecord, missing
+from stackl_flow.persistence.records import AtomRecord, Changes, FlowRecord, not_found
 
 
 class Draft:
@@ -432,14 +432,14 @@ def _change_atoms(draft: Draft, flow_uuid: str, records: Sequence[AtomRecord]) -
 def _head(draft: Draft, flow_uuid: str) -> Head:
     stored = head(draft, flow_uuid)
     if stored is None:
-        raise missing("flow", flow_uuid)
+        raise not_found("flow", flow_uuid)
     return stored
 
 
 def _row(draft: Draft, flow_uuid: str) -> Row:
     stored = row(draft, flow_uuid)
     if stored is None:
-        raise missing("flow", flow_uuid)
+        raise not_found("flow", flow_uuid)
     return stored
 
 

@@ -136,7 +136,7 @@ class SQLBackend(Backend):
         """
         return SQLConnection(self, *self._parts)
 
-    def joined(self, connection: Any) -> Backend:
+    def join_transaction(self, connection: Any) -> Backend:
         """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
 
         Args:

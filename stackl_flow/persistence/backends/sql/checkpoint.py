@@ -24,7 +24,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
 from stackl_flow.persistence.backends.sql.session import Again, Link
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.records import Checkpoint, lost, missing
+from stackl_flow.persistence.records import Checkpoint, not_found, ownership_lost
 
 
 class Landing:
@@ -96,7 +96,7 @@ class Landing:
                 moved = self._write(cp, last)
             _check(cp, found)
             if moved != len(cp.atoms):
-                raise missing("atom", ", ".join(atom.uuid for atom in cp.atoms))
+                raise not_found("atom", ", ".join(atom.uuid for atom in cp.atoms))
             # From here on it may land without our hearing of it.
             in_doubt[:] = [last]
         self._known = (flow, last + len(cp.transitions))
@@ -162,9 +162,9 @@ def _touched(cursor: Any) -> int:
 
 def _check(cp: Checkpoint, found: Any) -> None:
     if found is None:
-        raise missing("flow", cp.flow_uuid)
+        raise not_found("flow", cp.flow_uuid)
     if found[0] != cp.epoch:
-        raise lost(cp.flow_uuid, cp.epoch, *found)
+        raise ownership_lost(cp.flow_uuid, cp.epoch, *found)
 
 
 _NOBODY: Final = ("", 0, 0)
@@ -256,13 +256,13 @@ class Filing:
             found = cursor.execute(sql.epoch, (flow,)).fetchone()
             last = 0 if found is None else found[2]
         if found is None:
-            raise missing("flow", flow)
+            raise not_found("flow", flow)
         if found[0] != epoch:
-            raise lost(flow, epoch, *found[:2])
+            raise ownership_lost(flow, epoch, *found[:2])
         if atoms:
             cursor.executemany(sql.move_atom, [(*atom[1:], atom[0]) for atom in atoms])
             if cursor.rowcount != len(atoms):
-                raise missing("atom", ", ".join(atom.uuid for atom in atoms))
+                raise not_found("atom", ", ".join(atom.uuid for atom in atoms))
         if state is not None or meta is not None:
             cursor.execute(sql.move_flow, (state, meta, self._now(), flow))
         if moves:

@@ -113,7 +113,6 @@ class SQLConnection(Connection):
     get_flow_record = _whole(Connection.get_flow_record)
     list_flow_records = _whole(Connection.list_flow_records)
     take_ownership = _whole(Connection.take_ownership)
-    take_up = _whole(Connection.take_up)
     get_history = _whole(Connection.get_history)
     get_atoms_for_flow = _whole(Connection.get_atoms_for_flow)
     get_atom_details = _whole(Connection.get_atom_details)

@@ -23,7 +23,7 @@ from psycopg.pq import ExecStatus
 from sqlalchemy.engine import Dialect
 
 from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, moves
-from stackl_flow.persistence.records import AtomMove, Checkpoint
+from stackl_flow.persistence.records import AtomUpdate, Checkpoint
 
 #: More rows than this are sent as statements of their own: a statement is compiled for each shape.
 MOST: Final = 6
@@ -31,7 +31,7 @@ MOST: Final = 6
 SHAPES: Final = 100
 
 #: What is empty in most moves, and is not sent when it is.
-_MAYBE: Final = AtomMove._fields[3:]
+_MAYBE: Final = AtomUpdate._fields[3:]
 _ALL: Final = (True,) * len(_MAYBE)
 _MOVED: Final = ("atom", "old_state", "new_state", "at")
 _ONE: Final = sa.literal_column("1", sa.Integer).label("done")

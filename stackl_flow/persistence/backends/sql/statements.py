@@ -14,9 +14,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
 from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, flowdetails, logbooks, moves
-from stackl_flow.persistence.records import AtomMove
+from stackl_flow.persistence.records import AtomUpdate
 
-MOVING: Final = AtomMove._fields[1:]
+MOVING: Final = AtomUpdate._fields[1:]
 
 _SPAN: Final = sa.literal_column(str(SPAN), sa.BigInteger)
 #: The number behind which those of a flow's moves begin.
