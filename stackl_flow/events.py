@@ -34,7 +34,7 @@ class FlowTransition(NamedTuple):
     engine: Any = None
 
     @classmethod
-    def read(cls, state: str, details: Mapping[str, Any]) -> Self:
+    def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
         """Make the event of what a callback was told.
 
         Args:
@@ -77,7 +77,7 @@ class AtomTransition(NamedTuple):
     result: Any = NO_RESULT
 
     @classmethod
-    def read(cls, state: str, details: Mapping[str, Any]) -> Self:
+    def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
         """Make the event of what a callback was told.
 
         Args:
@@ -87,7 +87,7 @@ class AtomTransition(NamedTuple):
         Returns:
             The event.
         """
-        kind = TASK if is_of(TASK, details) else RETRY
+        kind = TASK if is_kind(TASK, details) else RETRY
         name, uuid = details[f"{kind}_name"], details[f"{kind}_uuid"]
         return cls(state, details["old_state"], kind, name, uuid, details.get("result", NO_RESULT))
 
@@ -101,7 +101,7 @@ class AtomTransition(NamedTuple):
         return told if self.result is NO_RESULT else {**told, "result": self.result}
 
 
-def is_of(kind: str, details: Mapping[str, Any]) -> bool:
+def is_kind(kind: str, details: Mapping[str, Any]) -> bool:
     """Say whether details are of an atom of that kind.
 
     Args:

@@ -83,7 +83,7 @@ class Failure:
             raise TypeError(f"Failure takes errors that derive from Exception, not {exc_info[0].__name__}")
         self._exc_info = exc_info
         self.exception_str = redaction.redact(str(exc_info[1]))
-        self.exception_args: tuple[Any, ...] = redaction.hide(tuple(exc_info[1].args))
+        self.exception_args: tuple[Any, ...] = redaction.redact_data(tuple(exc_info[1].args))
         self.exc_type_names = _type_names(exc_info[0])
 
     def _take_known(self, known: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ class Failure:
         if unknown:
             raise TypeError(f"Failure.__init__ got unexpected keyword argument(s): {unknown}")
         self.exception_str = redaction.redact(str(known.get("exception_str", "")))
-        self.exception_args = redaction.hide(tuple(known.get("exc_args") or ()))
+        self.exception_args = redaction.redact_data(tuple(known.get("exc_args") or ()))
         self.exc_type_names = tuple(known.get("exc_type_names") or ())
         self._traceback_str = redaction.redact(known.get("traceback_str") or "")
         self._causes = tuple(known.get("causes") or ())

@@ -37,7 +37,7 @@ def mask_result(atom: Atom, result: Any, keys: Collection[str]) -> Any:
         The same with ``***`` in their place.
     """
     places = [place for name, place in atom.outputs if name in keys]
-    return mask(redaction.mask_places(result, places), keys)
+    return mask(redaction.mask_parts(result, places), keys)
 
 
 def mask_arguments(atom: Atom, arguments: Mapping[str, Any], keys: Collection[str]) -> Any:
@@ -82,7 +82,7 @@ def shown_result(engine: Any, atom_name: str, result: Any) -> Any:
     """
     if isinstance(result, Failure):
         return result
-    return redaction.hide(redaction.mask_marked(notes_of(engine), atom_name, result))
+    return redaction.redact_data(redaction.mask_result(notes_of(engine), atom_name, result))
 
 
 class Scope(Protocol):
@@ -286,7 +286,7 @@ class FailureFormatter:
             only of an atom that is still meant to execute: once its flow is being undone they are not what
             they were when it failed.
         """
-        exc_info = None if redaction.shows(fail.exc_info) else fail.exc_info
+        exc_info = None if redaction.contains_secret(fail.exc_info) else fail.exc_info
         parts = [] if exc_info is not None else [f"{fail.pformat(traceback=True)}\n"]
         storage, plan = self._engine.storage, self._engine.compilation
         if storage is not None and plan is not None:
@@ -316,16 +316,16 @@ class FailureFormatter:
 
     def _attributes(self, storage: Storage, atom: Atom) -> Iterator[tuple[str, Any]]:
         """Find what there is to say of an atom; what is not known is left out."""
-        name, marked = str(atom.name), redaction.names_in(notes_of(self._engine))
+        name, marked = str(atom.name), redaction.secret_names(notes_of(self._engine))
         yield from _known("intention", storage.get_atom_intention, name)
         yield from _known("state", storage.get_atom_state, name)
         if name in self._hide_inputs_outputs_of:
             return
         inputs = functools.partial(storage.fetch_mapped_args, atom.rebind, optional_args=atom.optional)
         for key, value in _known("requires", inputs, atom_name=name):
-            yield key, redaction.hide(mask_arguments(atom, value, self._mask_inputs_keys | marked))
+            yield key, redaction.redact_data(mask_arguments(atom, value, self._mask_inputs_keys | marked))
         for key, value in _known("provides", storage.get_execute_result, name):
-            yield key, redaction.hide(mask_result(atom, value, self._mask_outputs_keys | marked))
+            yield key, redaction.redact_data(mask_result(atom, value, self._mask_outputs_keys | marked))
 
 
 def _title(node: Node) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from stackl_flow import redaction
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 Callback = Callable[..., Any]
 DetailsFilter = Callable[[dict[str, Any]], bool]

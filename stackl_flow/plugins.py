@@ -25,7 +25,7 @@ _EXTRAS: Final = {
 }
 
 
-def table(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPoint]:
+def entry_points(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPoint]:
     """Make the table of a group.
 
     Args:
@@ -40,14 +40,14 @@ def table(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPo
     return plugs
 
 
-def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
+def load_backend(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
     """Import what a name stands for.
 
     Args:
         name: the name.
         shown: the address it came from, as it may be shown in messages.
         group: the group of entry points.
-        built_in: as for ``table``.
+        built_in: as for ``entry_points``.
 
     Returns:
         What the entry point names, usually a class.
@@ -55,7 +55,7 @@ def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
     Raises:
         NotFound: the name is in no table, or a package that it needs is not installed.
     """
-    plugs = table(group, built_in)
+    plugs = entry_points(group, built_in)
     plug = plugs.get(name)
     if plug is None:
         near = difflib.get_close_matches(name, plugs, n=1)
@@ -75,7 +75,7 @@ def load(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
         ) from error
 
 
-def named(name: str, what: str) -> Any:
+def import_object(name: str, what: str) -> Any:
     """Import a thing by its name.
 
     Args:

@@ -200,7 +200,7 @@ def _all_forms(values: Iterable[Any]) -> frozenset[Form]:
     return frozenset(form for value in values for form in forms_of(value))
 
 
-def keep(holder: object, values: Iterable[Any]) -> None:
+def register(holder: object, values: Iterable[Any]) -> None:
     """Hide values in every text for as long as an object lives.
 
     Args:
@@ -218,7 +218,7 @@ def _hold(holder: object, forms: frozenset[Form]) -> None:
 
 
 @contextmanager
-def keeping(values: Iterable[Any]) -> Iterator[None]:
+def redacting(values: Iterable[Any]) -> Iterator[None]:
     """Hide values in every text for the length of a block and, when an error leaves it, while that lives.
 
     Args:
@@ -261,10 +261,10 @@ def redact(text: str) -> str:
 
 
 #: Where a flow's notes, and a job's details, name what is secret.
-NAMES: Final = "secrets"
+NAMES_KEY: Final = "secrets"
 
 #: Where a flow's notes say which results go by such names: pairs of an atom and a place in what it gives.
-RESULTS: Final = "secret_results"
+RESULTS_KEY: Final = "secret_results"
 
 #: How a tuple looks to those who read what is stored without making values of it.
 _STORED_TUPLE: Final = "$tuple"
@@ -272,7 +272,7 @@ _COLLECTIONS: Final = (list, tuple, set, frozenset)
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-def names_in(notes: Mapping[str, Any]) -> frozenset[str]:
+def secret_names(notes: Mapping[str, Any]) -> frozenset[str]:
     """Say which names a flow's notes, or a job's details, mark as secret.
 
     Args:
@@ -281,10 +281,10 @@ def names_in(notes: Mapping[str, Any]) -> frozenset[str]:
     Returns:
         The names.
     """
-    return names_of(notes.get(NAMES))
+    return parse_names(notes.get(NAMES_KEY))
 
 
-def names_of(given: Any) -> frozenset[str]:
+def parse_names(given: Any) -> frozenset[str]:
     """Read what was given as the names of secrets.
 
     Args:
@@ -311,7 +311,7 @@ def names_of(given: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def find(data: Any, names: Collection[str]) -> list[Any]:
+def find_values(data: Any, names: Collection[str]) -> list[Any]:
     """Find the values that go by some names, however deep they lie in dictionaries, lists and tuples.
 
     Args:
@@ -323,9 +323,11 @@ def find(data: Any, names: Collection[str]) -> list[Any]:
     """
     if names and isinstance(data, Mapping):
         own = [value for name, value in data.items() if name in names]
-        return own + [one for name, value in data.items() if name not in names for one in find(value, names)]
+        return own + [
+            one for name, value in data.items() if name not in names for one in find_values(value, names)
+        ]
     if names and isinstance(data, list | tuple):
-        return [one for value in data for one in find(value, names)]
+        return [one for value in data for one in find_values(value, names)]
     return []
 
 
@@ -348,7 +350,7 @@ def mask(data: Any, names: Collection[str]) -> Any:
     return data
 
 
-def mask_places(data: Any, places: Collection[Any]) -> Any:
+def mask_parts(data: Any, places: Collection[Any]) -> Any:
     """Hide some parts of what an atom gave.
 
     Args:
@@ -363,7 +365,7 @@ def mask_places(data: Any, places: Collection[Any]) -> Any:
     if None in places:
         return MASK
     if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
-        return {_STORED_TUPLE: mask_places(data[_STORED_TUPLE], places)}
+        return {_STORED_TUPLE: mask_parts(data[_STORED_TUPLE], places)}
     if isinstance(data, Mapping) and data.keys() & places:
         return {key: MASK if key in places else value for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -372,7 +374,7 @@ def mask_places(data: Any, places: Collection[Any]) -> Any:
     return MASK  # of a kind whose parts cannot be told apart here
 
 
-def parts_of(data: Any, places: Iterable[Any]) -> list[Any]:
+def select_parts(data: Any, places: Iterable[Any]) -> list[Any]:
     """Take parts out of what an atom gave.
 
     Args:
@@ -383,7 +385,7 @@ def parts_of(data: Any, places: Iterable[Any]) -> list[Any]:
         The parts that are there.
     """
     if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
-        return parts_of(data[_STORED_TUPLE], places)
+        return select_parts(data[_STORED_TUPLE], places)
     found = []
     for place in places:
         try:
@@ -393,7 +395,7 @@ def parts_of(data: Any, places: Iterable[Any]) -> list[Any]:
     return found
 
 
-def mask_marked(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:
+def mask_result(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:
     """Hide what the notes of a flow mark as secret in what an atom gave.
 
     Args:
@@ -404,14 +406,14 @@ def mask_marked(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:
     Returns:
         The same with ``***`` in their place.
     """
-    names = names_in(notes)
+    names = secret_names(notes)
     if not names:
         return result
-    places = [place for atom, place in notes.get(RESULTS, ()) if atom == atom_name]
-    return mask(mask_places(result, places), names)
+    places = [place for atom, place in notes.get(RESULTS_KEY, ()) if atom == atom_name]
+    return mask(mask_parts(result, places), names)
 
 
-def hide(data: Any) -> Any:
+def redact_data(data: Any) -> Any:
     """Take every secret that is kept at present out of data that is about to be shown.
 
     Args:
@@ -426,9 +428,9 @@ def hide(data: Any) -> Any:
     if isinstance(data, str):
         return redact(data)
     if isinstance(data, Mapping):
-        return {hide(key): hide(value) for key, value in data.items()}
+        return {redact_data(key): redact_data(value) for key, value in data.items()}
     if type(data) in _COLLECTIONS:
-        return type(data)(hide(one) for one in data)
+        return type(data)(redact_data(one) for one in data)
     shown = f"{data} {data!r}"
     return data if redact(shown) == shown else redact(str(data))
 
@@ -436,7 +438,7 @@ def hide(data: Any) -> Any:
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-def traceback_of(exc_info: ExcInfo) -> str:
+def format_traceback(exc_info: ExcInfo) -> str:
     """Write an error with its traceback and causes, without secrets.
 
     Args:
@@ -448,7 +450,7 @@ def traceback_of(exc_info: ExcInfo) -> str:
     return redact("".join(traceback.format_exception(*exc_info)))
 
 
-def shows(exc_info: ExcInfo | None) -> bool:
+def contains_secret(exc_info: ExcInfo | None) -> bool:
     """Say whether an error would show a secret if it were printed as it is.
 
     Args:
@@ -482,8 +484,8 @@ class SecretsFilter(logging.Filter):
         if shown != message:
             record.msg, record.args = shown, None
         told = record.exc_info
-        if told and told[0] is not None and shows(told):
-            record.exc_text, record.exc_info = traceback_of(told).rstrip(), None
+        if told and told[0] is not None and contains_secret(told):
+            record.exc_text, record.exc_info = format_traceback(told).rstrip(), None
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         if record.stack_info:
@@ -494,7 +496,7 @@ class SecretsFilter(logging.Filter):
 _FILTER: Final = SecretsFilter()
 
 
-def logger(name: str) -> logging.Logger:
+def get_logger(name: str) -> logging.Logger:
     """Get the logger of a module of this library, whose records show no secrets.
 
     Args:
@@ -510,21 +512,21 @@ def logger(name: str) -> logging.Logger:
 
 __all__ = [
     "MASK",
-    "NAMES",
-    "RESULTS",
+    "NAMES_KEY",
+    "RESULTS_KEY",
     "SecretsFilter",
-    "find",
-    "hide",
-    "keep",
-    "keeping",
-    "logger",
+    "contains_secret",
+    "find_values",
+    "format_traceback",
+    "get_logger",
     "mask",
-    "mask_marked",
-    "mask_places",
-    "names_in",
-    "names_of",
-    "parts_of",
+    "mask_parts",
+    "mask_result",
+    "parse_names",
     "redact",
-    "shows",
-    "traceback_of",
+    "redact_data",
+    "redacting",
+    "register",
+    "secret_names",
+    "select_parts",
 ]

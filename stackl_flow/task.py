@@ -10,7 +10,7 @@ from typing import Any, Final
 from stackl_flow import atom, redaction
 from stackl_flow.notifier import RestrictedNotifier
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 EVENT_UPDATE_PROGRESS: Final = "update_progress"
 REVERT_RESULT: Final = "result"

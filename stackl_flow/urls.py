@@ -24,31 +24,31 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BackendURL:
     """An address, taken apart.
 
     Attributes:
-        plug: the kind of place: the scheme without any "+driver".
+        backend: the kind of place: the scheme without any "+driver".
         scheme: the scheme as written.
         location: what stands between "//" and "?", as written.
         options: the options of the address and of the settings, as they were given.
-        address: the address without its options; it may hold a password.
+        unmasked_url: the address without its options; it may hold a password.
         conf: the settings this was made of, with the whole address under "connection".
     """
 
-    plug: str
+    backend: str
     scheme: str
     location: str = field(repr=False)
-    address: str = field(repr=False)
+    unmasked_url: str = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
     conf: Mapping[str, Any] = field(repr=False)
 
     @property
-    def url(self) -> str:
+    def masked_url(self) -> str:
         """The address as it may be shown: without options and without the password."""
-        return _PASSWORD.sub(r"\1:***@", self.address)
+        return _PASSWORD.sub(r"\1:***@", self.unmasked_url)
 
-    def without(self, option: str) -> dict[str, Any]:
+    def conf_without(self, option: str) -> dict[str, Any]:
         """Return the settings without an option that somebody else has read.
 
         Args:
@@ -65,7 +65,7 @@ class Place:
                 kept[name] = f"{head}?{rest}" if rest else head
         return kept
 
-    def take(self, **kinds: type[Any]) -> Options:
+    def read_options(self, **kinds: type[Any]) -> Options:
         """Read the options.
 
         Args:
@@ -79,18 +79,18 @@ class Place:
         """
         given = {name: value for name, value in self.options.items() if value is not None}
         read = {name: self._read(name, value, kinds) for name, value in given.items()}
-        return Options(self.url, self.location, MappingProxyType(read))
+        return Options(self.masked_url, self.location, MappingProxyType(read))
 
     def _read(self, name: str, value: Any, kinds: Mapping[str, type[Any]]) -> Any:
         if name not in kinds:
             known = ", ".join(sorted(kinds)) or "none"
-            raise exc.InvalidFormat(f"unknown option '{name}' for '{self.url}': known are {known}")
+            raise exc.InvalidFormat(f"unknown option '{name}' for '{self.masked_url}': known are {known}")
         kind = kinds[name]
         try:
             return _boolean(value) if kind is bool else kind(value)
         except (ValueError, TypeError) as error:
             raise exc.InvalidFormat(
-                f"option '{name}' of '{self.url}' must be {kind.__name__}, not {value!r}", cause=error
+                f"option '{name}' of '{self.masked_url}' must be {kind.__name__}, not {value!r}", cause=error
             ) from error
 
 
@@ -99,14 +99,14 @@ class Options:
     """What a place's options say.
 
     Attributes:
-        url: the address as it may be shown.
+        masked_url: the address as it may be shown.
         location: what stands between "//" and "?".
-        given: the values of the options that were given, by name.
+        values: the values of the options that were given, by name.
     """
 
-    url: str
+    masked_url: str
     location: str
-    given: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
 def _boolean(value: Any) -> bool:
@@ -116,7 +116,7 @@ def _boolean(value: Any) -> bool:
     raise ValueError(f"{value!r} is neither yes nor no")
 
 
-def parse(conf: str | Mapping[str, Any], key: str = "connection") -> Place:
+def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
     """Take an address apart.
 
     Args:
@@ -157,11 +157,11 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> Place:
     location, _, query = rest.partition("?")
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     options.update({name: value for name, value in settings.items() if name != key})
-    return Place(
-        plug=scheme.partition("+")[0].lower(),
+    return BackendURL(
+        backend=scheme.partition("+")[0].lower(),
         scheme=scheme.lower(),
         location=location,
-        address=scheme + slashes + location,
+        unmasked_url=scheme + slashes + location,
         options=MappingProxyType(options),
         conf=MappingProxyType(settings),
     )

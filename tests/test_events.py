@@ -2,7 +2,7 @@
 
 import pytest
 
-from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition, is_of
+from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition, is_kind
 
 TASK = {"task_name": "a", "task_uuid": "u", "old_state": "RUNNING"}
 RETRY = {"retry_name": "r", "retry_uuid": "u", "old_state": "RUNNING"}
@@ -25,20 +25,20 @@ def test_there_and_back(event, details):
 
 def test_details_from_elsewhere_need_not_name_the_engine():
     told = {key: value for key, value in FLOW.items() if key != "engine"}
-    assert FlowTransition.read("RUNNING", told).engine is None
+    assert FlowTransition.from_details("RUNNING", told).engine is None
 
 
 def test_no_result_is_not_none():
-    assert AtomTransition.read("SUCCESS", TASK).result is NO_RESULT
-    assert AtomTransition.read("SUCCESS", {**TASK, "result": None}).result is None
+    assert AtomTransition.from_details("SUCCESS", TASK).result is NO_RESULT
+    assert AtomTransition.from_details("SUCCESS", {**TASK, "result": None}).result is None
 
 
 def test_what_details_are_of():
-    assert is_of("task", TASK)
-    assert is_of("retry", RETRY)
-    assert not is_of("task", RETRY)
-    assert not is_of("task", FLOW)
-    assert not is_of("task", {})
+    assert is_kind("task", TASK)
+    assert is_kind("retry", RETRY)
+    assert not is_kind("task", RETRY)
+    assert not is_kind("task", FLOW)
+    assert not is_kind("task", {})
 
 
 def test_an_event_is_frozen():

@@ -22,7 +22,7 @@ from stackl_flow import urls
 )
 def test_addresses(conf, plug, location, options):
     place = urls.parse(conf)
-    assert (place.plug, place.location, dict(place.options)) == (plug, location, options)
+    assert (place.backend, place.location, dict(place.options)) == (plug, location, options)
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,16 @@ def test_no_address(conf):
 
 def test_password_is_not_shown():
     place = urls.parse("postgresql://me:secret@host/db?x=1")
-    assert place.url == "postgresql://me:***@host/db"
+    assert place.masked_url == "postgresql://me:***@host/db"
     assert "secret" not in repr(place)
     with pytest.raises(exc.InvalidFormat) as caught:
-        place.take()
+        place.read_options()
     assert "secret" not in str(caught.value)
 
 
 def test_options_are_typed():
     place = urls.parse({"connection": "memory?a=1.5&b=yes", "c": 7})
-    given = place.take(a=float, b=bool, c=int, d=str).given
+    given = place.read_options(a=float, b=bool, c=int, d=str).values
     assert dict(given) == {"a": 1.5, "b": True, "c": 7}
 
 
@@ -53,8 +53,8 @@ def test_options_are_typed():
 )
 def test_bad_options(query, word):
     with pytest.raises(exc.InvalidFormat, match=word):
-        urls.parse(f"memory?{query}").take(a=float, b=bool)
+        urls.parse(f"memory?{query}").read_options(a=float, b=bool)
 
 
 def test_an_option_of_none_was_not_given():
-    assert dict(urls.parse({"connection": "memory", "a": None}).take(a=int).given) == {}
+    assert dict(urls.parse({"connection": "memory", "a": None}).read_options(a=int).values) == {}

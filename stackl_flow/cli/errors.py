@@ -123,7 +123,7 @@ def answering(*, as_json: bool, secrets: Iterable[str] = ()) -> Iterator[Output]
         Exit: the command ends, with the code of the error.
     """
     with ExitStack() as stack:
-        stack.enter_context(redaction.keeping(secrets))
+        stack.enter_context(redaction.redacting(secrets))
         answers = stack.enter_context(standard_output_kept()) if as_json else sys.stdout
         yield from _guarded(Output(as_json=as_json, answers=answers))
 
@@ -137,7 +137,7 @@ def _guarded(out: Output) -> Iterator[Output]:
     except Exception as error:  # noqa: BLE001  whatever it is, it becomes a message and a code
         code = for_error(error)
         if DEBUG.get():
-            out.say(redaction.traceback_of((type(error), error, error.__traceback__)).rstrip())
+            out.say(redaction.format_traceback((type(error), error, error.__traceback__)).rstrip())
         out.refuse(type(error).__name__, message(error, code), code)
         raise typer.Exit(code) from None
 

@@ -71,7 +71,9 @@ class Output:
             data: the same for machines.
         """
         if self.as_json:
-            self._answers.write(json.dumps(redaction.hide(plain(data)), indent=2, ensure_ascii=False) + "\n")
+            self._answers.write(
+                json.dumps(redaction.redact_data(plain(data)), indent=2, ensure_ascii=False) + "\n"
+            )
         else:
             self.console.print(shown)
 
@@ -98,7 +100,7 @@ class Output:
         Args:
             data: the answer.
         """
-        self._answers.write(json.dumps(redaction.hide(plain(data)), ensure_ascii=False) + "\n")
+        self._answers.write(json.dumps(redaction.redact_data(plain(data)), ensure_ascii=False) + "\n")
         self._answers.flush()
 
     def say(self, words: str) -> None:

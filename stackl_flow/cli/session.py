@@ -44,7 +44,7 @@ def drive(engine: Engine, out: Output, db: str | None) -> Outcome:
         raise
     if outcome.error is not None and DEBUG.get():
         shown = (type(outcome.error), outcome.error, outcome.error.__traceback__)
-        out.say(redaction.traceback_of(shown).rstrip())
+        out.say(redaction.format_traceback(shown).rstrip())
     return outcome
 
 

@@ -48,7 +48,7 @@ def rename() -> None:
     # As with TaskFlow, a program that sets up no logging is told nothing.
     logging.getLogger("taskflow").addHandler(logging.NullHandler())
     for ours, theirs in table().items():
-        logger = redaction.logger(theirs)
+        logger = redaction.get_logger(theirs)
         logging.Logger.manager.loggerDict[ours] = logger
         module = sys.modules.get(ours)
         if module is not None and isinstance(vars(module).get("_LOG"), logging.Logger):
@@ -62,5 +62,5 @@ def offer(name: str, module: ModuleType) -> None:
         name: TaskFlow's name of the module.
         module: what serves it.
     """
-    own = vars(module).setdefault("_LOG", redaction.logger(name))
+    own = vars(module).setdefault("_LOG", redaction.get_logger(name))
     vars(module).setdefault("LOG", own)

@@ -34,7 +34,7 @@ from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
 from stackl_flow.persistence.retention import RetentionPolicy
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 ENTITY_KIND: Final = "conductor"
 EVENTS: Final = (
@@ -328,9 +328,9 @@ class Conductor:
     def _engine_from_job(self, job: Job) -> Engine:
         """Get the engine that is to run a job's flow."""
         flow_detail = self._flow_detail_from_job(job)
-        secrets = redaction.names_in(job.details) | redaction.names_in(flow_detail.meta)
+        secrets = redaction.secret_names(job.details) | redaction.secret_names(flow_detail.meta)
         # From here on, whatever becomes of the job; the engine keeps for itself what it holds besides.
-        redaction.keep(job, redaction.find([job.details, flow_detail.meta], secrets))
+        redaction.register(job, redaction.find_values([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
         # See ``Work``: the flow may have ended under this job.
         options = {"begin_anew": False, **self._engine_options}

@@ -126,7 +126,7 @@ def _dict_of(failure: Failure) -> dict[str, Any]:
     return failure.to_dict(include_args=False)
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 Listeners = Iterable[AbstractContextManager[Any]]
 Tell = Callable[[str, dict[str, Any]], None]
@@ -240,6 +240,6 @@ class Work:
 def _told(engine: Engine) -> dict[str, Any]:
     """Return what a flow provided, as whoever looks at the board may see it."""
     found = engine.storage.fetch_all()
-    names = redaction.names_in(engine.storage.flow_meta)
-    told: dict[str, Any] = redaction.hide(redaction.mask(found, names)) if names else found
+    names = redaction.secret_names(engine.storage.flow_meta)
+    told: dict[str, Any] = redaction.redact_data(redaction.mask(found, names)) if names else found
     return told

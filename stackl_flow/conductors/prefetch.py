@@ -23,7 +23,7 @@ from stackl_flow.conductors.job_runner import Fate, Verdict
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import CONSUMED, DEFERRED, RELEASED, TRASHED, UNBEGUN, Ending, Job
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: Seconds of work that are claimed at once.
 SPELL: Final = 0.05

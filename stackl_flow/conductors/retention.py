@@ -13,7 +13,7 @@ from stackl_flow.jobboards.job import CONSUMED, Job
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.retention import FinishedLogBook, RetentionPolicy, prune
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: At most so many books in one go: the next one goes on, and jobs are claimed in between.
 _BATCH: Final = 50

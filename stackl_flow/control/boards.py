@@ -261,9 +261,11 @@ def _job_view(board: JobBoard, job: Job) -> JobView:
 def _view(
     posting: Posting, head: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
 ) -> JobView:
-    secrets = redaction.names_in(posting.details)
-    with redaction.keeping(redaction.find(posting.details, secrets)):
-        return _shown(posting, redaction.hide(redaction.mask(posting.details, secrets)), head, owner, outcome)
+    secrets = redaction.secret_names(posting.details)
+    with redaction.redacting(redaction.find_values(posting.details, secrets)):
+        return _shown(
+            posting, redaction.redact_data(redaction.mask(posting.details, secrets)), head, owner, outcome
+        )
 
 
 def _shown(
@@ -286,5 +288,5 @@ def _shown(
         claims=tuple(ClaimView(claim.who, claim.at, claim.ended) for claim in posting.claims),
         reason=redaction.redact(posting.reason),
         details=details,
-        outcome=redaction.hide(outcome),
+        outcome=redaction.redact_data(outcome),
     )

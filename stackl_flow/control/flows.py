@@ -201,7 +201,7 @@ def show(backend: Backend, wanted: str) -> FlowView:
         record = connection.get_flow_record(uuid)
         times = times_of(connection, uuid)
     own = times.get(None, NEVER)
-    with redaction.keeping(secret_values(detail.meta, detail)):
+    with redaction.redacting(secret_values(detail.meta, detail)):
         atoms = tuple(_atom(atom, times.get(atom.name, NEVER), detail.meta) for atom in detail)
     return FlowView(_summary(record), factory_of(detail.meta), own.started, own.ended, own.seconds, atoms)
 
@@ -246,7 +246,7 @@ def _atom(detail: AtomDetail, times: Times, notes: Mapping[str, Any]) -> AtomVie
         undoing=times.undoing,
         progress=detail.progress,
         failures=tuple(_failures(detail)),
-        result=redaction.hide(redaction.mask_marked(notes, detail.name, detail.results)),
+        result=redaction.redact_data(redaction.mask_result(notes, detail.name, detail.results)),
     )
 
 

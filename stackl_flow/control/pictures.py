@@ -67,7 +67,7 @@ def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:
     view = show(backend, wanted)
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(view.flow.uuid, lazy=True)
-    with redaction.keeping(secret_values(detail.meta, ())):
+    with redaction.redacting(secret_values(detail.meta, ())):
         try:
             return picture(make_again(detail), view), None
         except exc.StacklFlowError as error:

@@ -282,7 +282,7 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
     """
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
-    with redaction.keeping(secret_values(detail.meta, detail)):
+    with redaction.redacting(secret_values(detail.meta, detail)):
         flow = make_again(detail)
         engine = engines.load(flow, flow_detail=detail, backend=backend, **options)
         engine.compile()

@@ -22,7 +22,7 @@ from stackl_flow.jobboards.transactions import Writes
 from stackl_flow.kv.items import Put
 from stackl_flow.kv.store import KV
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 KEPT: Final = 200
 NEWS: Final = "news"

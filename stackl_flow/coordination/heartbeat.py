@@ -27,7 +27,7 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.items import Lease
 from stackl_flow.kv.store import KV
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: Seconds until another process takes the place of one that ended.
 _PAUSE: Final = 0.1

@@ -20,7 +20,7 @@ from stackl_flow.jobboards.keys import Places
 from stackl_flow.kv.items import Lease, Put
 from stackl_flow.kv.store import KV
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 
 #: How often a lease is extended in its life.

@@ -123,7 +123,7 @@ class Engine(abc.ABC):
         """Set the flow and all its atoms back to the beginning."""
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: What the parallel engine is told besides.
 _OF_PARALLEL: Final = frozenset({"executor", "max_workers"})

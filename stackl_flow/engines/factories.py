@@ -16,7 +16,7 @@ from stackl_flow.persistence import factory as books
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 META_FACTORY: Final = "factory"
 

@@ -195,7 +195,7 @@ def _dotted(version: tuple[Any, ...]) -> str:
     return ".".join(map(str, version))
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: Stands for the result of an atom that has none at present.
 MISSING: Final[Any] = object()

@@ -47,7 +47,7 @@ from stackl_flow.patterns.deciders import pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
 from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 
 class Shell:

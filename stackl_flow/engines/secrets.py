@@ -20,7 +20,7 @@ from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.base import Flow, Item
 from stackl_flow.persistence.models import FlowDetail, secret_values
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 
 class Store(Protocol):
@@ -63,13 +63,13 @@ def marked(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
     Raises:
         TypeError: ``secrets`` are no names.
     """
-    names = redaction.names_of(secrets)
+    names = redaction.parse_names(secrets)
     if not names:
         return {}
     if given:
         _check_used(flow, names, given)
     places = [[str(a.name), place] for a in _atoms(flow) for name, place in a.outputs if name in names]
-    return {redaction.NAMES: sorted(names), redaction.RESULTS: places}
+    return {redaction.NAMES_KEY: sorted(names), redaction.RESULTS_KEY: places}
 
 
 def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, Any], secrets: Any) -> None:
@@ -85,15 +85,15 @@ def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, An
     Raises:
         TypeError: ``secrets`` are no names.
     """
-    names = redaction.names_of(secrets) | redaction.names_in(detail.meta)
+    names = redaction.parse_names(secrets) | redaction.secret_names(detail.meta)
     if not names:
         return
-    own = [value for atom in _atoms(flow) for value in redaction.find(atom.inject or {}, names)]
-    redaction.keep(engine, [*redaction.find(store, names), *own])
+    own = [value for atom in _atoms(flow) for value in redaction.find_values(atom.inject or {}, names)]
+    redaction.register(engine, [*redaction.find_values(store, names), *own])
     notes = marked(flow, names)
     if any(detail.meta.get(name) != note for name, note in notes.items()):
         engine.storage.update_flow_metadata(notes)
-    redaction.keep(engine, secret_values(detail.meta, detail))
+    redaction.register(engine, secret_values(detail.meta, detail))
     engine.atom_notifier.register(Notifier.ANY, _Ear(engine, notes).hear)
 
 
@@ -126,8 +126,8 @@ class _Ear:
 
     def __init__(self, engine: Engine, notes: Mapping[str, Any]) -> None:
         self._engine = weakref.ref(engine)
-        self._names = redaction.names_in(notes)
-        self._places = [tuple(pair) for pair in notes[redaction.RESULTS]]
+        self._names = redaction.secret_names(notes)
+        self._places = [tuple(pair) for pair in notes[redaction.RESULTS_KEY]]
         self._heard = False
 
     def _begin(self) -> None:
@@ -136,23 +136,23 @@ class _Ear:
         engine = self._engine()
         if engine is None:
             return
-        found = redaction.find(engine.storage.flow_meta, self._names)
+        found = redaction.find_values(engine.storage.flow_meta, self._names)
         for name in self._names:
             with contextlib.suppress(exc.NotFound):
                 found.append(engine.storage.fetch(name))
-        redaction.keep(self, found)
+        redaction.register(self, found)
 
     def hear(self, state: str, details: Mapping[str, Any]) -> None:
         """Take a move of an atom."""
         if not self._heard:
             self._begin()
-        told = AtomTransition.read(state, details)
+        told = AtomTransition.from_details(state, details)
         if told.result is NO_RESULT or isinstance(told.result, Failure):
             return
         places = [place for atom, place in self._places if atom == told.name]
-        found = redaction.parts_of(told.result, places) + redaction.find(told.result, self._names)
+        found = redaction.select_parts(told.result, places) + redaction.find_values(told.result, self._names)
         if found:
-            redaction.keep(self, found)
+            redaction.register(self, found)
 
 
 def _atoms(item: Item) -> Iterator[Atom]:

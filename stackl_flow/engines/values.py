@@ -277,7 +277,7 @@ def check_storable(pairs: Mapping[str, Any], flow_name: str, backend: Backend) -
             ) from error
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 OF_ATOM: Final = -1
 OF_FLOW: Final = -2

@@ -41,7 +41,7 @@ from stackl_flow.jobboards.queries import Found, Reading, Waiting
 from stackl_flow.kv.items import quote
 from stackl_flow.kv.store import KV
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: Seconds a claim outlives its owner.
 TTL = 15.0

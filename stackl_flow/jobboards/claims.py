@@ -101,7 +101,7 @@ def not_owned(job: Job, who: str, owner: str | None) -> exc.JobFailure:
     )
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 
 class Claims:

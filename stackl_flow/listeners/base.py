@@ -17,7 +17,7 @@ from stackl_flow.failure import ExcInfo, Failure
 from stackl_flow.formatters import shown_result
 from stackl_flow.notifier import Notifier
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: States in which an atom's ``execute`` or ``revert`` has come to an end.
 FINISH_STATES: Final = (st.FAILURE, st.SUCCESS, st.REVERTED, st.REVERT_FAILURE)
@@ -51,11 +51,11 @@ class _Watch(NamedTuple):
 
 
 def _of_task(details: Details) -> bool:
-    return events.is_of(events.TASK, details)
+    return events.is_kind(events.TASK, details)
 
 
 def _of_retry(details: Details) -> bool:
-    return events.is_of(events.RETRY, details)
+    return events.is_kind(events.RETRY, details)
 
 
 class Listener:
@@ -156,14 +156,14 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         """
 
     def _flow_receiver(self, state: str, details: Details) -> None:
-        told = FlowTransition.read(state, details)
+        told = FlowTransition.from_details(state, details)
         self._dump(
             "%s has moved flow '%s' (%s) into state '%s' from state '%s'",
             self._engine, told.flow_name, told.flow_uuid, state, told.old_state,
         )  # fmt: skip
 
     def _task_receiver(self, state: str, details: Details) -> None:
-        told = AtomTransition.read(state, details)
+        told = AtomTransition.from_details(state, details)
         message = "%s has moved task '%s' (%s) into state '%s' from state '%s'"
         args = (self._engine, told.name, told.uuid, state, told.old_state)
         if state not in FINISH_STATES:
@@ -173,8 +173,8 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         failed = isinstance(result, Failure)
         exc_info: ExcInfo | None = result.exc_info if isinstance(result, Failure) else None
         message = f"{message} with result '%s' (failure=%s)"
-        if exc_info is not None and redaction.shows(exc_info):
+        if exc_info is not None and redaction.contains_secret(exc_info):
             # As text, which can be changed: the error itself belongs to whoever raised it.
-            self._dump(f"{message}\n%s", *args, result, failed, redaction.traceback_of(exc_info).rstrip())
+            self._dump(f"{message}\n%s", *args, result, failed, redaction.format_traceback(exc_info).rstrip())
         else:
             self._dump(message, *args, result, failed, exc_info=exc_info)

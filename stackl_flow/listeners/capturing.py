@@ -84,10 +84,10 @@ class CaptureListener(base.Listener):
             self.values.append(self._format_capture(kind, state, details))
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.FLOW, FlowTransition.read(state, details).flow_name, state, details)
+        self._keep(self.FLOW, FlowTransition.from_details(state, details).flow_name, state, details)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.TASK, AtomTransition.read(state, details).name, state, details)
+        self._keep(self.TASK, AtomTransition.from_details(state, details).name, state, details)
 
     def _retry_receiver(self, state: str, details: base.Details) -> None:
-        self._keep(self.RETRY, AtomTransition.read(state, details).name, state, details)
+        self._keep(self.RETRY, AtomTransition.from_details(state, details).name, state, details)

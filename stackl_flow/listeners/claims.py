@@ -9,7 +9,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.listeners import base
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 OnJobLoss = Callable[[Any, str, base.Details], Any]
 

@@ -14,7 +14,7 @@ from stackl_flow.formatters import FailureFormatter, mask_result, shown_result
 from stackl_flow.listeners import base
 from stackl_flow.task import Task
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 _MOVED_TASK: Final = "Task '%s' (%s) transitioned into state '%s' from state '%s'"
 
@@ -114,7 +114,7 @@ class DynamicLoggingListener(base.Listener):
         )
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        told = FlowTransition.read(state, details)
+        told = FlowTransition.from_details(state, details)
         self._logger.log(
             self._failure_level if state in self._LOUD_OF_FLOW else self._level,
             "Flow '%s' (%s) transitioned into state '%s' from state '%s'",
@@ -122,7 +122,7 @@ class DynamicLoggingListener(base.Listener):
         )  # fmt: skip
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        told = AtomTransition.read(state, details)
+        told = AtomTransition.from_details(state, details)
         level = self._failure_level if state in self._LOUD_OF_TASK else self._level
         if told.result is NO_RESULT or state not in base.FINISH_STATES:
             self._log(level, told)
@@ -143,8 +143,8 @@ class DynamicLoggingListener(base.Listener):
 
     def _log_failure(self, told: AtomTransition, fail: Failure) -> None:
         exc_info, more = self._fail_formatter.format(fail, _matcher(told.name))
-        if exc_info is not None and redaction.shows(exc_info):
-            more, exc_info = f"{more or ''}\n{redaction.traceback_of(exc_info)}", None
+        if exc_info is not None and redaction.contains_secret(exc_info):
+            more, exc_info = f"{more or ''}\n{redaction.format_traceback(exc_info)}", None
         if more:
             self._log(self._failure_level, told, "\n%s", redaction.redact(more), exc_info=exc_info)
         else:

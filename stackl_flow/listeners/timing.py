@@ -12,7 +12,7 @@ from stackl_flow import states as st
 from stackl_flow.events import AtomTransition, FlowTransition
 from stackl_flow.listeners import base
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 STARTING_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
 FINISHED_STATES: Final = frozenset(base.FINISH_STATES)
@@ -93,10 +93,10 @@ class DurationListener(base.Listener):
             self._ends(kind, name, self._clock.monotonic() - began)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._moved(_TASK, AtomTransition.read(state, details).name, state)
+        self._moved(_TASK, AtomTransition.from_details(state, details).name, state)
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._moved(_FLOW, FlowTransition.read(state, details).flow_name, state)
+        self._moved(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
 
 
 class PrintingDurationListener(DurationListener):
@@ -156,11 +156,11 @@ class EventTimeListener(base.Listener):
         _note(self._engine, kind, name, {f"{state}-timestamp": self._clock.now()})
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._stamp(_FLOW, FlowTransition.read(state, details).flow_name, state)
+        self._stamp(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._stamp(_TASK, AtomTransition.read(state, details).name, state)
+        self._stamp(_TASK, AtomTransition.from_details(state, details).name, state)
 
     def _retry_receiver(self, state: str, details: base.Details) -> None:
-        told = AtomTransition.read(state, details)
+        told = AtomTransition.from_details(state, details)
         self._stamp(told.kind, told.name, state)

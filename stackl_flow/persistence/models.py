@@ -95,7 +95,7 @@ def meta_lines(meta: dict[str, Any] | None, indent: int) -> list[str]:
     if not meta:
         return []
     lines = [f"{' ' * indent}- metadata:"]
-    for key, value in redaction.mask(meta, redaction.names_in(meta)).items():
+    for key, value in redaction.mask(meta, redaction.secret_names(meta)).items():
         shown = f"{value * 100.0:.2f}%" if key == "progress" and isinstance(value, (int, float)) else value
         lines.append(f"{' ' * (indent + 2)}+ {key} = {shown}")
     return lines
@@ -671,18 +671,18 @@ def secret_values(notes: Mapping[str, Any], atoms: Iterable[AtomDetail]) -> list
     Returns:
         The values that are marked, wherever they were given or provided.
     """
-    names = redaction.names_in(notes)
+    names = redaction.secret_names(notes)
     if not names:
         return []
     places: dict[str, list[Any]] = {}
-    for atom, place in notes.get(redaction.RESULTS, ()):
+    for atom, place in notes.get(redaction.RESULTS_KEY, ()):
         places.setdefault(atom, []).append(place)
-    found = redaction.find(notes, names)
+    found = redaction.find_values(notes, names)
     for detail in atoms:
-        found += redaction.find(detail.meta, names)
+        found += redaction.find_values(detail.meta, names)
         for result in _results(detail):
-            found += redaction.find(result, names)
-            found += redaction.parts_of(result, places.get(detail.name, ()))
+            found += redaction.find_values(result, names)
+            found += redaction.select_parts(result, places.get(detail.name, ()))
     return found
 
 
@@ -697,7 +697,7 @@ def redact_secrets(text: str, notes: Mapping[str, Any], atoms: Iterable[AtomDeta
     Returns:
         The text with ``***`` in their place.
     """
-    with redaction.keeping(secret_values(notes, atoms)):
+    with redaction.redacting(secret_values(notes, atoms)):
         return redaction.redact(text)
 
 

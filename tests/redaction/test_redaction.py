@@ -58,7 +58,7 @@ class Holder:
     ],
 )
 def test_what_is_kept_is_taken_out(value, text, shown):
-    with redaction.keeping([value]):
+    with redaction.redacting([value]):
         assert redaction.redact(text) == shown
     assert redaction.redact(text) == text
 
@@ -77,14 +77,14 @@ def test_a_text_is_found_however_it_is_written(value, ways, on_a_page, beside):
     text = f"<{beside}{value}{beside}>"
     for write in (*ways, on_a_page):
         text = write(text)
-    with redaction.keeping([value]):
+    with redaction.redacting([value]):
         assert "***" in redaction.redact(text)
 
 
 def test_it_is_kept_as_long_as_somebody_holds_it():
     one, other = Holder(), Holder()
-    redaction.keep(one, [HUSH])
-    redaction.keep(other, [HUSH])
+    redaction.register(one, [HUSH])
+    redaction.register(other, [HUSH])
     del one
     gc.collect()
     assert redaction.redact(HUSH) == "***"
@@ -95,7 +95,7 @@ def test_it_is_kept_as_long_as_somebody_holds_it():
 
 def test_an_error_that_leaves_the_block_holds_it_on():
     def fail():
-        with redaction.keeping([HUSH]):
+        with redaction.redacting([HUSH]):
             raise ValueError(HUSH)
 
     with pytest.raises(ValueError, match=HUSH) as caught:
@@ -112,7 +112,7 @@ def test_many_threads_may_come_at_once():
     def work(number):
         word = f"secret-of-{number}-"
         for _ in range(50):
-            with redaction.keeping([word]):
+            with redaction.redacting([word]):
                 if redaction.redact(f"({word})") != "(***)":
                     wrong.append(number)
 
@@ -127,8 +127,8 @@ def test_many_threads_may_come_at_once():
 
 def test_data_is_copied_without_it():
     data = {"a": [HUSH, 4711, None, True, 1.5], HUSH: (b"x", {HUSH}), "path": Path(HUSH) / "x", "n": 3}
-    with redaction.keeping([HUSH, 4711]):
-        shown = redaction.hide(data)
+    with redaction.redacting([HUSH, 4711]):
+        shown = redaction.redact_data(data)
     assert shown == {
         "a": ["***", "***", None, True, 1.5],
         "***": (b"x", {"***"}),
@@ -136,32 +136,32 @@ def test_data_is_copied_without_it():
         "n": 3,
     }
     assert data["a"][0] == HUSH
-    assert redaction.hide(data) is data
+    assert redaction.redact_data(data) is data
 
 
 def test_names_are_read_and_values_are_not_taken_for_names():
-    assert redaction.names_of(None) == frozenset()
-    assert redaction.names_of("one") == {"one"}
-    assert redaction.names_of(["one", "two"]) == {"one", "two"}
+    assert redaction.parse_names(None) == frozenset()
+    assert redaction.parse_names("one") == {"one"}
+    assert redaction.parse_names(["one", "two"]) == {"one", "two"}
     for wrong in ({"password": HUSH}, [1], 3, [[HUSH]]):
         with pytest.raises(TypeError, match="names of the values") as caught:
-            redaction.names_of(wrong)
+            redaction.parse_names(wrong)
         assert HUSH not in str(caught.value)
 
 
 def test_parts_of_a_result_are_masked_by_their_place():
-    assert redaction.mask_places([1, 2], [1]) == [1, "***"]
-    assert redaction.mask_places((1, 2), [0]) == ("***", 2)
-    assert redaction.mask_places({"a": 1, "b": 2}, ["a"]) == {"a": "***", "b": 2}
-    assert redaction.mask_places({"$tuple": [1, 2]}, [0]) == {"$tuple": ["***", 2]}
-    assert redaction.mask_places(Login("ann", HUSH), ["word"]) == "***"
-    assert redaction.mask_places(7, [None]) == "***"
-    assert redaction.mask_places(7, []) == 7
-    assert redaction.mask_places(None, [0]) is None
+    assert redaction.mask_parts([1, 2], [1]) == [1, "***"]
+    assert redaction.mask_parts((1, 2), [0]) == ("***", 2)
+    assert redaction.mask_parts({"a": 1, "b": 2}, ["a"]) == {"a": "***", "b": 2}
+    assert redaction.mask_parts({"$tuple": [1, 2]}, [0]) == {"$tuple": ["***", 2]}
+    assert redaction.mask_parts(Login("ann", HUSH), ["word"]) == "***"
+    assert redaction.mask_parts(7, [None]) == "***"
+    assert redaction.mask_parts(7, []) == 7
+    assert redaction.mask_parts(None, [0]) is None
 
 
 def test_our_errors_and_failures_do_not_tell():
-    with redaction.keeping([HUSH]):
+    with redaction.redacting([HUSH]):
         cause = KeyError(HUSH)
         error = exc.StorageFailure(f"cannot write {HUSH}", cause=cause)
         raised = ValueError(HUSH, {"word": HUSH})
@@ -186,7 +186,7 @@ def test_a_flow_detail_is_written_out_without_its_secrets():
 @pytest.fixture
 def logged():
     """A logger of ours, and a plain one, with a handler that writes to a text."""
-    ours, theirs = redaction.logger("stackl_flow.of_this_test"), logging.getLogger("theirs.of_this_test")
+    ours, theirs = redaction.get_logger("stackl_flow.of_this_test"), logging.getLogger("theirs.of_this_test")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     for logger in (ours, theirs):
@@ -199,7 +199,7 @@ def logged():
 
 def test_a_record_of_ours_does_not_tell(logged):
     ours, _, _, stream = logged
-    with redaction.keeping([HUSH]):
+    with redaction.redacting([HUSH]):
         ours.debug("say %s", HUSH, stack_info=True)
         ours.info(HUSH)
         ours.warning("it raised", exc_info=ValueError(HUSH))
@@ -217,7 +217,7 @@ def test_a_record_of_ours_does_not_tell(logged):
 def test_a_program_may_put_the_filter_on_its_own_handlers(logged):
     _, theirs, handler, stream = logged
     handler.addFilter(redaction.SecretsFilter())
-    with redaction.keeping([HUSH]):
+    with redaction.redacting([HUSH]):
         theirs.info("say %s", HUSH)
     assert stream.getvalue() == "say ***\n"
 
@@ -237,10 +237,10 @@ def test_every_logger_of_ours_has_the_filter():
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger"
     ]
     assert len(paths) > 100
-    assert not wrong, "take redaction.logger(__name__)"
+    assert not wrong, "take redaction.get_logger(__name__)"
 
 
 def test_it_costs_next_to_nothing_where_nothing_is_secret():
     text = "a text"
     assert redaction.redact(text) is text
-    assert redaction.shows(sys.exc_info()) is False
+    assert redaction.contains_secret(sys.exc_info()) is False

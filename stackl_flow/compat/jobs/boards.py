@@ -18,7 +18,7 @@ from stackl_flow.jobboards.job import Ending, JobPriority, Posting, Turn
 from stackl_flow.jobboards.maintenance import Rules
 from stackl_flow.kv import backends as places
 
-_LOG: Final = redaction.logger(__name__)
+_LOG: Final = redaction.get_logger(__name__)
 
 #: What every board is called in its place: to TaskFlow the place is the board, whatever its users call it.
 _IN_PLACE: Final = "default"

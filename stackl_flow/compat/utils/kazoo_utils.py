@@ -14,7 +14,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.compat.utils.flags import flag
 
-_LOG: Final = redaction.logger(__name__)
+_LOG: Final = redaction.get_logger(__name__)
 
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
 _FILES: Final = ("keyfile", "keyfile_password", "certfile")

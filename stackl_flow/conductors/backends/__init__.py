@@ -34,7 +34,7 @@ def fetch(kind: str, name: str, jobboard: JobBoard, namespace: str = NAMESPACE, 
     Raises:
         NotFound: there is no such kind.
     """
-    made = plugins.load(kind, kind, namespace, _BUILTIN if namespace == NAMESPACE else {})
+    made = plugins.load_backend(kind, kind, namespace, _BUILTIN if namespace == NAMESPACE else {})
     return cast("Conductor", made(name, jobboard, **kwargs))
 
 

@@ -48,5 +48,7 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = NAMESPACE, **kwargs: A
         InvalidFormat: the address or its options make no sense.
     """
     place = urls.parse(conf)
-    made = plugins.load(place.plug, place.url, namespace, _BUILTIN if namespace == NAMESPACE else {})
+    made = plugins.load_backend(
+        place.backend, place.masked_url, namespace, _BUILTIN if namespace == NAMESPACE else {}
+    )
     return cast("KV", made(place.conf, **kwargs))

@@ -145,8 +145,8 @@ class MemoryKV(KV):
 
     def __init__(self, conf: Mapping[str, Any] | None = None, clock: Clock = SYSTEM) -> None:
         super().__init__(conf, clock=clock)
-        url = urls.parse(conf or "memory").take()
-        self._name = url.url
+        url = urls.parse(conf or "memory").read_options()
+        self._name = url.masked_url
         if url.location:
             with _NAMED_LOCK:
                 self._shared = _NAMED.setdefault(url.location, _SharedState())

@@ -53,13 +53,13 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
     """
     place = urls.parse(conf)
     built_in = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
-    made = plugins.load(place.plug, place.url, namespace, built_in)
+    made = plugins.load_backend(place.backend, place.masked_url, namespace, built_in)
     named = place.options.get(_CODEC)
     if not isinstance(named, str):
         return cast("Backend", made(place.conf, **kwargs))
-    codec = plugins.named(named, f"codec of '{place.url}'")
+    codec = plugins.import_object(named, f"codec of '{place.masked_url}'")
     kwargs[_CODEC] = codec() if isinstance(codec, type) else codec
-    return cast("Backend", made(place.without(_CODEC), **kwargs))
+    return cast("Backend", made(place.conf_without(_CODEC), **kwargs))
 
 
 @contextmanager

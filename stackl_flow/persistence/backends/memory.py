@@ -65,8 +65,8 @@ class MemoryBackend(Backend):
         self, conf: Mapping[str, Any] | None = None, codec: TextCodec = codecs.DEFAULT, clock: Clock = SYSTEM
     ) -> None:
         super().__init__(conf, codec=codec, clock=clock)
-        place = urls.parse(conf or "memory").take()
-        self._name = place.url
+        place = urls.parse(conf or "memory").read_options()
+        self._name = place.masked_url
         if place.location:
             with _NAMED_LOCK:
                 self.store = _NAMED.setdefault(place.location, _Store())

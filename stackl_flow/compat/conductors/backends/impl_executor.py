@@ -71,7 +71,7 @@ class ExecutorConductor(conductor.Conductor):
         )  # fmt: skip
         self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's takes any event's name
         self._name, self._jobboard = name, jobboard
-        self._log = log or self.LOG or redaction.logger("taskflow.conductors.backends.impl_executor")
+        self._log = log or self.LOG or redaction.get_logger("taskflow.conductors.backends.impl_executor")
         self._is_over = False
         self._verdicts: dict[Future[bool], Verdict] = {}
 

@@ -15,7 +15,7 @@ from stackl_flow.persistence.backends.sql.connection import SQLConnection as Con
 
 __all__ = ["Connection", "SQLAlchemyBackend"]
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 #: TaskFlow's settings that mean nothing here, and why.
 _POOL: Final = "each of our connections holds one of the driver's as long as it is open"

@@ -78,10 +78,10 @@ class DirectoryKV(KV):
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = urls.parse(conf)
         super().__init__(place.conf, clock=clock)
-        given = place.take(
+        given = place.read_options(
             path=str, max_cache_size=int, encoding=str, sync=bool, journal_size=int, timeout=float
-        ).given
-        self.root = _root(place.location or given.get("path", ""), place.url)
+        ).values
+        self.root = _root(place.location or given.get("path", ""), place.masked_url)
         _refuse(given)
         sync = given.get("sync", True)
         self._fold_at: int = given.get("journal_size", _JOURNAL_SIZE)

@@ -397,7 +397,7 @@ class EtcdKV(KV):
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         place = urls.parse(conf)
         super().__init__(place.conf, clock=clock)
-        given = place.take(
+        given = place.read_options(
             host=str,
             port=int,
             protocol=str,
@@ -407,9 +407,9 @@ class EtcdKV(KV):
             timeout=float,
             api_path=str,
             path=str,
-        ).given
+        ).values
         hosts, _, path = place.location.partition("/")
-        servers = _servers(hosts, given, place.url)
+        servers = _servers(hosts, given, place.masked_url)
         path = (path or given.get("path", "stackl_flow")).strip("/")
         self._name = f"etcd://{','.join(f'{host}:{port}' for host, port in servers)}/{path}"
         self._timeout = given.get("timeout", 10.0)

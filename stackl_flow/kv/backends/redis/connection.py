@@ -21,7 +21,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from stackl_flow import exceptions as exc
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: Seconds to wait for an answer, and for a server that was there to come back.
 TIMEOUT: Final = 10.0
@@ -119,7 +119,7 @@ class Address:
     connect: Callable[[], Any] = field(repr=False)
 
 
-def read(place: Place) -> Address:
+def read(place: BackendURL) -> Address:
     """Read an address and its options.
 
     Args:
@@ -131,7 +131,7 @@ def read(place: Place) -> Address:
     Raises:
         InvalidFormat: the address or an option makes no sense.
     """
-    given = dict(place.take(**_SERVER, **_TLS, **_OURS).given)
+    given = dict(place.read_options(**_SERVER, **_TLS, **_OURS).values)
     ours = {name: given.pop(name) for name in _OURS if name in given}
     timeout = ours.get("timeout", TIMEOUT)
     server = {"socket_timeout": timeout, "socket_connect_timeout": timeout} | _location(place) | given
@@ -151,7 +151,7 @@ def read(place: Place) -> Address:
     )
 
 
-def _location(place: Place) -> dict[str, Any]:
+def _location(place: BackendURL) -> dict[str, Any]:
     """Read what stands between "//" and "?"."""
     if not place.location:
         return {}
@@ -165,14 +165,14 @@ def _location(place: Place) -> dict[str, Any]:
         ) from None
     if "path" in found:
         found["unix_socket_path"] = found.pop("path")
-    if found.pop("connection_class", None) is not None and place.plug == "rediss":
+    if found.pop("connection_class", None) is not None and place.backend == "rediss":
         found["ssl"] = True
     return found
 
 
-def _name(place: Place, server: Mapping[str, Any]) -> str:
+def _name(place: BackendURL, server: Mapping[str, Any]) -> str:
     if place.location:
-        return place.url
+        return place.masked_url
     if "unix_socket_path" in server:
         return f"unix://{server['unix_socket_path']}"
     scheme = "rediss" if server.get("ssl") else "redis"

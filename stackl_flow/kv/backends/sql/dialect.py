@@ -12,7 +12,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.order import Order
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 
 class Gone(exc.StorageFailure):
@@ -51,8 +51,8 @@ class Dialect(ABC):
     #: Takes items, in a transaction that writes.
     take: sa.Select[Any] = tables.READ_SOME
 
-    def __init__(self, place: Place) -> None:
-        self.name = place.url
+    def __init__(self, place: BackendURL) -> None:
+        self.name = place.masked_url
         self.order = Order()
 
     @abstractmethod

@@ -22,7 +22,7 @@ from stackl_flow.kv.backends.sql.dialect import Wakes
 from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.server import ServerDialect
 from stackl_flow.kv.backends.sql.wakeups import Rings
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: A name of our own and how many seconds to wait for it, so that one process at a time makes the tables.
 _MAKING: Final = "stackl_flow_kv"
@@ -115,7 +115,7 @@ class MySQL(ServerDialect):
         )
     )  # fmt: skip
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(
             place, ssl_ca=str, ssl_cert=str, ssl_key=str, ssl_verify_cert=bool, ssl_verify_identity=bool
         )

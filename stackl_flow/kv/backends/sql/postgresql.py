@@ -22,7 +22,7 @@ from stackl_flow.kv.backends.sql import wakeups as side
 from stackl_flow.kv.backends.sql.dialect import Wakes
 from stackl_flow.kv.backends.sql.server import ServerDialect
 from stackl_flow.kv.backends.sql.wakeups import Listener
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 _CHANNEL: Final = "stackl_flow_kv"
 _NOTIFY: Final = sa.text(f"SELECT pg_notify('{_CHANNEL}', '')")
@@ -73,7 +73,7 @@ class PostgreSQL(ServerDialect):
     remedies = _REMEDIES
     at_the_door = _AT_THE_DOOR
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(
             place,
             sslmode=str, sslrootcert=str, sslcert=str, sslkey=str,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: Seconds after which the server's clock is asked again.
 _ASK_AGAIN: Final = 300.0
@@ -44,19 +44,19 @@ class ServerDialect(Dialect):
     #: Codes of what the server undid, or could not do now: it may be sent again.
     undone: ClassVar[frozenset[str]]
 
-    def __init__(self, place: Place, **options: type[Any]) -> None:
+    def __init__(self, place: BackendURL, **options: type[Any]) -> None:
         super().__init__(place)
-        given = dict(place.take(timeout=float, **options).given)
+        given = dict(place.read_options(timeout=float, **options).values)
         try:
-            self._url = sa.make_url(place.address).set(drivername=self.driver)
+            self._url = sa.make_url(place.unmasked_url).set(drivername=self.driver)
         except (sa.exc.ArgumentError, ValueError):
             # Not from it: its own message shows the address as it was written, password and all.
             raise exc.InvalidFormat(
-                f"'{self.name}' is no address: write {place.plug}://user:password@host:port/database"
+                f"'{self.name}' is no address: write {place.backend}://user:password@host:port/database"
             ) from None
         if not self._url.database:
             raise exc.InvalidFormat(
-                f"'{self.name}' names no database: write {place.plug}://user:password@host:port/database"
+                f"'{self.name}' names no database: write {place.backend}://user:password@host:port/database"
             )
         self.timeout = max(1, int(given.pop("timeout", 10.0)))
         self._connect = {"connect_timeout": self.timeout, **given}

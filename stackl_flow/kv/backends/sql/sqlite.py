@@ -23,7 +23,7 @@ from stackl_flow.kv.backends.sql.dialect import Dialect, Wakes
 from stackl_flow.kv.backends.sql.order import Asked, Order
 from stackl_flow.kv.backends.sql.wakeups import Rings
 from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
@@ -61,7 +61,7 @@ class SQLite(Dialect):
         place: its address and options.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(place)
         self.order = _Immediate()
         self.shared = place.location not in _IN_MEMORY
@@ -71,7 +71,7 @@ class SQLite(Dialect):
         self._rings = Rings()
         # In memory all threads share one connection.
         self._lock = threading.RLock()
-        options: Mapping[str, Any] = place.take(timeout=float, synchronous=str).given
+        options: Mapping[str, Any] = place.read_options(timeout=float, synchronous=str).values
         self._timeout = options.get("timeout", 30.0)
         self._synchronous = options.get("synchronous", "FULL").upper()
         if self._synchronous not in _SYNCHRONOUS:

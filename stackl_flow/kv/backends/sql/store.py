@@ -66,7 +66,7 @@ class SQLKV(KV):
         place = urls.parse(conf)
         super().__init__(place.conf, clock=clock)
         # A driver is imported when it is asked for.
-        made = plugins.load(place.plug, place.url, _GROUP, _DIALECTS)
+        made = plugins.load_backend(place.backend, place.masked_url, _GROUP, _DIALECTS)
         self._dialect = cast("Dialect", made(place))
         self.is_shared = self._dialect.shared
         self.limits = Limits(operations=self._dialect.most)

@@ -208,7 +208,7 @@ class Address(NamedTuple):
         return dial
 
 
-def read(place: urls.Place) -> Address:
+def read(place: urls.BackendURL) -> Address:
     """Read an address.
 
     Args:
@@ -220,14 +220,16 @@ def read(place: urls.Place) -> Address:
     Raises:
         InvalidFormat: it makes no sense.
     """
-    given = dict(place.take(hosts=_Hosts, **_OPTIONS).given)
+    given = dict(place.read_options(hosts=_Hosts, **_OPTIONS).values)
     servers, _, path = place.location.partition("/")
     hosts = servers or str(given.pop("hosts", "localhost:2181"))
     if "@" in hosts:
-        raise exc.InvalidFormat(f"'{place.url}' names a user: leave that out, and log in by certfile")
+        raise exc.InvalidFormat(f"'{place.masked_url}' names a user: leave that out, and log in by certfile")
     root = "/" + (path or given.pop("path", "stackl_flow")).strip("/")
     if root == "/" or "//" in root or root.split("/")[1] == "zookeeper":
-        raise exc.InvalidFormat(f"'{root}' is no path for '{place.url}': write zookeeper://host:port/path")
+        raise exc.InvalidFormat(
+            f"'{root}' is no path for '{place.masked_url}': write zookeeper://host:port/path"
+        )
     timeout = given.pop("timeout", 10.0)
     for known in ("hosts", "path", "read_only", "check_compatible"):  # TaskFlow's; of no use here
         given.pop(known, None)
@@ -235,11 +237,13 @@ def read(place: urls.Place) -> Address:
         known_hosts = collect_hosts(hosts)[0]
     except ValueError as error:
         raise exc.InvalidFormat(
-            f"'{place.url}' names no servers: write zookeeper://host:port,host:port/path", cause=error
+            f"'{place.masked_url}' names no servers: write zookeeper://host:port,host:port/path", cause=error
         ) from error
     for name in ("ca", "certfile", "keyfile"):
         if name in given and not Path(given[name]).is_file():
-            raise exc.InvalidFormat(f"option '{name}' of '{place.url}': there is no file '{given[name]}'")
+            raise exc.InvalidFormat(
+                f"option '{name}' of '{place.masked_url}': there is no file '{given[name]}'"
+            )
     tls = {name: value for name, value in given.items() if name in _TLS}
     name = f"zookeeper://{hosts}{root}"
     return Address(name, hosts, root, timeout, given, tls, several=len(known_hosts) > 1)

@@ -114,8 +114,10 @@ class SQLBackend(Backend):
         place = urls.parse(conf)
         super().__init__(place.conf, codec=codec, clock=clock)
         # A driver is imported when it is asked for.
-        known = place.plug in _DIALECTS
-        made = plugins.load(place.plug, place.url, _GROUP, _DIALECTS) if known else SQLDialect
+        known = place.backend in _DIALECTS
+        made = (
+            plugins.load_backend(place.backend, place.masked_url, _GROUP, _DIALECTS) if known else SQLDialect
+        )
         self.dialect = cast("SQLDialect", made(place))
         self.engine = self.dialect.create_engine()
         self._source = Source(self.engine, self.dialect)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.records import Checkpoint
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 
 class SQLDialect:
@@ -38,9 +38,9 @@ class SQLDialect:
     save_attempts = 3
     save_wait = 5.0
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         self.place = place
-        self.name = place.url
+        self.name = place.masked_url
 
     def create_engine(self) -> sa.Engine:
         """Make the SQLAlchemy engine; nothing is opened yet.
@@ -48,9 +48,9 @@ class SQLDialect:
         Returns:
             The engine.
         """
-        self.place.take()
+        self.place.read_options()
         return sa.create_engine(
-            self.place.address, paramstyle="format", pool_pre_ping=True, hide_parameters=True
+            self.place.unmasked_url, paramstyle="format", pool_pre_ping=True, hide_parameters=True
         )
 
     def lock(self) -> AbstractContextManager[Any]:

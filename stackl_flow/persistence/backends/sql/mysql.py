@@ -16,7 +16,7 @@ from pymysql.constants import CR, ER
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.server import ServerDialect
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: A name of our own and how many seconds to wait for it, so that one process at a time changes the tables.
 _MIGRATING: Final = "stackl_flow_migrate"
@@ -75,7 +75,7 @@ class MySQLDialect(ServerDialect):
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     )
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(
             place, ssl_ca=str, ssl_cert=str, ssl_key=str, ssl_verify_cert=bool, ssl_verify_identity=bool
         )

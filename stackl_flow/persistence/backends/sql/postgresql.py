@@ -19,7 +19,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.postgresql_checkpoint import Direct, Guarded
 from stackl_flow.persistence.backends.sql.server import ServerDialect
 from stackl_flow.persistence.records import Checkpoint
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: A number of our own, so that one process at a time changes the tables.
 _MIGRATING: Final = 6_712_940_386
@@ -72,7 +72,7 @@ class PostgreSQLDialect(ServerDialect):
     begin_read = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
     begin_write = ("BEGIN ISOLATION LEVEL READ COMMITTED",)
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(
             place,
             sslmode=str, sslrootcert=str, sslcert=str, sslkey=str,

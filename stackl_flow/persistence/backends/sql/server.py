@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 #: The first wait before another attempt, in seconds, and how much longer each of the next is.
 _FIRST_WAIT: Final = 0.05
@@ -34,19 +34,19 @@ class ServerDialect(SQLDialect):
     save_attempts = 8
     begin_write = ("BEGIN",)
 
-    def __init__(self, place: Place, **options: type[Any]) -> None:
+    def __init__(self, place: BackendURL, **options: type[Any]) -> None:
         super().__init__(place)
-        given = dict(place.take(timeout=float, save_attempts=int, save_wait=float, **options).given)
+        given = dict(place.read_options(timeout=float, save_attempts=int, save_wait=float, **options).values)
         try:
-            self._url = sa.make_url(place.address).set(drivername=self.driver)
+            self._url = sa.make_url(place.unmasked_url).set(drivername=self.driver)
         except (sa.exc.ArgumentError, ValueError) as error:
             raise exc.InvalidFormat(
-                f"'{self.name}' is no address: write {place.plug}://user:password@host:port/database",
+                f"'{self.name}' is no address: write {place.backend}://user:password@host:port/database",
                 cause=error,
             ) from error
         if not self._url.database:
             raise exc.InvalidFormat(
-                f"'{self.name}' names no database: write {place.plug}://user:password@host:port/database"
+                f"'{self.name}' names no database: write {place.backend}://user:password@host:port/database"
             )
         self.save_attempts = given.pop("save_attempts", self.save_attempts)
         self.save_wait = given.pop("save_wait", self.save_wait)

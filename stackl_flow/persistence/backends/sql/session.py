@@ -344,7 +344,7 @@ class Transaction:
             raise link.translated(error) from error
 
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence.backends.sql.dialect import SQLDialect, choose
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 _SYNCHRONOUS: Final = ("FULL", "NORMAL", "OFF", "EXTRA")
 _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
@@ -65,16 +65,16 @@ class SQLiteDialect(SQLDialect):
     begin_write = ("BEGIN IMMEDIATE",)
     end_write = "COMMIT"
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BackendURL) -> None:
         super().__init__(place)
         self._in_memory = self.survives_fork = place.location in _IN_MEMORY
         # A relative path means the directory that we were in when it was given.
         self.file = None if self._in_memory else os.path.abspath(place.location.removeprefix("/"))  # noqa: PTH100
         self._lock = threading.RLock()
-        options = place.take(
+        options = place.read_options(
             timeout=float, synchronous=str, journal_mode=str, cache_size=int, max_page_count=int,
             save_attempts=int, save_wait=float,
-        ).given  # fmt: skip
+        ).values  # fmt: skip
         self.save_attempts = options.get("save_attempts", self.save_attempts)
         self.save_wait = options.get("save_wait", self.save_wait)
         if self.save_attempts < 1 or self.save_wait < 0:
