@@ -26,10 +26,10 @@ class Signature(NamedTuple):
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    takes_any: bool
+    accepts_any: bool
 
     @property
-    def known(self) -> frozenset[str]:
+    def names(self) -> frozenset[str]:
         """Every name it mentions."""
         return frozenset(self.required + self.optional)
 
@@ -38,15 +38,15 @@ class Signature(NamedTuple):
 def _read(function: Callable[..., Any], bound: bool) -> Signature:
     required: list[str] = []
     optional: list[str] = []
-    takes_any = False
+    accepts_any = False
     parameters = list(inspect.signature(function).parameters.values())[bound:]
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
-            takes_any = True
+            accepts_any = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             into = required if parameter.default is parameter.empty else optional
             into.append(parameter.name)
-    return Signature(tuple(required), tuple(optional), takes_any)
+    return Signature(tuple(required), tuple(optional), accepts_any)
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
@@ -67,7 +67,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         return _read.__wrapped__(function, False)
 
 
-class Takes(NamedTuple):
+class Bindings(NamedTuple):
     """What one method of an atom is handed: pairs of its own argument and the name looked up."""
 
     required: Pairs
@@ -87,14 +87,14 @@ def _rebound(names: Sequence[str], rebind: Rebind) -> dict[str, str]:
     )
 
 
-def takes_of(
+def bind_arguments(
     who: str | None,
     function: Callable[..., Any],
     requires: Requires = None,
     rebind: Rebind = None,
     auto_extract: bool = True,
     ignore: Sequence[str] = (),
-) -> Takes:
+) -> Bindings:
     """Work out what a method is to be handed, and check that it can take it.
 
     Args:
@@ -121,18 +121,18 @@ def takes_of(
     if auto_extract:
         left = (name for name in read.optional if name not in required and name not in ignore)
         optional = tuple((name, name) for name in left)
-    if not read.takes_any:
-        known = read.known
+    if not read.accepts_any:
+        known = read.names
         extra = [name for name in required if name not in known]
         if extra:
             raise ValueError(f"Extra arguments given to atom {who}: {extra}")
     missing = [name for name in needed if name not in required]
     if missing:
         raise ValueError(f"Missing arguments for atom {who}: {missing}")
-    return Takes(tuple(required.items()), optional)
+    return Bindings(tuple(required.items()), optional)
 
 
-def outputs_of(provides: Provides) -> tuple[tuple[str, Any], ...]:
+def parse_provides(provides: Provides) -> tuple[tuple[str, Any], ...]:
     """Turn ``provides`` into pairs of a name and where in the result its value is.
 
     Args:
@@ -201,13 +201,13 @@ class Atom(abc.ABC):
             raise TypeError(f"inject= of atom {name} takes values by name, as {{'size': 3}}, not {inject!r}")
         self.name = name
         self.inject = inject
-        self.outputs = outputs_of(self.default_provides if provides is None else provides)
+        self.outputs = parse_provides(self.default_provides if provides is None else provides)
         ignore = tuple(ignore_list or ())
-        self.takes = takes_of(name, self.execute, requires, rebind, auto_extract, ignore)
+        self.execute_bindings = bind_arguments(name, self.execute, requires, rebind, auto_extract, ignore)
         # Most atoms undo nothing, and there may be a million of them: they share what execute takes.
-        self.revert_takes = self.takes
+        self.revert_bindings = self.execute_bindings
         if type(self).revert is not Atom.revert or revert_requires or revert_rebind:
-            self.revert_takes = takes_of(
+            self.revert_bindings = bind_arguments(
                 name, self.revert, revert_requires or requires, revert_rebind or rebind,
                 auto_extract, ignore + _REVERT_EXTRAS,
             )  # fmt: skip
@@ -225,28 +225,28 @@ class Atom(abc.ABC):
     @property
     def rebind(self) -> dict[str, str]:
         """Each argument of ``execute`` and the name looked up for it."""
-        return dict(self.takes.required + self.takes.optional)
+        return dict(self.execute_bindings.required + self.execute_bindings.optional)
 
     @property
     def revert_rebind(self) -> dict[str, str]:
         """Each argument of ``revert`` and the name looked up for it."""
-        return dict(self.revert_takes.required + self.revert_takes.optional)
+        return dict(self.revert_bindings.required + self.revert_bindings.optional)
 
     @property
     def requires(self) -> frozenset[str]:
         """The names that this atom needs from others."""
-        names = {name for _, name in self.takes.required + self.revert_takes.required}
+        names = {name for _, name in self.execute_bindings.required + self.revert_bindings.required}
         return frozenset(names.difference(self.inject or ()))
 
     @property
     def optional(self) -> frozenset[str]:
         """The names that ``execute`` takes if there are any."""
-        return frozenset({name for _, name in self.takes.optional}.difference(self.inject or ()))
+        return frozenset({name for _, name in self.execute_bindings.optional}.difference(self.inject or ()))
 
     @property
     def revert_optional(self) -> frozenset[str]:
         """The names that ``revert`` takes if there are any."""
-        return frozenset({n for _, n in self.revert_takes.optional}.difference(self.inject or ()))
+        return frozenset({n for _, n in self.revert_bindings.optional}.difference(self.inject or ()))
 
     def pre_execute(self) -> None:  # noqa: B027  optional hook
         """Do something before each ``execute``."""

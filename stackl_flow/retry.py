@@ -202,7 +202,7 @@ class Times(Retry):
         return len(history) + 1
 
 
-def left_over(values: Iterable[Any], history: History) -> list[Any]:
+def unused_values(values: Iterable[Any], history: History) -> list[Any]:
     """Return the elements that no attempt has used yet, each as often as it stands in the collection.
 
     Args:
@@ -233,7 +233,7 @@ def next_value(who: str | None, values: Iterable[Any], history: History) -> Any:
     Raises:
         NotFound: none is left.
     """
-    left = left_over(values, history)
+    left = unused_values(values, history)
     if not left:
         raise exc.NotFound(
             f"No elements left in collection of iterable retry controller {who}: every one was tried"
@@ -271,7 +271,7 @@ class ForEach(Retry):
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
         """Decide to retry while elements are left."""
         del args, kwargs
-        return RETRY if left_over(self._values, history) else self._revert_action
+        return RETRY if unused_values(self._values, history) else self._revert_action
 
     def execute(self, history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""
@@ -306,7 +306,7 @@ class ParameterizedForEach(Retry):
     def on_failure(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Decision:  # type: ignore[override]  # handed over by name
         """Decide to retry while elements are left."""
         del args, kwargs
-        return RETRY if left_over(values, history) else self._revert_action
+        return RETRY if unused_values(values, history) else self._revert_action
 
     def execute(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Any:
         """Provide the next element."""

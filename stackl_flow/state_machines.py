@@ -17,95 +17,95 @@ from automaton.machines import FiniteMachine
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 
-Move = tuple[str, str, str]
+Transition = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A named set of allowed moves: what a machine is built from.
+    """A named set of allowed transitions: what a machine is built from.
 
     Args:
-        name: what moves: "flow", "task" and so on.
+        name: what transitions: "flow", "task" and so on.
         about: one sentence for the page.
-        moves: (from, event, to), in the order in which they are shown.
+        transitions: (from, event, to), in the order in which they are shown.
         start: the state in which a new one stands.
         terminal: the states that nothing leaves.
     """
 
     name: str
     about: str
-    moves: tuple[Move, ...]
+    transitions: tuple[Transition, ...]
     start: str
     terminal: frozenset[str] = frozenset()
 
     @property
     def states(self) -> tuple[str, ...]:
-        """All states, the start first, the others in the order in which moves name them."""
+        """All states, the start first, the others in the order in which transitions name them."""
         words = [self.start]
-        for old, _, new in self.moves:
+        for old, _, new in self.transitions:
             words += [old, new]
         return tuple(dict.fromkeys(words))
 
 
-def _named(moves: states.Moves) -> tuple[Move, ...]:
-    """Name each move's event after the state it leads to."""
-    return tuple((old, new.lower(), new) for old, new in moves)
+def _named(transitions: states.Transitions) -> tuple[Transition, ...]:
+    """Name each transition's event after the state it leads to."""
+    return tuple((old, new.lower(), new) for old, new in transitions)
 
 
 FLOW = Table(
     "flow",
     "A flow that is at rest in SUCCESS, FAILURE, REVERTED or REVERT_FAILURE can be run again. In"
     " REVERT_FAILURE at least one revert failed: running the flow again takes the rollback up there.",
-    _named(states.FLOW_MOVES),
+    _named(states.FLOW_TRANSITIONS),
     states.FLOW_START,
     states.FLOW_TERMINAL,
 )
 TASK = Table(
     "task",
     "A task that a decider left out stands in IGNORE; a retry above it may bring it back to PENDING.",
-    _named(states.TASK_MOVES),
+    _named(states.TASK_TRANSITIONS),
     states.TASK_START,
     states.TASK_TERMINAL,
 )
 RETRY = Table(
     "retry",
-    "A retry moves like a task and, besides, from SUCCESS over RETRYING into its next attempt.",
-    _named(states.RETRY_MOVES),
+    "A retry transitions like a task and, besides, from SUCCESS over RETRYING into its next attempt.",
+    _named(states.RETRY_TRANSITIONS),
     states.RETRY_START,
     states.RETRY_TERMINAL,
 )
 ENGINE = Table(
     "engine",
     "One run of an engine. `run_iter` yields these states as they are entered.",
-    states.ENGINE_MOVES,
+    states.ENGINE_TRANSITIONS,
     states.ENGINE_START,
     states.ENGINE_TERMINAL,
 )
 JOB = Table(
     "job",
     "A job on a board. One whose owner gave it up, or died, is UNCLAIMED again.",
-    _named(states.JOB_MOVES),
+    _named(states.JOB_TRANSITIONS),
     states.JOB_START,
     states.JOB_TERMINAL,
 )
 TABLES = (FLOW, TASK, RETRY, ENGINE, JOB)
 
 
-def faults(table: Table) -> list[str]:
+def find_faults(table: Table) -> list[str]:
     """Find what is wrong with a table.
 
     Args:
-        table: the moves to look at.
+        table: the transitions to look at.
 
     Returns:
-        One line for each fault: a move that stands twice, an event that leads to two states, a
+        One line for each fault: a transition that stands twice, an event that leads to two states, a
         state that cannot be reached, an end that can be left, a state without a way on.
     """
     found = []
     ways: dict[str, dict[str, str]] = {state: {} for state in table.states}
-    for old, event, new in table.moves:
+    for old, event, new in table.transitions:
         if event in ways[old]:
-            found.append(f"{old} has two moves for '{event}'")
+            found.append(f"{old} has two transitions for '{event}'")
         ways[old][event] = new
     reached, waiting = {table.start}, [table.start]
     while waiting:
@@ -122,7 +122,9 @@ def faults(table: Table) -> list[str]:
     found += [
         f"{state} has no way on" for state in table.states if not (state in table.terminal or ways[state])
     ]
-    found += [f"{state} is terminal but in no move" for state in sorted(table.terminal - set(table.states))]
+    found += [
+        f"{state} is terminal but in no transition" for state in sorted(table.terminal - set(table.states))
+    ]
     return found
 
 
@@ -130,21 +132,21 @@ def build(table: Table) -> FiniteMachine:
     """Build the machine of a table.
 
     Args:
-        table: the moves it allows.
+        table: the transitions it allows.
 
     Returns:
         A frozen machine; `copy()` it to walk it.
 
     Raises:
-        InvalidFormat: the table has faults; all of them are named.
+        InvalidFormat: the table has find_faults; all of them are named.
     """
-    wrong = faults(table)
+    wrong = find_faults(table)
     if wrong:
-        raise exc.InvalidFormat(f"Correct the moves of '{table.name}' in states.py: {'; '.join(wrong)}")
+        raise exc.InvalidFormat(f"Correct the transitions of '{table.name}' in states.py: {'; '.join(wrong)}")
     machine = FiniteMachine()
     for state in table.states:
         machine.add_state(state, terminal=state in table.terminal)
-    for old, event, new in table.moves:
+    for old, event, new in table.transitions:
         machine.add_transition(old, new, event)
     machine.default_start_state = table.start
     machine.freeze()
@@ -152,10 +154,10 @@ def build(table: Table) -> FiniteMachine:
 
 
 def as_text(table: Table) -> str:
-    """Draw the moves as a Markdown table, one line a state.
+    """Draw the transitions as a Markdown table, one line a state.
 
     Args:
-        table: the moves to draw.
+        table: the transitions to draw.
 
     Returns:
         The lines, without a final line break.
@@ -170,26 +172,26 @@ def as_text(table: Table) -> str:
 
 
 def as_mermaid(table: Table) -> str:
-    """Draw the moves as a Mermaid state diagram.
+    """Draw the transitions as a Mermaid state diagram.
 
     Args:
-        table: the moves to draw.
+        table: the transitions to draw.
 
     Returns:
         The diagram's source, without a final line break.
     """
     lines = ["stateDiagram-v2", f"    [*] --> {table.start}"]
-    for old, event, new in table.moves:
+    for old, event, new in table.transitions:
         lines.append(f"    {old} --> {new}" + ("" if event == new.lower() else f": {event}"))
     lines += [f"    {state} --> [*]" for state in table.states if state in table.terminal]
     return "\n".join(lines)
 
 
 def as_dot(table: Table) -> str:
-    """Draw the moves as a Graphviz digraph.
+    """Draw the transitions as a Graphviz digraph.
 
     Args:
-        table: the moves to draw.
+        table: the transitions to draw.
 
     Returns:
         The graph's source, without a final line break.
@@ -197,17 +199,17 @@ def as_dot(table: Table) -> str:
     lines = [f'digraph "{table.name}" {{', "    node [shape=box, style=rounded];"]
     lines.append(f'    "{table.start}" [style="rounded,bold"];')
     lines += [f'    "{state}" [peripheries=2];' for state in table.states if state in table.terminal]
-    for old, event, new in table.moves:
+    for old, event, new in table.transitions:
         lines.append(f'    "{old}" -> "{new}"' + (";" if event == new.lower() else f' [label="{event}"];'))
     return "\n".join([*lines, "}"])
 
 
-def page() -> Iterator[str]:
+def render_page() -> Iterator[str]:
     """Write the page ``docs/states.md``, block by block."""
     yield "# States\n"
     yield (
-        "Drawn from the tables in `stackl_flow/states.py` by `python -m stackl_flow.state_machines`;"
-        " change them there.\nEvery move passes one gate, and is stored before the work that depends on it"
+        "Generated from the tables in `stackl_flow/states.py` by `python -m stackl_flow.state_machines`.\n"
+        "Every transition is checked against these tables and stored before the work that depends on it"
         " starts.\n"
     )
     for table in TABLES:
@@ -218,4 +220,4 @@ def page() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(page()))
+    sys.stdout.write("\n".join(render_page()))

@@ -40,9 +40,9 @@ WAITING: Final = "WAITING"
 ANALYZING: Final = "ANALYZING"
 GAME_OVER: Final = "GAME_OVER"
 
-Moves = tuple[tuple[str, str], ...]
+Transitions = tuple[tuple[str, str], ...]
 
-JOB_MOVES: Final[Moves] = (
+JOB_TRANSITIONS: Final[Transitions] = (
     (UNCLAIMED, CLAIMED),
     (CLAIMED, UNCLAIMED),
     (CLAIMED, COMPLETE),
@@ -50,7 +50,7 @@ JOB_MOVES: Final[Moves] = (
 JOB_START: Final = UNCLAIMED
 JOB_TERMINAL: Final = frozenset({COMPLETE})
 
-FLOW_MOVES: Final[Moves] = (
+FLOW_TRANSITIONS: Final[Transitions] = (
     (PENDING, RUNNING),
     (RUNNING, SUCCESS),
     (RUNNING, FAILURE),
@@ -86,7 +86,7 @@ _FLOW_IGNORED: Final = frozenset(
     if rest != order
 )
 
-TASK_MOVES: Final[Moves] = (
+TASK_TRANSITIONS: Final[Transitions] = (
     (PENDING, RUNNING),
     (PENDING, IGNORE),
     (RUNNING, SUCCESS),
@@ -102,8 +102,8 @@ TASK_MOVES: Final[Moves] = (
 TASK_START: Final = PENDING
 TASK_TERMINAL: Final[frozenset[str]] = frozenset()
 
-RETRY_MOVES: Final[Moves] = (
-    *TASK_MOVES,
+RETRY_TRANSITIONS: Final[Transitions] = (
+    *TASK_TRANSITIONS,
     (SUCCESS, RETRYING),
     (RETRYING, RUNNING),
 )
@@ -111,7 +111,7 @@ RETRY_START: Final = PENDING
 RETRY_TERMINAL: Final[frozenset[str]] = frozenset()
 
 # The engine's own round: (from, what happened, to).
-ENGINE_MOVES: Final = (
+ENGINE_TRANSITIONS: Final = (
     (UNDEFINED, "start", RESUMING),
     (RESUMING, "schedule_next", SCHEDULING),
     (SCHEDULING, "wait_finished", WAITING),
@@ -128,10 +128,10 @@ ENGINE_MOVES: Final = (
 ENGINE_START: Final = UNDEFINED
 ENGINE_TERMINAL: Final = frozenset({SUCCESS, REVERTED, FAILURE, REVERT_FAILURE, SUSPENDED})
 
-_JOB: Final = frozenset(JOB_MOVES)
-_FLOW: Final = frozenset(FLOW_MOVES)
-_TASK: Final = frozenset(TASK_MOVES)
-_RETRY: Final = frozenset(RETRY_MOVES)
+_JOB: Final = frozenset(JOB_TRANSITIONS)
+_FLOW: Final = frozenset(FLOW_TRANSITIONS)
+_TASK: Final = frozenset(TASK_TRANSITIONS)
+_RETRY: Final = frozenset(RETRY_TRANSITIONS)
 
 
 def check_job_transition(old_state: str, new_state: str) -> bool:

@@ -16,7 +16,7 @@ EVENT_UPDATE_PROGRESS: Final = "update_progress"
 REVERT_RESULT: Final = "result"
 REVERT_FLOW_FAILURES: Final = "flow_failures"
 
-ProgressSink = Callable[[float, dict[str, Any]], None]
+ProgressCallback = Callable[[float, dict[str, Any]], None]
 
 
 class _TaskNotifier(RestrictedNotifier):
@@ -31,7 +31,7 @@ class _TaskNotifier(RestrictedNotifier):
             event_type: what happened.
             details: what is known of it.
         """
-        sink = self.task.progress_sink if self.task is not None else None
+        sink = self.task.progress_callback if self.task is not None else None
         if sink is not None and event_type == EVENT_UPDATE_PROGRESS and details and "progress" in details:
             sink(details["progress"], {name: details[name] for name in details if name != "progress"})
         super().notify(event_type, details)
@@ -56,7 +56,7 @@ class Task(atom.Atom):
 
     _notifier: _TaskNotifier | None = None
     # Where the engine wants this task's progress while it runs; set for the length of one call.
-    progress_sink: ProgressSink | None = None
+    progress_callback: ProgressCallback | None = None
     name: str
 
     def __init__(
@@ -91,7 +91,7 @@ class Task(atom.Atom):
         return bool(self._notifier)
 
     @property
-    def tells_progress(self) -> bool:
+    def has_progress_observers(self) -> bool:
         """Whether others than the engine are told of progress: listeners, or a method of the task's own."""
         own = getattr(self.update_progress, "__func__", None) is not Task.update_progress
         return own or bool(self._notifier)
@@ -125,8 +125,8 @@ class Task(atom.Atom):
                 "Progress value must be greater or equal to 0.0 or less than or equal to 1.0"
                 " instead of being '%s'", progress,
             )  # fmt: skip
-        if self.progress_sink is not None:
-            self.progress_sink(clamped, details)
+        if self.progress_callback is not None:
+            self.progress_callback(clamped, details)
         if self._notifier is not None:  # a task copied by other means shares it with the one it was made for
             super(_TaskNotifier, self._notifier).notify(
                 EVENT_UPDATE_PROGRESS, {"progress": clamped, **details}
@@ -185,11 +185,13 @@ class FunctorTask(Task):
         super().__init__(_callable_name(execute) if name is None else name, provides, inject=inject)
         if version is not None:
             self.version = version
-        self.takes = atom.takes_of(self.name, execute, requires, rebind, auto_extract)
-        self.revert_takes = self.takes
+        self.execute_bindings = atom.bind_arguments(self.name, execute, requires, rebind, auto_extract)
+        self.revert_bindings = self.execute_bindings
         if revert is not None:
             extras = (REVERT_RESULT, REVERT_FLOW_FAILURES)
-            self.revert_takes = atom.takes_of(self.name, revert, requires, rebind, auto_extract, extras)
+            self.revert_bindings = atom.bind_arguments(
+                self.name, revert, requires, rebind, auto_extract, extras
+            )
         self._extras = _extras_taken(revert)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -216,7 +218,7 @@ def _extras_taken(revert: Callable[..., Any] | None) -> frozenset[str]:
         return _NO_EXTRAS
     read = atom.signature_of(revert)
     extras = frozenset((REVERT_RESULT, REVERT_FLOW_FAILURES))
-    return extras if read.takes_any else extras & read.known
+    return extras if read.accepts_any else extras & read.names
 
 
 def _check_functor(functor: Callable[..., Any], requires: object, word: str, arity: int) -> tuple[str, ...]:
@@ -274,7 +276,9 @@ class ReduceFunctorTask(Task):
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Fold the values in the order of ``requires``."""
         del args
-        return functools.reduce(self._functor, [kwargs[argument] for argument, _ in self.takes.required])
+        return functools.reduce(
+            self._functor, [kwargs[argument] for argument, _ in self.execute_bindings.required]
+        )
 
 
 class MapFunctorTask(Task):
@@ -312,4 +316,4 @@ class MapFunctorTask(Task):
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on each value, in the order of ``requires``."""
         del args
-        return [self._functor(kwargs[argument]) for argument, _ in self.takes.required]
+        return [self._functor(kwargs[argument]) for argument, _ in self.execute_bindings.required]

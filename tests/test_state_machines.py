@@ -1,4 +1,4 @@
-"""The tables of moves are sound, the machines obey them, and the page of states is in step with them."""
+"""The transition tables are sound, the machines follow them, and docs/states.md matches them."""
 
 import contextlib
 from dataclasses import replace
@@ -17,13 +17,13 @@ each_table = pytest.mark.parametrize("table", state_machines.TABLES, ids=lambda 
 
 @each_table
 def test_a_table_has_no_faults(table):
-    assert state_machines.faults(table) == []
+    assert state_machines.find_faults(table) == []
 
 
 @each_table
 def test_a_machine_makes_every_move_of_its_table_and_no_other(table):
-    allowed = {(old, event): new for old, event, new in table.moves}
-    events = {event for _, event, _ in table.moves}
+    allowed = {(old, event): new for old, event, new in table.transitions}
+    events = {event for _, event, _ in table.transitions}
     frozen = state_machines.build(table)
     for state in table.states:
         if state in table.terminal:
@@ -50,13 +50,13 @@ def test_a_machine_makes_every_move_of_its_table_and_no_other(table):
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_the_gate_allows_just_the_moves_of_the_table(table, allows):
-    moves = {(old, new) for old, _, new in table.moves}
+    transitions = {(old, new) for old, _, new in table.transitions}
     for old in table.states:
         for new in set(table.states) - {old}:
             allowed = False
             with contextlib.suppress(exc.InvalidState):
                 allowed = allows(old, new)
-            assert allowed == ((old, new) in moves)
+            assert allowed == ((old, new) in transitions)
 
 
 def test_a_refused_move_names_both_states():
@@ -72,8 +72,8 @@ def test_a_refused_move_names_both_states():
         ({"terminal": frozenset()}, "COMPLETE has no way on"),
         ({"terminal": frozenset({"COMPLETE", "GONE"})}, "GONE is terminal but in no move"),
         (
-            {"moves": (*state_machines.JOB.moves, state_machines.JOB.moves[0])},
-            "UNCLAIMED has two moves for 'claimed'",
+            {"transitions": (*state_machines.JOB.transitions, state_machines.JOB.transitions[0])},
+            "UNCLAIMED has two transitions for 'claimed'",
         ),
     ],
 )
@@ -95,6 +95,6 @@ def test_a_table_is_drawn_three_ways():
 
 
 def test_the_page_of_states_is_in_step_with_the_tables():
-    assert PAGE.read_text(encoding="utf-8") == "\n".join(state_machines.page()), (
+    assert PAGE.read_text(encoding="utf-8") == "\n".join(state_machines.render_page()), (
         "run: python -m stackl_flow.state_machines > docs/states.md"
     )

@@ -157,7 +157,7 @@ def test_a_task_copied_by_other_means_tells_its_own_engine_of_its_progress():
     heard, told = [], []
     first.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda event, details: heard.append(details))
     twin = copy.copy(first)
-    twin.progress_sink = lambda progress, details: told.append((progress, details))
+    twin.progress_callback = lambda progress, details: told.append((progress, details))
     twin.update_progress(0.5, file="x")
     assert told == [(0.5, {"file": "x"})]
     assert heard == [{"progress": 0.5, "file": "x"}]

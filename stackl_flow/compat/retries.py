@@ -12,8 +12,8 @@ from stackl_flow.retry import (
     Decision,
     History,
     Retry,
-    left_over,
     next_value,
+    unused_values,
 )
 
 
@@ -47,4 +47,4 @@ class ForEachBase(Retry):
 
     def _on_failure(self, values: Iterable[Any], history: History) -> Decision:
         """Decide to retry while elements are left."""
-        return RETRY if left_over(values, history) else self._revert_action
+        return RETRY if unused_values(values, history) else self._revert_action

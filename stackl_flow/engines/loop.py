@@ -84,7 +84,7 @@ class Shell:
         self._executor = executor
         self._notifier = notifier
         #: Whether a task tells of its progress itself.
-        self._watched = any(isinstance(atom, Task) and atom.tells_progress for atom in plan.atoms)
+        self._watched = any(isinstance(atom, Task) and atom.has_progress_observers for atom in plan.atoms)
         self._told: list[c.Moved] = []
         self._results: dict[int, Any] = {}
         #: The state in which the flow came to rest, when it has, and the one it came from.
@@ -289,7 +289,7 @@ class Shell:
         else:
             extras[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
         takes = self._read(atom.revert)
-        return extras if takes.takes_any else {n: v for n, v in extras.items() if n in takes.known}
+        return extras if takes.accepts_any else {n: v for n, v in extras.items() if n in takes.names}
 
     def take_progress(self, told: Progress) -> None:
         """Take what a task tells of its progress while it runs; any thread may call this.
@@ -336,7 +336,7 @@ def tell_moves(
         kind, uuid = plan.kinds[number], ledger.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
         notifier.notify(new, AtomTransition(new, old, kind, plan.names[number], uuid, result).details())
-        if new in _PROGRESS and isinstance(atom, Task) and atom.tells_progress:
+        if new in _PROGRESS and isinstance(atom, Task) and atom.has_progress_observers:
             _tell_progress(atom, _PROGRESS[new])
 
 

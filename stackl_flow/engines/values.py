@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.atom import Takes
+from stackl_flow.atom import Bindings
 from stackl_flow.engines.journal import MISSING, Ledger
 from stackl_flow.engines.plan import Plan
 from stackl_flow.persistence.base import Backend
@@ -320,12 +320,12 @@ class Arguments:
         bound: list[tuple[Source, ...]] = []
         troubles: list[tuple[int, str, list[str]]] = []
         for number, atom in enumerate(plan.atoms):
-            sources, lacking = self._sources(number, atom.takes, flow_names)
+            sources, lacking = self._sources(number, atom.execute_bindings, flow_names)
             bound.append(sources)
             if lacking:
                 troubles.append((number, "execute", lacking))
-            if atom.revert_takes.required and atom.revert_takes != atom.takes:
-                _, lacking = self._sources(number, atom.revert_takes, flow_names)
+            if atom.revert_bindings.required and atom.revert_bindings != atom.execute_bindings:
+                _, lacking = self._sources(number, atom.revert_bindings, flow_names)
                 if lacking:
                     troubles.append((number, "revert", lacking))
         if troubles:
@@ -361,13 +361,13 @@ class Arguments:
         return "".join(hints)
 
     def _sources(
-        self, number: int, takes: Takes, flow_names: Mapping[str, Any]
+        self, number: int, bindings: Bindings, flow_names: Mapping[str, Any]
     ) -> tuple[tuple[Source, ...], list[str]]:
         own = self._given.of_atom(number)
         found: list[Source] = []
         lacking: list[str] = []
-        required = len(takes.required)
-        for order, (argument, name) in enumerate(takes.required + takes.optional):
+        required = len(bindings.required)
+        for order, (argument, name) in enumerate(bindings.required + bindings.optional):
             if name in own:
                 found.append((argument, OF_ATOM, None, name))
             elif name in flow_names:
@@ -408,10 +408,10 @@ class Arguments:
             NotFound: a provider did not provide after all.
         """
         atom = self._plan.atoms[number]
-        if atom.revert_takes == atom.takes:
+        if atom.revert_bindings == atom.execute_bindings:
             return self._look_up(number, self._bound[number])
         flow_names = self._given.of_flow()
-        return self._look_up(number, self._sources(number, atom.revert_takes, flow_names)[0])
+        return self._look_up(number, self._sources(number, atom.revert_bindings, flow_names)[0])
 
     def check_outputs(self, number: int, result: Any) -> None:
         """Warn when a result does not hold all that it was to hold, as TaskFlow does.

@@ -149,7 +149,7 @@ def test_dot(graph):
 def test_every_state_has_colours_of_its_own_name():
     from stackl_flow import states
 
-    known = {word for move in (*states.FLOW_MOVES, *states.RETRY_MOVES) for word in move}
+    known = {word for move in (*states.FLOW_TRANSITIONS, *states.RETRY_TRANSITIONS) for word in move}
     assert known == set(TINTS)
     assert tint("UNHEARD_OF") == tint(None)
 

@@ -84,7 +84,7 @@ def test_the_history_is_unbroken(scenario: Scenario, tmp_path: Path, template: P
     place = Place(tmp_path / "killed", template)
     assert drive_in_child(scenario, place, points // 2) == -signal.SIGKILL
     assert drive_in_child(scenario, place) == 0
-    allowed = {*states.RETRY_MOVES, *states.FLOW_MOVES}
+    allowed = {*states.RETRY_TRANSITIONS, *states.FLOW_TRANSITIONS}
     last: dict[str, str] = {}
     for name, old, new in place.history():
         assert old == last.get(name, old)

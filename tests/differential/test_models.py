@@ -18,7 +18,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence import backends, models
 from tests.support.hypothesis_profiles import fewer_examples
 
-STATES = sorted({state for move in states.TASK_MOVES for state in move[:2]} | {states.RETRYING})
+STATES = sorted({state for move in states.TASK_TRANSITIONS for state in move[:2]} | {states.RETRYING})
 FAILED = (states.FAILURE, states.REVERT_FAILURE)
 VALUES = (None, 1, "a", [1])
 

@@ -15,7 +15,7 @@ from stackl_flow.control import flows as history
 Wanted = Annotated[
     str, typer.Argument(metavar="UUID", help="The flow: its uuid, the beginning of it, or its name.")
 ]
-_STATES = frozenset(word for move in states.FLOW_MOVES for word in move)
+_STATES = frozenset(word for move in states.FLOW_TRANSITIONS for word in move)
 State = Annotated[
     str | None,
     typer.Option(

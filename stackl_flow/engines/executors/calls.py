@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.failure import Failure
-from stackl_flow.task import ProgressSink, Task
+from stackl_flow.task import ProgressCallback, Task
 
 EXECUTE: Final = "execute"
 REVERT: Final = "revert"
@@ -25,7 +25,7 @@ class Call(NamedTuple):
     atom: Atom
     action: str
     arguments: dict[str, Any]
-    progress: ProgressSink | None = None
+    progress: ProgressCallback | None = None
 
 
 class Completion(NamedTuple):
@@ -68,14 +68,14 @@ def perform(call: Call) -> Completion:
     """
     number, atom, action, arguments, progress = call
     if progress is not None:
-        cast("Task", atom).progress_sink = progress  # only tasks are given one
+        cast("Task", atom).progress_callback = progress  # only tasks are given one
     try:
         result = _guarded(atom, action, arguments)
     except Exception:  # noqa: BLE001  whatever a user's atom raises is its result
         result = Failure()
     finally:
         if progress is not None:
-            cast("Task", atom).progress_sink = None
+            cast("Task", atom).progress_callback = None
     return Completion(number, action, result)
 
 
