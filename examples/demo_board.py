@@ -91,7 +91,7 @@ def conductor(stage: Stage, board: str, name: str) -> Iterator[subprocess.Popen[
     # Whoever is stopped in the middle of a write keeps the file's lock. So bob, who stops between two writes,
     # has nothing else in hand.
     at_once = "1" if STOP in CONDUCTORS[name] else "2"
-    words = ["conduct", "--name", name, "--jobs", at_once, "--ttl", str(LEASE), "--json"]
+    words = ["conduct", "--name", name, "--jobs", at_once, "--lease-ttl", str(LEASE), "--json"]
     words += ["--board", board, "--db", f"sqlite:///{stage.root}/flows.db"]
     with log_of(stage, name).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command

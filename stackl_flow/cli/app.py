@@ -7,19 +7,19 @@ import typer
 
 import stackl_flow
 from stackl_flow.cli import errors
-from stackl_flow.cli.commands import books, conduct, conductors, db, flows, graph, jobs, post, resume, run
+from stackl_flow.cli.commands import conduct, conductors, db, flows, graph, jobs, post, resume, retention, run
 from stackl_flow.cli.errors import DEBUG
 from stackl_flow.cli.options import help_of
 
 _HELP = """Run flows of tasks that finish or are undone, look at them, and go on with those that were left.
 
-A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, as in shop.flows:make_order.
+A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, as in shop.flows:order.
 
 [bold]A first round[/bold]
 
   export STACKL_FLOW_DB=sqlite:///flows.db
 
-  stackl-flow run shop.flows:make_order --store order=17
+  stackl-flow run shop.flows:order --store order=17
 
   stackl-flow list
 
@@ -33,7 +33,7 @@ A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, 
 
   export STACKL_FLOW_BOARD=jobs.db
 
-  stackl-flow post shop.flows:make_order --store order=17 --secret card=@card.txt
+  stackl-flow post shop.flows:order --store order=17 --secret card=@card.txt
 
   stackl-flow conduct --jobs 4
 
@@ -66,7 +66,7 @@ for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command), rich_help_panel=_panel)(_command)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_JOBS)
 app.add_typer(conductors.app, name="conductors", rich_help_panel=_JOBS)
-app.add_typer(books.app, name="books", rich_help_panel=_CARE)
+app.add_typer(retention.app, name="runs", rich_help_panel=_CARE)
 app.add_typer(db.app, name="db", rich_help_panel=_CARE)
 
 

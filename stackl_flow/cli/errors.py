@@ -22,7 +22,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    PARKED = 3
+    STUCK = 3
     SUSPENDED = 4
     STORAGE = 5
     OWNERSHIP = 6
@@ -34,15 +34,15 @@ class Exit(IntEnum):
 
 ABOUT = {
     Exit.OK: "success; for a flow: SUCCESS",
-    Exit.FAILED: "the flow failed: REVERTED (all is undone) or FAILURE",
-    Exit.USAGE: "wrong usage: an unknown option, a bad value, a factory that cannot be used",
-    Exit.PARKED: "a revert failed and the flow is parked in REVERT_FAILURE: repair, then resume",
-    Exit.SUSPENDED: "the flow is SUSPENDED, or otherwise not at its end: resume goes on with it",
+    Exit.FAILED: "the flow failed: REVERTED (rolled back) or FAILURE",
+    Exit.USAGE: "invalid usage: unknown option, invalid value, or unusable factory",
+    Exit.STUCK: "a revert failed and the flow is stuck in REVERT_FAILURE: fix the cause, then resume",
+    Exit.SUSPENDED: "the flow is SUSPENDED or otherwise unfinished: continue it with resume",
     Exit.STORAGE: "the database or board cannot be used: missing, locked, read-only, full, corrupt, too new",
-    Exit.OWNERSHIP: "another process has taken the flow or the job over, or is at work on it",
-    Exit.NOT_FOUND: "no stored flow or job fits the uuid, or several do",
-    Exit.BAD_FLOW: "the flow is wrong: a missing input, a cycle, a name twice, changed since it was stored",
-    Exit.INTERNAL: "an error that nobody expected; --debug shows where",
+    Exit.OWNERSHIP: "another process owns the flow or the job",
+    Exit.NOT_FOUND: "no stored flow or job matches the identifier, or several do",
+    Exit.BAD_FLOW: "the flow is invalid: missing input, cycle, duplicate name, or changed since stored",
+    Exit.INTERNAL: "internal error; use --debug for a traceback",
     Exit.ABORTED: "aborted by a second Ctrl-C; a stored flow can be resumed",
 }
 
@@ -50,7 +50,7 @@ _BY_STATE = {
     states.SUCCESS: Exit.OK,
     states.REVERTED: Exit.FAILED,
     states.FAILURE: Exit.FAILED,
-    states.REVERT_FAILURE: Exit.PARKED,
+    states.REVERT_FAILURE: Exit.STUCK,
 }
 
 #: The first class that fits decides, so the special ones come before the general ones.

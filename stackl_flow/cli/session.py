@@ -16,7 +16,7 @@ from stackl_flow.persistence.base import Backend
 
 _HINTS = {
     states.SUSPENDED: "the flow is suspended, go on with it:",
-    states.REVERT_FAILURE: "a revert failed and the flow is parked, repair the cause and go on:",
+    states.REVERT_FAILURE: "a revert failed and the flow is stuck, repair the cause and go on:",
 }
 
 

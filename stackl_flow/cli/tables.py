@@ -364,12 +364,14 @@ def _state(atom: AtomView) -> Text:
 
 
 def _took(atom: AtomView) -> str:
-    if atom.undoing is None or atom.seconds is None:
+    if atom.revert_seconds is None or atom.seconds is None:
         return span_text(atom.seconds)
-    return f"{span_text(atom.seconds - atom.undoing)} + {span_text(atom.undoing)} undoing"
+    return (
+        f"{span_text(atom.seconds - atom.revert_seconds)} + {span_text(atom.revert_seconds)} revert_seconds"
+    )
 
 
-_COLOURS = {"waiting": "", "later": "dim", "claimed": "cyan", "done": "green", "trashed": "red"}
+_COLOURS = {"unclaimed": "", "scheduled": "dim", "claimed": "cyan", "complete": "green", "dead": "red"}
 
 
 def jobs_table(jobs: Sequence[JobView]) -> FittingTable:
@@ -413,8 +415,8 @@ def job_panel(job: JobView) -> RenderableType:
         head.append(f"; claimed by {job.owner}")
     if job.not_before is not None:
         head.append(f"; not before {date_text(job.not_before)}")
-    if job.needs:
-        head.append(f"\nneeds {', '.join(job.needs)}")
+    if job.required_capabilities:
+        head.append(f"\nneeds {', '.join(job.required_capabilities)}")
     if job.reason:
         head.append(f"\n{job.reason}", style="red")
     for name, value in {**job.details, **(job.outcome or {})}.items():
@@ -443,7 +445,7 @@ def conductors_table(workers: Iterable[WorkerView]) -> FittingTable:
 def _claims(job: JobView) -> FittingTable:
     table = FittingTable(("~claimed by", "at", "ended"), (without("at"),))
     for claim in job.claims:
-        table.add_row(Text(claim.who), date_text(claim.at), claim.ended or "-")
+        table.add_row(Text(claim.owner), date_text(claim.at), claim.ended or "-")
     return table
 
 

@@ -24,11 +24,11 @@ BOARD = "default"
 
 #: The heads of a board in an operator's words.
 STATES = {
-    WAITING: "waiting",
-    LATER: "later",
+    WAITING: "unclaimed",
+    LATER: "scheduled",
     CLAIMED: "claimed",
-    CONSUMED: "done",
-    TRASHED: "trashed",
+    CONSUMED: "complete",
+    TRASHED: "dead",
 }
 
 
@@ -36,7 +36,7 @@ STATES = {
 class ClaimView:
     """One claim of a job; `ended` is empty while it lasts."""
 
-    who: str
+    owner: str
     at: float
     ended: str
 
@@ -53,7 +53,7 @@ class JobView:
     created: float
     updated: float
     not_before: float | None
-    needs: tuple[str, ...]
+    required_capabilities: tuple[str, ...]
     claims: tuple[ClaimView, ...]
     reason: str
     details: Mapping[str, Any]
@@ -103,7 +103,7 @@ def jobs(board: JobBoard, state: str | None = None, limit: int | None = None) ->
 
     Args:
         board: the board.
-        state: "waiting", "claimed", "later" or "trashed"; all but the trashed if left out.
+        state: "unclaimed", "claimed", "scheduled" or "dead"; all but the dead if left out.
         limit: at most so many.
 
     Returns:
@@ -284,7 +284,7 @@ def _shown(
         created=posting.created_on,
         updated=posting.changed_on,
         not_before=posting.not_before,
-        needs=posting.needs,
+        required_capabilities=posting.needs,
         claims=tuple(ClaimView(claim.who, claim.at, claim.ended) for claim in posting.claims),
         reason=redaction.redact(posting.reason),
         details=details,

@@ -243,7 +243,7 @@ def _atom(detail: AtomDetail, times: Times, notes: Mapping[str, Any]) -> AtomVie
         started=times.started,
         ended=times.ended,
         seconds=times.seconds,
-        undoing=times.undoing,
+        revert_seconds=times.revert_seconds,
         progress=detail.progress,
         failures=tuple(_failures(detail)),
         result=redaction.redact_data(redaction.mask_result(notes, detail.name, detail.results)),

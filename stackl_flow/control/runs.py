@@ -1,6 +1,6 @@
 """Orders: run a flow from its factory, and go on with a stored one.
 
-Flows by the name of their factory, as in "shop.flows:make_order", and what can be wrong with that name.
+Flows by the name of their factory, as in "shop.flows:order", and what can be wrong with that name.
 """
 
 import inspect
@@ -45,7 +45,7 @@ def import_factory(spec: str) -> Factory:
     module, colon, path = spec.partition(":")
     if not colon or not module or not path:
         first, dot, last = spec.strip(":").rpartition(".")
-        like = f"{first}:{last}" if dot and last != "py" and os.sep not in spec else "shop.flows:make_order"
+        like = f"{first}:{last}" if dot and last != "py" and os.sep not in spec else "shop.flows:order"
         raise exc.FactoryNotFound(f"'{spec}' is no factory: write MODULE:FACTORY, such as {like}")
     if module.endswith(".py") or os.sep in module:
         named = ".".join(part for part in Path(module.removesuffix(".py")).parts if part not in {".", os.sep})
@@ -292,17 +292,17 @@ def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
         return engine
 
 
-def unfinished(backend: Backend, *, parked: bool = False) -> list[FlowSummary]:
+def unfinished(backend: Backend, *, stuck: bool = False) -> list[FlowSummary]:
     """List the flows that were left before their end, the oldest first.
 
     Args:
         backend: where they are stored.
-        parked: flows in REVERT_FAILURE too.
+        stuck: flows in REVERT_FAILURE too.
 
     Returns:
         The flows.
     """
-    wanted = {*UNFINISHED, *([states.REVERT_FAILURE] if parked else [])}
+    wanted = {*UNFINISHED, *([states.REVERT_FAILURE] if stuck else [])}
     return [flow for flow in reversed(flows(backend)) if flow.state in wanted]
 
 

@@ -34,7 +34,7 @@ class AtomView:
     """One atom of a flow.
 
     `started` is when it first ran, `ended` when it came to rest (None while it works or was cut off).
-    `seconds` is all the time it has worked, in every attempt and both ways; `undoing` is the part of it
+    `seconds` is its total working time over all attempts; `revert_seconds` is the part of it
     spent in `revert`. Time in which the process was dead is in neither.
     """
 
@@ -47,7 +47,7 @@ class AtomView:
     started: float | None
     ended: float | None
     seconds: float | None
-    undoing: float | None
+    revert_seconds: float | None
     progress: float | None
     failures: tuple[FailureView, ...]
     result: Any
@@ -131,7 +131,7 @@ class Times:
     started: float | None = None
     ended: float | None = None
     seconds: float | None = None
-    undoing: float | None = None
+    revert_seconds: float | None = None
     attempts: int = 0
 
 
@@ -151,7 +151,7 @@ def measure(moves: Iterable[Transition], arrivals: Mapping[str, float]) -> Times
     Returns:
         The times; seconds is None when it never worked for a span that is known.
     """
-    started = ended = seconds = undoing = None
+    started = ended = seconds = revert_seconds = None
     attempts = 0
     before: Transition | None = None
     for move in moves:
@@ -159,11 +159,11 @@ def measure(moves: Iterable[Transition], arrivals: Mapping[str, float]) -> Times
             span = max(0.0, move.at - max(before.at, arrivals[move.owner]))
             seconds = span + (seconds or 0.0)
             if before.new in _UNDOING:
-                undoing = span + (undoing or 0.0)
+                revert_seconds = span + (revert_seconds or 0.0)
             attempts += before.new == states.RUNNING and before.owner != move.owner and move.new in _AT_REST
         if move.new == states.RUNNING:
             attempts += 1
             started = move.at if started is None else started
         ended = move.at if move.new in _AT_REST else None
         before = move
-    return Times(started, ended, seconds, undoing, attempts)
+    return Times(started, ended, seconds, revert_seconds, attempts)

@@ -113,7 +113,7 @@ def test_the_deployment_of_kubernetes_starts_a_conductor():
         ("jobs ", ["list", "show", "watch", "trash", "requeue"]),
         ("conduct --eng", ["--engine"]),
         ("conduct --engine ", ["serial", "parallel"]),
-        ("jobs list --state tr", ["trashed"]),
+        ("jobs list --state de", ["dead"]),
         ("post --priority V", ["VERY_HIGH", "VERY_LOW"]),
         ("list --state SUS", ["SUSPENDED", "SUSPENDING"]),
     ],

@@ -69,9 +69,9 @@ def test_a_failed_revert_parks_the_flow_and_resume_frees_it(give, tmp_path):
     still = give("resume", uuid)
     assert still.code == 3
     assert "reserve failed while being undone: RuntimeError: cannot take back" in still.out
-    assert "1 parked" in give("resume", "--all").err
+    assert "1 stuck" in give("resume", "--all").err
     block.unlink()
-    freed = give("resume", "--all", "--parked")
+    freed = give("resume", "--all", "--stuck")
     assert freed.code == 1
     assert give("show", uuid, "--json").data["counts"] == {"REVERTED": 6}
 

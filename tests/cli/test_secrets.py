@@ -95,7 +95,7 @@ def test_nothing_tells_a_secret(opened, places, give):
         {"$tuple": ["***", "ann:***"]},
         {"url": "https://ann:***@example", "size": 3},
     ]
-    ask("jobs", "list", "--state", "trashed", "--json")
+    ask("jobs", "list", "--state", "dead", "--json")
 
 
 def test_who_posted_is_told_without_the_secrets(opened, places):

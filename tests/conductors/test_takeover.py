@@ -97,7 +97,7 @@ def test_many_conductors_run_each_job_once(office):
 
 
 def test_one_that_lost_its_lease_is_known_again_and_can_be_drained(office):
-    first = office.start("first", "--ttl", "0.5")
+    first = office.start("first", "--lease-ttl", "0.5")
 
     def names():
         return [entity.name for entity in office.board.presence.here()]

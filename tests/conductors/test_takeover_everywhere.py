@@ -55,10 +55,10 @@ PLACES = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "my
 def runs_elsewhere_after(office, sign, lease):
     """Have a job's conductor killed or stopped, and say after how many seconds its task ran elsewhere."""
     first, second = (uuid.uuid4().hex[:8] for _ in range(2))
-    process = office.start(first, "--ttl", str(lease))
+    process = office.start(first, "--lease-ttl", str(lease))
     job = office.post("staying")
     eventually(lambda: ("stay", "execute") in office.done())
-    office.start(second, "--ttl", str(lease))
+    office.start(second, "--lease-ttl", str(lease))
     if office.board.find_owner(job) != first:
         return math.inf  # its heart was not given the time for a beat in a whole lease
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""A conductor in a process of its own: ``python -m tests.conductors.worker NAME BOARD DB [--ttl S]``."""
+"""A conductor in its own process: ``python -m tests.conductors.worker NAME BOARD DB [--lease-ttl S]``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("board")
     parser.add_argument("db")
-    parser.add_argument("--ttl", type=float, default=2.0)
+    parser.add_argument("--lease-ttl", type=float, default=2.0)
     parser.add_argument("--max-claims", type=int, default=10)
     parser.add_argument("--slots", type=int, default=1)
     told = parser.parse_args()
     with (
         stores.backend(told.db) as store,
         boards.backend(
-            "work", {"board": told.board, "ttl": told.ttl, "max_claims": told.max_claims}, persistence=store
+            "work",
+            {"board": told.board, "ttl": told.lease_ttl, "max_claims": told.max_claims},
+            persistence=store,
         ) as board,
     ):
         conductor = conductors.fetch(

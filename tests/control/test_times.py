@@ -20,7 +20,7 @@ def test_one_attempt():
     assert measure(moves(("RUNNING", 10), ("SUCCESS", 12.5)), {"a": 0}) == Times(10, 12.5, 2.5, None, 1)
 
 
-def test_undoing_is_part_of_the_whole():
+def test_revert_time_is_part_of_the_total():
     steps = moves(("RUNNING", 10), ("FAILURE", 11), ("REVERTING", 20), ("REVERTED", 20.5))
     assert measure(steps, {"a": 0}) == Times(10, 20.5, 1.5, 0.5, 1)
 

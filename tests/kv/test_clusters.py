@@ -76,7 +76,7 @@ def test_claims_survive_their_leader(cluster, tmp_path):
     office = Office(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
     try:
         for name in ("first", "second"):
-            office.start(name, "--slots", "2", "--ttl", "15")
+            office.start(name, "--slots", "2", "--lease-ttl", "15")
         slow = office.post("slow", store={"seconds": 2})
         eventually(lambda: office.board.find_owner(slow) is not None)
         owner = office.board.find_owner(slow)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.commands.books import keeping
+from stackl_flow.cli.commands.retention import keeping
 from stackl_flow.cli.conductor_display import ENDS, Tally, showing
 from stackl_flow.cli.errors import answering
 from stackl_flow.cli.health import answering_health, read_address
@@ -43,7 +43,9 @@ Name = Annotated[
 Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="How many jobs at once.")]
 Can = Annotated[
     list[str] | None,
-    typer.Option("--can", metavar="ABILITY", help="What it can do: jobs that need more are left to others."),
+    typer.Option(
+        "--capability", metavar="ABILITY", help="What it can do: jobs that need more are left to others."
+    ),
 ]
 Dispatches = Annotated[
     int | None, typer.Option("--max-dispatches", min=1, metavar="N", help="End after so many jobs.")
@@ -51,13 +53,13 @@ Dispatches = Annotated[
 Ttl = Annotated[
     float,
     typer.Option(
-        "--ttl", min=0.5, metavar="SECONDS", help="After its death others have its jobs in so long."
+        "--lease-ttl", min=0.5, metavar="SECONDS", help="After its death others have its jobs in so long."
     ),
 ]
 RemoveBooks = Annotated[
     str | None,
     typer.Option(
-        "--remove-books",
+        "--retention",
         metavar="AGE",
         help="Remove logbooks of consumed jobs after so long, such as 7d; 0s for at once.",
     ),
@@ -65,9 +67,9 @@ RemoveBooks = Annotated[
 KeepFailed = Annotated[
     str | None,
     typer.Option(
-        "--remove-failed-books",
+        "--failed-retention",
         metavar="AGE",
-        help="With --remove-books: another age for those that failed; 'never' keeps them.",
+        help="With --retention: another age for those that failed; 'never' keeps them.",
     ),
 ]
 Listen = Annotated[
@@ -105,7 +107,7 @@ def conduct(
 
       stackl-flow conduct --board jobs.db --db flows.db --jobs 4
 
-      stackl-flow conduct --board redis://localhost --db flows.db --can gpu --listen 127.0.0.1:8080
+      stackl-flow conduct --board redis://localhost --db flows.db --capability gpu --listen 127.0.0.1:8080
     """
     place, where, options = needed_board(board), needed(db), engine_options(engine, max_workers)
     address = None if listen is None else read_address(listen)
@@ -142,7 +144,7 @@ def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, lim
 
 def _keep(age: str | None, failed: str | None) -> RetentionPolicy | bool:
     if age is None and failed is not None:
-        raise typer.BadParameter("it goes with --remove-books AGE", param_hint="--remove-failed-books")
+        raise typer.BadParameter("it goes with --retention AGE", param_hint="--failed-retention")
     return False if age is None else keeping(age, failed)
 
 

@@ -61,7 +61,7 @@ def graph(
 
     [bold]Examples[/bold]
 
-      stackl-flow graph shop.flows:make_order --format mermaid
+      stackl-flow graph shop.flows:order --format mermaid
 
       stackl-flow graph 3f2a --db flows.db --output order.svg
     """

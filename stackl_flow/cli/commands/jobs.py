@@ -28,13 +28,13 @@ from stackl_flow.control import boards
 
 app = typer.Typer(help="Look at the jobs of a board, trash them, put them back.", no_args_is_help=True)
 
-_LISTED = ("waiting", "later", "claimed", "trashed")
+_LISTED = ("unclaimed", "scheduled", "claimed", "dead")
 State = Annotated[
     str | None,
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only jobs that are waiting, later, claimed or trashed.",
+        help="Only jobs that are unclaimed, scheduled, claimed or dead.",
         autocompletion=words_of(_LISTED),
     ),
 ]
@@ -55,7 +55,7 @@ def list_jobs(
 
       stackl-flow jobs list --board jobs.db
 
-      stackl-flow jobs list --board jobs.db --state trashed --json
+      stackl-flow jobs list --board jobs.db --state dead --json
     """
     place = needed_board(board)
     if state is not None and state not in _LISTED:
@@ -97,11 +97,13 @@ def watch(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Js
 
         def tell(event: str, details: dict[str, Any]) -> None:
             job = details["job"]
-            who = job.claims[-1].who if job.claims else ""
+            owner = job.claims[-1].who if job.claims else ""
             if as_json:
-                out.line({"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "who": who})
+                out.line(
+                    {"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "owner": owner}
+                )
                 return
-            out.console.print(f"{clock_text(time.time())} {event} {job.name} {who}".rstrip(), markup=False)
+            out.console.print(f"{clock_text(time.time())} {event} {job.name} {owner}".rstrip(), markup=False)
             out.console.file.flush()
 
         opened.notifier.register("*", tell)
@@ -142,8 +144,8 @@ def requeue(
     place = needed_board(board)
     with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
         found = boards.find(opened, wanted)
-        if found.state != "trashed":
-            raise exc.NotFound(f"job '{found.name}' ({found.uuid}) is {found.state}, not trashed")
+        if found.state != "dead":
+            raise exc.NotFound(f"job '{found.name}' ({found.uuid}) is {found.state}, not dead")
         opened.bin.requeue(found.uuid)
         out.answer(Text(f"requeued {found.name} {found.uuid}"), {"uuid": found.uuid, "name": found.name})
 

@@ -49,7 +49,7 @@ Key = Annotated[
 ]
 Needs = Annotated[
     list[str] | None,
-    typer.Option("--need", metavar="ABILITY", help="What a conductor has to be able to do. Repeatable."),
+    typer.Option("--requires", metavar="ABILITY", help="What a conductor has to be able to do. Repeatable."),
 ]
 NotBefore = Annotated[
     str | None,
@@ -58,7 +58,7 @@ NotBefore = Annotated[
 ClaimBy = Annotated[
     str | None,
     typer.Option(
-        "--claim-by", metavar="WHEN", help="Trashed if nobody has claimed it by then; as --not-before."
+        "--expires", metavar="WHEN", help="Trashed if nobody has claimed it by then; as --not-before."
     ),
 ]
 Wait = Annotated[
@@ -93,16 +93,16 @@ def post(
 
     [bold]Examples[/bold]
 
-      stackl-flow post shop.flows:make_order --store order=17 --board jobs.db --db flows.db
+      stackl-flow post shop.flows:order --store order=17 --board jobs.db --db flows.db
 
-      stackl-flow post shop.flows:make_order --board jobs.db --db flows.db --priority HIGH --wait
+      stackl-flow post shop.flows:order --board jobs.db --db flows.db --priority HIGH --wait
 
       stackl-flow post shop.flows:charge --secret card=@card.txt --board jobs.db --db flows.db
     """
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
     hidden = secrets(secret or (), values)
     place, where = needed_board(board), needed(db)
-    times = {"not_before": moment(not_before, "--not-before"), "claim_by": moment(claim_by, "--claim-by")}
+    times = {"not_before": moment(not_before, "--not-before"), "claim_by": moment(claim_by, "--expires")}
     what = {"key": key, "needs": tuple(need or ()), "priority": _urgency(priority)}
     terms: dict[str, Any] = {**what, **times}
     with (

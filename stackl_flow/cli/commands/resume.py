@@ -32,7 +32,7 @@ Wanted = Annotated[
 All = Annotated[
     bool, typer.Option("--all", help="Every flow that was left before its end, the oldest first.")
 ]
-Parked = Annotated[bool, typer.Option("--parked", help="With --all: flows parked in REVERT_FAILURE, too.")]
+Stuck = Annotated[bool, typer.Option("--stuck", help="With --all: flows stuck in REVERT_FAILURE, too.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Take a flow over even from a process of this machine that is alive.")
 ]
@@ -42,7 +42,7 @@ Answer = tuple[Exit, dict[str, Any]]
 def resume(
     wanted: Wanted = None,
     everything: All = False,
-    parked: Parked = False,
+    stuck: Stuck = False,
     force: Force = False,
     db: Db = None,
     engine: EngineOption = EngineKind.serial,
@@ -71,9 +71,9 @@ def resume(
             code, data = one(flows.find(backend, wanted))
             out.machine(data)
         else:
-            found = runs.unfinished(backend, parked=parked)
+            found = runs.unfinished(backend, stuck=stuck)
             code = _all(found, one, out)
-            left = 0 if parked else len(flows.flows(backend, states.REVERT_FAILURE))
+            left = 0 if stuck else len(flows.flows(backend, states.REVERT_FAILURE))
             if not found or left:
                 out.say(_rest(len(found), left))
         raise typer.Exit(code)
@@ -119,7 +119,7 @@ def _all(found: list[FlowSummary], one: Callable[[FlowSummary], Answer], out: Ou
     return worst
 
 
-def _rest(done: int, parked: int) -> str:
+def _rest(done: int, stuck: int) -> str:
     words = [] if done else ["nothing to resume"]
-    words += [f"{parked} parked in REVERT_FAILURE, --parked takes them up too"] if parked else []
+    words += [f"{stuck} stuck in REVERT_FAILURE, --stuck takes them up too"] if stuck else []
     return "; ".join(words)

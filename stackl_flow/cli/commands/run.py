@@ -21,7 +21,7 @@ from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
 from stackl_flow.control import opening, runs
 
 FactoryArgument = Annotated[
-    str, typer.Argument(metavar="MODULE:FACTORY", help="What makes the flow, such as shop.flows:make_order.")
+    str, typer.Argument(metavar="MODULE:FACTORY", help="What makes the flow, such as shop.flows:order.")
 ]
 Store = Annotated[
     list[str] | None,
@@ -55,9 +55,9 @@ def run(
 
     [bold]Examples[/bold]
 
-      stackl-flow run shop.flows:make_order --store order=17 --store gift=false --db flows.db
+      stackl-flow run shop.flows:order --store order=17 --store gift=false --db flows.db
 
-      stackl-flow run shop.flows:make_order --arg express=true --engine parallel --max-workers 4
+      stackl-flow run shop.flows:order --arg express=true --engine parallel --max-workers 4
     """
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
     hidden = secrets(secret or (), values)

@@ -29,7 +29,8 @@ FailedOlderThan = Annotated[
     ),
 ]
 KeepNewest = Annotated[
-    int, typer.Option("--keep", min=0, metavar="N", help="The N that ended last stay, whatever their age.")
+    int,
+    typer.Option("--keep-newest", min=0, metavar="N", help="The N that ended last stay, whatever their age."),
 ]
 OnlyJobs = Annotated[bool, typer.Option("--only-jobs", help="Only those that were posted as jobs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")]
@@ -46,21 +47,21 @@ def prune(
 ) -> None:
     """Remove logbooks, with their flows and histories, whose flows all ended long enough ago.
 
-    A book with a flow that has not ended, or is parked in REVERT_FAILURE, always stays. What came of a job
+    A book with a flow that has not ended, or is stuck in REVERT_FAILURE, always stays. What came of a job
     can be asked of its board all the same.
 
     [bold]Examples[/bold]
 
-      stackl-flow books prune --older-than 7d --db flows.db --dry-run
+      stackl-flow runs prune --older-than 7d --db flows.db --dry-run
 
-      stackl-flow books prune --older-than 7d --failed-older-than never --keep 100 --db flows.db
+      stackl-flow runs prune --older-than 7d --failed-older-than never --keep-newest 100 --db flows.db
     """
     place = needed(db)
     rule = keeping(older_than, failed_older_than, keep)
     # Values are left as they are stored: whoever tidies up need not be able to import their types.
     with answering(as_json=as_json) as out, opening.for_looking(place) as backend:
         found = flows.prune(backend, rule, only_jobs=only_jobs, dry_run=dry_run)
-        out.answer(books_table(found), {"removed": not dry_run, "books": found})
+        out.answer(books_table(found), {"removed": not dry_run, "runs": found})
         out.say(f"{len(found)} logbooks {'would go' if dry_run else 'removed'}")
 
 
@@ -91,7 +92,7 @@ def keeping(older_than: str, failed_older_than: str | None, newest: int = 0) -> 
         raise typer.BadParameter(f"{error}, or never") from None
 
 
-# With a single command typer would drop its name; this keeps `books prune` two words.
+# With a single command typer would drop its name; this keeps `runs prune` two words.
 @app.callback()
 def _books() -> None:
     """Remove stored flows that have ended long enough ago."""

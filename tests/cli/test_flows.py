@@ -164,6 +164,6 @@ def test_the_page_about_the_command_line_says_what_the_program_says():
         "--max-workers",
         "--results",
         "--force",
-        "--parked",
+        "--stuck",
     ):
         assert name in page
