@@ -1,1 +1,1 @@
-"""Tools for testing what is built on this library: contract suites of its ports, random flows, crashes."""
+"""Tools for tests: contract suites of the ports, crashes at write points, a stepped clock."""

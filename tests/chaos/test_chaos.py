@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stackl_flow.testing.chaos import Means, Round, Site, make_plan
+from tests.support.chaos import Means, Round, Site, make_plan
 
 FIXED = 1
 SEED = os.environ.get("STACKL_FLOW_CHAOS_SEED")

@@ -4,10 +4,10 @@ import pytest
 
 from stackl_flow import states as st
 from stackl_flow.persistence.records import FlowRecord, Transition
-from stackl_flow.testing.chaos import Story, check
-from stackl_flow.testing.chaos.effects import EXECUTE, REVERT, Effect
-from stackl_flow.testing.chaos.flows import value
-from stackl_flow.testing.chaos.plan import BOOKLESS, JobSpec
+from tests.support.chaos import Story, check
+from tests.support.chaos.effects import EXECUTE, REVERT, Effect
+from tests.support.chaos.flows import value
+from tests.support.chaos.plan import BOOKLESS, JobSpec
 
 P, R, S, F = st.PENDING, st.RUNNING, st.SUCCESS, st.FAILURE
 REVERTING, REVERTED = st.REVERTING, st.REVERTED

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stackl_flow.testing.chaos.links import Links
+from tests.support.chaos.proxies import Links
 
 LONG = 20.0
 #: Seconds after which nothing is taken to come any more.

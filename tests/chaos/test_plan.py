@@ -2,8 +2,8 @@
 
 import pytest
 
-from stackl_flow.testing.chaos import Means, make_plan
-from stackl_flow.testing.chaos.plan import CONDUCTORS, LINKS, SERVERS, What
+from tests.support.chaos import Means, make_plan
+from tests.support.chaos.plan import CONDUCTORS, LINKS, SERVERS, What
 
 
 def test_the_same_seed_gives_the_same_plan():

@@ -16,8 +16,8 @@ from stackl_flow.exceptions import WrappedFailure
 from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends import sql  # noqa: F401  the same
 from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
-from stackl_flow.testing.flows import FlowBoom
 from tests.crash.scenarios import Boom, Scenario
+from tests.support.random_flows import FlowBoom
 
 #: States of a flow that has come to its end.
 ENDS = {"SUCCESS", "REVERTED", "REVERT_FAILURE"}

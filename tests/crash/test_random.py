@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from stackl_flow.testing.crash import Ledger
-from stackl_flow.testing.flows import OURS, Builder, Call, Chances, Recorder, seeded_case
 from tests.crash.driver import AT_WORK, Place, drive_in_child
 from tests.crash.scenarios import Scenario
 from tests.crash.test_kill import check
+from tests.support.random_flows import OURS, Builder, Call, Chances, Recorder, seeded_case
 
 #: Nothing that depends on what a process remembers: no suspension, no second run.
 CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from stackl_flow.testing.flows import Call, Case, Outcome
+from tests.support.random_flows import Call, Case, Outcome
 
 Pair = tuple[Outcome, Outcome]
 

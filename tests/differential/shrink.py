@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 
-from stackl_flow.testing.flows import Case, FlowSpec, LinkSpec, TaskSpec
+from tests.support.random_flows import Case, FlowSpec, LinkSpec, TaskSpec
 
 
 def shrink(case: Case, still_wrong: Callable[[Case], bool]) -> Case:

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from stackl_flow.testing.flows import Case, Outcome, RetrySpec, run_case, seeded_case
-from stackl_flow.testing.flows.generate import replace_task
 from tests.differential.known import BREAKS, FORGETS, PAUSED, forgiven, translated
 from tests.differential.shrink import shrink
 from tests.differential.theirs import orders, run_theirs
 from tests.support import summaries
+from tests.support.random_flows import Case, Outcome, RetrySpec, run_case, seeded_case
+from tests.support.random_flows.generate import replace_task
 
 FLOWS = int(os.environ.get("STACKL_FLOW_DIFFERENTIAL_FLOWS", "4000"))
 BATCHES = 40

@@ -24,7 +24,7 @@ from taskflow.engines.action_engine import builder
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 from taskflow.types.failure import Failure
 
-from stackl_flow.testing.flows import Case, Library, Outcome, run_case
+from tests.support.random_flows import Case, Library, Outcome, run_case
 
 logging.getLogger("taskflow").setLevel(logging.CRITICAL + 1)
 

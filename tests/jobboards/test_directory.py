@@ -2,7 +2,7 @@
 
 import pytest
 
-from stackl_flow.testing.jobboards import JobBoardContract
+from stackl_flow.testing.contracts.jobboards import JobBoardContract
 
 
 class TestDirectory(JobBoardContract):

@@ -5,7 +5,7 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
-from stackl_flow.testing.jobboards import JobBoardContract
+from stackl_flow.testing.contracts.jobboards import JobBoardContract
 
 
 class TestPostgreSQL(JobBoardContract):

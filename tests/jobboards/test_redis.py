@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from stackl_flow.jobboards import backends
-from stackl_flow.testing.jobboards import JobBoardContract
+from stackl_flow.testing.contracts.jobboards import JobBoardContract
 
 
 class TestRedis(JobBoardContract):

@@ -9,8 +9,7 @@ import pytest
 from stackl_flow import states as st
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
-from stackl_flow.testing.kv import ItemContract, add_one
-from stackl_flow.testing.kv_keys import KeyContract
+from stackl_flow.testing.contracts.kv import ItemContract, KeyContract, add_one
 from tests.conductors.conftest import Office
 from tests.conductors.test_takeover import LONG, eventually
 

@@ -11,11 +11,11 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.backends.directory.journal import Journal
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
-class TestDirectory(KVContract, ProcessContract):
+class TestDirectory(ComparedKVContract, ProcessContract):
     STEPPED = True
     clock = SteppedClock()
 

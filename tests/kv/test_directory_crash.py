@@ -13,7 +13,7 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.backends.directory import store as directory
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
 from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
-from stackl_flow.testing.filecalls import FileCalls
+from tests.support.file_calls import FileCalls
 
 #: Each step is one commit: checks, puts, deletes.
 STEPS = [

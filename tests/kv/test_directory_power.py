@@ -13,8 +13,8 @@ import pytest
 from stackl_flow.kv import backends
 from stackl_flow.kv.backends.directory import store as directory
 from stackl_flow.kv.items import Put
-from stackl_flow.testing.filecalls import CALLS
 from tests.kv.test_directory_crash import STEPS, states
+from tests.support.file_calls import CALLS
 
 
 class Disk:

@@ -7,8 +7,8 @@ import pytest
 
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
 def test_pages_of_a_long_range(etcd_url):
@@ -31,7 +31,7 @@ def test_pages_of_a_long_range(etcd_url):
         assert found == ["p/0", *made[:3], *made[120:]]
 
 
-class TestEtcd(KVContract, ProcessContract):
+class TestEtcd(ComparedKVContract, ProcessContract):
     WITHIN = 20
     TTL = 1
     EXAMPLES = 20

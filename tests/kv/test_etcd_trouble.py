@@ -9,8 +9,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Check, Put
-from stackl_flow.testing.kv_servers import ServerContract
-from stackl_flow.testing.losses import LosesAnswers
+from tests.support.lossy_proxy import LosesAnswers, LossyServerContract
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def address(etcd_url):
     return f"{etcd_url}/{uuid.uuid4()}"
 
 
-class TestServer(ServerContract):
+class TestServer(LossyServerContract):
     EVERY = 3
 
     @pytest.fixture

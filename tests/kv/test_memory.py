@@ -8,10 +8,10 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.kv import KVContract
+from tests.support.kv_machine import ComparedKVContract
 
 
-class TestMemory(KVContract):
+class TestMemory(ComparedKVContract):
     STEPPED = True
     clock = SteppedClock()
 

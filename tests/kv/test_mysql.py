@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
-from stackl_flow.testing.kv_servers import ServerContract
+from stackl_flow.testing.contracts.kv import LossyServerContract, ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def address(mysql_url):
     engine.dispose()
 
 
-class TestMariaDB(KVContract, ProcessContract):
+class TestMariaDB(ComparedKVContract, ProcessContract):
     # Nobody is woken there: each looks four times a second.
     ROUNDS = 3
     WITHIN = 20
@@ -46,7 +45,7 @@ def test_keys_that_differ_in_case(address):
         assert [(item.key, item.value) for item in kv.list()] == [(key, key) for key in "ABab"]
 
 
-class TestServer(ServerContract):
+class TestServer(LossyServerContract):
     EVERY = 25  # to begin anew takes some
     NOBODY = GONE = "cannot be reached"
 

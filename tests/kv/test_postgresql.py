@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
-from stackl_flow.testing.kv_servers import ServerContract
+from stackl_flow.testing.contracts.kv import LossyServerContract, ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def address(postgresql_url):
     engine.dispose()
 
 
-class TestPostgreSQL(KVContract, ProcessContract):
+class TestPostgreSQL(ComparedKVContract, ProcessContract):
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
 
@@ -37,7 +36,7 @@ class TestPostgreSQL(KVContract, ProcessContract):
         return lambda: backends.fetch(address)
 
 
-class TestServer(ServerContract):
+class TestServer(LossyServerContract):
     EVERY = 25  # to begin anew takes some
     NOBODY = GONE = "cannot be reached"
 

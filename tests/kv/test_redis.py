@@ -8,11 +8,11 @@ from redis.crc import key_slot
 
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
-class TestRedis(KVContract, ProcessContract):
+class TestRedis(ComparedKVContract, ProcessContract):
     @pytest.fixture
     def open_kv(self, redis_url):
         address = f"{redis_url}?namespace={uuid.uuid4()}"

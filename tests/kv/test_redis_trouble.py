@@ -10,10 +10,8 @@ import redis
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.testing.contracts.kv import LossyServerContract, Waiter, add_one
 from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import add_one
-from stackl_flow.testing.kv_leases import Waiter
-from stackl_flow.testing.kv_servers import ServerContract
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def raw(redis_url):
         yield raw
 
 
-class TestServer(ServerContract):
+class TestServer(LossyServerContract):
     @pytest.fixture
     def server(self, new_server):
         return new_server("redis")

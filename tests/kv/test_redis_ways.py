@@ -12,7 +12,7 @@ from stackl_flow.jobboards import backends as boards
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
 from stackl_flow.persistence import backends as flows
-from stackl_flow.testing.kv import KVContract
+from tests.support.kv_machine import ComparedKVContract
 
 
 def works(conf, **more):
@@ -179,7 +179,7 @@ def cluster_url(new_server_of_module):
     return server.url
 
 
-class TestCluster(KVContract):
+class TestCluster(ComparedKVContract):
     EXAMPLES = 5
     TTL = 0.8
 

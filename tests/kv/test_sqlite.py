@@ -11,11 +11,11 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.persistence import backends as flows
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
-class TestFile(KVContract, ProcessContract):
+class TestFile(ComparedKVContract, ProcessContract):
     STEPPED = True
     clock = SteppedClock()
 

@@ -5,11 +5,11 @@ import uuid
 import pytest
 
 from stackl_flow.kv import backends
-from stackl_flow.testing.kv import KVContract
-from stackl_flow.testing.kv_processes import ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support.kv_machine import ComparedKVContract
 
 
-class TestZooKeeper(KVContract, ProcessContract):
+class TestZooKeeper(ComparedKVContract, ProcessContract):
     WITHIN = 20
     TTL = 1.0
     EXAMPLES = 15

@@ -12,10 +12,9 @@ from kazoo.client import KazooClient
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Lease, Put
+from stackl_flow.testing.contracts.kv import LossyServerContract, add_one
 from stackl_flow.testing.crash import start_child, wait_child
-from stackl_flow.testing.kv import add_one
-from stackl_flow.testing.kv_servers import ServerContract
-from stackl_flow.testing.losses import LosesAnswers
+from tests.support.lossy_proxy import LosesAnswers
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def raw(zookeeper_url):
     client.close()
 
 
-class TestServer(ServerContract):
+class TestServer(LossyServerContract):
     TIMEOUT = 1.5  # kazoo's client takes half a second to notice that a server is there again
 
     @pytest.fixture

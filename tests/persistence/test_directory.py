@@ -4,7 +4,7 @@ import pytest
 
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.kv import KVBackend
-from stackl_flow.testing.persistence import PersistenceContract
+from stackl_flow.testing.contracts.persistence import PersistenceContract
 
 
 class TestDirectory(PersistenceContract):

@@ -7,10 +7,10 @@ import pytest
 
 from stackl_flow.persistence import backends
 from stackl_flow.testing.crash import in_child
-from stackl_flow.testing.filecalls import FileCalls
 from tests.crash.driver import AT_WORK, Place, drive, drive_in_child
 from tests.crash.scenarios import BY_NAME
 from tests.crash.test_kill import check
+from tests.support.file_calls import FileCalls
 
 
 class InDirectory(Place):

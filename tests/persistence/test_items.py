@@ -8,8 +8,13 @@ from stackl_flow.kv.backends.memory import MemoryKV
 from stackl_flow.kv.items import Limits, Put
 from stackl_flow.persistence import models
 from stackl_flow.persistence.backends.kv import KVBackend
-from stackl_flow.testing.books import saved_flow, with_tasks
-from stackl_flow.testing.persistence import PersistenceContract, checkpoint, move
+from stackl_flow.testing.contracts.persistence import (
+    PersistenceContract,
+    checkpoint,
+    move,
+    saved_flow,
+    with_tasks,
+)
 
 
 class NarrowKV(MemoryKV):

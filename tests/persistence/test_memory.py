@@ -4,7 +4,7 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, factory
-from stackl_flow.testing.persistence import PersistenceContract
+from stackl_flow.testing.contracts.persistence import PersistenceContract
 
 
 class TestMemory(PersistenceContract):

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackl_flow.persistence import backends
-from stackl_flow.testing.persistence import PersistenceContract
+from stackl_flow.testing.contracts.persistence import PersistenceContract
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.persistence import backends
-from stackl_flow.testing.books import with_tasks
-from stackl_flow.testing.persistence import checkpoint, move
+from stackl_flow.testing.contracts.persistence import checkpoint, move, with_tasks
 from tests.persistence.trouble import DONE, RUN, WRONG, Place, TroubleContract, fails
 
 RIGHT = "opens"

@@ -11,8 +11,8 @@ from stackl_flow import engines, exceptions, states
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.task import Task
+from stackl_flow.testing.contracts.persistence import PersistenceContract
 from stackl_flow.testing.crash import in_child
-from stackl_flow.testing.persistence import PersistenceContract
 
 
 @pytest.fixture

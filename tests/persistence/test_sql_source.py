@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from stackl_flow.persistence import backends
-from stackl_flow.testing.books import saved_flow
+from stackl_flow.testing.contracts.persistence import saved_flow
 
 
 @pytest.fixture

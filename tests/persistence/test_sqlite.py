@@ -17,8 +17,13 @@ from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.persistence.backends.sql import tables as schema
 from stackl_flow.persistence.base import Checkpoint
-from stackl_flow.testing.books import saved_flow, with_tasks
-from stackl_flow.testing.persistence import PersistenceContract, checkpoint, move
+from stackl_flow.testing.contracts.persistence import (
+    PersistenceContract,
+    checkpoint,
+    move,
+    saved_flow,
+    with_tasks,
+)
 
 
 class TestFile(PersistenceContract):

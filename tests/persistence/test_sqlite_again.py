@@ -10,9 +10,8 @@ import stackl_flow
 from stackl_flow import exceptions as exc
 from stackl_flow import states, task
 from stackl_flow.persistence import backends, models
-from stackl_flow.testing.books import with_tasks
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.persistence import checkpoint, move
+from stackl_flow.testing.contracts.persistence import checkpoint, move, with_tasks
 
 
 class Clock(SteppedClock):

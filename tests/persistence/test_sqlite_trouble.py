@@ -16,8 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.persistence.backends.sql import tables
-from stackl_flow.testing.books import saved_flow, with_tasks
-from stackl_flow.testing.persistence import checkpoint, move
+from stackl_flow.testing.contracts.persistence import checkpoint, move, saved_flow, with_tasks
 
 NOBODY = 65534
 

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from stackl_flow.persistence import backends
-from stackl_flow.testing.persistence import PersistenceContract
+from stackl_flow.testing.contracts.persistence import PersistenceContract
 
 
 class TestZooKeeper(PersistenceContract):

@@ -11,8 +11,8 @@ from hypothesis import strategies
 
 from stackl_flow import states as st
 from stackl_flow.exceptions import StacklFlowError
-from stackl_flow.testing.flows import Case, Chances, RetrySpec, seeded_case
 from tests.property.world import CLEAR, World, plan_for
+from tests.support.random_flows import Case, Chances, RetrySpec, seeded_case
 
 #: Nothing that is refused, and no break but those that a test makes.
 CHANCES = Chances(odd=0, suspend=0, again=0, fail=0.25)
@@ -177,6 +177,6 @@ def test_the_cases_reach_everything() -> None:
 
 @pytest.mark.parametrize("kind", ["linear", "unordered", "graph"])
 def test_a_flow_without_atoms_succeeds(kind: str) -> None:
-    from stackl_flow.testing.flows import FlowSpec
+    from tests.support.random_flows import FlowSpec
 
     assert World(Case(FlowSpec("empty", kind, ()))).run() == st.SUCCESS

@@ -18,7 +18,7 @@ from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, plan_of
 from stackl_flow.engines.scheduler import Run
 from stackl_flow.patterns import deciders
 from stackl_flow.retry import Decision
-from stackl_flow.testing.flows import ALWAYS, OURS, Builder, Case, Recorder
+from tests.support.random_flows import ALWAYS, OURS, Builder, Case, Recorder
 
 #: More steps than a flow of a dozen atoms can need.
 ENOUGH = 3000

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit, urlunsplit
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.persistence import backends as stores
-from stackl_flow.testing.chaos.checker import check, wrong
-from stackl_flow.testing.chaos.crew import Crew, Hand
-from stackl_flow.testing.chaos.deeds import Doer, Host, Server
-from stackl_flow.testing.chaos.links import Link, Links
-from stackl_flow.testing.chaos.plan import AT_ONCE, Plan
-from stackl_flow.testing.chaos.poster import Poster
-from stackl_flow.testing.chaos.stories import Story, gather, told
-from stackl_flow.testing.chaos.words import BOARD, Settings
+from tests.support.chaos.checker import check, wrong
+from tests.support.chaos.faults import Doer, Host, Server
+from tests.support.chaos.plan import AT_ONCE, Plan
+from tests.support.chaos.poster import Poster
+from tests.support.chaos.proxies import Link, Links
+from tests.support.chaos.settings import BOARD, Settings
+from tests.support.chaos.traces import Story, gather, told
+from tests.support.chaos.workers import Crew, Hand
 
 #: Seconds within which conductors ought to have started; a round begins without those that have not.
 _READY_WITHIN: Final = 30.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from stackl_flow.testing.flows.spec import (
+from tests.support.random_flows.spec import (
     ALWAYS,
     Answer,
     Case,
@@ -122,7 +122,7 @@ def seeded_case(seed: int, *, atoms: int = 12, chances: Chances | None = None) -
     Returns:
         The same case for the same arguments, on every machine.
     """
-    return random_case(random.Random(seed), atoms=atoms, chances=chances)  # noqa: S311 - no secret
+    return random_case(random.Random(seed), atoms=atoms, chances=chances)
 
 
 def calm(chances: Chances) -> Chances:

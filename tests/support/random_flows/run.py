@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stackl_flow.testing.flows.build import OURS, Library, load
-from stackl_flow.testing.flows.record import FlowBoom, Outcome
-from stackl_flow.testing.flows.spec import Case
+from tests.support.random_flows.build import OURS, Library, load
+from tests.support.random_flows.record import FlowBoom, Outcome
+from tests.support.random_flows.spec import Case
 
 #: More runs than any case needs to get past its suspensions.
 _ENOUGH_RUNS = 12

@@ -21,10 +21,10 @@ from typing import Final
 
 from stackl_flow import states as st
 from stackl_flow.persistence.records import Transition
-from stackl_flow.testing.chaos.effects import EXECUTE, REVERT
-from stackl_flow.testing.chaos.flows import KINDS, RETRY, value
-from stackl_flow.testing.chaos.plan import BOOKLESS
-from stackl_flow.testing.chaos.stories import Story
+from tests.support.chaos.effects import EXECUTE, REVERT
+from tests.support.chaos.flows import KINDS, RETRY, value
+from tests.support.chaos.plan import BOOKLESS
+from tests.support.chaos.traces import Story
 
 #: The state in which an atom is at work, and those in which it has ended that.
 _AT_WORK: Final = {st.RUNNING: EXECUTE, st.REVERTING: REVERT}

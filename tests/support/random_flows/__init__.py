@@ -4,11 +4,11 @@ A new executor or backend is trusted when random flows end on it as they end on 
 draws a `Case`, `run_case` builds and runs it, and two `Outcome`s tell how they differ.
 """
 
-from stackl_flow.testing.flows.build import OURS, Builder, Library, load
-from stackl_flow.testing.flows.generate import Chances, random_case, seeded_case
-from stackl_flow.testing.flows.record import Call, FlowBoom, Outcome, Recorder
-from stackl_flow.testing.flows.run import describe, run_case
-from stackl_flow.testing.flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
+from tests.support.random_flows.build import OURS, Builder, Library, load
+from tests.support.random_flows.generate import Chances, random_case, seeded_case
+from tests.support.random_flows.record import Call, FlowBoom, Outcome, Recorder
+from tests.support.random_flows.run import describe, run_case
+from tests.support.random_flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
 
 __all__ = [
     "ALWAYS",

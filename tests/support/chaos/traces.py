@@ -11,9 +11,9 @@ from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.records import FlowRecord, Transition
-from stackl_flow.testing.chaos import effects
-from stackl_flow.testing.chaos.effects import Effect
-from stackl_flow.testing.chaos.plan import JobSpec
+from tests.support.chaos import effects
+from tests.support.chaos.effects import Effect
+from tests.support.chaos.plan import JobSpec
 
 
 class Story(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any
 
 from stackl_flow import engines, retry, task
 from stackl_flow.patterns import deciders, graph_flow, linear_flow, unordered_flow
-from stackl_flow.testing.flows.record import Call, FlowBoom, Recorder, arguments
-from stackl_flow.testing.flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
+from tests.support.random_flows.record import Call, FlowBoom, Recorder, arguments
+from tests.support.random_flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)

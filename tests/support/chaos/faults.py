@@ -10,10 +10,10 @@ from typing import Final, Protocol
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import Lease, quote
-from stackl_flow.testing.chaos.crew import Crew
-from stackl_flow.testing.chaos.links import Link
-from stackl_flow.testing.chaos.plan import CONDUCTORS, SERVERS, Deed, What
-from stackl_flow.testing.chaos.words import BOARD
+from tests.support.chaos.plan import CONDUCTORS, SERVERS, Deed, What
+from tests.support.chaos.proxies import Link
+from tests.support.chaos.settings import BOARD
+from tests.support.chaos.workers import Crew
 
 #: Seconds that each message takes on a link that was made slow.
 _SLOW: Final = 0.05

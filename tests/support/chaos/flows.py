@@ -15,7 +15,7 @@ from stackl_flow import retry, task
 from stackl_flow import states as st
 from stackl_flow.patterns import linear_flow, unordered_flow
 from stackl_flow.patterns.base import Flow
-from stackl_flow.testing.chaos.effects import EXECUTE, REVERT, Effect, tell
+from tests.support.chaos.effects import EXECUTE, REVERT, Effect, tell
 
 ATTEMPTS: Final = 3
 #: What retries are called.

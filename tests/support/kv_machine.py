@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -15,6 +16,7 @@ from stackl_flow.kv.backends.memory import MemoryKV
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Lease, Put
 from stackl_flow.kv.store import KV
 from stackl_flow.testing.clock import SteppedClock
+from stackl_flow.testing.contracts.kv import KVContract, OpenKV
 
 KEYS = ["a", "a/b", "a/b/c", "a-b", "a/bc", "b/1", "b/2", "c"]
 PREFIXES = ["", "a", "a/", "a/b", "b/", "c", "d"]
@@ -193,11 +195,20 @@ def compare_with_reference(
     made = partial(KVMachine, places, pass_time)
     run_state_machine_as_test(
         cast("type[RuleBasedStateMachine]", made),
-        settings=hypothesis.settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        ),
+        settings=hypothesis.settings(max_examples=examples, stateful_step_count=steps, database=None),
     )
+
+
+class ComparedKVContract(KVContract):
+    """The contract of a store, and a comparison of random histories with the reference."""
+
+    #: How many random histories, and of how many steps each.
+    EXAMPLES = 40
+    STEPS = 30
+
+    @pytest.mark.timeout(300)
+    def test_like_the_reference(self, open_kv: OpenKV) -> None:
+        """Whatever is done in whatever order, the store answers as memory does."""
+        with open_kv() as kv, open_kv() as other:
+            pass_time = self.pass_time if self.STEPPED else None
+            compare_with_reference((kv, other), pass_time, self.EXAMPLES, self.STEPS)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from stackl_flow.testing.chaos.flows import KINDS
+from tests.support.chaos.flows import KINDS
 
 
 class What(Enum):
@@ -123,7 +123,7 @@ def make_plan(seed: int, means: Means) -> Plan:
     Returns:
         The plan.
     """
-    chance = random.Random(seed)  # noqa: S311  no secret, and the same for ever
+    chance = random.Random(seed)
     workers = chance.choice((1, 1, 2))
     jobs = tuple(_job(chance, number, means.span) for number in range(means.jobs))
     count = round(means.deeds * means.span)

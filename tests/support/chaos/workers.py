@@ -11,8 +11,9 @@ from typing import Final
 
 import psutil
 
-from stackl_flow.testing.chaos.words import NO_BEGINNING, Settings
+from tests.support.chaos.settings import NO_BEGINNING, Settings
 
+_ROOT: Final = Path(__file__).resolve().parents[3]
 #: Seconds within which a conductor that was asked to go has to be gone; longer than any task, server or link.
 _GOES_WITHIN: Final = 40.0
 
@@ -39,13 +40,14 @@ class Hand:
     def start(self) -> None:
         """Start it, and do not wait."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  our own
+            self._process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
-                    "stackl_flow.testing.chaos.worker",
+                    "tests.support.chaos.worker_process",
                     json.dumps(self._settings._asdict()),
                 ],
+                cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -13,9 +13,9 @@ from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence.base import Backend
 from stackl_flow.submission import post_flow
-from stackl_flow.testing.chaos.flows import make
-from stackl_flow.testing.chaos.plan import BOOKLESS, JobSpec
-from stackl_flow.testing.chaos.stories import book_name
+from tests.support.chaos.flows import make
+from tests.support.chaos.plan import BOOKLESS, JobSpec
+from tests.support.chaos.traces import book_name
 
 #: Seconds between two tries of one that cannot reach the board.
 _PAUSE: Final = 0.2

@@ -8,9 +8,9 @@ left of each job: what its tasks did (`effects`), what its flow's history says, 
 that are wrong.
 """
 
-from stackl_flow.testing.chaos.checker import check
-from stackl_flow.testing.chaos.plan import Means, Plan, make_plan
-from stackl_flow.testing.chaos.round import Report, Round, Site
-from stackl_flow.testing.chaos.stories import Story
+from tests.support.chaos.checker import check
+from tests.support.chaos.plan import Means, Plan, make_plan
+from tests.support.chaos.round import Report, Round, Site
+from tests.support.chaos.traces import Story
 
 __all__ = ["Means", "Plan", "Report", "Round", "Site", "Story", "check", "make_plan"]

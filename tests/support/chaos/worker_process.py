@@ -1,4 +1,4 @@
-"""A conductor in a process of its own: ``python -m stackl_flow.testing.chaos.worker SETTINGS``."""
+"""A conductor in a process of its own: ``python -m tests.support.chaos.worker_process SETTINGS``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stackl_flow.jobboards import backends as boards
 from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import new_uuid
-from stackl_flow.testing.chaos.effects import note
-from stackl_flow.testing.chaos.words import BOARD, NO_BEGINNING, Settings
+from tests.support.chaos.effects import note
+from tests.support.chaos.settings import BOARD, NO_BEGINNING, Settings
 
 
 class Sworn(Conductor):

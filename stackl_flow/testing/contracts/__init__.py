@@ -1,0 +1,1 @@
+"""Contract test suites of the ports: a new backend is done when it passes its own."""
