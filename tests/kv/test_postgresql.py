@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.contracts.kv import LossyServerContract, ProcessContract
+from stackl_flow.testing.contracts.kv import ProcessContract
 from tests.support.kv_machine import ComparedKVContract
+from tests.support.lossy_proxy import LossyServerContract
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import redis
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.contracts.kv import LossyServerContract, Waiter, add_one
+from stackl_flow.testing.contracts.kv import Waiter, add_one
 from stackl_flow.testing.crash import start_child, wait_child
+from tests.support.lossy_proxy import LossyServerContract
 
 
 @pytest.fixture

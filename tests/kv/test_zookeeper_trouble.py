@@ -12,9 +12,9 @@ from kazoo.client import KazooClient
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Lease, Put
-from stackl_flow.testing.contracts.kv import LossyServerContract, add_one
+from stackl_flow.testing.contracts.kv import add_one
 from stackl_flow.testing.crash import start_child, wait_child
-from tests.support.lossy_proxy import LosesAnswers
+from tests.support.lossy_proxy import LosesAnswers, LossyServerContract
 
 
 @pytest.fixture
