@@ -1,4 +1,4 @@
-"""Where TaskFlow's storage writes what it is told: in the ledger of an engine, or straight into a backend."""
+"""Where TaskFlow's storage writes what it is told: in an engine's journal, or straight into a backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
-from stackl_flow.engines.journal import Ledger, _value_of
+from stackl_flow.engines.journal import Journal, _value_of
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.values import Providers
 from stackl_flow.persistence.base import Backend
@@ -55,31 +55,31 @@ class Desk(Protocol):
         """
 
 
-def _notice(ledger: Ledger, detail: AtomDetail, changed: AtomDetail) -> None:
+def _notice(journal: Journal, detail: AtomDetail, changed: AtomDetail) -> None:
     detail.update(changed)
     if detail.failure is None and detail.revert_failure is None:
-        ledger.failed.pop(detail.name, None)
+        journal.failed.pop(detail.name, None)
     else:
-        ledger.failed[detail.name] = detail
-    number = None if ledger.plan is None else ledger.plan.index.get(detail.name)
+        journal.failed[detail.name] = detail
+    number = None if journal.plan is None else journal.plan.index.get(detail.name)
     if number is not None:
-        ledger.values[number] = _value_of(detail)
+        journal.values[number] = _value_of(detail)
 
 
 class OfEngine:
-    """Writes into the ledger of an engine, behind its back.
+    """Writes into the journal of an engine, behind its back.
 
     Args:
-        ledger: the ledger.
+        journal: the journal.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     @property
     def backend(self) -> Backend | None:
         """Where the flow is stored, or None."""
-        return self._ledger.backend
+        return self._journal.backend
 
     def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
         """Refuse new atoms: an engine knows its own.
@@ -94,7 +94,7 @@ class OfEngine:
         del atoms
         if details:
             names = [detail.name for detail in details]
-            raise exc.InvalidState(f"flow '{self._ledger.flow.name}' has no atoms {names}: add them to it")
+            raise exc.InvalidState(f"flow '{self._journal.flow.name}' has no atoms {names}: add them to it")
 
     def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
         """Store an atom with the engine's own checkpoint.
@@ -103,44 +103,44 @@ class OfEngine:
             detail: the atom, as it was.
             changed: as it is to be.
         """
-        _notice(self._ledger, detail, changed)
-        self._ledger.touch(detail)
-        self._ledger.commit()
+        _notice(self._journal, detail, changed)
+        self._journal.touch(detail)
+        self._journal.commit()
 
     def keep_flow(self, state: str | None = None) -> None:
-        """Store the flow's own state; its notes are written by the ledger's own verbs.
+        """Store the flow's own state; its notes are written by the journal's own verbs.
 
         Args:
             state: its new state; None leaves it.
         """
         if state is not None:
-            self._ledger.flow.state = state
-            self._ledger._page.flow_moved = True  # noqa: SLF001  the ledger's own verb refuses some moves
-        self._ledger.commit()
+            self._journal.flow.state = state
+            self._journal._page.flow_moved = True  # noqa: SLF001  the journal's own verb refuses some moves
+        self._journal.commit()
 
 
 class ByHand:
     """Writes straight into a backend, without any engine.
 
     Args:
-        ledger: where it is all looked up; it has no backend.
+        journal: where it is all looked up; it has no backend.
         backend: where to write, or None.
         scope_fetcher: tells what an atom can see.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        journal: Journal,
         backend: Backend | None,
         scope_fetcher: Callable[[str], Scopes | None] | None,
     ) -> None:
-        self._ledger = ledger
+        self._journal = journal
         self.backend = backend
         self._scope_fetcher = scope_fetcher
         self._atoms: dict[str, Atom] = {}
-        ledger.failed.update(
+        journal.failed.update(
             (detail.name, detail)
-            for detail in ledger.flow
+            for detail in journal.flow
             if detail.failure is not None or detail.revert_failure is not None
         )
         self._know(())
@@ -153,27 +153,27 @@ class ByHand:
             atoms: those, and others that are known already.
         """
         if details:
-            page = self._ledger.flow.copy(retain_contents=False)
+            page = self._journal.flow.copy(retain_contents=False)
             for detail in details:
                 page.add(detail)
             self._store(page)
             for detail in details:
-                self._ledger.flow.add(detail)
+                self._journal.flow.add(detail)
         self._know(atoms)
 
     def _know(self, atoms: Iterable[Atom]) -> None:
-        ledger = self._ledger
+        journal = self._journal
         self._atoms.update((str(atom.name), atom) for atom in atoms)
-        details = {detail.name: detail for detail in ledger.flow}
-        ledger.details = list(details.values())
-        ledger.values = [_value_of(detail) for detail in ledger.details]
-        ledger.by_name.clear()
-        ledger.by_name.update(details)
+        details = {detail.name: detail for detail in journal.flow}
+        journal.details = list(details.values())
+        journal.values = [_value_of(detail) for detail in journal.details]
+        journal.by_name.clear()
+        journal.by_name.update(details)
         names = tuple(details)
         known = tuple(self._atoms.get(name, _SILENT) for name in names)
         index = {name: number for number, name in enumerate(names)}
-        ledger.plan = Plan(ledger.flow.name, known, names, index, (), (), (), (), (), (), {})
-        self.providers = _Seen(ledger.plan, self._scope_fetcher)
+        journal.plan = Plan(journal.flow.name, known, names, index, (), (), (), (), (), (), {})
+        self.providers = _Seen(journal.plan, self._scope_fetcher)
 
     def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
         """Store an atom; if that fails, nothing has changed here either.
@@ -185,7 +185,7 @@ class ByHand:
         if self.backend is not None:
             with self.backend.get_connection() as conn:
                 conn.update_atom_details(changed)
-        _notice(self._ledger, detail, changed)
+        _notice(self._journal, detail, changed)
 
     def keep_flow(self, state: str | None = None) -> None:
         """Store the flow's own state and notes.
@@ -193,7 +193,7 @@ class ByHand:
         Args:
             state: its new state; None leaves it.
         """
-        flow = self._ledger.flow
+        flow = self._journal.flow
         page = flow.copy(retain_contents=False)
         page.state = flow.state if state is None else state
         self._store(page)

@@ -1,6 +1,6 @@
 """TaskFlow's `taskflow.storage`: ours, and the ways to write into it that TaskFlow offers besides.
 
-An engine of ours writes by its ledger. Programs and tests written for TaskFlow also write by hand, mostly to
+An engine of ours writes by its journal. Programs and tests written for TaskFlow also write by hand, mostly to
 set the stage: to make a flow look as if its process had died in the middle of something.
 """
 
@@ -19,8 +19,8 @@ from stackl_flow.compat.desks import ByHand, Desk, Lock, OfEngine, Scopes, kind_
 from stackl_flow.compat.persistence.backends.impl_memory import MemoryBackend
 from stackl_flow.compat.utils.misc import get_version_string
 from stackl_flow.engines import storage
-from stackl_flow.engines.journal import Ledger
-from stackl_flow.engines.values import META_INJECTED, Given, Providers
+from stackl_flow.engines.journal import Journal
+from stackl_flow.engines.values import META_INJECTED, InjectedValues, Providers
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuid
@@ -53,16 +53,16 @@ class Storage(storage.Storage):
         backend: Backend | None = None,
         scope_fetcher: Callable[[str], Scopes | None] | None = None,
     ) -> None:
-        ledger = Ledger(flow_detail, None, SYSTEM, owner="")
-        desk = ByHand(ledger, backend, scope_fetcher)
-        self._set_up(desk, ledger, Given(ledger), lambda: desk.providers)
+        journal = Journal(flow_detail, None, SYSTEM, owner="")
+        desk = ByHand(journal, backend, scope_fetcher)
+        self._set_up(desk, journal, InjectedValues(journal), lambda: desk.providers)
 
     @classmethod
-    def of(cls, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> Self:
+    def of(cls, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]) -> Self:
         """Make the storage of an engine.
 
         Args:
-            ledger: the engine's.
+            journal: the engine's.
             given: values from outside.
             providers: tells who provides what, once the flow is compiled.
 
@@ -70,13 +70,13 @@ class Storage(storage.Storage):
             The storage.
         """
         made = cls.__new__(cls)
-        made._set_up(OfEngine(ledger), ledger, given, providers)  # noqa: SLF001  our own
+        made._set_up(OfEngine(journal), journal, given, providers)  # noqa: SLF001  our own
         return made
 
     def _set_up(
-        self, desk: Desk, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]
+        self, desk: Desk, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
     ) -> None:
-        super().__init__(ledger, given, providers)
+        super().__init__(journal, given, providers)
         self._desk = desk
         self._lock = Lock()
 
@@ -92,12 +92,12 @@ class Storage(storage.Storage):
 
     @cached_property
     def _shown(self) -> MemoryBackend:
-        return MemoryBackend({"deep_copy": False}, flow_detail=self._ledger.flow)
+        return MemoryBackend({"deep_copy": False}, flow_detail=self._journal.flow)
 
     @property
     def _flowdetail(self) -> FlowDetail:
         # TaskFlow's own name: its users have no other way from an engine to what it knows of the flow.
-        return self._ledger.flow
+        return self._journal.flow
 
     # ------------------------------------------------------------- the flow
 
@@ -170,7 +170,7 @@ class Storage(storage.Storage):
             fresh: dict[str, AtomDetail] = {}
             for atom in wanted:
                 kind = kind_of(atom)
-                known = self._ledger.by_name.get(str(atom.name)) or fresh.get(str(atom.name))
+                known = self._journal.by_name.get(str(atom.name)) or fresh.get(str(atom.name))
                 if known is None:
                     detail = fresh[str(atom.name)] = kind(str(atom.name), new_uuid())
                     detail.state, detail.version = st.PENDING, get_version_string(atom)

@@ -333,7 +333,7 @@ class Conductor:
         redaction.register(job, redaction.find_values([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
         # See ``Work``: the flow may have ended under this job.
-        options = {"begin_anew": False, **self._engine_options}
+        options = {"reset_reverted": False, **self._engine_options}
         return self._load(
             flow_detail, store, self._persistence, engine=self._engine, secrets=secrets, **options
         )

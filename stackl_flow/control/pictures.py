@@ -9,7 +9,7 @@ from stackl_flow.control.flows import show
 from stackl_flow.control.runs import make_again
 from stackl_flow.control.views import FlowView
 from stackl_flow.diagrams import FORMATS, Drawing, Link, Mark, Node, from_graph
-from stackl_flow.engines.plan import plan_of
+from stackl_flow.engines.plan import compile_flow
 from stackl_flow.patterns.base import Flow
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import secret_values
@@ -46,7 +46,7 @@ def picture(flow: Flow | Atom, view: FlowView | None = None) -> Drawing:
     Raises:
         CompilationFailure: the flow is wrong in itself.
     """
-    return from_graph(plan_of(flow).graph(), *(_marks(view) if view is not None else ()))
+    return from_graph(compile_flow(flow).graph(), *(_marks(view) if view is not None else ()))
 
 
 def stored_picture(backend: Backend, wanted: str) -> tuple[Drawing, str | None]:

@@ -18,9 +18,9 @@ from stackl_flow.atom import Atom
 from stackl_flow.control.flows import flows
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines import factories
-from stackl_flow.engines import secrets as hidden
 from stackl_flow.engines.base import Engine
-from stackl_flow.engines.factories import made_by, new_flow_detail
+from stackl_flow.engines.factories import factory_metadata, new_flow_detail
+from stackl_flow.engines.secrets import secret_metadata
 from stackl_flow.engines.values import META_INJECTED
 from stackl_flow.patterns.base import Flow, Item
 from stackl_flow.persistence.base import Backend
@@ -121,7 +121,7 @@ def make_flow(
             f"factory '{spec}' raised {type(error).__name__}: {error}", cause=error
         ) from error
     try:
-        return factories.made_flow(made, spec)
+        return factories.check_flow(made, spec)
     except exc.NotAnAtom as error:
         raise exc.FactoryNotFound(str(error)) from error
 
@@ -245,8 +245,8 @@ def keep(
     _check(flow, store, secrets)
     title = name or str(flow.name)
     notes = {
-        **made_by(spec.replace(":", "."), None, arguments),
-        **hidden.marked(flow, secrets, store, arguments),
+        **factory_metadata(spec.replace(":", "."), None, arguments),
+        **secret_metadata(flow, secrets, store, arguments),
     }
     book = LogBook(title)
     if job is not None:

@@ -53,7 +53,7 @@ FLAGS: Final = tuple(
 )
 
 
-class Board:
+class AtomTable:
     """States, intentions and counts of one run.
 
     Args:
@@ -146,7 +146,7 @@ class Board:
         return self.state.count(SUCCEEDED) + self.state.count(IGNORED) == self._count
 
 
-def touched(board: Board) -> Iterator[int]:
+def touched(board: AtomTable) -> Iterator[int]:
     """Go over all atoms that have begun, or could."""
     state, missing = board.state, board.missing
     for index in range(len(state)):
@@ -154,7 +154,7 @@ def touched(board: Board) -> Iterator[int]:
             yield index
 
 
-def touched_after(plan: Plan, board: Board, start: int) -> list[int]:
+def touched_after(plan: Plan, board: AtomTable, start: int) -> list[int]:
     """Collect the atoms after one that have begun.
 
     Args:
@@ -168,7 +168,7 @@ def touched_after(plan: Plan, board: Board, start: int) -> list[int]:
     return [index for index in _walk(plan, board, start) if board.state[index] != PENDING]
 
 
-def undone_after(plan: Plan, board: Board, start: int, *, wholly: bool = False) -> list[int]:
+def undone_after(plan: Plan, board: AtomTable, start: int, *, wholly: bool = False) -> list[int]:
     """Collect the atoms after one that have to be set back before a retry runs.
 
     Args:
@@ -187,7 +187,7 @@ def undone_after(plan: Plan, board: Board, start: int, *, wholly: bool = False) 
     ]
 
 
-def _walk(plan: Plan, board: Board, start: int) -> Iterator[int]:
+def _walk(plan: Plan, board: AtomTable, start: int) -> Iterator[int]:
     if plan.deciders:  # an ignored atom may lie behind one that has not begun
         yield from plan.after(start)
         return

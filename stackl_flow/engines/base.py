@@ -35,7 +35,7 @@ class Engine(abc.ABC):
     """
 
     #: Options that this kind of engine reads besides those that all have.
-    FURTHER_OPTIONS: ClassVar[frozenset[str]] = frozenset()
+    EXTRA_OPTIONS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Options:
         gather_statistics: keep numbers about each run.
         clock: tells when something happened.
         owner: under which name the flow is owned.
-        begin_anew: a flow that had been undone is set back to its beginning by ``prepare``; else whoever
+        reset_reverted: a flow that had been undone is set back to its beginning by ``prepare``; else whoever
             prepared it says whether to, with ``reset``.
     """
 
@@ -163,7 +163,7 @@ class Options:
     gather_statistics: bool = True
     clock: Clock = SYSTEM
     owner: str = ""
-    begin_anew: bool = True
+    reset_reverted: bool = True
 
     @classmethod
     def read(cls, options: Mapping[str, Any], further: frozenset[str] = frozenset()) -> Self:
@@ -180,7 +180,7 @@ class Options:
         for name in sorted(options.keys() - known):
             _LOG.warning("engine option '%s' is unknown here and does nothing: %s", name, _meant(name, known))
         flags = (
-            "begin_anew", "defer_reverts", "gather_statistics", "inject_transient", "never_resolve",
+            "reset_reverted", "defer_reverts", "gather_statistics", "inject_transient", "never_resolve",
         )  # fmt: skip
         return cls(
             **{name: _flag(options[name]) for name in flags if name in options},

@@ -17,12 +17,12 @@ from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.executors.calls import Wake
 from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import executor_for
-from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.journal import Journal
 from stackl_flow.engines.loop import Rounds, Shell, Watch, tell_moves
-from stackl_flow.engines.plan import Plan, plan_of
-from stackl_flow.engines.scheduler import Run
+from stackl_flow.engines.plan import Plan, compile_flow
+from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.engines.storage import Storage
-from stackl_flow.engines.values import Arguments, Given, Providers
+from stackl_flow.engines.values import Arguments, InjectedValues, Providers
 from stackl_flow.events import FlowTransition
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
@@ -53,10 +53,10 @@ class FlowEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
-        self._told = Options.read(self._options, self.FURTHER_OPTIONS)
-        self._ledger = Ledger(flow_detail, backend, self._told.clock, self._told.owner)
-        self._given = Given(self._ledger)
-        self._storage = Storage(self._ledger, self._given, self._providers)
+        self._told = Options.read(self._options, self.EXTRA_OPTIONS)
+        self._journal = Journal(flow_detail, backend, self._told.clock, self._told.owner)
+        self._given = InjectedValues(self._journal)
+        self._storage = Storage(self._journal, self._given, self._providers)
         self._lock = threading.Lock()
         self._plan: Plan | None = None
         self._arguments: Arguments | None = None
@@ -98,8 +98,8 @@ class FlowEngine(base.Engine):
             Duplicate: two atoms have one name.
         """
         if self._plan is None:
-            self._plan = plan_of(self._flow)
-            self._arguments = Arguments(self._plan, self._ledger, self._given)
+            self._plan = compile_flow(self._flow)
+            self._arguments = Arguments(self._plan, self._journal, self._given)
 
     def prepare(self) -> None:
         """Take the flow over, match it with what is stored, and set it back if it had been undone.
@@ -111,7 +111,7 @@ class FlowEngine(base.Engine):
         """
         self._take_up()
         try:
-            self._ledger.commit()
+            self._journal.commit()
         except BaseException:
             self._forget()
             raise
@@ -120,13 +120,13 @@ class FlowEngine(base.Engine):
         """Take the flow over; what is noted of that goes with the next entry."""
         plan, _ = self._compiled("prepare")
         if not self._prepared:
-            self._ledger.open(plan)
+            self._journal.open(plan)
             self._given.settle()
             self._change_state(st.RESUMING)
             self._given.give_own(plan, transient=self._told.inject_transient)
             self._change_state(st.SUSPENDED)
             self._prepared = True
-        if self._told.begin_anew and self._storage.get_flow_state() == st.REVERTED:
+        if self._told.reset_reverted and self._storage.get_flow_state() == st.REVERTED:
             self.reset()
 
     def validate(self) -> None:
@@ -154,9 +154,9 @@ class FlowEngine(base.Engine):
         state = self._storage.get_flow_state()
         if state != st.PENDING:
             st.check_flow_transition(state, st.PENDING)  # refused before any atom is touched
-            moves = self._ledger.reset_atoms()
+            moves = self._journal.reset_atoms()
             self._storage.change_flow_state(st.PENDING)
-            tell_moves(moves, plan, self._ledger, self._atom_notifier, {})
+            tell_moves(moves, plan, self._journal, self._atom_notifier, {})
             self._tell(st.PENDING, state)
 
     def _compiled(self, what: str) -> tuple[Plan, Arguments]:
@@ -247,22 +247,22 @@ class FlowEngine(base.Engine):
         try:
             self.validate()
         except exc.MissingDependencies:
-            self._ledger.commit()  # no entry of a run will take along what was noted
+            self._journal.commit()  # no entry of a run will take along what was noted
             raise
         plan, arguments = self._compiled("run")
-        details = self._ledger.details
-        core = Run(
+        details = self._journal.details
+        core = Scheduler(
             plan,
             [detail.state or st.PENDING for detail in details],
             [detail.intention or st.EXECUTE for detail in details],
             slots=self._executor.slots,
             in_waves=self._executor.waves,
-            wave=scheduler.read(self._ledger.flow.meta, plan),
+            wave=scheduler.read(self._journal.flow.meta, plan),
             defer_reverts=self._told.defer_reverts,
             never_resolve=self._told.never_resolve,
         )
         return self._SHELL(
-            plan, core, self._ledger, self._storage, arguments, self._executor, self._atom_notifier
+            plan, core, self._journal, self._storage, arguments, self._executor, self._atom_notifier
         )
 
     def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
@@ -272,7 +272,7 @@ class FlowEngine(base.Engine):
         try:
             self._change_state(st.RUNNING)
             if stepwise:
-                self._ledger.commit()  # whoever takes the steps may be looking
+                self._journal.commit()  # whoever takes the steps may be looking
             yield st.RESUMING
             yield from self._round.go(shell, self._executor, timeout, stepwise=stepwise)
         except BaseException:
@@ -281,16 +281,16 @@ class FlowEngine(base.Engine):
             raise
         finally:
             self._executor.stop()
-            self._ledger.close()
+            self._journal.close()
             self._watch.end()
         if shell.rest is not None and shell.rest_from is not None:
             self._tell(shell.rest, shell.rest_from)
-            self._ledger.close()  # a listener may have taken a note, which opens the connection again
+            self._journal.close()  # a listener may have taken a note, which opens the connection again
             yield shell.rest
 
     def _change_state(self, state: str) -> None:
         """Move the flow and tell of it; it is written with the moves of the atoms that follow."""
-        moved, old = self._ledger.move_flow(state)
+        moved, old = self._journal.move_flow(state)
         if moved:
             self._tell(state, old)
 
@@ -314,7 +314,7 @@ class ParallelEngine(FlowEngine):
     a word: "threads", "greenthreads") and ``max_workers``.
     """
 
-    FURTHER_OPTIONS = frozenset({"executor", "max_workers"})
+    EXTRA_OPTIONS = frozenset({"executor", "max_workers"})
 
     def _make_executor(self) -> Executor:
         return executor_for(self._options.get("executor"), self._options.get("max_workers"))

@@ -24,7 +24,7 @@ AnyBackend = Backend | Mapping[str, Any] | str | None
 Factory = Callable[..., Item] | str
 
 
-def backend_of(backend: AnyBackend) -> Backend | None:
+def resolve_backend(backend: AnyBackend) -> Backend | None:
     """Make a backend of whatever it was given as.
 
     Args:
@@ -163,10 +163,10 @@ def make_flow(
         FactoryNotFound: it cannot be imported.
         NotAnAtom: it made something else than a flow.
     """
-    return made_flow(import_factory(name)(*(factory_args or ()), **(factory_kwargs or {})), name)
+    return check_flow(import_factory(name)(*(factory_args or ()), **(factory_kwargs or {})), name)
 
 
-def made_flow(made: object, name: str) -> Item:
+def check_flow(made: object, name: str) -> Item:
     """Check what a factory made.
 
     Args:
@@ -187,7 +187,7 @@ def made_flow(made: object, name: str) -> Item:
     raise exc.NotAnAtom(f"factory '{name}' returned {_an(made)}, not a flow: let it return the flow it makes")
 
 
-def made_by(
+def factory_metadata(
     flow_factory: Factory,
     factory_args: Sequence[Any] | None = None,
     factory_kwargs: Mapping[str, Any] | None = None,
@@ -226,7 +226,7 @@ def new_flow_detail(
 
     Args:
         flow: the flow.
-        notes: what ``made_by`` gave; nothing when the flow was not made by a factory.
+        notes: what ``factory_metadata`` gave; nothing when the flow was not made by a factory.
         store: values given to the flow.
         book: where the detail is put; with a backend, a new book if left out.
         backend: where it is stored; nowhere if left out.
@@ -265,8 +265,8 @@ def save_factory_details(
         FactoryNotFound: the factory cannot be imported by its name.
         ValueError: the factory is not at the top of a module.
     """
-    flow_detail.meta.update(made_by(flow_factory, factory_args, factory_kwargs))
-    place = backend_of(backend)
+    flow_detail.meta.update(factory_metadata(flow_factory, factory_args, factory_kwargs))
+    place = resolve_backend(backend)
     if place is not None:
         with place.get_connection() as connection:
             connection.update_flow_details(flow_detail)

@@ -9,18 +9,18 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from stackl_flow import exceptions as exc
-from stackl_flow.engines import secrets as hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import (
     AnyBackend,
     Factory,
-    backend_of,
+    factory_metadata,
     factory_name,
     flow_from_detail,
-    made_by,
     make_flow,
     new_flow_detail,
+    resolve_backend,
 )
+from stackl_flow.engines.secrets import register_redaction, secret_metadata
 from stackl_flow.patterns.base import Item, check_item
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
@@ -122,12 +122,12 @@ def load(
     _check_given(engine, store, flow_detail)
     kind, options = _extract_engine(engine, kwargs)
     make = _engine_class(kind, namespace)
-    place = backend_of(backend)
+    place = resolve_backend(backend)
     if flow_detail is None:
-        notes = hidden.marked(flow, secrets, store)
+        notes = secret_metadata(flow, secrets, store)
         flow_detail = new_flow_detail(flow, notes, store, book, place)
     made = make(flow, flow_detail, place, options)
-    hidden.watch(made, flow, flow_detail, store or {}, secrets)
+    register_redaction(made, flow, flow_detail, store or {}, secrets)
     if store:
         # Also where they are stored already: in this process tasks get the very objects.
         made.storage.inject(store)
@@ -222,10 +222,10 @@ def load_from_factory(
     name = factory_name(flow_factory)
     _check_given(engine, store, None)
     flow = make_flow(name, factory_args, factory_kwargs)
-    place = backend_of(backend)
+    place = resolve_backend(backend)
     notes = {
-        **made_by(name, factory_args, factory_kwargs),
-        **hidden.marked(flow, secrets, store, factory_kwargs),
+        **factory_metadata(name, factory_args, factory_kwargs),
+        **secret_metadata(flow, secrets, store, factory_kwargs),
     }
     flow_detail = new_flow_detail(flow, notes, store, book, place)
     return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)

@@ -1,10 +1,10 @@
-"""The ledger: what has happened in a flow, written down before anything that depends on it begins.
+"""The journal: what has happened in a flow, written down before anything that depends on it begins.
 
 Only the engine's thread comes here. Each step of the engine is one entry: all atoms that moved, the moves
 themselves for the history, and the flow's own state, in one transaction that lands only while this engine is
 still the flow's owner. Without a backend nothing is encoded and the flow detail itself is all there is.
 
-A page of the ledger: what is to be written with the next entry.
+A page of the journal: what is to be written with the next entry.
 
 Compares a flow with what is stored of it, by the names of its atoms.
 
@@ -34,7 +34,7 @@ from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, 
 from stackl_flow.retry import Retry
 
 
-class Page:
+class WriteBuffer:
     """Collects what changed since the last entry; turned when that has been written."""
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ MISSING: Final[Any] = object()
 _WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
 
 
-class Ledger:
+class Journal:
     """Keeps what is known of a flow.
 
     Args:
@@ -225,7 +225,7 @@ class Ledger:
         self._by_name: dict[str, AtomDetail] | None = None
         self._clock = clock
         self._connection: Connection | None = None
-        self._page = Page()
+        self._page = WriteBuffer()
         self._notes: dict[str, Any] = {}
         self._notes_of: dict[str, dict[str, Any]] = {}
 
@@ -246,7 +246,7 @@ class Ledger:
             merge = functools.partial(renew, self.flow, plan, self._notes)
             self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now(), merge)
             # What an earlier run could not write did not happen.
-            self._page = Page()
+            self._page = WriteBuffer()
             self._page.meta_changed = bool(self._notes)
             self._notes = {}
         self._by_name = None
@@ -500,7 +500,7 @@ class Ledger:
         if not page.blank:
             entry = page.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
             self._connection.checkpoint(entry)
-            self._page = Page()
+            self._page = WriteBuffer()
 
 
 #: States whose progress goes without saying, whatever was said before.

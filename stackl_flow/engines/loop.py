@@ -1,6 +1,6 @@
 """The shell: carries out what the core commands, and tells it what came of that.
 
-This is where a decision meets the world: moves go to the ledger, questions to retries and deciders, calls to
+This is where a decision meets the world: moves go to the journal, questions to retries and deciders, calls to
 the executor, news to the listeners. It runs in the engine's thread only.
 
 The engine's round, which is always the same.
@@ -35,9 +35,9 @@ from stackl_flow.engines.executors.calls import (
     Wake,
     perform,
 )
-from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.journal import Journal
 from stackl_flow.engines.plan import RETRY, TASK, Plan
-from stackl_flow.engines.scheduler import Run
+from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.engines.storage import Storage
 from stackl_flow.engines.values import Arguments
 from stackl_flow.events import NO_RESULT, AtomTransition
@@ -56,7 +56,7 @@ class Shell:
     Args:
         plan: what runs.
         core: decides.
-        ledger: remembers.
+        journal: remembers.
         storage: answers.
         arguments: finds what each call is handed.
         executor: performs the calls.
@@ -69,8 +69,8 @@ class Shell:
     def __init__(
         self,
         plan: Plan,
-        core: Run,
-        ledger: Ledger,
+        core: Scheduler,
+        journal: Journal,
         storage: Storage,
         arguments: Arguments,
         executor: Executor,
@@ -78,7 +78,7 @@ class Shell:
     ) -> None:
         self._plan = plan
         self.core = core
-        self._ledger = ledger
+        self._journal = journal
         self._storage = storage
         self._arguments = arguments
         self._executor = executor
@@ -129,7 +129,7 @@ class Shell:
             if isinstance(entry, Completion):
                 events.append(self._completed(entry))
             elif isinstance(entry, Progress):
-                self._ledger.keep_progress(*entry)
+                self._journal.keep_progress(*entry)
             elif isinstance(entry, Cancelled):
                 events.append(c.Dropped(entry.number))
         return events
@@ -138,7 +138,7 @@ class Shell:
         number, action, result = entry
         self.completed += 1
         if action == EXECUTE:
-            result = self._ledger.keep_executed(number, result)
+            result = self._journal.keep_executed(number, result)
             failed = isinstance(result, Failure)
             event: c.Event = c.Executed(number, not failed)
             outputs = self._plan.atoms[number].outputs
@@ -147,7 +147,7 @@ class Shell:
             elif outputs and outputs[0][1] is not None:
                 self._arguments.check_outputs(number, result)
         else:
-            self._ledger.keep_reverted(number, result)
+            self._journal.keep_reverted(number, result)
             failed = isinstance(result, Failure)
             event = c.Reverted(number, not failed)
         if failed and not (action == EXECUTE and self.core.resolves):
@@ -168,15 +168,15 @@ class Shell:
             StorageFailure: it could not be written, and nothing began.
         """
         if not commands:
-            self._ledger.commit()  # progress alone: nothing waits for it, but somebody may be looking
+            self._journal.commit()  # progress alone: nothing waits for it, but somebody may be looking
         while commands:
             calls = self._settle(commands)
             if self.rest is not None:
-                _, self.rest_from = self._ledger.move_flow(self.rest)
-            self._ledger.commit()
+                _, self.rest_from = self._journal.move_flow(self.rest)
+            self._journal.commit()
             self._tell()
             if self.rest is not None:
-                self._ledger.commit()  # no later entry will take along what listeners noted just now
+                self._journal.commit()  # no later entry will take along what listeners noted just now
             commands = []
             for command in calls:
                 commands += self._submit(command)
@@ -189,7 +189,7 @@ class Shell:
             answers: list[c.Event] = []
             for command in commands:
                 if isinstance(command, c.Move):
-                    moved = self._ledger.move(command)
+                    moved = self._journal.move(command)
                     if listening and moved is not None:
                         self._told.append(moved)
                 elif isinstance(command, (c.Execute, c.Revert)):
@@ -199,7 +199,7 @@ class Shell:
                 elif isinstance(command, c.Vote):
                     answers.append(self._guarded(self._vote, command))
                 elif isinstance(command, c.Wave):
-                    self._ledger.note(scheduler.noted(self._ledger.flow.meta, command, self._plan))
+                    self._journal.note(scheduler.noted(self._journal.flow.meta, command, self._plan))
                 elif isinstance(command, c.Finish):
                     self.rest = command.state
             commands = self.core.handle(answers) if answers else []
@@ -217,9 +217,9 @@ class Shell:
         retry = self._plan.atoms[command.retry]
         if not isinstance(retry, Retry):
             raise exc.InvalidState(f"atom '{retry.name}' was asked to decide but is no retry")
-        failure = self._ledger.by_name[failed].failure
+        failure = self._journal.by_name[failed].failure
         if failure is not None:
-            self._ledger.keep_attempt_failure(command.retry, command.asker, failure)
+            self._journal.keep_attempt_failure(command.retry, command.asker, failure)
         arguments = self._arguments.for_execute(command.retry)
         arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(str(retry.name))
         answer = retry.on_failure(**arguments)
@@ -239,10 +239,10 @@ class Shell:
         for decider in deciders:
             if decider.source >= count:
                 continue
-            if self._ledger.state_of(decider.source) == st.IGNORE:
+            if self._journal.state_of(decider.source) == st.IGNORE:
                 ignored.add(decider.source)
             else:
-                history[self._plan.names[decider.source]] = self._ledger.values[decider.source]
+                history[self._plan.names[decider.source]] = self._journal.values[decider.source]
         against = [
             decider.depth
             for decider in deciders
@@ -284,7 +284,7 @@ class Shell:
         """Find what a ``revert`` is handed besides its arguments, as far as it takes that."""
         extras: dict[str, Any] = {REVERT_FLOW_FAILURES: self._storage.get_execute_failures()}
         if is_task:
-            detail = self._ledger.details[number]
+            detail = self._journal.details[number]
             extras[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
         else:
             extras[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
@@ -300,9 +300,9 @@ class Shell:
         if not self._executor.here():
             self._executor.report(told)
             return
-        self._ledger.keep_progress(*told)
+        self._journal.keep_progress(*told)
         try:
-            self._ledger.commit()
+            self._journal.commit()
         except exc.StorageFailure as error:
             # Not the task's fault; it stays on the page, and the engine's next write meets the same trouble.
             _LOG.warning("progress of atom '%s' is not stored yet: %s", self._plan.names[told.number], error)
@@ -312,13 +312,13 @@ class Shell:
     def _tell(self) -> None:
         if self._told:
             told, self._told = self._told, []
-            tell_moves(told, self._plan, self._ledger, self._notifier, self._results)
+            tell_moves(told, self._plan, self._journal, self._notifier, self._results)
 
 
 def tell_moves(
     moves: Iterable[c.Moved],
     plan: Plan,
-    ledger: Ledger,
+    journal: Journal,
     notifier: Notifier,
     results: dict[int, Any],
 ) -> None:
@@ -327,13 +327,13 @@ def tell_moves(
     Args:
         moves: the moves, in the order in which they were made.
         plan: gives the atoms.
-        ledger: gives their identities.
+        journal: gives their identities.
         notifier: knows who wants to be told.
         results: what their methods gave, by number; what is told is taken out.
     """
     for number, old, new in moves:
         atom = plan.atoms[number]
-        kind, uuid = plan.kinds[number], ledger.details[number].uuid
+        kind, uuid = plan.kinds[number], journal.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
         notifier.notify(new, AtomTransition(new, old, kind, plan.names[number], uuid, result).details())
         if new in _PROGRESS and isinstance(atom, Task) and atom.has_progress_observers:

@@ -137,7 +137,7 @@ def _unlike(text: str, taken: dict[str, int]) -> str:
 
 
 class _Compiler:
-    """Walks a flow once and lays its nodes out; used up by one ``plan_of``."""
+    """Walks a flow once and lays its nodes out; used up by one ``compile_flow``."""
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
@@ -250,7 +250,7 @@ def _check_names(atoms: list[Atom]) -> tuple[tuple[str, ...], dict[str, int]]:
     return names, index
 
 
-def plan_of(item: base.Item) -> Plan:
+def compile_flow(item: base.Item) -> Plan:
     """Compile a flow, or a lone task, into a plan.
 
     Args:

@@ -24,7 +24,7 @@ from stackl_flow import states as st
 from stackl_flow.engines import atom_table
 from stackl_flow.engines import atom_table as m
 from stackl_flow.engines import commands as c
-from stackl_flow.engines.atom_table import Board
+from stackl_flow.engines.atom_table import AtomTable
 from stackl_flow.engines.commands import Wave
 from stackl_flow.engines.plan import Plan
 from stackl_flow.retry import Decision
@@ -35,7 +35,7 @@ META_WAVE: Final = "wave"
 NONE: Final = Wave((), ())
 
 
-def wave_of(picked: Sequence[int], board: Board) -> Wave:
+def wave_of(picked: Sequence[int], board: AtomTable) -> Wave:
     """Say what is to be remembered of a choice.
 
     Args:
@@ -53,7 +53,7 @@ def wave_of(picked: Sequence[int], board: Board) -> Wave:
     )
 
 
-def left_of(wave: Wave, board: Board) -> list[int]:
+def left_of(wave: Wave, board: AtomTable) -> list[int]:
     """Say which atoms of a wave have not begun.
 
     Args:
@@ -104,7 +104,7 @@ def read(meta: Mapping[str, Any], plan: Plan) -> Wave:
     return Wave(**kinds)
 
 
-class Run:
+class Scheduler:
     """Decides one run of a plan.
 
     Args:
@@ -143,7 +143,7 @@ class Run:
         self._wave = wave
         self._defer = defer_reverts
         self.resolves = not never_resolve
-        self.board = Board(
+        self.board = AtomTable(
             plan,
             [m.STATE_OF[word] for word in states] if states else bytes(count),
             [m.INTENTION_OF[word] for word in intentions] if intentions else bytes(count),

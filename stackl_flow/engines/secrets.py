@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Keeps the notes."""
 
 
-def marked(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
+def secret_metadata(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
     """Write down what is secret in a flow, in the form of notes to its detail.
 
     Args:
@@ -72,7 +72,9 @@ def marked(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
     return {redaction.NAMES_KEY: sorted(names), redaction.RESULTS_KEY: places}
 
 
-def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, Any], secrets: Any) -> None:
+def register_redaction(
+    engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, Any], secrets: Any
+) -> None:
     """Have what is secret in a flow hidden in every text of this process, while its engine lives.
 
     Args:
@@ -90,7 +92,7 @@ def watch(engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, An
         return
     own = [value for atom in _atoms(flow) for value in redaction.find_values(atom.inject or {}, names)]
     redaction.register(engine, [*redaction.find_values(store, names), *own])
-    notes = marked(flow, names)
+    notes = secret_metadata(flow, names)
     if any(detail.meta.get(name) != note for name, note in notes.items()):
         engine.storage.update_flow_metadata(notes)
     redaction.register(engine, secret_values(detail.meta, detail))

@@ -1,6 +1,6 @@
 """What a program may ask of, and give to, a flow: states, results, failures, values by name.
 
-The names are TaskFlow's. Everything is answered from the ledger; nothing here is written except through it.
+The names are TaskFlow's. Everything is answered from the journal; nothing here is written except through it.
 
 What came of a flow's atoms: results, failures and the histories of retries, by atom name.
 
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.engines.journal import Ledger
-from stackl_flow.engines.values import Given, Names, Providers
+from stackl_flow.engines.journal import Journal
+from stackl_flow.engines.values import InjectedValues, Providers, Resolver
 from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.retry import History
@@ -28,16 +28,16 @@ class Results:
     """Answers what came of each atom.
 
     Args:
-        ledger: where it is all written down.
+        journal: where it is all written down.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     def _detail(self, atom_name: str) -> AtomDetail:
-        detail = self._ledger.by_name.get(atom_name)
+        detail = self._journal.by_name.get(atom_name)
         if detail is None:
-            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self._ledger.flow.name}'")
+            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self._journal.flow.name}'")
         return detail
 
     def get_execute_result(self, atom_name: str) -> Any:
@@ -98,15 +98,15 @@ class Results:
         return {d.name: d.revert_failure for d in found if d.revert_failure is not None}
 
     def _in_order(self) -> list[AtomDetail]:
-        failed = self._ledger.failed
-        plan = self._ledger.plan
+        failed = self._journal.failed
+        plan = self._journal.plan
         if plan is None:
             return list(failed.values())
         return [failed[name] for name in sorted(failed, key=lambda name: plan.index.get(name, len(plan)))]
 
     def has_failures(self) -> bool:
         """Say whether anything failed."""
-        return bool(self._ledger.failed)
+        return bool(self._journal.failed)
 
     def get_retry_history(self, retry_name: str) -> History:
         """Return what a retry has tried.
@@ -129,7 +129,7 @@ class Results:
         """Return what every retry has tried, by name."""
         return [
             (detail.name, History(detail.results, failure=detail.failure))
-            for detail in self._ledger.flow
+            for detail in self._journal.flow
             if isinstance(detail, RetryDetail)
         ]
 
@@ -149,41 +149,43 @@ class Storage(Results):
     """Answers for one flow.
 
     Args:
-        ledger: where it is all written down.
+        journal: where it is all written down.
         given: values from outside.
         providers: tells who provides what, once the flow is compiled.
     """
 
-    def __init__(self, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> None:
-        super().__init__(ledger)
+    def __init__(
+        self, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
+    ) -> None:
+        super().__init__(journal)
         self._given = given
-        self._names = Names(ledger, given, providers)
+        self._names = Resolver(journal, given, providers)
 
     # ------------------------------------------------------------- the flow
 
     @property
     def flow_name(self) -> str:
         """The flow's name."""
-        return self._ledger.flow.name
+        return self._journal.flow.name
 
     @property
     def flow_uuid(self) -> str:
         """The flow's identity."""
-        return self._ledger.flow.uuid
+        return self._journal.flow.uuid
 
     @property
     def flow_meta(self) -> dict[str, Any]:
         """The notes kept with the flow."""
-        return self._ledger.flow.meta
+        return self._journal.flow.meta
 
     @property
     def backend(self) -> Any:
         """Where the flow is stored, or None."""
-        return self._ledger.backend
+        return self._journal.backend
 
     def get_flow_state(self) -> str:
         """Return the flow's state."""
-        return self._ledger.flow.state or st.PENDING
+        return self._journal.flow.state or st.PENDING
 
     def change_flow_state(self, state: str) -> tuple[bool, str]:
         """Move the flow, and write that down.
@@ -197,8 +199,8 @@ class Storage(Results):
         Raises:
             InvalidState: the move is not allowed.
         """
-        moved = self._ledger.move_flow(state)
-        self._ledger.commit()
+        moved = self._journal.move_flow(state)
+        self._journal.commit()
         return moved
 
     def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
@@ -207,14 +209,14 @@ class Storage(Results):
         Args:
             update_with: notes by name.
         """
-        self._ledger.update_meta(update_with)
+        self._journal.update_meta(update_with)
         self._settle()
 
     def _settle(self) -> None:
         """Write at once what no move of a run will take along, and keep no connection for it."""
         if self.get_flow_state() not in _UNDER_WAY:
-            self._ledger.commit()
-            self._ledger.close()
+            self._journal.commit()
+            self._journal.close()
 
     # ------------------------------------------------------------- atoms
 
@@ -275,7 +277,7 @@ class Storage(Results):
             raise exc.InvalidFormat(f"no intention {intention!r}: give one of {', '.join(st.INTENTIONS)}")
         detail = self._detail(atom_name)
         detail.intention = intention
-        self._ledger.touch(detail)
+        self._journal.touch(detail)
 
     def get_atoms_states(self, atom_names: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Return state and intention of several atoms.
@@ -321,7 +323,7 @@ class Storage(Results):
             atom_name: its name.
             update_with: notes by name.
         """
-        self._ledger.touch(self._detail(atom_name), update_with)
+        self._journal.touch(self._detail(atom_name), update_with)
         self._settle()
 
     # ------------------------------------------------------------- values by name

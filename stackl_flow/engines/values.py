@@ -26,7 +26,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.atom import Bindings
-from stackl_flow.engines.journal import MISSING, Ledger
+from stackl_flow.engines.journal import MISSING, Journal
 from stackl_flow.engines.plan import Plan
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail
@@ -143,22 +143,22 @@ META_INJECTED: Final = "injected"
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Given:
+class InjectedValues:
     """Keeps given values: in the flow's notes, which are stored, or in this process only.
 
     Args:
-        ledger: where the notes are.
+        journal: where the notes are.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._transient: dict[str, Any] = {}
         self._transient_of: dict[str, dict[str, Any]] = {}
         self._early: dict[str, Any] = {}
 
     def of_flow(self) -> Mapping[str, Any]:
         """Return what every atom may see; values of this process beat the stored ones."""
-        stored: Mapping[str, Any] = self._ledger.flow.meta.get(META_INJECTED, _NOTHING)
+        stored: Mapping[str, Any] = self._journal.flow.meta.get(META_INJECTED, _NOTHING)
         if not (self._early or self._transient):
             return stored
         return {**stored, **self._early, **self._transient}
@@ -172,7 +172,7 @@ class Given:
         Returns:
             Values by name; those of this process beat the stored ones.
         """
-        return self.of_detail(self._ledger.details[atom])
+        return self.of_detail(self._journal.details[atom])
 
     def of_detail(self, detail: AtomDetail) -> Mapping[str, Any]:
         """Return what only one atom may see.
@@ -203,7 +203,7 @@ class Given:
             self._transient.update(pairs)
             return
         self._check(pairs)
-        if self._ledger.backend is not None and self._ledger.plan is None:
+        if self._journal.backend is not None and self._journal.plan is None:
             self._early.update(pairs)  # the flow is not owned yet, and may be read anew until then
         else:
             self._store(pairs)
@@ -234,25 +234,25 @@ class Given:
             self._transient_of.setdefault(atom_name, {}).update(pairs)
             return
         self._check(pairs)
-        detail = self._ledger.by_name[atom_name]
-        self._ledger.touch(detail, {META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}})
+        detail = self._journal.by_name[atom_name]
+        self._journal.touch(detail, {META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}})
 
     def settle(self) -> None:
         """Have what was given before the flow was owned written with the next entry."""
         if self._early:
-            meta = {**self._ledger.flow.meta, **self._noted(self._early)}
+            meta = {**self._journal.flow.meta, **self._noted(self._early)}
             self._early = {}
-            self._ledger.note(meta)
+            self._journal.note(meta)
 
     def _store(self, pairs: Mapping[str, Any]) -> None:
-        self._ledger.update_meta(self._noted(pairs))
+        self._journal.update_meta(self._noted(pairs))
 
     def _noted(self, pairs: Mapping[str, Any]) -> dict[str, Any]:
-        return {META_INJECTED: {**self._ledger.flow.meta.get(META_INJECTED, _NOTHING), **pairs}}
+        return {META_INJECTED: {**self._journal.flow.meta.get(META_INJECTED, _NOTHING), **pairs}}
 
     def _check(self, pairs: Mapping[str, Any]) -> None:
-        if self._ledger.backend is not None:
-            check_storable(pairs, self._ledger.flow.name, self._ledger.backend)
+        if self._journal.backend is not None:
+            check_storable(pairs, self._journal.flow.name, self._journal.backend)
 
 
 def check_storable(pairs: Mapping[str, Any], flow_name: str, backend: Backend) -> None:
@@ -293,13 +293,13 @@ class Arguments:
 
     Args:
         plan: the plan.
-        ledger: where results are.
+        journal: where results are.
         given: values from outside.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, given: Given) -> None:
+    def __init__(self, plan: Plan, journal: Journal, given: InjectedValues) -> None:
         self._plan = plan
-        self._ledger = ledger
+        self._journal = journal
         self._given = given
         self._providers = Providers(plan)
         self._bound: list[tuple[Source, ...]] = []
@@ -432,7 +432,7 @@ class Arguments:
                 )  # fmt: skip
 
     def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:
-        values = self._ledger.values
+        values = self._journal.values
         found = {}
         for source in sources:
             argument, provider, place, name = source
@@ -463,9 +463,9 @@ class Arguments:
             if level is not None and further != level:
                 break
             tried.append(self._plan.names[provider])
-            value = self._ledger.values[provider]
+            value = self._journal.values[provider]
             if value is MISSING:
-                if self._ledger.state_of(provider) == IGNORE:
+                if self._journal.state_of(provider) == IGNORE:
                     continue
                 break
             level = further
@@ -480,17 +480,19 @@ class Arguments:
         )
 
 
-class Names:
+class Resolver:
     """Finds values by name.
 
     Args:
-        ledger: where results are.
+        journal: where results are.
         given: values from outside.
         providers: tells who provides what, once the flow is compiled.
     """
 
-    def __init__(self, ledger: Ledger, given: Given, providers: Callable[[], Providers | None]) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
+    ) -> None:
+        self._journal = journal
         self._given = given
         self._providers = providers
 
@@ -569,7 +571,7 @@ class Names:
         Returns:
             A function from a name to the numbers of its providers, nearest first.
         """
-        providers, plan = self._providers(), self._ledger.plan
+        providers, plan = self._providers(), self._journal.plan
         if providers is None or plan is None:
             return lambda _: ()
         if scopes is not None:
@@ -582,7 +584,7 @@ class Names:
 
     def _values_of(self, name: str, given: Mapping[str, Any], providers: Providers | None) -> list[Any]:
         found: list[Any] = [given[name]] if name in given else []
-        if providers is not None and self._ledger.plan is not None:
+        if providers is not None and self._journal.plan is not None:
             found.extend(self._provided(name, providers.of(name)))
         return found
 
@@ -590,7 +592,7 @@ class Names:
         """Go over what those atoms have provided under a name."""
         providers = self._providers()
         for number in numbers:
-            value = self._ledger.values[number]
+            value = self._journal.values[number]
             if value is MISSING or providers is None:
                 continue
             place = providers.place(number, name)

@@ -139,7 +139,7 @@ def test_a_misspelt_engine():
         ("serial", {"max_workers": 2}, "'max_workers' is unknown here .* give engine='parallel'"),
         ("serial", {"never_resolved": True}, "did you mean 'never_resolve'"),
         ("parallel://?max_worker=2", {}, "did you mean 'max_workers'"),
-        ("serial", {"colour": "red"}, "known are begin_anew, clock"),
+        ("serial", {"colour": "red"}, "known are clock, defer_reverts"),
     ],
 )
 def test_an_option_that_does_nothing_is_warned_of(caplog, log, kind, options, words):

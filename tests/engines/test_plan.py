@@ -6,7 +6,7 @@ import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, retry
 from stackl_flow import exceptions as exc
-from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, TASK, plan_of
+from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, TASK, compile_flow
 from tests.engines.tasks import Step, steps
 
 
@@ -18,7 +18,7 @@ def names_after(plan, name):
 def test_atoms_are_numbered_in_the_order_in_which_they_would_run_one_by_one():
     a, b, c, d = steps("abcd", [])
     inner = GraphFlow("in").add(d, c).link(c, d)
-    plan = plan_of(LinearFlow("out", retry=retry.Times(1, "r")).add(a, inner, b))
+    plan = compile_flow(LinearFlow("out", retry=retry.Times(1, "r")).add(a, inner, b))
     assert plan.names == ("r", "a", "c", "d", "b")
     assert [plan.index[name] for name in plan.names] == [0, 1, 2, 3, 4]
     assert plan.atoms[1] is a
@@ -27,19 +27,19 @@ def test_atoms_are_numbered_in_the_order_in_which_they_would_run_one_by_one():
 
 
 def test_kinds():
-    plan = plan_of(LinearFlow("f", retry=retry.Times(1, "r")).add(*steps("a", [])))
+    plan = compile_flow(LinearFlow("f", retry=retry.Times(1, "r")).add(*steps("a", [])))
     assert plan.kinds == (RETRY, TASK, FLOW, FLOW_END)
 
 
 def test_links_of_a_linear_flow():
-    plan = plan_of(LinearFlow("f").add(*steps("abc", [])))
+    plan = compile_flow(LinearFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
     assert plan.succs == ((1,), (2,), (end,), (0,), ())
     assert plan.preds == ((begin,), (0,), (1,), (), (2,))
 
 
 def test_unordered_items_stand_between_begin_and_end():
-    plan = plan_of(UnorderedFlow("f").add(*steps("abc", [])))
+    plan = compile_flow(UnorderedFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
     assert plan.succs[begin] == (0, 1, 2)
     assert plan.preds[end] == (0, 1, 2)
@@ -48,14 +48,14 @@ def test_unordered_items_stand_between_begin_and_end():
 def test_wide_after_wide_needs_a_sum_of_links_not_a_product():
     first = UnorderedFlow("one").add(*(Step(f"a{n}", []) for n in range(100)))
     second = UnorderedFlow("two").add(*(Step(f"b{n}", []) for n in range(100)))
-    plan = plan_of(LinearFlow("f").add(first, second))
+    plan = compile_flow(LinearFlow("f").add(first, second))
     assert sum(map(len, plan.succs)) < 450
     assert names_after(plan, "a0") == {f"b{n}" for n in range(100)}
 
 
 def test_a_retry_stands_before_the_items_of_its_flow_and_answers_for_them():
     inner = LinearFlow("in", retry=retry.Times(1, "ri")).add(*steps("b", []))
-    plan = plan_of(LinearFlow("out", retry=retry.Times(1, "ro")).add(*steps("a", []), inner))
+    plan = compile_flow(LinearFlow("out", retry=retry.Times(1, "ro")).add(*steps("a", []), inner))
     answer = {name: plan.retry_of[plan.index[name]] for name in plan.names}
     asked = {name: plan.names[number] if number >= 0 else None for name, number in answer.items()}
     assert asked == {"ro": None, "a": "ro", "ri": "ro", "b": "ri"}
@@ -63,17 +63,17 @@ def test_a_retry_stands_before_the_items_of_its_flow_and_answers_for_them():
 
 
 def test_an_empty_flow_is_a_way_through():
-    plan = plan_of(LinearFlow("f").add(*steps("a", []), UnorderedFlow("hole"), *steps("b", [])))
+    plan = compile_flow(LinearFlow("f").add(*steps("a", []), UnorderedFlow("hole"), *steps("b", [])))
     assert names_after(plan, "a") == {"b"}
 
 
 def test_a_lone_task():
-    plan = plan_of(Step("a", []))
+    plan = compile_flow(Step("a", []))
     assert (plan.names, plan.kinds, plan.scopes) == (("a",), (TASK,), ())
 
 
 def test_a_plan_is_frozen():
-    plan = plan_of(Step("a", []))
+    plan = compile_flow(Step("a", []))
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.name = "b"
 
@@ -81,14 +81,14 @@ def test_a_plan_is_frozen():
 def test_a_decider_before_a_flow_is_handed_down_to_its_first_atoms():
     a, b, c, d = steps("abcd", [])
     inner = UnorderedFlow("in").add(b, LinearFlow("deep").add(c, d))
-    plan = plan_of(GraphFlow("f").add(a, inner).link(a, inner, decider=lambda history: True))
+    plan = compile_flow(GraphFlow("f").add(a, inner).link(a, inner, decider=lambda history: True))
     assert {plan.names[number] for number in plan.deciders} == {"b", "c"}
 
 
 def test_as_a_graph():
     a, b, c = steps("abc", [])
     flow = GraphFlow("f").add(a, b, LinearFlow("in", retry=retry.Times(1, "r")).add(c))
-    graph = plan_of(flow.link(a, b, decider=lambda history: True, decider_depth="FLOW")).graph()
+    graph = compile_flow(flow.link(a, b, decider=lambda history: True, decider_depth="FLOW")).graph()
     assert {node: data["kind"] for node, data in graph.nodes(data=True)} == {
         "a": "task", "b": "task", "c": "task", "r": "retry",
         "f[0": "flow", "f]0": "flow_end", "in[1": "flow", "in]1": "flow_end",
@@ -106,7 +106,7 @@ def test_as_a_graph():
 
 
 def test_an_atom_named_like_the_node_of_a_flow_has_a_node_of_its_own():
-    graph = plan_of(LinearFlow("f").add(Step("f[0", []), Step("f]0", []))).graph()
+    graph = compile_flow(LinearFlow("f").add(Step("f[0", []), Step("f]0", []))).graph()
     assert {data["label"]: data["kind"] for _, data in graph.nodes(data=True)} == {
         "f[0": "task", "f]0": "task", "f": "flow_end",
     }  # fmt: skip
@@ -119,28 +119,28 @@ def test_an_atom_named_like_the_node_of_a_flow_has_a_node_of_its_own():
 
 def test_two_flows_of_one_name_are_told_apart():
     twins = [LinearFlow("twin").add(Step(name, [])) for name in "ab"]
-    assert plan_of(LinearFlow("f").add(*twins)).names == ("a", "b")
+    assert compile_flow(LinearFlow("f").add(*twins)).names == ("a", "b")
 
 
 def test_one_task_in_two_places_is_refused():
     task = Step("a", [])
     with pytest.raises(exc.Duplicate, match="Step 'a' stands in the flow more than once"):
-        plan_of(LinearFlow("f").add(task, LinearFlow("in").add(task)))
+        compile_flow(LinearFlow("f").add(task, LinearFlow("in").add(task)))
 
 
 def test_one_flow_in_two_places_is_refused():
     inner = LinearFlow("in").add(Step("a", []))
     with pytest.raises(exc.Duplicate, match="'in' stands in the flow more than once"):
-        plan_of(LinearFlow("f").add(LinearFlow("x").add(inner), LinearFlow("y").add(inner)))
+        compile_flow(LinearFlow("f").add(LinearFlow("x").add(inner), LinearFlow("y").add(inner)))
 
 
 def test_a_retry_in_two_flows_is_refused():
     shared = retry.Times(1, "r")
     flows = [LinearFlow(name, retry=shared).add(Step(name, [])) for name in "ab"]
     with pytest.raises(exc.Duplicate, match="Times 'r' stands in the flow more than once"):
-        plan_of(LinearFlow("f").add(*flows))
+        compile_flow(LinearFlow("f").add(*flows))
 
 
 def test_a_retry_among_the_items_is_refused():
     with pytest.raises(exc.NotAnAtom, match="can not stand in a flow"):
-        plan_of(LinearFlow("f").add(retry.Times(1, "r")))
+        compile_flow(LinearFlow("f").add(retry.Times(1, "r")))

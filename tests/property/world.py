@@ -14,8 +14,8 @@ from typing import Any
 from stackl_flow import states as st
 from stackl_flow.engines import commands as c
 from stackl_flow.engines import scheduler
-from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, plan_of
-from stackl_flow.engines.scheduler import Run
+from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, compile_flow
+from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.patterns import deciders
 from stackl_flow.retry import Decision
 from tests.support.random_flows import ALWAYS, OURS, Builder, Case, Recorder
@@ -28,7 +28,7 @@ CLEAR = {st.PENDING, st.REVERTED, st.IGNORE}
 
 def plan_for(case: Case) -> Plan:
     """Compile a case's flow."""
-    return plan_of(Builder(OURS, Recorder()).flow(case.flow))
+    return compile_flow(Builder(OURS, Recorder()).flow(case.flow))
 
 
 class World:
@@ -84,7 +84,7 @@ class World:
         Returns:
             The state the flow came to rest in, None when broken off.
         """
-        core = Run(self.plan, self.states, self.intentions, wave=self.wave, **self.options)
+        core = Scheduler(self.plan, self.states, self.intentions, wave=self.wave, **self.options)
         self.pending, self.log, self.rest = [], [], None
         self.began = (list(self.states), list(self.intentions))
         self.began_in = self.wave
@@ -105,7 +105,7 @@ class World:
 
     def replayed(self) -> list[list[c.Command]]:
         """Feed the recorded events of the last run to a new core and return its commands."""
-        core = Run(self.plan, *self.began, wave=self.began_in, **self.options)
+        core = Scheduler(self.plan, *self.began, wave=self.began_in, **self.options)
         return [core.start() if events is None else core.handle(events) for events, _ in self.log]
 
     def _come_back(self) -> list[c.Event]:

@@ -12,9 +12,9 @@ from stackl_flow.compat import plugs
 from stackl_flow.compat.persistence import backends as p_backends
 from stackl_flow.compat.utils.uri import extract_driver_and_conf
 from stackl_flow.engines import factories
-from stackl_flow.engines import secrets as hidden
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import META_FACTORY, Factory
+from stackl_flow.engines.secrets import register_redaction, secret_metadata
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import factory
 from stackl_flow.persistence.base import Backend
@@ -99,7 +99,7 @@ def load(
     place = _backend_of(backend)
     if flow_detail is None:
         if isinstance(cast("object", flow), Item):
-            flow_detail = factories.new_flow_detail(flow, hidden.marked(flow, secrets), store, book, place)
+            flow_detail = factories.new_flow_detail(flow, secret_metadata(flow, secrets), store, book, place)
         else:  # TaskFlow notices when it compiles
             flow_detail = factory.create_flow_detail(flow, book=book, backend=place)
     make = plugs.find(namespace, kind)
@@ -107,7 +107,7 @@ def load(
         names = ", ".join(sorted(plugs.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
     made = cast("Engine", make(flow, flow_detail, place, options))
-    hidden.watch(made, flow, flow_detail, store or {}, secrets)
+    register_redaction(made, flow, flow_detail, store or {}, secrets)
     if store:
         made.storage.inject(store)
     return made
@@ -225,7 +225,7 @@ def load_from_factory(
     Returns:
         The engine.
     """
-    notes = factories.made_by(flow_factory, factory_args, factory_kwargs)
+    notes = factories.factory_metadata(flow_factory, factory_args, factory_kwargs)
     make = factories.import_factory(notes[META_FACTORY]["name"])
     flow = make(*(factory_args or ()), **(factory_kwargs or {}))
     place = _backend_of(backend)

@@ -36,7 +36,7 @@ class Sworn(Conductor):
     def _engine_from_job(self, job: Job) -> Engine:
         owner = f"{self.name}:{os.getpid()}:{new_uuid()[:8]}"
         # As the engines of other conductors, but for the name of its owner.
-        options: dict[str, Any] = {"begin_anew": False, "owner": owner}
+        options: dict[str, Any] = {"reset_reverted": False, "owner": owner}
         if self._workers > 1:
             options |= {"engine": "parallel", "max_workers": self._workers}
         engine = engines.load_from_detail(self._flow_detail_from_job(job), None, self._persistence, **options)

@@ -164,7 +164,7 @@ class PatternCompiler:
             raise TypeError(f"Unknown object '{root}' ({type(root)}) requested to compile")
         if self._compilation is None:
             try:
-                self._compilation = Compilation(plans.plan_of(root), root)
+                self._compilation = Compilation(plans.compile_flow(root), root)
             except exc.Duplicate as error:
                 raise ValueError(str(error)) from error
         return self._compilation

@@ -16,9 +16,9 @@ from stackl_flow.engines import base, storage
 from stackl_flow.engines.commands import Moved
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.journal import Ledger
+from stackl_flow.engines.journal import Journal
 from stackl_flow.engines.loop import Shell
-from stackl_flow.engines.values import Given, Providers
+from stackl_flow.engines.values import InjectedValues, Providers
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
@@ -96,8 +96,8 @@ class ActionEngine(base.Engine):
     _SHELL: ClassVar[type[Shell]] = _Shell
 
     _executor: Executor
-    _given: Given
-    _ledger: Ledger
+    _given: InjectedValues
+    _journal: Journal
     _providers: Callable[[], Providers | None]
     _storage: storage.Storage
 
@@ -110,7 +110,7 @@ class ActionEngine(base.Engine):
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
         self._looked_at: Compilation | None = None
-        self._storage = Storage.of(self._ledger, self._given, self._providers)
+        self._storage = Storage.of(self._journal, self._given, self._providers)
 
     @property
     def _task_executor(self) -> Executor:
@@ -168,7 +168,7 @@ class ParallelActionEngine(ActionEngine, FlowEngine):
     """
 
     __module__ = _SHOWN
-    FURTHER_OPTIONS = frozenset({"executor", "max_workers"})
+    EXTRA_OPTIONS = frozenset({"executor", "max_workers"})
 
     def _make_executor(self) -> Executor:
         return executor.make(self._options)
