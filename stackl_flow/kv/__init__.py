@@ -1,1 +1,1 @@
-"""Where items are kept: JSON texts under ordered keys, in one place, written by one verb."""
+"""Key-value stores: JSON texts under ordered keys, with versions, leases and one transactional write."""

@@ -1,52 +1,47 @@
-"""What every place of items is, and what it may rest on.
+"""The key-value store: the port that every backend implements.
 
-A place keeps JSON texts under ordered keys and is written by one verb, ``commit``: checks, puts and deletes
-that land together or not at all. Jobboards, documents, locks and persistence stand on it, so that each is
-written once. The contract is what the weakest of the servers we mean to stand on can do:
+A store keeps JSON texts under ordered keys and has one write operation, ``commit``: checks, puts and deletes
+that are applied together or not at all. Job boards, coordination and persistence are written once, on this
+port. Its shape (versions as preconditions of a transaction, leases as values of their own, waiting from a
+revision on) is etcd's; its promises are what the weakest of the servers below can keep:
 
-=========  =====================  ==========================  ===========================================
-place      all or nothing         version of an item          leases; waiting for changes
-=========  =====================  ==========================  ===========================================
-memory     one lock               count of commits            beside the items; a condition
-directory  a journal's record     count of commits, stored    in the journal; a named pipe a waiter
-SQL        a transaction          count of commits, one row;  a table; the count is looked at again, or
-                                  PostgreSQL: a sequence,     LISTEN where there is such a thing
-                                  and snapshots as marks
-Redis      one Lua script; keys   count of commits            a sorted set by the time they run out, looked
-           share a hash tag, so                               at by the script; a stream whose ids are the
-           that a cluster keeps                               counts: XREAD BLOCK loses nothing between
-           them in one slot                                   two waits
-ZooKeeper  ``multi``              mzxid of the node           a session of its own a lease, whose timeout
-                                                              is the ttl; ephemeral nodes; watches
-etcd       a transaction          mod_revision                its own; a watch from a revision on
-=========  =====================  ==========================  ===========================================
+=========  ===================  =========================  ==================================================
+store      atomicity            version of an item         leases; waiting for changes
+=========  ===================  =========================  ==================================================
+memory     one lock             count of commits           beside the items; a condition variable
+directory  a journal record     count of commits, stored   in the journal; a named pipe for each waiter
+SQL        a transaction        count of commits, one      a table; polling of the count, LISTEN/NOTIFY on
+                                row; on PostgreSQL a       PostgreSQL
+                                sequence and snapshots
+Redis      one Lua script; a    count of commits           a sorted set by expiry, checked by the script;
+           hash tag keeps all                              a stream whose ids are the counts, so XREAD BLOCK
+           keys in one slot                                misses nothing between two waits
+ZooKeeper  ``multi``            mzxid of the node          a session for each lease, with the ttl as its
+                                                           timeout; ephemeral nodes; watches
+etcd       a transaction        mod_revision               etcd's own; a watch from a revision on
+=========  ===================  =========================  ==================================================
 
-What these servers cannot do has shaped the contract:
+How the limits of these servers have shaped the port:
 
-* ZooKeeper keeps at most 1 MB (``jute.maxbuffer``) in a node, in a ``multi``, and in an answer that lists
-  children. etcd takes 1.5 MiB a request and 128 operations a transaction (checks are counted apart from the
-  rest). A place says so in ``limits``; larger commits are refused before anything is sent, and who writes
-  many items does so in several commits.
-* A node of ZooKeeper can only be checked by a counter that begins anew when the node is made anew. A backend
-  there compares the mzxid first, and rules out a change in between by a guard node, which each making of
-  a node in its part of the keys rewrites in the same ``multi`` and each check checks (not each deletion:
-  nobody writes when a session takes its nodes along).
-* An ephemeral node has no children, and belongs to the session that makes it: the puts of one commit stand on
-  one lease at most. The server bounds session timeouts (2 to 20 ticks: 4 to 40 s as it comes), so ``grant``
-  may give a longer ttl than was asked for, and says which. The session's own heartbeat must not keep a lease
-  alive that nobody extends: the backend closes a session whose lease was not extended in time.
-* No server wakes waiters for exactly one prefix at no cost: ``wait`` may return early, never late, and tells
-  no more than that something may have changed. Who waits takes a mark first, then reads, then waits from
-  the mark.
-* Not every server reads many keys at one moment: ``moment`` promises it only where it can (see there); one
-  ``list`` is one moment everywhere but on ZooKeeper.
-* Keys are printable ASCII in segments, because a node name, a file name and a cluster slot all have to carry
-  them; their order is that of their bytes, which is the same on all of them.
-* Expiry is judged by the clock of the place: the server's where there is a server, so that a client whose
-  clock is wrong neither loses nor keeps anything; the clock that is passed in for memory, directory, SQLite.
-
-The shape (versions as preconditions of one transaction, leases as values of their own, waiting from a
-revision on) is etcd's, as the smallest that all can bear.
+* ZooKeeper bounds a node, a ``multi`` and a list of children by 1 MB (``jute.maxbuffer``). etcd bounds a
+  request by 1.5 MiB and a transaction by 128 operations (checks are counted apart). A store declares such
+  bounds in ``limits``; a larger commit is rejected before anything is sent. Split large writes.
+* ZooKeeper can only check a node by a counter that restarts when the node is created again. Its backend
+  compares the mzxid first, and excludes a change in between by a guard node: every creation of a node
+  rewrites the guard of its key in the same ``multi``, and every check includes it. (Deletions do not: nothing
+  is written when a session's nodes are deleted.)
+* An ephemeral node has no children and belongs to one session, so the puts of one commit are attached to at
+  most one lease. The server bounds session timeouts (2 to 20 ticks, by default 4 to 40 s), so ``grant`` may
+  return a longer ttl than requested. A session's own heartbeat must not keep a lease alive that is not
+  extended, so the backend sends none.
+* No server can wake the waiters of exactly one prefix for free: ``wait`` may return early, never late, and
+  says only that something may have changed.
+* Not every server reads many keys at one point in time: ``snapshot`` promises that only where it can. One
+  ``list`` is a snapshot everywhere but on ZooKeeper.
+* Keys are printable ASCII in segments, because a node name, a file name and a hash slot all have to carry
+  them. They are ordered by their bytes, which is the same on all servers.
+* Leases expire by the clock of the server, so that a client with a wrong clock neither loses nor keeps one;
+  memory, directory and SQLite use the clock that is passed in.
 """
 
 from __future__ import annotations
@@ -74,21 +69,45 @@ from stackl_flow.kv.items import (
 )
 
 T = TypeVar("T")
+#: Locks items by their keys and returns those that exist and that no other transaction has locked.
 LockItems = Callable[[Sequence[str]], builtins.list[Item]]
 
 
 class KV(ABC):
-    """A place of items. Threads may share it; a child process made by ``fork`` may go on using it.
+    """A key-value store.
+
+    **Implementing a store.** Subclass this, implement ``name``, ``close`` and the operations with a leading
+    underscore, and register the class under the scheme of its URLs in the entry point group
+    ``stackl_flow.kv``. It is called with ``conf`` and ``clock``. The public methods validate their arguments
+    before they call yours. The store is done when it passes the contract suites of ``stackl_flow.testing``.
+    It must keep these promises:
+
+    * **Commits** are atomic, isolated and durable when ``commit`` returns, and applied once. A backend that
+      loses the answer of its server finds out whether the commit was applied, before it retries or raises;
+      where that is impossible, the ``StorageFailure`` says that the outcome is unknown.
+    * **Versions** are integers above 0. All puts of a commit get the version that it returns. The version of
+      a key grows with every write, also after it was deleted or its lease expired.
+    * **Reads** see every commit that returned before they began, in whatever process it was made.
+    * **Leases.** An item that is attached to a lease exists until the lease expires or is revoked, and
+      counts as deleted from then on, for reads, checks and waiters. The id of a lease is valid in every
+      process. ``grant`` may return another id and a longer ttl than requested, never a shorter one. Nothing
+      but ``extend`` prolongs a lease; the process that holds it may hang.
+    * **Waiting** misses no change between the mark and the call.
+    * **Errors.** The driver's errors never leave the backend: it raises ``StorageFailure``, which names the
+      store and what to do, after retrying for the time that the option ``timeout`` gives. Passwords appear in
+      no message.
+    * **Threads and processes.** Threads share an object. A child process made by ``fork`` may go on using
+      it, and opens its own connections.
 
     Args:
-        conf: the settings, with the address under "connection".
-        clock: tells what time it is, where the place has no clock of its own.
+        conf: the options, with the URL under "connection".
+        clock: the clock by which leases expire, where the store has none of its own.
 
     Attributes:
-        limits: what the place takes.
-        is_shared: whether another process that has the same settings gets to the same place.
-        list_is_snapshot: whether one ``list`` tells what was there at one moment.
-        supports_locks: whether items can be taken in a transaction, before others have them.
+        limits: the largest value and commit that the store accepts.
+        is_shared: whether other processes with the same ``conf`` use the same items.
+        list_is_snapshot: whether one ``list`` returns the state at one point in time.
+        supports_locks: whether ``run_with_locks`` is implemented.
     """
 
     limits: Limits = Limits()
@@ -103,7 +122,7 @@ class KV(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call this place in messages, without any password."""
+        """The store's name for messages: its URL without password and options."""
 
     def __enter__(self) -> Self:
         return self
@@ -113,33 +132,24 @@ class KV(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what this object holds; leases run on, until they run out."""
+        """Release files and connections. Leases are not revoked; they expire unless they are extended."""
 
     def get(self, key: str) -> Item | None:
-        """Read an item.
-
-        Args:
-            key: its key.
-
-        Returns:
-            The item, or None.
-        """
+        """Return the item under a key, or None."""
         validate_key(key)
         return self._get(key)
 
     def list(
         self, prefix: str = "", after: str = "", limit: int | None = None, *, reverse: bool = False
     ) -> builtins.list[Item]:
-        """Read items in the order of their keys.
+        """Return items in the order of the bytes of their keys.
 
         Args:
-            prefix: only items whose keys begin so.
-            after: only items behind this key; in reverse, before it. Empty for all.
-            limit: at most so many.
-            reverse: the last key first.
-
-        Returns:
-            The items.
+            prefix: only items whose keys begin with this text; it need not end at a "/".
+            after: only items after this key, with ``reverse`` before it; exclusive, empty for all. For the
+                next page, pass the last key of the page before.
+            limit: the maximum number of items.
+            reverse: descending order.
         """
         validate_prefix(prefix)
         validate_prefix(after)
@@ -148,13 +158,9 @@ class KV(ABC):
         return self._list(prefix, after, limit, reverse=reverse)
 
     def get_many(self, keys: Iterable[str]) -> builtins.list[Item | None]:
-        """Read several items, in one trip to the server where there is one.
+        """Return the item, or None, for each key: one round trip on Redis, etcd and ZooKeeper.
 
-        Args:
-            keys: their keys.
-
-        Returns:
-            For each key its item, or None. Each may be of a moment of its own.
+        Outside ``snapshot`` each item may be read at a different time.
         """
         keys = tuple(keys)
         for key in keys:
@@ -162,13 +168,9 @@ class KV(ABC):
         return self._get_many(keys) if keys else []
 
     def list_many(self, prefixes: Iterable[str]) -> builtins.list[builtins.list[Item]]:
-        """Read what is below several prefixes, in one trip to the server on Redis and etcd.
+        """Return the items, in key order, for each prefix: one round trip on Redis and etcd.
 
-        Args:
-            prefixes: the beginnings of keys.
-
-        Returns:
-            For each prefix its items, in the order of their keys. Each list may be of a moment of its own.
+        Outside ``snapshot`` each list may be read at a different time.
         """
         prefixes = tuple(prefixes)
         for prefix in prefixes:
@@ -178,20 +180,20 @@ class KV(ABC):
     def commit(
         self, checks: Iterable[Check] = (), puts: Iterable[Put] = (), deletes: Iterable[str] = ()
     ) -> int:
-        """Write items, all of them or none; they are durable when this returns.
+        """Write items, all of them or none. They are durable when this returns.
 
         Args:
-            checks: what must hold.
-            puts: the items to write.
-            deletes: keys of items to delete; a key without an item is no error.
+            checks: preconditions; they may name keys that are written.
+            puts: items to write. They may be attached to one lease; a put without a lease detaches its item.
+            deletes: keys to delete; one without an item is no error. A key is written at most once.
 
         Returns:
-            The version that every item put has now.
+            The version of all items that were put.
 
         Raises:
             Conflict: a check does not hold; nothing was written.
-            LeaseLost: the lease of a put ran out; nothing was written.
-            StorageFailure: it is more than the place takes, or the place failed.
+            LeaseLost: the lease of a put does not exist any more; nothing was written.
+            StorageFailure: the commit exceeds ``limits``, or the store failed.
         """
         checks, puts, deletes = tuple(checks), tuple(puts), tuple(deletes)
         lease = validate_commit(checks, puts, deletes)
@@ -199,98 +201,89 @@ class KV(ABC):
         return self._commit(checks, puts, deletes, lease)
 
     def grant(self, ttl: float) -> Lease:
-        """Ask for a lease.
+        """Create a lease.
 
         Args:
-            ttl: how many seconds it lasts when it is not extended.
-
-        Returns:
-            The lease; its ttl is longer than asked for where the place cannot do less.
+            ttl: its time to live in seconds. The lease returned has a longer one where the store cannot
+                grant less: ZooKeeper bounds it, etcd counts whole seconds.
         """
         if ttl <= 0:
-            raise exc.InvalidFormat(f"a lease lasts more than 0 seconds, not {ttl}")
+            raise exc.InvalidFormat(f"the time to live of a lease must be more than 0 seconds, not {ttl}")
         return self._grant(Lease(uuid.uuid4().hex, ttl))
 
     def extend(self, lease: Lease) -> None:
-        """Let a lease, with all that stands on it, last its whole time from now on.
-
-        Args:
-            lease: the lease.
+        """Restart the time to live of a lease and of the items attached to it.
 
         Raises:
-            LeaseLost: it ran out, or was given up.
+            LeaseLost: the lease has expired or was revoked.
         """
         if not self._extend(lease):
             raise lease_lost_error(lease.id)
 
     def revoke(self, lease: Lease) -> None:
-        """Give a lease up: what stands on it is deleted. Nothing happens if it ran out already.
-
-        Args:
-            lease: the lease.
-        """
+        """Delete a lease and the items attached to it; no error if it has expired."""
         self._revoke(lease)
 
     def wait(self, prefix: str = "", since: int = 0, timeout: float | None = None) -> int:
-        """Wait until items may have changed, also by the end of a lease.
+        """Wait until items with a prefix may have changed; the expiry of a lease is a change, too.
+
+        To miss nothing, take a mark first (``since=0``), then read, then wait from the mark. This may return
+        early, never late.
 
         Args:
-            prefix: wait for items whose keys begin so.
-            since: the mark up to which the caller knows the items; 0 returns at once with a first mark.
-            timeout: how many seconds to wait at most; None for ever.
+            prefix: the beginning of the keys.
+            since: the mark up to which the caller has read; 0 returns a first mark at once.
+            timeout: the maximum time in seconds; None for no limit.
 
         Returns:
-            A new mark. If it equals ``since`` the time is over and nothing has changed. A mark is of use
-            only to the object that gave it.
+            A new mark; ``since`` if nothing has changed until the timeout. A mark is valid only for the
+            object that returned it.
         """
         validate_prefix(prefix)
         return self._wait(prefix, since, timeout)
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Let reads inside a ``with`` see one moment, where the place can do that.
+        """Return a context in which all reads of this thread see one point in time, where that is possible.
 
-        Returns:
-            The context, which may be entered again inside it; no commit is made there. Memory and the
-            directory hold their lock, SQL reads in one transaction; elsewhere each read has a moment of its
-            own.
+        Memory and directory hold their lock meanwhile, SQL reads in one transaction; on other stores each
+        read has its own point in time. Contexts can be nested. Do not commit inside.
         """
         return nullcontext()
 
     def external_transaction(self, connection: Any) -> AbstractContextManager[None]:
-        """Let what this thread does inside a ``with`` be part of a transaction of the caller's own.
+        """Return a context in which this thread's operations are part of a transaction of the caller.
+
+        A commit inside is applied, and wakes waiters, when the caller commits.
 
         Args:
-            connection: the caller's connection, in a transaction; for a SQL place, one of SQLAlchemy's to the
-                same database.
-
-        Returns:
-            The context. What is committed inside lands, and wakes waiters, when the caller commits.
+            connection: the caller's connection to the same database, in a transaction: SQLAlchemy's
+                connection or session, or one of the driver's.
 
         Raises:
-            NotSupported: this place has no transactions that others could share.
+            NotSupported: this is not an SQL store.
         """
         del connection
         raise exc.NotSupported(
-            f"'{self.name}' cannot join a transaction of yours: only a place in the same SQL database can. "
-            f"Keep it there, or write after your own commit, without a connection"
+            f"'{self.name}' cannot join your transaction: only a store in the same SQL database can. "
+            f"Use such a store, or write after your own commit, without a connection"
         )
 
     def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
-        """Do something in a transaction in which items are taken before others can have them.
+        """Run a function in a transaction in which it can lock items (SELECT FOR UPDATE SKIP LOCKED).
 
         Args:
-            work: gets a function that takes items by their keys: it gives those that are there, and that
-                nobody else is taking at this moment. One commit may be made inside, and lands at the end. It
-                may be done again, if nothing landed.
+            work: is called with a function that locks items by their keys and returns those that exist and
+                that no other transaction has locked. It may make one commit, which is applied at the end. It
+                is called again if nothing was applied.
 
         Returns:
-            What it gave.
+            What ``work`` returned.
 
         Raises:
-            NotSupported: this place cannot do that (see ``supports_locks``).
+            NotSupported: the store has no locks (see ``supports_locks``).
         """
         del work
-        raise exc.NotSupported(f"'{self.name}' locks nothing: read, and commit with checks")
+        raise exc.NotSupported(f"'{self.name}' cannot lock items: read them and commit with checks")
 
     @abstractmethod
     def _get(self, key: str) -> Item | None:
@@ -298,15 +291,15 @@ class KV(ABC):
 
     @abstractmethod
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> builtins.list[Item]:
-        """Read items in order; the limit is above 0."""
+        """Read items in key order; the limit is above 0."""
 
     def _get_many(self, keys: Sequence[str]) -> builtins.list[Item | None]:
-        """Read several items; a place brings its own where that saves trips."""
+        """Read several items. Override it where that saves round trips."""
         with self.snapshot():
             return [self._get(key) for key in keys]
 
     def _list_many(self, prefixes: Sequence[str]) -> builtins.list[builtins.list[Item]]:
-        """Read what is below several prefixes; a place brings its own where that saves trips."""
+        """Read the items of several prefixes. Override it where that saves round trips."""
         with self.snapshot():
             return [self._list(prefix, "", None, reverse=False) for prefix in prefixes]
 
@@ -314,20 +307,20 @@ class KV(ABC):
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        """Write; the lease is the one of the puts."""
+        """Write and return the version of the puts; ``lease`` is the one that they name, if any."""
 
     @abstractmethod
     def _grant(self, lease: Lease) -> Lease:
-        """Make a lease of that identity."""
+        """Create a lease, with that id unless the store has ids of its own."""
 
     @abstractmethod
     def _extend(self, lease: Lease) -> bool:
-        """Extend a lease. Say whether it was there."""
+        """Restart the time to live of a lease; return False if it does not exist."""
 
     @abstractmethod
     def _revoke(self, lease: Lease) -> None:
-        """Delete a lease and what stands on it."""
+        """Delete a lease and the items attached to it."""
 
     @abstractmethod
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
-        """Wait for a change."""
+        """Wait for a change, and return a new mark."""

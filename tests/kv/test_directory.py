@@ -140,7 +140,7 @@ def test_damaged_item_is_told(root):
 def test_newer_format_is_refused(root):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
-    Journal(root / "journal", sync=False).begin({"format": 2, "r": 1, "place": "x", "leases": {}})
+    Journal(root / "journal", sync=False).replace({"format": 2, "r": 1, "id": "x", "leases": {}})
     with backends.fetch(f"dir://{root}") as kv, pytest.raises(exc.IncompatibleVersion, match="format 2"):
         kv.get("a")
 
@@ -158,7 +158,7 @@ def test_a_stopped_writer_is_not_waited_for_for_ever(root):
             assert two.get("a").value == "1"
             with pytest.raises(exc.StorageFailure, match=r"locked.*timeout"):
                 two.commit(puts=[Put("a", "2")])
-            with pytest.raises(exc.StorageFailure, match="moment"):
+            with pytest.raises(exc.StorageFailure, match="snapshot"):
                 one.commit(puts=[Put("a", "2")])
         two.commit(puts=[Put("a", "2")])
 

@@ -66,7 +66,7 @@ class Place:
 
 
 @pytest.mark.parametrize(
-    ("options", "torn", "together"),
+    ("options", "torn", "batch"),
     [
         ("journal_size=1", False, 128),
         ("journal_size=1", True, 128),
@@ -75,8 +75,8 @@ class Place:
         ("", True, 128),
     ],
 )
-def test_killed_at_every_call(options, torn, together, tmp_path, monkeypatch):
-    monkeypatch.setattr(directory, "_TOGETHER", together)
+def test_killed_at_every_call(options, torn, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
     whole = Place(tmp_path / "whole", options)
     assert in_child(lambda: whole.work(FileCalls())) == 0
     points = int(whole.count.read_text())
@@ -96,7 +96,7 @@ def test_killed_at_every_call(options, torn, together, tmp_path, monkeypatch):
 
 def test_no_commit_folds_much(tmp_path, monkeypatch):
     """The files of a journal are written by many commits, a few by each; then it is begun anew."""
-    monkeypatch.setattr(directory, "_TOGETHER", 32)
+    monkeypatch.setattr(directory, "_COMPACT_BATCH", 32)
     calls, most, begun = FileCalls(), 0, set()
     with backends.fetch(f"dir://{tmp_path}/place?journal_size=100000&sync=no") as kv, calls.counted():
         for number in range(2500):
@@ -147,7 +147,7 @@ def count_up(address, name, folder):
 @pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])
 def test_killed_among_others(options, tmp_path, monkeypatch):
     """Of three who write at once one after another is killed: no commit is lost or half there."""
-    monkeypatch.setattr(directory, "_TOGETHER", 1)
+    monkeypatch.setattr(directory, "_COMPACT_BATCH", 1)
     address = f"dir://{tmp_path}/place?{options}"
     dice = random.Random(options)
     children = {f"w{n}": start_child(partial(count_up, address, f"w{n}", tmp_path)) for n in range(3)}

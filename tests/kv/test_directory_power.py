@@ -98,11 +98,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="look
 
 @needs_proc
 @pytest.mark.parametrize(
-    ("options", "together"),
+    ("options", "batch"),
     [("journal_size=1", 128), ("journal_size=700", 1), ("journal_size=1200", 1), ("", 128)],
 )
-def test_power_cut_at_every_call(options, together, tmp_path, monkeypatch):
-    monkeypatch.setattr(directory, "_TOGETHER", together)
+def test_power_cut_at_every_call(options, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
     after = states()
     for done, found in cut_at_every_call(options, tmp_path, monkeypatch):
         reached = int(found.pop("done", "0"))

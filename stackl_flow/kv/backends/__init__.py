@@ -1,7 +1,7 @@
-"""Finds the place of items for an address.
+"""Finds and opens the key-value store of a URL.
 
-The table of places comes from the entry points ``stackl_flow.kv``; those of this package are known even when
-it is not installed. A place is imported when it is first asked for.
+The URL's scheme selects an entry point of the group ``stackl_flow.kv``; the stores of this package are known
+even when it is not installed. A store's module is imported at its first use.
 """
 
 from __future__ import annotations
@@ -32,23 +32,20 @@ _BUILTIN: Final = {
 
 
 def fetch(conf: str | Mapping[str, Any], namespace: str = NAMESPACE, **kwargs: Any) -> KV:
-    """Make the place for an address; nothing is opened yet.
+    """Return the store of a URL. It connects, and creates files and tables, at its first use.
 
     Args:
-        conf: an address, such as "memory://jobs" or "dir:///var/lib/app", or settings with one
+        conf: a URL, such as "memory://jobs" or "dir:///var/lib/app", or a mapping of options with the URL
             under "connection".
-        namespace: the group of entry points to look in.
-        kwargs: more arguments for the place, such as ``clock``.
-
-    Returns:
-        The place.
+        namespace: the group of entry points.
+        kwargs: further arguments of the store's class, such as ``clock``.
 
     Raises:
-        NotFound: there is no place for such addresses, or it cannot be imported.
-        InvalidFormat: the address or its options make no sense.
+        NotFound: no store is registered for the scheme, or its module cannot be imported.
+        InvalidFormat: the URL or an option is invalid.
     """
-    place = urls.parse(conf)
-    made = plugins.load_backend(
-        place.backend, place.masked_url, namespace, _BUILTIN if namespace == NAMESPACE else {}
+    url = urls.parse(conf)
+    store = plugins.load_backend(
+        url.backend, url.masked_url, namespace, _BUILTIN if namespace == NAMESPACE else {}
     )
-    return cast("KV", made(place.conf, **kwargs))
+    return cast("KV", store(url.conf, **kwargs))

@@ -1,4 +1,4 @@
-"""A place of items in one directory, for the processes of one machine."""
+"""A key-value store in one directory, for the processes of one machine."""
 
 from stackl_flow.kv.backends.directory.store import DirectoryKV
 

@@ -1,9 +1,9 @@
-"""The items in files: one file each, in folders as the segments of the keys tell.
+"""The files of a directory store: one file for each item, and the lock of the directory.
 
-The key "a/b" is the file ``a.d/b.json``: its first line is a JSON object with the version and the lease, and
-what follows is the value as it was given. A file is replaced as a whole, by a rename.
+The item "a/b" is the file ``a.d/b.json``: its first line is a JSON object with the version and the lease, the
+rest is the value as it was given. A file is replaced as a whole, by a rename.
 
-One lock for a directory: held by processes with ``flock``, and inside a process by a lock of its own.
+The lock is ``flock`` between processes, with a lock of its own between the threads of a process.
 """
 
 from __future__ import annotations
@@ -25,141 +25,134 @@ from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.ordered import prefix_end
 
-_ITEM, _FOLDER, _NEW = ".json", ".d", ".new"
-#: In a fold: files open at once; how many are synced together, and by how many threads.
-_AT_ONCE, _TOGETHER, _SYNCERS = 256, 16, 8
+_ITEM_SUFFIX, _FOLDER_SUFFIX, _NEW_SUFFIX = ".json", ".d", ".new"
+#: Files that are open at once while items are written.
+_MAX_OPEN_FILES: Final = 256
+#: So many files or more are synced by threads, by so many.
+_MIN_PARALLEL_SYNC, _SYNC_THREADS = 16, 8
+#: Seconds between attempts to lock: a lock is held for about a millisecond.
+_LOCK_INITIAL_DELAY: Final = 0.0002
+_LOCK_MAX_DELAY: Final = 0.005
 
 
-class Files:
-    """The files of items below one folder. They change only at a fold: then ``absorb`` or ``forget``.
+class ItemFiles:
+    """The files of the items below a folder, with a cache of items and of folder listings.
+
+    Files change only by a compaction of the journal; call ``update_cache`` or ``clear_cache`` after each one.
 
     Args:
         root: the folder.
-        sync: make what is written outlive a power cut.
-        cache: how many items are kept in memory.
+        sync: make writes survive a power failure.
+        cache_size: number of items in the cache.
     """
 
-    def __init__(self, root: Path, *, sync: bool, cache: int) -> None:
+    def __init__(self, root: Path, *, sync: bool, cache_size: int) -> None:
         self._root = root
         self._sync = sync
-        self._size = cache
+        self._cache_size = cache_size
         self.cache: dict[str, Item | None] = {}
         self._entries: dict[str, SortedList[str]] = {}
 
-    def forget(self) -> None:
-        """Forget what is kept in memory: the files have changed."""
+    def clear_cache(self) -> None:
+        """Forget everything: the files have changed in an unknown way."""
         self.cache.clear()
         self._entries.clear()
 
-    def absorb(self, items: Mapping[str, Item | None]) -> None:
-        """Bring what is kept in memory up to a fold, so that no folder has to be read again.
+    def update_cache(self, items: Mapping[str, Item | None]) -> None:
+        """Apply a compaction to the cache, so that no folder has to be listed again.
 
         Args:
-            items: what was folded, all of it.
+            items: all items that were compacted; None for a deleted one.
         """
         for key, item in items.items():
             if key in self.cache:
                 self.cache[key] = item
             base = key[: key.rfind("/") + 1]
-            known = self._entries.get(base)
+            entries = self._entries.get(base)
             if item is None:
-                if known is not None:
-                    known.discard(key)
+                if entries is not None:
+                    entries.discard(key)
                 continue
-            # A folder may be new in the one above it, and that one too.
+            # The folder may be new in its parent, and that one, too.
             entry = key
             while True:
-                known = self._entries.get(base)
-                if known is not None and entry not in known:
-                    known.add(entry)
+                entries = self._entries.get(base)
+                if entries is not None and entry not in entries:
+                    entries.add(entry)
                 if not base:
                     break
                 entry, base = base, base[: base.rfind("/", 0, -1) + 1]
 
     def read(self, key: str) -> Item | None:
-        """Read an item.
-
-        Args:
-            key: its key.
-
-        Returns:
-            The item, or None.
-
-        Raises:
-            StorageFailure: the file is damaged.
-        """
+        """Return an item, or None; raise ``StorageFailure`` if its file is damaged."""
         if key in self.cache:
-            item = self.cache[key] = self.cache.pop(key)  # the one used last goes last
+            item = self.cache[key] = self.cache.pop(key)  # least recently used first
             return item
         item = self._load(key)
         self.cache[key] = item
-        if len(self.cache) > self._size:
+        if len(self.cache) > self._cache_size:
             del self.cache[next(iter(self.cache))]
         return item
 
     def _load(self, key: str) -> Item | None:
         path = self._path(key)
         try:
-            head, _, value = path.read_bytes().partition(b"\n")
+            header, _, value = path.read_bytes().partition(b"\n")
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            told = json.loads(head)
-            return Item(key, value.decode(), told["version"], told["lease"])
+            fields = json.loads(header)
+            return Item(key, value.decode(), fields["version"], fields["lease"])
         except (ValueError, KeyError, TypeError) as error:
             raise exc.StorageFailure(
-                f"'{path}' is damaged and cannot be read: put the file back from a copy, or remove it to go "
-                f"on without the item",
+                f"item file '{path}' is damaged: restore it from a backup, or delete it to continue without "
+                f"the item",
                 cause=error,
             ) from error
 
-    def walk(self, prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
-        """Go over the keys in order.
+    def iter_keys(self, prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
+        """Iterate over the keys with a prefix in key order; the arguments are those of ``KV.list``."""
+        yield from self._iter_keys("", prefix, after, reverse)
 
-        Args:
-            prefix: only keys that begin so.
-            after: only keys behind this one, in reverse before it; empty for all.
-            reverse: the last one first.
-
-        Yields:
-            The keys.
-        """
-        yield from self._walk("", prefix, after, reverse)
-
-    def _walk(self, base: str, prefix: str, after: str, reverse: bool) -> Iterator[str]:
+    def _iter_keys(self, base: str, prefix: str, after: str, reverse: bool) -> Iterator[str]:
         entries = self._list(base)
         low, high = (prefix, prefix_end(prefix))
         if after:
             low, high = (low, min(high, after)) if reverse else (max(low, after), high)
         if low > high:
             return
-        # The keys behind ``low`` may be inside a folder that stands before it: "a/" for "a/b".
+        # Keys above ``low`` may be in a folder that sorts below it: "a/" for "a/b".
         start = entries.bisect_left(low)
         if start and entries[start - 1].endswith("/") and low.startswith(entries[start - 1]):
             low = entries[start - 1]
         for entry in entries.irange(low, high, (True, False), reverse=reverse):
             if entry.endswith("/"):
-                yield from self._walk(entry, prefix, after, reverse)
+                yield from self._iter_keys(entry, prefix, after, reverse)
             elif entry != after:
                 yield entry
 
     def _list(self, base: str) -> SortedList[str]:
-        """Name the keys directly in a folder, and its folders with a "/" at the end, in order."""
-        known = self._entries.get(base)
-        if known is None:
+        """Return the keys in a folder and its subfolders, these with a "/" at the end, in order."""
+        entries = self._entries.get(base)
+        if entries is None:
             try:
                 names = os.listdir(self._folder(base))  # noqa: PTH208  there may be a hundred thousand
             except FileNotFoundError:
                 names = []
-            known = SortedList(base + name.removesuffix(_ITEM) for name in names if name.endswith(_ITEM))
-            known.update(base + name.removesuffix(_FOLDER) + "/" for name in names if name.endswith(_FOLDER))
-            self._entries[base] = known
-        return known
+            items = (base + name.removesuffix(_ITEM_SUFFIX) for name in names if name.endswith(_ITEM_SUFFIX))
+            entries = SortedList(items)
+            entries.update(
+                f"{base}{name.removesuffix(_FOLDER_SUFFIX)}/"
+                for name in names
+                if name.endswith(_FOLDER_SUFFIX)
+            )
+            self._entries[base] = entries
+        return entries
 
-    def fold(self, items: Mapping[str, Item | None]) -> None:
-        """Write items into their files, and take away those of deleted ones.
+    def write(self, items: Mapping[str, Item | None]) -> None:
+        """Write the files of items, and delete those of deleted items.
 
-        Killed anywhere in it, it can be done again: what is in the files then is older or newer, never half.
+        This is idempotent: after a crash anywhere in it each file is the old or the new one.
 
         Args:
             items: the items by key; None for a deleted one.
@@ -167,8 +160,8 @@ class Files:
         folders: set[Path] = set()
         puts = [(self._path(key), item) for key, item in items.items() if item is not None]
         written: list[tuple[str, Path]] = []
-        for start in range(0, len(puts), _AT_ONCE):
-            written += self._write(puts[start : start + _AT_ONCE], folders)
+        for start in range(0, len(puts), _MAX_OPEN_FILES):
+            written += self._write_new(puts[start : start + _MAX_OPEN_FILES], folders)
         for new, path in written:
             os.replace(new, path)  # noqa: PTH105  a plain text is quicker, and there may be many
         for key, item in items.items():
@@ -180,80 +173,73 @@ class Files:
             for folder in sorted(folders):
                 sync_folder(folder)
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            self._prune(folder)
+            self._remove_empty(folder)
 
-    def _write(self, puts: Sequence[tuple[Path, Item]], folders: set[Path]) -> list[tuple[str, Path]]:
-        """Write items beside the files that they will replace; tell where each is, and where it belongs."""
+    def _write_new(self, puts: Sequence[tuple[Path, Item]], folders: set[Path]) -> list[tuple[str, Path]]:
+        """Write new files beside the ones that they replace; return the paths of both."""
         written: list[tuple[str, Path]] = []
         handles: list[int] = []
         try:
             for path, item in puts:
                 if path.parent not in folders:
-                    self._make(path.parent, folders)
-                written.append((f"{path}{_NEW}", path))
+                    self._make_folder(path.parent, folders)
+                written.append((f"{path}{_NEW_SUFFIX}", path))
                 handles.append(os.open(written[-1][0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
-                head = json.dumps({"version": item.version, "lease": item.lease})
-                write_all(handles[-1], f"{head}\n{item.value}".encode())
+                header = json.dumps({"version": item.version, "lease": item.lease})
+                write_all(handles[-1], f"{header}\n{item.value}".encode())
             if self._sync:
-                _sync_many(handles)
+                _sync_files(handles)
         finally:
             for handle in handles:
                 os.close(handle)
         return written
 
-    def _make(self, folder: Path, folders: set[Path]) -> None:
-        """Make a folder, and note it with all above it: a process that was killed may have synced none."""
+    def _make_folder(self, folder: Path, folders: set[Path]) -> None:
+        """Create a folder and add it with all its parents: a killed process may have synced none of them."""
         folder.mkdir(parents=True, exist_ok=True)
         while folder not in folders:
             folders.add(folder)
             if folder != self._root.parent:
                 folder = folder.parent
 
-    def _prune(self, folder: Path) -> None:
-        """Take empty folders away; only tidiness, so it need not be durable."""
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove empty folders. Nothing depends on it, so it need not be durable."""
         while self._root in folder.parents:
             try:
                 folder.rmdir()
             except OSError:
-                return  # not empty, or gone already
+                return  # not empty, or removed already
             folder = folder.parent
 
     def _folder(self, base: str) -> str:
-        return os.path.join(self._root, *(f"{part}{_FOLDER}" for part in base.split("/")[:-1]))  # noqa: PTH118
+        segments = base.split("/")[:-1]
+        return os.path.join(self._root, *(f"{segment}{_FOLDER_SUFFIX}" for segment in segments))  # noqa: PTH118
 
     def _path(self, key: str) -> Path:
         *folders, last = key.split("/")
-        return self._root.joinpath(*(f"{part}{_FOLDER}" for part in folders), f"{last}{_ITEM}")
+        parents = (f"{segment}{_FOLDER_SUFFIX}" for segment in folders)
+        return self._root.joinpath(*parents, f"{last}{_ITEM_SUFFIX}")
 
 
-def _sync_many(handles: Sequence[int]) -> None:
-    """Make files outlive a power cut; a file system writes many at once for little more than one."""
-    if len(handles) < _TOGETHER:
+def _sync_files(handles: Sequence[int]) -> None:
+    """Sync files, many in parallel: a file system syncs many at once for little more than one."""
+    if len(handles) < _MIN_PARALLEL_SYNC:
         for handle in handles:
             os.fsync(handle)
         return
-    with ThreadPoolExecutor(_SYNCERS) as pool:
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(os.fsync, handles))
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """Write bytes, however many calls that takes.
-
-    Args:
-        handle: the open file.
-        data: the bytes.
-    """
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+    """Write all bytes to an open file, however many calls that takes."""
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(handle, remaining) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names in a folder outlive a power cut.
-
-    Args:
-        folder: the folder; nothing happens if it is gone.
-    """
+    """Make the names in a folder survive a power failure; nothing happens if the folder is missing."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
@@ -264,16 +250,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-_FIRST_PAUSE: Final = 0.0002
-_LONGEST_PAUSE: Final = 0.005
-
-
 class DirectoryLock:
-    """Keeps writers alone and readers undisturbed; the kernel gives it back when its process dies.
+    """A shared or exclusive lock on a directory, which the kernel releases when its process dies.
 
     Args:
-        path: the file to lock.
-        timeout: how many seconds to wait for others.
+        path: the lock file.
+        timeout: seconds to wait for the lock.
     """
 
     def __init__(self, path: Path, timeout: float) -> None:
@@ -285,28 +267,31 @@ class DirectoryLock:
         self._depth = 0
 
     @contextmanager
-    def hold(self, *, alone: bool) -> Iterator[bool]:
-        """Hold the lock.
+    def hold(self, *, exclusive: bool) -> Iterator[bool]:
+        """Hold the lock. A shared one can be entered again by its thread.
 
         Args:
-            alone: to write; else others may read meanwhile.
+            exclusive: for writing; otherwise shared, for reading.
 
         Yields:
-            True when it was not held by this thread already.
+            True unless this thread holds the lock already.
 
         Raises:
-            StorageFailure: others hold it too long; or it is held for reading, and is wanted for writing.
+            StorageFailure: the lock was not free within the timeout, or a shared lock is held and an
+                exclusive one is requested.
         """
         with self._threads:
             if self._depth:
-                if alone:
-                    raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
+                if exclusive:
+                    raise exc.StorageFailure(
+                        f"cannot write to '{self._path.parent}' inside a snapshot: leave snapshot() first"
+                    )
                 yield False
                 return
             self._open()
             try:
-                # Inside, so that an interrupt right after it does not leave the lock held.
-                self._lock(fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+                # Inside the try block, so that an interrupt right after it does not leave the lock held.
+                self._acquire(fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
                 self._depth += 1
                 yield True
             finally:
@@ -314,32 +299,32 @@ class DirectoryLock:
                 fcntl.flock(self._handle, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the lock file."""
         with self._threads:
             if self._handle >= 0:
                 os.close(self._handle)
             self._handle = -1
 
     def _open(self) -> None:
-        # A lock is shared with children that were forked, so each process has to open the file itself.
+        # Forked children share the lock of an open file, so each process has to open the file itself.
         if self._handle >= 0 and self._pid != os.getpid():
             self.close()
         if self._handle < 0:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             self._pid = os.getpid()
 
-    def _lock(self, how: int) -> None:
+    def _acquire(self, operation: int) -> None:
         backoff: Backoff | None = None
         while True:
             try:
-                fcntl.flock(self._handle, how | fcntl.LOCK_NB)
+                fcntl.flock(self._handle, operation | fcntl.LOCK_NB)
             except BlockingIOError:
-                # The lock cannot be waited for a limited time; as a rule it is held for a millisecond.
-                backoff = backoff or Backoff(self._timeout, _FIRST_PAUSE, _LONGEST_PAUSE)
+                # flock() has no timeout.
+                backoff = backoff or Backoff(self._timeout, _LOCK_INITIAL_DELAY, _LOCK_MAX_DELAY)
                 if not backoff.sleep():
                     raise exc.StorageFailure(
-                        f"'{self._path}' was locked by another process for {self._timeout:g} s: look for one "
-                        f"that is stopped, or give a longer ?timeout="
+                        f"'{self._path}' was locked by another process for {self._timeout:g} s: look for a "
+                        f"stopped process, or raise ?timeout="
                     ) from None
             else:
                 return

@@ -1,11 +1,17 @@
-"""The journal: what was committed and is not in the files of the items yet, one line a commit.
+"""The journal of a directory store, and the in-memory state that it gives.
 
-A commit is durable, and done, when its line is. A line is a checksum and a JSON object: the revision, the
-items put, the keys deleted, and what happened to leases. A line that a crash left unfinished at the end was
-never committed; the next writer cuts it off. The first line tells the format, the revision and the leases at
-the time when the journal was begun; a journal that has grown is folded into the files and begun anew.
+The journal holds the commits that are not in the item files yet, one line for each. A commit is durable once
+its line is. A line is a checksum and a JSON object with these fields, all but "r" optional:
 
-What a directory holds: the files of its items, and above them what the journal says.
+* "r": the revision of the commit;
+* "p": the puts, as [key, value, lease];
+* "d": the deleted keys;
+* "l": leases by id, with the time of their expiry, or null for a lease that ended;
+* "c": how many items were compacted, that is written to their files, before this commit.
+
+An incomplete line at the end, as a crash leaves it, was never committed; the next writer cuts it off. The
+first line, the header, has the format, the id of the directory, and the revision and the leases at its time.
+When all items of a journal are compacted, a new journal replaces it.
 """
 
 from __future__ import annotations
@@ -14,7 +20,6 @@ import json
 import os
 import uuid
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
@@ -24,20 +29,20 @@ from typing import Any, Final
 from sortedcontainers import SortedList
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.backends.directory.files import Files, sync_folder, write_all
+from stackl_flow.kv.backends.directory.files import ItemFiles, sync_folder, write_all
 from stackl_flow.kv.items import Item, Put
-from stackl_flow.kv.ordered import keys_in_range
+from stackl_flow.kv.ordered import ChangeLog, keys_in_range
 
 FORMAT: Final = 1
 Record = dict[str, Any]
 
 
 class Journal:
-    """The open journal of a directory, read up to some line.
+    """The journal file, and the position up to which this object has read or written it.
 
     Args:
         path: the file.
-        sync: make what is written outlive a power cut.
+        sync: make writes survive a power failure.
     """
 
     def __init__(self, path: Path, *, sync: bool) -> None:
@@ -49,7 +54,7 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """How many bytes of it have been read or written."""
+        """The number of bytes that have been read or written."""
         return self._offset
 
     def close(self) -> None:
@@ -58,11 +63,11 @@ class Journal:
             os.close(self._handle)
         self._handle = -1
 
-    def is_begun_anew(self) -> bool:
-        """Say whether another file stands under the name than the one that is open.
+    def reopen_if_replaced(self) -> bool:
+        """Open the file again, to be read from its start, if another one has replaced it.
 
         Returns:
-            True if so: it is open now, and read from its beginning.
+            Whether it was replaced, or deleted.
         """
         try:
             found = os.stat(self._path)  # noqa: PTH116  at every read: a plain call
@@ -77,11 +82,8 @@ class Journal:
             self._handle = os.open(self._path, os.O_RDWR)
         return True
 
-    def news(self) -> Iterator[Record]:
-        """Read on from where reading ended.
-
-        Yields:
-            The records.
+    def read_new(self) -> Iterator[Record]:
+        """Iterate over the records that were added since the last call, the header included.
 
         Raises:
             StorageFailure: the journal is damaged before its end.
@@ -92,49 +94,41 @@ class Journal:
         data = os.pread(self._handle, max(os.fstat(self._handle).st_size - self._offset, 0), self._offset)
         lines = data.split(b"\n")[:-1]
         for number, line in enumerate(lines):
-            record = _read(line)
+            record = _decode(line)
             if record is None:
-                if any(_read(later) is not None for later in lines[number + 1 :]):
-                    raise self._damaged()
+                if any(_decode(later) is not None for later in lines[number + 1 :]):
+                    raise self._damaged_error()
                 return
             if self._offset == 0 and record.get("format") != FORMAT:
                 raise exc.IncompatibleVersion(
-                    f"'{self._path}' has format {record.get('format')!r}, this code writes {FORMAT}: "
-                    f"use the version of the library that made it, or a newer one"
+                    f"'{self._path}' has format {record.get('format')!r}, this version of the library writes "
+                    f"{FORMAT}: use the version that created it, or a newer one"
                 )
             self._offset += len(line) + 1
             yield record
 
     def append(self, record: Record) -> None:
-        """Write a record behind those that were read; it is durable when this returns.
-
-        Args:
-            record: the record.
-        """
-        data = _written(record)
+        """Append a record after those that were read. It is durable when this returns."""
+        data = _encode(record)
         if os.fstat(self._handle).st_size != self._offset:
-            os.ftruncate(self._handle, self._offset)  # what a crash left unfinished
+            os.ftruncate(self._handle, self._offset)  # the incomplete line of a crashed writer
         try:
             os.lseek(self._handle, self._offset, os.SEEK_SET)
             write_all(self._handle, data)
             if self._sync:
                 _sync_data(self._handle)
         except BaseException:
-            # A full disk, or an interrupt: nobody may read a commit that its writer was told has failed.
+            # A full disk, or an interrupt: a commit that is reported as failed must not be read by others.
             os.ftruncate(self._handle, self._offset)
             raise
         self._offset += len(data)
 
-    def begin(self, record: Record) -> None:
-        """Begin the journal anew, in the place of the one that is there.
-
-        Args:
-            record: its first record.
-        """
+    def replace(self, header: Record) -> None:
+        """Replace the file with a new journal that has only this header, without the format."""
         new = self._path.with_name(f"{self._path.name}.new")
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            write_all(handle, _written({"format": FORMAT, **record}))
+            write_all(handle, _encode({"format": FORMAT, **header}))
             if self._sync:
                 os.fsync(handle)
         finally:
@@ -143,28 +137,28 @@ class Journal:
         if self._sync:
             sync_folder(self._path.parent)
 
-    def _damaged(self) -> exc.StorageFailure:
+    def _damaged_error(self) -> exc.StorageFailure:
         return exc.StorageFailure(
-            f"'{self._path}' is damaged after byte {self._offset}, with whole records behind it: put the "
-            f"directory back from a copy, or cut the file there to go on without what came later"
+            f"journal '{self._path}' is damaged after byte {self._offset}, with intact records after that: "
+            f"restore the directory from a backup, or truncate the file there to discard the later commits"
         )
 
 
 def _sync_data(handle: int) -> None:
-    """Make data outlive a power cut, where that is possible without its times."""
+    """Sync the data of a file, without its timestamps where the platform can do that."""
     if hasattr(os, "fdatasync"):
         os.fdatasync(handle)
     else:
         os.fsync(handle)
 
 
-def _written(record: Record) -> bytes:
+def _encode(record: Record) -> bytes:
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _read(line: bytes) -> Record | None:
-    """Read a line, or find that it is none."""
+def _decode(line: bytes) -> Record | None:
+    """Decode a line; None if it is incomplete or damaged."""
     checksum, _, text = line.partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(text):
@@ -175,141 +169,100 @@ def _read(line: bytes) -> Record | None:
     return record
 
 
-_REMEMBERED: Final = 4096
-
-
-class View:
-    """The state of a directory as far as its journal has been read.
+class DirectoryState:
+    """The state of a directory as of the last record that was read: the item files, and the journal on top.
 
     Args:
-        files: the files of the items.
+        files: the item files.
 
     Attributes:
-        revision: the last one.
-        fresh: what was written since the journal was begun, by key; None for a deleted item.
-        unfolded: the keys of ``fresh`` that are not in their files yet, those written last at the end.
+        revision: that of the last record.
+        uncompacted: the keys that were written since the journal began and are not in their files yet, those
+            written last at the end.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: ItemFiles) -> None:
         self._files = files
-        self._place = ""
+        self._id = ""
         self.revision = 0
-        self.fresh: dict[str, Item | None] = {}
-        self.unfolded: dict[str, None] = {}
-        self.begin({"r": 1, "place": uuid.uuid4().hex, "leases": {}})
+        self._recent: dict[str, Item | None] = {}  # since the journal began; None for a deleted item
+        self.uncompacted: dict[str, None] = {}
+        self.apply_header({"r": 1, "id": uuid.uuid4().hex, "leases": {}})
 
-    def begin(self, record: Record) -> None:
-        """Start from the first record of a journal.
-
-        Args:
-            record: the record.
-        """
-        if (record["place"], record["r"]) == (self._place, self.revision):
-            self._files.absorb(self.fresh)  # we have seen all that was folded
+    def apply_header(self, header: Record) -> None:
+        """Start from the header of a journal."""
+        if (header["id"], header["r"]) == (self._id, self.revision):
+            self._files.update_cache(self._recent)  # we have read all that was compacted
         else:
-            self._files.forget()
-        self._place = record["place"]
-        self.revision = record["r"]
-        self.fresh = {}
-        self.unfolded = {}
+            self._files.clear_cache()
+        self._id = header["id"]
+        self.revision = header["r"]
+        self._recent = {}
+        self.uncompacted = {}
         self._keys: SortedList[str] = SortedList()
-        self._changes: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
-        self._oldest: int = record["r"]
-        self._leases: dict[str, float] = {}
-        self._on: dict[str, set[str]] = {}
-        for lease, (until, keys) in record["leases"].items():
-            self._leases[lease] = until
-            self._on[lease] = set(keys)
-        self._lease_of = {key: lease for lease, keys in self._on.items() for key in keys}
+        self._changes = ChangeLog(since=self.revision)
+        self._expiries: dict[str, float] = {}
+        self._keys_of_lease: dict[str, set[str]] = {}
+        for lease, (expiry, keys) in header["leases"].items():
+            self._expiries[lease] = expiry
+            self._keys_of_lease[lease] = set(keys)
+        self._lease_of_key = {key: lease for lease, keys in self._keys_of_lease.items() for key in keys}
 
-    def first(self) -> dict[str, Any]:
-        """Make the first record of the journal that is to follow on this state.
-
-        Returns:
-            The record.
-        """
-        leases = {lease: [until, sorted(self._on[lease])] for lease, until in self._leases.items()}
-        return {"r": self.revision, "place": self._place, "leases": leases}
+    def header(self) -> Record:
+        """Return the header of a journal that begins at this state."""
+        leases = {
+            lease: [expiry, sorted(self._keys_of_lease[lease])] for lease, expiry in self._expiries.items()
+        }
+        return {"r": self.revision, "id": self._id, "leases": leases}
 
     def apply(self, record: Record) -> None:
-        """Follow a record.
-
-        Args:
-            record: what was committed.
-        """
+        """Apply a record that is not a header."""
         self.revision = record["r"]
-        for key in list(islice(self.unfolded, record.get("f", 0))):
-            del self.unfolded[key]
-        for lease, until in record.get("l", {}).items():
-            if until is None:
-                self._leases.pop(lease, None)
-                self._on.pop(lease, None)
+        for key in list(islice(self.uncompacted, record.get("c", 0))):
+            del self.uncompacted[key]
+        for lease, expiry in record.get("l", {}).items():
+            if expiry is None:
+                self._expiries.pop(lease, None)
+                self._keys_of_lease.pop(lease, None)
             else:
-                self._leases[lease] = until
-                self._on.setdefault(lease, set())
+                self._expiries[lease] = expiry
+                self._keys_of_lease.setdefault(lease, set())
         for key in record.get("d", ()):
             self._write(key, None)
         for key, value, lease in record.get("p", ()):
             self._write(key, Item(key, value, self.revision, lease))
             if lease is not None:
-                self._on[lease].add(key)
-                self._lease_of[key] = lease
+                self._keys_of_lease[lease].add(key)
+                self._lease_of_key[key] = lease
 
     def _write(self, key: str, item: Item | None) -> None:
-        lease = self._lease_of.pop(key, None)
-        if lease is not None and lease in self._on:
-            self._on[lease].discard(key)
-        if key not in self.fresh:
+        lease = self._lease_of_key.pop(key, None)
+        if lease is not None and lease in self._keys_of_lease:
+            self._keys_of_lease[lease].discard(key)
+        if key not in self._recent:
             self._keys.add(key)
-        self.fresh[key] = item
-        self.unfolded.pop(key, None)
-        self.unfolded[key] = None
-        if len(self._changes) == _REMEMBERED:
-            self._oldest = self._changes[0][0]
-        self._changes.append((self.revision, key))
+        self._recent[key] = item
+        self.uncompacted.pop(key, None)
+        self.uncompacted[key] = None
+        self._changes.append(self.revision, key)
 
-    def oldest(self, count: int | None = None) -> dict[str, Item | None]:
-        """Tell what is to be folded first.
-
-        Args:
-            count: how many items at most; None for all.
-
-        Returns:
-            The items by key; None for a deleted one.
-        """
-        return {key: self.fresh[key] for key in islice(self.unfolded, count)}
+    def oldest_uncompacted(self, count: int | None = None) -> dict[str, Item | None]:
+        """Return the items to compact next, with None for deleted ones; all of them without a count."""
+        return {key: self._recent[key] for key in islice(self.uncompacted, count)}
 
     def get(self, key: str, now: float) -> Item | None:
-        """Read an item.
-
-        Args:
-            key: its key.
-            now: the time, in seconds: an item whose lease ran out is not there.
-
-        Returns:
-            The item, or None.
-        """
-        item = self.fresh[key] if key in self.fresh else self._files.read(key)
-        if item is None or item.lease is None or self._leases.get(item.lease, 0.0) > now:
+        """Return an item, or None, also if its lease has expired at that time."""
+        item = self._recent[key] if key in self._recent else self._files.read(key)
+        if item is None or item.lease is None or self._expiries.get(item.lease, 0.0) > now:
             return item
         return None
 
-    def walk(self, prefix: str, after: str, *, reverse: bool, now: float) -> Iterator[Item]:
-        """Go over items in the order of their keys.
-
-        Args:
-            prefix: only items whose keys begin so.
-            after: only items behind this key, in reverse before it; empty for all.
-            reverse: the last key first.
-            now: the time, in seconds.
-
-        Yields:
-            The items.
-        """
-        stored = self._files.walk(prefix, after, reverse=reverse)
+    def iter_items(self, prefix: str, after: str, *, reverse: bool, now: float) -> Iterator[Item]:
+        """Iterate over items in key order; the first arguments are those of ``KV.list``."""
+        in_files = self._files.iter_keys(prefix, after, reverse=reverse)
+        in_journal = keys_in_range(self._keys, prefix, after, reverse=reverse)
         last = ""
-        fresh = keys_in_range(self._keys, prefix, after, reverse=reverse)
-        for key in merge(fresh, stored, reverse=reverse):
+        for key in merge(in_journal, in_files, reverse=reverse):
             if key != last:
                 last = key
                 item = self.get(key, now)
@@ -317,73 +270,26 @@ class View:
                     yield item
 
     def has_changed(self, prefix: str, since: int) -> bool:
-        """Say whether items with a prefix may have changed.
+        """Tell whether a key with the prefix may have changed after a revision."""
+        return self._changes.has_changed(prefix, since)
 
-        Args:
-            prefix: the prefix.
-            since: the revision that is known.
+    def has_lease(self, lease: str, now: float) -> bool:
+        """Tell whether a lease exists and has not expired."""
+        return self._expiries.get(lease, 0.0) > now
 
-        Returns:
-            True if so; also when it is too long ago to be remembered.
-        """
-        for revision, key in reversed(self._changes):
-            if revision <= since:
-                return False
-            if key.startswith(prefix):
-                return True
-        return since < self._oldest
+    def expired_leases(self, now: float) -> list[str]:
+        """Return the leases that have expired and are not deleted yet."""
+        return [lease for lease, expiry in self._expiries.items() if expiry <= now] if self._expiries else []
 
-    def knows(self, lease: str, now: float) -> bool:
-        """Say whether there is a lease that has not run out.
+    def next_expiry(self) -> float | None:
+        """Return when the next lease expires, or None."""
+        return min(self._expiries.values(), default=None)
 
-        Args:
-            lease: its identity.
-            now: the time, in seconds.
-
-        Returns:
-            True if there is.
-        """
-        return self._leases.get(lease, 0.0) > now
-
-    def ended(self, lease: str) -> Record:
-        """Make the part of a record that ends a lease.
-
-        Args:
-            lease: its identity; there must be such a lease.
-
-        Returns:
-            The part.
-        """
-        return {"d": sorted(self._on[lease]), "l": {lease: None}}
-
-    def expired(self, now: float) -> list[str]:
-        """Name the leases that ran out and are not ended yet.
-
-        Args:
-            now: the time, in seconds.
-
-        Returns:
-            Their identities.
-        """
-        return [lease for lease, until in self._leases.items() if until <= now] if self._leases else []
-
-    def next_end(self) -> float | None:
-        """Find out when the next lease runs out.
-
-        Returns:
-            The time, in seconds, or None.
-        """
-        return min(self._leases.values(), default=None)
+    def end_lease_record(self, lease: str) -> Record:
+        """Return the record, without its revision, that deletes an existing lease and its items."""
+        return {"d": sorted(self._keys_of_lease[lease]), "l": {lease: None}}
 
 
-def put_record(puts: Sequence[Put], deletes: Sequence[str]) -> Record:
-    """Make the part of a record that writes items.
-
-    Args:
-        puts: the items to write.
-        deletes: the keys to delete.
-
-    Returns:
-        The part.
-    """
+def commit_record(puts: Sequence[Put], deletes: Sequence[str]) -> Record:
+    """Return the record, without its revision, of a commit."""
     return {"p": [list(put) for put in puts], "d": list(deletes)}
