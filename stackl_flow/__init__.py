@@ -1,7 +1,7 @@
-"""Flows of tasks that finish or are undone, and survive a crash half-way.
+"""A workflow engine: flows of tasks that complete or are rolled back, even across crashes.
 
-The names that most programs need. Each is imported when it is first asked for, so that importing
-the package costs little and loads no backend driver.
+These are the names that most programs need. Each is imported on first access (PEP 562), so that importing the
+package is fast and loads no driver.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ _EXCEPTIONS = "stackl_flow.exceptions"
 _RETRY = "stackl_flow.retry"
 _TASK = "stackl_flow.task"
 
-# Where each name lives; "" after the colon stands for the module itself.
-_PLACES = {
+# The source of each name, as module:attribute; no attribute means the module itself.
+_SOURCES = {
     "AlwaysRevert": f"{_RETRY}:AlwaysRevert",
     "AlwaysRevertAll": f"{_RETRY}:AlwaysRevertAll",
     "Decision": f"{_RETRY}:Decision",
@@ -104,9 +104,9 @@ _PLACES = {
     "ParameterizedForEach": f"{_RETRY}:ParameterizedForEach",
     "ReduceFunctorTask": f"{_TASK}:ReduceFunctorTask",
     "Retry": f"{_RETRY}:Retry",
+    "StacklFlowError": f"{_EXCEPTIONS}:StacklFlowError",
     "TargetedFlow": "stackl_flow.patterns.graph_flow:TargetedFlow",
     "Task": f"{_TASK}:Task",
-    "StacklFlowError": f"{_EXCEPTIONS}:StacklFlowError",
     "Times": f"{_RETRY}:Times",
     "UnorderedFlow": "stackl_flow.patterns.unordered_flow:Flow",
     "WrappedFailure": f"{_EXCEPTIONS}:WrappedFailure",
@@ -128,17 +128,14 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
-    if name not in _PLACES:
+    if name not in _SOURCES:
         raise AttributeError(f"module 'stackl_flow' has no attribute {name!r}")
-    module_name, _, attribute = _PLACES[name].partition(":")
+    module_name, _, attribute = _SOURCES[name].partition(":")
     module = import_module(module_name)
-    found = getattr(module, attribute) if attribute else module
-    # Kept, so that the next look finds it without coming here.
-    globals()[name] = found
-    return found
+    value = getattr(module, attribute) if attribute else module
+    globals()[name] = value  # so that the next access does not come here
+    return value
 
 
 def __dir__() -> list[str]:
-    """List the public names."""
     return sorted(__all__)

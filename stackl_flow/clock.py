@@ -1,4 +1,4 @@
-"""Where time comes in: everything that needs it is handed a clock, so that tests can step it."""
+"""The injected clock: everything that depends on time takes a `Clock`, so that tests can step it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a clock can be asked."""
+    """The time source that engines, boards, conductors and stores take as ``clock=``."""
 
     def now(self) -> float:
-        """Return the time of day, in seconds since 1970 UTC."""
+        """Return the wall-clock time, in seconds since 1970 UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, for measuring how long something took."""
+        """Return seconds from an arbitrary start that never go backwards, for measuring durations."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Return when that many seconds have passed."""
+        """Block the calling thread for that many seconds."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of this machine."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 
 
+#: The default clock.
 SYSTEM: Clock = SystemClock()

@@ -1,4 +1,4 @@
-"""Tasks made from plain functions by decoration."""
+"""A decorator that turns a plain function into a task."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def task(
     rebind: Rebind = None,
     revert: Callable[..., Any] | None = None,
 ) -> Any:
-    """Make a task of a function; the idea is TaskFlow's of 2013.
+    """Turn a function into a `FunctorTask`, with or without arguments; from TaskFlow of 2013.
 
     Args:
-        function: what the task executes.
-        name: the function's own name if left out.
-        provides: names given to the result.
-        requires: names handed over besides those in the signature.
+        function: called by ``execute``.
+        name: name of the task; defaults to the name of the function.
+        provides: names of the result.
+        requires: inputs besides those in the signature.
         rebind: names to look up instead of the argument names.
-        revert: undoes the work.
+        revert: called by ``revert``.
 
     Returns:
-        The task, or a decorator that makes one.
+        The task, or a decorator that creates it.
     """
 
-    def make(target: Callable[..., Any]) -> FunctorTask:
+    def decorate(target: Callable[..., Any]) -> FunctorTask:
         return FunctorTask(target, name or target.__name__, provides, requires, rebind=rebind, revert=revert)
 
-    return make if function is None else make(function)
+    return decorate if function is None else decorate(function)

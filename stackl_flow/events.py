@@ -1,7 +1,7 @@
-"""What is told of a flow and its atoms: frozen, typed events, and the details that callbacks get of them.
+"""State transitions of flows and atoms, as the typed events behind notifier callbacks.
 
-Inside the house an event is one of these; at its edge, where callbacks registered with a notifier are
-called, it is its state and TaskFlow's dictionary of details.
+A notifier calls its callbacks with the new state and a dictionary of details, as in TaskFlow. These classes
+are the typed form of both: `details` builds the dictionary, `from_details` reads it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
-#: Stands for the result of a move that gave none.
+#: The result of a transition without one; distinct from a result that is None.
 NO_RESULT: Final[Any] = object()
 
 TASK: Final = "task"
@@ -17,14 +17,14 @@ RETRY: Final = "retry"
 
 
 class FlowTransition(NamedTuple):
-    """A flow went from one state to another.
+    """A flow changed its state.
 
-    Args:
-        state: where it went.
-        old_state: where it was.
-        flow_name: the flow's name.
-        flow_uuid: the flow's identity.
-        engine: the engine that moved it.
+    Attributes:
+        state: the new state.
+        old_state: the previous state.
+        flow_name: the name of the flow.
+        flow_uuid: the UUID of the flow.
+        engine: the engine that runs the flow.
     """
 
     state: str
@@ -35,20 +35,12 @@ class FlowTransition(NamedTuple):
 
     @classmethod
     def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
-        """Make the event of what a callback was told.
-
-        Args:
-            state: the first argument of the callback.
-            details: the details.
-
-        Returns:
-            The event.
-        """
+        """Build the event from the arguments of a callback; ``engine`` may be missing in ``details``."""
         name, uuid = details["flow_name"], details["flow_uuid"]
         return cls(state, details["old_state"], name, uuid, details.get("engine"))
 
     def details(self) -> dict[str, Any]:
-        """Return what callbacks are told besides the state."""
+        """Return the details that callbacks receive next to the state."""
         return {
             "engine": self.engine,
             "flow_name": self.flow_name,
@@ -58,15 +50,16 @@ class FlowTransition(NamedTuple):
 
 
 class AtomTransition(NamedTuple):
-    """A task or a retry went from one state to another.
+    """A task or retry changed its state.
 
-    Args:
-        state: where it went.
-        old_state: where it was.
+    Attributes:
+        state: the new state.
+        old_state: the previous state.
         kind: "task" or "retry".
-        name: the atom's name.
-        uuid: the atom's identity.
-        result: what its method gave, or the failure, where the move is the end of one.
+        name: the name of the atom.
+        uuid: the UUID of the atom.
+        result: the result or `Failure` of ``execute`` or ``revert`` if this transition ends one, else
+            `NO_RESULT`.
     """
 
     state: str
@@ -78,37 +71,21 @@ class AtomTransition(NamedTuple):
 
     @classmethod
     def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
-        """Make the event of what a callback was told.
-
-        Args:
-            state: the first argument of the callback.
-            details: the details.
-
-        Returns:
-            The event.
-        """
+        """Build the event from the arguments of a callback."""
         kind = TASK if is_kind(TASK, details) else RETRY
         name, uuid = details[f"{kind}_name"], details[f"{kind}_uuid"]
         return cls(state, details["old_state"], kind, name, uuid, details.get("result", NO_RESULT))
 
     def details(self) -> dict[str, Any]:
-        """Return what callbacks are told besides the state."""
-        told = {
+        """Return the details that callbacks receive next to the state."""
+        details = {
             f"{self.kind}_name": self.name,
             f"{self.kind}_uuid": self.uuid,
             "old_state": self.old_state,
         }
-        return told if self.result is NO_RESULT else {**told, "result": self.result}
+        return details if self.result is NO_RESULT else {**details, "result": self.result}
 
 
 def is_kind(kind: str, details: Mapping[str, Any]) -> bool:
-    """Say whether details are of an atom of that kind.
-
-    Args:
-        kind: "task" or "retry".
-        details: what a callback was told.
-
-    Returns:
-        True when they are.
-    """
+    """Return whether the details of a callback describe an atom of ``kind``, "task" or "retry"."""
     return f"{kind}_name" in details and f"{kind}_uuid" in details

@@ -1,35 +1,36 @@
-"""Every error this library raises, as one tree.
+"""Every exception this library raises, as one tree.
 
 ::
 
-    StacklFlowError
-    |- StorageFailure               the place of storage said no
-    |  |- OwnershipLost             another process has taken this flow over
-    |  |- Conflict                  somebody else wrote what we had read
-    |  |- LeaseLost                 a lease ran out before it was extended
-    |- ConductorFailure             a conductor could not do its work
-    |- JobFailure                   a job could not be worked on
-    |  |- UnclaimableJob            somebody else has it
-    |- ExecutionFailure             the engine could not go on
-    |  |- RequestTimeout            a remote request was never picked up
-    |  |- InvalidState              that move is not allowed from here
-    |- DependencyFailure            the atoms cannot be put in an order
-    |  |- AmbiguousDependency       two providers for one name
-    |  |- MissingDependencies       nobody provides a name
-    |- CompilationFailure           the flow cannot be made into a plan
-    |  |- FlowChanged               the flow is not the one that was stored
-    |  |- NotAnAtom                 that is neither a task nor a flow
-    |- IncompatibleVersion          a server or a schema of another age
+    StacklFlowError                 TaskFlowException in TaskFlow
+    |- StorageFailure               a store could not be read or written
+    |  |- OwnershipLost             another process has taken over this flow
+    |  |- Conflict                  optimistic check failed: the data changed since it was read
+    |  |- LeaseLost                 a lease expired or was released
+    |- ConductorFailure             a conductor cannot run
+    |- JobFailure                   a job cannot be processed
+    |  |- UnclaimableJob            the job is claimed by another owner
+    |- ExecutionFailure             the engine cannot continue
+    |  |- RequestTimeout            no worker picked up a remote request in time
+    |  |- InvalidState              the state transition is not allowed
+    |- DependencyFailure            the atoms cannot be ordered
+    |  |- AmbiguousDependency       several providers of one name
+    |  |- MissingDependencies       a required name has no provider
+    |- CompilationFailure           the flow cannot be compiled into a plan
+    |  |- FlowChanged               the flow differs from the stored one
+    |  |- NotAnAtom                 an object is neither a task nor a flow
+    |- IncompatibleVersion          unsupported version of a server, file or schema
     |- Duplicate, NotFound, Empty, MultipleChoices
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
-    |- InvalidFormat                that is not what was expected
-    |  |- NotSerializable           that value has no JSON form
-    |- DisallowedAccess             not readable in this state
-    |- NotSupported                 a backend cannot do that
+    |- InvalidFormat                malformed input or stored data
+    |  |- NotSerializable           a value has no JSON representation
+    |- DisallowedAccess             not readable in the current state
+    |- NotSupported                 NotImplementedError in TaskFlow: unsupported operation
     WrappedFailure                  several failures, raised as one
 
-The names are TaskFlow's, so that a program moving over catches what it always caught.
-Backends translate foreign errors into this tree at their own edge.
+The other names are those of TaskFlow, so ported programs catch what they caught before. Backends translate
+foreign errors into this tree at their own edge. Messages mask the secrets registered with
+`stackl_flow.redaction`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ from stackl_flow import redaction
 
 
 class StacklFlowError(Exception):
-    """Root of every error raised by this library.
+    """Base class of every exception raised by this library, except `WrappedFailure`.
 
     Args:
-        message: what went wrong and what to do next.
-        cause: the error that led to this one, if any.
+        message: what happened and what to do next.
+        cause: the error that led to this one.
     """
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:
@@ -60,18 +61,15 @@ class StacklFlowError(Exception):
         return self._cause
 
     def pformat(self, indent: int = 2, indent_text: str = " ", show_root_class: bool = False) -> str:
-        """Write this error and the chain of its causes, one a line.
+        """Format this error and the chain of its causes, one per line.
 
         Args:
-            indent: how many times ``indent_text`` is added for each step down the chain.
-            indent_text: what a line is indented with.
-            show_root_class: begin the first line, too, with the class of the error.
-
-        Returns:
-            The text, without a final line break.
+            indent: how many times ``indent_text`` is repeated per level of the chain.
+            indent_text: the text to indent with.
+            show_root_class: prefix the first line with its class, as on the lines below.
 
         Raises:
-            ValueError: the indent is negative.
+            ValueError: ``indent`` is negative.
         """
         if indent < 0:
             raise ValueError(f"indent must be zero or more, not {indent}")
@@ -84,91 +82,93 @@ class StacklFlowError(Exception):
             name = f"{type(error).__name__}: " if lines or show_root_class else ""
             lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
             error = error.cause if isinstance(error, StacklFlowError) else error.__cause__
-        return redaction.redact("\n".join(lines))  # the causes may be anybody's
+        return redaction.redact("\n".join(lines))  # causes from other libraries are not redacted yet
 
     def __str__(self) -> str:
-        """Say the message and, below it, what led to it."""
         return super().__str__() if self._cause is None else self.pformat()
 
 
 def raise_with_cause(exc_cls: type[StacklFlowError], message: str, *args: Any, **kwargs: Any) -> NoReturn:
-    """Raise an error of this tree, led to by the error that is being handled.
+    """Raise an error of this tree, with the exception being handled as its cause.
 
     Args:
-        exc_cls: the class of the error.
-        message: what went wrong.
-        args: more arguments for the error.
-        kwargs: more arguments for the error; ``cause`` takes the place of the error being handled.
+        exc_cls: the class to raise.
+        message: the error message.
+        args: further positional arguments of the class.
+        kwargs: further keyword arguments of the class; ``cause`` replaces the exception being handled.
 
     Raises:
-        StacklFlowError: always, of the class that was asked for.
-        ValueError: that class is not of this tree.
+        StacklFlowError: always, as ``exc_cls``.
+        ValueError: ``exc_cls`` does not derive from `StacklFlowError`.
     """
     if not issubclass(exc_cls, StacklFlowError):
         raise ValueError(  # noqa: TRY004  TaskFlow raises this
-            f"an error class of this library is needed, not {exc_cls.__name__}"
+            f"exc_cls must derive from StacklFlowError, not {exc_cls.__name__}"
         )
     cause = kwargs.setdefault("cause", sys.exception())
     raise exc_cls(message, *args, **kwargs) from cause
 
 
 class StorageFailure(StacklFlowError):
-    """The place where states are kept could not be read or written."""
+    """A persistence backend or key-value store could not be read or written."""
 
 
 class OwnershipLost(StorageFailure):
-    """Another process has taken over this flow, so nothing more of this one is written."""
+    """Another process has taken over this flow; none of this process's further writes are stored."""
 
 
 class Conflict(StorageFailure):
-    """An item is no longer what the writer had read, so nothing of the write landed: read it again."""
+    """The data changed since it was read, so the whole commit was rejected. Read again and retry."""
 
 
 class LeaseLost(StorageFailure):
-    """A lease ran out or was given up; what stood on it is gone."""
+    """A lease expired or was released; the items attached to it are deleted."""
 
 
 class ConductorFailure(StacklFlowError):
-    """A conductor could not do its work."""
+    """A conductor cannot start or continue."""
 
 
 class JobFailure(StacklFlowError):
-    """A job could not be worked on."""
+    """A job cannot be processed."""
 
 
 class UnclaimableJob(JobFailure):
-    """The job is claimed by somebody else."""
+    """The job is claimed by another owner."""
 
 
 class ExecutionFailure(StacklFlowError):
-    """The engine could not go on."""
+    """The engine cannot continue."""
 
 
 class RequestTimeout(ExecutionFailure):
-    """A remote request was not picked up in time."""
+    """No worker picked up a remote request in time."""
 
 
 class InvalidState(ExecutionFailure):
-    """The asked-for move is not allowed from the present state."""
+    """The requested state transition is not allowed from the current state."""
 
 
 class DependencyFailure(StacklFlowError):
-    """The atoms cannot be put in an order that satisfies them all."""
+    """The atoms cannot be put in an order that satisfies all dependencies."""
 
 
 class AmbiguousDependency(DependencyFailure):
-    """More than one atom provides a required name."""
+    """Several atoms provide a required name."""
 
 
 class MissingDependencies(DependencyFailure):
-    """Nobody provides what an atom needs.
+    """A required name has no provider.
 
     Args:
-        who: the atom or the flow in need.
-        requirements: the names that nobody provides.
-        cause: the error about the next atom in need, if there are several.
-        method: the method in need, "execute" or "revert".
-        hint: what may help besides, at the end of the message.
+        who: the atom or flow with the missing inputs.
+        requirements: the names without a provider.
+        cause: the error of the next atom with missing inputs, if there are several.
+        method: the method with the missing inputs, "execute" or "revert".
+        hint: appended to the message.
+
+    Attributes:
+        missing_requirements: the names without a provider, sorted.
     """
 
     def __init__(
@@ -180,37 +180,37 @@ class MissingDependencies(DependencyFailure):
         hint: str = "",
     ) -> None:
         names = sorted(requirements)
-        of = f"method '{method}' of {who}" if method else str(who)
+        subject = f"method '{method}' of {who}" if method else str(who)
         super().__init__(
-            f"{of} needs {names}, which nobody provides: "
-            f"give them in store= or inject=, or let an earlier atom provide them{hint}",
+            f"{subject} is missing required inputs {names}: "
+            f"pass them in store= or inject=, or let an earlier atom provide them{hint}",
             cause=cause,
         )
         self.missing_requirements = names
 
 
 class CompilationFailure(StacklFlowError):
-    """The flow could not be made into a plan."""
+    """The flow cannot be compiled into a plan."""
 
 
 class FlowChanged(CompilationFailure):
-    """The flow differs from the one that was stored in a way that cannot be resumed."""
+    """The flow differs from the stored one in a way that cannot be resumed."""
 
 
 class NotAnAtom(CompilationFailure, TypeError):
-    """Something in a flow is neither a task nor a flow."""
+    """An object in a flow is neither a task nor a flow."""
 
 
 class IncompatibleVersion(StacklFlowError):
-    """A server, a file or a schema is of a version that this code cannot work with."""
+    """A server, file or schema has a version that this release does not support."""
 
 
 class Duplicate(StacklFlowError):
-    """Something that must be unique exists already."""
+    """An object that must be unique exists already."""
 
 
 class NotFound(StacklFlowError):
-    """Something that was asked for does not exist."""
+    """The requested object does not exist."""
 
 
 class FactoryNotFound(NotFound, ImportError):
@@ -218,28 +218,31 @@ class FactoryNotFound(NotFound, ImportError):
 
 
 class Empty(StacklFlowError):
-    """Something that must have content has none."""
+    """An object that must not be empty is empty."""
 
 
 class MultipleChoices(StacklFlowError):
-    """There are several candidates where one was expected."""
+    """Several candidates match where one was expected."""
 
 
 class InvalidFormat(StacklFlowError):
-    """A value is not of the form that was expected."""
+    """An argument, URL, option or stored value is malformed."""
 
 
 class NotSerializable(InvalidFormat):
-    """A value has no JSON form, so it cannot be stored or sent."""
+    """A value has no JSON representation, so it cannot be stored or sent."""
 
 
 class DisallowedAccess(StacklFlowError):
-    """Something may not be read while its owner is in the present state.
+    """A value cannot be read while its owner is in the current state.
 
     Args:
         message: what was refused and why.
-        cause: the error that led to this one, if any.
+        cause: the error that led to this one.
         state: the state that forbids the access.
+
+    Attributes:
+        state: the state that forbids the access, or None.
     """
 
     def __init__(self, message: str, cause: BaseException | None = None, state: str | None = None) -> None:
@@ -248,11 +251,16 @@ class DisallowedAccess(StacklFlowError):
 
 
 class NotSupported(StacklFlowError, builtins.NotImplementedError):
-    """A backend or pattern does not offer what was asked of it."""
+    """A backend, executor or pattern does not support the requested operation."""
 
 
-class _Reason(Protocol):
-    """The part of a failure that a wrapped failure looks at."""
+#: TaskFlow's names of two of these classes.
+TaskFlowException = StacklFlowError
+NotImplementedError = NotSupported  # noqa: A001  TaskFlow's own name
+
+
+class _FailureLike(Protocol):
+    """The part of `stackl_flow.failure.Failure` that `WrappedFailure` uses."""
 
     @property
     def exception_str(self) -> str: ...
@@ -261,47 +269,38 @@ class _Reason(Protocol):
 
 
 class WrappedFailure(Exception):
-    """Several failures, raised together as one error.
+    """Several failures, raised together as one exception.
+
+    Iterate over it to get the `Failure` objects, in the order in which they occurred.
 
     Args:
-        causes: the failures; wrapped failures among them are unfolded.
+        causes: the failures; nested wrapped failures are flattened.
     """
 
     def __init__(self, causes: Iterable[Any]) -> None:
         super().__init__()
-        self._causes: list[_Reason] = []
+        self._causes: list[_FailureLike] = []
         for cause in causes:
             inner = getattr(cause, "exception", None)
             self._causes.extend(inner if isinstance(inner, WrappedFailure) else [cause])
 
     def __iter__(self) -> Iterator[Any]:
-        """Go over the failures in the order in which they came."""
         return iter(self._causes)
 
     def __len__(self) -> int:
-        """Count the failures."""
         return len(self._causes)
 
     def check(self, *exc_classes: type[BaseException] | str) -> Any:
-        """Find out whether any of the failures is of one of these classes.
+        """Return the first of ``exc_classes`` that matches any of the failures, or None.
 
         Args:
             exc_classes: exception classes, or their full names.
-
-        Returns:
-            The first class that matched, or None.
         """
         for cause in self._causes:
-            found = cause.check(*exc_classes)
-            if found:
-                return found
+            match = cause.check(*exc_classes)
+            if match:
+                return match
         return None
 
     def __str__(self) -> str:
-        """List what went wrong."""
         return f"WrappedFailure: [{', '.join(str(cause) for cause in self._causes)}]"
-
-
-#: TaskFlow's names for two of these classes.
-TaskFlowException = StacklFlowError
-NotImplementedError = NotSupported  # noqa: A001  TaskFlow's own name

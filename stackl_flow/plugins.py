@@ -1,7 +1,7 @@
-"""Plug tables: names of backends that become classes when they are first asked for.
+"""Plugin lookup: backend names resolved to classes by built-in tables and entry points.
 
-A table is made of what this package brings itself, so that it works uninstalled, and of the entry points of
-all installed packages, so that others can add to it. Nothing is imported before it is needed.
+The built-in tables make the library work without being installed; entry points of installed packages extend
+them. Nothing is imported before a name is looked up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 
-#: The extra that brings what a name needs; the names that are not here need nothing that an extra brings.
+#: The extra that installs the driver of a backend; other backends need none.
 _EXTRAS: Final = {
     "mariadb": "mysql",
     "mysql": "mysql",
@@ -26,73 +26,62 @@ _EXTRAS: Final = {
 
 
 def entry_points(group: str, built_in: Mapping[str, str]) -> dict[str, metadata.EntryPoint]:
-    """Make the table of a group.
+    """Return the plugins of a group by name; an installed one replaces a built-in one.
 
     Args:
-        group: the group of entry points.
-        built_in: targets ("module:name") that are known without being installed, by name.
-
-    Returns:
-        The entry points by name; an installed one goes before a built-in one.
+        group: the entry point group.
+        built_in: targets ("module:attribute") by name that exist without an installed entry point.
     """
-    plugs = {name: metadata.EntryPoint(name, target, group) for name, target in built_in.items()}
-    plugs.update((plug.name, plug) for plug in metadata.entry_points(group=group))
-    return plugs
+    plugins = {name: metadata.EntryPoint(name, target, group) for name, target in built_in.items()}
+    plugins.update((plugin.name, plugin) for plugin in metadata.entry_points(group=group))
+    return plugins
 
 
-def load_backend(name: str, shown: str, group: str, built_in: Mapping[str, str]) -> Any:
-    """Import what a name stands for.
+def load_backend(name: str, url: str, group: str, built_in: Mapping[str, str]) -> Any:
+    """Import the backend class registered under ``name``.
 
     Args:
-        name: the name.
-        shown: the address it came from, as it may be shown in messages.
-        group: the group of entry points.
-        built_in: as for ``entry_points``.
-
-    Returns:
-        What the entry point names, usually a class.
+        name: the plugin name, such as the scheme of a URL.
+        url: the URL for error messages, without password.
+        group: the entry point group.
+        built_in: see `entry_points`.
 
     Raises:
-        NotFound: the name is in no table, or a package that it needs is not installed.
+        NotFound: no plugin has that name, or its driver is not installed.
     """
-    plugs = entry_points(group, built_in)
-    plug = plugs.get(name)
-    if plug is None:
-        near = difflib.get_close_matches(name, plugs, n=1)
-        meant = f"did you mean '{near[0]}'? Known are" if near else "known are"
-        raise exc.NotFound(
-            f"Could not find backend '{name}' (of '{shown}'): {meant} {', '.join(sorted(plugs))}"
-        )
+    plugins = entry_points(group, built_in)
+    plugin = plugins.get(name)
+    if plugin is None:
+        close = difflib.get_close_matches(name, plugins, n=1)
+        hint = f"did you mean '{close[0]}'? Known backends:" if close else "known backends:"
+        raise exc.NotFound(f"unknown backend '{name}' in '{url}': {hint} {', '.join(sorted(plugins))}")
     try:
-        return plug.load()
+        return plugin.load()
     except ImportError as error:
         extra = _EXTRAS.get(name)
-        remedy = "install that package"
+        remedy = "install the missing package"
         if extra is not None:
-            remedy = f"install the extra for it, pip install 'stackl-flow[{extra}]'"
+            remedy = f"install the driver with pip install 'stackl-flow[{extra}]'"
         raise exc.NotFound(
-            f"backend '{name}' (of '{shown}') cannot be imported ({error}): {remedy}", cause=error
+            f"backend '{name}' in '{url}' cannot be imported ({error}): {remedy}", cause=error
         ) from error
 
 
 def import_object(name: str, what: str) -> Any:
-    """Import a thing by its name.
+    """Import an object by its name.
 
     Args:
-        name: "module:name".
-        what: what it is, for messages.
-
-    Returns:
-        The thing.
+        name: ``module:attribute``; the attribute may be dotted.
+        what: what the object is for, to begin error messages with.
 
     Raises:
-        NotFound: there is none of that name, or its module cannot be imported.
-        InvalidFormat: that is no such name.
+        NotFound: the module cannot be imported or has no such attribute.
+        InvalidFormat: ``name`` has another form.
     """
-    module, colon, path = name.partition(":")
-    if not (colon and module and path):
-        raise exc.InvalidFormat(f"{what}: '{name}' is no name of a thing: write module:name")
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise exc.InvalidFormat(f"{what}: invalid object name '{name}': write module:attribute")
     try:
-        return metadata.EntryPoint(path, name, "").load()
+        return metadata.EntryPoint(attribute, name, "").load()
     except (ImportError, AttributeError) as error:
         raise exc.NotFound(f"{what}: cannot import '{name}' ({error})", cause=error) from error

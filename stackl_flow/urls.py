@@ -1,8 +1,9 @@
-"""Reads where something is kept: an address, or settings with an address in them, become one frozen value.
+"""Backend URLs: where flows, jobs or items are stored, parsed into one frozen value.
 
-Addresses: ``memory``, ``memory://name``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://``
-(in memory), ``dir:///absolute/path``, ``driver://user:password@host/name``; options follow after ``?`` or
-stand beside "connection" in the settings.
+Every backend takes a URL, or a dictionary of settings with the URL under "connection": ``memory``,
+``memory://name``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (in memory),
+``dir:///absolute/path``, ``driver://user:password@host/name``. Options follow after ``?`` or are further keys
+of the dictionary.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from urllib.parse import parse_qsl
 
 from stackl_flow import exceptions as exc
 
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*\Z")
-# Up to the last "@": a password may hold one that should have been written %40.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*\Z")
+# Up to the last "@", because a password may contain one that should have been written as %40.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -25,15 +26,15 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class BackendURL:
-    """An address, taken apart.
+    """A parsed backend URL with its options.
 
     Attributes:
-        backend: the kind of place: the scheme without any "+driver".
-        scheme: the scheme as written.
-        location: what stands between "//" and "?", as written.
-        options: the options of the address and of the settings, as they were given.
-        unmasked_url: the address without its options; it may hold a password.
-        conf: the settings this was made of, with the whole address under "connection".
+        backend: the name of the backend: the scheme without a "+driver" suffix, in lower case.
+        scheme: the scheme, in lower case.
+        location: the part between "//" and "?".
+        options: the options of the query and the settings, unconverted.
+        unmasked_url: the URL without its options. It may contain a password.
+        conf: the settings, with the complete URL under "connection".
     """
 
     backend: str
@@ -45,63 +46,55 @@ class BackendURL:
 
     @property
     def masked_url(self) -> str:
-        """The address as it may be shown: without options and without the password."""
-        return _PASSWORD.sub(r"\1:***@", self.unmasked_url)
+        """The URL for messages and logs, without options and with the password masked."""
+        return _mask_password(self.unmasked_url)
 
     def conf_without(self, option: str) -> dict[str, Any]:
-        """Return the settings without an option that somebody else has read.
-
-        Args:
-            option: its name.
-
-        Returns:
-            The settings, for those who know nothing of it.
-        """
-        kept = {name: value for name, value in self.conf.items() if name != option}
-        for name, value in kept.items():
+        """Return the settings without an option that the caller handles itself."""
+        conf = {name: value for name, value in self.conf.items() if name != option}
+        for name, value in conf.items():
             if isinstance(value, str) and "?" in value:
                 head, _, query = value.partition("?")
                 rest = "&".join(part for part in query.split("&") if part.partition("=")[0] != option)
-                kept[name] = f"{head}?{rest}" if rest else head
-        return kept
+                conf[name] = f"{head}?{rest}" if rest else head
+        return conf
 
-    def read_options(self, **kinds: type[Any]) -> Options:
-        """Read the options.
+    def read_options(self, **types: type[Any]) -> Options:
+        """Check and convert the options; options that are None count as not given.
 
         Args:
-            kinds: the options there are, each with its type: str, int, float or bool.
-
-        Returns:
-            The values of those that were given, by name.
+            types: the options that the backend supports, with their types: str, int, float or bool.
 
         Raises:
-            InvalidFormat: an option is unknown or of the wrong type.
+            InvalidFormat: an option is unknown or has the wrong type.
         """
         given = {name: value for name, value in self.options.items() if value is not None}
-        read = {name: self._read(name, value, kinds) for name, value in given.items()}
-        return Options(self.masked_url, self.location, MappingProxyType(read))
+        values = {name: self._convert(name, value, types) for name, value in given.items()}
+        return Options(self.masked_url, self.location, MappingProxyType(values))
 
-    def _read(self, name: str, value: Any, kinds: Mapping[str, type[Any]]) -> Any:
-        if name not in kinds:
-            known = ", ".join(sorted(kinds)) or "none"
-            raise exc.InvalidFormat(f"unknown option '{name}' for '{self.masked_url}': known are {known}")
-        kind = kinds[name]
+    def _convert(self, name: str, value: Any, types: Mapping[str, type[Any]]) -> Any:
+        if name not in types:
+            known = ", ".join(sorted(types)) or "none"
+            raise exc.InvalidFormat(
+                f"unknown option '{name}' in '{self.masked_url}': known options are {known}"
+            )
+        kind = types[name]
         try:
-            return _boolean(value) if kind is bool else kind(value)
+            return _to_bool(value) if kind is bool else kind(value)
         except (ValueError, TypeError) as error:
             raise exc.InvalidFormat(
-                f"option '{name}' of '{self.masked_url}' must be {kind.__name__}, not {value!r}", cause=error
+                f"option '{name}' in '{self.masked_url}' must be {kind.__name__}, not {value!r}", cause=error
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a place's options say.
+    """The converted options of a backend URL.
 
     Attributes:
-        masked_url: the address as it may be shown.
-        location: what stands between "//" and "?".
-        values: the values of the options that were given, by name.
+        masked_url: the URL for messages and logs.
+        location: the part between "//" and "?".
+        values: the options that were given, by name.
     """
 
     masked_url: str
@@ -109,50 +102,49 @@ class Options:
     values: Mapping[str, Any]
 
 
-def _boolean(value: Any) -> bool:
-    word = str(value).strip().lower()
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
-    raise ValueError(f"{value!r} is neither yes nor no")
+def _mask_password(url: str) -> str:
+    return _PASSWORD.sub(r"\1:***@", url)
+
+
+def _to_bool(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError(f"{value!r} is not a boolean: write yes or no")
 
 
 def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
-    """Take an address apart.
+    """Parse a backend URL.
 
     Args:
-        conf: the address, or settings that hold it.
-        key: where in the settings it is.
-
-    Returns:
-        The place.
+        conf: the URL, or settings that contain it.
+        key: the key of the URL in the settings.
 
     Raises:
-        InvalidFormat: that is no address, or there is none in the settings.
+        InvalidFormat: the URL is missing or malformed.
     """
     if isinstance(conf, str):
         settings: dict[str, Any] = {key: conf}
     elif isinstance(conf, Mapping):
         settings = dict(conf)
     else:
+        raise exc.InvalidFormat(f"expected a URL or a dictionary with '{key}', not {type(conf).__name__}")
+    url = settings.get(key)
+    if not isinstance(url, str) or not url.strip():
         raise exc.InvalidFormat(
-            f"an address or a dictionary with '{key}' is needed, not {type(conf).__name__}"
+            f"'{key}' must be a URL such as 'memory' or 'sqlite:///flows.db', not {url!r}"
         )
-    address = settings.get(key)
-    if not isinstance(address, str) or not address.strip():
-        raise exc.InvalidFormat(
-            f"an address is needed under '{key}', such as 'memory' or 'sqlite:///flows.db', not {address!r}"
-        )
-    scheme, slashes, rest = address.strip().partition("://")
+    scheme, slashes, rest = url.strip().partition("://")
     if not slashes:
         scheme, _, query = scheme.partition("?")
-        scheme = scheme.removesuffix(":")  # TaskFlow's programs write "dir:" for what stands beside it
+        scheme = scheme.removesuffix(":")  # TaskFlow programs write "dir:" and give the path as an option
         rest = f"?{query}"
-    if not _NAME.match(scheme):
-        shown = _PASSWORD.sub(r"\1:***@", address)
-        word, colon, rest = address.strip().partition(":")
-        meant = f", such as {word}://{rest.lstrip('/')}" if colon and _NAME.match(word) else ""
+    if not _SCHEME.match(scheme):
+        head, colon, rest = url.strip().partition(":")
+        example = f", such as {head}://{rest.lstrip('/')}" if colon and _SCHEME.match(head) else ""
         raise exc.InvalidFormat(
-            f"'{shown}' is no address: write 'memory', 'sqlite:///FILE' for a file, or KIND://PLACE{meant}"
+            f"invalid URL '{_mask_password(url)}': write 'memory', 'sqlite:///FILE' or"
+            f" SCHEME://LOCATION{example}"
         )
     location, _, query = rest.partition("?")
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))

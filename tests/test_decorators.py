@@ -1,4 +1,4 @@
-"""Tasks made by decoration."""
+"""The task decorator."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from stackl_flow.decorators import task
 from stackl_flow.task import FunctorTask
 
 
-def test_a_bare_decorator():
+def test_decorator_without_arguments():
     @task
     def greet(name):
         return f"hello {name}"
@@ -17,27 +17,27 @@ def test_a_bare_decorator():
     assert greet.requires == {"name"}
 
 
-def test_a_decorator_with_words():
-    undone = []
+def test_decorator_with_arguments():
+    reverted = []
 
-    @task(name="hi", provides="x", rebind={"a": "b"}, revert=lambda result, **_: undone.append(result))
-    def give(a):
+    @task(name="hi", provides="x", rebind={"a": "b"}, revert=lambda result, **_: reverted.append(result))
+    def add_one(a):
         return a + 1
 
     @task
     def fail(x):
         raise ValueError(x)
 
-    engine = engines.load(LinearFlow("f").add(give, fail), store={"b": 1})
+    engine = engines.load(LinearFlow("f").add(add_one, fail), store={"b": 1})
     with pytest.raises(ValueError, match="2"):
         engine.run()
-    assert undone == [2]
-    assert give.name == "hi"
+    assert reverted == [2]
+    assert add_one.name == "hi"
 
 
-def test_manual_requires():
+def test_explicit_requires():
     @task(requires=["z"], provides="x")
-    def take(**kwargs):
+    def collect(**kwargs):
         return sorted(kwargs)
 
-    assert engines.run(take, store={"z": 1})["x"] == ["z"]
+    assert engines.run(collect, store={"z": 1})["x"] == ["z"]

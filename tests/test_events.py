@@ -1,4 +1,4 @@
-"""Events, and the details that callbacks get of them."""
+"""Transition events and the details that callbacks receive."""
 
 import pytest
 
@@ -18,22 +18,22 @@ FLOW = {"engine": 5, "flow_name": "f", "flow_uuid": "u", "old_state": "PENDING"}
         (AtomTransition("SUCCESS", "RUNNING", "retry", "r", "u", 3), {**RETRY, "result": 3}),
     ],
 )
-def test_there_and_back(event, details):
+def test_details_round_trip(event, details):
     assert event.details() == details
-    assert type(event).read(event.state, details) == event
+    assert type(event).from_details(event.state, details) == event
 
 
-def test_details_from_elsewhere_need_not_name_the_engine():
-    told = {key: value for key, value in FLOW.items() if key != "engine"}
-    assert FlowTransition.from_details("RUNNING", told).engine is None
+def test_from_details_accepts_a_missing_engine():
+    details = {key: value for key, value in FLOW.items() if key != "engine"}
+    assert FlowTransition.from_details("RUNNING", details).engine is None
 
 
-def test_no_result_is_not_none():
+def test_no_result_differs_from_none():
     assert AtomTransition.from_details("SUCCESS", TASK).result is NO_RESULT
     assert AtomTransition.from_details("SUCCESS", {**TASK, "result": None}).result is None
 
 
-def test_what_details_are_of():
+def test_is_kind():
     assert is_kind("task", TASK)
     assert is_kind("retry", RETRY)
     assert not is_kind("task", RETRY)
@@ -41,6 +41,6 @@ def test_what_details_are_of():
     assert not is_kind("task", {})
 
 
-def test_an_event_is_frozen():
+def test_events_are_frozen():
     with pytest.raises(AttributeError):
         FlowTransition("RUNNING", "PENDING", "f", "u").state = "SUCCESS"

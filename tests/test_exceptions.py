@@ -1,4 +1,4 @@
-"""The tree of errors."""
+"""The exception tree."""
 
 import inspect
 
@@ -14,17 +14,17 @@ OURS = [
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_every_error_stands_in_the_tree_drawn_at_the_top(kind):
+def test_every_class_is_in_the_tree_of_the_module_docstring(kind):
     assert kind.__name__ in exc.__doc__
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_every_error_but_the_collected_one_grows_from_one_root(kind):
+def test_every_class_but_wrapped_failure_has_the_common_base(kind):
     assert issubclass(kind, exc.StacklFlowError) is not (kind is exc.WrappedFailure)
 
 
 @pytest.mark.parametrize(
-    ("kind", "above"),
+    ("kind", "base"),
     [
         (exc.OwnershipLost, exc.StorageFailure),
         (exc.Conflict, exc.StorageFailure),
@@ -41,12 +41,12 @@ def test_every_error_but_the_collected_one_grows_from_one_root(kind):
         (exc.NotSupported, NotImplementedError),
     ],
 )
-def test_what_catches_what(kind, above):
-    for each in above if isinstance(above, tuple) else (above,):
+def test_base_classes(kind, base):
+    for each in base if isinstance(base, tuple) else (base,):
         assert issubclass(kind, each)
 
 
-def test_causes_are_written_below():
+def test_causes_are_printed_below_the_message():
     error = exc.StacklFlowError("top", cause=exc.NotFound("middle", cause=KeyError("low")))
     assert error.cause.cause.args == ("low",)
     assert str(error) == error.pformat() == "top\n  NotFound: middle\n    KeyError: low"
@@ -59,7 +59,7 @@ def test_causes_are_written_below():
         error.pformat(indent=-1)
 
 
-def test_causes_in_a_ring_are_written_once():
+def test_circular_causes_are_printed_once():
     first = exc.StacklFlowError("first")
     second = exc.StacklFlowError("second", cause=first)
     first._cause = second
@@ -73,22 +73,22 @@ def _handle(low):
         exc.raise_with_cause(exc.NotFound, "top")
 
 
-def test_raised_with_the_error_being_handled_as_its_cause():
+def test_raise_with_cause_uses_the_exception_being_handled():
     low = KeyError("low")
     with pytest.raises(exc.NotFound, match="top") as caught:
         _handle(low)
     assert caught.value.cause is low
     assert caught.value.__cause__ is low
     with pytest.raises(ValueError, match="KeyError"):
-        exc.raise_with_cause(KeyError, "no error of this tree")
+        exc.raise_with_cause(KeyError, "not a StacklFlowError")
 
 
-def test_without_a_cause_the_message_is_all():
+def test_without_a_cause_only_the_message_is_printed():
     assert str(exc.StorageFailure("full")) == "full"
     assert exc.StorageFailure("full").cause is None
 
 
-def test_a_cause_in_pythons_own_chain_is_followed():
+def test_causes_set_by_raise_from_are_followed():
     low = ValueError("middle")
     low.__cause__ = KeyError("low")
     assert str(exc.NotFound("top", cause=low)).splitlines()[-1].strip() == "KeyError: low"
@@ -103,7 +103,7 @@ def test_missing_dependencies():
     assert str(both).count("\n") == 1
 
 
-def test_disallowed_access_knows_the_state():
+def test_disallowed_access_carries_the_state():
     assert exc.DisallowedAccess("no", state="RUNNING").state == "RUNNING"
 
 
@@ -118,7 +118,12 @@ def test_wrapped_failure():
     assert "KeyError: 'two'" in str(error)
 
 
-def test_wrapped_failures_within_are_unfolded():
+def test_nested_wrapped_failures_are_flattened():
     one, two, three = (Failure.from_exception(ValueError(word)) for word in ("one", "two", "three"))
     inner = Failure.from_exception(exc.WrappedFailure([one, two]))
     assert list(exc.WrappedFailure([inner, three])) == [one, two, three]
+
+
+def test_taskflow_names_are_aliases():
+    assert exc.TaskFlowException is exc.StacklFlowError
+    assert exc.NotImplementedError is exc.NotSupported

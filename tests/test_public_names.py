@@ -1,4 +1,4 @@
-"""The sign on the house: the names it promises are there, documented, and cheap to ask for."""
+"""The public API: every name exists, is documented, and is cheap to import."""
 
 import ast
 import inspect
@@ -14,7 +14,7 @@ import pytest
 import stackl_flow
 
 ROOT_NAMES = 40
-# What costs time, or is optional: nothing of it may be loaded before somebody asks for it.
+# Slow or optional packages, which must not be imported before they are needed.
 HEAVY = {
     "alembic", "asyncio", "automaton", "celery", "dask", "distributed", "etcd3gw", "futurist", "kazoo",
     "networkx", "prettytable", "psycopg", "pydantic", "pymysql", "ray", "redis", "rich", "sqlalchemy",
@@ -23,47 +23,47 @@ HEAVY = {
 
 
 def public_modules():
-    # Migrations are files for Alembic, which alone can import them.
+    # Only Alembic can import migrations.
     for module in pkgutil.walk_packages(stackl_flow.__path__, "stackl_flow."):
         if not any(part.startswith("_") or part == "migrations" for part in module.name.split(".")):
             yield module.name
 
 
-def public_things(module):
-    for name, thing in vars(module).items():
-        if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
+def public_objects(module):
+    for name, item in vars(module).items():
+        if name.startswith("_") or getattr(item, "__module__", None) != module.__name__:
             continue
-        if inspect.isclass(thing) or inspect.isfunction(thing):
-            yield thing
-        if inspect.isclass(thing):
+        if inspect.isclass(item) or inspect.isfunction(item):
+            yield item
+        if inspect.isclass(item):
             yield from (
                 member
-                for key, member in vars(thing).items()
+                for key, member in vars(item).items()
                 if not key.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
             )
 
 
 def modules_after(statement):
-    """Name what a fresh interpreter has loaded after a statement."""
+    """Return the modules that a fresh interpreter has loaded after a statement."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(process.stdout))
 
 
-def test_there_are_at_most_forty_names_and_each_once():
+def test_at_most_forty_names_without_duplicates():
     assert len(stackl_flow.__all__) <= ROOT_NAMES
     assert sorted(set(stackl_flow.__all__)) == sorted(stackl_flow.__all__)
 
 
 @pytest.mark.parametrize("name", stackl_flow.__all__)
-def test_a_promised_name_is_there_and_documented(name):
-    thing = getattr(stackl_flow, name)
+def test_every_name_exists_and_is_documented(name):
+    item = getattr(stackl_flow, name)
     assert name in dir(stackl_flow)
     if name != "__version__":
-        assert inspect.getdoc(thing)
+        assert inspect.getdoc(item)
 
 
-def test_the_lazy_table_the_promise_and_the_types_agree():
+def test_the_lazy_names_match_all_and_the_type_checking_imports():
     tree = ast.parse(Path(stackl_flow.__file__).read_text(encoding="utf-8"))
     typed = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
@@ -73,9 +73,9 @@ def test_the_lazy_table_the_promise_and_the_types_agree():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    places = {name: place.rstrip(":").replace(":", ".") for name, place in stackl_flow._PLACES.items()}
-    assert typed == places
-    assert set(stackl_flow.__all__) == {*places, "__version__"}
+    sources = {name: source.rstrip(":").replace(":", ".") for name, source in stackl_flow._SOURCES.items()}
+    assert typed == sources
+    assert set(stackl_flow.__all__) == {*sources, "__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -83,18 +83,18 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = stackl_flow.no_such_name
 
 
-def test_importing_the_package_loads_nothing_heavy():
+def test_importing_the_package_imports_no_heavy_module():
     loaded = modules_after("import stackl_flow")
     assert not loaded & HEAVY
     assert {name for name in loaded if name.startswith("stackl_flow")} == {"stackl_flow"}
 
 
-def test_running_a_flow_in_memory_loads_no_driver():
+def test_running_a_flow_in_memory_imports_no_driver():
     drivers = HEAVY - {"asyncio", "networkx", "futurist", "prettytable"}
     assert not modules_after("from stackl_flow import LinearFlow, Task, load, run") & drivers
 
 
-def test_run_is_a_function_also_after_an_engine_has_run():
+def test_run_is_still_a_function_after_an_engine_has_run():
     code = """
 from stackl_flow import FunctorTask, engines
 import stackl_flow
@@ -105,7 +105,7 @@ engines.run(flow), engines.run(flow), stackl_flow.run(flow)
 
 
 @pytest.mark.parametrize("name", sorted(public_modules()))
-def test_every_public_thing_has_a_docstring(name):
+def test_every_public_object_has_a_docstring(name):
     try:
         module = import_module(name)
     except ImportError as error:
@@ -114,4 +114,4 @@ def test_every_public_thing_has_a_docstring(name):
             raise
         pytest.skip(f"{root} is optional and not installed")
     assert inspect.getdoc(module)
-    assert [thing for thing in public_things(module) if not inspect.getdoc(thing)] == []
+    assert [item for item in public_objects(module) if not inspect.getdoc(item)] == []

@@ -1,4 +1,4 @@
-"""Addresses and settings become one frozen value, or one clear error."""
+"""Backend URLs and settings parse into one frozen value, or raise one clear error."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from stackl_flow import urls
 
 
 @pytest.mark.parametrize(
-    ("conf", "plug", "location", "options"),
+    ("conf", "backend", "location", "options"),
     [
         ("memory", "memory", "", {}),
         ("memory?a=1", "memory", "", {"a": "1"}),
@@ -20,41 +20,41 @@ from stackl_flow import urls
         ({"connection": " memory ", "timeout": 3}, "memory", "", {"timeout": 3}),
     ],
 )
-def test_addresses(conf, plug, location, options):
-    place = urls.parse(conf)
-    assert (place.backend, place.location, dict(place.options)) == (plug, location, options)
+def test_parse(conf, backend, location, options):
+    url = urls.parse(conf)
+    assert (url.backend, url.location, dict(url.options)) == (backend, location, options)
 
 
 @pytest.mark.parametrize(
     "conf", [None, 3, "", {}, {"connection": None}, {"connection": ""}, "/x.db", "a b://c"]
 )
-def test_no_address(conf):
-    with pytest.raises(exc.InvalidFormat, match=r"address"):
+def test_invalid_urls(conf):
+    with pytest.raises(exc.InvalidFormat, match="URL"):
         urls.parse(conf)
 
 
-def test_password_is_not_shown():
-    place = urls.parse("postgresql://me:secret@host/db?x=1")
-    assert place.masked_url == "postgresql://me:***@host/db"
-    assert "secret" not in repr(place)
+def test_the_password_is_masked():
+    url = urls.parse("postgresql://me:secret@host/db?x=1")
+    assert url.masked_url == "postgresql://me:***@host/db"
+    assert "secret" not in repr(url)
     with pytest.raises(exc.InvalidFormat) as caught:
-        place.read_options()
+        url.read_options()
     assert "secret" not in str(caught.value)
 
 
-def test_options_are_typed():
-    place = urls.parse({"connection": "memory?a=1.5&b=yes", "c": 7})
-    given = place.read_options(a=float, b=bool, c=int, d=str).values
-    assert dict(given) == {"a": 1.5, "b": True, "c": 7}
+def test_options_are_converted():
+    url = urls.parse({"connection": "memory?a=1.5&b=yes", "c": 7})
+    options = url.read_options(a=float, b=bool, c=int, d=str)
+    assert dict(options.values) == {"a": 1.5, "b": True, "c": 7}
 
 
 @pytest.mark.parametrize(
-    ("query", "word"), [("a=x", "float"), ("b=perhaps", "bool"), ("z=1", "known are a, b")]
+    ("query", "text"), [("a=x", "float"), ("b=perhaps", "bool"), ("z=1", "known options are a, b")]
 )
-def test_bad_options(query, word):
-    with pytest.raises(exc.InvalidFormat, match=word):
+def test_invalid_options(query, text):
+    with pytest.raises(exc.InvalidFormat, match=text):
         urls.parse(f"memory?{query}").read_options(a=float, b=bool)
 
 
-def test_an_option_of_none_was_not_given():
+def test_an_option_of_none_counts_as_not_given():
     assert dict(urls.parse({"connection": "memory", "a": None}).read_options(a=int).values) == {}

@@ -227,7 +227,7 @@ def test_a_flow_that_lacks_something_new_is_left_as_it_was(gated, finish, give, 
     (tmp_path / "changed").touch()
     refused = give("resume", "g")
     assert refused.code == 8
-    assert "needs ['size'], which nobody provides" in refused.err
+    assert "missing required inputs ['size']" in refused.err
     shown = give("show", "g", "--json").data
     assert [atom["name"] for atom in shown["atoms"]] == ["first", "gate", "last"]
     (tmp_path / "changed").unlink()

@@ -69,7 +69,7 @@ def test_a_host_that_nobody_knows(server, caplog):
     ],
 )
 def test_an_option_that_nobody_knows(address, known, caplog):
-    with pytest.raises(exc.InvalidFormat, match=f"unknown option 'colour' .*known are .*{known}"):
+    with pytest.raises(exc.InvalidFormat, match=f"unknown option 'colour' .*known options are .*{known}"):
         backends.fetch("b", address)
 
 

@@ -247,7 +247,7 @@ def test_disk_is_full(tmp_path):
 
 
 def test_unknown_option(path):
-    with pytest.raises(exc.InvalidFormat, match=r"'pragma'.*known are cache_size, journal_mode"):
+    with pytest.raises(exc.InvalidFormat, match=r"'pragma'.*known options are cache_size, journal_mode"):
         backends.fetch(f"sqlite:///{path}?pragma=1")
 
 
