@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import block_diagrams
 import cli_reference
 import pictures
 import state_diagrams
@@ -23,7 +24,11 @@ def on_files(files: Files, *, config: Any) -> Files:
         raise ValueError(f"docs/{_CLI} has no line '<!-- the commands -->', where the commands belong")
     files.remove(files.src_uris[_CLI])
     files.append(File.generated(config, _CLI, content=cli_reference.page(introduction, rest)))
-    for name, svg in pictures.draw().items():
+    parts = {
+        "jobs": block_diagrams.to_svg(*block_diagrams.JOBS, "Jobs, boards and conductors"),
+        "engine": block_diagrams.to_svg(*block_diagrams.ENGINE, "How data passes through an engine"),
+    }
+    for name, svg in {**parts, **pictures.draw()}.items():
         files.append(File.generated(config, f"assets/diagrams/{name}.svg", content=svg))
     states = (_ROOT / "docs" / "states.md").read_text(encoding="utf-8")
     for name, diagram in _state_machines(states):

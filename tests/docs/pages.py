@@ -157,9 +157,9 @@ class Reader:
         # Compiled code is kept by the second: a file written twice within one would be taken for the first.
         for stale in self.folder.rglob("__pycache__/*.pyc"):
             stale.unlink()
+        self.forget()
 
     def _run(self, block):
-        self.forget()
         lead = "\n" * (block.line - 1)  # a traceback names the line of the page
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
@@ -177,7 +177,9 @@ class Reader:
         if words[:1] == ["export"]:
             self.env.update(word.split("=", 1) for word in words[1:])
             return
-        if words[0] == "stackl-flow" and not set("|;&><$") & set(command):
+        # A command whose exit code is shown may be about to kill its process.
+        simple = not set("|;&><$") & set(command) and not _next_shows_code(block, command)
+        if words[0] == "stackl-flow" and simple:
             self.code, printed = self._in_process(words[1:])
         else:
             self.code, printed = self._in_shell(command)
@@ -188,11 +190,13 @@ class Reader:
     def _in_process(self, words):
         from stackl_flow.cli.app import app
 
-        self.forget()
-        path = list(sys.path)
+        # A command is a process of its own: it imports the files of the page anew.
+        path, imported = list(sys.path), self.forget()
         try:
             result = contextvars.copy_context().run(CliRunner().invoke, app, words, env=self.env)
         finally:
+            self.forget()
+            sys.modules.update(imported)
             sys.path[:] = path
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -213,11 +217,13 @@ class Reader:
         return done.returncode, done.stdout
 
     def forget(self):
-        """Have the files of the page imported anew."""
+        """Have the files of the page imported anew; return the modules that were made of them."""
+        forgotten = {}
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
             if file and Path(file).is_relative_to(self.folder):
-                del sys.modules[name]
+                forgotten[name] = sys.modules.pop(name)
+        return forgotten
 
 
 def _next_shows_code(block, command):
