@@ -101,9 +101,7 @@ def _box(box: Box) -> str:
 def _arrow(source: Box, target: Box, arrow: Arrow) -> str:
     x0, y0, x1, y1 = _ends(source, target)
     start = ' marker-start="url(#head)"' if arrow.both else ""
-    line = (
-        f'<path d="M{x0} {y0}L{x1} {y1}" fill="none" stroke="#57606a" marker-end="url(#head)"{start}/>'
-    )
+    line = f'<path d="M{x0} {y0}L{x1} {y1}" fill="none" stroke="#57606a" marker-end="url(#head)"{start}/>'
     x, y = (x0 + x1) / 2, (y0 + y1) / 2 + arrow.dy
     return (
         f'{line}<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" font-size="11" fill="#57606a"'

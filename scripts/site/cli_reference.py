@@ -7,21 +7,30 @@ from typing import Any
 
 import typer
 
+from stackl_flow.cli import errors
 from stackl_flow.cli.app import app
 
 PROGRAM = "stackl-flow"
 
 
-def page(introduction: str, exit_codes: str) -> str:
+def page(template: str) -> str:
     """Write the page.
 
     Args:
-        introduction: what stands before the commands.
-        exit_codes: what stands after them.
+        template: the page, with a comment where the commands belong and another for the exit codes.
     """
     root = typer.main.get_command(app)
-    parts = [introduction, "## Global options\n", _options(root), *_commands(root, ()), exit_codes]
-    return "\n".join(part for part in parts if part)
+    parts = ["## Global options\n", _options(root), *_commands(root, ())]
+    codes = [f"| {int(code)} | {_cell(meaning)} |" for code, meaning in errors.ABOUT.items()]
+    generated = {
+        "<!-- the commands -->": "\n".join(part for part in parts if part),
+        "<!-- the exit codes -->": "\n".join(["| code | meaning |", "|---|---|", *codes]),
+    }
+    for comment, text in generated.items():
+        if comment not in template:
+            raise ValueError(f"docs/reference/cli.md has no line {comment}")
+        template = template.replace(comment, text)
+    return template
 
 
 def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -19,11 +19,8 @@ _CLI = "reference/cli.md"
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the generated files."""
     source = (_ROOT / "docs" / _CLI).read_text(encoding="utf-8")
-    introduction, marker, rest = source.partition("<!-- the commands -->")
-    if not marker:
-        raise ValueError(f"docs/{_CLI} has no line '<!-- the commands -->', where the commands belong")
     files.remove(files.src_uris[_CLI])
-    files.append(File.generated(config, _CLI, content=cli_reference.page(introduction, rest)))
+    files.append(File.generated(config, _CLI, content=cli_reference.page(source)))
     parts = {
         "jobs": block_diagrams.to_svg(*block_diagrams.JOBS, "Jobs, boards and conductors"),
         "engine": block_diagrams.to_svg(*block_diagrams.ENGINE, "How data passes through an engine"),
