@@ -38,13 +38,11 @@ PAGES = [
 REASONS = {
     "installs packages": "tests/compat/test_wheel.py installs a wheel",
     "runs the project's own scripts": "they are what runs this test",
-    "needs a server": "tests of the backend run the same calls on real servers",
+    "run in Python on the same page": "the command would resume the flow before the program does",
     "needs the extra package cryptography": "tests/cli/test_sealed.py has such a codec",
     "runs until it is stopped": "the same call with an end is run elsewhere on the page",
-    "a signature, not a program": "the API reference is generated from it",
     "tested by tests/compat/test_guide.py": "run there on TaskFlow and on this library, with a Redis server",
     "tested by tests/docs/test_deployment.py": "parsed there; systemd and Kubernetes are not at hand",
-    "an outline": "shows what goes where; the whole program is linked beside it",
 }
 
 _FENCE = re.compile(

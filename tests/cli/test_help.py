@@ -1,0 +1,47 @@
+"""The examples in help texts are commands, and a shell completes them."""
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from stackl_flow.cli.app import app
+
+COMMAND = typer.main.get_command(app)
+
+
+def check(words):
+    """Have the command line parse a command, without running it."""
+    command, name, words = COMMAND, "stackl-flow", [word for word in words if word != "--debug"]
+    while hasattr(command, "commands"):
+        name = words.pop(0)
+        command = command.commands[name]
+    return name, command.make_context(name, words).params
+
+
+@pytest.mark.parametrize("name", ["run", "resume", "list", "show", "history", "graph", "post", "conduct"])
+def test_the_examples_in_a_help_text_are_commands(name, give):
+    examples = re.findall(r"^ +(stackl-flow .*)$", give(name, "--help", COLUMNS="300").out, re.MULTILINE)
+    assert examples
+    for example in examples:
+        assert check(shlex.split(example)[1:])[0] == name
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("jo", ["jobs"]),
+        ("jobs ", ["list", "show", "watch", "trash", "requeue"]),
+        ("conduct --eng", ["--engine"]),
+        ("conduct --engine ", ["serial", "parallel"]),
+        ("jobs list --state de", ["dead"]),
+        ("post --priority V", ["VERY_HIGH", "VERY_LOW"]),
+        ("list --state SUS", ["SUSPENDED", "SUSPENDING"]),
+    ],
+)
+def test_a_shell_is_offered_words(start, finish, line, offered):
+    words = f"stackl-flow {line}"
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    answer = finish(start("ignored", _STACKL_FLOW_COMPLETE="complete_bash", **asked))
+    assert answer.out.split() == offered
