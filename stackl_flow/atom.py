@@ -1,7 +1,7 @@
-"""An atom: the smallest named thing a flow is made of, with what it takes and what it gives.
+"""Atoms: the named units of work that flows consist of, with their inputs and outputs.
 
-What an atom takes is read off its methods' signatures once, checked when the atom is made, and kept
-in a compact form: a flow may hold a million of them.
+The inputs of an atom come from the signatures of its methods. They are read and checked once, when the atom
+is created, and kept in a compact form, because a flow may contain a million atoms.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ Provides = str | Sequence[str] | AbstractSet[str] | None
 Requires = str | Iterable[str] | None
 Rebind = Mapping[str, str] | Sequence[str] | None
 
+# The arguments of revert that the engine passes itself.
 _REVERT_EXTRAS = ("result", "flow_failures")
 
 
 class Signature(NamedTuple):
-    """What a callable can be handed by name."""
+    """The arguments that a callable accepts by keyword."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
@@ -30,12 +31,12 @@ class Signature(NamedTuple):
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name it mentions."""
+        """All named arguments."""
         return frozenset(self.required + self.optional)
 
 
 @functools.lru_cache(maxsize=2048)
-def _read(function: Callable[..., Any], bound: bool) -> Signature:
+def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
     required: list[str] = []
     optional: list[str] = []
     accepts_any = False
@@ -44,102 +45,94 @@ def _read(function: Callable[..., Any], bound: bool) -> Signature:
         if parameter.kind is parameter.VAR_KEYWORD:
             accepts_any = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
-            into = required if parameter.default is parameter.empty else optional
-            into.append(parameter.name)
+            names = required if parameter.default is parameter.empty else optional
+            names.append(parameter.name)
     return Signature(tuple(required), tuple(optional), accepts_any)
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
-    """Read what a callable takes; decorators that keep ``__wrapped__`` are looked through.
+    """Return the signature of a callable, without ``self``, ``*args`` and ``**kwargs``.
 
-    Args:
-        function: a function, method or other callable.
-
-    Returns:
-        Its names, without ``self``, ``*args`` and ``**kwargs``.
+    Signatures are cached. Decorators that set ``__wrapped__`` are followed.
     """
     plain = getattr(function, "__func__", None)
     if plain is not None and not hasattr(plain, "__signature__"):
-        return _read(plain, True)
+        return _read_signature(plain, True)
     try:
-        return _read(function, False)
-    except TypeError:  # not hashable, so not to be remembered
-        return _read.__wrapped__(function, False)
+        return _read_signature(function, False)
+    except TypeError:  # not hashable, so it cannot be cached
+        return _read_signature.__wrapped__(function, False)
 
 
 class Bindings(NamedTuple):
-    """What one method of an atom is handed: pairs of its own argument and the name looked up."""
+    """The inputs of one method of an atom: pairs of its argument and the name looked up for it."""
 
     required: Pairs
     optional: Pairs
 
 
-def _rebound(names: Sequence[str], rebind: Rebind) -> dict[str, str]:
+def _parse_rebind(arguments: Sequence[str], rebind: Rebind) -> dict[str, str]:
     if rebind is None:
         return {}
     if isinstance(rebind, Mapping):
         return dict(rebind)
     if isinstance(rebind, (list, tuple)):
-        surplus = rebind[len(names) :]
-        return {**dict(zip(names, rebind, strict=False)), **{name: name for name in surplus}}
+        surplus = rebind[len(arguments) :]
+        return {**dict(zip(arguments, rebind, strict=False)), **{name: name for name in surplus}}
     raise TypeError(
-        f"Invalid rebind value {rebind!r}: give a dict of argument -> name, or a list or tuple of names"
+        f"Invalid rebind value {rebind!r}: pass a dict of argument -> name, or a list or tuple of names"
     )
 
 
 def bind_arguments(
-    who: str | None,
+    atom_name: str | None,
     function: Callable[..., Any],
     requires: Requires = None,
     rebind: Rebind = None,
     auto_extract: bool = True,
     ignore: Sequence[str] = (),
 ) -> Bindings:
-    """Work out what a method is to be handed, and check that it can take it.
+    """Bind the arguments of a method to names, and check that the method accepts them.
 
     Args:
-        who: the atom's name, for the error.
+        atom_name: the name of the atom, for error messages.
         function: the method.
-        requires: names to hand over besides those in the signature.
-        rebind: other names to look up: by argument, or in the order of the required arguments.
+        requires: names to pass besides those in the signature.
+        rebind: names to look up instead of the argument names: by argument, or in the order of the required
+            arguments.
         auto_extract: read the signature; otherwise only ``requires`` and ``rebind`` count.
-        ignore: arguments that somebody else fills.
-
-    Returns:
-        The pairs, required and optional.
+        ignore: arguments that are not looked up.
 
     Raises:
-        ValueError: a name that the method cannot take, or a required one that is left out.
+        ValueError: the method does not accept a name, or a required argument is not bound.
     """
-    read = signature_of(function)
-    needed = tuple(name for name in read.required if name not in ignore)
+    signature = signature_of(function)
+    needed = tuple(name for name in signature.required if name not in ignore)
     required = {name: name for name in needed} if auto_extract else {}
     if requires:
         required.update({n: n for n in ([requires] if isinstance(requires, str) else requires)})
-    required.update(_rebound(needed, rebind))
+    required.update(_parse_rebind(needed, rebind))
     optional: Pairs = ()
     if auto_extract:
-        left = (name for name in read.optional if name not in required and name not in ignore)
-        optional = tuple((name, name) for name in left)
-    if not read.accepts_any:
-        known = read.names
-        extra = [name for name in required if name not in known]
+        unbound = (name for name in signature.optional if name not in required and name not in ignore)
+        optional = tuple((name, name) for name in unbound)
+    if not signature.accepts_any:
+        accepted = signature.names
+        extra = [name for name in required if name not in accepted]
         if extra:
-            raise ValueError(f"Extra arguments given to atom {who}: {extra}")
+            raise ValueError(f"Extra arguments given to atom {atom_name}: {extra}")
     missing = [name for name in needed if name not in required]
     if missing:
-        raise ValueError(f"Missing arguments for atom {who}: {missing}")
+        raise ValueError(f"Missing arguments for atom {atom_name}: {missing}")
     return Bindings(tuple(required.items()), optional)
 
 
 def parse_provides(provides: Provides) -> tuple[tuple[str, Any], ...]:
-    """Turn ``provides`` into pairs of a name and where in the result its value is.
+    """Return pairs of a provided name and the index or key of its value in the result.
 
     Args:
-        provides: one name (the whole result), a list or tuple (by position), a set (by key).
-
-    Returns:
-        The pairs; None as the place means the whole result.
+        provides: one name (the whole result, with None as its key), a list or tuple (by index) or a set (by
+            key).
 
     Raises:
         TypeError: it is none of these.
@@ -149,35 +142,44 @@ def parse_provides(provides: Provides) -> tuple[tuple[str, Any], ...]:
     if isinstance(provides, str):
         return ((provides, None),)
     if isinstance(provides, Sequence):
-        return tuple((name, place) for place, name in enumerate(provides))
+        return tuple((name, index) for index, name in enumerate(provides))
     if isinstance(provides, AbstractSet):
         return tuple((name, name) for name in sorted(provides))
     raise TypeError(f"Atom provides parameter should be str, set or tuple/list, not {provides!r}")
 
 
-def class_name(thing: object) -> str:
-    """Return the full name of a thing's class."""
-    kind = type(thing)
+def class_name(instance: object) -> str:
+    """Return the full name of the class of an object."""
+    kind = type(instance)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Atom(abc.ABC):
-    """A named unit of work that takes named values and gives named values.
+    """A named unit of work with named inputs and outputs; the base of `Task` and `Retry`.
 
     Args:
-        name: what it is called; unique within a flow, and how it is found again on resumption.
-        provides: names given to the result: one name, a list or tuple (by index), a set (by key).
-        requires: names that ``execute`` is handed besides those in its signature.
-        auto_extract: read what is required off the signatures.
-        rebind: names to look up instead of the argument names: a dict, or a list in argument order.
-        inject: values that only this atom sees; they beat all others.
-        ignore_list: arguments of ``execute`` that are not to be looked up.
-        revert_rebind: the same as ``rebind`` for ``revert``; ``rebind`` if left out.
-        revert_requires: the same as ``requires`` for ``revert``; ``requires`` if left out.
+        name: the name; must be unique within a flow, because atoms are matched by name on resumption.
+        provides: names of the result: one name for all of it, a list or tuple to unpack it by index, a set to
+            unpack it by key.
+        requires: inputs of ``execute`` besides those in its signature.
+        auto_extract: read the inputs from the signatures; otherwise only ``requires`` and ``rebind`` count.
+        rebind: names to look up instead of the argument names: a dict of argument to name, or a list in the
+            order of the arguments.
+        inject: values for this atom only; they take precedence over all others.
+        ignore_list: arguments of ``execute`` that are not looked up.
+        revert_rebind: like ``rebind``, for ``revert``; defaults to ``rebind``.
+        revert_requires: like ``requires``, for ``revert``; defaults to ``requires``.
+
+    Attributes:
+        name: the name.
+        inject: the values for this atom only, or None.
+        priority: where several atoms can start, those with the higher priority start first.
+        default_provides: the value of ``provides`` if none is passed; set it in a subclass.
+        version: major and minor version, stored with the atom; set it in a subclass.
 
     Raises:
-        ValueError: a name that the method cannot take, or a required one that is left out.
-        TypeError: ``provides``, ``rebind`` or ``inject`` of an unknown kind.
+        ValueError: a method does not accept a name, or a required argument is not bound.
+        TypeError: ``provides``, ``rebind`` or ``inject`` has the wrong type.
     """
 
     priority: int = 0
@@ -198,13 +200,13 @@ class Atom(abc.ABC):
         revert_requires: Requires = None,
     ) -> None:
         if inject is not None and not isinstance(inject, Mapping):
-            raise TypeError(f"inject= of atom {name} takes values by name, as {{'size': 3}}, not {inject!r}")
+            raise TypeError(f"inject= of atom {name} takes a dict such as {{'size': 3}}, not {inject!r}")
         self.name = name
         self.inject = inject
         self.outputs = parse_provides(self.default_provides if provides is None else provides)
         ignore = tuple(ignore_list or ())
         self.execute_bindings = bind_arguments(name, self.execute, requires, rebind, auto_extract, ignore)
-        # Most atoms undo nothing, and there may be a million of them: they share what execute takes.
+        # Most atoms have no revert of their own, and there may be a million of them: share the bindings.
         self.revert_bindings = self.execute_bindings
         if type(self).revert is not Atom.revert or revert_requires or revert_rebind:
             self.revert_bindings = bind_arguments(
@@ -214,7 +216,7 @@ class Atom(abc.ABC):
 
     @property
     def save_as(self) -> dict[str, Any]:
-        """Each provided name and where in the result its value is (None: all of it)."""
+        """Each provided name with the index or key of its value in the result (None: the whole result)."""
         return dict(self.outputs)
 
     @property
@@ -224,53 +226,61 @@ class Atom(abc.ABC):
 
     @property
     def rebind(self) -> dict[str, str]:
-        """Each argument of ``execute`` and the name looked up for it."""
+        """Each argument of ``execute`` with the name looked up for it."""
         return dict(self.execute_bindings.required + self.execute_bindings.optional)
 
     @property
     def revert_rebind(self) -> dict[str, str]:
-        """Each argument of ``revert`` and the name looked up for it."""
+        """Each argument of ``revert`` with the name looked up for it."""
         return dict(self.revert_bindings.required + self.revert_bindings.optional)
 
     @property
     def requires(self) -> frozenset[str]:
-        """The names that this atom needs from others."""
+        """The names that ``execute`` and ``revert`` need and that are not injected."""
         names = {name for _, name in self.execute_bindings.required + self.revert_bindings.required}
         return frozenset(names.difference(self.inject or ()))
 
     @property
     def optional(self) -> frozenset[str]:
-        """The names that ``execute`` takes if there are any."""
+        """The names that ``execute`` receives if they are provided."""
         return frozenset({name for _, name in self.execute_bindings.optional}.difference(self.inject or ()))
 
     @property
     def revert_optional(self) -> frozenset[str]:
-        """The names that ``revert`` takes if there are any."""
+        """The names that ``revert`` receives if they are provided."""
         return frozenset({n for _, n in self.revert_bindings.optional}.difference(self.inject or ()))
 
     def pre_execute(self) -> None:  # noqa: B027  optional hook
-        """Do something before each ``execute``."""
+        """Run before each ``execute``."""
 
     @abc.abstractmethod
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the work and return its result."""
+        """Do the work.
+
+        The inputs are passed by keyword. The result is stored and provided under the names in ``provides``.
+        """
 
     def post_execute(self) -> None:  # noqa: B027  optional hook
-        """Do something after each ``execute``, whether it worked or not."""
+        """Run after each ``execute``, even if it failed."""
 
     def pre_revert(self) -> None:  # noqa: B027  optional hook
-        """Do something before each ``revert``."""
+        """Run before each ``revert``."""
 
-    def revert(self, *args: Any, **kwargs: Any) -> Any:  # noqa: B027  not everything needs undoing
-        """Undo the work; ``result`` and ``flow_failures`` can be asked for by name."""
+    def revert(self, *args: Any, **kwargs: Any) -> Any:  # noqa: B027  not every atom needs it
+        """Undo the work; the default does nothing.
+
+        Besides the inputs, two arguments are passed if the signature contains them:
+
+        * ``result``: what ``execute`` returned, or a `Failure` if it raised. Test with
+          ``isinstance(result, Failure)``.
+        * ``flow_failures``: the failures of ``execute`` in this flow, as a dict of atom name to `Failure`.
+        """
 
     def post_revert(self) -> None:  # noqa: B027  optional hook
-        """Do something after each ``revert``, whether it worked or not."""
+        """Run after each ``revert``, even if it failed."""
 
     def __str__(self) -> str:
-        """Say name and version."""
         return f'"{self.name}=={".".join(map(str, self.version))}"'
 
     def __repr__(self) -> str:
-        """Say class, name and version."""
         return f"<{class_name(self)} {self}>"

@@ -1,4 +1,8 @@
-"""Retries: atoms that say what is to be done when an atom of their flow has failed."""
+"""Retry policies: atoms that decide what happens when an atom of their flow fails.
+
+A flow takes one as ``retry=``: `Times`, `ForEach`, `ParameterizedForEach`, `AlwaysRevert`,
+`AlwaysRevertAll`, or a subclass of `Retry`.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +15,25 @@ from stackl_flow import atom
 from stackl_flow import exceptions as exc
 from stackl_flow.failure import Failure
 
+#: The argument with the `History` of a retry.
 EXECUTE_REVERT_HISTORY: Final = "history"
+#: The argument of ``revert`` with the failures of the flow.
 REVERT_FLOW_FAILURES: Final = "flow_failures"
 
 Attempt = tuple[Any, dict[str, Failure]]
 
 
 class Decision(enum.StrEnum):
-    """What a retry can decide."""
+    """The decision of a retry policy."""
 
     RETRY = "RETRY"
-    """Undo the retry's flow and run it once more."""
+    """Revert the flow of the retry, then run it again."""
 
     REVERT = "REVERT"
-    """Undo the retry's flow, unless an enclosing retry knows better."""
+    """Revert the flow of the retry, then let the retry of the enclosing flow decide."""
 
     REVERT_ALL = "REVERT_ALL"
-    """Undo everything, whatever the enclosing retries may say."""
+    """Revert everything, without asking the retries of enclosing flows."""
 
 
 RETRY: Final = Decision.RETRY
@@ -36,11 +42,14 @@ REVERT_ALL: Final = Decision.REVERT_ALL
 
 
 class History:
-    """What a retry has tried: pairs of the value it provided and the failures that came of it.
+    """The attempts of a retry, oldest first.
+
+    An attempt is a pair of the value that the retry provided and the failures that followed, as a dict of
+    atom name to `Failure`.
 
     Args:
-        contents: the pairs, oldest first.
-        failure: the retry's own failure, if it failed itself.
+        contents: the attempts.
+        failure: the failure of the retry itself, if it failed.
     """
 
     def __init__(self, contents: Sequence[Attempt], failure: Failure | None = None) -> None:
@@ -49,39 +58,33 @@ class History:
 
     @property
     def failure(self) -> Failure | None:
-        """The retry's own failure, or None."""
+        """The failure of the retry itself, or None."""
         return self._failure
 
     def outcomes_iter(self, index: int | None = None) -> Iterator[tuple[str, Failure]]:
-        """Go over failures by the name of the atom that failed.
+        """Iterate over pairs of atom name and failure.
 
         Args:
-            index: of one attempt only; of all if left out.
-
-        Returns:
-            Pairs of name and failure.
+            index: the attempt; all attempts if left out.
         """
-        chosen = self._contents if index is None else [self._contents[index]]
-        for _, outcomes in chosen:
+        attempts = self._contents if index is None else [self._contents[index]]
+        for _, outcomes in attempts:
             yield from outcomes.items()
 
     def provided_iter(self) -> Iterator[Any]:
-        """Go over the values that were provided, oldest first."""
+        """Iterate over the provided values, oldest first."""
         for provided, _ in self._contents:
             yield provided
 
     def caused_by(
         self, exception_cls: type[BaseException], index: int | None = None, include_retry: bool = False
     ) -> bool:
-        """Say whether a failure was of that class.
+        """Return whether any failure is of an exception class.
 
         Args:
-            exception_cls: the class.
-            index: of one attempt only; of all if left out.
-            include_retry: look at the retry's own failure too.
-
-        Returns:
-            True when one was.
+            exception_cls: the class; its subclasses match, too.
+            index: the attempt; all attempts if left out.
+            include_retry: include the failure of the retry itself.
         """
         if any(failure.check(exception_cls) for _, failure in self.outcomes_iter(index)):
             return True
@@ -89,28 +92,27 @@ class History:
         return own is not None and bool(own.check(exception_cls))
 
     def __len__(self) -> int:
-        """Count the attempts."""
         return len(self._contents)
 
     def __getitem__(self, index: int) -> Attempt:
-        """Return one attempt."""
         return self._contents[index]
 
     def __iter__(self) -> Iterator[Attempt]:
-        """Go over the attempts, oldest first."""
         return iter(self._contents)
 
 
 class Retry(atom.Atom):
-    """An atom that runs before its flow's atoms and decides when one of them has failed.
+    """Base class of retry policies.
 
-    ``execute``, ``revert`` and ``on_failure`` are handed ``history`` besides what they ask for.
+    A retry executes before the other atoms of its flow, once per attempt, and decides in ``on_failure``
+    when one of them fails. ``execute``, ``revert`` and ``on_failure`` receive ``history`` besides their
+    inputs.
 
     Args:
-        name: what it is called; the flow's name and ``_retry`` if left out.
-        provides: see ``Atom``, as for all that follow.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        name: the name; defaults to the name of the flow plus ``_retry``.
+        provides: names of the result of ``execute``, see `Atom`.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
     """
 
@@ -126,53 +128,50 @@ class Retry(atom.Atom):
 
     @abc.abstractmethod
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
-        """Decide what is to be done.
+        """Decide what happens after a failure.
 
         Args:
-            history: what was tried, the failures just met among it.
-            args: nothing; here for signatures that take it.
-            kwargs: what ``execute`` is handed too.
-
-        Returns:
-            One of ``Decision``.
+            history: all attempts, including the one that just failed.
+            args: never passed.
+            kwargs: the inputs of ``execute``.
         """
 
 
 class AlwaysRevert(Retry):
-    """A retry that never retries: its flow is undone."""
+    """Never retry; revert the flow, then let the retry of the enclosing flow decide."""
 
     def execute(self, *args: Any, **kwargs: Any) -> None:
-        """Provide nothing."""
+        """Return None."""
 
     def on_failure(self, *args: Any, **kwargs: Any) -> Decision:
-        """Decide to undo the flow."""
+        """Return `Decision.REVERT`."""
         del args, kwargs
         return REVERT
 
 
 class AlwaysRevertAll(Retry):
-    """A retry that never retries: everything is undone."""
+    """Never retry; revert everything."""
 
     def execute(self, *args: Any, **kwargs: Any) -> None:
-        """Provide nothing."""
+        """Return None."""
 
     def on_failure(self, *args: Any, **kwargs: Any) -> Decision:
-        """Decide to undo everything."""
+        """Return `Decision.REVERT_ALL`."""
         del args, kwargs
         return REVERT_ALL
 
 
 class Times(Retry):
-    """A retry that has its flow run a number of times, and provides the number of the attempt.
+    """Retry up to a number of times; provides the number of the attempt, from 1.
 
     Args:
-        attempts: how often the flow runs in all, the first time included.
-        name: see ``Retry``, as for all that follow.
-        provides: the name for the number of the attempt, from 1.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        attempts: the maximum number of attempts, including the first.
+        name: the name; defaults to the name of the flow plus ``_retry``.
+        provides: the name of the number of the attempt.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        revert_all: undo everything, not only the flow, when the attempts are used up.
+        revert_all: after the last attempt, revert everything instead of only the flow.
     """
 
     def __init__(
@@ -187,71 +186,53 @@ class Times(Retry):
     ) -> None:
         super().__init__(name, provides, requires, auto_extract, rebind)
         if not isinstance(attempts, int):
-            raise TypeError(f"Times takes how often to try, such as 3, not {attempts!r}")
+            raise TypeError(f"attempts must be an integer, not {attempts!r}")
         self._attempts = attempts
         self._revert_action = REVERT_ALL if revert_all else REVERT
 
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
-        """Decide to retry while attempts are left."""
+        """Return `Decision.RETRY` while attempts are left."""
         del args, kwargs
         return RETRY if len(history) < self._attempts else self._revert_action
 
     def execute(self, history: History, *args: Any, **kwargs: Any) -> int:
-        """Provide the number of the attempt."""
+        """Return the number of the attempt."""
         del args, kwargs
         return len(history) + 1
 
 
 def unused_values(values: Iterable[Any], history: History) -> list[Any]:
-    """Return the elements that no attempt has used yet, each as often as it stands in the collection.
-
-    Args:
-        values: the collection.
-        history: the attempts.
-
-    Returns:
-        What is left of it, in its order.
-    """
-    left = list(values)
-    for used in history.provided_iter():
-        if used in left:
-            left.remove(used)
-    return left
+    """Return the elements that no attempt has used yet, in order; duplicates count separately."""
+    unused = list(values)
+    for value in history.provided_iter():
+        if value in unused:
+            unused.remove(value)
+    return unused
 
 
-def next_value(who: str | None, values: Iterable[Any], history: History) -> Any:
+def next_value(retry_name: str | None, values: Iterable[Any], history: History) -> Any:
     """Return the first element that no attempt has used yet.
 
-    Args:
-        who: the retry's name, for the message.
-        values: the collection.
-        history: the attempts.
-
-    Returns:
-        The element.
-
     Raises:
-        NotFound: none is left.
+        NotFound: all elements are used.
     """
-    left = unused_values(values, history)
-    if not left:
-        raise exc.NotFound(
-            f"No elements left in collection of iterable retry controller {who}: every one was tried"
-        )
-    return left[0]
+    unused = unused_values(values, history)
+    if not unused:
+        raise exc.NotFound(f"No elements left in the collection of retry '{retry_name}': all were tried")
+    return unused[0]
 
 
 class ForEach(Retry):
-    """A retry that provides the next element of a fixed collection at each attempt.
+    """Retry with each element of a fixed collection; provides the element.
 
     Args:
-        values: the collection.
-        name: see ``Retry``, as for all that follow.
-        provides: the name for the element of this attempt.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        values: the collection; it is copied.
+        name: the name; defaults to the name of the flow plus ``_retry``.
+        provides: the name of the element of the current attempt.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        revert_all: undo everything, not only the flow, when the elements are used up.
+        revert_all: after the last element, revert everything instead of only the flow.
     """
 
     def __init__(
@@ -269,26 +250,26 @@ class ForEach(Retry):
         self._revert_action = REVERT_ALL if revert_all else REVERT
 
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:
-        """Decide to retry while elements are left."""
+        """Return `Decision.RETRY` while elements are left."""
         del args, kwargs
         return RETRY if unused_values(self._values, history) else self._revert_action
 
     def execute(self, history: History, *args: Any, **kwargs: Any) -> Any:
-        """Provide the next element."""
+        """Return the next element."""
         del args, kwargs
         return next_value(self.name, self._values, history)
 
 
 class ParameterizedForEach(Retry):
-    """A retry that provides the next element of a collection which the flow gives as ``values``.
+    """Retry with each element of the collection in the input ``values``; provides the element.
 
     Args:
-        name: see ``Retry``, as for all that follow.
-        provides: the name for the element of this attempt.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        name: the name; defaults to the name of the flow plus ``_retry``.
+        provides: the name of the element of the current attempt.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        revert_all: undo everything, not only the flow, when the elements are used up.
+        revert_all: after the last element, revert everything instead of only the flow.
     """
 
     def __init__(
@@ -303,12 +284,12 @@ class ParameterizedForEach(Retry):
         super().__init__(name, provides, requires, auto_extract, rebind)
         self._revert_action = REVERT_ALL if revert_all else REVERT
 
-    def on_failure(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Decision:  # type: ignore[override]  # handed over by name
-        """Decide to retry while elements are left."""
+    def on_failure(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Decision:  # type: ignore[override]  # passed by keyword
+        """Return `Decision.RETRY` while elements are left."""
         del args, kwargs
         return RETRY if unused_values(values, history) else self._revert_action
 
     def execute(self, values: Iterable[Any], history: History, *args: Any, **kwargs: Any) -> Any:
-        """Provide the next element."""
+        """Return the next element."""
         del args, kwargs
         return next_value(self.name, values, history)

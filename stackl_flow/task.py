@@ -1,4 +1,8 @@
-"""Tasks: atoms that do one piece of work and can undo it."""
+"""Tasks: atoms that do one piece of work and can undo it.
+
+Write a task as a subclass of `Task`, or build one from functions: `FunctorTask`, `MapFunctorTask`,
+`ReduceFunctorTask`, or the decorator in `stackl_flow.decorators`.
+"""
 
 from __future__ import annotations
 
@@ -12,50 +16,51 @@ from stackl_flow.notifier import RestrictedNotifier
 
 _LOG = redaction.get_logger(__name__)
 
+#: The event of a task's notifier for progress reports.
 EVENT_UPDATE_PROGRESS: Final = "update_progress"
+#: The argument of ``revert`` with the result or failure of ``execute``.
 REVERT_RESULT: Final = "result"
+#: The argument of ``revert`` with the failures of the flow.
 REVERT_FLOW_FAILURES: Final = "flow_failures"
 
 ProgressCallback = Callable[[float, dict[str, Any]], None]
 
 
 class _TaskNotifier(RestrictedNotifier):
-    """Tells of a task; progress that the task tells by hand reaches the engine, too."""
+    """The notifier of a task; it also forwards progress notified by hand to the engine."""
 
     task: Task | None = None
 
     def notify(self, event_type: str, details: Mapping[str, Any] | None) -> None:
-        """Call those who registered, after the engine that runs the task.
-
-        Args:
-            event_type: what happened.
-            details: what is known of it.
-        """
-        sink = self.task.progress_callback if self.task is not None else None
-        if sink is not None and event_type == EVENT_UPDATE_PROGRESS and details and "progress" in details:
-            sink(details["progress"], {name: details[name] for name in details if name != "progress"})
+        """Pass progress to the engine that runs the task, then call the callbacks."""
+        report = self.task.progress_callback if self.task is not None else None
+        if report is not None and event_type == EVENT_UPDATE_PROGRESS and details and "progress" in details:
+            report(details["progress"], {name: details[name] for name in details if name != "progress"})
         super().notify(event_type, details)
 
 
 class Task(atom.Atom):
-    """A piece of work: ``execute`` does it, ``revert`` undoes it.
+    """A unit of work: ``execute`` does it, ``revert`` undoes it.
 
     Args:
-        name: what it is called; the full class name if left out.
-        provides: see ``Atom``, as for all that follow.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        name: the name, unique within a flow; defaults to the full name of the class.
+        provides: names of the result, see `Atom`.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        inject: values that only this task sees.
-        ignore_list: arguments of ``execute`` that are not to be looked up.
-        revert_rebind: ``rebind`` for ``revert``.
-        revert_requires: ``requires`` for ``revert``.
+        inject: values for this task only.
+        ignore_list: arguments of ``execute`` that are not looked up.
+        revert_rebind: like ``rebind``, for ``revert``.
+        revert_requires: like ``requires``, for ``revert``.
+
+    Attributes:
+        TASK_EVENTS: the events of the task's notifier; a subclass may add its own.
     """
 
     TASK_EVENTS: Sequence[str] = (EVENT_UPDATE_PROGRESS,)
 
     _notifier: _TaskNotifier | None = None
-    # Where the engine wants this task's progress while it runs; set for the length of one call.
+    # Reports progress to the engine; set while the task runs.
     progress_callback: ProgressCallback | None = None
     name: str
 
@@ -79,7 +84,7 @@ class Task(atom.Atom):
 
     @property
     def notifier(self) -> RestrictedNotifier:
-        """Where to register for what the task itself tells, such as its progress."""
+        """The notifier for events of the task itself, such as its progress."""
         if self._notifier is None:
             self._notifier = _TaskNotifier(self.TASK_EVENTS)
             self._notifier.task = self
@@ -87,47 +92,45 @@ class Task(atom.Atom):
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anyone registered with this task's notifier."""
+        """Whether callbacks are registered with this task's notifier."""
         return bool(self._notifier)
 
     @property
     def has_progress_observers(self) -> bool:
-        """Whether others than the engine are told of progress: listeners, or a method of the task's own."""
+        """Whether progress goes to callbacks or to an overridden ``update_progress``."""
         own = getattr(self.update_progress, "__func__", None) is not Task.update_progress
         return own or bool(self._notifier)
 
     def copy(self, retain_listeners: bool = True) -> Task:
-        """Make a task like this one.
+        """Return a copy of this task.
 
         Args:
-            retain_listeners: keep those registered with the notifier.
-
-        Returns:
-            The new task.
+            retain_listeners: copy the registered callbacks, too.
         """
-        twin = copy.copy(self)
-        twin._notifier = None  # noqa: SLF001  a twin of its own class
+        clone = copy.copy(self)
+        clone._notifier = None  # noqa: SLF001  an instance of its own class
         if self._notifier is not None and retain_listeners:
-            twin._notifier = self._notifier.copy()  # noqa: SLF001  as above
-            twin._notifier.task = twin  # noqa: SLF001  as above
-        return twin
+            clone._notifier = self._notifier.copy()  # noqa: SLF001  as above
+            clone._notifier.task = clone  # noqa: SLF001  as above
+        return clone
 
     def update_progress(self, progress: float, **details: Any) -> None:
-        """Tell how far the work has come; it is stored and told to listeners.
+        """Report progress from within ``execute`` or ``revert``; it is stored and passed to listeners.
+
+        Each report costs about as much as a task, so report in coarse steps.
 
         Args:
-            progress: from 0.0 to 1.0; what lies outside is clamped, with a warning.
-            details: more to store beside it, of JSON types.
+            progress: from 0.0 to 1.0; values outside are clamped, with a warning.
+            details: further values to store with it, of JSON types.
         """
         clamped = min(1.0, max(0.0, progress))
         if clamped != progress:
             _LOG.warning(
-                "Progress value must be greater or equal to 0.0 or less than or equal to 1.0"
-                " instead of being '%s'", progress,
+                "Progress must be between 0.0 and 1.0, not %s: clamped", progress,
             )  # fmt: skip
         if self.progress_callback is not None:
             self.progress_callback(clamped, details)
-        if self._notifier is not None:  # a task copied by other means shares it with the one it was made for
+        if self._notifier is not None:  # copy.copy() shares it, so its task may be another one
             super(_TaskNotifier, self._notifier).notify(
                 EVENT_UPDATE_PROGRESS, {"progress": clamped, **details}
             )
@@ -148,21 +151,21 @@ def _check_callable(function: object, what: str) -> None:
 
 
 class FunctorTask(Task):
-    """A task made of a function, and of another one that undoes it.
+    """A task that calls one function to do the work and, optionally, another to undo it.
 
     Args:
         execute: does the work.
-        name: the full name of ``execute`` if left out.
-        provides: see ``Atom``, as for all that follow.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        name: the name; defaults to the full name of ``execute``.
+        provides: names of the result, see `Atom`.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
         revert: undoes the work.
-        version: kept beside what is stored.
-        inject: values that only this task sees.
+        version: major and minor version, stored with the task.
+        inject: values for this task only.
 
     Raises:
-        ValueError: ``execute`` or ``revert`` is not callable, or cannot take the names given.
+        ValueError: ``execute`` or ``revert`` is not callable or does not accept the names.
     """
 
     def __init__(
@@ -192,14 +195,14 @@ class FunctorTask(Task):
             self.revert_bindings = atom.bind_arguments(
                 self.name, revert, requires, rebind, auto_extract, extras
             )
-        self._extras = _extras_taken(revert)
+        self._extras = _accepted_extras(revert)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function that does the work."""
+        """Call the function passed as ``execute``."""
         return self._execute(*args, **kwargs)
 
     def revert(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function that undoes the work, if there is one."""
+        """Call the function passed as ``revert``, if any."""
         if self._revert is None:
             return None
         for extra in (REVERT_RESULT, REVERT_FLOW_FAILURES):
@@ -208,54 +211,49 @@ class FunctorTask(Task):
         return self._revert(*args, **kwargs)
 
 
-# One for all: an empty frozenset is 216 bytes, and a flow may hold a million tasks.
+# Shared: an empty frozenset takes 216 bytes, and a flow may contain a million tasks.
 _NO_EXTRAS: Final[frozenset[str]] = frozenset()
 
 
-def _extras_taken(revert: Callable[..., Any] | None) -> frozenset[str]:
-    """Say which of ``result`` and ``flow_failures`` a revert function can be handed."""
+def _accepted_extras(revert: Callable[..., Any] | None) -> frozenset[str]:
+    """Return which of ``result`` and ``flow_failures`` a revert function accepts."""
     if revert is None:
         return _NO_EXTRAS
-    read = atom.signature_of(revert)
+    signature = atom.signature_of(revert)
     extras = frozenset((REVERT_RESULT, REVERT_FLOW_FAILURES))
-    return extras if read.accepts_any else extras & read.names
+    return extras if signature.accepts_any else extras & signature.names
 
 
-def _check_functor(functor: Callable[..., Any], requires: object, word: str, arity: int) -> tuple[str, ...]:
-    """Check what a map or reduce task is made of; returns the names that it is to get."""
-    _check_callable(functor, word)
-    read = atom.signature_of(functor)
-    taken = len(read.required) + len(read.optional)
-    if taken != arity:
-        raise ValueError(
-            f"{taken} arguments were provided. {word.capitalize()} functor must take exactly {arity}"
-            f" argument(s)."
-        )
+def _check_functor(functor: Callable[..., Any], requires: object, kind: str, arity: int) -> tuple[str, ...]:
+    """Check the arguments of a map or reduce task, and return the required names."""
+    _check_callable(functor, kind)
+    signature = atom.signature_of(functor)
+    count = len(signature.required) + len(signature.optional)
+    if count != arity:
+        raise ValueError(f"{kind} functor must take exactly {arity} argument(s), not {count}")
     if isinstance(requires, str) or not isinstance(requires, Iterable):
-        raise TypeError(f"{type(requires)} type was provided for requires. Requires must be an iterable.")
+        raise TypeError(f"requires of a {kind} task must be an iterable of names, not {requires!r}")
     names = tuple(requires)
     if len(names) < arity:
-        raise ValueError(
-            f"{len(names)} elements were provided. Requires must have at least {arity} element(s)."
-        )
+        raise ValueError(f"requires of a {kind} task must have at least {arity} element(s), not {len(names)}")
     return names
 
 
 class ReduceFunctorTask(Task):
-    """A task that folds the values of several names into one, as ``functools.reduce`` does.
+    """A task that reduces the values of several names to one, like ``functools.reduce``.
 
     Args:
         functor: takes two values and returns one.
-        requires: at least two names.
-        name: the full name of ``functor`` if left out.
-        provides: see ``Atom``, as for all that follow.
-        auto_extract: read what is required off the signatures.
+        requires: the names, at least two.
+        name: the name; defaults to the full name of ``functor``.
+        provides: names of the result, see `Atom`.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        inject: values that only this task sees.
+        inject: values for this task only.
 
     Raises:
-        ValueError: ``functor`` does not take two values, or too few names are given.
-        TypeError: ``requires`` is not a list of names.
+        ValueError: ``functor`` does not take two values, or ``requires`` has fewer than two names.
+        TypeError: ``requires`` is not an iterable of names.
     """
 
     def __init__(
@@ -270,11 +268,11 @@ class ReduceFunctorTask(Task):
     ) -> None:
         names = _check_functor(functor, requires, "reduce", 2)
         self._functor = functor
-        own = _callable_name(functor) if name is None else name
-        super().__init__(own, provides, names, auto_extract, rebind, inject)
+        task_name = _callable_name(functor) if name is None else name
+        super().__init__(task_name, provides, names, auto_extract, rebind, inject)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Fold the values in the order of ``requires``."""
+        """Reduce the values in the order of ``requires``."""
         del args
         return functools.reduce(
             self._functor, [kwargs[argument] for argument, _ in self.execute_bindings.required]
@@ -287,15 +285,15 @@ class MapFunctorTask(Task):
     Args:
         functor: takes one value.
         requires: the names.
-        name: the full name of ``functor`` if left out.
-        provides: see ``Atom``, as for all that follow; the results come as a list.
-        auto_extract: read what is required off the signatures.
+        name: the name; defaults to the full name of ``functor``.
+        provides: names of the result, which is a list; see `Atom`.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        inject: values that only this task sees.
+        inject: values for this task only.
 
     Raises:
-        ValueError: ``functor`` does not take one value.
-        TypeError: ``requires`` is not a list of names.
+        ValueError: ``functor`` does not take one value, or ``requires`` is empty.
+        TypeError: ``requires`` is not an iterable of names.
     """
 
     def __init__(
@@ -310,8 +308,8 @@ class MapFunctorTask(Task):
     ) -> None:
         names = _check_functor(functor, requires, "map", 1)
         self._functor = functor
-        own = _callable_name(functor) if name is None else name
-        super().__init__(own, provides, names, auto_extract, rebind, inject)
+        task_name = _callable_name(functor) if name is None else name
+        super().__init__(task_name, provides, names, auto_extract, rebind, inject)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on each value, in the order of ``requires``."""

@@ -1,4 +1,4 @@
-"""What an atom takes and gives, read off its signatures."""
+"""Inputs and outputs of atoms, read from their signatures."""
 
 import functools
 
@@ -26,7 +26,7 @@ class Undo(task.Task):
         pass
 
 
-def test_required_and_optional_come_from_the_signature():
+def test_required_and_optional_inputs_come_from_the_signature():
     atom = Open("o")
     assert atom.requires == {"a", "b"}
     assert atom.optional == {"c"}
@@ -34,7 +34,7 @@ def test_required_and_optional_come_from_the_signature():
     assert atom.provides == frozenset()
 
 
-def test_revert_adds_its_own_and_is_handed_result_and_failures_without_asking():
+def test_revert_adds_inputs_and_result_and_flow_failures_are_no_inputs():
     atom = Undo("u")
     assert atom.requires == {"a", "z"}
     assert atom.optional == frozenset()
@@ -44,7 +44,7 @@ def test_revert_adds_its_own_and_is_handed_result_and_failures_without_asking():
 
 
 @pytest.mark.parametrize(
-    ("rebind", "requires", "bound"),
+    ("rebind", "requires", "bindings"),
     [
         (["x"], {"x", "b"}, {"a": "x", "b": "b"}),
         (("x", "y"), {"x", "y"}, {"a": "x", "b": "y"}),
@@ -53,21 +53,21 @@ def test_revert_adds_its_own_and_is_handed_result_and_failures_without_asking():
         (None, {"a", "b"}, {"a": "a", "b": "b"}),
     ],
 )
-def test_rebind(rebind, requires, bound):
+def test_rebind(rebind, requires, bindings):
     atom = Two("t", rebind=rebind)
     assert atom.requires == requires
-    assert atom.rebind == bound
+    assert atom.rebind == bindings
 
 
 @pytest.mark.parametrize(("rebind", "added"), [(["x", "y", "z"], ("z", "z")), ({"q": "x"}, ("q", "x"))])
-def test_more_names_need_kwargs(rebind, added):
+def test_surplus_names_need_kwargs(rebind, added):
     assert Open("o", rebind=rebind).rebind[added[0]] == added[1]
     with pytest.raises(ValueError, match=rf"Extra arguments given to atom t: \['{added[0]}'\]"):
         Two("t", rebind=rebind)
 
 
 @pytest.mark.parametrize("rebind", [{"x"}, "x", 5])
-def test_a_rebind_of_another_kind_is_refused(rebind):
+def test_a_rebind_of_another_type_is_an_error(rebind):
     with pytest.raises(TypeError, match="Invalid rebind value"):
         Two("t", rebind=rebind)
 
@@ -79,22 +79,22 @@ def test_an_optional_argument_that_is_rebound_is_required():
 
 
 @pytest.mark.parametrize("requires", ["zed", ["zed"], ("zed",), {"zed"}])
-def test_manual_requires_are_added(requires):
+def test_explicit_requires_are_added(requires):
     assert Open("o", requires=requires).requires == {"a", "b", "zed"}
 
 
-def test_manual_requires_that_cannot_be_taken_are_refused():
+def test_explicit_requires_that_execute_does_not_accept_are_an_error():
     with pytest.raises(ValueError, match=r"atom t: \['zed'\]"):
         Two("t", requires="zed")
 
 
-def test_without_extraction_only_what_is_said_counts():
+def test_without_auto_extract_only_requires_and_rebind_count():
     assert Two("t", auto_extract=False, requires=["a", "b"]).requires == {"a", "b"}
     assert Two("t", auto_extract=False, rebind={"a": "x", "b": "y"}).requires == {"x", "y"}
     assert Open("o", auto_extract=False, requires=["a", "b"]).optional == frozenset()
 
 
-def test_without_extraction_nothing_may_be_forgotten():
+def test_without_auto_extract_a_missing_argument_is_an_error():
     with pytest.raises(ValueError, match=r"Missing arguments for atom t: \['b'\]"):
         Two("t", auto_extract=False, requires=["a"])
 
@@ -103,19 +103,19 @@ def test_ignored_arguments_are_not_looked_up():
     assert Two("t", ignore_list=["b"]).requires == {"a"}
 
 
-def test_what_is_injected_is_not_required():
+def test_injected_names_are_not_required():
     assert Two("t", inject={"a": 1}).requires == {"b"}
     assert Undo("u", inject={"z": 1, "y": 2}).requires == {"a"}
     assert Undo("u", inject={"z": 1, "y": 2}).revert_optional == frozenset()
 
 
-def test_revert_can_be_bound_by_itself():
+def test_revert_rebind():
     atom = Undo("u", revert_rebind={"z": "w"})
     assert atom.revert_rebind == {"z": "w", "y": "y"}
     assert atom.requires == {"a", "w"}
 
 
-def test_revert_requires_are_added_for_revert_only():
+def test_revert_requires():
     class Free(Two):
         def revert(self, **kwargs):
             pass
@@ -127,7 +127,7 @@ def test_revert_requires_are_added_for_revert_only():
 
 
 @pytest.mark.parametrize(
-    ("provides", "saved"),
+    ("provides", "save_as"),
     [
         (None, {}),
         ("x", {"x": None}),
@@ -139,18 +139,18 @@ def test_revert_requires_are_added_for_revert_only():
         (set(), {}),
     ],
 )
-def test_provides(provides, saved):
+def test_provides(provides, save_as):
     atom = Two("t", provides=provides)
-    assert atom.save_as == saved
-    assert atom.provides == set(saved)
+    assert atom.save_as == save_as
+    assert atom.provides == set(save_as)
 
 
-def test_provides_of_another_kind_is_refused():
+def test_provides_of_another_type_is_an_error():
     with pytest.raises(TypeError, match="should be str, set or tuple/list, not 5"):
         Two("t", provides=5)
 
 
-def test_default_provides_counts_unless_something_else_is_said():
+def test_default_provides():
     class Gives(Two):
         default_provides = "x"
 
@@ -159,7 +159,7 @@ def test_default_provides_counts_unless_something_else_is_said():
     assert Gives("g", provides=()).provides == frozenset()
 
 
-def test_decorated_methods_are_looked_through():
+def test_decorated_methods_are_followed():
     def traced(function):
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
@@ -189,7 +189,7 @@ def test_static_and_class_methods():
     assert Static("s").requires == {"a", "z"}
 
 
-def test_what_it_says_of_itself():
+def test_str_and_repr():
     class Second(Two):
         version = (2, 1)
 
@@ -197,7 +197,7 @@ def test_what_it_says_of_itself():
     assert repr(Two("name")) == f'<{__name__}.Two "name==1.0">'
 
 
-def test_an_atom_must_execute():
+def test_execute_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Atom("a")
 

@@ -1,4 +1,4 @@
-"""Retries by themselves: their decisions, and the history that they are handed."""
+"""Retry policies without an engine: their decisions and their history."""
 
 import pytest
 
@@ -14,17 +14,17 @@ def history(*values, failure=None):
     return retry.History([(value, {"a": BAD}) for value in values], failure=failure)
 
 
-def test_history_reads_like_a_sequence():
-    told = retry.History([(1, {"a": LOST}), (2, {"a": BAD, "b": LOST}), (3, {})])
-    assert len(told) == 3
-    assert told[0] == (1, {"a": LOST})
-    assert [value for value, _ in told] == list(told.provided_iter()) == [1, 2, 3]
-    assert [name for name, _ in told.outcomes_iter()] == ["a", "a", "b"]
-    assert [name for name, _ in told.outcomes_iter(index=1)] == ["a", "b"]
+def test_history_is_a_sequence_of_attempts():
+    attempts = retry.History([(1, {"a": LOST}), (2, {"a": BAD, "b": LOST}), (3, {})])
+    assert len(attempts) == 3
+    assert attempts[0] == (1, {"a": LOST})
+    assert [value for value, _ in attempts] == list(attempts.provided_iter()) == [1, 2, 3]
+    assert [name for name, _ in attempts.outcomes_iter()] == ["a", "a", "b"]
+    assert [name for name, _ in attempts.outcomes_iter(index=1)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "kwargs", "found"),
+    ("kind", "kwargs", "expected"),
     [
         (ValueError, {}, True),
         (ValueError, {"index": 0}, False),
@@ -34,11 +34,11 @@ def test_history_reads_like_a_sequence():
         (OSError, {"include_retry": True}, True),
     ],
 )
-def test_caused_by(kind, kwargs, found):
+def test_caused_by(kind, kwargs, expected):
     own = Failure.from_exception(OSError("own"))
-    told = retry.History([(1, {"a": LOST}), (2, {"a": BAD})], failure=own)
-    assert told.caused_by(kind, **kwargs) is found
-    assert told.failure is own
+    attempts = retry.History([(1, {"a": LOST}), (2, {"a": BAD})], failure=own)
+    assert attempts.caused_by(kind, **kwargs) is expected
+    assert attempts.failure is own
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_times(attempts, tried, decision):
     assert controller.execute(history(*range(tried))) == tried + 1
 
 
-def test_always():
+def test_always_revert():
     assert retry.AlwaysRevert().on_failure(history(1)) is retry.Decision.REVERT
     assert retry.AlwaysRevertAll().on_failure(history(1)) is retry.Decision.REVERT_ALL
     assert retry.AlwaysRevert().execute(history()) is None
@@ -61,13 +61,13 @@ def test_always():
 @pytest.mark.parametrize(
     "make", [lambda **kw: retry.Times(1, **kw), lambda **kw: retry.ForEach([1], **kw)], ids=["times", "each"]
 )
-def test_revert_all_when_used_up(make):
+def test_revert_all_after_the_last_attempt(make):
     assert make(revert_all=True).on_failure(history(1)) == retry.REVERT_ALL
     assert make().on_failure(history(1)) == retry.REVERT
 
 
 @pytest.mark.parametrize(
-    ("values", "used", "following"),
+    ("values", "used", "expected"),
     [
         (["x", "y"], [], "x"),
         (["x", "y"], ["x"], "y"),
@@ -77,28 +77,28 @@ def test_revert_all_when_used_up(make):
         ({"x": 1}, [], "x"),
     ],
 )
-def test_for_each(values, used, following):
-    assert retry.ForEach(values).execute(history(*used)) == following
-    assert retry.ParameterizedForEach().execute(values, history(*used)) == following
+def test_for_each(values, used, expected):
+    assert retry.ForEach(values).execute(history(*used)) == expected
+    assert retry.ParameterizedForEach().execute(values, history(*used)) == expected
     assert retry.ForEach(values).on_failure(history(*used)) == retry.RETRY
     assert retry.ParameterizedForEach().on_failure(values, history(*used)) == retry.RETRY
 
 
-def test_for_each_when_used_up():
+def test_for_each_after_the_last_element():
     controller = retry.ForEach([1, 2], "r")
     assert controller.on_failure(history(1, 2)) == retry.REVERT
     with pytest.raises(exc.NotFound, match=r"No elements left.*r"):
         controller.execute(history(1, 2))
 
 
-def test_a_collection_that_can_be_read_once_only_serves_all_attempts():
+def test_for_each_accepts_an_iterator():
     controller = retry.ForEach(iter([1, 2]))
     assert controller.execute(history()) == 1
     assert controller.on_failure(history(1)) == retry.RETRY
     assert controller.execute(history(1)) == 2
 
 
-def test_what_retries_take_and_give():
+def test_inputs_and_outputs_of_retries():
     assert retry.Times(1, provides="n").provides == {"n"}
     assert retry.Times(1).requires == frozenset()
     assert retry.ParameterizedForEach().requires == {"values"}
@@ -106,7 +106,7 @@ def test_what_retries_take_and_give():
     assert retry.ParameterizedForEach(rebind=["hosts"]).requires == {"hosts"}
 
 
-def test_a_retry_must_decide():
+def test_on_failure_is_abstract():
     class Undecided(retry.Retry):
         def execute(self, history):
             pass
@@ -116,6 +116,6 @@ def test_a_retry_must_decide():
 
 
 @pytest.mark.parametrize("decision", retry.Decision)
-def test_decisions_are_words(decision):
+def test_decisions_equal_their_names(decision):
     assert decision == decision.name
     assert retry.Decision(decision.name) is decision

@@ -107,12 +107,12 @@ def test_a_store_that_is_no_dictionary(backend, wrong):
 
 
 def test_values_of_an_atom_that_are_no_dictionary():
-    with pytest.raises(TypeError, match=r"inject= of atom a takes values by name"):
+    with pytest.raises(TypeError, match=r"inject= of atom a takes a dict"):
         FunctorTask(lambda x: x, name="a", inject=["x"])
 
 
 def test_how_often_in_quotes():
-    with pytest.raises(TypeError, match="Times takes how often to try, such as 3, not '3'"):
+    with pytest.raises(TypeError, match="attempts must be an integer, not '3'"):
         Times("3")
 
 
