@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from scripts.servers.known import KINDS
+from scripts.servers.definitions import KINDS
 from scripts.servers.server import Server, ServerError
 
 

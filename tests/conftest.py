@@ -10,9 +10,9 @@ import pytest
 
 from scripts.servers import packages
 from scripts.servers.cluster import Cluster
-from scripts.servers.known import BESIDES, KINDS
-from scripts.servers.secure import SECURE
+from scripts.servers.definitions import AUXILIARY, KINDS
 from scripts.servers.server import Server, ServerError
+from scripts.servers.tls import TLS_KINDS
 from tests.support import hypothesis_profiles, needs, scheduling, scratch, summaries
 
 #: Set by scripts/test where it may install packages.
@@ -69,7 +69,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def make_server(name, make=Server, **kwargs):
     """Make a server; where it is not installed, the test is skipped, or fails in CI."""
-    kind = {**KINDS, **BESIDES, **SECURE}[name]
+    kind = {**KINDS, **AUXILIARY, **TLS_KINDS}[name]
     try:
         if os.environ.get(MAY_INSTALL):
             packages.install([kind])

@@ -1,4 +1,4 @@
-"""Several servers of one kind that are one place, and survive the loss of one of them."""
+"""Clusters: several servers of one kind with the same data, which survive the loss of one of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import Final
 from scripts.servers.kinds import Kind
 from scripts.servers.server import Server, ServerError, start_all
 
-#: Seconds in which members agree on a leader, also on a loaded machine.
-_AGREE_WITHIN: Final = 60.0
+#: Seconds until members agree on a leader, on a loaded machine too.
+_ELECTION_TIMEOUT: Final = 60.0
 
 
 class Cluster:
-    """Members that know each other.
-
-    Args:
-        kind: what they are.
-        size: how many.
+    """A cluster.
 
     Attributes:
-        members: the servers, each to be stopped, killed and started again by itself.
+        members: the servers; each can be stopped, killed and started again.
     """
 
     def __init__(self, kind: Kind, size: int = 3) -> None:
@@ -29,41 +25,38 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The address, with all members in it."""
+        """The URL, with all members in it."""
         first, *others = (member.url for member in self.members)
         return ",".join([first, *(url.partition("://")[2] for url in others)])
 
     def start(self) -> None:
-        """Start them side by side, and wait until they serve.
+        """Start the members at the same time and wait until all are ready.
 
         Raises:
-            ServerError: one does not get ready.
+            ServerError: one does not become ready.
         """
         for member in self.members:
-            member.settle()
+            member.choose_ports()
             member.peers = self.members
         start_all(self.members)
 
     def leader(self) -> Server:
-        """Find the member that leads.
-
-        Returns:
-            The member.
+        """Wait until the cluster has a leader, and return it.
 
         Raises:
-            ServerError: they do not agree on one.
+            ServerError: there is none after a minute.
         """
-        until = time.monotonic() + _AGREE_WITHIN
+        until = time.monotonic() + _ELECTION_TIMEOUT
         while time.monotonic() < until:
             for member in self.members:
-                if member.leads:
+                if member.is_leader:
                     return member
             time.sleep(0.05)
         raise ServerError(
-            f"{len(self.members)} servers of {self.kind.name} agree on no leader: see their logs"
+            f"the {len(self.members)} servers of {self.kind.name} have not elected a leader: see their logs"
         )
 
     def close(self) -> None:
-        """Stop them and take their data away."""
+        """Stop the members and remove their data."""
         for member in self.members:
             member.close()

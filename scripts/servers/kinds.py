@@ -1,4 +1,4 @@
-"""What a kind of server is, and the questions that are put to one to see whether it is ready."""
+"""What defines a kind of server, and helpers for its commands and readiness checks."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Final
 
-#: Where Debian keeps servers that are on nobody's PATH.
-_ALSO: Final = ("/usr/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
-#: A server whose port is free finds the one so much above it free, too.
-BUS: Final = 10_000
-#: How many seconds one question may take.
-_PATIENCE: Final = 2.0
+#: Where Debian installs servers that are not on PATH.
+_MORE_PATHS: Final = ("/usr/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
+#: A server may also listen on its port plus this; the port is checked to be free.
+SECOND_PORT_OFFSET: Final = 10_000
+#: Seconds.
+_REQUEST_TIMEOUT: Final = 2.0
 
 
 @dataclass(frozen=True)
-class Spot:
-    """Where one server is: a directory of its own, and two ports of the loopback address.
+class Location:
+    """Where one server runs: its directory and two ports of the loopback address.
 
-    ``peers`` are the spots of all members of its cluster, this one among them; none if it is alone.
+    ``peers`` are the locations of all members of its cluster, itself included; empty without a cluster.
     """
 
     directory: Path
     port: int
     second_port: int
-    peers: tuple[Spot, ...] = ()
+    peers: tuple[Location, ...] = ()
 
     @property
     def number(self) -> int:
-        """Which member of its cluster it is, from 1 on."""
+        """Its number within the cluster, from 1."""
         return 1 + [peer.port for peer in self.peers].index(self.port)
 
 
@@ -43,86 +43,71 @@ class Kind:
     """One kind of server.
 
     Attributes:
-        name: what it is called here.
-        packages: what Debian calls it.
-        needs: programs, or full paths of files, without which it cannot be started.
-        url: its address, with ``{port}`` in it.
-        command: makes the command that becomes the server; it may prepare the directory first.
-        ready: says whether it answers.
-        leads: says whether it leads its cluster, where members have a leader.
-        stop_signal: what makes it end soon and in order.
-        user: who it has to be when root starts it and it refuses to be root.
+        name: its name in ``scripts/services`` and in fixtures.
+        packages: Debian packages that provide it.
+        requires: programs, or full paths of files, that must exist.
+        url: its URL, with ``{port}``.
+        command: returns the command line of the server; it may write files into the directory first.
+        is_ready: tells whether it answers.
+        is_leader: tells whether it leads its cluster, where members have a leader.
+        stop_signal: the signal for a fast and clean shutdown.
+        user: the user to run as if started by root, for servers that refuse to run as root.
     """
 
     name: str
     packages: tuple[str, ...]
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
     url: str
-    command: Callable[[Spot], list[str]]
-    ready: Callable[[Spot], bool]
-    leads: Callable[[Spot], bool] | None = None
+    command: Callable[[Location], list[str]]
+    is_ready: Callable[[Location], bool]
+    is_leader: Callable[[Location], bool] | None = None
     stop_signal: Signals = SIGTERM
     user: str = ""
 
     @property
     def variable(self) -> str:
-        """The environment variable that holds its address."""
+        """The environment variable for the URL of a server that runs already."""
         return f"STACKL_FLOW_TEST_{self.name.upper()}"
 
     @property
     def missing(self) -> list[str]:
-        """What of its needs is not there."""
-        return [need for need in self.needs if not find(need)]
+        """Required programs and files that do not exist."""
+        return [name for name in self.requires if not find(name)]
 
 
 def find(program: str) -> str:
-    """Find a program or a file.
-
-    Args:
-        program: its name, or the full path of a file.
-
-    Returns:
-        Its path; empty if it is not there.
-    """
+    """Return the path of a program, or of a file given by its full path; empty if it does not exist."""
     if Path(program).is_absolute():
         return program if Path(program).exists() else ""
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_ALSO])) or ""
+    return (
+        shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_PATHS])) or ""
+    )
 
 
-def ask(port: int, question: bytes = b"", *, whole: bool = False) -> bytes:
-    """Say something to a port.
+def send_request(port: int, request: bytes = b"", *, read_all: bool = False) -> bytes:
+    """Send bytes to a port and read the response; empty if the server does not answer.
 
     Args:
         port: the port.
-        question: what to say; if empty, it is the server who speaks first.
-        whole: read until the server hangs up.
-
-    Returns:
-        The beginning of the answer, or all of it; empty if there is none.
+        request: what to send; empty for protocols in which the server sends first.
+        read_all: read until the server closes the connection, not only the first bytes.
     """
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as link:
-            link.sendall(question)
-            found = link.recv(256)
-            while whole and (more := link.recv(1 << 16)):
-                found += more
-            return found
+        with socket.create_connection(("127.0.0.1", port), timeout=_REQUEST_TIMEOUT) as connection:
+            connection.sendall(request)
+            response = connection.recv(256)
+            while read_all and (more := connection.recv(1 << 16)):
+                response += more
+            return response
     except OSError:
         return b""
 
 
-def prepared(data: Path, make: list[str], become: list[str], then: list[str] | None = None) -> list[str]:
-    """Make a command that makes the data once, and then becomes the server.
+def with_initialization(data: Path, initialize: list[list[str]], server: list[str]) -> list[str]:
+    """Build a command that initializes a data directory if it does not exist, then executes the server.
 
-    Args:
-        data: the directory that is made.
-        make: the command that makes it.
-        become: the server.
-        then: a command to be run after ``make``.
-
-    Returns:
-        The command; it takes more words for the server.
+    Arguments appended to the command go to the server.
     """
-    first = " && ".join(shlex.join(command) for command in (make, then) if command)
-    made = f"test -e {shlex.quote(str(data))} || {{ {first}; }}"
-    return ["sh", "-c", f'{made} && exec {shlex.join(become)} "$@"', "sh"]
+    steps = " && ".join(map(shlex.join, initialize))
+    initialized = f"test -e {shlex.quote(str(data))} || {{ {steps}; }}"
+    return ["sh", "-c", f'{initialized} && exec {shlex.join(server)} "$@"', "sh"]

@@ -1,6 +1,6 @@
-"""One server of its own: started on free ports with throw-away data, stopped by its process id.
+"""One server process, on free ports and with temporary data.
 
-A server that is not told to stay dies with us, however we die.
+Unless it is detached, the kernel kills it when this process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -20,126 +20,126 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from scripts.servers.kinds import BUS, Kind, Spot, find
+from scripts.servers.kinds import SECOND_PORT_OFFSET, Kind, Location, find
 
-#: Seconds until a server has to answer, and until one that was told to stop is killed.
-_READY_WITHIN: Final = 60.0
-_STOPS_WITHIN: Final = 10.0
-_TRIES: Final = 3
-#: Where servers listen; some listen ``BUS`` above that, too. A connection from this machine takes its port
-#: above (Linux: from 32768 on), so a server that was stopped finds its port free again.
+#: Seconds until a server must answer, and until one that does not stop is killed.
+_READY_TIMEOUT: Final = 60.0
+_STOP_TIMEOUT: Final = 10.0
+_ATTEMPTS: Final = 3
+#: Ports of servers; some also listen ``SECOND_PORT_OFFSET`` above. Outgoing connections use higher ports (on
+#: Linux from 32768), so the port of a stopped server stays free.
 _PORTS: Final = range(10_000, 22_000)
-#: A child is told of the end of the thread that made it, so all are made by one that stays.
+#: The parent-death signal is sent when the *thread* that started a process ends: this one lasts.
 _STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="servers")
 
 
 class ServerError(Exception):
-    """A server is missing, or does not start; the message says what to do."""
+    """A server is not installed or does not start; the message says what to do."""
 
 
 class Server:
-    """A server that nobody else uses.
+    """A server for the exclusive use of its creator.
 
     Args:
-        kind: what it is.
-        options: more words for its command.
-        stays: whether it goes on when we end.
-        home: where its directory is made; the system's place for such if left out.
+        kind: what to run.
+        options: additional arguments of its command.
+        detached: whether it keeps running when this process ends.
+        parent: where to make its directory; the default is the directory for temporary files.
 
     Attributes:
-        directory: all its data, and its log; gone with ``close``.
-        port: where it listens on 127.0.0.1, the same all its life.
-        second_port: another one that it may use.
-        peers: all members of its cluster, itself among them; none if it is alone.
+        directory: its data and its log; removed by ``close``.
+        port: where it listens on 127.0.0.1; it does not change after the first start.
+        second_port: a second port that it may use.
+        peers: all members of its cluster, itself included; empty without a cluster.
     """
 
     def __init__(
-        self, kind: Kind, options: Sequence[str] = (), *, stays: bool = False, home: Path | None = None
+        self, kind: Kind, options: Sequence[str] = (), *, detached: bool = False, parent: Path | None = None
     ) -> None:
         if kind.missing:
             raise ServerError(
                 f"{kind.name} is not installed ({', '.join(kind.missing)} not found): run "
-                f"`scripts/services install {kind.name}` as root, or name a running one in {kind.variable}"
+                f"`scripts/services install {kind.name}` as root, or set {kind.variable} to the URL of one"
             )
         self.kind = kind
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=home))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=parent))
         self.port = self.second_port = 0
         self.peers: Sequence[Server] = ()
         self._options = list(options)
-        self._stays = stays
+        self._detached = detached
         self._was_ready = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its URL."""
         return self.kind.url.format(port=self.port)
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 while it does not run."""
+        """Its process id; 0 if it is not running."""
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
-        """Start it, on the port and with the data that it had before, and wait until it is ready.
+        """Start it, with the ports and data of the last start, and wait until it is ready.
 
         Raises:
-            ServerError: it does not get ready.
+            ServerError: it does not become ready.
         """
         self.launch()
-        self.await_ready()
+        self.wait_ready()
 
-    def settle(self) -> None:
-        """Choose its ports, unless it has some."""
+    def choose_ports(self) -> None:
+        """Choose free ports, unless it has some."""
         if not self._was_ready and not _is_free(self.port):
             self.port, self.second_port = _free_ports(2)
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether it leads its cluster."""
-        return self.pid != 0 and self.kind.leads is not None and self.kind.leads(self._spot)
+        return self.pid != 0 and self.kind.is_leader is not None and self.kind.is_leader(self._location)
 
     def launch(self) -> None:
-        """Start it, and do not wait."""
-        self.settle()
-        command = [*self._identity(), *self.kind.command(self._spot), *self._options]
-        self._process = _STARTER.submit(self._make, command).result()
+        """Start it without waiting."""
+        self.choose_ports()
+        command = [*self._setpriv(), *self.kind.command(self._location), *self._options]
+        self._process = _STARTER.submit(self._spawn, command).result()
 
-    def await_ready(self) -> None:
-        """Wait until it answers; one whose port was taken meanwhile is started anew on another.
+    def wait_ready(self) -> None:
+        """Wait until it answers; if its port is in use by now, start it on another one.
 
         Raises:
-            ServerError: it does not.
+            ServerError: it does not become ready.
         """
-        for attempt in range(_TRIES):
-            if self._gets_ready():
+        for attempt in range(_ATTEMPTS):
+            if self._becomes_ready():
                 self._was_ready = True
                 return
-            if self.pid or attempt == _TRIES - 1 or "in use" not in self._said().lower():
+            if self.pid or attempt == _ATTEMPTS - 1 or "in use" not in self._log_tail().lower():
                 break
             self.launch()
-        said = self._said()
+        log = self._log_tail()
         self.close()
-        raise ServerError(f"{self.kind.name} did not get ready; it said:\n{said}")
+        raise ServerError(f"{self.kind.name} did not become ready; the end of its log:\n{log}")
 
     def stop(self) -> None:
-        """Stop it in order; its data stay, and ``start`` starts it again."""
-        self._end(self.kind.stop_signal)
+        """Shut it down; its data stay, and ``start`` starts it again."""
+        self._terminate(self.kind.stop_signal)
 
     def kill(self) -> None:
-        """Kill it at once; its data stay as they are."""
-        self._end(signal.SIGKILL)
+        """Kill it; its data stay."""
+        self._terminate(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop the process where it is: it keeps its connections, and answers nobody."""
+        """Stop the process with SIGSTOP: it keeps its connections and does not answer."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
+        """Continue a frozen process."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """Stop it and take its data away."""
+        """Shut it down and remove its data."""
         with contextlib.suppress(ProcessLookupError):
             if self.pid:
                 self.thaw()
@@ -147,22 +147,22 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
-    def _spot(self) -> Spot:
-        peers = tuple(Spot(peer.directory, peer.port, peer.second_port) for peer in self.peers)
-        return Spot(self.directory, self.port, self.second_port, peers)
+    def _location(self) -> Location:
+        peers = tuple(Location(peer.directory, peer.port, peer.second_port) for peer in self.peers)
+        return Location(self.directory, self.port, self.second_port, peers)
 
-    def _identity(self) -> list[str]:
-        """Give the words before a command that let it die with us, and be somebody else than root."""
-        words = [] if self._stays else ["--pdeathsig=KILL"]
+    def _setpriv(self) -> list[str]:
+        """Build the prefix of the command that sets the parent-death signal and the user."""
+        options = [] if self._detached else ["--pdeathsig=KILL"]
         if self.kind.user and os.geteuid() == 0:
-            who = pwd.getpwnam(self.kind.user)
+            user = pwd.getpwnam(self.kind.user)
             for path in (self.directory, *self.directory.iterdir()):
                 if path.owner() != self.kind.user:
-                    os.chown(path, who.pw_uid, who.pw_gid)
-            words += [f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups"]
-        return [find("setpriv"), *words, "--"] if words and find("setpriv") else []
+                    os.chown(path, user.pw_uid, user.pw_gid)
+            options += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        return [find("setpriv"), *options, "--"] if options and find("setpriv") else []
 
-    def _make(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.directory / "log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -170,50 +170,44 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A stop from the terminal is for us: it ends after those who use it.
+                # Ctrl-C in the terminal must not reach it: it ends after its clients.
                 start_new_session=True,
             )
 
-    def _gets_ready(self) -> bool:
-        until = time.monotonic() + _READY_WITHIN
+    def _becomes_ready(self) -> bool:
+        until = time.monotonic() + _READY_TIMEOUT
         while time.monotonic() < until:
             if self._process is None or self._process.poll() is not None:
                 self._process = None
                 return False
-            # It was not somebody else who answered, if ours is still there.
-            if self.kind.ready(self._spot) and self._process.poll() is None:
+            # If the process is still running, no other server has answered on its port.
+            if self.kind.is_ready(self._location) and self._process.poll() is None:
                 return True
             time.sleep(0.02)
         return False
 
-    def _end(self, sign: signal.Signals) -> None:
+    def _terminate(self, stop_signal: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(sign)
+        process.send_signal(stop_signal)
         try:
-            process.wait(_STOPS_WITHIN)
+            process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    def _said(self) -> str:
+    def _log_tail(self) -> str:
         lines = (self.directory / "log").read_text(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-15:])
 
 
 @contextlib.contextmanager
 def running(kinds: Sequence[Kind]) -> Iterator[list[Server]]:
-    """Start servers side by side, and take them away at the end.
-
-    Args:
-        kinds: what to start.
-
-    Yields:
-        The servers, ready.
+    """Run servers while the context is open.
 
     Raises:
-        ServerError: one is missing or does not get ready; none is left running.
+        ServerError: one is not installed or does not become ready; none is left running.
     """
     with contextlib.ExitStack() as stack:
         servers = []
@@ -226,35 +220,32 @@ def running(kinds: Sequence[Kind]) -> Iterator[list[Server]]:
 
 
 def start_all(servers: Sequence[Server]) -> None:
-    """Start servers side by side.
-
-    Args:
-        servers: the servers.
+    """Start servers at the same time and wait until all are ready.
 
     Raises:
-        ServerError: one does not get ready.
+        ServerError: one does not become ready.
     """
     for server in servers:
         server.launch()
     for server in servers:
-        server.await_ready()
+        server.wait_ready()
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as link:
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            link.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except OSError:
             return False
         return port != 0
 
 
 def _free_ports(count: int) -> list[int]:
-    """Pick free ports by chance among those that the system does not give to outgoing connections."""
+    """Pick random free ports outside of the range of outgoing connections."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.choice(_PORTS)  # noqa: S311  nothing here is secret
-        if port not in ports and _is_free(port) and _is_free(port + BUS):
+        port = random.choice(_PORTS)  # noqa: S311  not a secret
+        if port not in ports and _is_free(port) and _is_free(port + SECOND_PORT_OFFSET):
             ports.append(port)
     return ports

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.servers.known import KINDS
+from scripts.servers.definitions import KINDS
 from scripts.servers.server import Server
 from tests.compat import wheel
 from tests.compat.ahead import POOL

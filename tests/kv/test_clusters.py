@@ -59,7 +59,7 @@ def test_the_leader_is_killed_in_the_middle_of_writing(cluster):
 
 def test_a_member_that_hangs_is_passed_over(cluster):
     """It takes connections and answers nobody; the others know all."""
-    hung = next(member for member in cluster.members if not member.leads)
+    hung = next(member for member in cluster.members if not member.is_leader)
     others = [member.url.partition("://")[2] for member in cluster.members if member is not hung]
     with backends.fetch(f"{','.join([hung.url, *others])}/{uuid.uuid4()}?timeout=8") as kv:
         hung.freeze()

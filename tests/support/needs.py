@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from scripts.servers import packages
-from scripts.servers.known import KINDS
+from scripts.servers.definitions import KINDS
 from scripts.servers.server import ServerError
 
 #: Fixtures that start servers named by the test: all that a test might name are needed.
