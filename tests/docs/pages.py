@@ -40,6 +40,7 @@ REASONS = {
     "runs the project's own scripts": "they are what runs this test",
     "run in Python on the same page": "the command would resume the flow before the program does",
     "needs the extra package cryptography": "tests/cli/test_sealed.py has such a codec",
+    "an outline": "names programs of the reader's own",
     "runs until it is stopped": "the same call with an end is run elsewhere on the page",
     "tested by tests/compat/test_guide.py": "run there on TaskFlow and on this library, with a Redis server",
     "tested by tests/docs/test_deployment.py": "parsed there; systemd and Kubernetes are not at hand",
