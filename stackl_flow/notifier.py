@@ -1,7 +1,6 @@
-"""Who wants to know: callbacks by event.
+"""Notifiers: callbacks registered by event.
 
-Those who want any event come first, then those of the event itself, each in the order in which they were
-registered.
+Callbacks for any event are called first, then those for the event itself, each in the order of registration.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ Callback = Callable[..., Any]
 DetailsFilter = Callable[[dict[str, Any]], bool]
 
 
-def _name_of(callback: Callback) -> str:
-    """Name a callback so that whoever reads a log finds it in the source."""
+def _callback_name(callback: Callback) -> str:
+    """Return the name by which a callback can be found in the source."""
     while isinstance(callback, functools.partial):
         callback = callback.func
     owner = getattr(callback, "__self__", None)
     if owner is None or isinstance(owner, type):
-        named = callback if hasattr(callback, "__qualname__") else type(callback)
-        return f"{named.__module__}.{named.__qualname__}"
+        target = callback if hasattr(callback, "__qualname__") else type(callback)
+        return f"{target.__module__}.{target.__qualname__}"
     return f"{type(owner).__module__}.{type(owner).__qualname__}.{callback.__name__}"
 
 
 class Listener:
-    """One registered callback with its arguments.
+    """A registered callback with its arguments.
 
     Args:
         callback: called as ``callback(event, *args, **kwargs, details={...})``.
         args: further positional arguments.
         kwargs: further keyword arguments.
-        details_filter: called with the details first; False means no call.
+        details_filter: called with the details first; if it returns False, the callback is not called.
     """
 
     __slots__ = ("args", "callback", "details_filter", "kwargs", "warned")
@@ -56,16 +55,15 @@ class Listener:
         self.warned = False
 
     def __call__(self, event: str, details: dict[str, Any]) -> None:
-        """Call back, unless the filter says that these details are of no interest."""
+        """Call the callback, unless the filter rejects the details."""
         if self.details_filter is None or self.details_filter(details):
             self.callback(event, *self.args, **self.kwargs, details=details)
 
     def is_equivalent(self, callback: Callback, details_filter: DetailsFilter | None = None) -> bool:
-        """Say whether this is that callback with that filter."""
+        """Return whether this listener has that callback and that filter."""
         return self.callback == callback and self.details_filter == details_filter
 
     def __eq__(self, other: object) -> bool:
-        """Compare by callback and filter."""
         if not isinstance(other, Listener):
             return NotImplemented
         return self.is_equivalent(other.callback, other.details_filter)
@@ -73,15 +71,18 @@ class Listener:
     __hash__ = None  # type: ignore[assignment]  # callbacks need not be hashable
 
     def __repr__(self) -> str:
-        """Name what is called."""
-        return f"<Listener {_name_of(self.callback)}>"
+        return f"<Listener {_callback_name(self.callback)}>"
 
 
 class Notifier:
-    """Calls back those who registered for an event.
+    """A registry of callbacks by event.
 
-    A callback gets the event and, by keyword, ``details``: a dictionary. One that raises is logged
-    once with its name and never disturbs the work that it watches.
+    A callback receives the event and, by keyword, ``details``: a dictionary. An exception of a callback is
+    logged once per callback and never affects the code that notifies.
+
+    Attributes:
+        ANY: register for this event to receive all events.
+        RESERVED_KEYS: keyword arguments that cannot be registered with a callback.
     """
 
     ANY: Final = "*"
@@ -92,51 +93,40 @@ class Notifier:
         self._topics: dict[str, list[Listener]] = {}
 
     def __len__(self) -> int:
-        """Count the registrations."""
         return sum(map(len, self._topics.values()))
 
     def __bool__(self) -> bool:
-        """Say whether anyone is registered at all (asked at every step of an engine)."""
-        return bool(self._topics)
+        return bool(self._topics)  # the engine tests this at every step
 
     def is_registered(
         self, event_type: str, callback: Callback, details_filter: DetailsFilter | None = None
     ) -> bool:
-        """Say whether that callback is registered for that event.
-
-        Args:
-            event_type: the event, or ``ANY``.
-            callback: what would be called.
-            details_filter: the filter it was registered with.
-
-        Returns:
-            True when it is.
-        """
-        known = self._topics.get(event_type, ())
-        return any(listener.is_equivalent(callback, details_filter) for listener in known)
+        """Return whether the callback is registered for the event with that filter."""
+        listeners = self._topics.get(event_type, ())
+        return any(listener.is_equivalent(callback, details_filter) for listener in listeners)
 
     def reset(self) -> None:
-        """Forget every registration."""
+        """Remove all registrations."""
         self._topics.clear()
 
     def notify(self, event_type: str, details: Mapping[str, Any] | None) -> None:
-        """Call those who want any event, then those who registered for this one.
+        """Call the callbacks for any event, then those for this event.
 
         Args:
-            event_type: what happened.
-            details: what is known of it; each callback gets a copy of its own.
+            event_type: the event.
+            details: the details; each callback receives its own copy.
         """
         if not self._topics or not self.can_trigger_notification(event_type):
             return
         for listener in (*self._topics.get(self.ANY, ()), *self._topics.get(event_type, ())):
             try:
                 listener(event_type, dict(details or {}))
-            except Exception as error:  # noqa: BLE001  a listener never breaks what it watches
+            except Exception as error:  # noqa: BLE001  callbacks must not affect the caller
                 if not listener.warned:
                     listener.warned = True
                     _LOG.warning(
-                        "listener %s raised %s when told of %s; it is still called, but what it raises is"
-                        " not logged again", _name_of(listener.callback), type(error).__name__, event_type,
+                        "listener %s raised %s for event %s; it stays registered, but its further errors are"
+                        " not logged", _callback_name(listener.callback), type(error).__name__, event_type,
                         exc_info=True,
                     )  # fmt: skip
 
@@ -148,18 +138,19 @@ class Notifier:
         kwargs: Mapping[str, Any] | None = None,
         details_filter: DetailsFilter | None = None,
     ) -> None:
-        """Ask to be called when an event happens.
+        """Register a callback for an event.
 
         Args:
             event_type: the event, or ``ANY``.
             callback: called as ``callback(event, *args, **kwargs, details={...})``.
             args: further positional arguments.
-            kwargs: further keyword arguments; ``details`` is taken.
-            details_filter: called with the details first; False means no call.
+            kwargs: further keyword arguments; ``details`` is reserved.
+            details_filter: called with the details first; if it returns False, the callback is not called.
 
         Raises:
-            ValueError: not callable, registered already, or an event that this notifier does not tell.
-            KeyError: ``kwargs`` holds a reserved keyword.
+            ValueError: the callback or filter is not callable or is registered already, or the notifier does
+                not support the event.
+            KeyError: ``kwargs`` contains a reserved keyword.
         """
         if not callable(callback):
             raise ValueError(  # noqa: TRY004  TaskFlow raises this
@@ -168,7 +159,7 @@ class Notifier:
         if details_filter is not None and not callable(details_filter):
             raise ValueError(f"Details filter must be callable, not {details_filter!r}")
         if not self.can_be_registered(event_type):
-            raise ValueError(f"Disallowed event type '{event_type}' can not have a callback registered")
+            raise ValueError(f"cannot register for event '{event_type}': this notifier does not support it")
         if self.is_registered(event_type, callback, details_filter):
             raise ValueError(f"Event callback already registered for '{event_type}' with the same filter")
         if kwargs and not set(self.RESERVED_KEYS).isdisjoint(kwargs):
@@ -179,66 +170,50 @@ class Notifier:
     def deregister(
         self, event_type: str, callback: Callback, details_filter: DetailsFilter | None = None
     ) -> bool:
-        """Take a registration back.
-
-        Args:
-            event_type: the event, or ``ANY``.
-            callback: what was registered.
-            details_filter: the filter it was registered with.
-
-        Returns:
-            True when there was one.
-        """
-        known = self._topics.get(event_type, [])
-        for position, listener in enumerate(known):
+        """Remove a registration; return whether it existed."""
+        listeners = self._topics.get(event_type, [])
+        for index, listener in enumerate(listeners):
             if listener.is_equivalent(callback, details_filter):
-                del known[position]
-                if not known:
+                del listeners[index]
+                if not listeners:
                     del self._topics[event_type]
                 return True
         return False
 
     def deregister_event(self, event_type: str) -> int:
-        """Take back every registration for an event.
-
-        Args:
-            event_type: the event, or ``ANY``.
-
-        Returns:
-            How many there were.
-        """
+        """Remove all registrations for an event; return their number."""
         return len(self._topics.pop(event_type, ()))
 
     def copy(self) -> Self:
-        """Return a notifier of its own with the same registrations."""
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin._topics = {  # noqa: SLF001  a twin of its own class
-            event: list(known) for event, known in self._topics.items()
+        """Return a new notifier with the same registrations."""
+        clone = type(self).__new__(type(self))
+        clone.__dict__.update(self.__dict__)
+        clone._topics = {  # noqa: SLF001  an instance of its own class
+            event: list(listeners) for event, listeners in self._topics.items()
         }
-        return twin
+        return clone
 
     def listeners_iter(self) -> Iterator[tuple[str, list[Listener]]]:
-        """Go over each event and those registered for it."""
-        for event, known in self._topics.items():
-            yield event, list(known)
+        """Iterate over pairs of event and registered listeners."""
+        for event, listeners in self._topics.items():
+            yield event, list(listeners)
 
     def can_be_registered(self, event_type: str) -> bool:
-        """Say whether anyone may register for that event."""
+        """Return whether callbacks can be registered for the event."""
         del event_type
         return True
 
     def can_trigger_notification(self, event_type: str) -> bool:
-        """Say whether that event can be told of (``ANY`` is for registering only)."""
+        """Return whether the event can be notified; ``ANY`` cannot."""
         return event_type not in self._DISALLOWED
 
 
 class RestrictedNotifier(Notifier):
-    """A notifier that knows a fixed set of events.
+    """A notifier with a fixed set of events.
 
     Args:
-        watchable_events: the events one may register for.
-        allow_any: whether one may register for any of them at once.
+        watchable_events: the events to register for.
+        allow_any: allow registering for ``ANY``.
     """
 
     def __init__(self, watchable_events: Sequence[str], allow_any: bool = True) -> None:
@@ -247,11 +222,11 @@ class RestrictedNotifier(Notifier):
         self._allow_any = allow_any
 
     def events_iter(self) -> Iterator[str]:
-        """Go over the events one may register for."""
+        """Iterate over the events to register for, sorted."""
         return iter(sorted(self._watchable))
 
     def can_be_registered(self, event_type: str) -> bool:
-        """Say whether anyone may register for that event."""
+        """Return whether callbacks can be registered for the event."""
         return event_type in self._watchable or (event_type == self.ANY and self._allow_any)
 
 
@@ -264,15 +239,15 @@ def register_deregister(
     kwargs: Mapping[str, Any] | None = None,
     details_filter: DetailsFilter | None = None,
 ) -> Iterator[None]:
-    """Be registered for as long as the block lasts.
+    """Register a callback for the duration of a ``with`` block; see `Notifier.register`.
 
     Args:
-        notifier: with whom.
+        notifier: the notifier.
         event_type: the event, or ``Notifier.ANY``.
-        callback: what to call; None registers nothing.
+        callback: the callback; None registers nothing.
         args: further positional arguments.
         kwargs: further keyword arguments.
-        details_filter: called with the details first; False means no call.
+        details_filter: called with the details first; if it returns False, the callback is not called.
     """
     if callback is None:
         yield

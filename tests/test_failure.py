@@ -1,4 +1,4 @@
-"""Failures: read, compared, stored, sent and raised again."""
+"""Failures: attributes, comparison, dictionary form, pickling and reraising."""
 
 import copy
 import pickle
@@ -10,11 +10,11 @@ from stackl_flow.failure import Failure
 
 
 class Odd(LookupError):
-    """An error of our own."""
+    """A custom exception."""
 
 
 def caught(error, cause=None):
-    """Return the failure of an error that was really raised."""
+    """Raise an exception and return its failure."""
     try:
         raise error from cause
     except type(error):
@@ -23,11 +23,11 @@ def caught(error, cause=None):
 
 @pytest.fixture(params=["live", "stored"])
 def failure(request):
-    made = caught(Odd("lost", 3))
-    return made if request.param == "live" else Failure.from_dict(made.to_dict())
+    live = caught(Odd("lost", 3))
+    return live if request.param == "live" else Failure.from_dict(live.to_dict())
 
 
-def test_what_it_tells(failure):
+def test_attributes(failure):
     assert failure.exception_str == "('lost', 3)"
     assert failure.exception_args == ("lost", 3)
     assert failure.exc_type_names == (f"{__name__}.Odd", "LookupError", "Exception")
@@ -43,13 +43,13 @@ def test_pformat_with_traceback(failure):
     assert "raise error from cause" in text
 
 
-def test_pformat_without_a_traceback_says_so():
+def test_pformat_without_a_traceback():
     text = Failure.from_exception(Odd("x")).pformat(traceback=True)
     assert text == f"Failure: {__name__}.Odd: x\nTraceback not available."
 
 
 @pytest.mark.parametrize(
-    ("classes", "found"),
+    ("classes", "expected"),
     [
         ([Odd], Odd),
         ([ValueError, LookupError], LookupError),
@@ -62,11 +62,11 @@ def test_pformat_without_a_traceback_says_so():
         ([], None),
     ],
 )
-def test_check(failure, classes, found):
-    assert failure.check(*classes) == found
+def test_check(failure, classes, expected):
+    assert failure.check(*classes) == expected
 
 
-def test_the_live_error_is_there_only_while_it_lives():
+def test_the_dictionary_form_drops_the_live_exception():
     error = Odd("lost")
     live = caught(error)
     assert live.exception is error
@@ -84,7 +84,7 @@ def test_reraise():
     assert "caught" in [entry.name for entry in again.traceback]
 
 
-def test_reraise_of_a_stored_one():
+def test_reraise_of_a_stored_failure():
     stored = Failure.from_dict(caught(Odd("lost")).to_dict())
     with pytest.raises(exc.WrappedFailure, match="lost") as again:
         stored.reraise()
@@ -101,13 +101,13 @@ def test_reraise_if_any():
     assert list(both.value) == [one, two]
 
 
-def test_causes_are_followed_as_python_shows_them():
+def test_causes_follow_raise_from():
     deep = caught(Odd("top"), cause=caught(ValueError("middle"), cause=KeyError("low")).exception)
     assert [cause.exception_str for cause in deep.causes] == ["middle", "'low'"]
 
 
 def handled(*, hide):
-    """Return the failure of an error raised while another was handled."""
+    """Return the failure of an exception raised while another was handled."""
 
     def look_up():
         try:
@@ -115,7 +115,7 @@ def handled(*, hide):
         except KeyError:
             if hide:
                 raise Odd("top") from None
-            raise Odd("top")  # noqa: B904  that is what is tested
+            raise Odd("top")  # noqa: B904  tested here
 
     try:
         look_up()
@@ -123,94 +123,94 @@ def handled(*, hide):
         return Failure()
 
 
-def test_an_error_met_while_handling_another_is_a_cause():
+def test_an_exception_being_handled_is_a_cause():
     assert [cause.exception_str for cause in handled(hide=False).causes] == ["'low'"]
 
 
-def test_from_none_hides_the_cause():
+def test_raise_from_none_suppresses_the_cause():
     assert handled(hide=True).causes == ()
 
 
-def test_a_ring_of_causes_ends():
+def test_circular_causes():
     one, two = Odd("one"), Odd("two")
     one.__cause__, two.__cause__ = two, one
     assert [cause.exception_str for cause in Failure.from_exception(one).causes] == ["two"]
 
 
 @pytest.mark.parametrize("include_args", [True, False])
-def test_through_a_dictionary_and_back(include_args):
+def test_dictionary_round_trip(include_args):
     failure = caught(Odd("lost", 3), cause=KeyError("low"))
     data = failure.to_dict(include_args=include_args)
     assert data["version"] == 1
     assert data["exc_args"] == (("lost", 3) if include_args else ())
-    back = Failure.from_dict(data)
-    assert back.matches(failure)
-    assert failure.matches(back)
-    assert back.traceback_str == failure.traceback_str
-    assert [cause.exception_str for cause in back.causes] == ["'low'"]
+    restored = Failure.from_dict(data)
+    assert restored.matches(failure)
+    assert failure.matches(restored)
+    assert restored.traceback_str == failure.traceback_str
+    assert [cause.exception_str for cause in restored.causes] == ["'low'"]
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
-        ({}, "not a stored failure"),
-        ({"exception_str": "x"}, "not a stored failure"),
-        ({"exc_type_names": ["E"], "version": 9}, "version 9, this code reads 1"),
+        ({}, "not the dictionary form"),
+        ({"exception_str": "x"}, "not the dictionary form"),
+        ({"exc_type_names": ["E"], "version": 9}, "version 9: this release reads version 1"),
     ],
 )
-def test_what_is_no_stored_failure_is_refused(data, words):
-    with pytest.raises(exc.InvalidFormat, match=words):
+def test_from_dict_rejects_other_data(data, message):
+    with pytest.raises(exc.InvalidFormat, match=message):
         Failure.from_dict(data)
 
 
-def test_made_of_what_is_known_of_an_error_elsewhere():
+def test_failure_from_a_description():
     cause = caught(KeyError("low"))
-    made = Failure(
+    failure = Failure(
         exception_str="lost", exc_type_names=["Odd", "Exception"], exc_args=["lost"], causes=[cause]
     )
-    assert str(made) == "Failure: Odd: lost"
-    assert made.exception is None
-    assert made.exception_args == ("lost",)
-    assert made.causes == (cause,)
+    assert str(failure) == "Failure: Odd: lost"
+    assert failure.exception is None
+    assert failure.exception_args == ("lost",)
+    assert failure.causes == (cause,)
     assert str(Failure(exception_str="lost")) == "Failure: lost"
     with pytest.raises(TypeError, match=r"unexpected keyword argument.*: colour, size"):
         Failure(exception_str="lost", size=1, colour="red")
 
 
-def stored_form(**changes):
+def dict_form(**changes):
     return {**caught(Odd("lost"), cause=KeyError("low")).to_dict(), **changes}
 
 
-def test_a_stored_form_is_valid():
-    Failure.validate(stored_form())
-    Failure.validate(stored_form(causes=[], exc_type_names=["Odd", "Exception", "BaseException"]))
+def test_validate():
+    Failure.validate(dict_form())
+    Failure.validate(dict_form(causes=[], exc_type_names=["Odd", "Exception", "BaseException"]))
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
-        ([], "no dictionary"),
+        ([], "not a dictionary"),
         ({"exception_str": "", "exc_type_names": ["Exception"]}, "'traceback_str' is missing"),
-        (stored_form(exc_type_names=[]), "must end in one of"),
-        (stored_form(exc_type_names=["Junk"]), "Junk"),
-        (stored_form(exception_str=5), "'exception_str' holds 5"),
-        (stored_form(version=-1), "'version' is below zero"),
-        (stored_form(causes=[stored_form(causes=[5])]), "no dictionary but 5"),
+        (dict_form(exc_type_names=[]), "must end in one of"),
+        (dict_form(exc_type_names=["Junk"]), "Junk"),
+        (dict_form(exception_str=5), "'exception_str' has the wrong type: 5"),
+        (dict_form(version=-1), "'version' is negative"),
+        (dict_form(causes=[dict_form(causes=[5])]), "not a dictionary: 5"),
     ],
 )
-def test_what_is_no_valid_stored_form(data, words):
-    with pytest.raises(exc.InvalidFormat, match=words):
+def test_validate_rejects_invalid_data(data, message):
+    with pytest.raises(exc.InvalidFormat, match=message):
         Failure.validate(data)
 
 
-def test_comparing():
+def test_equality():
     one = caught(Odd("lost"))
     assert one == caught(Odd("lost"))
     assert one != caught(Odd("found"))
     assert one != caught(LookupError("lost"))
     assert one != caught(Odd("lost"), cause=KeyError("low"))
     assert one != "lost"
-    assert one != Failure.from_exception(Odd("lost"))  # raised nowhere
+    assert one != Failure.from_exception(Odd("lost"))  # never raised, so without a traceback
     stored = Failure.from_dict(one.to_dict())
     assert one != stored
     assert one.matches(stored)
@@ -221,28 +221,28 @@ def test_comparing():
 
 def test_copies():
     one = caught(Odd("lost"))
-    twin = one.copy()
-    assert twin is not one
-    assert twin == one
-    assert twin.exception is one.exception
+    clone = one.copy()
+    assert clone is not one
+    assert clone == one
+    assert clone.exception is one.exception
     deep = copy.deepcopy(one)
     assert deep == one
     assert deep.exception is one.exception
 
 
-def test_it_travels_as_plain_data():
+def test_pickling_drops_the_live_exception():
     one = caught(Odd("lost", object()))
-    back = pickle.loads(pickle.dumps(one))  # noqa: S301  our own
-    assert back.exc_type_names == one.exc_type_names
-    assert back.exception is None
+    restored = pickle.loads(pickle.dumps(one))  # noqa: S301  pickled here
+    assert restored.exc_type_names == one.exc_type_names
+    assert restored.exception is None
 
 
-def test_there_must_be_an_error():
-    with pytest.raises(ValueError, match="needs an error"):
+def test_an_exception_is_required():
+    with pytest.raises(ValueError, match="needs an exception"):
         Failure()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
-def test_what_no_flow_may_swallow_is_refused(error):
+def test_exceptions_that_do_not_derive_from_exception_are_rejected(error):
     with pytest.raises(TypeError, match=type(error).__name__):
         Failure.from_exception(error)

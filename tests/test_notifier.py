@@ -1,4 +1,4 @@
-"""Who is called back, with what, and in which order."""
+"""Callbacks: which are called, with what, and in which order."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ def calls():
 
 @pytest.fixture
 def listen(calls):
-    """Give a maker of callbacks that write (name, event, details) down."""
+    """Return a factory of callbacks that record (name, event, details)."""
 
     def make(name):
         def callback(event, *args, details, **kwargs):
@@ -27,7 +27,7 @@ def listen(calls):
     return make
 
 
-def test_those_of_any_then_those_of_the_event_in_the_order_of_registration(calls, listen):
+def test_callbacks_for_any_run_first_then_in_order_of_registration(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("first"))
     notifier.register("*", listen("any"))
@@ -37,14 +37,14 @@ def test_those_of_any_then_those_of_the_event_in_the_order_of_registration(calls
     assert calls == [("any", "e", {"n": 1}), ("first", "e", {"n": 1}), ("second", "e", {"n": 1})]
 
 
-def test_arguments_are_handed_on(calls, listen):
+def test_arguments_are_passed_to_the_callback(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("a"), args=[1, 2], kwargs={"k": 3})
     notifier.notify("e", {})
     assert calls == [("a", "e", {}, 1, 2, ("k", 3))]
 
 
-def test_a_filter_decides_by_the_details(calls, listen):
+def test_details_filter(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("big"), details_filter=lambda details: details["n"] > 1)
     notifier.notify("e", {"n": 1})
@@ -52,26 +52,26 @@ def test_a_filter_decides_by_the_details(calls, listen):
     assert calls == [("big", "e", {"n": 2})]
 
 
-def test_each_gets_a_copy_of_the_details(calls, listen):
-    def spoil(event, details):
+def test_each_callback_receives_its_own_copy_of_the_details(calls, listen):
+    def modify(event, details):
         details["n"] = 5
 
     notifier, details = Notifier(), {"n": 1}
-    notifier.register("e", spoil)
+    notifier.register("e", modify)
     notifier.register("e", listen("next"))
     notifier.notify("e", details)
     assert details == {"n": 1}
     assert calls == [("next", "e", {"n": 1})]
 
 
-def test_no_details_are_empty_details(calls, listen):
+def test_details_of_none_are_passed_as_an_empty_dict(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("a"))
     notifier.notify("e", None)
     assert calls == [("a", "e", {})]
 
 
-def test_any_itself_cannot_be_told(calls, listen):
+def test_any_cannot_be_notified(calls, listen):
     notifier = Notifier()
     notifier.register("*", listen("any"))
     notifier.notify("*", {})
@@ -80,7 +80,7 @@ def test_any_itself_cannot_be_told(calls, listen):
     assert notifier.can_trigger_notification("e")
 
 
-def test_one_that_raises_is_logged_once_and_is_called_again_as_are_others(calls, listen, caplog):
+def test_a_failing_callback_is_logged_once_and_called_again(calls, listen, caplog):
     def broken(event, details):
         calls.append("broken")
         raise LookupError("oh")
@@ -93,12 +93,12 @@ def test_one_that_raises_is_logged_once_and_is_called_again_as_are_others(calls,
     assert [call if call == "broken" else call[0] for call in calls] == ["broken", "good"] * 2
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "raised LookupError when told of e" in record.message
+    assert "raised LookupError for event e" in record.message
     assert "LookupError: oh" in caplog.text
 
 
-class Teller:
-    """Callbacks of each kind, all broken."""
+class Callbacks:
+    """Callbacks of each kind, all of which raise."""
 
     def method(self, event, details):
         raise LookupError
@@ -107,11 +107,11 @@ class Teller:
         raise LookupError
 
     @classmethod
-    def of_class(cls, event, details):
+    def class_method(cls, event, details):
         raise LookupError
 
 
-class Heir(Teller):
+class Derived(Callbacks):
     """Inherits its callbacks."""
 
 
@@ -123,13 +123,13 @@ def function(event, details):
     ("callback", "name"),
     [
         (function, "function"),
-        (Heir().method, "Heir.method"),
-        (Heir(), "Heir"),
-        (Heir.of_class, "Teller.of_class"),
+        (Derived().method, "Derived.method"),
+        (Derived(), "Derived"),
+        (Derived.class_method, "Callbacks.class_method"),
         (functools.partial(functools.partial(function)), "function"),
     ],
 )
-def test_one_that_raises_is_named_so_that_it_can_be_found(callback, name, caplog):
+def test_a_failing_callback_is_logged_with_its_qualified_name(callback, name, caplog):
     notifier = Notifier()
     notifier.register("*", callback)
     notifier.notify("e", {})
@@ -138,7 +138,7 @@ def test_one_that_raises_is_named_so_that_it_can_be_found(callback, name, caplog
     assert repr(listener) == f"<Listener {__name__}.{name}>"
 
 
-def test_a_broken_filter_disturbs_nobody(calls, listen):
+def test_a_failing_filter_does_not_affect_other_callbacks(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("a"), details_filter=lambda details: details["missing"])
     notifier.register("e", listen("b"))
@@ -146,7 +146,7 @@ def test_a_broken_filter_disturbs_nobody(calls, listen):
     assert calls == [("b", "e", {})]
 
 
-def test_registering_while_being_told_counts_from_the_next_time(calls, listen):
+def test_a_callback_registered_during_a_notification_is_called_from_the_next_one(calls, listen):
     notifier, late = Notifier(), listen("late")
     notifier.register(
         "e", lambda event, details: notifier.register("e", late), details_filter=lambda _: not calls
@@ -156,42 +156,42 @@ def test_registering_while_being_told_counts_from_the_next_time(calls, listen):
     notifier.deregister("e", late)
 
 
-def test_the_same_callback_may_be_registered_with_different_filters_only(listen):
+def test_a_callback_can_be_registered_again_only_with_another_filter(listen):
     notifier, callback = Notifier(), listen("a")
-    keep = bool
+    details_filter = bool
     notifier.register("e", callback)
-    notifier.register("e", callback, details_filter=keep)
+    notifier.register("e", callback, details_filter=details_filter)
     notifier.register("f", callback)
     with pytest.raises(ValueError, match="already registered for 'e'"):
         notifier.register("e", callback)
     assert notifier.is_registered("e", callback)
-    assert notifier.is_registered("e", callback, keep)
+    assert notifier.is_registered("e", callback, details_filter)
     assert not notifier.is_registered("g", callback)
     assert len(notifier) == 3
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "words"),
+    ("kwargs", "message"),
     [
         ({"callback": 5}, "must be callable, not 5"),
         ({"callback": print, "details_filter": 5}, "filter must be callable, not 5"),
     ],
 )
-def test_what_cannot_be_registered(kwargs, words):
+def test_callbacks_and_filters_must_be_callable(kwargs, message):
     notifier = Notifier()
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         notifier.register("e", **kwargs)
     assert not notifier
 
 
-def test_details_are_no_argument_of_ones_own():
+def test_details_is_a_reserved_keyword():
     notifier = Notifier()
     with pytest.raises(KeyError, match="Reserved key 'details'"):
         notifier.register("e", print, kwargs={"details": 1})
     assert not notifier
 
 
-def test_registrations_are_equal_by_callback_and_filter():
+def test_listeners_are_equal_by_callback_and_filter():
     one = Listener(function, args=[1])
     assert one == Listener(function)
     assert one != Listener(function, details_filter=bool)
@@ -199,7 +199,7 @@ def test_registrations_are_equal_by_callback_and_filter():
     assert one != function
 
 
-def test_taking_back(listen):
+def test_deregister(listen):
     notifier, one, two = Notifier(), listen("one"), listen("two")
     notifier.register("e", one)
     notifier.register("e", two)
@@ -211,7 +211,7 @@ def test_taking_back(listen):
     assert not notifier
 
 
-def test_reset_and_len_and_truth(listen):
+def test_reset_len_and_bool(listen):
     notifier = Notifier()
     assert not notifier
     notifier.register("e", listen("a"))
@@ -220,17 +220,17 @@ def test_reset_and_len_and_truth(listen):
     assert len(notifier) == 0
 
 
-def test_a_copy_has_registrations_of_its_own(calls, listen):
+def test_a_copy_has_its_own_registrations(calls, listen):
     notifier = Notifier()
     notifier.register("e", listen("a"))
-    twin = notifier.copy()
-    twin.register("e", listen("b"))
+    clone = notifier.copy()
+    clone.register("e", listen("b"))
     notifier.notify("e", {})
     assert [name for name, *_ in calls] == ["a"]
-    assert {event: len(known) for event, known in twin.listeners_iter()} == {"e": 2}
+    assert {event: len(listeners) for event, listeners in clone.listeners_iter()} == {"e": 2}
 
 
-def test_a_restricted_notifier_knows_its_events(listen):
+def test_a_restricted_notifier_accepts_its_events_only(listen):
     notifier = RestrictedNotifier(["b", "a"])
     assert list(notifier.events_iter()) == ["a", "b"]
     notifier.register("a", listen("a"))
@@ -242,12 +242,12 @@ def test_a_restricted_notifier_knows_its_events(listen):
         notifier.copy().register("c", listen("c"))
 
 
-def test_a_restricted_notifier_may_refuse_any(listen):
+def test_a_restricted_notifier_without_any(listen):
     with pytest.raises(ValueError, match=r"'\*'"):
         RestrictedNotifier(["a"], allow_any=False).register("*", listen("any"))
 
 
-def test_registered_for_the_length_of_a_block(calls, listen):
+def test_register_deregister(calls, listen):
     notifier = Notifier()
     with contextlib.suppress(LookupError), register_deregister(notifier, "e", listen("a")):
         notifier.notify("e", {})
