@@ -1,9 +1,7 @@
-"""The state machines of flows, atoms, jobs and engines: built, checked and drawn from the tables.
+"""State machines of flows, tasks, retries, engines and jobs, built from the tables in `stackl_flow.states`.
 
-The tables in ``states`` are what the engine obeys. Made into automaton machines they can also be
-checked for slips that no single test would find, walked step by step, and drawn, so that the
-pictures in the documents cannot drift from what runs. ``python -m stackl_flow.state_machines`` writes
-the page ``docs/states.md``.
+The machines check the tables for mistakes and draw them. ``python -m stackl_flow.state_machines`` prints the
+page ``docs/states.md``.
 """
 
 from __future__ import annotations
@@ -22,69 +20,71 @@ Transition = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Table:
-    """A named set of allowed transitions: what a machine is built from.
+    """A transition table.
 
-    Args:
-        name: what transitions: "flow", "task" and so on.
-        about: one sentence for the page.
-        transitions: (from, event, to), in the order in which they are shown.
-        start: the state in which a new one stands.
-        terminal: the states that nothing leaves.
+    Attributes:
+        name: "flow", "task", "retry", "engine" or "job".
+        description: a sentence for the page.
+        transitions: (from, event, to), in display order.
+        start: the initial state.
+        terminal: the states without outgoing transitions.
     """
 
     name: str
-    about: str
+    description: str
     transitions: tuple[Transition, ...]
     start: str
     terminal: frozenset[str] = frozenset()
 
     @property
     def states(self) -> tuple[str, ...]:
-        """All states, the start first, the others in the order in which transitions name them."""
-        words = [self.start]
+        """All states: the initial one, then the others in display order."""
+        names = [self.start]
         for old, _, new in self.transitions:
-            words += [old, new]
-        return tuple(dict.fromkeys(words))
+            names += [old, new]
+        return tuple(dict.fromkeys(names))
 
 
-def _named(transitions: states.Transitions) -> tuple[Transition, ...]:
-    """Name each transition's event after the state it leads to."""
+def _with_events(transitions: states.Transitions) -> tuple[Transition, ...]:
+    """Name the event of each transition after its new state."""
     return tuple((old, new.lower(), new) for old, new in transitions)
 
 
 FLOW = Table(
     "flow",
-    "A flow that is at rest in SUCCESS, FAILURE, REVERTED or REVERT_FAILURE can be run again. In"
-    " REVERT_FAILURE at least one revert failed: running the flow again takes the rollback up there.",
-    _named(states.FLOW_TRANSITIONS),
+    "A flow in SUCCESS, FAILURE, REVERTED or REVERT_FAILURE can be run again. In REVERT_FAILURE, at least one"
+    " revert failed: running the flow again resumes the rollback.",
+    _with_events(states.FLOW_TRANSITIONS),
     states.FLOW_START,
     states.FLOW_TERMINAL,
 )
 TASK = Table(
     "task",
-    "A task that a decider left out stands in IGNORE; a retry above it may bring it back to PENDING.",
-    _named(states.TASK_TRANSITIONS),
+    "A task that a decider skipped is in IGNORE; a retry of its flow or of an enclosing one may reset it to"
+    " PENDING.",
+    _with_events(states.TASK_TRANSITIONS),
     states.TASK_START,
     states.TASK_TERMINAL,
 )
 RETRY = Table(
     "retry",
-    "A retry transitions like a task and, besides, from SUCCESS over RETRYING into its next attempt.",
-    _named(states.RETRY_TRANSITIONS),
+    "A retry has the transitions of a task and, for its next attempt, those from SUCCESS over RETRYING to"
+    " RUNNING.",
+    _with_events(states.RETRY_TRANSITIONS),
     states.RETRY_START,
     states.RETRY_TERMINAL,
 )
 ENGINE = Table(
     "engine",
-    "One run of an engine. `run_iter` yields these states as they are entered.",
+    "A run of an engine. `run_iter` yields each state as it is entered.",
     states.ENGINE_TRANSITIONS,
     states.ENGINE_START,
     states.ENGINE_TERMINAL,
 )
 JOB = Table(
     "job",
-    "A job on a board. One whose owner gave it up, or died, is UNCLAIMED again.",
-    _named(states.JOB_TRANSITIONS),
+    "A job on a board. It becomes UNCLAIMED again if its owner abandons it or dies.",
+    _with_events(states.JOB_TRANSITIONS),
     states.JOB_START,
     states.JOB_TERMINAL,
 )
@@ -92,35 +92,33 @@ TABLES = (FLOW, TASK, RETRY, ENGINE, JOB)
 
 
 def find_faults(table: Table) -> list[str]:
-    """Find what is wrong with a table.
+    """Return the faults of a table, one line each.
 
-    Args:
-        table: the transitions to look at.
-
-    Returns:
-        One line for each fault: a transition that stands twice, an event that leads to two states, a
-        state that cannot be reached, an end that can be left, a state without a way on.
+    Faults are ambiguous events, unreachable states, terminal states with outgoing transitions, and other
+    states without any.
     """
     found = []
-    ways: dict[str, dict[str, str]] = {state: {} for state in table.states}
+    outgoing: dict[str, dict[str, str]] = {state: {} for state in table.states}
     for old, event, new in table.transitions:
-        if event in ways[old]:
+        if event in outgoing[old]:
             found.append(f"{old} has two transitions for '{event}'")
-        ways[old][event] = new
-    reached, waiting = {table.start}, [table.start]
-    while waiting:
-        for state in ways[waiting.pop()].values():
+        outgoing[old][event] = new
+    reached, queue = {table.start}, [table.start]
+    while queue:
+        for state in outgoing[queue.pop()].values():
             if state not in reached:
                 reached.add(state)
-                waiting.append(state)
+                queue.append(state)
     found += [f"{state} cannot be reached" for state in table.states if state not in reached]
     found += [
-        f"{state} is terminal but can be left"
+        f"{state} is terminal but has outgoing transitions"
         for state in table.states
-        if state in table.terminal and ways[state]
+        if state in table.terminal and outgoing[state]
     ]
     found += [
-        f"{state} has no way on" for state in table.states if not (state in table.terminal or ways[state])
+        f"{state} has no outgoing transitions"
+        for state in table.states
+        if not (state in table.terminal or outgoing[state])
     ]
     found += [
         f"{state} is terminal but in no transition" for state in sorted(table.terminal - set(table.states))
@@ -129,20 +127,16 @@ def find_faults(table: Table) -> list[str]:
 
 
 def build(table: Table) -> FiniteMachine:
-    """Build the machine of a table.
-
-    Args:
-        table: the transitions it allows.
-
-    Returns:
-        A frozen machine; `copy()` it to walk it.
+    """Build the machine of a table, frozen; use ``copy()`` to step it.
 
     Raises:
-        InvalidFormat: the table has find_faults; all of them are named.
+        InvalidFormat: the table has faults; the message lists all of them.
     """
-    wrong = find_faults(table)
-    if wrong:
-        raise exc.InvalidFormat(f"Correct the transitions of '{table.name}' in states.py: {'; '.join(wrong)}")
+    faults = find_faults(table)
+    if faults:
+        raise exc.InvalidFormat(
+            f"Correct the transitions of '{table.name}' in states.py: {'; '.join(faults)}"
+        )
     machine = FiniteMachine()
     for state in table.states:
         machine.add_state(state, terminal=state in table.terminal)
@@ -154,32 +148,18 @@ def build(table: Table) -> FiniteMachine:
 
 
 def as_text(table: Table) -> str:
-    """Draw the transitions as a Markdown table, one line a state.
-
-    Args:
-        table: the transitions to draw.
-
-    Returns:
-        The lines, without a final line break.
-    """
+    """Return the transitions as a Markdown table, one row per state."""
     machine = build(table)
-    onward: dict[str, list[str]] = {}
+    outgoing: dict[str, list[str]] = {}
     for old, event, new in machine:
-        onward.setdefault(old, []).append(new if event == new.lower() else f"{new} ({event})")
+        outgoing.setdefault(old, []).append(new if event == new.lower() else f"{new} ({event})")
     lines = ["| from | to |", "|---|---|"]
-    lines += [f"| {state} | {', '.join(onward.get(state, ['(the end)']))} |" for state in table.states]
+    lines += [f"| {state} | {', '.join(outgoing.get(state, ['(terminal)']))} |" for state in table.states]
     return "\n".join(lines)
 
 
 def as_mermaid(table: Table) -> str:
-    """Draw the transitions as a Mermaid state diagram.
-
-    Args:
-        table: the transitions to draw.
-
-    Returns:
-        The diagram's source, without a final line break.
-    """
+    """Return the transitions as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {table.start}"]
     for old, event, new in table.transitions:
         lines.append(f"    {old} --> {new}" + ("" if event == new.lower() else f": {event}"))
@@ -188,14 +168,7 @@ def as_mermaid(table: Table) -> str:
 
 
 def as_dot(table: Table) -> str:
-    """Draw the transitions as a Graphviz digraph.
-
-    Args:
-        table: the transitions to draw.
-
-    Returns:
-        The graph's source, without a final line break.
-    """
+    """Return the transitions as a Graphviz digraph."""
     lines = [f'digraph "{table.name}" {{', "    node [shape=box, style=rounded];"]
     lines.append(f'    "{table.start}" [style="rounded,bold"];')
     lines += [f'    "{state}" [peripheries=2];' for state in table.states if state in table.terminal]
@@ -205,7 +178,7 @@ def as_dot(table: Table) -> str:
 
 
 def render_page() -> Iterator[str]:
-    """Write the page ``docs/states.md``, block by block."""
+    """Yield the page ``docs/states.md``, block by block."""
     yield "# States\n"
     yield (
         "Generated from the tables in `stackl_flow/states.py` by `python -m stackl_flow.state_machines`.\n"
@@ -214,7 +187,7 @@ def render_page() -> Iterator[str]:
     )
     for table in TABLES:
         yield f"## {table.name.capitalize()}\n"
-        yield f"{table.about}\n"
+        yield f"{table.description}\n"
         yield f"{as_text(table)}\n"
         yield f"```mermaid\n{as_mermaid(table)}\n```\n"
 

@@ -1,8 +1,8 @@
-"""The words for where a flow, an atom or a job stands, and the moves allowed between them.
+"""States of flows, atoms and jobs, and the transitions allowed between them.
 
-One file holds every word and every table, so that the engine's gate, the drawn machines and the
-documents cannot disagree. Words and moves are TaskFlow's, with one word more for a flow: a flow in
-which a revert failed rests in ``REVERT_FAILURE``, where it can be seen and taken up again.
+The engine, the state machines and the documentation all use these tables. Names and transitions are those of
+TaskFlow, with one more state for flows: a flow in which a revert failed ends in ``REVERT_FAILURE`` and can be
+resumed from there.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Final
 
 from stackl_flow import exceptions as exc
 
+# States of jobs.
 CLAIMED: Final = "CLAIMED"
 COMPLETE: Final = "COMPLETE"
 UNCLAIMED: Final = "UNCLAIMED"
 
+# States of flows; tasks and retries have some of them, too.
 FAILURE: Final = "FAILURE"
 PENDING: Final = "PENDING"
 REVERTING: Final = "REVERTING"
@@ -25,15 +27,18 @@ SUSPENDING: Final = "SUSPENDING"
 SUSPENDED: Final = "SUSPENDED"
 RESUMING: Final = "RESUMING"
 
+# States of tasks and retries only; REVERT_FAILURE also of flows.
 RETRYING: Final = "RETRYING"
 IGNORE: Final = "IGNORE"
 REVERT_FAILURE: Final = "REVERT_FAILURE"
 
+# Intentions: what is to be done with an atom.
 EXECUTE: Final = "EXECUTE"
 REVERT: Final = "REVERT"
 RETRY: Final = "RETRY"
 INTENTIONS: Final = (EXECUTE, IGNORE, REVERT, RETRY)
 
+# States of an engine during a run.
 UNDEFINED: Final = "UNDEFINED"
 SCHEDULING: Final = "SCHEDULING"
 WAITING: Final = "WAITING"
@@ -78,12 +83,12 @@ FLOW_TRANSITIONS: Final[Transitions] = (
 FLOW_START: Final = PENDING
 FLOW_TERMINAL: Final[frozenset[str]] = frozenset()
 
-# A flow at rest is not disturbed by being told to suspend or resume.
+# A flow that is not running ignores requests to suspend or resume.
 _FLOW_IGNORED: Final = frozenset(
-    (rest, order)
-    for rest in (PENDING, FAILURE, SUCCESS, SUSPENDED, REVERTED, REVERT_FAILURE)
-    for order in (SUSPENDING, SUSPENDED, RESUMING)
-    if rest != order
+    (state, request)
+    for state in (PENDING, FAILURE, SUCCESS, SUSPENDED, REVERTED, REVERT_FAILURE)
+    for request in (SUSPENDING, SUSPENDED, RESUMING)
+    if state != request
 )
 
 TASK_TRANSITIONS: Final[Transitions] = (
@@ -110,7 +115,7 @@ RETRY_TRANSITIONS: Final[Transitions] = (
 RETRY_START: Final = PENDING
 RETRY_TERMINAL: Final[frozenset[str]] = frozenset()
 
-# The engine's own round: (from, what happened, to).
+# The states of an engine during a run: (from, event, to).
 ENGINE_TRANSITIONS: Final = (
     (UNDEFINED, "start", RESUMING),
     (RESUMING, "schedule_next", SCHEDULING),
@@ -135,17 +140,13 @@ _RETRY: Final = frozenset(RETRY_TRANSITIONS)
 
 
 def check_job_transition(old_state: str, new_state: str) -> bool:
-    """Check a job's move.
-
-    Args:
-        old_state: where the job is.
-        new_state: where it is to go.
+    """Check a transition of a job.
 
     Returns:
-        True when the move is to be made, False when there is nothing to do.
+        True if the transition is allowed, False if the states are equal.
 
     Raises:
-        InvalidState: the move is not allowed.
+        InvalidState: the transition is not allowed.
     """
     if old_state == new_state:
         return False
@@ -155,17 +156,14 @@ def check_job_transition(old_state: str, new_state: str) -> bool:
 
 
 def check_flow_transition(old_state: str, new_state: str) -> bool:
-    """Check a flow's move.
-
-    Args:
-        old_state: where the flow is.
-        new_state: where it is to go.
+    """Check a transition of a flow.
 
     Returns:
-        True when the move is to be made, False when it is to be ignored.
+        True if the transition is allowed. False if it is to be ignored: the states are equal, or a flow
+        that is not running is to be suspended or resumed.
 
     Raises:
-        InvalidState: the move is not allowed.
+        InvalidState: the transition is not allowed.
     """
     if old_state == new_state:
         return False
@@ -178,26 +176,10 @@ def check_flow_transition(old_state: str, new_state: str) -> bool:
 
 
 def check_task_transition(old_state: str, new_state: str) -> bool:
-    """Say whether a task may make this move.
-
-    Args:
-        old_state: where the task is.
-        new_state: where it is to go.
-
-    Returns:
-        True when the move is allowed.
-    """
+    """Return whether a transition of a task is allowed."""
     return (old_state, new_state) in _TASK
 
 
 def check_retry_transition(old_state: str, new_state: str) -> bool:
-    """Say whether a retry may make this move.
-
-    Args:
-        old_state: where the retry is.
-        new_state: where it is to go.
-
-    Returns:
-        True when the move is allowed.
-    """
+    """Return whether a transition of a retry is allowed."""
     return (old_state, new_state) in _RETRY

@@ -16,12 +16,12 @@ each_table = pytest.mark.parametrize("table", state_machines.TABLES, ids=lambda 
 
 
 @each_table
-def test_a_table_has_no_faults(table):
+def test_the_tables_have_no_faults(table):
     assert state_machines.find_faults(table) == []
 
 
 @each_table
-def test_a_machine_makes_every_move_of_its_table_and_no_other(table):
+def test_a_machine_allows_the_transitions_of_its_table_only(table):
     allowed = {(old, event): new for old, event, new in table.transitions}
     events = {event for _, event, _ in table.transitions}
     frozen = state_machines.build(table)
@@ -40,7 +40,7 @@ def test_a_machine_makes_every_move_of_its_table_and_no_other(table):
 
 
 @pytest.mark.parametrize(
-    ("table", "allows"),
+    ("table", "check"),
     [
         (state_machines.FLOW, states.check_flow_transition),
         (state_machines.TASK, states.check_task_transition),
@@ -49,17 +49,17 @@ def test_a_machine_makes_every_move_of_its_table_and_no_other(table):
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_the_gate_allows_just_the_moves_of_the_table(table, allows):
+def test_the_checks_allow_the_transitions_of_the_table_only(table, check):
     transitions = {(old, new) for old, _, new in table.transitions}
     for old in table.states:
         for new in set(table.states) - {old}:
             allowed = False
             with contextlib.suppress(exc.InvalidState):
-                allowed = allows(old, new)
+                allowed = check(old, new)
             assert allowed == ((old, new) in transitions)
 
 
-def test_a_refused_move_names_both_states():
+def test_the_error_names_both_states():
     with pytest.raises(exc.InvalidState, match=r"SUSPENDED.*SUCCESS"):
         states.check_flow_transition(states.SUSPENDED, states.SUCCESS)
 
@@ -68,21 +68,21 @@ def test_a_refused_move_names_both_states():
     ("change", "fault"),
     [
         ({"start": "NOWHERE"}, "UNCLAIMED cannot be reached"),
-        ({"terminal": frozenset({"CLAIMED", "COMPLETE"})}, "CLAIMED is terminal but can be left"),
-        ({"terminal": frozenset()}, "COMPLETE has no way on"),
-        ({"terminal": frozenset({"COMPLETE", "GONE"})}, "GONE is terminal but in no move"),
+        ({"terminal": frozenset({"CLAIMED", "COMPLETE"})}, "CLAIMED is terminal but has outgoing"),
+        ({"terminal": frozenset()}, "COMPLETE has no outgoing"),
+        ({"terminal": frozenset({"COMPLETE", "GONE"})}, "GONE is terminal but in no transition"),
         (
             {"transitions": (*state_machines.JOB.transitions, state_machines.JOB.transitions[0])},
             "UNCLAIMED has two transitions for 'claimed'",
         ),
     ],
 )
-def test_a_faulty_table_is_refused_with_the_fault_named(change, fault):
+def test_building_a_faulty_table_is_an_error(change, fault):
     with pytest.raises(exc.InvalidFormat, match=fault):
         state_machines.build(replace(state_machines.JOB, **change))
 
 
-def test_a_table_is_drawn_three_ways():
+def test_markdown_mermaid_and_dot():
     assert "| CLAIMED | UNCLAIMED, COMPLETE |" in state_machines.as_text(state_machines.JOB)
     assert "| ANALYZING | SCHEDULING (schedule_next), WAITING (wait_finished)" in state_machines.as_text(
         state_machines.ENGINE
@@ -94,7 +94,7 @@ def test_a_table_is_drawn_three_ways():
     )
 
 
-def test_the_page_of_states_is_in_step_with_the_tables():
+def test_the_states_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == "\n".join(state_machines.render_page()), (
         "run: python -m stackl_flow.state_machines > docs/states.md"
     )

@@ -1,4 +1,5 @@
-"""The moves that flows, tasks, retries and jobs may make: TaskFlow's, save those listed here."""
+"""The transitions of flows, tasks, retries and jobs are those of TaskFlow, with the exceptions listed
+here."""
 
 import itertools
 
@@ -22,25 +23,25 @@ ATOM = [
 ]
 JOB = ["UNCLAIMED", "CLAIMED", "COMPLETE"]
 
-#: A flow that failed or was paused can be set back, and a failed revert tried again.
-MORE_FLOW = {("FAILURE", "PENDING"), ("SUSPENDED", "PENDING")}
-MORE_ATOM = {("REVERT_FAILURE", "REVERTING")}
+#: A failed or suspended flow can be reset, and a failed revert can be repeated.
+EXTRA_FLOW = {("FAILURE", "PENDING"), ("SUSPENDED", "PENDING")}
+EXTRA_ATOM = {("REVERT_FAILURE", "REVERTING")}
 
 
-def answer(check, old, new):
-    """Return what a check says; "refused" when it raises an invalid state of either library."""
+def outcome(check, old, new):
+    """Return the result of a check, or "error" if it raises the InvalidState of either library."""
     try:
         return check(old, new)
     except Exception as error:
         if type(error).__name__ != "InvalidState":
             raise
-        return "refused"
+        return "error"
 
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(FLOW, FLOW)))
-def test_flow_moves(old, new):
-    expected = True if (old, new) in MORE_FLOW else answer(theirs.check_flow_transition, old, new)
-    assert answer(ours.check_flow_transition, old, new) == expected
+def test_flow_transitions(old, new):
+    expected = True if (old, new) in EXTRA_FLOW else outcome(theirs.check_flow_transition, old, new)
+    assert outcome(ours.check_flow_transition, old, new) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,28 +53,28 @@ def test_flow_moves(old, new):
         ("REVERT_FAILURE", "PENDING", True),
         ("REVERT_FAILURE", "SUSPENDING", False),
         ("REVERT_FAILURE", "RESUMING", False),
-        ("REVERT_FAILURE", "SUCCESS", "refused"),
-        ("PENDING", "REVERT_FAILURE", "refused"),
+        ("REVERT_FAILURE", "SUCCESS", "error"),
+        ("PENDING", "REVERT_FAILURE", "error"),
     ],
 )
-def test_moves_of_a_parked_flow(old, new, expected):
-    assert answer(ours.check_flow_transition, old, new) == expected
+def test_transitions_of_a_flow_in_revert_failure(old, new, expected):
+    assert outcome(ours.check_flow_transition, old, new) == expected
 
 
 @pytest.mark.parametrize("kind", ["task", "retry"])
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(ATOM, ATOM)))
-def test_atom_moves(kind, old, new):
+def test_atom_transitions(kind, old, new):
     name = f"check_{kind}_transition"
-    expected = True if (old, new) in MORE_ATOM else bool(getattr(theirs, name)(old, new))
+    expected = True if (old, new) in EXTRA_ATOM else bool(getattr(theirs, name)(old, new))
     assert getattr(ours, name)(old, new) is expected
 
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(JOB, JOB)))
-def test_job_moves(old, new):
-    assert answer(ours.check_job_transition, old, new) == answer(theirs.check_job_transition, old, new)
+def test_job_transitions(old, new):
+    assert outcome(ours.check_job_transition, old, new) == outcome(theirs.check_job_transition, old, new)
 
 
-def test_a_refusal_names_both_states():
+def test_the_error_names_both_states():
     with pytest.raises(exc.InvalidState, match="'PENDING' to 'SUCCESS' is not allowed"):
         ours.check_flow_transition("PENDING", "SUCCESS")
 
