@@ -1,6 +1,6 @@
-"""How fast stackl_flow is, always beside a peer measured in the same run.
+"""Benchmarks of stackl_flow, each compared with a peer in the same run.
 
-One module a benchmark, all of the same shape: a ``NAME`` and ``rows(quick)``, which yields the lines of the
-table. What needs a process of its own (memory, growth, resume, import) has a ``probe_*`` function beside it,
-called through ``benchmarks.probe``.
+A benchmark is a module with a ``NAME`` and a function ``rows(quick)``, which yields rows of the table of
+results; ``quick`` selects sizes that show that it works and are too small for figures. Measurements that need
+a fresh process (memory, growth, resume, import) call a function of the module through ``benchmarks.probe``.
 """

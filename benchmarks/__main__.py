@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...]``: run benchmarks and show the table."""
+"""``python -m benchmarks [NAME ...]``: run benchmarks and print the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import (
     boards,
     chain,
-    conducting,
+    conductors,
     fanout,
     growth,
     imports,
@@ -43,65 +43,47 @@ ALL = {
         mysql_chain,
         resume,
         boards,
-        conducting,
+        conductors,
         imports,
     )
 }
 
 
 def main() -> int:
-    """Run what was asked for.
-
-    Returns:
-        0, or 1 when ``--strict`` was given and a target was missed.
-    """
-    asked = arguments()
+    """Run the selected benchmarks; return 1 if ``--strict`` is given and a target is missed."""
+    options = parse_arguments()
     about = machine.description()
-    rows = list(measured(asked.names or list(ALL), asked.quick))
+    rows = list(run(options.names or list(ALL), options.quick))
     report.show(rows, Console())
-    if asked.quick:
-        print("quick run: the sizes are too small to judge a target by")
-    if asked.json is not None:
-        report.write_json(asked.json, rows, about, asked.quick)
-    if asked.markdown is not None:
-        asked.markdown.write_text(report.markdown(rows, about))
-    return int(asked.strict and any(row.verdict is Verdict.SHORT for row in rows))
+    if options.quick:
+        print("quick run: sizes are too small to compare with targets")
+    if options.json is not None:
+        report.write_json(options.json, rows, about, options.quick)
+    if options.markdown is not None:
+        options.markdown.write_text(report.markdown(rows, about))
+    return int(options.strict and any(row.verdict is Verdict.MISSED for row in rows))
 
 
-def arguments() -> argparse.Namespace:
-    """What the command line asks for.
-
-    Returns:
-        The parsed arguments.
-    """
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench", description="Measure stackl_flow beside its peers."
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure stackl_flow and its peers.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"benchmarks to run (default: all): {', '.join(ALL)}"
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"any of: {', '.join(ALL)}; all without a name"
+        "--quick", action="store_true", help="small sizes, less than a minute: shows that all benchmarks work"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes: less than a minute, to see that it works"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every repetition to FILE")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for the docs to FILE")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
-    asked = parser.parse_args()
-    if unknown := sorted(set(asked.names) - set(ALL)):
-        parser.error(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(ALL)}")
-    return asked
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown to FILE")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a target is missed")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.names) - set(ALL)):
+        parser.error(f"unknown benchmark {', '.join(unknown)}; choose from {', '.join(ALL)}")
+    return options
 
 
-def measured(names: list[str], quick: bool) -> Iterator[Row]:
-    """Run benchmarks one after the other, saying on standard error which one is at work.
-
-    Args:
-        names: their names.
-        quick: small sizes.
-
-    Yields:
-        The lines of the table.
-    """
+def run(names: list[str], quick: bool) -> Iterator[Row]:
+    """Run benchmarks one after the other, with their names and times on standard error."""
     for name in names:
         start = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True, file=sys.stderr)

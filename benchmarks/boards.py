@@ -1,4 +1,4 @@
-"""A board with 100,000 waiting jobs beside one with 100: a post, a claim, the first page of the list."""
+"""Post, claim and list on a board with 100,000 waiting jobs, compared with a board of 100."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from benchmarks import databases
-from benchmarks.conducting import SERVERS, place
+from benchmarks.conductors import SERVERS, new_url
 from benchmarks.measure import interleave
-from benchmarks.places import a_server
 from benchmarks.rows import Goal, Row
+from benchmarks.servers import server_if_installed
 from stackl_flow.jobboards import backends, transactions
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.jobboards.job import Posting
@@ -23,61 +23,60 @@ from stackl_flow.kv import backends as kv_backends
 NAME = "boards"
 FEW = 100
 PAGE = 20
-#: Commits take so many jobs at once while a board is filled, where the place does not take less.
+#: Jobs in a commit while a board is filled, unless the store has a lower limit.
 BATCH = 300
-#: Jobs posted in a second, as far as their times tell.
-A_SECOND = 1_000
+#: Apparent rate of the posts, by their times.
+JOBS_PER_SECOND = 1_000
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """On memory, on a SQLite file, and on those servers that are there.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Memory, SQLite and the installed servers."""
     many, rounds, repeats = (2_000, 10, 2) if quick else (100_000, 50, 9)
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(databases.scratch())
-        addresses = {
+        urls = {
             "memory": lambda: f"memory://{uuid.uuid4()}",
             "SQLite": lambda: f"sqlite:///{path}.{uuid.uuid4()}",
         }
         for kind, (name, _) in SERVERS.items():
-            server = stack.enter_context(a_server(kind))
+            server = stack.enter_context(server_if_installed(kind))
             if server is not None:
-                addresses[name] = partial(place, server)
-        for name, address in addresses.items():
-            yield from beside_few(name, address, many, rounds, repeats, judged=not quick)
+                urls[name] = partial(new_url, server)
+        for name, url in urls.items():
+            yield from compare_sizes(name, url, many, rounds, repeats, judged=not quick)
 
 
-def beside_few(
-    name: str, address: Callable[[], str], many: int, rounds: int, repeats: int, *, judged: bool
+def compare_sizes(
+    name: str, url: Callable[[], str], many: int, rounds: int, repeats: int, *, judged: bool
 ) -> Iterator[Row]:
-    """The verbs on a large board beside those on a small one in the same place."""
-    with filled(address(), many) as large, filled(address(), FEW) as small:
-        for verb, work in VERBS.items():
+    """Measure the operations on a large and on a small board in the same store."""
+    with filled(url(), many) as large, filled(url(), FEW) as small:
+        for operation, work in OPERATIONS.items():
             ours, peer = interleave(
                 repeats,
-                {"large": lambda: work(large, rounds), f"itself at {FEW}": lambda: work(small, rounds)},  # noqa: B023  runs now
+                {"large": lambda: work(large, rounds), f"itself at {FEW}": lambda: work(small, rounds)},  # noqa: B023  called in this iteration
             )
             yield Row(
-                NAME, f"{verb}, {many:,} waiting, {name}", "us", ours, peer, Goal(at_most_ratio=1.5), judged
+                NAME,
+                f"{operation}, {many:,} waiting, {name}",
+                "us",
+                ours,
+                peer,
+                Goal(at_most_ratio=1.5),
+                judged,
             )
 
 
 @contextlib.contextmanager
-def filled(address: str, jobs: int) -> Iterator[JobBoard]:
-    """A board with waiting jobs, put there by many jobs to a commit, as that many posts would leave it."""
-    places, begun = Places("bench"), time.time() - jobs / A_SECOND
-    with backends.backend("bench", address) as board, kv_backends.fetch(address) as kv:
+def filled(url: str, jobs: int) -> Iterator[JobBoard]:
+    """Open a board with waiting jobs, written many to a commit, as posts would have written them."""
+    places, first_time = Places("bench"), time.time() - jobs / JOBS_PER_SECOND
+    with backends.backend("bench", url) as board, kv_backends.fetch(url) as kv:
         numbers = iter(range(jobs))
-        # Each post writes two items.
-        most = min(BATCH, (kv.limits.operations or 2 * BATCH) // 2)
-        while batch := list(itertools.islice(numbers, most)):
-            times = [begun + n / A_SECOND for n in batch]
+        # A post writes two items.
+        batch_size = min(BATCH, (kv.limits.operations or 2 * BATCH) // 2)
+        while batch := list(itertools.islice(numbers, batch_size)):
+            times = [first_time + n / JOBS_PER_SECOND for n in batch]
             posted = [Posting(str(uuid.uuid4()), "job", at, at, {}) for at in times]
             written = [transactions.post(places, each, each.created_on, new_group=False) for each in posted]
             kv.commit(puts=itertools.chain.from_iterable(writes.puts for writes in written))
@@ -85,7 +84,7 @@ def filled(address: str, jobs: int) -> Iterator[JobBoard]:
 
 
 def post(board: JobBoard, rounds: int) -> float:
-    """Post jobs; claimed and consumed afterwards, so that the board stays as large as it was."""
+    """Time posts; the jobs are consumed afterwards, so that the board keeps its size."""
     start = time.perf_counter()
     posted = [board.post("more") for _ in range(rounds)]
     spent = time.perf_counter() - start
@@ -96,7 +95,7 @@ def post(board: JobBoard, rounds: int) -> float:
 
 
 def claim(board: JobBoard, rounds: int) -> float:
-    """Wait for work and claim the first job, as a conductor does; given back afterwards."""
+    """Time waiting for a job and claiming it, as a conductor does; the jobs are abandoned afterwards."""
     start = time.perf_counter()
     claimed = [board.claim(next(board.wait(0)), "bench") for _ in range(rounds)]
     spent = time.perf_counter() - start
@@ -106,17 +105,17 @@ def claim(board: JobBoard, rounds: int) -> float:
 
 
 def first_page(board: JobBoard, rounds: int) -> float:
-    """List the first jobs."""
+    """Time listing the first jobs."""
     start = time.perf_counter()
     for _ in range(rounds):
         page = list(itertools.islice(board.iterjobs(), PAGE))
     spent = time.perf_counter() - start
     if len(page) != PAGE:
-        raise RuntimeError(f"a page of {len(page)} jobs: its figure means nothing")
+        raise RuntimeError(f"listed {len(page)} jobs instead of {PAGE}")
     return spent / rounds
 
 
-VERBS: dict[str, Callable[[JobBoard, int], float]] = {
+OPERATIONS: dict[str, Callable[[JobBoard, int], float]] = {
     "post": post,
     "claim": claim,
     f"first {PAGE} of the list": first_page,

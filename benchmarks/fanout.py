@@ -1,4 +1,4 @@
-"""Independent no-op tasks on four threads, beside a bare pool that does the same calls."""
+"""Independent no-op tasks on four threads, compared with a bare pool that makes the same calls."""
 
 from __future__ import annotations
 
@@ -6,37 +6,26 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from benchmarks.engine import engine_seconds, require
 from benchmarks.measure import interleave
 from benchmarks.programs import fan, library, step
 from benchmarks.rows import Goal, Row
-from benchmarks.running import engine_seconds, require
 
 NAME = "fan-out"
 THREADS = 4
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Beside a bare pool on a wide flow, and beside TaskFlow on a narrow one.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
-    yield beside_pool(*((500, 3) if quick else (10_000, 9)), judged=not quick)
-    yield beside_taskflow(*((50, 1) if quick else (500, 3)))
+    """Compare with a bare pool on a wide flow and with TaskFlow on a narrow one."""
+    yield compare_with_pool(*((500, 3) if quick else (10_000, 9)), judged=not quick)
+    yield compare_with_taskflow(*((50, 1) if quick else (500, 3)))
 
 
 def cost(name: str, size: int) -> float:
     """Build the flow with a library and run it on its parallel engine.
 
-    Args:
-        name: the library.
-        size: how many tasks.
-
     Returns:
-        Seconds a task; the pool's start and end are in it.
+        Seconds a task; including start and end of the pool.
     """
     lib = library(name)
     options = {"engine": "parallel", "max_workers": THREADS}
@@ -46,11 +35,8 @@ def cost(name: str, size: int) -> float:
 def bare(size: int) -> float:
     """Submit the same calls to a bare pool and wait for all of them.
 
-    Args:
-        size: how many calls.
-
     Returns:
-        Seconds a call; the pool's start and end are in it.
+        Seconds a call; including start and end of the pool.
     """
     start = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -62,8 +48,8 @@ def bare(size: int) -> float:
     return spent / size
 
 
-def beside_pool(size: int, repeats: int, judged: bool) -> Row:
-    """Our parallel engine beside the standard library's pool."""
+def compare_with_pool(size: int, repeats: int, judged: bool) -> Row:
+    """Compare the parallel engine with the pool of the standard library."""
     ours, peer = interleave(
         repeats,
         {"ours": lambda: cost("stackl_flow", size), "bare ThreadPoolExecutor": lambda: bare(size)},
@@ -71,8 +57,8 @@ def beside_pool(size: int, repeats: int, judged: bool) -> Row:
     return Row(NAME, f"{size:,} tasks, {THREADS} threads", "us", ours, peer, Goal(at_most_ratio=3), judged)
 
 
-def beside_taskflow(size: int, repeats: int) -> Row:
-    """Our parallel engine beside TaskFlow's."""
+def compare_with_taskflow(size: int, repeats: int) -> Row:
+    """Compare the parallel engines."""
     ours, peer = interleave(
         repeats,
         {"ours": lambda: cost("stackl_flow", size), "TaskFlow": lambda: cost("taskflow", size)},

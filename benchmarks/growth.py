@@ -1,4 +1,4 @@
-"""What a task costs in a very large flow, in time and in memory, each run in a process of its own."""
+"""Time and memory of a task in a very large flow, each run in a fresh process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from benchmarks.engine import chain_cost, require
 from benchmarks.measure import fresh, resident_bytes
 from benchmarks.programs import chain, library
 from benchmarks.rows import Goal, Row, Samples
-from benchmarks.running import chain_cost, require
 
 NAME = "growth"
 SMALL = 1_000
@@ -18,17 +18,10 @@ SMALL_REPEATS = 15
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """The chain at 1,000,000 tasks beside the chain at 1,000.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Compare the chain of 1,000,000 tasks with the chain of 1,000."""
     size, repeats = (20_000, 1) if quick else (1_000_000, 3)
-    told = [fresh("growth:probe", size=size) for _ in range(repeats)]
-    samples = {key: Samples("ours", [one[key] for one in told]) for key in told[0]}
+    results = [fresh("growth:probe", size=size) for _ in range(repeats)]
+    samples = {key: Samples("ours", [result[key] for result in results]) for key in results[0]}
     small = Samples(f"itself at {SMALL:,}", samples["small"].values)
     case = f"{size:,} tasks"
     yield Row(
@@ -44,10 +37,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def probe(size: int) -> dict[str, float]:
-    """Run the small chain until it is warm, then the large one once.
-
-    Args:
-        size: tasks of the large chain.
+    """Run the small chain several times, then the large one once.
 
     Returns:
         Seconds a task of the small chain, of the large one and of building it; bytes a task held when it is

@@ -1,4 +1,4 @@
-"""How long ``import stackl_flow`` takes in a fresh interpreter, and what it drags in."""
+"""Time of ``import stackl_flow`` in a fresh interpreter, and the modules that it imports."""
 
 from __future__ import annotations
 
@@ -30,54 +30,39 @@ USED = (
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """The package by itself, and the modules that a first flow needs, beside TaskFlow's.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Compare importing the package, and the modules that a first flow needs, with TaskFlow's."""
     repeats = 3 if quick else 15
-    yield compared("import stackl_flow", "import {0}", repeats, Goal(at_most=150), judged=not quick)
-    # The root serves its names lazily, so what a first flow imports is told as well, without a target.
-    yield compared("engines, task, retry, patterns", USED, repeats)
-    _, modules = imported("stackl_flow", USED)
+    yield compare("import stackl_flow", "import {0}", repeats, Goal(at_most=150), judged=not quick)
+    # The root package imports lazily, so what a first flow imports is measured as well.
+    yield compare("engines, task, retry, patterns", USED, repeats)
+    _, modules = import_fresh("stackl_flow", USED)
     drivers = Samples("ours", [len(modules & DRIVERS)])
     yield Row(NAME, "drivers of backends among them", "n", drivers, goal=Goal(at_most=0))
 
 
-def compared(case: str, line: str, repeats: int, goal: Goal | None = None, judged: bool = True) -> Row:
+def compare(case: str, line: str, repeats: int, goal: Goal | None = None, judged: bool = True) -> Row:
     """The same import from both libraries.
-
-    Args:
-        case: what the table calls it.
-        line: the statement, with ``{0}`` for the library.
-        repeats: how many fresh interpreters each.
-        goal: the target, if there is one.
-        judged: whether the target counts.
 
     Returns:
         The line of the table.
     """
     for name in ("stackl_flow", "taskflow"):
-        imported(name, line)  # compiles what is not compiled yet
+        import_fresh(name, line)  # writes missing .pyc files
     ours, peer = interleave(
         repeats,
-        {"ours": lambda: imported("stackl_flow", line)[0], "TaskFlow": lambda: imported("taskflow", line)[0]},
+        {
+            "ours": lambda: import_fresh("stackl_flow", line)[0],
+            "TaskFlow": lambda: import_fresh("taskflow", line)[0],
+        },
     )
     return Row(NAME, case, "ms", ours, peer, goal, judged)
 
 
-def imported(name: str, line: str) -> tuple[float, set[str]]:
+def import_fresh(name: str, line: str) -> tuple[float, set[str]]:
     """Import in a fresh interpreter.
 
-    Args:
-        name: the library.
-        line: the statement.
-
     Returns:
-        Seconds, and the top-level names of all modules then loaded.
+        Seconds, and the top-level names of all modules that are loaded then.
     """
     command = [sys.executable, "-c", PROGRAM.format(line=line.format(name))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine, interpreter and peers of a run."""
 
 from __future__ import annotations
 
@@ -42,9 +42,6 @@ def processor() -> str:
 
 def filesystem(directory: str) -> str:
     """The kind of file system a directory is on: on a tmpfs a commit costs nothing.
-
-    Args:
-        directory: its path.
 
     Returns:
         The kind, such as ``ext4``.

@@ -1,4 +1,4 @@
-"""How things are measured: repetitions taken in turns, and processes that start from nothing."""
+"""Interleaved repetitions, fresh processes and resident memory."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from typing import Any
 from benchmarks.rows import Samples
 
 Work = Callable[[], float]
-"""Does the work once and returns what it cost, in seconds a task or bytes a task."""
+"""Does the work once and returns its cost: seconds or bytes a task."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def interleave(repeats: int, works: Mapping[str, Work]) -> tuple[Samples, ...]:
-    """Run the works in turns, so that a slow minute of the machine falls on all of them.
-
-    Args:
-        repeats: how many times each work runs.
-        works: the works by the name of what they measure.
+    """Run the works alternately, so that a slow phase of the machine affects all of them.
 
     Returns:
         The samples of each work, in the order given.
@@ -37,28 +33,24 @@ def interleave(repeats: int, works: Mapping[str, Work]) -> tuple[Samples, ...]:
 
 
 def fresh(probe: str, **arguments: Any) -> dict[str, Any]:
-    """Call a probe in a new interpreter, where nothing is imported, allocated or warm.
-
-    Args:
-        probe: ``module:function`` inside this package.
-        arguments: JSON values for the function.
+    """Call ``module:function`` of this package in a fresh interpreter, with JSON arguments.
 
     Returns:
-        The JSON object that the probe told.
+        The JSON object that the function returned.
 
     Raises:
-        RuntimeError: if the probe ended badly; its standard error is in the message.
+        RuntimeError: the process failed; the message has its standard error.
     """
     command = [sys.executable, "-m", "benchmarks.probe", probe, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"probe {probe} ended with {done.returncode}:\n{done.stderr}")
+        raise RuntimeError(f"probe {probe} exited with status {done.returncode}:\n{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
 def resident_bytes() -> tuple[int, int]:
-    """What this process has in memory, from the kernel's own account (Linux).
+    """Return the memory of this process, as counted by the kernel (Linux).
 
     Returns:
         The resident size now and its peak so far, in bytes. The peak is that of this program alone;

@@ -1,28 +1,21 @@
-"""Memory a task beside TaskFlow: the resident size of a fresh process, before the flow and after its run."""
+"""Memory of a task, compared with TaskFlow: growth of the resident size of a fresh process."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 
+from benchmarks.engine import chain_cost
 from benchmarks.measure import fresh, interleave, resident_bytes
 from benchmarks.programs import chain, library
 from benchmarks.rows import Row
-from benchmarks.running import chain_cost
 
 NAME = "memory"
 WARM = 20
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """The chain held in memory by both libraries, user's tasks included.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Measure the chain, including the user's tasks, on both libraries."""
     size, repeats = (100, 1) if quick else (1_000, 3)
     ours, peer = interleave(
         repeats,
@@ -35,11 +28,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def probe(name: str, size: int) -> dict[str, float]:
-    """Build and run a chain, and keep all of it.
-
-    Args:
-        name: the library.
-        size: how many tasks.
+    """Build and run a chain and keep it.
 
     Returns:
         Bytes a task held when the run is done.

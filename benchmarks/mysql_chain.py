@@ -1,4 +1,4 @@
-"""A chain in MariaDB, each commit flushed, beside a bare loop of one commit a task over PyMySQL."""
+"""A chain in MariaDB, each commit flushed, compared with a bare loop of one commit a task over PyMySQL."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pymysql
 import sqlalchemy as sa
 
-from benchmarks import flushed
+from benchmarks import servers
+from benchmarks.engine import chain_cost, require
 from benchmarks.measure import interleave
 from benchmarks.programs import step
 from benchmarks.rows import Row
-from benchmarks.running import chain_cost, require
 from scripts.servers.server import ServerError
 from stackl_flow.persistence import backends
 
@@ -24,40 +24,26 @@ FLUSHED = ("--innodb-flush-log-at-trx-commit=1",)
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Beside the bare loop at 2,000 tasks; nothing where there is no server.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The line of the table.
-    """
+    """Compare with the bare loop at 2,000 tasks; no rows if the server is not installed."""
     size, repeats = (200, 1) if quick else (2_000, 5)
     try:
-        with flushed.server("mysql", *FLUSHED) as url:
+        with servers.server("mysql", *FLUSHED) as url:
             works = {
                 "ours": lambda: durable(url, size),
                 "bare loop of commits": lambda: bare(url, size),
             }
             ours, peer = interleave(repeats, works)
     except ServerError as error:
-        print(f"left out: {error}", file=sys.stderr)
+        print(f"skipped: {error}", file=sys.stderr)
         return
     yield Row(NAME, f"{size:,} tasks, flushed", "us", ours, peer)
 
 
 @contextlib.contextmanager
 def database(url: str) -> Iterator[str]:
-    """A database of its own, gone afterwards.
-
-    Args:
-        url: the server's address.
-
-    Yields:
-        Its name.
-    """
+    """Create a database, yield its name and drop it."""
     name = f"bench_{uuid.uuid4().hex}"
-    with opened(url) as server, server.cursor() as cursor:
+    with connect(url) as server, server.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
         try:
             yield name
@@ -65,7 +51,7 @@ def database(url: str) -> Iterator[str]:
             cursor.execute(f"DROP DATABASE {name}")
 
 
-def opened(url: str) -> pymysql.Connection:
+def connect(url: str) -> pymysql.Connection:
     """Connect to a server, or to a database on it."""
     to = sa.make_url(url)
     return pymysql.connect(
@@ -74,30 +60,22 @@ def opened(url: str) -> pymysql.Connection:
 
 
 def durable(url: str, size: int) -> float:
-    """Run the chain in tables that are in place and empty.
-
-    Args:
-        url: the server's address.
-        size: how many tasks.
+    """Run the chain in empty tables.
 
     Returns:
-        Seconds a task; storing the flow and its atoms is in it, making the tables is not.
+        Seconds a task, including storing the flow and its atoms, without creating the tables.
     """
-    with database(url) as name, backends.backend(inside(url, name)) as backend:
+    with database(url) as name, backends.backend(with_database(url, name)) as backend:
         return chain_cost("stackl_flow", size, backend=backend)
 
 
 def bare(url: str, size: int) -> float:
-    """Make the same calls, and commit one row for each.
-
-    Args:
-        url: the server's address.
-        size: how many calls.
+    """Make the same calls and commit one row for each.
 
     Returns:
         Seconds a call.
     """
-    with database(url) as name, opened(inside(url, name)) as server, server.cursor() as cursor:
+    with database(url) as name, connect(with_database(url, name)) as server, server.cursor() as cursor:
         cursor.execute("CREATE TABLE done (task TEXT, result TEXT)")
         start = time.perf_counter()
         value = 0
@@ -110,6 +88,6 @@ def bare(url: str, size: int) -> float:
     return spent / size
 
 
-def inside(url: str, name: str) -> str:
-    """The address of a database on a server."""
+def with_database(url: str, name: str) -> str:
+    """Return the URL of a database on a server."""
     return sa.make_url(url).set(database=name).render_as_string(hide_password=False)

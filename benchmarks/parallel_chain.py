@@ -1,4 +1,4 @@
-"""A chain on the parallel engine: the worst case of a pool, where nothing can overlap."""
+"""A chain on the parallel engine: the worst case of a pool, since no tasks overlap."""
 
 from __future__ import annotations
 
@@ -6,24 +6,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from benchmarks.engine import chain_cost, require
 from benchmarks.fanout import THREADS
 from benchmarks.measure import interleave
 from benchmarks.programs import step
 from benchmarks.rows import Row
-from benchmarks.running import chain_cost, require
 
 NAME = "parallel-chain"
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Beside a bare pool asked for one call after the other.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The line of the table.
-    """
+    """Compare with a bare pool that gets one call after the other."""
     size, repeats = (500, 3) if quick else (5_000, 9)
     ours, peer = interleave(
         repeats,
@@ -36,13 +29,10 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def bare(size: int) -> float:
-    """Submit the calls to a bare pool, each with the result of the one before.
-
-    Args:
-        size: how many calls.
+    """Submit the calls to a bare pool, each with the result of the last one.
 
     Returns:
-        Seconds a call; the pool's start and end are in it.
+        Seconds a call; including start and end of the pool.
     """
     start = time.perf_counter()
     value = 0

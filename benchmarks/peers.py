@@ -1,4 +1,4 @@
-"""The serial scheduler of dask, a peer that remembers nothing. Apart, so that probes do not import it."""
+"""Dask's serial scheduler, which stores nothing. A module of its own, so that probes do not import dask."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from typing import Any
 
 from dask.local import get_sync
 
-from benchmarks.running import require
+from benchmarks.engine import require
 
 
-def dask_seconds(graph: dict[str, Any], keys: Sequence[str], want: int) -> float:
-    """Get the last values of a dask graph with dask's serial scheduler.
-
-    Args:
-        graph: the graph.
-        keys: the values wanted.
-        want: what the first of them must be.
+def dask_seconds(graph: dict[str, Any], keys: Sequence[str], expected: int) -> float:
+    """Compute values of a dask graph with ``dask.get``.
 
     Returns:
         Seconds.
@@ -25,5 +20,5 @@ def dask_seconds(graph: dict[str, Any], keys: Sequence[str], want: int) -> float
     start = time.perf_counter()
     values = get_sync(graph, list(keys))
     spent = time.perf_counter() - start
-    require(values[0], want)
+    require(values[0], expected)
     return spent

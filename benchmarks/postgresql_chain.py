@@ -1,4 +1,4 @@
-"""A chain in PostgreSQL, each commit flushed, beside a bare loop of one commit a task over psycopg."""
+"""A chain in PostgreSQL, each commit flushed, compared with a bare loop of one commit a task over psycopg."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from benchmarks import flushed
+from benchmarks import servers
+from benchmarks.engine import chain_cost, require
 from benchmarks.measure import interleave
 from benchmarks.programs import step
 from benchmarks.rows import Goal, Row
-from benchmarks.running import chain_cost, require
 from scripts.servers.server import ServerError
 from stackl_flow.persistence import backends
 
 NAME = "postgresql-chain"
-#: The servers of the tests need not wait for the disk; this one has to.
+#: Servers for tests do not wait for the disk; this one must.
 FLUSHED = ("-c", "fsync=on", "-c", "synchronous_commit=on")
 
 
 @contextlib.contextmanager
 def schema(url: str) -> Iterator[str]:
-    """A schema of its own, gone afterwards.
-
-    Args:
-        url: the server's address.
-
-    Yields:
-        Its name.
-    """
+    """Create a schema, yield its name and drop it."""
     name = f"bench_{uuid.uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
@@ -44,48 +37,33 @@ def schema(url: str) -> Iterator[str]:
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Beside the bare loop at 2,000 tasks; nothing where there is no server.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The line of the table.
-    """
+    """Compare with the bare loop at 2,000 tasks; no rows if the server is not installed."""
     size, repeats = (200, 1) if quick else (2_000, 7)
     try:
-        with flushed.server("postgresql", *FLUSHED) as url:
+        with servers.server("postgresql", *FLUSHED) as url:
             works = {
                 "ours": lambda: durable(url, size),
                 "bare loop of commits": lambda: bare(url, size),
             }
             ours, peer = interleave(repeats, works)
     except ServerError as error:
-        print(f"left out: {error}", file=sys.stderr)
+        print(f"skipped: {error}", file=sys.stderr)
         return
     yield Row(NAME, f"{size:,} tasks, fsync=on", "us", ours, peer, Goal(at_most_ratio=1.5), not quick)
 
 
 def durable(url: str, size: int) -> float:
-    """Run the chain in tables that are in place and empty.
-
-    Args:
-        url: the server's address.
-        size: how many tasks.
+    """Run the chain in empty tables.
 
     Returns:
-        Seconds a task; storing the flow and its atoms is in it, making the tables is not.
+        Seconds a task, including storing the flow and its atoms, without creating the tables.
     """
     with schema(url) as name, backends.backend(f"{url}?options=-csearch_path%3D{name}") as backend:
         return chain_cost("stackl_flow", size, backend=backend)
 
 
 def bare(url: str, size: int) -> float:
-    """Make the same calls, and commit one row for each.
-
-    Args:
-        url: the server's address.
-        size: how many calls.
+    """Make the same calls and commit one row for each.
 
     Returns:
         Seconds a call.

@@ -1,4 +1,4 @@
-"""The door of a fresh process: ``python -m benchmarks.probe MODULE:FUNCTION JSON`` prints a JSON object."""
+"""Entry point of fresh processes: ``python -m benchmarks.probe MODULE:FUNCTION JSON``, which prints JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The flows that are measured, written once for both libraries: TaskFlow's API is ours too.
+"""The flows that are measured, written once for both libraries, which share TaskFlow's API.
 
-The library is imported by name, because a process that measures the memory or the import of one of them must
-not carry the other.
+A library is imported by name: a process that measures memory or imports of one must not load the other.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Library:
-    """The modules of one of the two libraries."""
+    """The modules of a library."""
 
     name: str
     engines: Any
@@ -25,9 +24,6 @@ class Library:
 
 def library(name: str) -> Library:
     """Import a library's modules.
-
-    Args:
-        name: ``stackl_flow`` or ``taskflow``.
 
     Returns:
         Its modules under one set of names.
@@ -42,24 +38,20 @@ def library(name: str) -> Library:
 
 
 def step(value: int) -> int:
-    """The no-op: it passes a value on, one higher, so that the end of a run can be checked."""
+    """Add one: a no-op whose final value can be checked."""
     return value + 1
 
 
 def join(a: int, b: int, c: int) -> int:
-    """The no-op with three parents: one higher than the highest of them."""
+    """Add one to the maximum: a no-op with three inputs."""
     return max(a, b, c) + 1
 
 
 def chain(lib: Library, size: int) -> Any:
-    """A linear flow in which each task takes the value of the one before it.
-
-    Args:
-        lib: the library to build it with.
-        size: how many tasks.
+    """Build a linear flow in which each task takes the value of the previous one.
 
     Returns:
-        The flow; it needs ``v0`` and provides ``v1`` to ``v<size>``.
+        The flow; it requires ``v0`` and provides ``v1`` to ``v<size>``.
     """
     flow = lib.linear.Flow("chain")
     for index in range(size):
@@ -69,10 +61,7 @@ def chain(lib: Library, size: int) -> Any:
 
 
 def chain_graph(size: int) -> dict[str, Any]:
-    """The same chain as a dask graph.
-
-    Args:
-        size: how many tasks.
+    """Build the same chain as a dask graph.
 
     Returns:
         The graph; the last key is ``v<size>``.
@@ -84,14 +73,10 @@ def chain_graph(size: int) -> dict[str, Any]:
 
 
 def fan(lib: Library, size: int) -> Any:
-    """An unordered flow of independent tasks.
-
-    Args:
-        lib: the library to build it with.
-        size: how many tasks.
+    """Build an unordered flow of independent tasks.
 
     Returns:
-        The flow; it needs ``v0`` and provides ``w0`` to ``w<size - 1>``.
+        The flow; it requires ``v0`` and provides ``w0`` to ``w<size - 1>``.
     """
     flow = lib.unordered.Flow("fan")
     for index in range(size):
@@ -101,12 +86,7 @@ def fan(lib: Library, size: int) -> Any:
 
 
 def parents(width: int, layer: int, column: int) -> list[str]:
-    """Whom a task of a layered graph takes from: three neighbours of the layer above.
-
-    Args:
-        width: tasks in a layer.
-        layer: the task's layer, from 1.
-        column: the task's place in it.
+    """Return the inputs of a task in a layered graph: three neighbours of the layer above.
 
     Returns:
         The names of three values.
@@ -115,15 +95,10 @@ def parents(width: int, layer: int, column: int) -> list[str]:
 
 
 def layers(lib: Library, width: int, depth: int) -> Any:
-    """A graph flow of layers, each task of which takes three values of the layer above.
-
-    Args:
-        lib: the library to build it with.
-        width: tasks in a layer, at least 3.
-        depth: how many layers.
+    """Build a graph flow of layers, in which each task takes three values of the layer above.
 
     Returns:
-        The flow; it needs ``v0_0`` to ``v0_<width - 1>``.
+        The flow; it requires ``v0_0`` to ``v0_<width - 1>``.
     """
     flow = lib.graph.Flow("layers")
     for layer in range(1, depth + 1):
@@ -135,11 +110,7 @@ def layers(lib: Library, width: int, depth: int) -> Any:
 
 
 def layers_graph(width: int, depth: int) -> dict[str, Any]:
-    """The same layers as a dask graph.
-
-    Args:
-        width: tasks in a layer, at least 3.
-        depth: how many layers.
+    """Build the same layers as a dask graph.
 
     Returns:
         The graph.

@@ -1,4 +1,4 @@
-"""The table of ratios: rich on a terminal, plain in a pipe, Markdown for the docs, JSON for machines."""
+"""The results table: for terminals, as plain text, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from rich.table import Table
 from benchmarks.rows import Row, Samples, Verdict
 
 HEAD = ("benchmark", "case", "unit", "ours", "peer", "", "ratio", "target", "verdict")
-STYLES = {Verdict.REACHED: "green", Verdict.SHORT: "bold red", Verdict.NONE: "dim"}
+STYLES = {Verdict.REACHED: "green", Verdict.MISSED: "bold red", Verdict.NONE: "dim"}
 RIGHT = frozenset({"ours", "peer", "ratio"})
 WHOLE = 100
-"""From here on a figure needs no decimals."""
+"""Figures from here on are shown without decimals."""
 SMALLEST = 0.05
-"""Below this a ratio is told the other way round."""
+"""Smaller ratios are shown as 1/n."""
 PER_TASK = {"us": "us a task", "B": "bytes a task", "ms": "ms", "n": "modules"}
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row as the words of the table.
-
-    Args:
-        row: the row.
+    """Format a row.
 
     Returns:
         One word for each heading.
@@ -35,21 +32,17 @@ def cells(row: Row) -> tuple[str, ...]:
         row.bench,
         row.case,
         PER_TASK.get(row.unit, row.unit),
-        figure(row.ours, row.unit),
-        "-" if row.peer is None else figure(row.peer, row.unit),
+        format_median(row.ours, row.unit),
+        "-" if row.peer is None else format_median(row.peer, row.unit),
         "" if row.peer is None else row.peer.name,
-        "-" if row.ratio is None else ratio_words(row.ratio),
+        "-" if row.ratio is None else format_ratio(row.ratio),
         "-" if row.goal is None else row.goal.text(row.unit),
         row.verdict.value,
     )
 
 
-def figure(samples: Samples, unit: str) -> str:
-    """A median in three digits or so.
-
-    Args:
-        samples: the repetitions.
-        unit: the unit of the row.
+def format_median(samples: Samples, unit: str) -> str:
+    """Format a median.
 
     Returns:
         The words.
@@ -58,11 +51,8 @@ def figure(samples: Samples, unit: str) -> str:
     return f"{value:,.0f}" if value >= WHOLE else f"{value:.3g}"
 
 
-def ratio_words(ratio: float) -> str:
-    """A ratio, with how many times faster where that reads better.
-
-    Args:
-        ratio: ours over the peer's.
+def format_ratio(ratio: float) -> str:
+    """Format a ratio.
 
     Returns:
         The words.
@@ -71,16 +61,11 @@ def ratio_words(ratio: float) -> str:
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
-    """Print the table.
-
-    Args:
-        rows: its rows.
-        console: where to; a terminal gets colours, anything else plain columns.
-    """
+    """Print the table; in colour on a terminal."""
     if not console.is_terminal:
         print(plain(rows))
         return
-    table = Table(title="stackl_flow beside its peers (medians)")
+    table = Table(title="stackl_flow and its peers (medians)")
     for head in HEAD:
         table.add_column(head, justify="right" if head in RIGHT else "left", overflow="fold")
     for row in rows:
@@ -89,39 +74,28 @@ def show(rows: Sequence[Row], console: Console) -> None:
 
 
 def plain(rows: Iterable[Row]) -> str:
-    """The table in columns of plain text.
-
-    Args:
-        rows: its rows.
+    """Format the table as plain text.
 
     Returns:
         The lines.
     """
     lines = [HEAD, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(aligned(line, widths)).rstrip() for line in lines)
+    return "\n".join("  ".join(pad_cells(line, widths)).rstrip() for line in lines)
 
 
-def aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Pad the words of a line, figures to the right.
-
-    Args:
-        line: the words.
-        widths: the width of each column.
+def pad_cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Pad the cells of a line; figures are right-aligned.
 
     Returns:
         The padded words.
     """
     pads = [str.rjust if head in RIGHT else str.ljust for head in HEAD]
-    return [pad(word, width) for pad, word, width in zip(pads, line, widths, strict=True)]
+    return [pad(cell, width) for pad, cell, width in zip(pads, line, widths, strict=True)]
 
 
 def markdown(rows: Iterable[Row], about: dict[str, str]) -> str:
-    """The table and the machine as Markdown.
-
-    Args:
-        rows: the rows.
-        about: what they were measured on.
+    """Format machine and table as Markdown.
 
     Returns:
         The text.
@@ -131,17 +105,10 @@ def markdown(rows: Iterable[Row], about: dict[str, str]) -> str:
         "|" + "|".join("--:" if h in RIGHT else "---" for h in HEAD) + "|",
     ]
     body = ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join([*(f"* {key}: {words}" for key, words in about.items()), "", *head, *body, ""])
+    return "\n".join([*(f"* {key}: {value}" for key, value in about.items()), "", *head, *body, ""])
 
 
 def write_json(path: Path, rows: Iterable[Row], about: dict[str, str], quick: bool) -> None:
-    """Write everything that was measured, every repetition of it.
-
-    Args:
-        path: the file.
-        rows: the rows.
-        about: what they were measured on.
-        quick: whether the sizes were small.
-    """
+    """Write all samples."""
     document: dict[str, Any] = {"machine": about, "quick": quick, "rows": [row.to_dict() for row in rows]}
     path.write_text(json.dumps(document, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Resume of a half-done chain from a SQLite file: how long until the first new task runs."""
+"""Resume of a half-done chain from SQLite: time until the first new task runs."""
 
 from __future__ import annotations
 
@@ -19,71 +19,52 @@ PHASES = {
     "loaded": "load",
     "started": "run, to that task",
 }
-Told = list[dict[str, float]]
+Results = list[dict[str, float]]
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Half-done flows in fresh processes: a large one beside a bare read, a small one beside TaskFlow.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Compare a large flow with a bare read of its rows, and a small one with TaskFlow."""
     size, repeats = (2_000, 1) if quick else (100_000, 3)
-    told, bare = resumed("stackl_flow", size, repeats, query="?synchronous=OFF")
+    results, bare = measure("stackl_flow", size, repeats, query="?synchronous=OFF")
     case, goal = f"half-done flow of {size:,}", Goal(at_most=50)
-    yield Row(NAME, f"{case}, to the first new task", "us", part(told, "all"), bare, goal, not quick)
-    for phase, words in PHASES.items():
-        yield Row(NAME, f"- of it: {words}", "us", part(told, phase))
+    yield Row(
+        NAME, f"{case}, to the first new task", "us", phase_samples(results, "all"), bare, goal, not quick
+    )
+    for phase, label in PHASES.items():
+        yield Row(NAME, f"- of it: {label}", "us", phase_samples(results, phase))
     size, repeats = (20, 1) if quick else (200, 3)
-    ours, _ = resumed("stackl_flow", size, repeats)
-    theirs, _ = resumed("taskflow", size, repeats)
+    ours, _ = measure("stackl_flow", size, repeats)
+    theirs, _ = measure("taskflow", size, repeats)
     case = f"half-done flow of {size:,}, to the first new task"
-    yield Row(NAME, case, "us", part(ours, "all"), part(theirs, "all", "TaskFlow"))
+    yield Row(NAME, case, "us", phase_samples(ours, "all"), phase_samples(theirs, "all", "TaskFlow"))
 
 
-def part(told: Told, phase: str, name: str = "ours") -> Samples:
-    """One phase of the resumes.
-
-    Args:
-        told: what each resume told.
-        phase: which of its figures.
-        name: whose they are.
+def phase_samples(results: Results, phase: str, name: str = "ours") -> Samples:
+    """Collect one phase of all resumes.
 
     Returns:
         The samples, in seconds a task.
     """
-    return Samples(name, [one[phase] for one in told])
+    return Samples(name, [result[phase] for result in results])
 
 
-def resumed(name: str, size: int, repeats: int, query: str = "") -> tuple[Told, Samples]:
-    """Let a process die in the middle of a flow, then others resume it; each dies in the same task again.
-
-    Args:
-        name: the library.
-        size: how many tasks.
-        repeats: how many resumes.
-        query: the rest of the URL for the first process: how the flow got there is not measured.
+def measure(name: str, size: int, repeats: int, query: str = "") -> tuple[Results, Samples]:
+    """End a process in the middle of a flow, then resume it repeatedly; each resume ends in the same task.
 
     Returns:
-        What each resume told, and seconds a task of a bare read of the atoms' rows.
+        The phases of each resume, and seconds a task of a bare read of the atoms' rows.
     """
-    told, bare = [], []
+    results, bare = [], []
     with databases.scratch() as path:
         fresh("resume_process:die_half_way", name=name, size=size, path=str(path), query=query)
         for _ in range(repeats):
             bare.append(bare_read(path) / size)
-            told.append(fresh("resume_process:resume", name=name, size=size, path=str(path)))
-    return told, Samples("bare read of the rows", bare)
+            results.append(fresh("resume_process:resume", name=name, size=size, path=str(path)))
+    return results, Samples("bare read of the rows", bare)
 
 
 def bare_read(path: Path) -> float:
-    """Read every atom of the file into Python.
-
-    Args:
-        path: the database.
+    """Read all atoms of the file.
 
     Returns:
         Seconds.

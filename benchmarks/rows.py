@@ -1,4 +1,4 @@
-"""A line of the table: what was measured, beside what, and how far it should go."""
+"""A row of the results table: samples, the peer's samples and a target."""
 
 from __future__ import annotations
 
@@ -12,30 +12,27 @@ UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "B": 1.0, "n": 1.0}
 
 
 class Verdict(StrEnum):
-    """Whether a figure reached its target."""
+    """Whether a target is reached."""
 
     REACHED = "reached"
-    SHORT = "SHORT"
+    MISSED = "MISSED"
     NONE = "-"
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The repetitions of one measurement, in seconds or bytes."""
+    """The samples of one measurement, in seconds or bytes."""
 
     name: str
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """The middle of the repetitions."""
+        """The median of the samples."""
         return statistics.median(self.values)
 
     def scaled(self, unit: str) -> float:
-        """The median in the unit of the row.
-
-        Args:
-            unit: one of ``UNITS``.
+        """Return the median in a unit of ``UNITS``.
 
         Returns:
             The median as the table shows it.
@@ -45,17 +42,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Goal:
-    """A target of the design: a bound on the ratio to the peer, or on the figure itself."""
+    """A target: a limit of the ratio to the peer or of the figure itself."""
 
     at_most_ratio: float | None = None
     at_least_faster: float | None = None
     at_most: float | None = None
 
     def text(self, unit: str) -> str:
-        """The target in words, for the table.
-
-        Args:
-            unit: the unit of the row, for a bound on the figure itself.
+        """Format the target.
 
         Returns:
             A few words.
@@ -67,11 +61,7 @@ class Goal:
         return f"<= {self.at_most:,g} {unit}"
 
     def reached(self, ours: float, peer: float | None) -> bool:
-        """Whether the figures are within the bound.
-
-        Args:
-            ours: our median, in the unit of the row.
-            peer: the median of the peer, in the unit of the row; None when there is none.
+        """Whether the medians, in the unit of the row, are within the limit.
 
         Returns:
             True when the target is reached.
@@ -87,7 +77,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """A row of the table."""
 
     bench: str
     case: str
@@ -96,24 +86,24 @@ class Row:
     peer: Samples | None = None
     goal: Goal | None = None
     judged: bool = True
-    """False when the sizes are too small for the target to mean anything (``--quick``)."""
+    """Whether to compare with the target; False for the sizes of ``--quick``."""
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the peer's: below 1 we are the better one."""
+        """Our median divided by the peer's."""
         return None if self.peer is None else self.ours.median / self.peer.median
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the target, if there is one, is reached."""
+        """Whether the target is reached."""
         if self.goal is None or not self.judged:
             return Verdict.NONE
         peer = None if self.peer is None else self.peer.scaled(self.unit)
         reached = self.goal.reached(self.ours.scaled(self.unit), peer)
-        return Verdict.REACHED if reached else Verdict.SHORT
+        return Verdict.REACHED if reached else Verdict.MISSED
 
     def to_dict(self) -> dict[str, Any]:
-        """The row with all its repetitions, for ``--json``.
+        """Return the row with all samples, for ``--json``.
 
         Returns:
             Plain JSON types; the samples are in seconds or bytes.

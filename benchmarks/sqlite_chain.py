@@ -1,4 +1,4 @@
-"""A chain checkpointed in a SQLite file (WAL, synchronous=FULL), beside a bare loop of one commit a task."""
+"""A chain in SQLite (WAL, synchronous=FULL), compared with a bare loop of one commit a task."""
 
 from __future__ import annotations
 
@@ -8,46 +8,32 @@ import time
 from collections.abc import Iterator
 
 from benchmarks import databases
+from benchmarks.engine import chain_cost, require
 from benchmarks.measure import interleave
 from benchmarks.programs import step
 from benchmarks.rows import Goal, Row
-from benchmarks.running import chain_cost, require
 
 NAME = "sqlite-chain"
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Beside the bare loop at 2,000 tasks, and beside TaskFlow at 50.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
-    yield beside_loop(*((200, 3) if quick else (2_000, 9)), judged=not quick)
-    yield beside_taskflow(*((10, 1) if quick else (50, 3)))
+    """Compare with the bare loop at 2,000 tasks and with TaskFlow at 50."""
+    yield compare_with_loop(*((200, 3) if quick else (2_000, 9)), judged=not quick)
+    yield compare_with_taskflow(*((10, 1) if quick else (50, 3)))
 
 
 def durable(name: str, size: int) -> float:
-    """Run the chain on a new SQLite file whose schema is in place.
-
-    Args:
-        name: the library.
-        size: how many tasks.
+    """Run the chain on a new SQLite file.
 
     Returns:
-        Seconds a task; storing the flow and its atoms is in it, making the tables is not.
+        Seconds a task, including storing the flow and its atoms, without creating the tables.
     """
     with databases.scratch() as path, databases.opened(name, path) as backend:
         return chain_cost(name, size, backend=backend)
 
 
 def bare(size: int) -> float:
-    """Make the same calls, and commit one row for each.
-
-    Args:
-        size: how many calls.
+    """Make the same calls and commit one row for each.
 
     Returns:
         Seconds a call.
@@ -68,8 +54,8 @@ def bare(size: int) -> float:
     return spent / size
 
 
-def beside_loop(size: int, repeats: int, judged: bool) -> Row:
-    """Our chain on SQLite beside the bare loop on the same file system."""
+def compare_with_loop(size: int, repeats: int, judged: bool) -> Row:
+    """Compare with the bare loop on the same file system."""
     ours, peer = interleave(
         repeats,
         {"ours": lambda: durable("stackl_flow", size), "bare loop of commits": lambda: bare(size)},
@@ -79,8 +65,8 @@ def beside_loop(size: int, repeats: int, judged: bool) -> Row:
     )
 
 
-def beside_taskflow(size: int, repeats: int) -> Row:
-    """The chain on SQLite with both libraries, each with its own settings."""
+def compare_with_taskflow(size: int, repeats: int) -> Row:
+    """Compare the libraries, each with its default settings."""
     ours, peer = interleave(
         repeats,
         {"ours": lambda: durable("stackl_flow", size), "TaskFlow": lambda: durable("taskflow", size)},

@@ -1,4 +1,4 @@
-"""Jobs through one conductor, beside TaskFlow's on the same server; and how soon a posted job starts."""
+"""Throughput of one conductor, compared with TaskFlow's on the same server; latency from post to start."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from typing import Any
 
 from benchmarks import databases
 from benchmarks.measure import interleave
-from benchmarks.places import a_server
 from benchmarks.programs import library, step
 from benchmarks.rows import Goal, Row, Samples
+from benchmarks.servers import server_if_installed
 
 NAME = "conductor"
-#: When the tasks of the latency jobs began, in seconds of ``perf_counter``.
-BEGUN: list[float] = []
-
-
-#: So many times as many jobs as TaskFlow's conductor does ours, with flows in memory.
-MORE = 5
-#: The servers on which TaskFlow has boards, too: what to call them, and its settings for one.
+#: Start times of the tasks of the latency jobs (``perf_counter``).
+STARTED: list[float] = []
+#: With flows in memory this conductor runs more jobs than TaskFlow's by this factor.
+JOBS_FACTOR = 5
+#: Servers on which TaskFlow has boards: their names and TaskFlow's configuration of a board.
 SERVERS: Mapping[str, tuple[str, Callable[[str, int], dict[str, Any]]]] = {
     "redis": ("Redis", lambda host, port: {"host": host, "port": port, "namespace": key()}),
     "zookeeper": ("ZooKeeper", lambda host, port: {"hosts": f"{host}:{port}", "path": f"/{key()}"}),
@@ -33,61 +31,55 @@ SERVERS: Mapping[str, tuple[str, Callable[[str, int], dict[str, Any]]]] = {
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Ours on several places, beside TaskFlow on those servers that are there.
-
-    Args:
-        quick: small sizes, to show that it works.
-
-    Yields:
-        The lines of the table.
-    """
+    """Memory, SQLite, and the installed servers on which TaskFlow has boards."""
     jobs, repeats = (10, 1) if quick else (300, 5)
     with databases.scratch() as path:
-        yield alone("memory, flows in memory", lambda: ("memory://" + key(), "memory"), jobs, repeats)
-        files = lambda: (f"sqlite:///{path}.{key()}", f"sqlite:///{path}.{key()}")  # noqa: E731  a pair of addresses
-        yield alone("SQLite, flows in SQLite", files, jobs, repeats)
+        yield without_peer("memory, flows in memory", lambda: ("memory://" + key(), "memory"), jobs, repeats)
+        files = lambda: (f"sqlite:///{path}.{key()}", f"sqlite:///{path}.{key()}")  # noqa: E731  a pair of URLs
+        yield without_peer("SQLite, flows in SQLite", files, jobs, repeats)
     for kind in SERVERS:
-        with a_server(kind) as server:
+        with server_if_installed(kind) as server:
             if server is None:
-                print(f"no {kind} here: its lines are left out", file=sys.stderr)
+                print(f"{kind} is not installed: skipped", file=sys.stderr)
                 continue
-            yield beside_taskflow(kind, server, "memory", jobs, repeats, judged=not quick)
+            yield compare_with_taskflow(kind, server, "memory", jobs, repeats, judged=not quick)
             if kind != "redis":
                 continue
-            yield beside_taskflow(kind, server, place(server), jobs, repeats, judged=not quick)
-            told = Samples("ours", latencies(server, 10 if quick else 200))
-            yield Row(NAME, "post to start, Redis", "ms", told, goal=Goal(at_most=10), judged=not quick)
+            yield compare_with_taskflow(kind, server, new_url(server), jobs, repeats, judged=not quick)
+            latency = Samples("ours", latencies(server, 10 if quick else 200))
+            yield Row(NAME, "post to start, Redis", "ms", latency, goal=Goal(at_most=10), judged=not quick)
 
 
 def key() -> str:
-    """A name that nobody has used."""
+    """Return a new name."""
     return uuid.uuid4().hex
 
 
-def place(server: str) -> str:
-    """An address on a server that nobody has used."""
+def new_url(server: str) -> str:
+    """Return the URL of an empty store on a server."""
     return f"{server}?namespace={key()}" if server.startswith("redis") else f"{server}/{key()}"
 
 
-def alone(case: str, addresses: Callable[[], tuple[str, str]], jobs: int, repeats: int) -> Row:
-    """Ours on places that TaskFlow's boards do not know."""
-    (ours,) = interleave(repeats, {"ours": lambda: ours_seconds(*addresses(), jobs)})
+def without_peer(case: str, urls: Callable[[], tuple[str, str]], jobs: int, repeats: int) -> Row:
+    """Measure on a store for which TaskFlow has no board."""
+    (ours,) = interleave(repeats, {"ours": lambda: ours_seconds(*urls(), jobs)})
     return Row(NAME, f"{jobs} jobs, {case}", "us", ours)
 
 
-def beside_taskflow(kind: str, server: str, flows: str, jobs: int, repeats: int, *, judged: bool) -> Row:
-    """Both on one server; TaskFlow's flows are in memory. Where ours are not, nothing is judged.
+def compare_with_taskflow(
+    kind: str, server: str, flows: str, jobs: int, repeats: int, *, judged: bool
+) -> Row:
+    """Compare both on one server. TaskFlow's flows are in memory; if ours are not, there is no target.
 
-    Ours get more jobs where they are over too soon: the process that keeps the lease starts meanwhile, and
-    takes half a second of one processor. TaskFlow's board reads all waiting jobs again and again: more of
-    them would slow it.
+    Ours get more jobs: the process that extends the lease takes half a second of one processor to start.
+    TaskFlow does not: its board rereads all waiting jobs, so that more of them would slow it down.
     """
     in_memory = flows == "memory"
-    more = jobs * MORE if in_memory else jobs
+    more = jobs * JOBS_FACTOR if in_memory else jobs
     ours, peer = interleave(
         repeats,
         {
-            "ours": lambda: ours_seconds(place(server), flows, more),
+            "ours": lambda: ours_seconds(new_url(server), flows, more),
             "TaskFlow": lambda: taskflow_seconds(kind, server, jobs),
         },
     )
@@ -97,40 +89,35 @@ def beside_taskflow(kind: str, server: str, flows: str, jobs: int, repeats: int,
 
 
 def no_op(name: str) -> Any:
-    """The flow of each job: one task."""
+    """Make the flow of a job: one task."""
     lib = library(name)
     task = lib.task.FunctorTask(step, name="step", provides="after", inject={"value": 0})
     return lib.linear.Flow("no-op").add(task)
 
 
-def noted() -> Any:
-    """The flow of a job that notes when its task begins."""
+def timed() -> Any:
+    """Make the flow of a latency job."""
     lib = library("stackl_flow")
-    return lib.linear.Flow("noted").add(lib.task.FunctorTask(note, name="note"))
+    return lib.linear.Flow("timed").add(lib.task.FunctorTask(record_start, name="record-start"))
 
 
-def note() -> None:
-    """The task of such a job."""
-    BEGUN.append(time.perf_counter())
+def record_start() -> None:
+    """Record when the task starts."""
+    STARTED.append(time.perf_counter())
 
 
-def ours_seconds(address: str, flows: str, jobs: int) -> float:
+def ours_seconds(url: str, flows: str, jobs: int) -> float:
     """Post jobs, and time the conductor that runs them all.
-
-    Args:
-        address: of the board.
-        flows: address of the persistence.
-        jobs: how many.
 
     Returns:
         Seconds a job.
     """
     with opened("stackl_flow.persistence", flows) as store:
-        return conducted("stackl_flow", store, jobs, {"connection": address})
+        return conducted("stackl_flow", store, jobs, {"connection": url})
 
 
 def taskflow_seconds(kind: str, server: str, jobs: int) -> float:
-    """The same with TaskFlow."""
+    """Do the same with TaskFlow."""
     host, _, port = server.partition("://")[2].partition("/")[0].partition(":")
     conf = {"board": kind, **SERVERS[kind][1](host, int(port))}
     with opened("taskflow.persistence", "memory") as store:
@@ -138,9 +125,9 @@ def taskflow_seconds(kind: str, server: str, jobs: int) -> float:
 
 
 @contextlib.contextmanager
-def opened(package: str, address: str) -> Iterator[Any]:
-    """A persistence with its schema in place."""
-    backend = importlib.import_module(f"{package}.backends").fetch({"connection": address})
+def opened(package: str, url: str) -> Iterator[Any]:
+    """Open a persistence backend and upgrade it."""
+    backend = importlib.import_module(f"{package}.backends").fetch({"connection": url})
     with contextlib.closing(backend):
         with contextlib.closing(backend.get_connection()) as connection:
             connection.upgrade()
@@ -148,7 +135,7 @@ def opened(package: str, address: str) -> Iterator[Any]:
 
 
 def conducted(name: str, store: Any, jobs: int, conf: Mapping[str, Any]) -> float:
-    """Run no-op jobs through one conductor, timed from the end of the first to that of the last."""
+    """Run no-op jobs with one conductor; return seconds a job, from the first job's end to the last's."""
     boards = "jobboards" if name == "stackl_flow" else "jobs"
     fetch = importlib.import_module(f"{name}.{boards}.backends").fetch
     conductors = importlib.import_module(f"{name}.conductors.backends")
@@ -168,12 +155,12 @@ def conducted(name: str, store: Any, jobs: int, conf: Mapping[str, Any]) -> floa
         conductor.notifier.register("job_consumed", ended)
         conductor.run()
         if board.job_count:
-            raise RuntimeError(f"{board.job_count} jobs are left of {conf}: the figure means nothing")
+            raise RuntimeError(f"{board.job_count} jobs were not run ({conf})")
     return (ends[-1] - ends[0]) / jobs
 
 
 def post(name: str, board: Any, store: Any) -> None:
-    """Post a no-op job the way TaskFlow's users do, which is one of ours, too."""
+    """Post a no-op job by the API that both libraries have."""
     models = importlib.import_module(f"{name}.persistence.models")
     book, detail = models.LogBook("job"), models.FlowDetail("flow", str(uuid.uuid4()))
     book.add(detail)
@@ -185,37 +172,33 @@ def post(name: str, board: Any, store: Any) -> None:
 
 
 def latencies(server: str, jobs: int) -> list[float]:
-    """Post one job after the other to an idle conductor.
-
-    Args:
-        server: where board and flows are.
-        jobs: how many.
+    """Post jobs one after the other to an idle conductor.
 
     Returns:
-        Seconds from the call of ``post`` to the first line of the job's task; storing the flow is not in it.
+        Seconds from the call of ``post`` to the start of the job's task, without storing the flow.
     """
-    from stackl_flow import engines  # noqa: PLC0415  TaskFlow's figures are taken without it
+    from stackl_flow import engines  # noqa: PLC0415  not imported while TaskFlow is measured
     from stackl_flow.conductors import backends as conductors  # noqa: PLC0415
     from stackl_flow.jobboards import backends as boards  # noqa: PLC0415
     from stackl_flow.persistence.models import LogBook  # noqa: PLC0415
 
-    address = place(server)
-    BEGUN.clear()
+    url = new_url(server)
+    STARTED.clear()
     spent = []
     with (
-        opened("stackl_flow.persistence", place(server)) as store,
-        boards.backend("bench", address, persistence=store) as board,
-        boards.backend("bench", address, persistence=store) as theirs,
+        opened("stackl_flow.persistence", new_url(server)) as store,
+        boards.backend("bench", url, persistence=store) as board,
+        boards.backend("bench", url, persistence=store) as conductor_board,
     ):
-        conductor = conductors.fetch("blocking", f"c-{key()}", theirs, persistence=store)
+        conductor = conductors.fetch("blocking", f"c-{key()}", conductor_board, persistence=store)
         running = threading.Thread(target=conductor.run, kwargs={"max_dispatches": jobs})
         running.start()
         for _ in range(jobs):
             book = LogBook("job")
-            engine = engines.load_from_factory(noted, book=book, backend=store)
+            engine = engines.load_from_factory(timed, book=book, backend=store)
             start = time.perf_counter()
             job = board.post("job", book, details={"flow_uuid": engine.storage.flow_uuid})
             job.wait(60)
-            spent.append(BEGUN[-1] - start)
+            spent.append(STARTED[-1] - start)
         running.join()
     return spent
