@@ -1,18 +1,13 @@
-"""Values that must not be seen, hidden where texts are made.
+"""Redaction: secret values are masked in messages, failures, log records and displayed data.
 
-A program marks names as secret. Whoever holds the values that go by these names has them kept here for as
-long as it lives, and whatever passes through ``redact`` meanwhile, in this whole process, loses them:
-messages of our errors, texts of failures, records of our loggers, what listeners and commands show. The
-values themselves are not touched: tasks get them as they are. (That known values are taken out of every text
-is the idea of Airflow's secrets masker and of the masks of GitHub's runners.)
+A program marks names as secret (``secrets=``). While an object holds the values of these names, such as an
+engine or a job, they are registered here for the whole process, and `redact` masks them in every text:
+messages of our errors, failures, records of our loggers, output of listeners and commands. The values
+themselves do not change: tasks receive them as they are. The idea of masking known values in all text is
+from Airflow's secrets masker and the masks of GitHub's runners.
 
-The secrets that are kept at present in this process, and the text without them.
-
-The texts under which a value may show itself.
-
-Secrets by the names of their values, in data of any shape.
-
-Log records and tracebacks without secrets.
+The module has four parts: the encodings under which a value may appear in text; the registry of secret
+values; masking by name in data of any shape; the logging filter.
 """
 
 from __future__ import annotations
@@ -31,52 +26,56 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-#: Shorter texts, and numbers, are only taken for a secret where they stand alone.
-_LONG: Final = 4
-#: A line of a long secret, such as a key file, is one of its own from so many characters on.
-_LINE: Final = 8
+#: What replaces a secret value.
+MASK: Final = "***"
+
+# ------------------------------------------------------------------ encodings of a value
+
+#: Shorter texts, and numbers, are secrets only as whole words.
+_MIN_SUBSTRING: Final = 4
+#: From this length on, each line of a multi-line secret, such as a private key, is a secret of its own.
+_MIN_LINE: Final = 8
 
 
-class Form(NamedTuple):
-    """A text under which a secret may show itself, and whether it counts only where it stands alone."""
+class Encoding(NamedTuple):
+    """A text that a secret value may appear as."""
 
     text: str
-    alone: bool
+    #: Match whole words only.
+    whole_word: bool
 
     @property
     def pattern(self) -> str:
-        """A regular expression for the text, also as Python, JSON, HTML and addresses write it.
+        """A regular expression for the text, also as escaped by Python, JSON, HTML and URLs.
 
-        Each of them may have quoted what another one made, so any number of backslashes goes.
+        Each of them may have escaped the output of another, so any number of backslashes matches.
         """
-        return "".join(map(_spelled, self.text))
+        return "".join(map(_character_pattern, self.text))
 
 
-def forms_of(value: Any, seen: AbstractSet[int] = frozenset()) -> Iterator[Form]:
-    """List the texts under which a value may show itself.
+def encodings_of(value: Any, ancestors: AbstractSet[int] = frozenset()) -> Iterator[Encoding]:
+    """Yield the encodings of a value and of the values that it contains.
+
+    Booleans and single characters are left out, because they occur in every text.
 
     Args:
-        value: the value; what it holds counts, too. Truth values and single characters are left out: they
-            are in every text.
-        seen: what the value lies in.
-
-    Yields:
-        The forms.
+        value: the value.
+        ancestors: ids of the containers around it, to stop at cycles.
     """
-    if value is None or isinstance(value, bool) or id(value) in seen:
+    if value is None or isinstance(value, bool) or id(value) in ancestors:
         return
     if isinstance(value, str):
-        yield from _of_text(value)
+        yield from _encodings_of_text(value)
     elif isinstance(value, bytes | bytearray):
-        yield from _of_bytes(bytes(value))
-    elif (parts := _parts(value)) is not None:
-        for part in parts:
-            yield from forms_of(part, seen | {id(value)})
+        yield from _encodings_of_bytes(bytes(value))
+    elif (items := _items_of(value)) is not None:
+        for item in items:
+            yield from encodings_of(item, ancestors | {id(value)})
     elif len(str(value)) > 1:
-        yield Form(str(value), isinstance(value, int | float))
+        yield Encoding(str(value), isinstance(value, int | float))
 
 
-def _parts(value: Any) -> Iterable[Any] | None:
+def _items_of(value: Any) -> Iterable[Any] | None:
     if isinstance(value, Mapping):
         return value.values()
     if isinstance(value, list | tuple | set | frozenset):
@@ -86,406 +85,338 @@ def _parts(value: Any) -> Iterable[Any] | None:
     return None
 
 
-def _of_text(value: str) -> Iterator[Form]:
+def _encodings_of_text(value: str) -> Iterator[Encoding]:
     plain = value.strip()
-    if len(plain) < _LONG:
+    if len(plain) < _MIN_SUBSTRING:
         if len(plain) > 1:
-            yield Form(plain, True)
+            yield Encoding(plain, True)
         return
-    for text in {value, plain, *(line for line in plain.splitlines() if len(line) >= _LINE)}:
-        yield Form(text, False)
+    for text in {value, plain, *(line for line in plain.splitlines() if len(line) >= _MIN_LINE)}:
+        yield Encoding(text, False)
 
 
-def _of_bytes(value: bytes) -> Iterator[Form]:
-    if len(value) < _LONG:
+def _encodings_of_bytes(value: bytes) -> Iterator[Encoding]:
+    if len(value) < _MIN_SUBSTRING:
         return
-    yield Form(repr(value)[2:-1], False)
-    yield Form(value.hex(), False)
-    yield Form(base64.b64encode(value).decode(), False)
+    yield Encoding(repr(value)[2:-1], False)
+    yield Encoding(value.hex(), False)
+    yield Encoding(base64.b64encode(value).decode(), False)
     try:
-        yield from _of_text(value.decode())
+        yield from _encodings_of_text(value.decode())
     except UnicodeDecodeError:
         return
 
 
-#: Bytes of a character that UTF-16 needs no pair for.
-_ONE_UNIT: Final = 2
+#: Bytes of one code unit in UTF-16.
+_UTF16_UNIT: Final = 2
 _CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
-#: What `html.escape` makes of them; that module reads two thousand others when it is imported.
+#: What `html.escape` writes; importing `html` loads a table of two thousand entities.
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
-# Each may have been written once more by the next.
+# Each may have been escaped once more by the next.
 _PERCENT: Final = "%(?:25)*"
 _SLASH: Final = rf"(?:\\|{_PERCENT}5[Cc])"
 
 
-def _spelled(character: str) -> str:
-    """Write a regular expression for a character and what it may have been turned into."""
+def _character_pattern(character: str) -> str:
+    """Return a regular expression for a character and its escaped forms."""
     if character.isascii() and character.isalnum():
         return character
     if character == "\\":
         return f"{_SLASH}+"
-    code, pair = ord(character), character.encode("utf-16-be", "surrogatepass")
+    code, utf16 = ord(character), character.encode("utf-16-be", "surrogatepass")
     data = character.encode(errors="surrogatepass")
     percent = "".join(f"{_PERCENT}(?i:{byte:02x})" for byte in data)
     entity = re.escape(_ENTITIES.get(character, character)).replace("&", "&(?:amp;)*")
-    ways = {
+    alternatives = {
         f"{_SLASH}*(?:{re.escape(character)}|{percent}|{entity})",
         rf"{_SLASH}+(?:x{code:02x}|u{code:04x}|U{code:08x})",
     }
     if character == " ":
-        ways.add(r"\+")
+        alternatives.add(r"\+")
     if character in _CONTROLS:
-        ways.add(f"{_SLASH}+{_CONTROLS[character]}")
-    if len(pair) > _ONE_UNIT:
-        ways.add("".join(rf"{_SLASH}+u{pair[at : at + 2].hex()}" for at in (0, 2)))
-    return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
+        alternatives.add(f"{_SLASH}+{_CONTROLS[character]}")
+    if len(utf16) > _UTF16_UNIT:
+        alternatives.add("".join(rf"{_SLASH}+u{utf16[at : at + 2].hex()}" for at in (0, 2)))
+    return f"(?:{'|'.join(sorted(alternatives, key=len, reverse=True))})"
 
 
-#: What stands in place of a value that is not to be seen.
-MASK: Final = "***"
+# ------------------------------------------------------------------ the registry of secret values
 
 #: Not inside a word, and not a part of a date, a time, a version or a decimal number.
-_ALONE: Final = r"(?<!\w)(?<!\d[-.:,/])(?:{})(?!\w)(?![-.:,/]\d)"
+_WHOLE_WORD: Final = r"(?<!\w)(?<!\d[-.:,/])(?:{})(?!\w)(?![-.:,/]\d)"
 
 
-class _Known:
-    """The forms that are kept; any thread may come, also one that happens to collect garbage."""
+class _Registry:
+    """The encodings of all registered values, with one pattern that finds them.
+
+    Thread-safe. `remove` takes no lock, because it runs in finalizers, at any point of any thread.
+    """
 
     def __init__(self) -> None:
-        self._forms: Counter[Form] = Counter()
-        self._gone: deque[frozenset[Form]] = deque()
+        self._counts: Counter[Encoding] = Counter()
+        self._removed: deque[frozenset[Encoding]] = deque()
         self._lock = threading.RLock()
         self._pattern: re.Pattern[str] | None = None
         self._stale = False
 
-    def add(self, forms: frozenset[Form]) -> None:
-        """Keep forms."""
+    def add(self, encodings: frozenset[Encoding]) -> None:
+        """Count the encodings up."""
         with self._lock:
-            self._forms.update(forms)
+            self._counts.update(encodings)
             self._stale = True
 
-    def remove(self, forms: frozenset[Form]) -> None:
-        """Note that a keeper of forms is gone; it may be in the middle of anything, so no lock is taken."""
-        self._gone.append(forms)
+    def remove(self, encodings: frozenset[Encoding]) -> None:
+        """Count the encodings down, when the pattern is next needed."""
+        self._removed.append(encodings)
 
     def pattern(self) -> re.Pattern[str] | None:
-        """Return what finds every form that is kept, None if there is none."""
-        if not (self._stale or self._gone):
+        """Return a pattern of all registered encodings, or None if there are none."""
+        if not (self._stale or self._removed):
             return self._pattern
         with self._lock:
-            while self._gone:
-                self._forms.subtract(self._gone.popleft())
+            while self._removed:
+                self._counts.subtract(self._removed.popleft())
                 self._stale = True
             if self._stale:
-                self._forms = +self._forms
-                self._pattern = _pattern_of(self._forms)
+                self._counts = +self._counts
+                self._pattern = _compile(self._counts)
                 self._stale = False
             return self._pattern
 
 
-def _pattern_of(forms: Iterable[Form]) -> re.Pattern[str] | None:
-    # The longest that fits is taken out.
-    ordered = sorted(forms, key=lambda form: (-len(form.text), form.text))
-    parts = [form.pattern for form in ordered if not form.alone]
-    alone = "|".join(form.pattern for form in ordered if form.alone)
-    if alone:
-        parts.append(_ALONE.format(alone))
-    return re.compile("|".join(parts)) if parts else None
+def _compile(encodings: Iterable[Encoding]) -> re.Pattern[str] | None:
+    # Longest first, because the first alternative that matches wins.
+    ordered = sorted(encodings, key=lambda encoding: (-len(encoding.text), encoding.text))
+    patterns = [encoding.pattern for encoding in ordered if not encoding.whole_word]
+    words = "|".join(encoding.pattern for encoding in ordered if encoding.whole_word)
+    if words:
+        patterns.append(_WHOLE_WORD.format(words))
+    return re.compile("|".join(patterns)) if patterns else None
 
 
-_KNOWN: Final = _Known()
+_REGISTRY: Final = _Registry()
 
 
-def _all_forms(values: Iterable[Any]) -> frozenset[Form]:
-    return frozenset(form for value in values for form in forms_of(value))
+def _encodings_of_all(values: Iterable[Any]) -> frozenset[Encoding]:
+    return frozenset(encoding for value in values for encoding in encodings_of(value))
 
 
-def register(holder: object, values: Iterable[Any]) -> None:
-    """Hide values in every text for as long as an object lives.
+def register(owner: object, values: Iterable[Any]) -> None:
+    """Redact values in this process until an object is garbage-collected.
 
     Args:
-        holder: the object, such as an engine.
-        values: the values; what they hold counts, too.
+        owner: the object that holds the values, such as an engine.
+        values: the values; values inside containers count, too.
     """
-    forms = _all_forms(values)
-    if forms:
-        _hold(holder, forms)
+    encodings = _encodings_of_all(values)
+    if encodings:
+        _register(owner, encodings)
 
 
-def _hold(holder: object, forms: frozenset[Form]) -> None:
-    _KNOWN.add(forms)
-    weakref.finalize(holder, _KNOWN.remove, forms).atexit = False
+def _register(owner: object, encodings: frozenset[Encoding]) -> None:
+    _REGISTRY.add(encodings)
+    weakref.finalize(owner, _REGISTRY.remove, encodings).atexit = False
 
 
 @contextmanager
 def redacting(values: Iterable[Any]) -> Iterator[None]:
-    """Hide values in every text for the length of a block and, when an error leaves it, while that lives.
+    """Redact values during a block and, if an exception leaves it, as long as that exception lives.
 
     Args:
-        values: the values; what they hold counts, too.
+        values: the values; values inside containers count, too.
     """
-    forms = _all_forms(values)
-    _KNOWN.add(forms)
+    encodings = _encodings_of_all(values)
+    _REGISTRY.add(encodings)
     try:
         yield
     except BaseException as error:
-        if forms:
-            holder = _Holder()
-            _hold(holder, forms)
-            error.__dict__[f"_{__name__}_{id(holder)}"] = holder  # most errors take no weak reference
+        if encodings:
+            owner = _Owner()
+            _register(owner, encodings)
+            # The exception keeps the owner alive; most exceptions cannot be referenced weakly themselves.
+            error.__dict__[f"_{__name__}_{id(owner)}"] = owner
         raise
     finally:
-        _KNOWN.remove(forms)
+        _REGISTRY.remove(encodings)
 
 
-class _Holder:
-    """Lives as long as the error that has it."""
+class _Owner:
+    """Owner of values that live as long as an exception."""
 
 
-def any_kept() -> bool:
-    """Say whether there is anything to be hidden at present."""
-    return _KNOWN.pattern() is not None
+def has_secrets() -> bool:
+    """Return whether any secret is registered."""
+    return _REGISTRY.pattern() is not None
 
 
 def redact(text: str) -> str:
-    """Take every secret that is kept at present out of a text.
-
-    Args:
-        text: the text; anything else is given back as it is.
-
-    Returns:
-        The text with ``***`` in their place.
-    """
-    pattern = _KNOWN.pattern()
+    """Mask all registered secrets in a text; return anything else unchanged."""
+    pattern = _REGISTRY.pattern()
     return pattern.sub(MASK, text) if pattern is not None and isinstance(text, str) else text
 
 
-#: Where a flow's notes, and a job's details, name what is secret.
-NAMES_KEY: Final = "secrets"
-
-#: Where a flow's notes say which results go by such names: pairs of an atom and a place in what it gives.
-RESULTS_KEY: Final = "secret_results"
-
-#: How a tuple looks to those who read what is stored without making values of it.
-_STORED_TUPLE: Final = "$tuple"
-_COLLECTIONS: Final = (list, tuple, set, frozenset)
-_NONE: Final[frozenset[str]] = frozenset()
-
-
-def secret_names(notes: Mapping[str, Any]) -> frozenset[str]:
-    """Say which names a flow's notes, or a job's details, mark as secret.
-
-    Args:
-        notes: the notes or details.
-
-    Returns:
-        The names.
-    """
-    return parse_names(notes.get(NAMES_KEY))
-
-
-def parse_names(given: Any) -> frozenset[str]:
-    """Read what was given as the names of secrets.
-
-    Args:
-        given: names, one name, or None.
-
-    Returns:
-        The names.
-
-    Raises:
-        TypeError: these are no names; the message does not show what they are.
-    """
-    if not given:  # as with nearly every flow, several times over
-        return _NONE
-    found = [given] if isinstance(given, str) else given
-    if (
-        isinstance(found, Mapping)
-        or not isinstance(found, Collection)
-        or not all(isinstance(name, str) for name in found)
-    ):
-        raise TypeError(
-            "secrets= takes the names of the values that are secret, such as ['password'], and not a"
-            f" {type(given).__name__} of something else: the values go into store="
-        )
-    return frozenset(found)
-
-
-def find_values(data: Any, names: Collection[str]) -> list[Any]:
-    """Find the values that go by some names, however deep they lie in dictionaries, lists and tuples.
-
-    Args:
-        data: where to look.
-        names: the names.
-
-    Returns:
-        The values.
-    """
-    if names and isinstance(data, Mapping):
-        own = [value for name, value in data.items() if name in names]
-        return own + [
-            one for name, value in data.items() if name not in names for one in find_values(value, names)
-        ]
-    if names and isinstance(data, list | tuple):
-        return [one for value in data for one in find_values(value, names)]
-    return []
-
-
-def mask(data: Any, names: Collection[str]) -> Any:
-    """Hide the values of some names, however deep they lie in dictionaries, lists and tuples.
-
-    Args:
-        data: what is about to be shown; it is not changed.
-        names: whose values are not to be seen.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    if isinstance(data, Mapping):
-        return {key: MASK if key in names else mask(value, names) for key, value in data.items()}
-    if isinstance(data, list):
-        return [mask(value, names) for value in data]
-    if isinstance(data, tuple):
-        return tuple(mask(value, names) for value in data)
-    return data
-
-
-def mask_parts(data: Any, places: Collection[Any]) -> Any:
-    """Hide some parts of what an atom gave.
-
-    Args:
-        data: what is about to be shown; it is not changed.
-        places: where it lies: numbers or keys; None for all of it.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    if not places or data is None:
-        return data
-    if None in places:
-        return MASK
-    if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
-        return {_STORED_TUPLE: mask_parts(data[_STORED_TUPLE], places)}
-    if isinstance(data, Mapping) and data.keys() & places:
-        return {key: MASK if key in places else value for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        shown = [MASK if place in places else value for place, value in enumerate(data)]
-        return shown if isinstance(data, list) else tuple(shown)
-    return MASK  # of a kind whose parts cannot be told apart here
-
-
-def select_parts(data: Any, places: Iterable[Any]) -> list[Any]:
-    """Take parts out of what an atom gave.
-
-    Args:
-        data: what it gave.
-        places: where they lie: numbers or keys; None for all of it.
-
-    Returns:
-        The parts that are there.
-    """
-    if isinstance(data, Mapping) and data.keys() == {_STORED_TUPLE}:
-        return select_parts(data[_STORED_TUPLE], places)
-    found = []
-    for place in places:
-        try:
-            found.append(data if place is None else data[place])
-        except (IndexError, KeyError, TypeError):
-            continue  # it gave less than it was to give
-    return found
-
-
-def mask_result(notes: Mapping[str, Any], atom_name: str, result: Any) -> Any:
-    """Hide what the notes of a flow mark as secret in what an atom gave.
-
-    Args:
-        notes: the flow's notes.
-        atom_name: the atom.
-        result: what it gave; it is not changed.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    names = secret_names(notes)
-    if not names:
-        return result
-    places = [place for atom, place in notes.get(RESULTS_KEY, ()) if atom == atom_name]
-    return mask(mask_parts(result, places), names)
-
-
 def redact_data(data: Any) -> Any:
-    """Take every secret that is kept at present out of data that is about to be shown.
-
-    Args:
-        data: the data; it is not changed.
+    """Mask all registered secrets in data that is about to be displayed.
 
     Returns:
-        The same where it holds none; else a copy without them, in which a thing that would show one as text
-        is that text.
+        ``data`` itself if it contains none, else a copy. An object whose text contains a secret is replaced
+        by its masked text.
     """
-    if data is None or isinstance(data, bool) or not any_kept():
+    if data is None or isinstance(data, bool) or not has_secrets():
         return data
     if isinstance(data, str):
         return redact(data)
     if isinstance(data, Mapping):
         return {redact_data(key): redact_data(value) for key, value in data.items()}
     if type(data) in _COLLECTIONS:
-        return type(data)(redact_data(one) for one in data)
-    shown = f"{data} {data!r}"
-    return data if redact(shown) == shown else redact(str(data))
+        return type(data)(redact_data(item) for item in data)
+    text = f"{data} {data!r}"
+    return data if redact(text) == text else redact(str(data))
 
+
+# ------------------------------------------------------------------ masking by name
+
+#: The metadata key of a flow, or key of a job's details, with the secret names.
+NAMES_KEY: Final = "secrets"
+
+#: The metadata key of a flow with the results of secret names: pairs of an atom name and an index or key in
+#: its result (None: the whole result).
+RESULTS_KEY: Final = "secret_results"
+
+#: A tuple in stored JSON that has not been decoded.
+_STORED_TUPLE: Final = "$tuple"
+_COLLECTIONS: Final = (list, tuple, set, frozenset)
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+def secret_names(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """Return the secret names in the metadata of a flow or the details of a job."""
+    return parse_names(metadata.get(NAMES_KEY))
+
+
+def parse_names(names: Any) -> frozenset[str]:
+    """Convert the value of a ``secrets=`` argument: names, one name, or None.
+
+    Raises:
+        TypeError: the value has another type. The message does not show the value.
+    """
+    if not names:  # the usual case, tested several times per flow
+        return _NO_NAMES
+    collection = [names] if isinstance(names, str) else names
+    if (
+        isinstance(collection, Mapping)
+        or not isinstance(collection, Collection)
+        or not all(isinstance(name, str) for name in collection)
+    ):
+        raise TypeError(
+            "secrets= takes the names of secret values, such as ['password'], not a"
+            f" {type(names).__name__} of something else: pass the values in store="
+        )
+    return frozenset(collection)
+
+
+def find_values(data: Any, names: Collection[str]) -> list[Any]:
+    """Return the values of the keys ``names`` at any depth of dictionaries, lists and tuples."""
+    if names and isinstance(data, Mapping):
+        values = [value for name, value in data.items() if name in names]
+        for name, value in data.items():
+            if name not in names:
+                values += find_values(value, names)
+        return values
+    if names and isinstance(data, list | tuple):
+        return [value for item in data for value in find_values(item, names)]
+    return []
+
+
+def mask(data: Any, names: Collection[str]) -> Any:
+    """Return a copy with the values of the keys ``names`` masked, at any depth like `find_values`."""
+    if isinstance(data, Mapping):
+        return {key: MASK if key in names else mask(value, names) for key, value in data.items()}
+    if isinstance(data, list):
+        return [mask(item, names) for item in data]
+    if isinstance(data, tuple):
+        return tuple(mask(item, names) for item in data)
+    return data
+
+
+def mask_parts(result: Any, keys: Collection[Any]) -> Any:
+    """Return a copy of a result of an atom with some parts masked.
+
+    Args:
+        result: the result, decoded or as stored.
+        keys: indexes or keys of the parts; None for the whole result.
+    """
+    if not keys or result is None:
+        return result
+    if None in keys:
+        return MASK
+    if isinstance(result, Mapping) and result.keys() == {_STORED_TUPLE}:
+        return {_STORED_TUPLE: mask_parts(result[_STORED_TUPLE], keys)}
+    if isinstance(result, Mapping) and result.keys() & keys:
+        return {key: MASK if key in keys else value for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        parts = [MASK if index in keys else value for index, value in enumerate(result)]
+        return parts if isinstance(result, list) else tuple(parts)
+    return MASK  # a type whose parts are unknown
+
+
+def select_parts(result: Any, keys: Iterable[Any]) -> list[Any]:
+    """Return the parts of a result that `mask_parts` masks; missing parts are skipped."""
+    if isinstance(result, Mapping) and result.keys() == {_STORED_TUPLE}:
+        return select_parts(result[_STORED_TUPLE], keys)
+    parts = []
+    for key in keys:
+        try:
+            parts.append(result if key is None else result[key])
+        except (IndexError, KeyError, TypeError):
+            continue  # the atom returned less than it provides
+    return parts
+
+
+def mask_result(metadata: Mapping[str, Any], atom_name: str, result: Any) -> Any:
+    """Return a copy of a result with the parts masked that the metadata of the flow marks as secret."""
+    names = secret_names(metadata)
+    if not names:
+        return result
+    keys = [key for atom, key in metadata.get(RESULTS_KEY, ()) if atom == atom_name]
+    return mask(mask_parts(result, keys), names)
+
+
+# ------------------------------------------------------------------ logging
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def format_traceback(exc_info: ExcInfo) -> str:
-    """Write an error with its traceback and causes, without secrets.
-
-    Args:
-        exc_info: type, error and traceback.
-
-    Returns:
-        The text.
-    """
+    """Format an exception with its traceback and causes, with secrets masked."""
     return redact("".join(traceback.format_exception(*exc_info)))
 
 
 def contains_secret(exc_info: ExcInfo | None) -> bool:
-    """Say whether an error would show a secret if it were printed as it is.
-
-    Args:
-        exc_info: type, error and traceback, or None.
-
-    Returns:
-        True when it would.
-    """
-    if exc_info is None or not any_kept():
+    """Return whether the formatted exception contains a secret."""
+    if exc_info is None or not has_secrets():
         return False
     text = "".join(traceback.format_exception(*exc_info))
     return redact(text) != text
 
 
 class SecretsFilter(logging.Filter):
-    """Takes secrets out of log records; put it on the handlers of a program whose own tasks log."""
+    """A logging filter that masks secrets in records.
+
+    The loggers of this library have it. Add it to the handlers of your program if your own tasks log.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change a record that would show a secret.
-
-        Args:
-            record: the record.
-
-        Returns:
-            True: no record is held back.
-        """
-        if not any_kept():
+        """Mask secrets in the record; always return True."""
+        if not has_secrets():
             return True
         message = record.getMessage()
-        shown = redact(message)
-        if shown != message:
-            record.msg, record.args = shown, None
-        told = record.exc_info
-        if told and told[0] is not None and contains_secret(told):
-            record.exc_text, record.exc_info = format_traceback(told).rstrip(), None
+        redacted = redact(message)
+        if redacted != message:
+            record.msg, record.args = redacted, None
+        exc_info = record.exc_info
+        if exc_info and exc_info[0] is not None and contains_secret(exc_info):
+            record.exc_text, record.exc_info = format_traceback(exc_info).rstrip(), None
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         if record.stack_info:
@@ -497,17 +428,10 @@ _FILTER: Final = SecretsFilter()
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Get the logger of a module of this library, whose records show no secrets.
-
-    Args:
-        name: the module.
-
-    Returns:
-        The logger.
-    """
-    made = logging.getLogger(name)
-    made.addFilter(_FILTER)
-    return made
+    """Return a logger whose records are redacted, for a module of this library."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_FILTER)
+    return logger
 
 
 __all__ = [

@@ -160,7 +160,7 @@ def test_marks_may_come_later(tmp_path):
 
 def test_values_are_not_taken_for_names():
     flow = linear_flow.Flow("f").add(functor(give))
-    with pytest.raises(TypeError, match="the values go into store=") as caught:
+    with pytest.raises(TypeError, match="pass the values in store=") as caught:
         engines.load(flow, secrets={"word": HUSH})
     assert HUSH not in str(caught.value)
 
