@@ -1,4 +1,4 @@
-"""Redis keeps the contract, on a real server."""
+"""The Redis store passes the contract suites on a real server."""
 
 import uuid
 
@@ -15,19 +15,19 @@ from tests.support.kv_machine import ComparedKVContract
 class TestRedis(ComparedKVContract, ProcessContract):
     @pytest.fixture
     def open_kv(self, redis_url):
-        address = f"{redis_url}?namespace={uuid.uuid4()}"
-        return lambda: backends.fetch(address)
+        url = f"{redis_url}?namespace={uuid.uuid4()}"
+        return lambda: backends.fetch(url)
 
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
 
 
 @pytest.fixture
-def address(redis_url):
+def url(redis_url):
     return f"{redis_url}?namespace={uuid.uuid4()}"
 
 
-def test_namespaces_are_apart(redis_url):
+def test_namespaces_are_separate(redis_url):
     with (
         backends.fetch(f"{redis_url}?namespace=one-{uuid.uuid4()}") as one,
         backends.fetch(f"{redis_url}?namespace=two-{uuid.uuid4()}") as two,
@@ -47,22 +47,24 @@ def test_all_keys_share_a_hash_tag(redis_url):
     assert len(slots) == 1
 
 
-def test_waiter_is_not_woken_by_others_and_misses_nothing(address):
-    with backends.fetch(address) as kv:
+def test_wait_ignores_other_prefixes_and_misses_nothing(url):
+    with backends.fetch(url) as kv:
         mark = kv.wait("mine/")
         for number in range(300):
-            kv.commit(puts=[Put(f"theirs/{number}", "1")])
+            kv.commit(puts=[Put(f"other/{number}", "1")])
         assert kv.wait("mine/", mark, timeout=0) == mark
         kv.commit(puts=[Put(f"mine/{number}", "1") for number in range(600)])
         assert kv.wait("mine/", mark, timeout=0) != mark
         late = kv.wait("mine/")
         for number in range(6000):
-            kv.commit(puts=[Put("theirs/x", str(number))])
-        assert kv.wait("mine/", late, timeout=0) != late  # the stream has forgotten: better once too often
+            kv.commit(puts=[Put("other/x", str(number))])
+        assert (
+            kv.wait("mine/", late, timeout=0) != late
+        )  # the stream has been trimmed: a false alarm is allowed
 
 
-def test_waiter_is_woken_when_a_lease_runs_out(address):
-    with backends.fetch(address) as kv:
+def test_lease_expiry_wakes_waiter(url):
+    with backends.fetch(url) as kv:
         lease = kv.grant(0.1)
         kv.commit(puts=[Put("a", "1", lease.id)])
         mark = kv.wait()

@@ -1,4 +1,4 @@
-"""A place of items in a Redis server or cluster."""
+"""A key-value store on a Redis server or cluster."""
 
 from stackl_flow.kv.backends.redis.store import RedisKV
 

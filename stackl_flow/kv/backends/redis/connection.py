@@ -1,8 +1,7 @@
-"""From settings to a client: one server, one behind sentinels, or a cluster; over TCP, TLS or a socket file.
+"""The connection to Redis: its options, how the client is made, and how the client's errors are translated.
 
-The options are those of TaskFlow's Redis board, which are those of redis-py, and a few more.
-
-What a Redis server or its client complains of, in our words.
+A store is on one server, on one behind sentinels, or on a cluster; over TCP, TLS or a Unix socket. The
+options are those of TaskFlow's Redis board, which are those of redis-py, and a few more.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import redis
-from redis import exceptions as theirs
+from redis import exceptions as redis_exc
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.connection import parse_url
@@ -23,47 +22,39 @@ from redis.sentinel import Sentinel
 from stackl_flow import exceptions as exc
 from stackl_flow.urls import BackendURL
 
-#: Seconds to wait for an answer, and for a server that was there to come back.
+#: Seconds to wait for an answer, and for a server that was connected before to come back.
 TIMEOUT: Final = 10.0
 NAMESPACE: Final = "stackl_flow"
 
-# Their types are not told.
-_parse: Final[Callable[..., Any]] = parse_url
+# redis-py does not annotate these.
+_parse_url: Final[Callable[..., Any]] = parse_url
 _sentinel: Final[Callable[..., Any]] = Sentinel
 
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 
 
-class Hosts(tuple[tuple[str, int], ...]):
-    """Servers: texts "host:port" in a list, or in one text with commas between."""
+class _Hosts(tuple[tuple[str, int], ...]):
+    """An option type: servers as "host:port", in a list or separated by commas."""
 
     __slots__ = ()
 
-    def __new__(cls, given: Any) -> Self:
-        """Read them.
-
-        Args:
-            given: the servers.
-
-        Raises:
-            ValueError: a port is none.
-        """
+    def __new__(cls, value: Any) -> Self:
         pairs = (
-            str(each).strip().rpartition(":")
-            for each in (given.split(",") if isinstance(given, str) else given)
+            str(server).strip().rpartition(":")
+            for server in (value.split(",") if isinstance(value, str) else value)
         )
         return super().__new__(cls, ((host.strip("[]"), int(port)) for host, _, port in pairs))
 
 
-class Words(dict[str, Any]):
-    """Options in an option: a mapping, or its JSON text."""
+class _Nested(dict[str, Any]):
+    """An option type: a mapping of options, or its JSON text."""
 
-    def __init__(self, given: Any) -> None:
-        super().__init__(json.loads(given) if isinstance(given, str) else given)
+    def __init__(self, value: Any) -> None:
+        super().__init__(json.loads(value) if isinstance(value, str) else value)
 
 
-_SERVER: Final[Mapping[str, type[Any]]] = {
+_SERVER_OPTIONS: Final[Mapping[str, type[Any]]] = {
     "host": str,
     "port": int,
     "unix_socket_path": str,
@@ -75,7 +66,7 @@ _SERVER: Final[Mapping[str, type[Any]]] = {
     "health_check_interval": int,
     "ssl": bool,
 }
-_TLS: Final[Mapping[str, type[Any]]] = {
+_TLS_OPTIONS: Final[Mapping[str, type[Any]]] = {
     "ssl_keyfile": str,
     "ssl_certfile": str,
     "ssl_password": str,
@@ -84,14 +75,14 @@ _TLS: Final[Mapping[str, type[Any]]] = {
     "ssl_ca_path": str,
     "ssl_check_hostname": bool,
 }
-_OURS: Final[Mapping[str, type[Any]]] = {
+_STORE_OPTIONS: Final[Mapping[str, type[Any]]] = {
     "namespace": str,
     "timeout": float,
     "cluster": bool,
     "sentinel": str,
-    "sentinel_fallbacks": Hosts,
-    "sentinel_kwargs": Words,
-    # Of TaskFlow's options these say what is done anyway.
+    "sentinel_fallbacks": _Hosts,
+    "sentinel_kwargs": _Nested,
+    # TaskFlow's; accepted where they ask for what is done anyway.
     "encoding": str,
     "encoding_errors": str,
     "retry_on_timeout": bool,
@@ -99,193 +90,181 @@ _OURS: Final[Mapping[str, type[Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where a place is, and how it is reached.
+class ConnectionSettings:
+    """Where a store is, and how to connect to it.
 
     Attributes:
-        name: what to call it in messages, without any password.
-        namespace: what its keys begin with.
+        name: its URL for messages, without the password.
+        namespace: the prefix of its keys on the server.
         timeout: seconds to wait for a server.
-        longest: seconds after which a client gives an answer up.
-        once: whether a client sends once what it is told to send once; that of a cluster may send it again.
-        connect: makes a client.
+        socket_timeout: seconds after which the client stops waiting for an answer.
+        sends_once: whether the client sends each command once; that of a cluster may resend it.
+        connect: creates a client.
     """
 
     name: str
     namespace: str
     timeout: float
-    longest: float
-    once: bool
+    socket_timeout: float
+    sends_once: bool
     connect: Callable[[], Any] = field(repr=False)
 
 
-def read(place: BackendURL) -> Address:
-    """Read an address and its options.
-
-    Args:
-        place: the address, taken apart.
-
-    Returns:
-        Where the place is; nothing is opened yet.
-
-    Raises:
-        InvalidFormat: the address or an option makes no sense.
-    """
-    given = dict(place.read_options(**_SERVER, **_TLS, **_OURS).values)
-    ours = {name: given.pop(name) for name in _OURS if name in given}
-    timeout = ours.get("timeout", TIMEOUT)
-    server = {"socket_timeout": timeout, "socket_connect_timeout": timeout} | _location(place) | given
-    shown = _name(place, server)
-    _check(shown, server, ours)
+def read_settings(url: BackendURL) -> ConnectionSettings:
+    """Read a URL and its options; raise ``InvalidFormat`` if they are invalid. Nothing is connected yet."""
+    options = dict(url.read_options(**_SERVER_OPTIONS, **_TLS_OPTIONS, **_STORE_OPTIONS).values)
+    store = {name: options.pop(name) for name in _STORE_OPTIONS if name in options}
+    timeout = store.get("timeout", TIMEOUT)
+    server = {"socket_timeout": timeout, "socket_connect_timeout": timeout} | _parse_location(url) | options
+    name = _name(url, server)
+    _validate(name, server, store)
     if server.get("ssl"):
-        # Older clients do not look at the name in a certificate by themselves.
+        # Older clients do not verify the name in a certificate unless they are asked to.
         server.setdefault("ssl_check_hostname", server.get("ssl_cert_reqs") != "none")
     common = {"retry": Retry(NoBackoff(), 0), "decode_responses": True, "protocol": 2}
-    return Address(
-        name=shown,
-        namespace=ours.get("namespace", NAMESPACE),
+    return ConnectionSettings(
+        name=name,
+        namespace=store.get("namespace", NAMESPACE),
         timeout=timeout,
-        longest=server["socket_timeout"],
-        once=not ours.get("cluster", False),
-        connect=_connect(server, common, ours),
+        socket_timeout=server["socket_timeout"],
+        sends_once=not store.get("cluster", False),
+        connect=_client_factory(server, common, store),
     )
 
 
-def _location(place: BackendURL) -> dict[str, Any]:
-    """Read what stands between "//" and "?"."""
-    if not place.location:
+def _parse_location(url: BackendURL) -> dict[str, Any]:
+    """Parse the part of the URL between "//" and "?"."""
+    if not url.location:
         return {}
     try:
-        # The text of that error is not shown: it may hold a piece of a password.
-        found: dict[str, Any] = dict(_parse(f"{place.scheme}://{place.location}"))
+        # The text of that error is not shown: it may contain a part of a password.
+        server: dict[str, Any] = dict(_parse_url(f"{url.scheme}://{url.location}"))
     except ValueError:
         raise exc.InvalidFormat(
-            "that is no address of a Redis server: write redis://user:password@host:port/db (rediss:// for "
-            "TLS, unix:///path for a socket file), with %XX for what is special in a password"
+            "invalid URL of a Redis server: use redis://user:password@host:port/db (rediss:// for TLS, "
+            "unix:///path for a Unix socket), and write special characters of a password as %XX"
         ) from None
-    if "path" in found:
-        found["unix_socket_path"] = found.pop("path")
-    if found.pop("connection_class", None) is not None and place.backend == "rediss":
-        found["ssl"] = True
-    return found
+    if "path" in server:
+        server["unix_socket_path"] = server.pop("path")
+    if server.pop("connection_class", None) is not None and url.backend == "rediss":
+        server["ssl"] = True
+    return server
 
 
-def _name(place: BackendURL, server: Mapping[str, Any]) -> str:
-    if place.location:
-        return place.masked_url
+def _name(url: BackendURL, server: Mapping[str, Any]) -> str:
+    if url.location:
+        return url.masked_url
     if "unix_socket_path" in server:
         return f"unix://{server['unix_socket_path']}"
     scheme = "rediss" if server.get("ssl") else "redis"
     return f"{scheme}://{server.get('host', 'localhost')}:{server.get('port', _PORT)}"
 
 
-def _check(shown: str, server: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuse what would be something else than it seems."""
-    if not ours.get("namespace", NAMESPACE) or set("{}") & set(ours.get("namespace", "")):
+def _validate(name: str, server: Mapping[str, Any], store: Mapping[str, Any]) -> None:
+    """Raise ``InvalidFormat`` for options that contradict each other or have no effect."""
+    if not store.get("namespace", NAMESPACE) or set("{}") & set(store.get("namespace", "")):
         raise exc.InvalidFormat(
-            f"the namespace in '{shown}' is empty or has braces: name it with other letters"
+            f"the namespace of '{name}' is empty or contains braces: use other characters"
         )
-    if ours.get("encoding", "utf-8").lower().replace("-", "") != "utf8":
-        raise exc.InvalidFormat(f"'{shown}' keeps UTF-8: leave the option 'encoding' out")
-    if not server.get("ssl") and (secure := sorted(set(server) & set(_TLS))):
+    if store.get("encoding", "utf-8").lower().replace("-", "") != "utf8":
+        raise exc.InvalidFormat(f"'{name}' uses UTF-8: omit option 'encoding'")
+    if not server.get("ssl") and (tls := sorted(set(server) & set(_TLS_OPTIONS))):
         raise exc.InvalidFormat(
-            f"option '{secure[0]}' of '{shown}' is about TLS, which is off: write rediss://, or ssl=yes"
+            f"option '{tls[0]}' of '{name}' has no effect without TLS: use rediss://, or ssl=yes"
         )
-    if "sentinel" in ours and ours.get("cluster"):
-        raise exc.InvalidFormat(f"'{shown}' is either behind sentinels or a cluster: leave one of these out")
+    if "sentinel" in store and store.get("cluster"):
+        raise exc.InvalidFormat(
+            f"'{name}' cannot be both behind sentinels and a cluster: omit option 'sentinel' or 'cluster'"
+        )
 
 
-def _connect(
-    server: Mapping[str, Any], common: Mapping[str, Any], ours: Mapping[str, Any]
+def _client_factory(
+    server: Mapping[str, Any], common: Mapping[str, Any], store: Mapping[str, Any]
 ) -> Callable[[], Any]:
-    if ours.get("cluster"):
-        alone = {name: value for name, value in server.items() if name != "db"}
-        return lambda: RedisCluster(**alone, **common)
-    if "sentinel" not in ours:
+    if store.get("cluster"):
+        without_db = {name: value for name, value in server.items() if name != "db"}
+        return lambda: RedisCluster(**without_db, **common)
+    if "sentinel" not in store:
         return lambda: redis.Redis(**server, **common)
-    behind = {name: value for name, value in server.items() if name not in {"host", "port"}}
-    asked = [(server.get("host", "localhost"), server.get("port", _SENTINEL_PORT))]
-    asked += ours.get("sentinel_fallbacks", ())
+    primary = {name: value for name, value in server.items() if name not in {"host", "port"}}
+    sentinels = [(server.get("host", "localhost"), server.get("port", _SENTINEL_PORT))]
+    sentinels += store.get("sentinel_fallbacks", ())
     timeouts = {name: value for name, value in server.items() if name.startswith("socket_")}
-    extra = {"retry": common["retry"], **timeouts, **ours.get("sentinel_kwargs", {})}
-    return lambda: _sentinel(asked, sentinel_kwargs=extra, **behind, **common).master_for(ours["sentinel"])
+    kwargs = {"retry": common["retry"], **timeouts, **store.get("sentinel_kwargs", {})}
+    return lambda: _sentinel(sentinels, sentinel_kwargs=kwargs, **primary, **common).master_for(
+        store["sentinel"]
+    )
 
 
-#: All that the client raises.
-ERRORS: Final = (redis.RedisError, theirs.RedisClusterException)
+#: Every exception of the client.
+ERRORS: Final = (redis.RedisError, redis_exc.RedisClusterException)
 
-_FINAL: Final = (theirs.AuthenticationError, theirs.AuthorizationError)
-_LOST: Final = (
+_PERMANENT: Final = (redis_exc.AuthenticationError, redis_exc.AuthorizationError)
+_NO_ANSWER: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
-    theirs.ClusterDownError,
-    theirs.TryAgainError,
-    theirs.RedisClusterException,
+    redis_exc.ClusterDownError,
+    redis_exc.TryAgainError,
+    redis_exc.RedisClusterException,
 )
-_REFUSED: Final = "refused us: check user and password, and that the user may run scripts on its keys"
-_NO_CLUSTER: Final = "is no cluster: leave cluster=yes out"
-#: The client's name of an error, or words of the server in it, and what to do about it.
+_REJECTED: Final = (
+    "rejected the login: check user and password, and that the user may run scripts on its keys"
+)
+_NOT_A_CLUSTER: Final = "is not a cluster: omit cluster=yes"
+#: By the client's class of an error, or a part of the server's text: what happened and what to do.
 _REMEDIES: Final = {
-    "NOAUTH": _REFUSED,
-    "WRONGPASS": _REFUSED,
-    "NoPermissionError": _REFUSED,
-    "unauthenticated": _REFUSED,
-    "ReadOnlyError": "is a replica, and takes no writes: name the primary, or sentinels (sentinel=NAME)",
-    "MovedError": "is part of a cluster: say cluster=yes",
-    "cluster support disabled": _NO_CLUSTER,
-    "Cluster mode is not enabled": _NO_CLUSTER,
-    "OutOfMemoryError": "is full: raise its maxmemory (a policy of eviction would lose what it was given)",
+    "NOAUTH": _REJECTED,
+    "WRONGPASS": _REJECTED,
+    "NoPermissionError": _REJECTED,
+    "unauthenticated": _REJECTED,
+    "ReadOnlyError": "is a read-only replica: name the primary, or its sentinels (sentinel=NAME)",
+    "MovedError": "is part of a cluster: add cluster=yes",
+    "cluster support disabled": _NOT_A_CLUSTER,
+    "Cluster mode is not enabled": _NOT_A_CLUSTER,
+    "OutOfMemoryError": "is full: raise its maxmemory (an eviction policy would lose stored data)",
     "MISCONF": "cannot write to its disk: free some space, or see its log",
-    "WRONGTYPE": "has keys of somebody else in this namespace: name another one with namespace=",
-    "DB index is out of range": "has not so many databases: give a lower number behind the '/'",
-    "unknown command": "is too old, or keeps commands from us: Redis 5 or newer is needed",
+    "WRONGTYPE": "has keys of another program in this namespace: choose another one with namespace=",
+    "DB index is out of range": "does not have that many databases: use a lower number after the '/'",
+    "unknown command": "is too old, or restricts commands: Redis 5 or newer is required",
 }
-_TLS_WORDS: Final = ("SSL", "certificate")
+_TLS_MARKERS: Final = ("SSL", "certificate")
 
 
-def passes(error: Exception) -> bool:
-    """Say whether trouble may pass, so that it is worth another try.
-
-    Args:
-        error: what the client raised.
-
-    Returns:
-        True if it may.
-    """
-    if isinstance(error, _FINAL) or _is_tls(error) or _told(error):
+def is_transient(error: Exception) -> bool:
+    """Tell whether another attempt may succeed after this error of the client."""
+    if isinstance(error, _PERMANENT) or _is_tls(error) or _find_remedy(error):
         return False
-    return isinstance(error, _LOST)
+    return isinstance(error, _NO_ANSWER)
 
 
-def translate(error: Exception, name: str, *, writing: bool) -> exc.StorageFailure:
-    """Make an error of ours of one of the client's.
+def translate_error(error: Exception, name: str, *, is_commit: bool) -> exc.StorageFailure:
+    """Return the error to raise for one of the client.
 
     Args:
-        error: what the client raised.
-        name: what the place is called, without any password.
-        writing: whether a commit was under way.
-
-    Returns:
-        An error that names the place and what to do.
+        error: the client's error.
+        name: the name of the store.
+        is_commit: whether a commit was under way, whose outcome may be unknown now.
     """
-    told = _told(error)
-    if told or isinstance(error, _FINAL):
-        remedy = told or _REFUSED
+    known = _find_remedy(error)
+    if known or isinstance(error, _PERMANENT):
+        remedy = known or _REJECTED
     elif _is_tls(error):
-        remedy = "and we do not agree on TLS: check rediss:// or redis://, the port and ssl_ca_certs"
-    elif isinstance(error, _LOST):
-        remedy = "did not answer: see that the server runs and can be reached (with TLS: by rediss://)"
-        if writing:
-            remedy += "; whether the commit landed is not known"
+        remedy = (
+            "cannot be reached, the TLS handshake failed: check rediss:// or redis://, port, ssl_ca_certs"
+        )
+    elif isinstance(error, _NO_ANSWER):
+        remedy = "did not answer: check that the server runs and can be reached (with TLS: by rediss://)"
+        if is_commit:
+            remedy += "; it is unknown whether the commit was applied"
     else:
         remedy = "failed: see the server's log"
     return exc.StorageFailure(f"'{name}' {remedy} ({error})", cause=error)
 
 
-def _told(error: Exception) -> str:
-    said = f"{type(error).__name__}: {error}"
-    return next((remedy for words, remedy in _REMEDIES.items() if words in said), "")
+def _find_remedy(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return next((remedy for marker, remedy in _REMEDIES.items() if marker in text), "")
 
 
 def _is_tls(error: Exception) -> bool:
-    return isinstance(error, redis.ConnectionError) and any(word in str(error) for word in _TLS_WORDS)
+    return isinstance(error, redis.ConnectionError) and any(marker in str(error) for marker in _TLS_MARKERS)

@@ -1,4 +1,4 @@
-"""The ways to a Redis server: a socket file, TLS, sentinels, a cluster; and what is said of wrong ones."""
+"""Connections to Redis: Unix socket, TLS, sentinels, cluster; and the errors of invalid settings."""
 
 import subprocess
 import time
@@ -15,8 +15,8 @@ from stackl_flow.persistence import backends as flows
 from tests.support.kv_machine import ComparedKVContract
 
 
-def works(conf, **more):
-    """Write, read and wait in a new place of these settings."""
+def check_works(conf, **more):
+    """Write, read and wait in a new namespace; return the name of the store."""
     settings = {"connection": conf} if isinstance(conf, str) else dict(conf)
     with backends.fetch({**settings, "namespace": str(uuid.uuid4()), **more}) as kv:
         mark = kv.wait("a")
@@ -26,21 +26,21 @@ def works(conf, **more):
         return kv.name
 
 
-def refusal(conf, **more):
-    """What is said of these settings when they are used."""
+def failure(conf, **more):
+    """Return the message of the error when a store with these settings is used."""
     with pytest.raises(exc.StorageFailure) as caught:
-        works(conf, **more)
+        check_works(conf, **more)
     assert "secret" not in str(caught.value)
     return str(caught.value)
 
 
-# ---------------------------------------------------------------- a socket file
+# ---------------------------------------------------------------- Unix socket
 
 
-def test_socket_file(new_server):
+def test_unix_socket(new_server):
     path = f"{new_server('redis').directory}/socket"
-    assert works(f"unix://{path}") == f"unix://{path}"
-    assert works({"connection": "redis", "unix_socket_path": path}) == f"unix://{path}"
+    assert check_works(f"unix://{path}") == f"unix://{path}"
+    assert check_works({"connection": "redis", "unix_socket_path": path}) == f"unix://{path}"
     with flows.backend(f"unix://{path}") as backend, backend.get_connection() as conn:
         conn.validate()
 
@@ -50,7 +50,7 @@ def test_socket_file(new_server):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1, signed by itself."""
+    """A self-signed certificate for 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem -out cert.pem"
     also = ["-addext", "subjectAltName=IP:127.0.0.1"]
@@ -59,8 +59,8 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def secure(certificate, new_server):
-    """A server that speaks TLS beside its usual port; return the port."""
+def tls_port(certificate, new_server):
+    """The TLS port of a server."""
     server = new_server("redis")
     with redis.Redis(port=server.port) as raw:
         raw.config_set("tls-cert-file", str(certificate / "cert.pem"))
@@ -71,29 +71,41 @@ def secure(certificate, new_server):
     return server.second_port
 
 
-def test_tls(secure, certificate):
+def test_tls(tls_port, certificate):
     trusted = str(certificate / "cert.pem")
-    assert works(f"rediss://127.0.0.1:{secure}?ssl_ca_certs={trusted}") == f"rediss://127.0.0.1:{secure}"
-    conf = {"connection": "redis", "host": "127.0.0.1", "port": secure, "ssl": True, "ssl_ca_certs": trusted}
-    assert works(conf) == f"rediss://127.0.0.1:{secure}"
-    assert works(f"rediss://127.0.0.1:{secure}", ssl_cert_reqs="none") == f"rediss://127.0.0.1:{secure}"
+    assert (
+        check_works(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={trusted}")
+        == f"rediss://127.0.0.1:{tls_port}"
+    )
+    conf = {
+        "connection": "redis",
+        "host": "127.0.0.1",
+        "port": tls_port,
+        "ssl": True,
+        "ssl_ca_certs": trusted,
+    }
+    assert check_works(conf) == f"rediss://127.0.0.1:{tls_port}"
+    assert (
+        check_works(f"rediss://127.0.0.1:{tls_port}", ssl_cert_reqs="none")
+        == f"rediss://127.0.0.1:{tls_port}"
+    )
 
 
-def test_tls_refused(secure, certificate, redis_url):
-    assert "agree on TLS" in refusal(f"rediss://:secret@127.0.0.1:{secure}")  # nobody trusts that certificate
-    named = f"rediss://:secret@localhost:{secure}?ssl_ca_certs={certificate / 'cert.pem'}"
-    assert "agree on TLS" in refusal(named)  # it is for 127.0.0.1
-    assert "rediss://" in refusal(f"redis://127.0.0.1:{secure}")
+def test_tls_handshake_fails(tls_port, certificate, redis_url):
+    assert "TLS handshake" in failure(f"rediss://:secret@127.0.0.1:{tls_port}")  # unknown authority
+    named = f"rediss://:secret@localhost:{tls_port}?ssl_ca_certs={certificate / 'cert.pem'}"
+    assert "TLS handshake" in failure(named)  # the certificate is for 127.0.0.1
+    assert "rediss://" in failure(f"redis://127.0.0.1:{tls_port}")
     host = redis_url.removeprefix("redis://").partition("/")[0]
-    assert "TLS" in refusal(f"rediss://{host}", timeout=1)
+    assert "TLS" in failure(f"rediss://{host}", timeout=1)
 
 
 # ---------------------------------------------------------------- sentinels
 
 
 @pytest.fixture
-def watched(new_server, tmp_path):
-    """A primary, its replica and a sentinel that watches them."""
+def sentinels(new_server, tmp_path):
+    """A primary, its replica and the sentinel that monitors them."""
     primary = new_server("redis")
     replica = new_server("redis", "--replicaof", "127.0.0.1", str(primary.port))
     settings = tmp_path / "sentinel.conf"
@@ -106,16 +118,16 @@ def watched(new_server, tmp_path):
     deadline = time.monotonic() + 20
     with redis.Redis(port=sentinel.port, decode_responses=True) as raw:
         while not raw.sentinel_slaves("mine") and time.monotonic() < deadline:
-            time.sleep(0.05)  # it looks for them every few seconds
+            time.sleep(0.05)  # it discovers replicas every few seconds
     return primary, replica, sentinel
 
 
-def test_goes_on_when_the_sentinels_name_another_primary(watched):
-    primary, replica, sentinel = watched
+def test_failover_to_another_primary(sentinels):
+    primary, replica, sentinel = sentinels
     conf = {
         "connection": "redis",
         "host": "127.0.0.1",
-        "port": 1,  # nobody is there: the next is asked
+        "port": 1,  # no sentinel there: the fallback is used
         "sentinel": "mine",
         "sentinel_fallbacks": [f"127.0.0.1:{sentinel.port}"],
         "sentinel_kwargs": {"socket_timeout": 5},
@@ -132,9 +144,9 @@ def test_goes_on_when_the_sentinels_name_another_primary(watched):
         assert [item.key for item in kv.list()] == ["a", "b"]
 
 
-def test_a_claim_survives_the_primary_of_a_board(watched):
-    """In TaskFlow's words. What the replica has not heard of yet is lost, as Redis has it."""
-    primary, _, sentinel = watched
+def test_claim_survives_failover(sentinels):
+    """With TaskFlow's options. Redis loses what has not been replicated, so the test waits for that."""
+    primary, _, sentinel = sentinels
     conf = {"board": "redis", "host": "127.0.0.1", "port": sentinel.port, "sentinel": "mine", "ttl": 60}
     with (
         boards.backend("work", {**conf, "timeout": 60}) as board,
@@ -155,15 +167,15 @@ def test_a_claim_survives_the_primary_of_a_board(watched):
         assert board.job_count == other.job_count == 0
 
 
-def test_sentinels_that_do_not_know_the_name(watched):
-    assert "No master found for 'yours'" in refusal(f"redis://127.0.0.1:{watched[2].port}?sentinel=yours")
+def test_name_unknown_to_sentinels(sentinels):
+    assert "No master found for 'yours'" in failure(f"redis://127.0.0.1:{sentinels[2].port}?sentinel=yours")
 
 
-def test_replica_is_told_from_its_primary(watched):
-    assert "name the primary" in refusal(f"redis://127.0.0.1:{watched[1].port}")
+def test_commit_to_replica_fails(sentinels):
+    assert "name the primary" in failure(f"redis://127.0.0.1:{sentinels[1].port}")
 
 
-# ---------------------------------------------------------------- a cluster
+# ---------------------------------------------------------------- cluster
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +187,7 @@ def cluster_url(new_server_of_module):
         while (
             b"cluster_state:ok" not in raw.execute_command("CLUSTER", "INFO") and time.monotonic() < deadline
         ):
-            time.sleep(0.02)  # a cluster takes a moment to agree
+            time.sleep(0.02)  # the state is updated with a delay
     return server.url
 
 
@@ -185,19 +197,19 @@ class TestCluster(ComparedKVContract):
 
     @pytest.fixture
     def open_kv(self, cluster_url):
-        address = f"{cluster_url}?cluster=yes&namespace={uuid.uuid4()}"
-        return lambda: backends.fetch(address)
+        url = f"{cluster_url}?cluster=yes&namespace={uuid.uuid4()}"
+        return lambda: backends.fetch(url)
 
 
-def test_what_is_no_cluster(redis_url):
-    assert "leave cluster=yes out" in refusal(redis_url, cluster=True)
+def test_cluster_option_without_cluster(redis_url):
+    assert "omit cluster=yes" in failure(redis_url, cluster=True)
 
 
 # ---------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize(
-    ("conf", "word"),
+    ("conf", "message"),
     [
         ("redis://:se/cret@127.0.0.1:1", "%XX"),
         ("redis://127.0.0.1:notaport", "host:port"),
@@ -207,26 +219,28 @@ def test_what_is_no_cluster(redis_url):
         ({"connection": "redis", "namespace": ""}, "namespace"),
         ({"connection": "redis", "namespace": "{a}"}, "namespace"),
         ({"connection": "redis", "ssl_ca_certs": "/x"}, "rediss://"),
-        ({"connection": "redis", "sentinel": "a", "cluster": "yes"}, "leave one"),
+        ({"connection": "redis", "sentinel": "a", "cluster": "yes"}, "omit option"),
         ({"connection": "redis", "sentinel": "a", "sentinel_fallbacks": "b"}, "sentinel_fallbacks"),
         ({"connection": "redis", "sentinel": "a", "sentinel_kwargs": "["}, "sentinel_kwargs"),
     ],
 )
-def test_settings_that_make_no_sense(conf, word):
-    with pytest.raises(exc.InvalidFormat, match=word) as caught:
+def test_invalid_settings(conf, message):
+    with pytest.raises(exc.InvalidFormat, match=message) as caught:
         backends.fetch(conf)
     assert "cret" not in str(caught.value)
 
 
-def test_settings_that_say_what_is_done_anyway(redis_url):
+def test_accepted_taskflow_options(redis_url):
     more = {"encoding": "UTF-8", "encoding_errors": "strict", "retry_on_timeout": "true"}
-    assert works(redis_url, health_check_interval=30, socket_connect_timeout=5, **more) == redis_url
+    assert check_works(redis_url, health_check_interval=30, socket_connect_timeout=5, **more) == redis_url
 
 
-def test_settings_beside_the_name(redis_url):
+def test_options_beside_the_scheme(redis_url):
     host, _, port = redis_url.removeprefix("redis://").partition("/")[0].partition(":")
-    assert works({"connection": "redis", "host": host, "port": port, "db": 1}) == f"redis://{host}:{port}"
+    assert (
+        check_works({"connection": "redis", "host": host, "port": port, "db": 1}) == f"redis://{host}:{port}"
+    )
 
 
-def test_a_database_that_is_not_there(redis_url):
-    assert "lower number" in refusal(f"{redis_url}/123456")
+def test_missing_database(redis_url):
+    assert "lower number" in failure(f"{redis_url}/123456")
