@@ -1,4 +1,4 @@
-"""Throw-away certificates: an authority, a server's certificate of its making, and another authority."""
+"""Certificates for one test run: an authority, a server certificate that it signed, and another authority."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from typing import NamedTuple
 _KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 _COMMANDS = (
     f"req -x509 {_KEY} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
-    f"req -x509 {_KEY} -days 2 -subj /CN=stranger -keyout stranger.key -out stranger.pem",
+    f"req -x509 {_KEY} -days 2 -subj /CN=other_ca -keyout other_ca.key -out other_ca.pem",
     f"req {_KEY} -subj /CN=server -keyout server.key -out server.csr",
     "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile san -out server.pem",
 )
@@ -22,11 +22,11 @@ class Certificates(NamedTuple):
     cert: str
     key: str
     both: str
-    stranger: str
+    other_ca: str
 
 
 def make(user=""):
-    """Make certificates for 127.0.0.1, in a folder that any server may look into."""
+    """Make certificates for 127.0.0.1, in a folder that every server can read."""
     folder = Path(tempfile.mkdtemp(prefix="stackl-flow-tls-"))
     folder.chmod(0o755)
     (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
@@ -37,5 +37,5 @@ def make(user=""):
     )
     if user:
         shutil.chown(folder / "server.key", user)
-    names = ("ca.pem", "server.pem", "server.key", "both.pem", "stranger.pem")
+    names = ("ca.pem", "server.pem", "server.key", "both.pem", "other_ca.pem")
     return folder, Certificates(*(str(folder / name) for name in names))

@@ -1,4 +1,4 @@
-"""Places in three servers that are one, of which one is lost now and then."""
+"""Stores on clusters of three servers that lose one."""
 
 import itertools
 import threading
@@ -22,7 +22,7 @@ def cluster(request, new_cluster):
 
 
 class TestCluster(ItemContract, KeyContract):
-    """What one writes by way of one server is there for another who asks another server."""
+    """A commit through one server is visible through the others."""
 
     @pytest.fixture
     def open_kv(self, cluster):
@@ -33,8 +33,8 @@ class TestCluster(ItemContract, KeyContract):
         return lambda: backends.fetch(f"{scheme}://{','.join(next(turns))}/{path}")
 
 
-def test_the_leader_is_killed_in_the_middle_of_writing(cluster):
-    """Commits land once, leases and waiters go on."""
+def test_leader_killed_during_commits(cluster):
+    """Commits are applied once; leases and waiters continue."""
     with backends.fetch(f"{cluster.url}/{uuid.uuid4()}?timeout=30") as kv:
         lease = kv.grant(15)
         kv.commit(puts=[Put("leased", "1", lease.id), Put("count", "0")])
@@ -57,8 +57,8 @@ def test_the_leader_is_killed_in_the_middle_of_writing(cluster):
     leader.start()
 
 
-def test_a_member_that_hangs_is_passed_over(cluster):
-    """It takes connections and answers nobody; the others know all."""
+def test_hanging_member_is_skipped(cluster):
+    """It accepts connections and does not answer; the other members have all items."""
     hung = next(member for member in cluster.members if not member.is_leader)
     others = [member.url.partition("://")[2] for member in cluster.members if member is not hung]
     with backends.fetch(f"{','.join([hung.url, *others])}/{uuid.uuid4()}?timeout=8") as kv:
@@ -70,8 +70,8 @@ def test_a_member_that_hangs_is_passed_over(cluster):
             hung.thaw()
 
 
-def test_claims_survive_their_leader(cluster, tmp_path):
-    """A job that was claimed before is ended by who claimed it; each is run once."""
+def test_claims_survive_leader_failure(cluster, tmp_path):
+    """A job that was claimed before is finished by its owner; each job runs once."""
     office = Office(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
     try:
         for name in ("first", "second"):
@@ -89,7 +89,7 @@ def test_claims_survive_their_leader(cluster, tmp_path):
         with office.store.get_connection() as conn:
             records = conn.list_flow_records()
         assert [record.state for record in records] == [st.SUCCESS] * 7
-        again = sum(record.epoch - 1 for record in records)  # the answer to a checkpoint was lost for good
+        again = sum(record.epoch - 1 for record in records)  # the answer of a checkpoint was lost
         assert sorted(set(office.done())) == [("a", "execute"), ("b", "execute")]
         assert 14 <= len(office.done()) <= 14 + again
         assert office.board.job_count == 0

@@ -1,4 +1,4 @@
-"""etcd keeps the contract, on a real server."""
+"""The etcd store passes the contract suites on a real server."""
 
 import time
 import uuid
@@ -12,17 +12,17 @@ from tests.support.kv_machine import ComparedKVContract
 
 
 def test_pages_of_a_long_range(etcd_url):
-    """What is remembered of a long range makes its pages cheaper, and leaves nothing out."""
+    """The remembered bound of a long range makes its pages cheaper, and nothing is left out."""
     made = [f"p/{number:05}" for number in range(6000)]
     with backends.fetch(f"{etcd_url}/{uuid.uuid4()}") as kv:
         for start in range(0, len(made), 120):
             kv.commit(puts=[Put(key, key) for key in made[start : start + 120]])
-        asked = []
-        ask = kv._gateway.call
-        kv._gateway.call = lambda path, body: asked.append(body) or ask(path, body)
+        requests = []
+        call = kv._client.call
+        kv._client.call = lambda path, body: requests.append(body) or call(path, body)
         assert [item.key for item in kv.list("p/", limit=50)] == made[:50]
         assert [item.key for item in kv.list("p/", limit=50)] == made[:50]
-        assert asked[-1]["range_end"] != asked[0]["range_end"]
+        assert requests[-1]["range_end"] != requests[0]["range_end"]
         kv.commit(deletes=made[3:120], puts=[Put("p/0", "first")])
         assert [item.key for item in kv.list("p/", limit=5)] == ["p/0", *made[:3], made[120]]
         found = []
@@ -38,9 +38,9 @@ class TestEtcd(ComparedKVContract, ProcessContract):
 
     @pytest.fixture
     def open_kv(self, etcd_url):
-        address = f"{etcd_url}/{uuid.uuid4()}"
-        return lambda: backends.fetch(address)
+        url = f"{etcd_url}/{uuid.uuid4()}"
+        return lambda: backends.fetch(url)
 
     def pass_time(self, seconds):
-        # The server looks for leases that ran out only every half second.
+        # The server looks for expired leases every half second.
         time.sleep(seconds if seconds < self.TTL else seconds + 0.6)

@@ -1,6 +1,6 @@
-"""TLS by the address, with an authority made for the test: it works, and where it cannot, the error says why.
+"""TLS options in URLs, with an authority made for the test: what connects, and what the errors say.
 
-Redis has its own in test_redis_ways.
+TLS to Redis is in test_redis_connections.
 """
 
 import gc
@@ -20,73 +20,73 @@ from stackl_flow.kv.items import Put
 from tests.kv import certificates
 
 WRONG = "hunter2"
-#: Seconds to wait for an answer, in an address.
+#: Seconds to wait for an answer, as an option of a URL.
 SHORT = "timeout=2"
 
 
 @pytest.fixture(scope="module")
-def made():
-    """The certificates; PostgreSQL wants the key to be its own."""
-    have = {entry.pw_name for entry in pwd.getpwall()}
-    folder, found = certificates.make("postgres" if os.geteuid() == 0 and "postgres" in have else "")
-    yield found
+def files():
+    """The certificates; PostgreSQL requires that it owns the key."""
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    folder, files = certificates.make("postgres" if os.geteuid() == 0 and "postgres" in users else "")
+    yield files
     shutil.rmtree(folder)
 
 
-def works(address):
-    """Write, read and claim a job by an address."""
-    with backends.fetch(address) as kv:
+def check_works(url):
+    """Write, read and claim a job."""
+    with backends.fetch(url) as kv:
         key = f"tls/{uuid.uuid4()}"
         kv.commit(puts=[Put(key, "1")])
         mark = kv.wait(key)
         kv.commit(puts=[Put(key, "2")])
         assert kv.get(key).value == "2"
         assert kv.wait(key, mark, timeout=10) != mark
-    with boards.backend(f"tls{uuid.uuid4()}", address) as board:
+    with boards.backend(f"tls{uuid.uuid4()}", url) as board:
         board.consume(board.claim(board.post("job"), "me"), "me")
 
 
-def refusal(address):
-    """What is said by a place that cannot be used; never a password."""
-    with backends.fetch(address) as kv, pytest.raises(exc.StorageFailure) as caught:
+def failure(url):
+    """Return the message of the error when a store is used; it never has a password."""
+    with backends.fetch(url) as kv, pytest.raises(exc.StorageFailure) as caught:
         kv.get("a")
-    said = str(caught.value)
-    assert WRONG not in said
-    assert address.partition("://")[0] in said
-    return said
+    message = str(caught.value)
+    assert WRONG not in message
+    assert url.partition("://")[0] in message
+    return message
 
 
 @pytest.fixture(scope="module")
-def postgresql(new_server_of_module, made, tmp_path_factory):
-    """A server that lets one user in with TLS only, and another without it only."""
-    rules = made.ca.replace("ca.pem", "pg_hba.conf")
+def postgresql(new_server_of_module, files, tmp_path_factory):
+    """A server that accepts one user only with TLS, and another only without."""
+    rules = files.ca.replace("ca.pem", "pg_hba.conf")
     with open(rules, "w") as file:  # noqa: PTH123  beside the others
         file.write("hostssl all stackl 127.0.0.1/32 trust\nhostnossl all plain 127.0.0.1/32 trust\n")
-    words = {"ssl": "on", "ssl_cert_file": made.cert, "ssl_key_file": made.key, "hba_file": rules}
-    options = [word for name, value in words.items() for word in ("-c", f"{name}={value}")]
+    settings = {"ssl": "on", "ssl_cert_file": files.cert, "ssl_key_file": files.key, "hba_file": rules}
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return new_server_of_module("postgresql", *options).url
 
 
-def test_postgresql(postgresql, made):
-    works(f"{postgresql}?sslmode=verify-full&sslrootcert={made.ca}")
-    works(f"{postgresql}?sslmode=require")
-    said = refusal(f"{postgresql}?sslmode=verify-full&sslrootcert={made.stranger}")
-    assert "failed in TLS: check the certificates" in said
-    assert "pg_hba.conf" in refusal(f"{postgresql}?sslmode=disable")
+def test_postgresql(postgresql, files):
+    check_works(f"{postgresql}?sslmode=verify-full&sslrootcert={files.ca}")
+    check_works(f"{postgresql}?sslmode=require")
+    message = failure(f"{postgresql}?sslmode=verify-full&sslrootcert={files.other_ca}")
+    assert "failed in TLS: check the certificates" in message
+    assert "pg_hba.conf" in failure(f"{postgresql}?sslmode=disable")
     plain = postgresql.replace("stackl@", f"plain:{WRONG}@")
-    assert "pg_hba.conf" in refusal(f"{plain}?sslmode=require")
+    assert "pg_hba.conf" in failure(f"{plain}?sslmode=require")
     named = postgresql.replace("127.0.0.1", "localhost")
-    assert "failed in TLS" in refusal(f"{named}?sslmode=verify-full&sslrootcert={made.ca}")
+    assert "failed in TLS" in failure(f"{named}?sslmode=verify-full&sslrootcert={files.ca}")
 
 
-def test_postgresql_that_has_no_tls(postgresql_url):
-    assert "has no TLS: switch it on" in refusal(f"{postgresql_url}?sslmode=require")
+def test_postgresql_without_tls(postgresql_url):
+    assert "has no TLS: switch it on" in failure(f"{postgresql_url}?sslmode=require")
 
 
 @pytest.fixture(scope="module")
-def mysql(new_server_of_module, made):
-    """A server with a user who has to come with TLS."""
-    server = new_server_of_module("mysql", f"--ssl-cert={made.cert}", f"--ssl-key={made.key}")
+def mysql(new_server_of_module, files):
+    """A server with a user that requires TLS."""
+    server = new_server_of_module("mysql", f"--ssl-cert={files.cert}", f"--ssl-key={files.key}")
     engine = sa.create_engine(sa.make_url(server.url).set(drivername="mysql+pymysql"))
     with engine.connect() as root:
         for statement in (
@@ -98,44 +98,44 @@ def mysql(new_server_of_module, made):
     return server.url.replace("root@", f"safe:{WRONG}@")
 
 
-def test_mysql(mysql, made):
-    works(f"{mysql}?ssl_ca={made.ca}&ssl_verify_cert=yes&ssl_verify_identity=yes")
-    said = refusal(f"{mysql}?ssl_ca={made.stranger}&ssl_verify_cert=yes")
-    assert "failed in TLS" in said
-    assert "TLS" in refusal(
-        mysql.replace("127.0.0.1", "localhost") + f"?ssl_ca={made.ca}&ssl_verify_identity=yes"
+def test_mysql(mysql, files):
+    check_works(f"{mysql}?ssl_ca={files.ca}&ssl_verify_cert=yes&ssl_verify_identity=yes")
+    message = failure(f"{mysql}?ssl_ca={files.other_ca}&ssl_verify_cert=yes")
+    assert "failed in TLS" in message
+    assert "TLS" in failure(
+        mysql.replace("127.0.0.1", "localhost") + f"?ssl_ca={files.ca}&ssl_verify_identity=yes"
     )
-    works(mysql)  # the driver takes TLS where it is to be had, and trusts anybody if it is not told whom
-    assert "check user and password" in refusal(mysql.replace(WRONG, f"not{WRONG}"))
+    check_works(mysql)  # TLS is opportunistic; the certificate is not verified
+    assert "check user and password" in failure(mysql.replace(WRONG, f"not{WRONG}"))
 
 
-def test_mysql_that_has_no_tls(mysql_url, made):
-    assert "failed in TLS: switch it on" in refusal(f"{mysql_url}?ssl_ca={made.ca}")
+def test_mysql_without_tls(mysql_url, files):
+    assert "failed in TLS: switch it on" in failure(f"{mysql_url}?ssl_ca={files.ca}")
 
 
 @pytest.fixture(scope="module")
-def etcd(new_server_of_module, made):
-    return new_server_of_module("etcd-tls", f"--cert-file={made.cert}", f"--key-file={made.key}").url
+def etcd(new_server_of_module, files):
+    return new_server_of_module("etcd-tls", f"--cert-file={files.cert}", f"--key-file={files.key}").url
 
 
-def test_etcd(etcd, made):
-    works(f"{etcd}?protocol=https&ca_cert={made.ca}")
-    assert "do not agree on TLS" in refusal(f"{etcd}?protocol=https&ca_cert={made.stranger}&{SHORT}")
+def test_etcd(etcd, files):
+    check_works(f"{etcd}?protocol=https&ca_cert={files.ca}")
+    assert "TLS handshake" in failure(f"{etcd}?protocol=https&ca_cert={files.other_ca}&{SHORT}")
     named = etcd.replace("127.0.0.1", "localhost")
-    assert "do not agree on TLS" in refusal(f"{named}?protocol=https&ca_cert={made.ca}&{SHORT}")
-    assert "protocol" in refusal(f"{etcd}?{SHORT}")
+    assert "TLS handshake" in failure(f"{named}?protocol=https&ca_cert={files.ca}&{SHORT}")
+    assert "protocol" in failure(f"{etcd}?{SHORT}")
 
 
 @pytest.fixture(scope="module")
-def zookeeper(new_server_of_module, made):
-    return new_server_of_module("zookeeper-tls", made.both).url
+def zookeeper(new_server_of_module, files):
+    return new_server_of_module("zookeeper-tls", files.both).url
 
 
-# kazoo leaves the sockets open when the two do not agree on TLS.
+# kazoo leaves the sockets open when a TLS handshake fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_zookeeper(zookeeper, made, caplog):
-    caplog.set_level(logging.CRITICAL + 1, "kazoo")  # what is logged would hold the sockets beyond the test
-    works(f"{zookeeper}/{uuid.uuid4()}?use_ssl=yes&ca={made.ca}")
-    assert "do not agree on TLS" in refusal(f"{zookeeper}/x?use_ssl=yes&ca={made.stranger}&{SHORT}")
-    assert "use_ssl" in refusal(f"{zookeeper}/x?{SHORT}")
+def test_zookeeper(zookeeper, files, caplog):
+    caplog.set_level(logging.CRITICAL + 1, "kazoo")  # log records would keep the sockets beyond the test
+    check_works(f"{zookeeper}/{uuid.uuid4()}?use_ssl=yes&ca={files.ca}")
+    assert "TLS handshake" in failure(f"{zookeeper}/x?use_ssl=yes&ca={files.other_ca}&{SHORT}")
+    assert "use_ssl" in failure(f"{zookeeper}/x?{SHORT}")
     gc.collect()

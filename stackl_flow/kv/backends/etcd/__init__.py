@@ -1,4 +1,4 @@
-"""Items in an etcd cluster."""
+"""A key-value store on an etcd cluster."""
 
 from stackl_flow.kv.backends.etcd.store import EtcdKV
 

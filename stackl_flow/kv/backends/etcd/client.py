@@ -1,8 +1,8 @@
-"""Speaks with etcd's JSON gateway: one request and its answer, or a stream of answers.
+"""A client of etcd's JSON gateway: one request and its answer, or a stream of answers.
 
-Plain HTTP from the standard library on connections that stay open: a request costs half of what it does
-through the session of etcd3gw, which each claim and each checkpoint would pay several times over. Nothing is
-sent again here: who asks knows whether it may be.
+Plain HTTP from the standard library with a pool of connections: a request costs half of what it does through
+the session of etcd3gw, and each claim and each checkpoint makes several. Nothing is retried here: only the
+caller knows which requests are idempotent.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-#: Codes of gRPC after which nobody knows whether the request was carried out: the deadline, no leader.
-_UNSURE: Final = frozenset({1, 4, 14})
-#: A peer that is silent for so many seconds is asked by TCP itself whether it is there.
+#: gRPC codes after which the outcome is unknown: cancelled, deadline exceeded, unavailable (no leader).
+_UNKNOWN_OUTCOME: Final = frozenset({1, 4, 14})
+#: TCP itself probes a peer of a stream that is silent for so many seconds.
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
 
-class Lost(Exception):
-    """No answer came; it never leaves the backend.
+class NoAnswerError(Exception):
+    """A request was not answered; never leaves the backend.
 
     Args:
         message: what happened.
-        sent: the request may have been carried out; without that it certainly was not.
+        was_sent: whether the request may have been executed; if False, it certainly was not.
     """
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, was_sent: bool = True) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.was_sent = was_sent
 
 
-class Refused(Exception):
-    """The server said no; it never leaves the backend.
+class ResponseError(Exception):
+    """The server answered with an error; never leaves the backend.
 
     Args:
         status: the HTTP status.
-        code: the code of gRPC; 0 if there was none.
-        message: what it said.
+        code: the gRPC code; 0 if there was none.
+        message: the server's text.
     """
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -50,15 +50,17 @@ class Refused(Exception):
         self.code = code
 
 
-class Gateway:
-    """Connections to the servers of one cluster. Threads may share it; a forked child opens its own.
+class EtcdClient:
+    """A pool of connections to one server of a cluster at a time; after a failure it uses the next server.
+
+    Threads may share it. A forked child opens its own connections.
 
     Args:
-        servers: host and port of each; after a failure the next one is asked.
+        servers: host and port of each server.
         tls: the context for TLS; None for plain HTTP.
-        timeout: how many seconds to wait for a connection, and for an answer; with several servers half as
-            long, so that one that hangs leaves time to ask another.
-        api_path: what the paths of calls begin with.
+        timeout: seconds to wait for a connection, and for an answer; half of it with several servers, so
+            that one that hangs leaves time for another.
+        api_path: the prefix of the paths of calls.
     """
 
     def __init__(
@@ -67,69 +69,54 @@ class Gateway:
         self._servers = list(servers)
         self._tls = tls
         self._timeout = timeout / 2 if len(self._servers) > 1 else timeout
-        self._api = f"/{api_path.strip('/')}/"
+        self._api_path = f"/{api_path.strip('/')}/"
         self._idle: list[http.client.HTTPConnection] = []
         self._pid = os.getpid()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
     def call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask something.
+        """Send a request and return its answer.
 
         Args:
             path: the call, such as "kv/txn".
             body: its JSON.
 
-        Returns:
-            The answer.
-
         Raises:
-            Lost: no answer came.
-            Refused: the server said no.
+            NoAnswerError: there was no answer.
+            ResponseError: the answer was an error.
         """
-        connection = self._take()
+        connection = self._acquire()
         try:
-            answer = self._post(connection, path, body)
-            text = answer.read()
+            response = self._post(connection, path, body)
+            text = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self._leave_server(connection)
-            raise Lost(_words(error)) from error
-        if answer.will_close:
+            raise NoAnswerError(_describe(error)) from error
+        if response.will_close:
             connection.close()
         else:
             self._idle.append(connection)
-        return _read(answer.status, text)
+        return _decode(response.status, text)
 
-    def stream(self, path: str, body: Mapping[str, Any]) -> Stream:
-        """Ask something that is answered again and again.
-
-        Args:
-            path: the call.
-            body: its JSON.
-
-        Returns:
-            The answers.
-
-        Raises:
-            Lost: no answer came.
-            Refused: the server said no.
-        """
-        connection = self._take()
+    def stream(self, path: str, body: Mapping[str, Any]) -> ResponseStream:
+        """Send a request that is answered by a stream; arguments and errors are those of ``call``."""
+        connection = self._acquire()
         try:
-            answer = self._post(connection, path, body)
-            if answer.status != http.HTTPStatus.OK:
-                text = answer.read()
+            response = self._post(connection, path, body)
+            if response.status != http.HTTPStatus.OK:
+                text = response.read()
                 connection.close()
-                _read(answer.status, text)
-            return Stream(connection, answer)
+                _decode(response.status, text)
+            return ResponseStream(connection, response)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self._leave_server(connection)
-            raise Lost(_words(error)) from error
+            raise NoAnswerError(_describe(error)) from error
 
     def _post(
         self, connection: http.client.HTTPConnection, path: str, body: Mapping[str, Any]
@@ -137,24 +124,24 @@ class Gateway:
         text = json.dumps(body).encode()
         host = f"[{connection.host}]" if ":" in connection.host else connection.host
         head = (
-            f"POST {self._api}{path} HTTP/1.1\r\nHost: {host}:{connection.port}\r\n"
+            f"POST {self._api_path}{path} HTTP/1.1\r\nHost: {host}:{connection.port}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
         )
-        # In one piece, where http.client sends two: a third less until the answer is there.
+        # In one piece, where http.client sends two: the answer comes in two thirds of the time.
         connection.sock.sendall(head.encode() + text)
-        answer = http.client.HTTPResponse(connection.sock, method="POST")
-        answer.begin()
-        return answer
+        response = http.client.HTTPResponse(connection.sock, method="POST")
+        response.begin()
+        return response
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _acquire(self) -> http.client.HTTPConnection:
         if self._pid != os.getpid():
             self._pid, self._idle = os.getpid(), []  # the parent's sockets carry the parent's answers
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open()
+            return self._connect()
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _connect(self) -> http.client.HTTPConnection:
         host, port = self._servers[0]
         if self._tls is None:
             connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
@@ -164,27 +151,27 @@ class Gateway:
             connection.connect()
         except OSError as error:
             self._leave_server(connection)
-            raise Lost(_words(error), sent=False) from error
+            raise NoAnswerError(_describe(error), was_sent=False) from error
         return connection
 
     def _leave_server(self, failed: http.client.HTTPConnection) -> None:
-        """Forget the other connections to a server that failed, and turn to the next."""
+        """Drop the other connections to a server that failed, and continue with the next server."""
         self.close()
         if len(self._servers) > 1 and self._servers[0] == (failed.host, failed.port):
             self._servers.append(self._servers.pop(0))
 
 
-class Stream:
-    """The answers to one request, as they come.
+class ResponseStream:
+    """The answers to one request, as they arrive; it owns the connection.
 
     Args:
-        connection: the connection, which is used for nothing else.
-        answer: where the answers are read.
+        connection: the connection.
+        response: the response that is read from it.
     """
 
-    def __init__(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._connection = connection
-        self._answer = answer
+        self._response = response
         self._socket: socket.socket = connection.sock
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -192,50 +179,47 @@ class Stream:
             self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Go over the answers.
-
-        Yields:
-            Each of them.
+        """Iterate over the answers.
 
         Raises:
-            Lost: the connection broke, or ended.
-            Refused: the server said no.
+            NoAnswerError: the connection broke, or ended.
+            ResponseError: the server answered with an error.
         """
         try:
-            while line := self._answer.readline():
+            while line := self._response.readline():
                 if line.strip():
-                    told = _read(http.HTTPStatus.OK, line)
-                    if "error" in told:
-                        raise Refused(http.HTTPStatus.OK, 0, str(told["error"]))
-                    yield told["result"]
+                    answer = _decode(http.HTTPStatus.OK, line)
+                    if "error" in answer:
+                        raise ResponseError(http.HTTPStatus.OK, 0, str(answer["error"]))
+                    yield answer["result"]
         except (OSError, http.client.HTTPException, AttributeError) as error:
-            # AttributeError: http.client's answer to being closed by another thread in the middle of a line.
-            raise Lost(_words(error)) from error
+            # AttributeError: what http.client raises when another thread closes it in the middle of a line.
+            raise NoAnswerError(_describe(error)) from error
         finally:
             self._connection.close()
-        raise Lost("the server ended the stream")
+        raise NoAnswerError("the server ended the stream")
 
     def stop(self) -> None:
-        """End it, from another thread."""
+        """End the stream, from another thread."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
-def _read(status: int, text: bytes) -> dict[str, Any]:
+def _decode(status: int, text: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        answer = json.loads(text)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
+        answer = None
+    if not isinstance(answer, dict):
         shown = text[:200].decode(errors="replace").strip()
-        raise Refused(status, 0, f"HTTP {status}, which is no answer of etcd: {shown}")
+        raise ResponseError(status, 0, f"HTTP {status} with a body that is not etcd's: {shown}")
     if status == http.HTTPStatus.OK:
-        return told
-    code = int(told.get("code", 0))
-    if code in _UNSURE:
-        raise Lost(str(told.get("error", status)))
-    raise Refused(status, code, str(told.get("error", f"HTTP {status}")))
+        return answer
+    code = int(answer.get("code", 0))
+    if code in _UNKNOWN_OUTCOME:
+        raise NoAnswerError(str(answer.get("error", status)))
+    raise ResponseError(status, code, str(answer.get("error", f"HTTP {status}")))
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

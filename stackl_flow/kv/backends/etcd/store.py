@@ -1,27 +1,18 @@
-"""A place of items in an etcd cluster, by its native transactions, leases and watches.
+"""A key-value store on an etcd cluster, by etcd's own transactions, leases and watches.
 
-What it costs: a commit is one transaction; so is a commit without checks, after one read. A list reads its
-keys and no others (see ``pages``), save in reverse, where the server reads all that have the prefix before it
-counts them (a few thousand are nothing, a hundred thousand are). Versions are revisions of the cluster.
+**Cost.** A commit is one transaction; without checks it is one read and one transaction. A list reads its
+keys and no others (see ``_RangeReader``), except in reverse, where the server reads every key with the prefix
+before it applies the limit: negligible for a few thousand, slow for a hundred thousand. Versions are
+revisions of the cluster.
 
-A transaction lands once, however often it is sent: it compares something that it changes itself, so that the
-second time it fails; then the mark that stands before each of its values tells whether the first one landed.
+**Commits are applied once**, however often they are sent. A transaction always compares something that it
+changes itself, so that it fails the second time. Each stored value begins with the token of the commit that
+wrote it, which tells whether the first attempt was applied.
 
-Leases last whole seconds, and no less than the cluster's election timeout and a half; its leader looks for
-those that ran out twice a second.
+**Leases** last whole seconds, at least one and a half election timeouts. The leader looks for expired leases
+twice a second.
 
-Reads items in order; a page of many costs what a page of few does.
-
-Before 3.5 a server goes over its index of the whole range, however few are asked for. So where a range turns
-out to be long, the key of some thousand items ahead is remembered, and pages are read up to there, as long as
-they come back full.
-
-Items, checks and writes in the words of etcd's JSON gateway.
-
-Before each value stands the mark of the commit that wrote it, by which a commit whose answer was lost is
-known again.
-
-Hears of changes: one stream for all who wait, from the revision on at which the first of them began.
+**Waiting.** All waiters of an object share one watch stream.
 """
 
 from __future__ import annotations
@@ -32,8 +23,7 @@ import ssl
 import threading
 import uuid
 from base64 import b64decode, b64encode
-from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
-from collections import deque
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -41,7 +31,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.etcd.client import Gateway, Lost, Refused, Stream
+from stackl_flow.kv.backends.etcd.client import EtcdClient, NoAnswerError, ResponseError, ResponseStream
 from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import (
     ABSENT,
@@ -55,324 +45,17 @@ from stackl_flow.kv.items import (
     is_satisfied,
     lease_lost_error,
 )
-from stackl_flow.kv.ordered import prefix_end
+from stackl_flow.kv.ordered import ChangeLog, prefix_end
 from stackl_flow.kv.store import KV
 
-_LONG: Final = 4000
-_AHEAD: Final = 1000
-_REMEMBERED: Final = 256
-
-
-class Pages:
-    """Reads ranges.
-
-    Args:
-        ask: sends a request for a range.
-    """
-
-    def __init__(self, ask: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
-        self._ask = ask
-        self._ends: dict[str, str] = {}
-
-    def read(self, span: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Read a range, all of it at one moment.
-
-        Args:
-            span: the request.
-
-        Returns:
-            What is kept of each item.
-        """
-        limit = int(span["limit"])
-        if not limit or "sort_order" in span:
-            return list(self._ask(span).get("kvs", ()))
-        near = self._ends.get(span["range_end"])
-        if near is not None and b64decode(span["key"]) < b64decode(near):
-            found = self._ask({**span, "range_end": near}).get("kvs", [])
-            if len(found) == limit:
-                return list(found)
-        answer = self._ask(span)
-        if int(answer.get("count", 0)) > max(_LONG, limit):
-            self._look_ahead(span)
-        return list(answer.get("kvs", ()))
-
-    def _look_ahead(self, span: Mapping[str, Any]) -> None:
-        ahead = self._ask({**span, "limit": int(span["limit"]) + _AHEAD, "keys_only": True}).get("kvs", ())
-        if len(self._ends) >= _REMEMBERED:
-            self._ends.clear()
-        if ahead:
-            self._ends[span["range_end"]] = ahead[-1]["key"]
-
-
-MARK: Final = 12
-_LEASE: Final = 16
-_ORDER_DOWN: Final = {"sort_order": "DESCEND", "sort_target": "KEY"}
-
-
-def text64(text: str) -> str:
-    """Write a text as JSON carries bytes there."""
-    return b64encode(text.encode()).decode()
-
-
-def lease_name(number: int) -> str:
-    """Name a lease by its number."""
-    return f"{number:0{_LEASE}x}"
-
-
-def lease_number(name: str) -> int | None:
-    """Tell the number of a lease; None if it is no name of one."""
-    try:
-        number = int(name, 16) if len(name) == _LEASE else 0
-    except ValueError:
-        return None
-    return number if 0 < number < 2**63 else None
-
-
-class Words:
-    """Puts items into words.
-
-    Args:
-        root: what all keys begin with in the cluster.
-    """
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def key(self, key: str) -> str:
-        """Write a key."""
-        return text64(self._root + key)
-
-    def read_key(self, told: str) -> str:
-        """Read a key."""
-        return b64decode(told).decode().removeprefix(self._root)
-
-    def below(self, prefix: str) -> dict[str, str]:
-        """Name the range of all keys that begin so."""
-        return {"key": self.key(prefix), "range_end": self.key(prefix_end(prefix))}
-
-    def span(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> dict[str, Any] | None:
-        """Ask for items in order.
-
-        Args:
-            prefix: only items whose keys begin so.
-            after: only items behind this key; in reverse, before it.
-            limit: at most so many.
-            reverse: the last key first. The server then reads all of them before it counts.
-
-        Returns:
-            The request, or None if there can be no such items.
-        """
-        low, high = prefix, prefix_end(prefix)
-        if after and reverse:
-            high = min(high, after)
-        elif after and after >= prefix:
-            low = after + "\0"
-        if low >= high:
-            return None
-        asked: dict[str, Any] = {"key": self.key(low), "range_end": self.key(high), "limit": limit or 0}
-        return asked | _ORDER_DOWN if reverse else asked
-
-    def item(self, told: Mapping[str, str]) -> Item:
-        """Read an item."""
-        value = b64decode(told.get("value", ""))[MARK:].decode()
-        lease = int(told.get("lease", 0))
-        return Item(
-            self.read_key(told["key"]),
-            value,
-            int(told["mod_revision"]),
-            lease_name(lease) if lease else None,
-        )
-
-    def compare(self, check: Check) -> dict[str, str]:
-        """Write a check."""
-        if check.version in {ABSENT, PRESENT}:
-            result = "EQUAL" if check.version == ABSENT else "GREATER"
-            return {"target": "CREATE", "key": self.key(check.key), "result": result, "create_revision": "0"}
-        version = str(check.version)
-        return {"target": "MOD", "key": self.key(check.key), "result": "EQUAL", "mod_revision": version}
-
-    def transaction(
-        self,
-        checks: Sequence[Check],
-        puts: Sequence[Put],
-        deletes: Sequence[str],
-        lease: int,
-        mark: str,
-    ) -> dict[str, Any]:
-        """Write a commit; when a check does not hold, the answer tells what was found for each.
-
-        Args:
-            checks: what must hold.
-            puts: the items to write.
-            deletes: the keys to delete.
-            lease: number of the lease of those puts that have one.
-            mark: the commit's own.
-
-        Returns:
-            The request.
-        """
-        success: list[dict[str, Any]] = []
-        for put in puts:
-            words = {"key": self.key(put.key), "value": text64(mark + put.value)}
-            if put.lease is not None:
-                words["lease"] = str(lease)
-            success.append({"request_put": words})
-        success += [{"request_delete_range": {"key": self.key(key)}} for key in deletes]
-        found = [{"request_range": {"key": self.key(check.key), "keys_only": True}} for check in checks]
-        return {"compare": [self.compare(check) for check in checks], "success": success, "failure": found}
-
-    def reading(self, spans: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-        """Ask for several keys and ranges at one moment."""
-        return {"success": [{"request_range": span} for span in spans]}
-
-
-def found_versions(answer: Mapping[str, Any]) -> list[int]:
-    """Read what a commit that did not land found for each of its checks."""
-    return [
-        next((int(each["mod_revision"]) for each in told["response_range"].get("kvs", ())), ABSENT)
-        for told in answer.get("responses", ())
-    ]
-
-
-def landed_at(answer: Mapping[str, Any], mark: str) -> int | None:
-    """Look in what was read for the mark of a commit; tell the version it gave its items."""
-    for told in answer.get("responses", ()):
-        for each in told["response_range"].get("kvs", ()):
-            if b64decode(each.get("value", ""))[:MARK] == mark.encode():
-                return int(each["mod_revision"])
-    return None
-
-
-# Whoever waits comes back soon; one who was away longer looks anew.
-_WATCH_REMEMBERED: Final = 4096
-
-
-class Watch:
-    """Reads the stream in a thread of its own, and wakes those who wait.
-
-    Args:
-        gateway: the cluster.
-        words: knows the keys.
-        since: the revision up to which nobody wants to know.
-        timeout: for how many seconds to try when the stream has ended.
-        translated: makes an error of ours.
-    """
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        words: Words,
-        since: int,
-        timeout: float,
-        translated: Callable[[Lost | Refused], exc.StorageFailure],
-    ) -> None:
-        self._gateway = gateway
-        self._words = words
-        self._timeout = timeout
-        self._translated = translated
-        self._known_from = self._seen = since
-        self._changes: deque[tuple[int, str]] = deque()
-        self._changed = threading.Condition()
-        self._stream: Stream | None = None
-        self._closed = False
-        self._failure: exc.StorageFailure | None = None
-        threading.Thread(target=self._run, name="etcd-watch", daemon=True).start()
-
-    @property
-    def failed(self) -> bool:
-        """Whether it gave up: make another one."""
-        return self._failure is not None
-
-    def close(self) -> None:
-        """End it."""
-        with self._changed:
-            self._closed = True
-            if self._stream is not None:
-                self._stream.stop()
-
-    def wait(self, prefix: str, since: int, timeout: float | None) -> int:
-        """Wait for a change.
-
-        Args:
-            prefix: of keys that begin so.
-            since: after this revision.
-            timeout: for how many seconds at most.
-
-        Returns:
-            The revision up to which changes are known, or ``since`` when the time is over.
-
-        Raises:
-            StorageFailure: the cluster cannot be reached any more.
-        """
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-        with self._changed:
-            while True:
-                if self._failure is not None:
-                    raise self._failure
-                if since < self._known_from or self._has_changed(prefix, since):
-                    return max(self._seen, since + 1)
-                left = None if deadline is None else deadline - SYSTEM.monotonic()
-                if left is not None and left <= 0:
-                    return since
-                self._changed.wait(left)
-
-    def _has_changed(self, prefix: str, since: int) -> bool:
-        for revision, key in reversed(self._changes):
-            if revision <= since:
-                return False
-            if key.startswith(prefix):
-                return True
-        return False
-
-    def _run(self) -> None:
-        backoff = Backoff(self._timeout)
-        while not self._closed:
-            try:
-                self._listen()
-            except (Lost, Refused) as error:
-                if self._stream is not None:
-                    self._stream, backoff = None, Backoff(self._timeout)
-                if isinstance(error, Refused) or not backoff.sleep():
-                    self._give_up(error)
-                    return
-
-    def _listen(self) -> None:
-        asked = {**self._words.below(""), "start_revision": str(self._seen + 1)}
-        stream = self._gateway.stream("watch", {"create_request": asked})
-        with self._changed:
-            self._stream = stream
-            if self._closed:
-                stream.stop()
-        for told in stream:
-            self._hear(told)
-
-    def _hear(self, told: dict[str, Any]) -> None:
-        with self._changed:
-            if told.get("canceled"):
-                # What happened in between is compacted away: any key may have changed.
-                self._known_from = self._seen = max(self._seen, int(told.get("compact_revision", 0)))
-                self._changes.clear()
-                self._changed.notify_all()
-                raise Lost(str(told.get("cancel_reason", "the watch was cancelled")))
-            for event in told.get("events", ()):
-                at = int(event["kv"]["mod_revision"])
-                self._changes.append((at, self._words.read_key(event["kv"]["key"])))
-                self._seen = max(self._seen, at)
-            while len(self._changes) > _WATCH_REMEMBERED:
-                self._known_from = self._changes.popleft()[0]
-            self._changed.notify_all()
-
-    def _give_up(self, error: Lost | Refused) -> None:
-        with self._changed:
-            self._failure = self._translated(error)
-            self._changed.notify_all()
-
-
 _PORT: Final = 2379
+#: gRPC codes.
 _NOT_FOUND: Final = 5
-_EXISTS: Final = 9
-#: What a server takes in one transaction.
-_MOST_OPERATIONS: Final = 128
+_FAILED_PRECONDITION: Final = 9
+#: Operations that a server accepts in one transaction.
+_MAX_OPERATIONS: Final = 128
+_TOKEN_SIZE: Final = 12
+_LEASE_ID_SIZE: Final = 16
 
 _Answer = dict[str, Any]
 
@@ -381,23 +64,23 @@ class EtcdKV(KV):
     """Keeps items in an etcd cluster (3.4 or newer), through its JSON gateway.
 
     Args:
-        conf: "connection" is the address: "etcd://host:port/path", several servers with commas between them;
-            or "etcd" with ``host`` and ``port`` beside it. Further options: ``path``, what the keys begin
-            with; ``protocol``, "http" or "https"; ``ca_cert``, ``cert_cert`` and ``cert_key``, files for TLS;
+        conf: "connection" is the URL: "etcd://host:port/path", several servers separated by commas; or "etcd"
+            with ``host`` and ``port`` beside it. Further options: ``path``, the prefix of the keys;
+            ``protocol``, "http" or "https"; ``ca_cert``, ``cert_cert`` and ``cert_key``, files for TLS;
             ``timeout``, seconds to wait for an answer; ``api_path``, where the gateway is.
-        clock: not asked: the cluster's own clock tells when leases run out.
+        clock: not used: leases expire by the cluster's clock.
 
     Raises:
-        InvalidFormat: the address or an option makes no sense.
+        InvalidFormat: the URL or an option is invalid.
     """
 
-    # The server takes 1.5 MiB with all keys, and so many operations, of which one is ours.
-    limits = Limits(value=1_400_000, commit=1_400_000, operations=_MOST_OPERATIONS - 1)
+    # The server accepts 1.5 MiB with all keys, and one of its operations is used by the store.
+    limits = Limits(value=1_400_000, commit=1_400_000, operations=_MAX_OPERATIONS - 1)
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
-        place = urls.parse(conf)
-        super().__init__(place.conf, clock=clock)
-        given = place.read_options(
+        url = urls.parse(conf)
+        super().__init__(url.conf, clock=clock)
+        options = url.read_options(
             host=str,
             port=int,
             protocol=str,
@@ -408,151 +91,161 @@ class EtcdKV(KV):
             api_path=str,
             path=str,
         ).values
-        hosts, _, path = place.location.partition("/")
-        servers = _servers(hosts, given, place.masked_url)
-        path = (path or given.get("path", "stackl_flow")).strip("/")
+        hosts, _, path = url.location.partition("/")
+        servers = _parse_servers(hosts, options, url.masked_url)
+        path = (path or options.get("path", "stackl_flow")).strip("/")
         self._name = f"etcd://{','.join(f'{host}:{port}' for host, port in servers)}/{path}"
-        self._timeout = given.get("timeout", 10.0)
-        self._gateway = Gateway(
-            servers, _tls(given, self._name), self._timeout, given.get("api_path", "/v3/")
-        )
-        self._words = Words(f"/{path}/")
-        self._pages = Pages(partial(self._ask, "kv/range"))
-        self._watch: Watch | None = None
+        self._timeout = options.get("timeout", 10.0)
+        tls = _tls_context(options, self._name)
+        self._client = EtcdClient(servers, tls, self._timeout, options.get("api_path", "/v3/"))
+        self._encoding = _Encoding(f"/{path}/")
+        self._ranges = _RangeReader(partial(self._call, "kv/range"))
+        self._watch: _Watch | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
     @property
     def name(self) -> str:
-        """The address."""
         return self._name
 
     def close(self) -> None:
-        """Close the connections."""
         watch, self._watch = self._watch, None
         if watch is not None and self._pid == os.getpid():
             watch.close()
-        self._gateway.close()
+        self._client.close()
 
-    def _call(self, path: str, body: Mapping[str, Any]) -> tuple[_Answer, bool]:
-        """Ask, again if no answer comes; say, too, whether an earlier request may have been carried out."""
-        unsure, backoff = False, Backoff(self._timeout)
+    def _send(self, path: str, body: Mapping[str, Any]) -> tuple[_Answer, bool]:
+        """Send a request until it is answered.
+
+        Returns:
+            The answer, and whether an earlier attempt may have been executed.
+        """
+        is_repeated, backoff = False, Backoff(self._timeout)
         while True:
             try:
-                return self._gateway.call(path, body), unsure
-            except Lost as error:
-                unsure = unsure or error.sent
+                return self._client.call(path, body), is_repeated
+            except NoAnswerError as error:
+                is_repeated = is_repeated or error.was_sent
                 if isinstance(error.__cause__, ssl.SSLError) or not backoff.sleep():
-                    raise self._translated(error) from error
+                    raise self._translate_error(error) from error
 
-    def _ask(self, path: str, body: Mapping[str, Any]) -> _Answer:
+    def _call(self, path: str, body: Mapping[str, Any]) -> _Answer:
+        """Send an idempotent request and return its answer."""
         try:
-            return self._call(path, body)[0]
-        except Refused as error:
-            raise self._translated(error) from error
+            return self._send(path, body)[0]
+        except ResponseError as error:
+            raise self._translate_error(error) from error
 
-    def _translated(self, error: Lost | Refused) -> exc.StorageFailure:
-        if isinstance(error, Refused):
+    def _translate_error(self, error: NoAnswerError | ResponseError) -> exc.StorageFailure:
+        if isinstance(error, ResponseError):
             remedy = (
-                "refused: see that it is an etcd server (3.4 or newer) with the JSON gateway, that protocol "
-                "and api_path are right, and look into its log"
+                "rejected a request: check that it is an etcd server (3.4 or newer) with the JSON gateway, "
+                "check the options protocol and api_path, and see its log"
             )
         elif isinstance(error.__cause__, ssl.SSLError):
-            remedy = "and we do not agree on TLS: check protocol, ca_cert, cert_cert and cert_key"
+            remedy = "failed the TLS handshake: check protocol, ca_cert, cert_cert and cert_key"
         else:
             remedy = (
-                f"did not answer within {self._timeout:g} s: see that the server runs and can be reached"
+                f"did not answer within {self._timeout:g} s: check that the server runs and can be reached"
                 " (with TLS: protocol=https)"
             )
         return exc.StorageFailure(f"'{self._name}' {remedy} ({error})", cause=error)
 
-    # ---------------------------------------------------------------- reading
+    # ---------------------------------------------------------------- reads
 
     def _get(self, key: str) -> Item | None:
-        for told in self._ask("kv/range", {"key": self._words.key(key)}).get("kvs", ()):
-            return self._words.item(told)
+        for fields in self._call("kv/range", {"key": self._encoding.key(key)}).get("kvs", ()):
+            return self._encoding.decode_item(fields)
         return None
 
     def _get_many(self, keys: Sequence[str]) -> List[Item | None]:
-        found = self._several([{"key": self._words.key(key)} for key in keys])
-        return [next(iter(items), None) for items in found]
+        lists = self._read_ranges([{"key": self._encoding.key(key)} for key in keys])
+        return [next(iter(items), None) for items in lists]
 
     def _list_many(self, prefixes: Sequence[str]) -> List[List[Item]]:
-        return self._several([self._words.below(prefix) for prefix in prefixes])
+        return self._read_ranges([self._encoding.prefix_range(prefix) for prefix in prefixes])
 
-    def _several(self, spans: Sequence[Mapping[str, str]]) -> List[List[Item]]:
-        found: list[list[Item]] = []
-        for start in range(0, len(spans), _MOST_OPERATIONS):
-            answer = self._ask("kv/txn", self._words.reading(spans[start : start + _MOST_OPERATIONS]))
-            ranges = (each["response_range"] for each in answer["responses"])
-            found += ([self._words.item(told) for told in each.get("kvs", ())] for each in ranges)
-        return found
+    def _read_ranges(self, ranges: Sequence[Mapping[str, str]]) -> List[List[Item]]:
+        lists: list[list[Item]] = []
+        for start in range(0, len(ranges), _MAX_OPERATIONS):
+            answer = self._call("kv/txn", _read_request(ranges[start : start + _MAX_OPERATIONS]))
+            results = (response["response_range"] for response in answer["responses"])
+            lists += ([self._encoding.decode_item(kv) for kv in each.get("kvs", ())] for each in results)
+        return lists
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        span = self._words.span(prefix, after, limit, reverse=reverse)
-        if span is None:
+        request = self._encoding.list_request(prefix, after, limit, reverse=reverse)
+        if request is None:
             return []
-        return [self._words.item(told) for told in self._pages.read(span)]
+        return [self._encoding.decode_item(fields) for fields in self._ranges.read(request)]
 
-    # ---------------------------------------------------------------- writing
+    # ---------------------------------------------------------------- commits
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        number = 0 if lease is None else lease_number(lease)
-        if lease is not None and number is None:
+        lease_number = 0 if lease is None else _lease_number(lease)
+        if lease is not None and lease_number is None:
             raise lease_lost_error(lease)
-        mark = uuid.uuid4().hex[:MARK]
+        token = uuid.uuid4().hex[:_TOKEN_SIZE]
         while True:
             guard = self._guard(checks, puts, deletes)
-            asked = self._words.transaction([*checks, *guard], puts, deletes, number or 0, mark)
+            request = self._encoding.commit_request(
+                [*checks, *guard], puts, deletes, lease_number or 0, token
+            )
             try:
-                answer, unsure = self._call("kv/txn", asked)
-            except Refused as error:
+                answer, is_repeated = self._send("kv/txn", request)
+            except ResponseError as error:
                 if error.code != _NOT_FOUND or lease is None:
-                    raise self._translated(error) from error
-                # Sent before, it may have landed, and the lease has run out since.
-                landed = self._landed(puts, mark)
-                if landed is None:
+                    raise self._translate_error(error) from error
+                # An earlier attempt may have been applied, before the lease expired.
+                version = self._find_applied(puts, token)
+                if version is None:
                     raise lease_lost_error(lease) from error
-                return landed
+                return version
             if answer.get("succeeded"):
                 return int(answer["header"]["revision"])
-            if unsure:
+            if is_repeated:
                 if not checks and not puts and not any(self._get_many(deletes)):
-                    # What was to be deleted is not there, whoever did it.
+                    # The keys to delete do not exist, whichever commit has deleted them.
                     return int(answer["header"]["revision"])
-                return self._landed_or_unknown(puts, mark)
-            self._refuse(checks, found_versions(answer))
+                return self._find_applied_or_fail(puts, token)
+            self._raise_conflict(checks, _stored_versions(answer))
 
     def _guard(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]) -> List[Check]:
-        """Find a check that fails once the commit has landed, unless there is one among its own."""
+        """Return a check that fails once the commit is applied, unless its own checks have one."""
         written = [put.key for put in puts]
-        own = {check.key for check in checks if check.version != PRESENT}
-        gone = {check.key for check in checks if check.version == PRESENT}
-        if own.intersection(written) or (own | gone).intersection(deletes) or not (written or deletes):
+        by_version = {check.key for check in checks if check.version != PRESENT}
+        by_presence = {check.key for check in checks if check.version == PRESENT}
+        fails_after_put = by_version.intersection(written)
+        fails_after_delete = (by_version | by_presence).intersection(deletes)
+        if fails_after_put or fails_after_delete or not (written or deletes):
             return []
         key = (*written, *deletes)[0]
         item = self._get(key)
         return [Check(key, ABSENT if item is None else item.version)]
 
-    def _landed(self, puts: Sequence[Put], mark: str) -> int | None:
-        """Look for the mark of a commit whose answer was lost."""
-        written = [{"key": self._words.key(put.key)} for put in puts]
-        return landed_at(self._ask("kv/txn", self._words.reading(written)), mark)
+    def _find_applied(self, puts: Sequence[Put], token: str) -> int | None:
+        """Return the version of a commit whose answer was lost, or None if its token is not stored."""
+        answer = self._call("kv/txn", _read_request([{"key": self._encoding.key(put.key)} for put in puts]))
+        for response in answer.get("responses", ()):
+            for fields in response["response_range"].get("kvs", ()):
+                if b64decode(fields.get("value", ""))[:_TOKEN_SIZE] == token.encode():
+                    return int(fields["mod_revision"])
+        return None
 
-    def _landed_or_unknown(self, puts: Sequence[Put], mark: str) -> int:
-        landed = self._landed(puts, mark)
-        if landed is None:
+    def _find_applied_or_fail(self, puts: Sequence[Put], token: str) -> int:
+        version = self._find_applied(puts, token)
+        if version is None:
             raise exc.StorageFailure(
-                f"'{self._name}' lost the answer to a commit, and others have written the same items since: "
-                f"it may have landed before them; read what is there now"
+                f"the answer of '{self._name}' to a commit was lost, and its items were written by others "
+                f"since: it is unknown whether the commit was applied before; read the items again"
             )
-        return landed
+        return version
 
-    def _refuse(self, checks: Sequence[Check], found: Sequence[int]) -> None:
-        """Raise what kept a commit from landing; if only our own guard did, it is to be sent anew."""
-        for check, version in zip(checks, found, strict=False):
+    def _raise_conflict(self, checks: Sequence[Check], versions: Sequence[int]) -> None:
+        """Raise ``Conflict``; return if only the guard has failed, so that the commit is to be repeated."""
+        for check, version in zip(checks, versions, strict=False):
             if not is_satisfied(check, version):
                 raise conflict_error(check, version)
 
@@ -562,79 +255,332 @@ class EtcdKV(KV):
         number = (int(lease.id, 16) & (2**63 - 1)) or 1
         seconds = max(math.ceil(lease.ttl), 1)
         try:
-            answer, _ = self._call("lease/grant", {"ID": str(number), "TTL": str(seconds)})
+            answer, _ = self._send("lease/grant", {"ID": str(number), "TTL": str(seconds)})
             seconds = int(answer["TTL"])
-        except Refused as error:
-            if error.code != _EXISTS:  # else it is ours, and the first answer was lost
-                raise self._translated(error) from error
-        return Lease(lease_name(number), float(seconds))
+        except ResponseError as error:
+            if error.code != _FAILED_PRECONDITION:  # it exists: it is ours, and the first answer was lost
+                raise self._translate_error(error) from error
+        return Lease(_lease_id(number), float(seconds))
 
     def _extend(self, lease: Lease) -> bool:
-        number = lease_number(lease.id)
+        number = _lease_number(lease.id)
         if number is None:
             return False
-        answer = self._ask("lease/keepalive", {"ID": str(number)})
+        answer = self._call("lease/keepalive", {"ID": str(number)})
         return int(answer.get("result", {}).get("TTL", 0)) > 0
 
     def _revoke(self, lease: Lease) -> None:
-        number = lease_number(lease.id)
+        number = _lease_number(lease.id)
         if number is None:
             return
         try:
-            self._call("lease/revoke", {"ID": str(number)})
-        except Refused as error:
+            self._send("lease/revoke", {"ID": str(number)})
+        except ResponseError as error:
             if error.code != _NOT_FOUND:
-                raise self._translated(error) from error
+                raise self._translate_error(error) from error
 
     # ---------------------------------------------------------------- waiting
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         if since:
             return self._watching(since).wait(prefix, since, timeout)
-        asked = {"key": self._words.key(""), "count_only": True}
-        now = int(self._ask("kv/range", asked)["header"]["revision"])
-        self._watching(now)
-        return now
+        request = {"key": self._encoding.key(""), "count_only": True}
+        revision = int(self._call("kv/range", request)["header"]["revision"])
+        self._watching(revision)
+        return revision
 
-    def _watching(self, since: int) -> Watch:
+    def _watching(self, since: int) -> _Watch:
         with self._lock:
             if self._pid != os.getpid():
-                self._pid, self._watch = os.getpid(), None  # the parent's thread is not here
-            if self._watch is None or self._watch.failed:
-                self._watch = Watch(self._gateway, self._words, since, self._timeout, self._translated)
+                self._pid, self._watch = os.getpid(), None  # a fork does not copy the parent's thread
+            if self._watch is None or self._watch.has_failed:
+                self._watch = _Watch(
+                    self._client, self._encoding, since, self._timeout, self._translate_error
+                )
             return self._watch
 
 
-def _servers(hosts: str, given: Mapping[str, Any], url: str) -> List[tuple[str, int]]:
+class _Encoding:
+    """Items and requests in the form of etcd's JSON gateway, which carries keys and values as base64.
+
+    Args:
+        root: the prefix of all keys in the cluster.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def key(self, key: str) -> str:
+        return _base64(self._root + key)
+
+    def decode_key(self, encoded: str) -> str:
+        return b64decode(encoded).decode().removeprefix(self._root)
+
+    def decode_item(self, fields: Mapping[str, str]) -> Item:
+        value = b64decode(fields.get("value", ""))[_TOKEN_SIZE:].decode()
+        lease = int(fields.get("lease", 0))
+        return Item(
+            self.decode_key(fields["key"]),
+            value,
+            int(fields["mod_revision"]),
+            _lease_id(lease) if lease else None,
+        )
+
+    def prefix_range(self, prefix: str) -> dict[str, str]:
+        return {"key": self.key(prefix), "range_end": self.key(prefix_end(prefix))}
+
+    def list_request(
+        self, prefix: str, after: str, limit: int | None, *, reverse: bool
+    ) -> dict[str, Any] | None:
+        """Return the request for ``KV.list``, or None if its range is empty."""
+        low, high = prefix, prefix_end(prefix)
+        if after and reverse:
+            high = min(high, after)
+        elif after and after >= prefix:
+            low = after + "\0"
+        if low >= high:
+            return None
+        request: dict[str, Any] = {
+            "key": self.key(low),
+            "range_end": self.key(high),
+            "limit": limit or 0,
+        }
+        if reverse:
+            request |= {"sort_order": "DESCEND", "sort_target": "KEY"}
+        return request
+
+    def commit_request(
+        self,
+        checks: Sequence[Check],
+        puts: Sequence[Put],
+        deletes: Sequence[str],
+        lease_number: int,
+        token: str,
+    ) -> dict[str, Any]:
+        """Return the transaction of a commit. If a check fails, its answer has the version for each check."""
+        success: list[dict[str, Any]] = []
+        for put in puts:
+            fields = {"key": self.key(put.key), "value": _base64(token + put.value)}
+            if put.lease is not None:
+                fields["lease"] = str(lease_number)
+            success.append({"request_put": fields})
+        success += [{"request_delete_range": {"key": self.key(key)}} for key in deletes]
+        failure = [{"request_range": {"key": self.key(check.key), "keys_only": True}} for check in checks]
+        compare = [self._compare(check) for check in checks]
+        return {"compare": compare, "success": success, "failure": failure}
+
+    def _compare(self, check: Check) -> dict[str, str]:
+        if check.version in {ABSENT, PRESENT}:
+            result = "EQUAL" if check.version == ABSENT else "GREATER"
+            return {"target": "CREATE", "key": self.key(check.key), "result": result, "create_revision": "0"}
+        version = str(check.version)
+        return {"target": "MOD", "key": self.key(check.key), "result": "EQUAL", "mod_revision": version}
+
+
+def _read_request(ranges: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return a transaction that reads several keys and ranges at one point in time."""
+    return {"success": [{"request_range": each} for each in ranges]}
+
+
+def _stored_versions(answer: Mapping[str, Any]) -> list[int]:
+    """Return the version for each check of a transaction that failed."""
+    return [
+        next((int(kv["mod_revision"]) for kv in response["response_range"].get("kvs", ())), ABSENT)
+        for response in answer.get("responses", ())
+    ]
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _lease_id(number: int) -> str:
+    return f"{number:0{_LEASE_ID_SIZE}x}"
+
+
+def _lease_number(lease_id: str) -> int | None:
+    """Return etcd's number of a lease, or None if the id is not one of etcd's."""
+    try:
+        number = int(lease_id, 16) if len(lease_id) == _LEASE_ID_SIZE else 0
+    except ValueError:
+        return None
+    return number if 0 < number < 2**63 else None
+
+
+#: A range with more keys than this is long.
+_LONG_RANGE: Final = 4000
+_LOOKAHEAD: Final = 1000
+_MAX_BOUNDS: Final = 256
+
+
+class _RangeReader:
+    """Reads ranges so that a page of a long range costs what a page of a short one does.
+
+    Before etcd 3.5 a server scans its index of the whole range, whatever the limit. So if a range turns out
+    to be long, the key some thousand items ahead is remembered as a nearer bound of the range, and pages are
+    read up to there, as long as they come back full.
+
+    Args:
+        call: sends a range request.
+    """
+
+    def __init__(self, call: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        self._call = call
+        self._bounds: dict[str, str] = {}  # by the end of the range
+
+    def read(self, request: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return the key-value pairs of a range, all at one point in time."""
+        limit = int(request["limit"])
+        if not limit or "sort_order" in request:
+            return list(self._call(request).get("kvs", ()))
+        bound = self._bounds.get(request["range_end"])
+        if bound is not None and b64decode(request["key"]) < b64decode(bound):
+            kvs = self._call({**request, "range_end": bound}).get("kvs", [])
+            if len(kvs) == limit:
+                return list(kvs)
+        answer = self._call(request)
+        if int(answer.get("count", 0)) > max(_LONG_RANGE, limit):
+            self._find_bound(request)
+        return list(answer.get("kvs", ()))
+
+    def _find_bound(self, request: Mapping[str, Any]) -> None:
+        limit = int(request["limit"]) + _LOOKAHEAD
+        ahead = self._call({**request, "limit": limit, "keys_only": True}).get("kvs", ())
+        if len(self._bounds) >= _MAX_BOUNDS:
+            self._bounds.clear()
+        if ahead:
+            self._bounds[request["range_end"]] = ahead[-1]["key"]
+
+
+class _Watch:
+    """Reads the watch stream of all keys in a thread, and notifies the waiters.
+
+    Args:
+        client: the client.
+        encoding: decodes the keys.
+        since: the revision after which the stream begins.
+        timeout: seconds to retry after the stream has ended.
+        translate_error: makes the error for the waiters.
+    """
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        encoding: _Encoding,
+        since: int,
+        timeout: float,
+        translate_error: Callable[[NoAnswerError | ResponseError], exc.StorageFailure],
+    ) -> None:
+        self._client = client
+        self._encoding = encoding
+        self._timeout = timeout
+        self._translate_error = translate_error
+        self._revision = since  # of the last event
+        self._changes = ChangeLog(since)
+        self._changed = threading.Condition()
+        self._stream: ResponseStream | None = None
+        self._is_closed = False
+        self._failure: exc.StorageFailure | None = None
+        threading.Thread(target=self._run, name="etcd-watch", daemon=True).start()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the thread has given up, so that a new watch is needed."""
+        return self._failure is not None
+
+    def close(self) -> None:
+        """End the stream."""
+        with self._changed:
+            self._is_closed = True
+            if self._stream is not None:
+                self._stream.stop()
+
+    def wait(self, prefix: str, since: int, timeout: float | None) -> int:
+        """Wait for a change; see ``KV.wait``. Raise ``StorageFailure`` if the watch has failed."""
+        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
+        with self._changed:
+            while True:
+                if self._failure is not None:
+                    raise self._failure
+                if self._changes.has_changed(prefix, since):
+                    return max(self._revision, since + 1)
+                remaining = None if deadline is None else deadline - SYSTEM.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return since
+                self._changed.wait(remaining)
+
+    def _run(self) -> None:
+        backoff = Backoff(self._timeout)
+        while not self._is_closed:
+            try:
+                self._read_stream()
+            except (NoAnswerError, ResponseError) as error:
+                if self._stream is not None:
+                    self._stream, backoff = None, Backoff(self._timeout)
+                if isinstance(error, ResponseError) or not backoff.sleep():
+                    self._fail(error)
+                    return
+
+    def _read_stream(self) -> None:
+        request = {**self._encoding.prefix_range(""), "start_revision": str(self._revision + 1)}
+        stream = self._client.stream("watch", {"create_request": request})
+        with self._changed:
+            self._stream = stream
+            if self._is_closed:
+                stream.stop()
+        for message in stream:
+            self._process(message)
+
+    def _process(self, message: dict[str, Any]) -> None:
+        with self._changed:
+            if message.get("canceled"):
+                # The events in between are compacted: any key may have changed.
+                self._revision = max(self._revision, int(message.get("compact_revision", 0)))
+                self._changes = ChangeLog(self._revision)
+                self._changed.notify_all()
+                raise NoAnswerError(str(message.get("cancel_reason", "the watch was cancelled")))
+            for event in message.get("events", ()):
+                revision = int(event["kv"]["mod_revision"])
+                self._changes.append(revision, self._encoding.decode_key(event["kv"]["key"]))
+                self._revision = max(self._revision, revision)
+            self._changed.notify_all()
+
+    def _fail(self, error: NoAnswerError | ResponseError) -> None:
+        with self._changed:
+            self._failure = self._translate_error(error)
+            self._changed.notify_all()
+
+
+def _parse_servers(hosts: str, options: Mapping[str, Any], url: str) -> List[tuple[str, int]]:
     if "@" in hosts:
         raise exc.InvalidFormat(
-            f"'{url}' names a user: leave that out, we log in by certificates (cert_cert)"
+            f"'{url}' contains a user, but login is by certificate only: remove the user, and use cert_cert"
         )
-    port = given.get("port", _PORT)
-    found = []
-    for each in (hosts or given.get("host", "localhost")).split(","):
-        host, colon, digits = each.strip().rpartition(":")
-        if colon and not digits.isdigit() and not each.endswith("]"):
-            raise exc.InvalidFormat(f"'{url}' is no address of an etcd server: write etcd://host:port/path")
-        host, at = (host, int(digits)) if colon and digits.isdigit() else (each.strip(), port)
-        found.append((host.strip("[]"), at))
-    return found
+    default_port = options.get("port", _PORT)
+    servers = []
+    for server in (hosts or options.get("host", "localhost")).split(","):
+        host, colon, digits = server.strip().rpartition(":")
+        if colon and not digits.isdigit() and not server.endswith("]"):
+            raise exc.InvalidFormat(f"invalid URL '{url}' of an etcd server: use etcd://host:port/path")
+        has_port = colon and digits.isdigit()
+        host, port = (host, int(digits)) if has_port else (server.strip(), default_port)
+        servers.append((host.strip("[]"), port))
+    return servers
 
 
-def _tls(given: Mapping[str, Any], name: str) -> ssl.SSLContext | None:
-    protocol = given.get("protocol", "http")
+def _tls_context(options: Mapping[str, Any], name: str) -> ssl.SSLContext | None:
+    protocol = options.get("protocol", "http")
     if protocol not in {"http", "https"}:
         raise exc.InvalidFormat(f"option 'protocol' of '{name}' must be 'http' or 'https', not {protocol!r}")
     if protocol == "http":
         return None
     try:
-        context = ssl.create_default_context(cafile=given.get("ca_cert"))
-        if "cert_cert" in given:
-            context.load_cert_chain(given["cert_cert"], given.get("cert_key"))
+        context = ssl.create_default_context(cafile=options.get("ca_cert"))
+        if "cert_cert" in options:
+            context.load_cert_chain(options["cert_cert"], options.get("cert_key"))
     except (OSError, ssl.SSLError) as error:
         raise exc.InvalidFormat(
-            f"the files for TLS with '{name}' cannot be read ({error}): "
-            f"check ca_cert, cert_cert and cert_key",
+            f"cannot read the TLS files of '{name}' ({error}): check ca_cert, cert_cert and cert_key",
             cause=error,
         ) from error
     return context

@@ -249,9 +249,7 @@ def translate_error(error: Exception, name: str, *, is_commit: bool) -> exc.Stor
     if known or isinstance(error, _PERMANENT):
         remedy = known or _REJECTED
     elif _is_tls(error):
-        remedy = (
-            "cannot be reached, the TLS handshake failed: check rediss:// or redis://, port, ssl_ca_certs"
-        )
+        remedy = "failed the TLS handshake: check rediss:// or redis://, the port and ssl_ca_certs"
     elif isinstance(error, _NO_ANSWER):
         remedy = "did not answer: check that the server runs and can be reached (with TLS: by rediss://)"
         if is_commit:

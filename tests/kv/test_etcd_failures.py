@@ -1,4 +1,4 @@
-"""What etcd's place does when the server, the network or the address is not as it should be."""
+"""Failures of an etcd server and of the network, and invalid URLs."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from tests.support.lossy_proxy import LosesAnswers, LossyServerContract
 
 
 @pytest.fixture
-def address(etcd_url):
+def url(etcd_url):
     return f"{etcd_url}/{uuid.uuid4()}"
 
 
@@ -25,36 +25,36 @@ class TestServer(LossyServerContract):
         return new_server("etcd")
 
 
-def test_a_commit_that_may_have_landed_before_others_wrote(etcd_url):
-    """What cannot be known is said; it is neither called a conflict nor done again."""
+def test_unknown_outcome_of_commit(etcd_url):
+    """An unknown outcome is neither reported as a conflict nor retried."""
     path = uuid.uuid4()
     with backends.fetch(f"{etcd_url}/{path}") as kv:
         version = kv.commit(puts=[Put("a", "1")])
 
-        class Meddles(LosesAnswers):
-            """Lets somebody else write whenever an answer is lost."""
+        class Interfering(LosesAnswers):
+            """Makes another client write whenever an answer is lost."""
 
             def _is_lost(self):
                 if super()._is_lost():
-                    kv.commit(puts=[Put("a", "theirs")])
+                    kv.commit(puts=[Put("a", "other")])
                     return True
                 return False
 
-        proxy = Meddles(int(etcd_url.rpartition(":")[2]))
+        proxy = Interfering(int(etcd_url.rpartition(":")[2]))
         proxy.cut_in = 1
         with (
             backends.fetch(f"etcd://127.0.0.1:{proxy.port}/{path}") as cut,
-            pytest.raises(exc.StorageFailure, match="may have landed") as caught,
+            pytest.raises(exc.StorageFailure, match="unknown whether the commit was applied") as caught,
         ):
-            cut.commit([Check("a", version)], [Put("a", "ours")])
+            cut.commit([Check("a", version)], [Put("a", "own")])
         assert not isinstance(caught.value, exc.Conflict)
-        assert kv.get("a").value == "theirs"
+        assert kv.get("a").value == "other"
         proxy.close()
 
 
-def test_changes_that_the_server_has_forgotten(etcd_url, address):
-    """Whoever waits from before a compaction is told that something may have changed."""
-    with backends.fetch(address) as kv:
+def test_wait_from_before_compaction(etcd_url, url):
+    """A mark from before a compaction returns at once: something may have changed."""
+    with backends.fetch(url) as kv:
         mark = kv.wait()
         kv.commit(puts=[Put("a", "1")])
         now = kv.commit(puts=[Put("b", "1")])
@@ -62,27 +62,27 @@ def test_changes_that_the_server_has_forgotten(etcd_url, address):
         host.request("POST", "/v3/kv/compaction", json.dumps({"revision": str(now)}))
         assert host.getresponse().status == 200
         host.close()
-    with backends.fetch(address) as late:
+    with backends.fetch(url) as late:
         assert late.wait("a", mark, timeout=5) >= now
 
 
-def test_paths_are_apart(etcd_url, address):
+def test_paths_are_separate(etcd_url, url):
     host, _, port = etcd_url.removeprefix("etcd://").partition(":")
     conf = {"connection": "etcd", "host": host, "port": port, "path": f"/x/{uuid.uuid4()}/"}
-    with backends.fetch(address) as one, backends.fetch(conf) as two:
+    with backends.fetch(url) as one, backends.fetch(conf) as two:
         one.commit(puts=[Put("a", "1")])
         assert two.list() == []
         assert two.name == f"etcd://{host}:{port}/{conf['path'].strip('/')}"
 
 
-def test_the_next_server_is_asked(etcd_url):
+def test_next_server_is_used(etcd_url):
     servers = f"etcd://127.0.0.1:1,{etcd_url.removeprefix('etcd://')}/{uuid.uuid4()}"
     with backends.fetch(servers) as kv:
         kv.commit(puts=[Put("a", "1")])
         assert kv.get("a").value == "1"
 
 
-def test_tls_that_the_server_does_not_speak(etcd_url):
+def test_tls_to_plain_server(etcd_url):
     with (
         backends.fetch(f"{etcd_url}?protocol=https") as kv,
         pytest.raises(exc.StorageFailure, match=r"TLS.*ca_cert"),
@@ -90,7 +90,7 @@ def test_tls_that_the_server_does_not_speak(etcd_url):
         kv.get("a")
 
 
-def test_a_gateway_that_is_elsewhere(etcd_url):
+def test_wrong_api_path(etcd_url):
     with (
         backends.fetch(f"{etcd_url}?api_path=/v9/") as kv,
         pytest.raises(exc.StorageFailure, match=r"api_path"),
@@ -99,7 +99,7 @@ def test_a_gateway_that_is_elsewhere(etcd_url):
 
 
 @pytest.mark.parametrize(
-    ("address", "word"),
+    ("url", "message"),
     [
         ("etcd://host:http/x", "etcd://host:port/path"),
         ("etcd://host?protocol=gopher", "'http' or 'https'"),
@@ -107,6 +107,6 @@ def test_a_gateway_that_is_elsewhere(etcd_url):
         ("etcd://host?colour=red", "unknown option"),
     ],
 )
-def test_addresses_that_make_no_sense(address, word):
-    with pytest.raises(exc.InvalidFormat, match=word):
-        backends.fetch(address)
+def test_invalid_urls(url, message):
+    with pytest.raises(exc.InvalidFormat, match=message):
+        backends.fetch(url)
