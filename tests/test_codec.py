@@ -1,4 +1,4 @@
-"""Whatever goes in comes out again, as standard JSON text in between; what has no form is named."""
+"""Values survive a round trip through standard JSON text; values that cannot be encoded are named."""
 
 import contextlib
 import dataclasses
@@ -56,7 +56,7 @@ class Money:
 
 
 @pytest.fixture(scope="module")
-def mine():
+def own_codec():
     own = codec.Codec()
     for kind in (Colour, Level, Point, Order):
         own.register(kind)
@@ -64,14 +64,14 @@ def mine():
     return own
 
 
-def same(left, right):  # noqa: PLR0911  one line a type
-    """Compare with types, and NaN with itself."""
+def same(left, right):  # noqa: PLR0911  one line per type
+    """Compare values and their types; NaN equals itself."""
     if type(left) is not type(right):
         return False
     if isinstance(left, float):
         return repr(left) == repr(right)
     if isinstance(left, dict):
-        # Keys may be equal across types (1, True, 1.0): the order tells them apart as well.
+        # Keys of different types may be equal (1, True, 1.0), so the order is compared, too.
         return len(left) == len(right) and all(
             same(a, b) and same(left[a], right[b]) for a, b in zip(left, right, strict=True)
         )
@@ -123,18 +123,18 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_goes_in_comes_out(mine, value):
-    text = mine.encode(value)
+def test_round_trip(own_codec, value):
+    text = own_codec.encode(value)
     assert text.isascii()
     json.loads(text, parse_constant=pytest.fail)
-    assert same(mine.decode(text), value)
+    assert same(own_codec.decode(text), value)
 
 
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists)
     | st.dictionaries(texts, st.floats())
 )
-def test_plain_json_is_written_as_it_is(value):
+def test_plain_json_is_encoded_as_it_is(value):
     text = codec.encode(value)
     assert same(codec.decode(text), value)
     if '"$' not in text:
@@ -142,13 +142,13 @@ def test_plain_json_is_written_as_it_is(value):
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused_in_our_words(text):
+def test_any_text_is_decoded_or_raises_invalid_format(text):
     with contextlib.suppress(exc.InvalidFormat):
         found = codec.decode(text)
         assert same(codec.decode(codec.encode(found)), found)
 
 
-def test_equal_sets_give_equal_text_whatever_the_hash_seed():
+def test_equal_sets_have_the_same_text_for_any_hash_seed():
     code = "from stackl_flow import codec; print(codec.encode({'b', 'a', 'c', 'd', 'e'}))"
     texts = {
         subprocess.run(
@@ -159,7 +159,7 @@ def test_equal_sets_give_equal_text_whatever_the_hash_seed():
     assert texts == {b'{"$set":["a","b","c","d","e"]}\n'}
 
 
-def test_numbers_json_has_no_words_for():
+def test_numbers_without_a_json_literal():
     assert (
         codec.encode([math.nan, math.inf, -math.inf])
         == '[{"$float":"nan"},{"$float":"inf"},{"$float":"-inf"}]'
@@ -169,28 +169,28 @@ def test_numbers_json_has_no_words_for():
     assert codec.decode(codec.encode(-(10**5000))) == -(10**5000)
 
 
-def test_zone_of_a_time_survives_a_change_of_clocks():
+def test_the_time_zone_of_a_datetime_is_kept():
     berlin = zoneinfo.ZoneInfo("Europe/Berlin")
     second = dt.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=berlin)
     found = codec.decode(codec.encode(second))
     assert (found.tzinfo, found.fold, found.utcoffset()) == (berlin, 1, dt.timedelta(hours=1))
 
 
-def test_pydantic_model(mine):
+def test_pydantic_model(own_codec):
     order = Order(no=3, price=decimal.Decimal("1.10"), site="https://example.org/")
-    assert mine.decode(mine.encode({"order": [order]})) == {"order": [order]}
+    assert own_codec.decode(own_codec.encode({"order": [order]})) == {"order": [order]}
 
 
 class Plain:
     pass
 
 
-class Mine(dict):
+class DictSubclass(dict):
     pass
 
 
 @pytest.mark.parametrize(
-    ("value", "where", "what"),
+    ("value", "path", "type_name"),
     [
         (object(), "value ", "builtins.object"),
         ({"a": [1, {"b": Plain()}]}, "value['a'][1]['b'] ", "Plain"),
@@ -198,7 +198,7 @@ class Mine(dict):
         ({(1, Plain()): 1}, "value.keys()[0][1] ", "Plain"),
         ({Plain()}, "an item of value ", "Plain"),
         (bytearray(b"x"), "value ", "bytearray"),
-        (Mine(a=1), "value ", "Mine"),
+        (DictSubclass(a=1), "value ", "DictSubclass"),
         ([Colour.RED], "value[0] ", "Colour"),
         (Level.LOW, "value ", "Level"),
         (Point(1), "value ", "Point"),
@@ -206,23 +206,23 @@ class Mine(dict):
         (Plain, "value ", "builtins.type"),
     ],
 )
-def test_value_without_a_form_is_named(value, where, what):
+def test_the_error_names_the_value_that_cannot_be_encoded(value, path, type_name):
     with pytest.raises(exc.NotSerializable) as caught:
         codec.encode(value)
     message = str(caught.value)
-    assert message.startswith(where)
-    assert what in message
+    assert message.startswith(path)
+    assert type_name in message
     assert "codec.register" in message
 
 
-def test_value_that_contains_itself():
-    circle = {"a": []}
-    circle["a"].append(circle)
+def test_cyclic_values_are_an_error():
+    cycle = {"a": []}
+    cycle["a"].append(cycle)
     with pytest.raises(exc.NotSerializable, match=r"contains itself.*value\['a'\]\[0\]\['a'\]"):
-        codec.encode(circle)
+        codec.encode(cycle)
 
 
-def test_depth_that_is_taken():
+def test_maximum_depth():
     value = 1
     for _ in range(codec.MAX_DEPTH):
         value = [value]
@@ -247,18 +247,20 @@ def test_depth_that_is_taken():
         '{"$nothing":1}',
     ],
 )
-def test_text_that_cannot_be_read(text):
+def test_invalid_text(text):
     with pytest.raises(exc.InvalidFormat):
         codec.decode(text)
 
 
-def test_text_of_others_may_have_spaces():
+def test_text_with_spaces_is_decoded():
     assert codec.decode(' {"a" : [ 1 ]} \n') == {"a": [1]}
 
 
-def test_type_that_nobody_registered_here(mine):
-    text = mine.encode(Point(1))
-    with pytest.raises(exc.InvalidFormat, match=r"'Point', which is not registered here: import the module"):
+def test_decoding_an_unregistered_type_is_an_error(own_codec):
+    text = own_codec.encode(Point(1))
+    with pytest.raises(
+        exc.InvalidFormat, match=r"'Point', which is not registered in this process: import the module"
+    ):
         codec.decode(text)
 
 
@@ -267,32 +269,32 @@ def test_register_as_a_decorator():
 
     @own.register
     @dataclasses.dataclass
-    class Plainly:
+    class Unnamed:
         a: int
 
-    @own.register(name="spelled")
+    @own.register(name="custom")
     @dataclasses.dataclass
     class Named:
         b: tuple
 
-    assert own.decode(own.encode([Plainly(1), Named((1, 2))])) == [Plainly(1), Named((1, 2))]
-    assert '"$type":["spelled",' in own.encode(Named(()))
+    assert own.decode(own.encode([Unnamed(1), Named((1, 2))])) == [Unnamed(1), Named((1, 2))]
+    assert '"$type":["custom",' in own.encode(Named(()))
 
 
-def test_one_name_for_one_type():
+def test_names_are_unique():
     own = codec.Codec()
     own.register(Colour)
     own.register(Colour)
-    with pytest.raises(exc.Duplicate, match="give name="):
+    with pytest.raises(exc.Duplicate, match="pass another name="):
         own.register(Level, name="Colour")
 
 
-def test_unknown_kind_of_type_needs_functions():
+def test_other_types_need_both_functions():
     with pytest.raises(TypeError, match="to_json= and from_json="):
         codec.Codec().register(Plain)
 
 
-def test_failing_writer_is_named():
+def test_the_error_names_a_failing_to_json():
     own = codec.Codec()
     own.register(Plain, to_json=lambda value: value.missing, from_json=Plain)
     with pytest.raises(
@@ -301,7 +303,7 @@ def test_failing_writer_is_named():
         own.encode([Plain()])
 
 
-def test_codec_can_be_wrapped():
+def test_a_codec_can_be_wrapped():
     class Reversed:
         def encode(self, value):
             return codec.encode(value)[::-1]

@@ -182,7 +182,7 @@ class _Compiler:
         if item.retry is not None:
             if not isinstance(item.retry, Retry):
                 raise exc.NotAnAtom(
-                    f"flow '{item.name}' cannot take {item.retry!r} for a retry: give one such as Times(3)"
+                    f"retry= of flow '{item.name}' takes a retry such as Times(3), not {item.retry!r}"
                 )
             entry, _ = self.lay_atom(item.retry, RETRY, number, retry)
             self.edges.append((begin, entry))

@@ -1,1 +1,1 @@
-"""The shapes that flows come in."""
+"""Flow patterns: `linear_flow`, `unordered_flow` and `graph_flow`."""

@@ -1,4 +1,4 @@
-"""How far a decider's "no" reaches."""
+"""Decider depths: how much is skipped when a decider returns False."""
 
 from __future__ import annotations
 
@@ -7,58 +7,48 @@ from collections.abc import Iterable
 
 
 class Depth(enum.Enum):
-    """How far a decider's "no" reaches, widest first."""
+    """What is skipped when a decider returns False, widest first."""
 
     ALL = "ALL"
-    """The atom and everything after it."""
+    """The atom and all its successors."""
 
     FLOW = "FLOW"
-    """The atom and the tasks after it in the same flow."""
+    """The atom and its successors in the same flow."""
 
     NEIGHBORS = "NEIGHBORS"
-    """The atom and the tasks right after it."""
+    """The atom and its direct successors."""
 
     ATOM = "ATOM"
-    """The atom alone."""
+    """The atom only."""
 
     @classmethod
     def translate(cls, desired_depth: Depth | str) -> Depth:
-        """Turn a word into a depth.
+        """Return the depth of a name.
 
         Args:
-            desired_depth: a depth or its name, in any case.
-
-        Returns:
-            The depth.
+            desired_depth: a depth or its name, in upper or lower case.
 
         Raises:
-            ValueError: there is no such depth.
-            TypeError: that is not a word.
+            ValueError: the name is unknown.
+            TypeError: the argument is neither a depth nor a string.
         """
         if isinstance(desired_depth, cls):
             return desired_depth
         if not isinstance(desired_depth, str):
             raise TypeError(
-                f"Unexpected decider depth {desired_depth!r}: give one of {', '.join(cls.__members__)}"
+                f"Unexpected decider depth {desired_depth!r}: pass one of {', '.join(cls.__members__)}"
             )
-        word = desired_depth.upper()
-        if word not in cls.__members__:
+        name = desired_depth.upper()
+        if name not in cls.__members__:
             raise ValueError(
                 f"Unknown decider depth '{desired_depth}': expected one of {', '.join(cls.__members__)}"
             )
-        return cls[word]
+        return cls[name]
 
 
 _WIDEST_FIRST = tuple(Depth)
 
 
 def pick_widest(depths: Iterable[Depth | str]) -> Depth:
-    """Pick the depth that reaches furthest.
-
-    Args:
-        depths: at least one.
-
-    Returns:
-        The widest.
-    """
+    """Return the widest of one or more depths."""
     return min(map(Depth.translate, depths), key=_WIDEST_FIRST.index)

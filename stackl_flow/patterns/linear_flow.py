@@ -1,4 +1,4 @@
-"""The linear flow: one item after the other."""
+"""The linear flow: items run one after the other."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from stackl_flow.patterns import base
 
 
 class Flow(base.InsertionOrderedFlow):
-    """A flow whose items run in the order they were added, and are undone in reverse.
+    """A flow whose items run in the order of addition and are reverted in reverse.
 
     Args:
-        name: what it is called.
-        retry: decides what happens when an atom in it fails.
+        name: the name; need not be unique.
+        retry: the retry policy, which decides what happens when an atom of the flow fails.
     """
 
     ordering = "total"
 
     def iter_links(self) -> Iterator[tuple[base.Item, base.Item, base.Meta]]:
-        """Go over the links from each item to the next."""
+        """Iterate over the links from each item to the next."""
         for before, after in itertools.pairwise(self._items):
             yield before, after, {base.LINK_INVARIANT: True}
 
     @property
     def requires(self) -> frozenset[str]:
-        """The names needed from outside: those that no earlier item provides."""
-        needed, known = self._retry_names()
+        """The names that no earlier item provides."""
+        required, provided = self._retry_names()
         for item in self._items:
-            needed |= item.requires - known
-            known |= item.provides
-        return frozenset(needed)
+            required |= item.requires - provided
+            provided |= item.provides
+        return frozenset(required)

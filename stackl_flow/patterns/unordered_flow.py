@@ -1,4 +1,4 @@
-"""The unordered flow: all items at once."""
+"""The unordered flow: items may run at the same time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from stackl_flow.patterns import base
 
 
 class Flow(base.InsertionOrderedFlow):
-    """A flow whose items may run in any order, so that none can use what another provides.
+    """A flow whose items may run in any order and in parallel, so none can use the output of another.
 
-    Where there is a choice, items start in the order in which they were added.
+    A serial engine runs the items in the order of addition.
 
     Args:
-        name: what it is called.
-        retry: decides what happens when an atom in it fails.
+        name: the name; need not be unique.
+        retry: the retry policy, which decides what happens when an atom of the flow fails.
     """
 
     ordering = "none"
 
     def iter_links(self) -> Iterator[tuple[base.Item, base.Item, base.Meta]]:
-        """Go over nothing: there are no links."""
+        """Return an empty iterator: the items have no links."""
         return iter(())
 
     @property
     def requires(self) -> frozenset[str]:
-        """The names needed from outside, which only the retry can spare."""
-        needed, known = self._retry_names()
+        """The names that the items need and the retry does not provide."""
+        required, provided = self._retry_names()
         for item in self._items:
-            needed |= item.requires - known
-        return frozenset(needed)
+            required |= item.requires - provided
+        return frozenset(required)

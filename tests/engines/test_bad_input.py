@@ -79,15 +79,15 @@ def test_a_cycle_of_needs_names_its_atoms():
 @pytest.mark.parametrize(
     ("thing", "words"),
     [
-        (Step, "cannot take <class.*give an instance: Step"),
-        (lambda: None, "cannot take <function.*FunctorTask"),
-        ("a", "cannot take 'a'.*FunctorTask"),
-        (None, "cannot take None"),
+        (Step, "<class.* is a class: pass an instance, Step"),
+        (lambda: None, "<function.* is neither a task nor a flow.*FunctorTask"),
+        ("a", "'a' is neither a task nor a flow.*FunctorTask"),
+        (None, "None is neither a task nor a flow"),
     ],
 )
 @pytest.mark.parametrize("kind", [LinearFlow, GraphFlow])
 def test_a_task_that_is_no_task(kind, thing, words):
-    with pytest.raises(exc.NotAnAtom, match=f"'shop' {words}") as caught:
+    with pytest.raises(exc.NotAnAtom, match=f"'shop': {words}") as caught:
         kind("shop").add(thing)
     # TaskFlow raises a TypeError.
     assert isinstance(caught.value, TypeError)
@@ -95,7 +95,7 @@ def test_a_task_that_is_no_task(kind, thing, words):
 
 @pytest.mark.parametrize("thing", [Step, None, "a", lambda: None])
 def test_a_flow_that_is_no_flow(thing):
-    with pytest.raises(exc.NotAnAtom, match=r"can not stand in a flow: .*: (give a task|that is the class)"):
+    with pytest.raises(exc.NotAnAtom, match=r"not a task or flow: .* is (neither a task|a class)"):
         engines.run(thing)
 
 

@@ -142,5 +142,5 @@ def test_a_retry_in_two_flows_is_refused():
 
 
 def test_a_retry_among_the_items_is_refused():
-    with pytest.raises(exc.NotAnAtom, match="can not stand in a flow"):
+    with pytest.raises(exc.NotAnAtom, match="not a task or flow"):
         compile_flow(LinearFlow("f").add(retry.Times(1, "r")))

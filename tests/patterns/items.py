@@ -1,4 +1,4 @@
-"""Items for flows that are never run."""
+"""Tasks for flows that are never run."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from stackl_flow import task
 
 
 def item(name, provides=None, requires=None):
-    """Make a task that provides and requires what it is told."""
+    """Return a task with these outputs and inputs."""
     return task.FunctorTask(lambda **kwargs: None, name=name, provides=provides, requires=requires)

@@ -1,4 +1,4 @@
-"""What all patterns share."""
+"""Behaviour common to all flow patterns."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def kind(request):
     return request.param
 
 
-def test_adding_returns_the_flow_and_is_done_once_for_each_object(kind):
+def test_add_returns_the_flow_and_ignores_duplicates(kind):
     a, b = item("a"), item("b")
     flow = kind("f")
     assert flow.add(a, b, a) is flow
@@ -43,12 +43,12 @@ def test_a_named_retry_keeps_its_name(kind):
     assert kind("f", retry.Times(1, "mine")).retry.name == "mine"
 
 
-def test_provides_is_all_that_its_items_provide(kind):
+def test_provides(kind):
     flow = kind("f", retry.Times(1, provides="n")).add(item("a", "x"), item("b", ["y", "z"]))
     assert flow.provides == {"n", "x", "y", "z"}
 
 
-def test_requires_is_what_nobody_in_it_provides(kind):
+def test_requires_excludes_names_that_are_provided_within(kind):
     flow = kind("f", retry.ParameterizedForEach(provides="n")).add(
         item("a", "x", ["p", "n"]), item("b", None, ["q"])
     )
@@ -62,13 +62,13 @@ def test_nested_flows_count_as_items(kind):
     assert (flow.requires, flow.provides) == ({"p"}, {"x", "y"})
 
 
-def test_what_it_says_of_itself(kind):
+def test_str(kind):
     module = kind.__module__.rpartition(".")[2]
     assert str(kind("f").add(item("a"))) == f'"{module}.{kind.__name__}: f(len=1)"'
 
 
-def test_nothing_is_added_when_one_item_is_refused(kind):
+def test_nothing_is_added_if_one_item_is_invalid(kind):
     flow = kind("f")
-    with pytest.raises(exc.NotAnAtom, match="'f' cannot take 5"):
+    with pytest.raises(exc.NotAnAtom, match="cannot add to flow 'f': 5"):
         flow.add(item("a"), 5)
     assert len(flow) == 0

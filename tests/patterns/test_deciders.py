@@ -1,4 +1,4 @@
-"""Depths of deciders."""
+"""Decider depths."""
 
 import pytest
 
@@ -6,21 +6,21 @@ from stackl_flow.patterns.deciders import Depth, pick_widest
 
 
 @pytest.mark.parametrize("depth", Depth)
-def test_a_word_in_any_case_is_a_depth(depth):
+def test_translate_accepts_names_in_any_case(depth):
     assert Depth.translate(depth) is depth
     assert Depth.translate(depth.name) is depth
     assert Depth.translate(depth.name.lower()) is depth
 
 
-def test_an_unknown_word_is_refused_with_the_known_ones():
+def test_the_error_for_an_unknown_name_lists_the_depths():
     with pytest.raises(ValueError, match="'deep': expected one of ALL, FLOW, NEIGHBORS, ATOM"):
         Depth.translate("deep")
 
 
-@pytest.mark.parametrize("thing", [5, None, ["ALL"]])
-def test_what_is_no_word_is_refused(thing):
-    with pytest.raises(TypeError, match="give one of ALL"):
-        Depth.translate(thing)
+@pytest.mark.parametrize("value", [5, None, ["ALL"]])
+def test_other_types_are_an_error(value):
+    with pytest.raises(TypeError, match="pass one of ALL"):
+        Depth.translate(value)
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_what_is_no_word_is_refused(thing):
         ([Depth.ATOM, "flow"], "FLOW"),
     ],
 )
-def test_the_widest(depths, widest):
+def test_pick_widest(depths, widest):
     assert pick_widest(depths) is Depth[widest]

@@ -13,15 +13,15 @@ def links(flow):
 
 
 def meta(flow, before, after):
-    (found,) = [m for u, v, m in flow.iter_links() if (u.name, v.name) == (before, after)]
-    return found
+    (attributes,) = [m for u, v, m in flow.iter_links() if (u.name, v.name) == (before, after)]
+    return attributes
 
 
 # ------------------------------------------------------------------ links by name
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
-def test_items_are_linked_by_what_they_need_whatever_the_order(order):
+def test_items_are_linked_by_name_in_any_order_of_addition(order):
     items = {"a": item("a", "x"), "b": item("b", None, ["x"])}
     flow = GraphFlow("f").add(*(items[name] for name in order))
     assert links(flow) == [("a", "b")]
@@ -30,12 +30,12 @@ def test_items_are_linked_by_what_they_need_whatever_the_order(order):
     assert flow.requires == frozenset()
 
 
-def test_several_needs_are_one_link_with_several_reasons():
+def test_several_names_are_one_link_with_several_reasons():
     flow = GraphFlow("f").add(item("a", ["x", "y"]), item("b", None, ["x", "y"]))
     assert meta(flow, "a", "b")["reasons"] == {"x", "y"}
 
 
-def test_flows_are_linked_too():
+def test_nested_flows_are_linked():
     inner = LinearFlow("in").add(item("b", "y", ["x"]))
     assert links(GraphFlow("f").add(inner, item("a", "x"), item("c", None, ["y"]))) == [
         ("a", "in"),
@@ -43,36 +43,36 @@ def test_flows_are_linked_too():
     ]
 
 
-def test_without_resolution_nothing_is_linked():
+def test_resolve_requires_false():
     flow = GraphFlow("f").add(item("a", "x"))
     flow.add(item("b", None, ["x"]), resolve_requires=False)
     assert links(flow) == []
     assert flow.requires == {"x"}
 
 
-def test_without_resolution_of_what_is_there_it_stays_unlinked():
+def test_resolve_existing_false():
     flow = GraphFlow("f").add(item("b", None, ["x"]))
     flow.add(item("a", "x"), resolve_existing=False)
     assert links(flow) == []
 
 
-def test_two_providers_of_a_needed_name_are_refused_by_name_and_the_flow_stays_as_it_was():
+def test_two_providers_of_a_required_name_are_an_error_and_the_flow_does_not_change():
     flow = GraphFlow("f").add(item("one", "x"), item("two", "x"), item("far"))
     with pytest.raises(
-        exc.AmbiguousDependency, match=r"'needy'.*\['one', 'two'\].*'x'.*resolve_requires=False"
+        exc.AmbiguousDependency, match=r"\['one', 'two'\] of 'x'.*'consumer' requires.*resolve_requires=False"
     ):
-        flow.add(item("other"), item("needy", None, ["x"]))
+        flow.add(item("other"), item("consumer", None, ["x"]))
     assert [each.name for each in flow] == ["one", "two", "far"]
-    flow.add(item("needy", None, ["x"]), resolve_requires=False)
+    flow.add(item("consumer", None, ["x"]), resolve_requires=False)
     assert len(flow) == 4
 
 
-def test_what_is_provided_for_already_is_not_linked_to_a_second_provider():
-    flow = GraphFlow("f").add(item("needy", None, ["x"])).add(item("one", "x")).add(item("two", "x"))
-    assert links(flow) == [("one", "needy")]
+def test_an_item_with_a_provider_is_not_linked_to_a_second_one():
+    flow = GraphFlow("f").add(item("consumer", None, ["x"])).add(item("one", "x")).add(item("two", "x"))
+    assert links(flow) == [("one", "consumer")]
 
 
-def test_the_same_before_a_far_ancestor():
+def test_an_item_whose_ancestor_provides_is_not_linked_to_a_second_one():
     a, b, c = item("a", "x"), item("b"), item("c", None, ["x"])
     flow = GraphFlow("f").add(c, resolve_requires=False).add(a, b, resolve_existing=False)
     flow.link(a, b).link(b, c).add(item("second", "x"))
@@ -80,10 +80,10 @@ def test_the_same_before_a_far_ancestor():
     assert flow.requires == frozenset()
 
 
-# ------------------------------------------------------------------ links by hand
+# ------------------------------------------------------------------ explicit links
 
 
-def test_a_link_by_hand():
+def test_an_explicit_link():
     a, b = item("b"), item("a")
     flow = GraphFlow("f").add(b, a)
     assert flow.link(a, b) is flow
@@ -91,23 +91,23 @@ def test_a_link_by_hand():
     assert meta(flow, "b", "a")["manual"] is True
 
 
-def test_a_link_by_hand_keeps_the_reasons_of_one_by_name():
+def test_an_explicit_link_keeps_the_reasons_of_an_implicit_one():
     a, b = item("a", "x"), item("b", None, ["x"])
     flow = GraphFlow("f").add(a, b).link(a, b, decider=bool)
-    found = meta(flow, "a", "b")
-    assert found["reasons"] == {"x"}
-    assert (found["decider"], found["decider_depth"]) == (bool, Depth.ALL)
+    attributes = meta(flow, "a", "b")
+    assert attributes["reasons"] == {"x"}
+    assert (attributes["decider"], attributes["decider_depth"]) == (bool, Depth.ALL)
 
 
 @pytest.mark.parametrize("depth", [Depth.FLOW, "FLOW", "flow"])
-def test_a_link_with_a_depth(depth):
+def test_a_link_with_a_decider_depth(depth):
     a, b = item("a"), item("b")
     flow = GraphFlow("f").add(a, b).link(a, b, decider=bool, decider_depth=depth)
     assert meta(flow, "a", "b")["decider_depth"] is Depth.FLOW
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "error", "words"),
+    ("kwargs", "error", "message"),
     [
         ({"decider": 5}, ValueError, "must be callable"),
         ({"decider_depth": "ALL"}, ValueError, "requires a decider"),
@@ -115,10 +115,10 @@ def test_a_link_with_a_depth(depth):
         ({"decider": bool, "decider_depth": 5}, TypeError, "depth 5"),
     ],
 )
-def test_a_link_that_cannot_be(kwargs, error, words):
+def test_invalid_links(kwargs, error, message):
     a, b = item("a"), item("b")
     flow = GraphFlow("f").add(a, b)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         flow.link(a, b, **kwargs)
     assert links(flow) == []
 
@@ -135,19 +135,19 @@ def test_both_ends_of_a_link_must_be_in_the_flow():
 # ------------------------------------------------------------------ cycles
 
 
-def test_an_item_is_not_linked_to_itself():
+def test_an_item_cannot_be_linked_to_itself():
     a = item("a")
     with pytest.raises(exc.DependencyFailure, match="'a' -> 'a'"):
         GraphFlow("f").add(a).link(a, a)
 
 
-def test_an_item_that_needs_what_it_gives_takes_it_from_outside():
+def test_an_item_does_not_provide_for_itself():
     flow = GraphFlow("f").add(item("a", "x", ["x"]))
     assert links(flow) == []
     assert flow.requires == {"x"}
 
 
-def test_a_cycle_through_a_nested_flow_is_named():
+def test_the_error_names_a_nested_flow_in_a_cycle():
     inner = LinearFlow("inner").add(item("b", "y", ["x"]))
     flow = GraphFlow("f").add(inner)
     with pytest.raises(exc.DependencyFailure, match="'inner'"):
@@ -156,7 +156,7 @@ def test_a_cycle_through_a_nested_flow_is_named():
     assert flow.requires == {"x"}
 
 
-def test_after_a_refused_addition_everything_else_can_be_added():
+def test_other_items_can_be_added_after_an_error():
     flow = GraphFlow("f").add(item("a", "x", ["y"]))
     with pytest.raises(exc.DependencyFailure):
         flow.add(item("b", "y", ["x"]))
@@ -167,7 +167,7 @@ def test_after_a_refused_addition_everything_else_can_be_added():
 # ------------------------------------------------------------------ order
 
 
-def test_items_come_in_an_order_in_which_they_could_run_oldest_first_where_free():
+def test_iteration_is_topological_with_ties_in_order_of_addition():
     items = {name: item(name) for name in "edcba"}
     flow = GraphFlow("f").add(*items.values()).link(items["a"], items["e"])
     assert [each.name for each in flow] == ["d", "c", "b", "a", "e"]
@@ -178,14 +178,14 @@ def test_items_come_in_an_order_in_which_they_could_run_oldest_first_where_free(
 
 @pytest.fixture
 def fork():
-    """Give a flow a -> b -> c with d beside, and its items."""
+    """Return a flow a -> b -> c with an independent d, and its items."""
     items = {name: Step(name, []) for name in "abcd"}
     items["d"] = Step("d", [], requires=["only d"])
     flow = TargetedFlow("f").add(*items.values()).link(items["a"], items["b"]).link(items["b"], items["c"])
     return flow, items
 
 
-def test_only_the_target_and_what_is_before_it(fork):
+def test_only_the_target_and_its_dependencies_run(fork):
     flow, items = fork
     flow.set_target(items["b"])
     assert [each.name for each in flow] == ["a", "b"]
@@ -197,7 +197,7 @@ def test_only_the_target_and_what_is_before_it(fork):
     assert items["c"].log == items["d"].log == []
 
 
-def test_a_target_can_be_taken_back(fork):
+def test_reset_target(fork):
     flow, items = fork
     flow.set_target(items["a"])
     flow.reset_target()
@@ -210,7 +210,7 @@ def test_a_target_must_be_in_the_flow(fork):
         fork[0].set_target(item("z"))
 
 
-def test_a_target_holds_for_what_is_added_later(fork):
+def test_the_target_also_applies_to_items_added_later(fork):
     flow, items = fork
     flow.set_target(items["a"])
     flow.add(item("late"))
