@@ -1,8 +1,8 @@
-"""Chaos on every durable board: what is promised holds, whatever happens to conductors, servers and links.
+"""Chaos on every durable board: the guarantees hold with faults of conductors, servers and connections.
 
-One round with a seed that stays the same, flows beside the jobs, and one with a new seed, flows in a database
-of another kind. ``STACKL_FLOW_CHAOS_SEED=7`` runs a seed that failed; ``STACKL_FLOW_CHAOS_ROUNDS=20`` runs
-that many new ones.
+One round has a fixed seed, with flows in the store of the jobs, and one a new seed, with flows in a store of
+another kind. ``STACKL_FLOW_CHAOS_SEED=7`` repeats a seed that failed; ``STACKL_FLOW_CHAOS_ROUNDS=20`` runs 20
+new ones.
 """
 
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chaos import Means, Round, Site, make_plan
+from tests.support.chaos import Round, Scale, Target, make_plan
 
 FIXED = 1
 SEED = os.environ.get("STACKL_FLOW_CHAOS_SEED")
 ROUNDS = int(os.environ.get("STACKL_FLOW_CHAOS_ROUNDS", "1"))
-MEANS = Means(jobs=30, span=4.0, ttl=1.5)
-#: Where flows are in the rounds with new seeds.
-ELSEWHERE = {
+SCALE = Scale(jobs=30, span=4.0, ttl=1.5)
+#: Stores of the flows in rounds with new seeds.
+FLOWS_OF = {
     "sqlite": "directory",
     "directory": "sqlite",
     "redis": "postgresql",
@@ -28,46 +28,48 @@ ELSEWHERE = {
     "postgresql": "mysql",
     "mysql": "redis",
 }
-#: What makes a server's answer a promise.
+#: Options that make commits of a server durable.
 OPTIONS = {"redis": ("--appendfsync", "always")}
 FILES = {"sqlite": "sqlite:///{}/{}.db", "directory": "dir://{}/{}"}
-#: Two places in one server.
+#: Two stores in one server.
 TWO = {"redis": "{}?namespace={}", "etcd": "{}/{}", "zookeeper": "{}/{}"}
 
 
 def build(board, flows, directory, new_server):
-    """Make places for the board and the flows, with servers of their own."""
+    """Make stores for board and flows, with their servers."""
     servers = {
         kind: new_server(kind, *OPTIONS.get(kind, ()))
         for kind in dict.fromkeys([board, flows])
         if kind not in FILES
     }
 
-    def address(kind, name):
+    def url(kind, name):
         if kind in FILES:
             return FILES[kind].format(directory, name)
         return TWO.get(kind, "{}").format(servers[kind].url, name)
 
-    return Site(address(board, "jobs"), address(flows, "flows"), list(servers.values()))
+    return Target(url(board, "jobs"), url(flows, "flows"), list(servers.values()))
 
 
-def hold(seed, board, flows, tmp_path, new_server):
-    print(f"STACKL_FLOW_CHAOS_SEED={seed}: jobs in {board}, flows in {flows}")  # noqa: T201  a failure shows it
+def check_round(seed, board, flows, tmp_path, new_server):
+    print(f"STACKL_FLOW_CHAOS_SEED={seed}: jobs in {board}, flows in {flows}")  # noqa: T201  shown on failure
     directory = Path(tempfile.mkdtemp(dir=tmp_path))
-    site = build(board, flows, directory, new_server)
-    report = Round(make_plan(seed, MEANS._replace(servers=len(site.servers))), site, directory).run()
-    assert not report.wrong, str(report)
-    assert len({effect.pid for story in report.stories for effect in story.effects}) > 1
+    target = build(board, flows, directory, new_server)
+    report = Round(make_plan(seed, SCALE._replace(servers=len(target.servers))), target, directory).run()
+    assert not report.violations, str(report)
+    assert len({effect.pid for trace in report.traces for effect in trace.effects}) > 1
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("board", ELSEWHERE)
-def test_flows_beside_their_jobs(board, tmp_path, new_server):
-    hold(int(SEED or FIXED), board, board, tmp_path, new_server)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("board", FLOWS_OF)
+def test_flows_in_the_store_of_the_jobs(board, tmp_path, new_server):
+    check_round(int(SEED or FIXED), board, board, tmp_path, new_server)
 
 
-@pytest.mark.timeout(300 * ROUNDS)
-@pytest.mark.parametrize("board", ELSEWHERE)
-def test_flows_elsewhere_and_new_seeds(board, tmp_path, new_server):
+@pytest.mark.slow
+@pytest.mark.timeout(600 * ROUNDS)
+@pytest.mark.parametrize("board", FLOWS_OF)
+def test_flows_in_another_store_with_new_seeds(board, tmp_path, new_server):
     for _ in range(ROUNDS):
-        hold(int(SEED or random.randrange(1_000_000)), board, ELSEWHERE[board], tmp_path, new_server)
+        check_round(int(SEED or random.randrange(1_000_000)), board, FLOWS_OF[board], tmp_path, new_server)

@@ -1,40 +1,40 @@
-"""The checker finds what is wrong with a story, and nothing wrong with one that is right."""
+"""The checker finds the violations in wrong traces, and none in right ones."""
 
 import pytest
 
 from stackl_flow import states as st
 from stackl_flow.persistence.records import FlowRecord, Transition
-from tests.support.chaos import Story, check
+from tests.support.chaos import JobTrace, check
 from tests.support.chaos.effects import EXECUTE, REVERT, Effect
 from tests.support.chaos.flows import value
-from tests.support.chaos.plan import BOOKLESS, JobSpec
+from tests.support.chaos.plan import NO_FLOW, JobSpec
 
 P, R, S, F = st.PENDING, st.RUNNING, st.SUCCESS, st.FAILURE
 REVERTING, REVERTED = st.REVERTING, st.REVERTED
 
 
-def history(*moves):
+def history(*transitions):
     return [
         Transition(number, atom, old, new, 0.0, owner)
-        for number, (owner, atom, old, new) in enumerate(moves, start=1)
+        for number, (owner, atom, old, new) in enumerate(transitions, start=1)
     ]
 
 
-def did(*effects):
+def effects_of(*effects):
     return [Effect(5, atom, what, 1, owner, 100) for owner, atom, what in effects]
 
 
-def make(kind, state, moves, effects, epoch, **others):
+def make(kind, state, transitions, effects, epoch, **others):
     spec = JobSpec(5, 0.0, kind, 2, 0.0, "NORMAL")
-    owner = moves[-1][0]
+    owner = transitions[-1][0]
     flow = FlowRecord("f", "b", kind, state, None, epoch, owner, 0.0, None)
     outcome = {"state": state, "result": {f"s{number}": value(f"s{number}", 5) for number in range(2)}}
-    story = Story(spec, "consumed", outcome, (flow,), history(*moves), did(*effects), 1)
-    return story._replace(**others)
+    trace = JobTrace(spec, "consumed", outcome, (flow,), history(*transitions), effects_of(*effects), 1)
+    return trace._replace(**others)
 
 
-#: The first owner dies at work on s1, the second begins it again.
-MOVES = (
+#: The first owner is lost while s1 runs, the second runs it again.
+TRANSITIONS = (
     ("one", None, P, R),
     ("one", "s0", P, R),
     ("one", "s0", R, S),
@@ -45,8 +45,8 @@ MOVES = (
     ("two", None, R, S),
 )
 EFFECTS = (("one", "s0", EXECUTE), ("one", "s1", EXECUTE), ("two", "s1", EXECUTE))
-#: One owner, and everything is undone.
-UNDONE = (
+#: One owner, and everything is reverted.
+REVERTED_TRANSITIONS = (
     ("one", "s0", P, R),
     ("one", "s0", R, S),
     ("one", "fails", P, R),
@@ -57,7 +57,7 @@ UNDONE = (
     ("one", "s0", REVERTING, REVERTED),
     ("one", None, R, REVERTED),
 )
-BACK = (
+REVERT_EFFECTS = (
     ("one", "s0", EXECUTE),
     ("one", "fails", EXECUTE),
     ("one", "fails", REVERT),
@@ -67,102 +67,104 @@ BACK = (
 
 @pytest.fixture
 def taken_over():
-    return make("steady", S, MOVES, EFFECTS, 2)
+    return make("succeeding", S, TRANSITIONS, EFFECTS, 2)
 
 
 @pytest.fixture
-def undone():
-    return make("doomed", REVERTED, UNDONE, BACK, 1)
+def reverted():
+    return make("failing", REVERTED, REVERTED_TRANSITIONS, REVERT_EFFECTS, 1)
 
 
-def found(story, workers=1):
-    return "\n".join(check([story], workers))
+def found(trace, workers=1):
+    return "\n".join(check([trace], workers))
 
 
-def test_nothing_is_wrong_with_what_is_right(taken_over, undone):
-    assert check([taken_over, undone], 1) == []
-    assert check([taken_over._replace(told=0)], 1) == []  # who was to tell it died
+def test_right_traces_have_no_violations(taken_over, reverted):
+    assert check([taken_over, reverted], 1) == []
+    assert (
+        check([taken_over._replace(end_reports=0)], 1) == []
+    )  # the conductor that should have reported it was killed
 
 
-def test_a_job_that_did_not_end_as_it_had_to(taken_over):
-    assert "it is claimed instead of consumed" in found(taken_over._replace(head="claimed"))
-    assert "it is trashed instead of consumed" in found(taken_over._replace(head="trashed"))
-    assert "2 conductors say that they ended it" in found(taken_over._replace(told=2))
+def test_a_job_in_a_wrong_state(taken_over):
+    assert "it is claimed instead of consumed" in found(taken_over._replace(state="claimed"))
+    assert "it is trashed instead of consumed" in found(taken_over._replace(state="trashed"))
+    assert "2 conductors report that they finished it" in found(taken_over._replace(end_reports=2))
     assert "0 flows were run for it" in found(taken_over._replace(flows=()))
     assert "2 flows were run for it" in found(taken_over._replace(flows=taken_over.flows * 2))
-    told = {"state": REVERTED}
-    assert "flow is SUCCESS, and the board says REVERTED" in found(taken_over._replace(outcome=told))
+    outcome = {"state": REVERTED}
+    assert "flow is SUCCESS, and the board has REVERTED" in found(taken_over._replace(outcome=outcome))
 
 
 def test_a_job_without_a_flow_is_trashed(taken_over):
-    spec = taken_over.spec._replace(kind=BOOKLESS)
-    assert check([Story(spec, "trashed", told=1)], 1) == []
-    assert "is consumed instead of trashed" in found(Story(spec, "consumed"))
+    spec = taken_over.spec._replace(kind=NO_FLOW)
+    assert check([JobTrace(spec, "trashed", end_reports=1)], 1) == []
+    assert "is consumed instead of trashed" in found(JobTrace(spec, "consumed"))
 
 
-def test_a_flow_that_ended_in_another_state(taken_over, undone):
-    assert "its flow is REVERTED instead of SUCCESS" in found(undone._replace(spec=taken_over.spec))
-    assert "its flow is SUCCESS instead of REVERTED" in found(taken_over._replace(spec=undone.spec))
+def test_a_flow_in_a_wrong_final_state(taken_over, reverted):
+    assert "its flow is REVERTED instead of SUCCESS" in found(reverted._replace(spec=taken_over.spec))
+    assert "its flow is SUCCESS instead of REVERTED" in found(taken_over._replace(spec=reverted.spec))
 
 
-def test_a_value_that_is_another_jobs(taken_over):
+def test_a_value_of_another_job(taken_over):
     outcome = {"state": S, "result": {"s0": value("s0", 5), "s1": value("s1", 6)}}
     assert "the board has the value 's1-of-6' of s1" in found(taken_over._replace(outcome=outcome))
 
 
-def test_one_who_was_superseded_writes(taken_over):
-    late = (*MOVES[:7], ("one", None, R, R), MOVES[7])
-    assert "somebody superseded went on writing" in found(taken_over._replace(history=history(*late)))
+def test_a_superseded_owner_writes(taken_over):
+    late = (*TRANSITIONS[:7], ("one", None, R, R), TRANSITIONS[7])
+    assert "a superseded owner wrote" in found(taken_over._replace(history=history(*late)))
     flow = taken_over.flows[0]._replace(epoch=1)
     assert "it had 2 owners in 1 epochs" in found(taken_over._replace(flows=(flow,)))
     flow = taken_over.flows[0]._replace(owner="one")
     assert "one owns it, and two wrote last" in found(taken_over._replace(flows=(flow,)))
 
 
-def test_moves_that_are_lost_or_made_twice(taken_over):
-    moves = list(taken_over.history)
-    assert "its history is numbered" in found(taken_over._replace(history=moves[:3] + moves[4:]))
-    twice = history(*MOVES[:3], ("one", "s0", P, R), *MOVES[3:])
+def test_lost_and_repeated_transitions(taken_over):
+    transitions = list(taken_over.history)
+    assert "its history is numbered" in found(taken_over._replace(history=transitions[:3] + transitions[4:]))
+    twice = history(*TRANSITIONS[:3], ("one", "s0", P, R), *TRANSITIONS[3:])
     assert "s0 went from PENDING to RUNNING when it was SUCCESS" in found(taken_over._replace(history=twice))
 
 
-def test_an_atom_that_does_not_rest(undone):
-    moves = history(*UNDONE[:7], UNDONE[8])
-    assert "its flow is REVERTED with {'s0': 'REVERTING'}" in found(undone._replace(history=moves))
+def test_an_atom_without_a_final_state(reverted):
+    transitions = history(*REVERTED_TRANSITIONS[:7], REVERTED_TRANSITIONS[8])
+    assert "its flow is REVERTED with {'s0': 'REVERTING'}" in found(reverted._replace(history=transitions))
 
 
 @pytest.mark.parametrize(
-    ("extra", "wrong"),
+    ("extra", "violation"),
     [
         (("one", "s0", EXECUTE), "one did execute s0 2 times in attempt 1"),
-        (("two", "s0", EXECUTE), "two did execute s0 1 times, and wrote down 0 beginnings"),
-        (("three", "s1", EXECUTE), "three worked, and wrote nothing down"),
-        (("two", "s0", REVERT), "two did revert s0 1 times, and wrote down 0 beginnings"),
+        (("two", "s0", EXECUTE), "two did execute s0 1 times, and recorded 0 starts"),
+        (("three", "s1", EXECUTE), "three ran tasks and recorded nothing"),
+        (("two", "s0", REVERT), "two did revert s0 1 times, and recorded 0 starts"),
     ],
 )
-def test_an_effect_too_many(extra, wrong, taken_over):
-    assert wrong in found(taken_over._replace(effects=did(*EFFECTS, extra)))
+def test_an_additional_effect(extra, violation, taken_over):
+    assert violation in found(taken_over._replace(effects=effects_of(*EFFECTS, extra)))
 
 
-def test_an_effect_that_is_missing(taken_over, undone):
-    assert "one did execute s0 0 times, and wrote down 1 ends" in found(
-        taken_over._replace(effects=did(*EFFECTS[1:]))
+def test_a_missing_effect(taken_over, reverted):
+    assert "one did execute s0 0 times, and recorded 1 ends" in found(
+        taken_over._replace(effects=effects_of(*EFFECTS[1:]))
     )
-    assert "one did revert s0 0 times, and wrote down 1 ends" in found(
-        undone._replace(effects=did(*BACK[:3]))
+    assert "one did revert s0 0 times, and recorded 1 ends" in found(
+        reverted._replace(effects=effects_of(*REVERT_EFFECTS[:3]))
     )
 
 
-def test_a_flow_that_was_run_from_its_beginning_again():
-    again = tuple(("two", *move[1:]) for move in UNDONE)
+def test_a_flow_that_was_run_twice():
+    again = tuple(("two", *transition[1:]) for transition in REVERTED_TRANSITIONS)
     back = (("two", "s0", REVERTED, P), ("two", "fails", REVERTED, P))
-    effects = (*BACK, *(("two", *effect[1:]) for effect in BACK))
-    story = make("doomed", REVERTED, (*UNDONE, *back, *again), effects, 2)
-    assert "execute s0 ended 2 times in attempt 1: under one, two" in found(story)
+    effects = (*REVERT_EFFECTS, *(("two", *effect[1:]) for effect in REVERT_EFFECTS))
+    trace = make("failing", REVERTED, (*REVERTED_TRANSITIONS, *back, *again), effects, 2)
+    assert "execute s0 ended 2 times in attempt 1: under one, two" in found(trace)
 
 
-def test_more_under_way_than_one():
-    moves = (
+def test_more_than_one_atom_was_running():
+    transitions = (
         ("one", "s0", P, R),
         ("one", "s1", P, R),
         ("two", "s0", R, R),
@@ -171,6 +173,6 @@ def test_more_under_way_than_one():
         ("two", "s1", R, S),
     )
     effects = tuple((owner, atom, EXECUTE) for owner in ("one", "two") for atom in ("s0", "s1"))
-    story = make("steady", S, moves, effects, 2)
-    assert "one left 2 effects unrecorded, and ran one task at a time" in found(story)
-    assert check([story], 2) == []
+    trace = make("succeeding", S, transitions, effects, 2)
+    assert "one left 2 effects unrecorded with one task at a time" in found(trace)
+    assert check([trace], 2) == []

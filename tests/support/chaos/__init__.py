@@ -1,16 +1,15 @@
-"""Chaos: all is disturbed by a plan, and what is left is held against what the library promises.
+"""Chaos tests: faults are injected by a plan, and the remains are checked against the library's guarantees.
 
-A round has four parts that know little of each other. `plan` draws from a seed which jobs are posted and what
-is done to whom, and when: a pure value, the same for the same seed. `crew`, `links` and the servers that
-are handed in do it; `round` goes by the clock and writes down what was really done. `stories` gathers what is
-left of each job: what its tasks did (`effects`), what its flow's history says, and where the board has it.
-`checker` holds these against what the library promises: pure again, so that it can be tested with stories
-that are wrong.
+`plan` derives from a seed which jobs are posted, which faults occur and when: a pure value, the same for the
+same seed. `faults` injects them into `workers` (conductors in processes), `proxies` (connections) and
+servers; `round` carries the plan out and logs what happened. `traces` collects what remains of each job: its tasks'
+side effects (`effects`), its flow's history and its state on the board. `checker` compares traces with the
+guarantees; it is pure, so that it can be tested with wrong traces.
 """
 
 from tests.support.chaos.checker import check
-from tests.support.chaos.plan import Means, Plan, make_plan
-from tests.support.chaos.round import Report, Round, Site
-from tests.support.chaos.traces import Story
+from tests.support.chaos.plan import Plan, Scale, make_plan
+from tests.support.chaos.round import Report, Round, Target
+from tests.support.chaos.traces import JobTrace
 
-__all__ = ["Means", "Plan", "Report", "Round", "Site", "Story", "check", "make_plan"]
+__all__ = ["JobTrace", "Plan", "Report", "Round", "Scale", "Target", "check", "make_plan"]

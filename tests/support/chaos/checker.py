@@ -1,15 +1,15 @@
-"""What the library promises, held against what is left of a job: pure, from a story to what is wrong with it.
+"""The library's guarantees, checked on the trace of a job: a pure function from a trace to its violations.
 
-The promises, in the order in which they are checked:
+In the order in which they are checked:
 
-* A job that was posted has ended: consumed with what its flow came to, or trashed if it has no flow; and one
-  conductor at most says that it ended it. One flow alone was run for it.
-* Nobody writes who has been superseded: in a flow's history the moves of each owner stand together, and
-  there are no more owners than epochs. Each move begins where the last one of the same atom ended.
-* Work is written down before it begins: an atom has its effect no more often than its owner wrote down that
-  it began. What an owner began and did not end is begun again by whoever comes after: so an effect is doubled
-  only for atoms under way when their owner was lost, and where tasks run one by one there is but one of them.
-* No effect is lost: an end that is written down had its effect.
+* A posted job finishes: it is consumed with its flow's result, or trashed if it has no flow. At most one
+  conductor reports that it finished the job. Exactly one flow was run for it.
+* A superseded owner writes nothing: in a flow's history the transitions of each owner are contiguous, and
+  there are no more owners than epochs. Each transition starts from the state in which the atom was left.
+* Work is recorded before it starts: an atom has its side effect at most as often as its owner recorded a
+  start. The next owner repeats what the last one started and did not finish: an effect is repeated only for
+  atoms that were running when their owner was lost; with serial tasks that is at most one atom.
+* No effect is lost: a recorded end had its effect.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stackl_flow import states as st
 from stackl_flow.persistence.records import Transition
 from tests.support.chaos.effects import EXECUTE, REVERT
 from tests.support.chaos.flows import KINDS, RETRY, value
-from tests.support.chaos.plan import BOOKLESS
-from tests.support.chaos.traces import Story
+from tests.support.chaos.plan import NO_FLOW
+from tests.support.chaos.traces import JobTrace
 
-#: The state in which an atom is at work, and those in which it has ended that.
+#: States of an atom at work, and the transitions that end the work.
 _AT_WORK: Final = {st.RUNNING: EXECUTE, st.REVERTING: REVERT}
 _ENDED: Final[dict[tuple[str | None, str | None], str]] = {
     (st.RUNNING, st.SUCCESS): EXECUTE,
@@ -34,144 +34,144 @@ _ENDED: Final[dict[tuple[str | None, str | None], str]] = {
     (st.REVERTING, st.REVERTED): REVERT,
     (st.REVERTING, st.REVERT_FAILURE): REVERT,
 }
-#: In what states the atoms of a flow rest when it has ended.
-_REST: Final = {
+#: Final states of atoms by the final state of their flow.
+_FINAL: Final = {
     st.SUCCESS: frozenset({st.SUCCESS}),
     st.REVERTED: frozenset({st.REVERTED, st.PENDING}),
 }
 
 
-def check(stories: Iterable[Story], workers: int) -> list[str]:
-    """Hold stories against the promises.
-
-    Args:
-        stories: what is left of each job.
-        workers: how many tasks of one flow ran at once.
-
-    Returns:
-        What is wrong, one line each; none if all is well.
-    """
-    return [f"job {story.spec.number}: {each}" for story in stories for each in wrong(story, workers)]
+def check(traces: Iterable[JobTrace], workers: int) -> list[str]:
+    """Check traces; return a line for each violation. ``workers`` is how many tasks of a flow ran at once."""
+    return [f"job {trace.spec.number}: {each}" for trace in traces for each in violations(trace, workers)]
 
 
-def wrong(story: Story, workers: int) -> Iterator[str]:
-    """Hold one story against the promises.
-
-    Args:
-        story: what is left of a job.
-        workers: how many tasks of one flow ran at once.
-
-    Yields:
-        What is wrong.
-    """
-    if story.told > 1:
-        yield f"{story.told} conductors say that they ended it"
-    if story.spec.kind == BOOKLESS:
-        if story.head != "trashed":
-            yield f"it has no flow, and is {story.head or 'gone'} instead of trashed"
+def violations(trace: JobTrace, workers: int) -> Iterator[str]:
+    """Check one trace and yield its violations."""
+    if trace.end_reports > 1:
+        yield f"{trace.end_reports} conductors report that they finished it"
+    if trace.spec.kind == NO_FLOW:
+        if trace.state != "trashed":
+            yield f"it has no flow, and is {trace.state or 'unknown'} instead of trashed"
         return
-    if len(story.flows) != 1:
-        yield f"{len(story.flows)} flows were run for it"
+    if len(trace.flows) != 1:
+        yield f"{len(trace.flows)} flows were run for it"
         return
-    yield from _wrong_end(story)
-    yield from _wrong_owners(story)
-    yield from _wrong_moves(story)
-    yield from _wrong_effects(story, workers)
+    yield from _check_end(trace)
+    yield from _check_owners(trace)
+    yield from _check_transitions(trace)
+    yield from _check_effects(trace, workers)
 
 
-def _wrong_end(story: Story) -> Iterator[str]:
-    wanted, state = KINDS[story.spec.kind][1], story.flows[0].state
-    if story.head != "consumed":
-        yield f"it is {story.head or 'gone'} instead of consumed: {dict(story.outcome)}"
-    elif story.outcome.get("state") != state:
-        yield f"its flow is {state}, and the board says {story.outcome.get('state')}"
+def _check_end(trace: JobTrace) -> Iterator[str]:
+    expected, state = KINDS[trace.spec.kind][1], trace.flows[0].state
+    if trace.state != "consumed":
+        yield f"it is {trace.state or 'unknown'} instead of consumed: {dict(trace.outcome)}"
+    elif trace.outcome.get("state") != state:
+        yield f"its flow is {state}, and the board has {trace.outcome.get('state')}"
     elif state == st.SUCCESS:
-        yield from _wrong_values(story)
-    if state != wanted:
-        yield f"its flow is {state} instead of {wanted}"
+        yield from _check_values(trace)
+    if state != expected:
+        yield f"its flow is {state} instead of {expected}"
 
 
-def _wrong_values(story: Story) -> Iterator[str]:
-    result = story.outcome["result"]
-    for atom in {effect.atom for effect in story.effects}:
-        if result.get(atom) != value(atom, story.spec.number):
+def _check_values(trace: JobTrace) -> Iterator[str]:
+    result = trace.outcome["result"]
+    for atom in {effect.atom for effect in trace.effects}:
+        if result.get(atom) != value(atom, trace.spec.number):
             yield f"the board has the value {result.get(atom)!r} of {atom}"
 
 
-def _blocks(history: Sequence[Transition]) -> list[tuple[str, list[Transition]]]:
-    return [(owner, list(moves)) for owner, moves in groupby(history, lambda move: move.owner)]
+def _ownership_periods(history: Sequence[Transition]) -> list[tuple[str, list[Transition]]]:
+    return [
+        (owner, list(transitions))
+        for owner, transitions in groupby(history, lambda transition: transition.owner)
+    ]
 
 
-def _wrong_owners(story: Story) -> Iterator[str]:
-    record, owners = story.flows[0], [owner for owner, _ in _blocks(story.history)]
+def _check_owners(trace: JobTrace) -> Iterator[str]:
+    record, owners = trace.flows[0], [owner for owner, _ in _ownership_periods(trace.history)]
     if len(set(owners)) != len(owners):
-        yield f"somebody superseded went on writing: {' '.join(owners)}"
+        yield f"a superseded owner wrote: {' '.join(owners)}"
     if len(set(owners)) > record.epoch:
         yield f"it had {len(set(owners))} owners in {record.epoch} epochs"
     if record.owner in owners[:-1]:
         yield f"{record.owner} owns it, and {owners[-1]} wrote last"
-    unknown = {effect.owner for effect in story.effects} - set(owners)
+    unknown = {effect.owner for effect in trace.effects} - set(owners)
     if unknown:
-        yield f"{', '.join(unknown)} worked, and wrote nothing down"
+        yield f"{', '.join(unknown)} ran tasks and recorded nothing"
 
 
-def _wrong_moves(story: Story) -> Iterator[str]:
-    numbers = [move.seq for move in story.history]
+def _check_transitions(trace: JobTrace) -> Iterator[str]:
+    numbers = [transition.seq for transition in trace.history]
     if numbers != list(range(1, len(numbers) + 1)):
         yield f"its history is numbered {numbers}"
     last: dict[str | None, str | None] = {}
-    for move in story.history:
-        if move.atom is not None and last.get(move.atom, st.PENDING) != (move.old or st.PENDING):
-            yield f"{move.atom} went from {move.old} to {move.new} when it was {last.get(move.atom)}"
-        last[move.atom] = move.new
-    rest = _REST.get(story.flows[0].state or "", frozenset())
-    restless = {atom: state for atom, state in last.items() if atom is not None and state not in rest}
-    if restless:
-        yield f"its flow is {story.flows[0].state} with {restless}"
+    for transition in trace.history:
+        if transition.atom is not None and last.get(transition.atom, st.PENDING) != (
+            transition.old or st.PENDING
+        ):
+            state = last.get(transition.atom)
+            yield f"{transition.atom} went from {transition.old} to {transition.new} when it was {state}"
+        last[transition.atom] = transition.new
+    final = _FINAL.get(trace.flows[0].state or "", frozenset())
+    unfinished = {atom: state for atom, state in last.items() if atom is not None and state not in final}
+    if unfinished:
+        yield f"its flow is {trace.flows[0].state} with {unfinished}"
 
 
-def _wrong_effects(story: Story, workers: int) -> Iterator[str]:
-    for effect, times in Counter(story.effects).items():
+def _check_effects(trace: JobTrace, workers: int) -> Iterator[str]:
+    for effect, times in Counter(trace.effects).items():
         if times > 1:
             yield f"{effect.owner} did {effect.what} {effect.atom} {times} times in attempt {effect.attempt}"
-    for owner, moves in _blocks(story.history):
-        yield from _wrong_work(story, owner, moves, workers)
-    yield from _wrong_repeats(story)
+    for owner, transitions in _ownership_periods(trace.history):
+        yield from _check_work(trace, owner, transitions, workers)
+    yield from _check_repeats(trace)
 
 
-def _wrong_repeats(story: Story) -> Iterator[str]:
-    """Find effects that were repeated after their atom's end had been written down."""
+def _check_repeats(trace: JobTrace) -> Iterator[str]:
+    """Find effects that were repeated although the end of their atom was recorded."""
     attempts: dict[tuple[str, str, int], list[str]] = defaultdict(list)
-    for effect in story.effects:
+    for effect in trace.effects:
         attempts[effect.atom, effect.what, effect.attempt].append(effect.owner)
-    broken = {owner: _under_way(moves) for owner, moves in _blocks(story.history)}
+    interrupted = {owner: _running(transitions) for owner, transitions in _ownership_periods(trace.history)}
     for (atom, what, attempt), owners in attempts.items():
-        ended = [owner for owner in owners if (atom, what) not in broken.get(owner, ())]
+        ended = [owner for owner in owners if (atom, what) not in interrupted.get(owner, ())]
         if len(ended) > 1:
             yield f"{what} {atom} ended {len(ended)} times in attempt {attempt}: under {', '.join(ended)}"
 
 
-def _under_way(moves: Sequence[Transition]) -> set[tuple[str, str]]:
-    """Say what an owner had begun and not ended when he wrote last."""
-    last = {move.atom: move.new for move in moves if move.atom is not None}
+def _running(transitions: Sequence[Transition]) -> set[tuple[str, str]]:
+    """Return what an owner had started and not finished at its last transition."""
+    last = {transition.atom: transition.new for transition in transitions if transition.atom is not None}
     return {(atom, _AT_WORK[state]) for atom, state in last.items() if state in _AT_WORK}
 
 
-def _wrong_work(story: Story, owner: str, moves: Sequence[Transition], workers: int) -> Iterator[str]:
-    """Hold what one owner did against what he wrote down."""
-    done = Counter((effect.atom, effect.what) for effect in story.effects if effect.owner == owner)
-    of_tasks = [(move, move.atom) for move in moves if move.atom is not None and move.atom != RETRY]
-    begun = Counter((atom, _AT_WORK[move.new]) for move, atom in of_tasks if move.new in _AT_WORK)
+def _check_work(
+    trace: JobTrace, owner: str, transitions: Sequence[Transition], workers: int
+) -> Iterator[str]:
+    """Compare the effects of one owner with what it recorded."""
+    done = Counter((effect.atom, effect.what) for effect in trace.effects if effect.owner == owner)
+    of_tasks = [
+        (transition, transition.atom)
+        for transition in transitions
+        if transition.atom is not None and transition.atom != RETRY
+    ]
+    started = Counter(
+        (atom, _AT_WORK[transition.new]) for transition, atom in of_tasks if transition.new in _AT_WORK
+    )
     ended = Counter(
-        (atom, _ENDED[move.old, move.new]) for move, atom in of_tasks if (move.old, move.new) in _ENDED
+        (atom, _ENDED[transition.old, transition.new])
+        for transition, atom in of_tasks
+        if (transition.old, transition.new) in _ENDED
     )
     for work in sorted(done | ended):
         what = " ".join(reversed(work))
-        if done[work] > begun[work]:
-            yield f"{owner} did {what} {done[work]} times, and wrote down {begun[work]} beginnings"
+        if done[work] > started[work]:
+            yield f"{owner} did {what} {done[work]} times, and recorded {started[work]} starts"
         if done[work] < ended[work]:
-            yield f"{owner} did {what} {done[work]} times, and wrote down {ended[work]} ends"
-    loose = (done - ended).total()
-    # On several threads tasks go on while the engine waits for its database: all that had begun may be done.
-    if workers == 1 and loose > 1:
-        yield f"{owner} left {loose} effects unrecorded, and ran one task at a time"
+            yield f"{owner} did {what} {done[work]} times, and recorded {ended[work]} ends"
+    unrecorded = (done - ended).total()
+    # On several threads tasks continue while the engine waits for its database: all started ones may be done.
+    if workers == 1 and unrecorded > 1:
+        yield f"{owner} left {unrecorded} effects unrecorded with one task at a time"

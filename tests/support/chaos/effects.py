@@ -1,4 +1,4 @@
-"""What tasks do to the world outside, as lines of a file that outlives whatever process wrote them."""
+"""Side effects of tasks, as lines of a file that survives the processes that write them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ REVERT: Final = "revert"
 
 
 class Effect(NamedTuple):
-    """One side effect of one task.
+    """One side effect of a task.
 
-    ``attempt`` is the number of the retry's attempt, 1 where there is none; ``owner`` is the engine that ran
-    the task, by the name under which it owned the flow.
+    ``attempt`` is the attempt of the retry, 1 without a retry; ``owner`` is the engine that ran the task, by
+    the name under which it owned the flow.
     """
 
     job: int
@@ -25,13 +25,8 @@ class Effect(NamedTuple):
     pid: int
 
 
-def note(ledger: str | Path, line: str) -> None:
-    """Append a line in one write, which no other process's line can cut in two.
-
-    Args:
-        ledger: the file; made when it is missing.
-        line: text without a line end.
-    """
+def append_line(ledger: str | Path, line: str) -> None:
+    """Append a line in one write, so that lines of several processes do not mix."""
     handle = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, f"{line}\n".encode())
@@ -39,25 +34,13 @@ def note(ledger: str | Path, line: str) -> None:
         os.close(handle)
 
 
-def tell(ledger: str | Path, effect: Effect) -> None:
-    """Write an effect down.
-
-    Args:
-        ledger: the file.
-        effect: what was done.
-    """
-    note(ledger, " ".join(map(str, effect)))
+def record(ledger: str | Path, effect: Effect) -> None:
+    """Record an effect."""
+    append_line(ledger, " ".join(map(str, effect)))
 
 
 def read(ledger: Path) -> list[Effect]:
-    """Read all effects, in the order in which they happened.
-
-    Args:
-        ledger: the file.
-
-    Returns:
-        The effects; none if there is no file.
-    """
+    """Read all effects, oldest first; none if there is no file."""
     if not ledger.exists():
         return []
     rows = (line.split(" ") for line in ledger.read_text().splitlines())

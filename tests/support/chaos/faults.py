@@ -1,4 +1,4 @@
-"""Does to conductors, servers and links what a plan says, and writes down when it was really done."""
+"""Injects the faults of a plan into conductors, servers and connections."""
 
 from __future__ import annotations
 
@@ -8,52 +8,48 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv import backends as places
+from stackl_flow.kv import backends as stores
 from stackl_flow.kv.items import Lease, quote
-from tests.support.chaos.plan import CONDUCTORS, SERVERS, Deed, What
-from tests.support.chaos.proxies import Link
+from tests.support.chaos.plan import CONDUCTORS, SERVERS, Fault, FaultKind
+from tests.support.chaos.proxies import Proxy
 from tests.support.chaos.settings import BOARD
-from tests.support.chaos.workers import Crew
+from tests.support.chaos.workers import Workers
 
-#: Seconds that each message takes on a link that was made slow.
+#: Seconds by which a slow connection delays each message.
 _SLOW: Final = 0.05
-_SIGNS: Final = {
-    What.KILL: signal.SIGKILL,
-    What.DRAIN: signal.SIGTERM,
-    What.STOP: signal.SIGSTOP,
-    What.FREEZE: signal.SIGSTOP,
+_SIGNALS: Final = {
+    FaultKind.KILL: signal.SIGKILL,
+    FaultKind.DRAIN: signal.SIGTERM,
+    FaultKind.STOP: signal.SIGSTOP,
+    FaultKind.FREEZE: signal.SIGSTOP,
 }
 
 
 class Server(Protocol):
-    """A server of one's own on this machine."""
+    """A server on this machine that a test controls."""
 
     @property
     def port(self) -> int:
-        """Where it listens; the same all its life."""
+        """Its port, which never changes."""
 
     def start(self) -> None:
-        """Start it with the data that it has, and wait until it is ready."""
+        """Start it with its data and wait until it is ready."""
 
     def stop(self) -> None:
-        """Stop it in order."""
+        """Shut it down."""
 
     def kill(self) -> None:
         """Kill it."""
 
     def freeze(self) -> None:
-        """Stop the process where it is."""
+        """Stop the process with SIGSTOP."""
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
+        """Continue it."""
 
 
-class Host:
-    """A server, with a thread of its own that does to it one thing after the other.
-
-    Args:
-        server: the server; it runs.
-    """
+class FaultyServer:
+    """A server and a thread that injects its faults one after the other."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -61,44 +57,40 @@ class Host:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="chaos-server")
         self._done: list[Future[None]] = []
 
-    def begin(self, what: What) -> None:
-        """Take it down, or have it stand still; one that is down stays so.
+    def start_fault(self, kind: FaultKind) -> None:
+        """Stop, kill or freeze it; no effect if it is down already."""
+        self._done.append(self._thread.submit(self._start_fault, kind))
 
-        Args:
-            what: how.
-        """
-        self._done.append(self._thread.submit(self._begin, what))
-
-    def end(self) -> None:
-        """Have it there again."""
-        self._done.append(self._thread.submit(self._end))
+    def end_fault(self) -> None:
+        """Start or continue it."""
+        self._done.append(self._thread.submit(self._end_fault))
 
     def close(self) -> None:
-        """Have it there again, and wait until it is.
+        """End all faults and wait until it is ready.
 
         Raises:
-            Exception: what went wrong with it.
+            Exception: it could not be started.
         """
-        self.end()
+        self.end_fault()
         self._thread.shutdown()
         for done in self._done:
             done.result()
 
-    def _begin(self, what: What) -> None:
+    def _start_fault(self, kind: FaultKind) -> None:
         if not self._up:
             return
-        if what is What.STALL:
+        if kind is FaultKind.STALL:
             self._server.freeze()
             self._frozen = True
             return
         self._thaw()
         self._up = False
-        if what is What.CRASH:
+        if kind is FaultKind.CRASH:
             self._server.kill()
         else:
             self._server.stop()
 
-    def _end(self) -> None:
+    def _end_fault(self) -> None:
         self._thaw()
         if not self._up:
             self._server.start()
@@ -110,108 +102,105 @@ class Host:
             self._frozen = False
 
 
-class Doer:
-    """Disturbs one round.
+class FaultInjector:
+    """Injects the faults of one round.
 
     Args:
-        crew: its conductors.
-        links: the links of each.
-        hosts: the servers.
-        board: where an onlooker finds the board, to have leases end.
-        say: is told what is done.
+        workers: the conductors.
+        proxies: for each conductor, its proxy to each server.
+        servers: the servers.
+        board: URL of the board, to revoke leases.
+        log: called with a line for each start and end of a fault.
     """
 
     def __init__(
         self,
-        crew: Crew,
-        links: Sequence[Sequence[Link]],
-        hosts: Sequence[Host],
+        workers: Workers,
+        proxies: Sequence[Sequence[Proxy]],
+        servers: Sequence[FaultyServer],
         board: str,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
-        self._crew = crew
-        self._links = links
-        self._hosts = hosts
+        self._workers = workers
+        self._proxies = proxies
+        self._servers = servers
         self._board = board
-        self._say = say
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="chaos-aside")
+        self._log = log
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="chaos-faults")
         self._done: list[Future[None]] = []
 
-    def begin(self, deed: Deed) -> None:
-        """Do it.
-
-        Args:
-            deed: what.
-        """
-        self._say(f"{deed.what.value} {self._whom(deed)}" + (f" for {deed.lasts} s" if deed.lasts else ""))
-        if deed.what in SERVERS:
-            self._hosts[deed.whom].begin(deed.what)
-        elif deed.what in CONDUCTORS:
-            self._to_conductor(deed)
+    def start(self, fault: Fault) -> None:
+        """Start a fault."""
+        self._log(
+            f"{fault.kind.value} {self._describe(fault)}"
+            + (f" for {fault.duration} s" if fault.duration else "")
+        )
+        if fault.kind in SERVERS:
+            self._servers[fault.target].start_fault(fault.kind)
+        elif fault.kind in CONDUCTORS:
+            self._disturb_conductor(fault)
         else:
-            self._to_links(deed, on=True)
+            self._disturb_connections(fault, on=True)
 
-    def end(self, deed: Deed) -> None:
-        """Have it be over.
-
-        Args:
-            deed: what.
-        """
-        if deed.what in SERVERS:
-            self._hosts[deed.whom].end()
-        elif deed.what in {What.STOP, What.FREEZE}:
-            hand = self._crew[deed.whom]
-            hand.send(signal.SIGCONT)
-            hand.signal_heart(signal.SIGCONT)
+    def end(self, fault: Fault) -> None:
+        """End a fault."""
+        if fault.kind in SERVERS:
+            self._servers[fault.target].end_fault()
+        elif fault.kind in {FaultKind.STOP, FaultKind.FREEZE}:
+            worker = self._workers[fault.target]
+            worker.send_signal(signal.SIGCONT)
+            worker.signal_heartbeat(signal.SIGCONT)
         else:
-            self._to_links(deed, on=False)
-        self._say(f"no more {deed.what.value} {self._whom(deed)}")
+            self._disturb_connections(fault, on=False)
+        self._log(f"end of {fault.kind.value} {self._describe(fault)}")
 
     def close(self) -> None:
-        """Wait for what is still being done, and have all servers there again."""
-        for host in self._hosts:
-            host.close()
-        self._aside.shutdown()
+        """End all faults and wait until all servers are ready."""
+        for server in self._servers:
+            server.close()
+        self._background.shutdown()
         for done in self._done:
             done.result()
 
-    def _whom(self, deed: Deed) -> str:
-        if deed.what in SERVERS:
-            return f"server {deed.whom}"
-        return self._crew[deed.whom].name + ("" if deed.way is None else f" with server {deed.way}")
+    def _describe(self, fault: Fault) -> str:
+        if fault.kind in SERVERS:
+            return f"server {fault.target}"
+        return self._workers[fault.target].name + (
+            "" if fault.server is None else f" with server {fault.server}"
+        )
 
-    def _to_conductor(self, deed: Deed) -> None:
-        hand = self._crew[deed.whom]
-        if deed.what is What.EXPIRE:
-            self._done.append(self._aside.submit(self._expire, hand.name))
-        elif deed.what is What.UNHEART:
-            hand.signal_heart(signal.SIGKILL)
+    def _disturb_conductor(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        if fault.kind is FaultKind.EXPIRE:
+            self._done.append(self._background.submit(self._expire, worker.name))
+        elif fault.kind is FaultKind.KILL_HEARTBEAT:
+            worker.signal_heartbeat(signal.SIGKILL)
         else:
-            if deed.what is What.FREEZE:
-                hand.signal_heart(signal.SIGSTOP)
-            hand.send(_SIGNS[deed.what])
+            if fault.kind is FaultKind.FREEZE:
+                worker.signal_heartbeat(signal.SIGSTOP)
+            worker.send_signal(_SIGNALS[fault.kind])
 
-    def _to_links(self, deed: Deed, *, on: bool) -> None:
-        links = self._links[deed.whom]
-        for link in links if deed.way is None else [links[deed.way]]:
-            if deed.what is What.CUT:
-                link.cut()
-            elif deed.what is What.REFUSE:
-                link.refuse(on)
-            elif deed.what is What.HOLD:
-                link.hold(on)
-            elif deed.what is What.MUTE:
-                link.mute(on)
+    def _disturb_connections(self, fault: Fault, *, on: bool) -> None:
+        proxies = self._proxies[fault.target]
+        for proxy in proxies if fault.server is None else [proxies[fault.server]]:
+            if fault.kind is FaultKind.CUT:
+                proxy.cut()
+            elif fault.kind is FaultKind.REFUSE:
+                proxy.refuse(on)
+            elif fault.kind is FaultKind.HOLD:
+                proxy.hold(on)
+            elif fault.kind is FaultKind.MUTE:
+                proxy.mute(on)
             else:
-                link.slow(_SLOW if on else 0.0)
+                proxy.slow(_SLOW if on else 0.0)
 
     def _expire(self, name: str) -> None:
-        """End every lease on which a conductor of that name stands."""
+        """Revoke all leases of the conductor of that name."""
         try:
-            with places.fetch(self._board) as kv:
+            with stores.fetch(self._board) as kv:
                 items = kv.list(f"{quote(BOARD)}/entity/")
                 leases = {item.lease for item in items if item.key.endswith(f"/{quote(name)}")}
                 for lease in filter(None, leases):
                     kv.revoke(Lease(lease, 0.0))
         except exc.StorageFailure as error:
-            self._say(f"no lease of {name} could be ended: {error}")
+            self._log(f"leases of {name} could not be revoked: {error}")

@@ -1,7 +1,7 @@
-"""What is to happen in a round: drawn from a seed, and nothing else, before anything begins.
+"""The plan of a round, derived from a seed before the round starts.
 
-The same seed gives the same plan for ever. What comes of it differs a little each time, because processes
-have their own time; so a round that failed is run again with its seed, several times if need be.
+The same seed always gives the same plan. Its outcome varies, since processes have their own timing: repeat a
+round that failed with its seed, several times if necessary.
 """
 
 from __future__ import annotations
@@ -14,56 +14,65 @@ from typing import Final, NamedTuple
 from tests.support.chaos.flows import KINDS
 
 
-class What(Enum):
-    """What can be done to somebody."""
+class FaultKind(Enum):
+    """The kinds of faults."""
 
-    #: A conductor, with SIGKILL; another of the same name takes its place.
+    #: SIGKILL to a conductor, which is started again.
     KILL = "kill"
-    #: A conductor, with SIGSTOP, and continued later; its heart goes on.
+    #: SIGSTOP to a conductor, continued later; its heartbeat process runs on.
     STOP = "stop"
-    #: A conductor and its heart, as on a machine that was frozen.
+    #: SIGSTOP to a conductor and its heartbeat process, as on a frozen machine.
     FREEZE = "freeze"
-    #: A conductor, with SIGTERM: it hands over what it has; another takes its place.
+    #: SIGTERM to a conductor: it hands its jobs over and is started again.
     DRAIN = "drain"
-    #: The process that keeps a conductor's leases up, with SIGKILL.
-    UNHEART = "unheart"
-    #: The leases of a conductor, by somebody who gives them up in its place.
-    EXPIRE = "expire"
-    #: A server, with SIGKILL; it comes back later.
+    #: SIGKILL to the heartbeat process of a conductor.
+    KILL_HEARTBEAT = "kill heartbeat of"
+    #: The leases of a conductor are revoked.
+    EXPIRE = "revoke leases of"
+    #: SIGKILL to a server, which is started again later.
     CRASH = "crash"
-    #: A server, in order; it comes back later.
+    #: Shutdown of a server, which is started again later.
     RESTART = "restart"
-    #: A server, with SIGSTOP, and continued later.
+    #: SIGSTOP to a server, continued later.
     STALL = "stall"
-    #: The connections of a conductor, which are closed; it may make new ones.
-    CUT = "cut"
-    #: The same, and no new ones for a while.
-    REFUSE = "refuse"
-    #: What a conductor and its servers say to each other arrives later, when the one may have been given up.
-    HOLD = "hold"
-    #: What a conductor asks for is done, and it gets no answer; then its connections are closed.
-    MUTE = "mute"
-    #: Every message of a conductor takes a while.
-    SLOW = "slow"
+    #: The connections of a conductor are closed; it may make new ones.
+    CUT = "close connections of"
+    #: The same, and new connections are refused for a while.
+    REFUSE = "refuse connections of"
+    #: Messages of a conductor and its servers are delivered late.
+    HOLD = "hold messages of"
+    #: Responses to a conductor are lost; then its connections are closed.
+    MUTE = "drop responses to"
+    #: Messages of a conductor are delayed.
+    SLOW = "delay messages of"
 
 
-#: What is done to conductors, to servers, and to the links between them.
-CONDUCTORS: Final = (What.KILL, What.STOP, What.FREEZE, What.DRAIN, What.UNHEART, What.EXPIRE)
-SERVERS: Final = (What.CRASH, What.RESTART, What.STALL)
-LINKS: Final = (What.CUT, What.REFUSE, What.HOLD, What.MUTE, What.SLOW)
-#: Those that are over at once.
-AT_ONCE: Final = frozenset({What.KILL, What.DRAIN, What.UNHEART, What.EXPIRE, What.CUT})
-#: Those after which nobody works until they are over: they are to be short, or nothing else is tested.
-_FOR_ALL: Final = frozenset(SERVERS)
+#: Faults of conductors, of servers and of the connections between them.
+CONDUCTORS: Final = (
+    FaultKind.KILL,
+    FaultKind.STOP,
+    FaultKind.FREEZE,
+    FaultKind.DRAIN,
+    FaultKind.KILL_HEARTBEAT,
+    FaultKind.EXPIRE,
+)
+SERVERS: Final = (FaultKind.CRASH, FaultKind.RESTART, FaultKind.STALL)
+CONNECTIONS: Final = (FaultKind.CUT, FaultKind.REFUSE, FaultKind.HOLD, FaultKind.MUTE, FaultKind.SLOW)
+#: Faults without a duration.
+INSTANT: Final = frozenset(
+    {FaultKind.KILL, FaultKind.DRAIN, FaultKind.KILL_HEARTBEAT, FaultKind.EXPIRE, FaultKind.CUT}
+)
+#: Faults that stop all conductors: kept short, or nothing else is tested.
+_GLOBAL: Final = frozenset(SERVERS)
 
-#: Name of a job without a flow, which is to be trashed.
-BOOKLESS: Final = "bookless"
-_KINDS: Final = (*KINDS, *KINDS, BOOKLESS)
+#: Kind of a job without a flow, which must be trashed.
+NO_FLOW: Final = "no flow"
+_KINDS: Final = (*KINDS, *KINDS, NO_FLOW)
 _PRIORITIES: Final = ("HIGH", "NORMAL", "NORMAL", "LOW")
 
 
 class JobSpec(NamedTuple):
-    """A job: when it is posted (seconds from the beginning), and its flow (see ``flows.make``)."""
+    """A job: when it is posted (seconds from the start), and its flow (see ``flows.make``)."""
 
     number: int
     at: float
@@ -73,25 +82,25 @@ class JobSpec(NamedTuple):
     priority: str
 
 
-class Deed(NamedTuple):
-    """Something done: when and for how long (seconds), and to which conductor or server.
+class Fault(NamedTuple):
+    """A fault: when and for how long (seconds), and the index of its conductor or server.
 
-    ``way``: to the conductor's link with which server; None for all its links.
+    ``server``: the server whose connections to the conductor are disturbed; None for all servers.
     """
 
     at: float
-    what: What
-    whom: int
-    lasts: float
-    way: int | None = None
+    kind: FaultKind
+    target: int
+    duration: float
+    server: int | None = None
 
 
-class Means(NamedTuple):
-    """What there is to be disturbed, and how much of it.
+class Scale(NamedTuple):
+    """The size of a round.
 
-    ``servers``: how many servers there are; with none there are no links either. ``jobs``: how many are
-    posted. ``conductors``: how many processes run them, each ``slots`` at once. ``span``: seconds in which
-    there is no peace. ``ttl``: seconds a claim outlives its owner. ``deeds``: how many disturbances a second.
+    ``servers``: number of servers; without servers there are no connections to disturb. ``jobs``: number of
+    jobs. ``conductors``: number of processes that run them, each ``slots`` at once. ``span``: seconds with
+    faults. ``ttl``: lease of a claim in seconds. ``faults``: faults a second.
     """
 
     servers: int = 0
@@ -100,62 +109,54 @@ class Means(NamedTuple):
     slots: int = 2
     span: float = 6.0
     ttl: float = 2.0
-    deeds: float = 2.5
+    faults: float = 2.5
 
 
 class Plan(NamedTuple):
-    """A whole round. ``workers`` is how many tasks of one flow may run at once."""
+    """The plan of a round. ``workers`` is how many tasks of a flow run at once."""
 
     seed: int
-    means: Means
+    scale: Scale
     workers: int
     jobs: tuple[JobSpec, ...]
-    deeds: tuple[Deed, ...]
+    faults: tuple[Fault, ...]
 
 
-def make_plan(seed: int, means: Means) -> Plan:
-    """Draw a plan.
-
-    Args:
-        seed: any whole number.
-        means: what there is.
-
-    Returns:
-        The plan.
-    """
-    chance = random.Random(seed)
-    workers = chance.choice((1, 1, 2))
-    jobs = tuple(_job(chance, number, means.span) for number in range(means.jobs))
-    count = round(means.deeds * means.span)
-    kinds = _kinds(chance, means)
-    deeds = sorted((_deed(chance, next(kinds), means) for _ in range(count)), key=lambda deed: deed.at)
-    return Plan(seed, means, workers, jobs, tuple(deeds))
+def make_plan(seed: int, scale: Scale) -> Plan:
+    """Derive a plan from a seed."""
+    rng = random.Random(seed)
+    workers = rng.choice((1, 1, 2))
+    jobs = tuple(_job(rng, number, scale.span) for number in range(scale.jobs))
+    count = round(scale.faults * scale.span)
+    kinds = _kinds(rng, scale)
+    faults = sorted((_fault(rng, next(kinds), scale) for _ in range(count)), key=lambda fault: fault.at)
+    return Plan(seed, scale, workers, jobs, tuple(faults))
 
 
-def _job(chance: random.Random, number: int, span: float) -> JobSpec:
-    at = 0.0 if chance.random() < 0.5 else chance.uniform(0, span * 0.8)
-    steps, pace = chance.randint(1, 5), chance.choice((0.0, 0.01, 0.05, 0.2))
-    return JobSpec(number, round(at, 2), chance.choice(_KINDS), steps, pace, chance.choice(_PRIORITIES))
+def _job(rng: random.Random, number: int, span: float) -> JobSpec:
+    at = 0.0 if rng.random() < 0.5 else rng.uniform(0, span * 0.8)
+    steps, pace = rng.randint(1, 5), rng.choice((0.0, 0.01, 0.05, 0.2))
+    return JobSpec(number, round(at, 2), rng.choice(_KINDS), steps, pace, rng.choice(_PRIORITIES))
 
 
-def _kinds(chance: random.Random, means: Means) -> Iterator[What]:
-    """Go over all that can be done here, in ever new orders: no round leaves much of it out."""
-    there = [*CONDUCTORS, *(SERVERS + LINKS if means.servers else ())]
+def _kinds(rng: random.Random, scale: Scale) -> Iterator[FaultKind]:
+    """Yield the possible kinds in shuffled cycles, so that a round has most of them."""
+    possible = [*CONDUCTORS, *(SERVERS + CONNECTIONS if scale.servers else ())]
     while True:
-        chance.shuffle(there)
-        yield from there
+        rng.shuffle(possible)
+        yield from possible
 
 
-def _deed(chance: random.Random, what: What, means: Means) -> Deed:
-    among = means.servers if what in SERVERS else means.conductors
-    longer = means.ttl + chance.uniform(0.5, 1.5)
-    if what in AT_ONCE:
-        lasts = 0.0
-    elif what in _FOR_ALL:
-        lasts = chance.choice((0.0, 0.3, 1.0))
+def _fault(rng: random.Random, kind: FaultKind, scale: Scale) -> Fault:
+    targets = scale.servers if kind in SERVERS else scale.conductors
+    beyond_lease = scale.ttl + rng.uniform(0.5, 1.5)
+    if kind in INSTANT:
+        duration = 0.0
+    elif kind in _GLOBAL:
+        duration = rng.choice((0.0, 0.3, 1.0))
     else:
-        lasts = chance.choice((0.2, 0.8, longer, longer))
-    # Cut off from the board alone, a conductor goes on with flows that others have by now.
-    way = chance.choice((None, *range(means.servers))) if what in LINKS else None
-    at = round(chance.uniform(0.2, means.span), 2)
-    return Deed(at, what, chance.randrange(among), round(lasts, 2), way)
+        duration = rng.choice((0.2, 0.8, beyond_lease, beyond_lease))
+    # A conductor that has lost the board but not the flows runs on with flows that others have claimed.
+    server = rng.choice((None, *range(scale.servers))) if kind in CONNECTIONS else None
+    at = round(rng.uniform(0.2, scale.span), 2)
+    return Fault(at, kind, rng.randrange(targets), round(duration, 2), server)

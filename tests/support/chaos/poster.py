@@ -1,4 +1,4 @@
-"""Whoever posts the jobs of a round: also while the board and the flows cannot be reached."""
+"""Posts the jobs of a round, also while stores are unavailable."""
 
 from __future__ import annotations
 
@@ -14,24 +14,18 @@ from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence.base import Backend
 from stackl_flow.submission import post_flow
 from tests.support.chaos.flows import make
-from tests.support.chaos.plan import BOOKLESS, JobSpec
+from tests.support.chaos.plan import NO_FLOW, JobSpec
 from tests.support.chaos.traces import book_name
 
-#: Seconds between two tries of one that cannot reach the board.
-_PAUSE: Final = 0.2
+#: Seconds between attempts while the board is unavailable.
+_RETRY_DELAY: Final = 0.2
 
 
 class Poster:
-    """Posts jobs at their times, each under a key, so that a try that failed and landed does no harm.
-
-    Args:
-        specs: the jobs.
-        board: where they are posted.
-        store: where their flows are stored.
-        ledger: where their tasks write.
+    """Posts jobs at their times, each with a key, so that a post can be repeated after an unknown outcome.
 
     Attributes:
-        posted: the uuid of each job that has been posted.
+        posted: the uuid of each posted job.
     """
 
     def __init__(self, specs: Sequence[JobSpec], board: JobBoard, store: Backend, ledger: Path) -> None:
@@ -44,24 +38,24 @@ class Poster:
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Post them all, each at its time, counted from now."""
-        begun = time.monotonic()
+        """Post all jobs, each at its time from now."""
+        start = time.monotonic()
         for spec in self._specs:
-            self._stopped.wait(max(0.0, begun + spec.at - time.monotonic()))
+            self._stopped.wait(max(0.0, start + spec.at - time.monotonic()))
             while spec not in self.posted and not self._stopped.is_set():
                 try:
                     self._jobs[spec] = self._post(spec)
                     self.posted[spec] = self._jobs[spec].uuid
                 except (exc.StorageFailure, exc.JobFailure):
-                    self._stopped.wait(_PAUSE)
+                    self._stopped.wait(_RETRY_DELAY)
 
     def stop(self) -> None:
-        """Post no more, wherever it is."""
+        """Stop posting."""
         self._stopped.set()
 
     def _post(self, spec: JobSpec) -> Job:
         name = book_name(spec)
-        if spec.kind == BOOKLESS:
+        if spec.kind == NO_FLOW:
             return self._board.post(name, priority=spec.priority, key=name)
         return post_flow(
             self._board,
@@ -74,22 +68,15 @@ class Poster:
             key=name,
         )
 
-    def await_ends(self, until: float) -> list[JobSpec]:
-        """Wait until all jobs have ended.
+    def wait_finished(self, until: float) -> list[JobSpec]:
+        """Wait until all jobs have finished, or a time of the monotonic clock; return the unfinished ones."""
+        return [spec for spec in self._specs if not self._has_finished(self._jobs[spec], until)]
 
-        Args:
-            until: when to give up, by the monotonic clock.
-
-        Returns:
-            The jobs that have not.
-        """
-        return [spec for spec in self._specs if not self._ends(self._jobs[spec], until)]
-
-    def _ends(self, job: Job, until: float) -> bool:
+    def _has_finished(self, job: Job, until: float) -> bool:
         while True:
             try:
                 return job.wait(max(0.0, until - time.monotonic()))
             except exc.StorageFailure:
                 if time.monotonic() > until:
                     return False
-                self._stopped.wait(_PAUSE)
+                self._stopped.wait(_RETRY_DELAY)

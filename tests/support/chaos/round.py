@@ -1,4 +1,4 @@
-"""One round: a plan is carried out by the clock, then peace is made, and the stories are gathered."""
+"""One round: carries a plan out, waits until all jobs have finished, and checks their traces."""
 
 from __future__ import annotations
 
@@ -13,28 +13,25 @@ from urllib.parse import urlsplit, urlunsplit
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.jobboards.base import JobBoard
 from stackl_flow.persistence import backends as stores
-from tests.support.chaos.checker import check, wrong
-from tests.support.chaos.faults import Doer, Host, Server
-from tests.support.chaos.plan import AT_ONCE, Plan
+from tests.support.chaos.checker import check, violations
+from tests.support.chaos.faults import FaultInjector, FaultyServer, Server
+from tests.support.chaos.plan import INSTANT, Plan
 from tests.support.chaos.poster import Poster
-from tests.support.chaos.proxies import Link, Links
-from tests.support.chaos.settings import BOARD, Settings
-from tests.support.chaos.traces import Story, gather, told
-from tests.support.chaos.workers import Crew, Hand
+from tests.support.chaos.proxies import Proxies, Proxy
+from tests.support.chaos.settings import BOARD, WorkerSettings
+from tests.support.chaos.traces import JobTrace, collect_traces, format_trace
+from tests.support.chaos.workers import Worker, Workers
 
-#: Seconds within which conductors ought to have started; a round begins without those that have not.
-_READY_WITHIN: Final = 30.0
-#: Seconds within which, after the last disturbance, all jobs have to have ended; far more than it takes.
-_PEACE_WITHIN: Final = 90.0
-#: Seconds between two looks at whether a conductor has ended and wants another in its place.
-_LOOK: Final = 0.05
+#: Seconds to wait for conductors to start; the round starts without those that have not.
+_READY_TIMEOUT: Final = 30.0
+#: Seconds after the last fault until all jobs must have finished; far more than it takes.
+_RECOVERY_TIMEOUT: Final = 90.0
+#: Seconds between checks for conductors that have ended.
+_POLL_INTERVAL: Final = 0.05
 
 
-class Site(NamedTuple):
-    """Where a round is held.
-
-    ``board`` and ``flows`` are addresses; what is at a port of one of ``servers`` is disturbed on its way.
-    """
+class Target(NamedTuple):
+    """URLs of board and flows; connections to ports of ``servers`` go through proxies."""
 
     board: str
     flows: str
@@ -42,118 +39,115 @@ class Site(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What came of a round: what was done when (seconds from its beginning), and what is wrong."""
+    """The result of a round; ``events`` are what was done and when (seconds from its start)."""
 
     plan: Plan
-    done: Sequence[tuple[float, str]]
-    stories: Sequence[Story]
-    wrong: Sequence[str]
+    events: Sequence[tuple[float, str]]
+    traces: Sequence[JobTrace]
+    violations: Sequence[str]
 
     def __str__(self) -> str:
-        """Tell all that is needed to look for a cause."""
-        lines = [f"seed {self.plan.seed}: {len(self.wrong)} wrong", *self.wrong, "what was done:"]
-        lines += [f"  {at:6.2f}  {text}" for at, text in self.done]
-        for story in self.stories:
-            if any(wrong(story, self.plan.workers)):
-                lines += told(story)
+        """Format all that helps to find the cause."""
+        lines = [f"seed {self.plan.seed}: {len(self.violations)} violations", *self.violations, "events:"]
+        lines += [f"  {at:6.2f}  {text}" for at, text in self.events]
+        for trace in self.traces:
+            if any(violations(trace, self.plan.workers)):
+                lines += format_trace(trace)
         return "\n".join(lines)
 
 
 class Round:
-    """Holds one round.
+    """Runs one round; conductors and tasks write into its directory."""
 
-    Args:
-        plan: what is to happen.
-        site: where.
-        directory: where conductors and tasks write; the round's own.
-    """
-
-    def __init__(self, plan: Plan, site: Site, directory: Path) -> None:
+    def __init__(self, plan: Plan, target: Target, directory: Path) -> None:
         self._plan = plan
-        self._site = site
-        self._ledger, self._told = directory / "ledger", directory / "told"
+        self._target = target
+        self._ledger, self._reports = directory / "ledger", directory / "reports"
         self._directory = directory
-        self._done: list[tuple[float, str]] = []
-        self._begun = time.monotonic()
+        self._events: list[tuple[float, str]] = []
+        self._start = time.monotonic()
 
     def run(self) -> Report:
-        """Hold it.
-
-        Returns:
-            What came of it.
-        """
+        """Run it."""
         with contextlib.ExitStack() as stack:
-            store = stack.enter_context(stores.backend(self._site.flows))
-            board = stack.enter_context(boards.backend(BOARD, self._site.board, persistence=store))
-            links = stack.enter_context(Links())
-            ways = [
-                [links.make(s.port) for s in self._site.servers] for _ in range(self._plan.means.conductors)
+            store = stack.enter_context(stores.backend(self._target.flows))
+            board = stack.enter_context(boards.backend(BOARD, self._target.board, persistence=store))
+            proxies = stack.enter_context(Proxies())
+            own_proxies = [
+                [proxies.make(s.port) for s in self._target.servers]
+                for _ in range(self._plan.scale.conductors)
             ]
-            crew = Crew([self._hand(index, own) for index, own in enumerate(ways)])
-            stack.callback(crew.close)
-            hosts = [Host(server) for server in self._site.servers]
-            doer = Doer(crew, ways, hosts, self._site.board, self._say)
-            crew.start()
-            self._await_crew(board)
-            self._begun = time.monotonic()
+            workers = Workers([self._worker(index, own) for index, own in enumerate(own_proxies)])
+            stack.callback(workers.close)
+            servers = [FaultyServer(server) for server in self._target.servers]
+            injector = FaultInjector(workers, own_proxies, servers, self._target.board, self._log)
+            workers.start()
+            self._wait_for_workers(board)
+            self._start = time.monotonic()
             poster = Poster(self._plan.jobs, board, store, self._ledger)
             posting = stack.enter_context(ThreadPoolExecutor(1)).submit(poster.run)
             stack.callback(poster.stop)
-            self._disturb(doer, crew)
-            doer.close()
-            self._say("peace")
+            self._inject(injector, workers)
+            injector.close()
+            self._log("end of faults")
             posting.result()
-            late = self._await_peace(poster, crew)
-            crew.dismiss()
-            self._say("all gone")
-            stories = gather(poster.posted, board, store, self._ledger, self._told)
-        found = [*late, *crew.oddities, *check(stories, self._plan.workers)]
-        return Report(self._plan, tuple(self._done), stories, found)
+            unfinished = self._wait_for_jobs(poster, workers)
+            workers.stop()
+            self._log("conductors stopped")
+            traces = collect_traces(poster.posted, board, store, self._ledger, self._reports)
+        found = [*unfinished, *workers.errors, *check(traces, self._plan.workers)]
+        return Report(self._plan, tuple(self._events), traces, found)
 
-    def _hand(self, index: int, links: Sequence[Link]) -> Hand:
-        means = self._plan.means
-        board, flows = self._site.board, self._site.flows
-        for server, link in zip(self._site.servers, links, strict=True):
-            board, flows = (_through(address, server.port, link.port) for address in (board, flows))
-        return Hand(
-            Settings(f"c{index}", board, flows, str(self._told), means.ttl, means.slots, self._plan.workers),
+    def _worker(self, index: int, proxies: Sequence[Proxy]) -> Worker:
+        scale = self._plan.scale
+        board, flows = self._target.board, self._target.flows
+        for server, proxy in zip(self._target.servers, proxies, strict=True):
+            board, flows = (_through(url, server.port, proxy.port) for url in (board, flows))
+        return Worker(
+            WorkerSettings(
+                f"c{index}", board, flows, str(self._reports), scale.ttl, scale.slots, self._plan.workers
+            ),
             self._directory,
         )
 
-    def _say(self, text: str) -> None:
-        self._done.append((time.monotonic() - self._begun, text))
+    def _log(self, text: str) -> None:
+        self._events.append((time.monotonic() - self._start, text))
 
-    def _await_crew(self, board: JobBoard) -> None:
-        """Wait until all conductors are there: before that there is little to disturb."""
-        until = time.monotonic() + _READY_WITHIN
-        while len(board.presence.here()) < self._plan.means.conductors and time.monotonic() < until:
-            time.sleep(_LOOK)  # nobody says that he has come
+    def _wait_for_workers(self, board: JobBoard) -> None:
+        """Wait until all conductors have registered: before that there is little to disturb."""
+        until = time.monotonic() + _READY_TIMEOUT
+        while len(board.presence.here()) < self._plan.scale.conductors and time.monotonic() < until:
+            time.sleep(_POLL_INTERVAL)  # registration is not notified
 
-    def _disturb(self, doer: Doer, crew: Crew) -> None:
-        """Go through the plan; a deed that lasts is two moments in time."""
-        deeds = self._plan.deeds
-        moments = [(deed.at, doer.begin, deed) for deed in deeds]
-        moments += [(deed.at + deed.lasts, doer.end, deed) for deed in deeds if deed.what not in AT_ONCE]
-        for due, act, deed in sorted(moments, key=lambda moment: moment[0]):
-            while (left := self._begun + due - time.monotonic()) > 0:
-                crew.mind()
-                time.sleep(min(left, _LOOK))  # a plan goes by the clock
-            act(deed)
+    def _inject(self, injector: FaultInjector, workers: Workers) -> None:
+        """Carry out the plan: each fault has a start, and an end if it has a duration."""
+        faults = self._plan.faults
+        actions = [(fault.at, injector.start, fault) for fault in faults]
+        actions += [
+            (fault.at + fault.duration, injector.end, fault) for fault in faults if fault.kind not in INSTANT
+        ]
+        for due, act, fault in sorted(actions, key=lambda action: action[0]):
+            while (left := self._start + due - time.monotonic()) > 0:
+                workers.restart_ended()
+                time.sleep(min(left, _POLL_INTERVAL))  # a plan has fixed times
+            act(fault)
 
-    def _await_peace(self, poster: Poster, crew: Crew) -> list[str]:
-        """Wait until all jobs have ended."""
-        with ThreadPoolExecutor(1) as aside:
-            waiting = aside.submit(poster.await_ends, time.monotonic() + _PEACE_WITHIN)
+    def _wait_for_jobs(self, poster: Poster, workers: Workers) -> list[str]:
+        """Wait until all jobs have finished; return a line for each that has not."""
+        with ThreadPoolExecutor(1) as background:
+            waiting = background.submit(poster.wait_finished, time.monotonic() + _RECOVERY_TIMEOUT)
             while not waiting.done():
-                crew.mind()
-                time.sleep(_LOOK)  # processes do not say when they end
+                workers.restart_ended()
+                time.sleep(_POLL_INTERVAL)  # the end of a process is not notified
             left = waiting.result()
-        return [f"job {spec.number} has not ended in {_PEACE_WITHIN} s of peace" for spec in left]
+        return [
+            f"job {spec.number} has not finished {_RECOVERY_TIMEOUT} s after the last fault" for spec in left
+        ]
 
 
-def _through(address: str, port: int, link: int) -> str:
-    """Have an address lead over a link, if it is one of that server."""
-    parts = urlsplit(address)
+def _through(url: str, port: int, proxy: int) -> str:
+    """Replace the port in a URL of that server by the port of a proxy."""
+    parts = urlsplit(url)
     if parts.port != port:
-        return address
-    return urlunsplit(parts._replace(netloc=parts.netloc.removesuffix(f":{port}") + f":{link}"))
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.removesuffix(f":{port}") + f":{proxy}"))

@@ -1,22 +1,22 @@
-"""What a conductor's process and whoever starts it have agreed on."""
+"""Settings of a conductor's process."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: What the board is called.
+#: Name of the board.
 BOARD: Final = "chaos"
-#: How a process ends that could not even begin: whoever started it starts it again.
-NO_BEGINNING: Final = 3
+#: Exit status of a process that could not start; it is started again.
+STARTUP_FAILED: Final = 3
 
 
-class Settings(NamedTuple):
-    """What a conductor is told; ``told`` is a file to which it writes how its jobs ended."""
+class WorkerSettings(NamedTuple):
+    """``reports`` is a file to which the conductor appends a line for each job that it finished."""
 
     name: str
     board: str
     flows: str
-    told: str
+    reports: str
     ttl: float
     slots: int
     workers: int

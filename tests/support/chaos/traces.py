@@ -1,4 +1,4 @@
-"""What is left of each job when all is over: gathered from the ledger, the board and the flows' history."""
+"""What remains of each job after a round: from the ledger, the board and the history of its flow."""
 
 from __future__ import annotations
 
@@ -16,73 +16,56 @@ from tests.support.chaos.effects import Effect
 from tests.support.chaos.plan import JobSpec
 
 
-class Story(NamedTuple):
-    """All that is known of one job.
+class JobTrace(NamedTuple):
+    """All that is known about one job.
 
     Attributes:
         spec: what was posted.
-        head: where the board has it ("consumed", "trashed", or where it still is); empty if nowhere.
-        outcome: what the board says came of it.
-        flows: the flows of that job that somebody has owned; one, or none of a job without a flow.
-        history: the moves of its flow.
-        effects: what its tasks did, in order.
-        told: how often a conductor said that it had ended the job.
+        state: its state on the board, such as "consumed" or "trashed"; empty if unknown.
+        outcome: its outcome on the board.
+        flows: its flows that have had an owner: one, or none for a job without a flow.
+        history: the transitions of its flow.
+        effects: the side effects of its tasks, oldest first.
+        end_reports: how many times a conductor reported that it finished the job.
     """
 
     spec: JobSpec
-    head: str = ""
+    state: str = ""
     outcome: Mapping[str, Any] = {}
     flows: Sequence[FlowRecord] = ()
     history: Sequence[Transition] = ()
     effects: Sequence[Effect] = ()
-    told: int = 0
+    end_reports: int = 0
 
 
-def told(story: Story) -> list[str]:
-    """Tell a story in lines, for whoever looks for a cause.
-
-    Args:
-        story: the story.
-    """
-    lines = [f"job {story.spec.number} ({story.spec.kind}), {story.head}: {dict(story.outcome)}"]
-    lines += [f"  {record}" for record in story.flows]
-    lines += [f"  {m.seq:3d} {m.at:.3f} {m.owner} {m.atom or '*'} {m.old} -> {m.new}" for m in story.history]
-    lines += [f"  {e.owner} did {e.what} {e.atom} (attempt {e.attempt})" for e in story.effects]
+def format_trace(trace: JobTrace) -> list[str]:
+    """Format a trace for a failure message."""
+    lines = [f"job {trace.spec.number} ({trace.spec.kind}), {trace.state}: {dict(trace.outcome)}"]
+    lines += [f"  {record}" for record in trace.flows]
+    lines += [f"  {m.seq:3d} {m.at:.3f} {m.owner} {m.atom or '*'} {m.old} -> {m.new}" for m in trace.history]
+    lines += [f"  {e.owner} did {e.what} {e.atom} (attempt {e.attempt})" for e in trace.effects]
     return lines
 
 
 def book_name(spec: JobSpec) -> str:
-    """Name a job and its logbook.
-
-    Args:
-        spec: the job.
-    """
+    """Return the name of a job and of its logbook."""
     return f"job-{spec.number}"
 
 
-def gather(
-    posted: Mapping[JobSpec, str], board: JobBoard, store: Backend, ledger: Path, told: Path
-) -> list[Story]:
-    """Gather what is left.
-
-    Args:
-        posted: the uuid of each job.
-        board: where they were posted.
-        store: where their flows are.
-        ledger: where their tasks wrote.
-        told: where the conductors wrote.
-
-    Returns:
-        The story of each job, by number.
-    """
+def collect_traces(
+    posted: Mapping[JobSpec, str], board: JobBoard, store: Backend, ledger: Path, reports: Path
+) -> list[JobTrace]:
+    """Collect the traces of all jobs, by number."""
     done: dict[int, list[Effect]] = defaultdict(list)
     for effect in effects.read(ledger):
         done[effect.job].append(effect)
     ends = (
-        Counter(line.split(" ")[0] for line in told.read_text().splitlines()) if told.exists() else Counter()
+        Counter(line.split(" ")[0] for line in reports.read_text().splitlines())
+        if reports.exists()
+        else Counter()
     )
     flows: dict[str, list[FlowRecord]] = defaultdict(list)
-    stories = []
+    traces = []
     with store.get_connection() as connection:
         names = {book.uuid: book.name for book in connection.get_logbooks(lazy=True)}
         for record in connection.list_flow_records():
@@ -91,9 +74,9 @@ def gather(
         for spec, uuid in posted.items():
             owned = flows[book_name(spec)]
             history = [move for record in owned for move in connection.get_history(record.uuid)]
-            head, outcome = _end(board, uuid)
-            stories.append(Story(spec, head, outcome, owned, history, done[spec.number], ends[uuid]))
-    return sorted(stories, key=lambda story: story.spec.number)
+            state, outcome = _end(board, uuid)
+            traces.append(JobTrace(spec, state, outcome, owned, history, done[spec.number], ends[uuid]))
+    return sorted(traces, key=lambda trace: trace.spec.number)
 
 
 def _end(board: JobBoard, uuid: str) -> tuple[str, Mapping[str, Any]]:

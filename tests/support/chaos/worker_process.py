@@ -1,4 +1,4 @@
-"""A conductor in a process of its own: ``python -m tests.support.chaos.worker_process SETTINGS``."""
+"""A conductor in its own process: ``python -m tests.support.chaos.worker_process SETTINGS``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from stackl_flow.jobboards import backends as boards
 from stackl_flow.jobboards.job import Job
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import new_uuid
-from tests.support.chaos.effects import note
-from tests.support.chaos.settings import BOARD, NO_BEGINNING, Settings
+from tests.support.chaos.effects import append_line
+from tests.support.chaos.settings import BOARD, STARTUP_FAILED, WorkerSettings
 
 
-class Sworn(Conductor):
-    """A conductor whose tasks know which engine runs them.
+class OwnerTracingConductor(Conductor):
+    """A conductor that gives tasks the name of the engine that runs them.
 
     Args:
-        workers: how many tasks of one flow it runs at once.
-        kwargs: as for ``Conductor``.
+        workers: how many tasks of a flow run at once.
+        kwargs: arguments of ``Conductor``.
     """
 
     def __init__(self, workers: int, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class Sworn(Conductor):
 
     def _engine_from_job(self, job: Job) -> Engine:
         owner = f"{self.name}:{os.getpid()}:{new_uuid()[:8]}"
-        # As the engines of other conductors, but for the name of its owner.
+        # As Conductor does, with a known owner.
         options: dict[str, Any] = {"reset_reverted": False, "owner": owner}
         if self._workers > 1:
             options |= {"engine": "parallel", "max_workers": self._workers}
@@ -44,42 +44,46 @@ class Sworn(Conductor):
         return engine
 
 
-def conduct(told: Settings) -> None:
-    """Be a conductor until SIGTERM.
-
-    Args:
-        told: how.
-    """
+def run_conductor(settings: WorkerSettings) -> None:
+    """Run a conductor until SIGTERM."""
     with (
-        stores.backend(told.flows) as store,
-        boards.backend(BOARD, {"connection": told.board, "ttl": told.ttl}, persistence=store) as board,
+        stores.backend(settings.flows) as store,
+        boards.backend(
+            BOARD, {"connection": settings.board, "ttl": settings.ttl}, persistence=store
+        ) as board,
     ):
-        conductor = Sworn(
-            told.workers, name=told.name, jobboard=board, persistence=store, max_simultaneous_jobs=told.slots
+        conductor = OwnerTracingConductor(
+            settings.workers,
+            name=settings.name,
+            jobboard=board,
+            persistence=store,
+            max_simultaneous_jobs=settings.slots,
         )
         for event in ("job_consumed", "job_trashed"):
-            conductor.notifier.register(event, lambda event, details: _tell(told, event, details["job"]))
+            conductor.notifier.register(
+                event, lambda event, details: _report(settings, event, details["job"])
+            )
         signal.signal(signal.SIGTERM, lambda *_: conductor.stop())
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         conductor.run()
 
 
-def _tell(told: Settings, event: str, job: Job) -> None:
-    note(told.told, f"{job.uuid} {event} {told.name}:{os.getpid()}")
+def _report(settings: WorkerSettings, event: str, job: Job) -> None:
+    append_line(settings.reports, f"{job.uuid} {event} {settings.name}:{os.getpid()}")
 
 
 def main() -> None:
-    """Be a conductor, as the first argument says."""
+    """Run a conductor with the settings in the first argument."""
     logging.basicConfig(
         format="%(asctime)s.%(msecs)03d %(threadName)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
     try:
-        conduct(Settings(**json.loads(sys.argv[1])))
+        run_conductor(WorkerSettings(**json.loads(sys.argv[1])))
     except exc.StorageFailure:
-        logging.getLogger(__name__).exception("this conductor could not begin, or not end")
-        sys.exit(NO_BEGINNING)
+        logging.getLogger(__name__).exception("the conductor could not start or stop")
+        sys.exit(STARTUP_FAILED)
 
 
 if __name__ == "__main__":

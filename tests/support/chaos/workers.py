@@ -1,4 +1,4 @@
-"""The conductors of a round, each in a process of its own, and what is done to them."""
+"""The conductors of a round, each in its own process."""
 
 from __future__ import annotations
 
@@ -11,34 +11,30 @@ from typing import Final
 
 import psutil
 
-from tests.support.chaos.settings import NO_BEGINNING, Settings
+from tests.support.chaos.settings import STARTUP_FAILED, WorkerSettings
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
-#: Seconds within which a conductor that was asked to go has to be gone; longer than any task, server or link.
-_GOES_WITHIN: Final = 40.0
+#: Seconds until a conductor must have stopped; longer than any task or fault.
+_STOP_TIMEOUT: Final = 40.0
 
 
-class Hand:
-    """One conductor, and whoever takes its place.
-
-    Args:
-        settings: what it is told.
-        directory: where it writes its log.
+class Worker:
+    """One conductor, restarted in a new process when it has ended.
 
     Attributes:
-        oddities: what it did that nobody asked for.
+        errors: unexpected exits.
     """
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: WorkerSettings, directory: Path) -> None:
         self.name = settings.name
-        self.oddities: list[str] = []
+        self.errors: list[str] = []
         self._settings = settings
         self._log = directory / f"{settings.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._may_end = False
+        self._may_exit = False
 
     def start(self) -> None:
-        """Start it, and do not wait."""
+        """Start it without waiting."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -52,62 +48,54 @@ class Hand:
                 stdout=log,
                 stderr=log,
             )
-        self._may_end = False
+        self._may_exit = False
 
-    def send(self, sign: signal.Signals) -> None:
-        """Send a signal to the conductor alone.
-
-        Args:
-            sign: which; SIGKILL and SIGTERM make its end one that was asked for.
-        """
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the conductor, not to its heartbeat process."""
         if self._process is not None:
-            if sign == signal.SIGKILL:
-                self.signal_heart(signal.SIGCONT)  # one that is stopped would not see that it is alone
-            self._may_end = self._may_end or sign in {signal.SIGKILL, signal.SIGTERM}
-            self._process.send_signal(sign)
+            if number == signal.SIGKILL:
+                self.signal_heartbeat(signal.SIGCONT)  # if stopped, it would not notice the end of its parent
+            self._may_exit = self._may_exit or number in {signal.SIGKILL, signal.SIGTERM}
+            self._process.send_signal(number)
 
-    def signal_heart(self, sign: signal.Signals) -> None:
-        """Send a signal to the process that keeps its leases up, if there is one.
-
-        Args:
-            sign: which.
-        """
+    def signal_heartbeat(self, number: signal.Signals) -> None:
+        """Send a signal to the process that extends its leases, if there is one."""
         for child in self._children():
-            child.send_signal(sign)
+            child.send_signal(number)
 
-    def mind(self) -> None:
-        """Start another in its place if it has ended."""
+    def restart_ended(self) -> None:
+        """Start it again if it has ended."""
         if self._process is None or (status := self._process.poll()) is None:
             return
-        if not self._may_end and status != NO_BEGINNING:
-            self.oddities.append(f"{self.name} ended by itself, with {status}: see {self._log}")
+        if not self._may_exit and status != STARTUP_FAILED:
+            self.errors.append(f"{self.name} exited with status {status}: see {self._log}")
         self.start()
 
-    def ask_to_go(self) -> None:
-        """Ask it to hand over what it has, and to end; no other takes its place."""
-        self.send(signal.SIGCONT)
-        self.signal_heart(signal.SIGCONT)
-        self.send(signal.SIGTERM)
+    def request_stop(self) -> None:
+        """Send SIGTERM: it finishes or workers over its jobs and exits."""
+        self.send_signal(signal.SIGCONT)
+        self.signal_heartbeat(signal.SIGCONT)
+        self.send_signal(signal.SIGTERM)
 
-    def see_off(self) -> None:
-        """Wait until it has gone; one that does not go is killed, which is an oddity."""
+    def wait_stopped(self) -> None:
+        """Wait until it has exited; if it does not, kill it and record an error."""
         process, self._process = self._process, None
         if process is None:
             return
         try:
-            status = process.wait(_GOES_WITHIN)
+            status = process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self.oddities.append(
-                f"{self.name} did not end within {_GOES_WITHIN} s of SIGTERM: see {self._log}"
+            self.errors.append(
+                f"{self.name} did not exit within {_STOP_TIMEOUT} s of SIGTERM: see {self._log}"
             )
             process.kill()
             process.wait()
             return
         if status not in {0, -signal.SIGTERM, -signal.SIGKILL}:
-            self.oddities.append(f"{self.name} was asked to go, and ended with {status}: see {self._log}")
+            self.errors.append(f"{self.name} exited with status {status} after SIGTERM: see {self._log}")
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill it and its heartbeat process."""
         for child in self._children():
             child.kill()
         if self._process is not None:
@@ -124,43 +112,39 @@ class Hand:
             return []
 
 
-class Crew:
-    """All conductors of a round.
+class Workers:
+    """All conductors of a round."""
 
-    Args:
-        hands: the conductors.
-    """
+    def __init__(self, workers: list[Worker]) -> None:
+        self._workers = workers
 
-    def __init__(self, hands: list[Hand]) -> None:
-        self._hands = hands
-
-    def __getitem__(self, index: int) -> Hand:
-        """Give one of them."""
-        return self._hands[index]
+    def __getitem__(self, index: int) -> Worker:
+        """Return one of them."""
+        return self._workers[index]
 
     def start(self) -> None:
         """Start all."""
-        for hand in self._hands:
-            hand.start()
+        for worker in self._workers:
+            worker.start()
 
-    def mind(self) -> None:
-        """Start others in place of those that have ended."""
-        for hand in self._hands:
-            hand.mind()
+    def restart_ended(self) -> None:
+        """Start those again that have ended."""
+        for worker in self._workers:
+            worker.restart_ended()
 
-    def dismiss(self) -> None:
-        """Ask all to go, and wait until they have gone."""
-        for hand in self._hands:
-            hand.ask_to_go()
-        for hand in self._hands:
-            hand.see_off()
+    def stop(self) -> None:
+        """Stop all and wait until they have exited."""
+        for worker in self._workers:
+            worker.request_stop()
+        for worker in self._workers:
+            worker.wait_stopped()
 
     def close(self) -> None:
-        """End all, whatever they are doing."""
-        for hand in self._hands:
-            hand.kill()
+        """Kill all."""
+        for worker in self._workers:
+            worker.kill()
 
     @property
-    def oddities(self) -> list[str]:
-        """What they did that nobody asked for."""
-        return [oddity for hand in self._hands for oddity in hand.oddities]
+    def errors(self) -> list[str]:
+        """Unexpected exits."""
+        return [error for worker in self._workers for error in worker.errors]
