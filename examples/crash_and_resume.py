@@ -1,4 +1,4 @@
-"""A process dies in the middle of a flow; another goes on, and repeats nothing that was finished."""
+"""A process is killed in the middle of a flow; another one resumes it and repeats no finished task."""
 
 import os
 import subprocess
@@ -12,30 +12,30 @@ from stackl_flow.persistence import backends
 
 
 class Step(task.Task):
-    """Says that it runs, and dies with the whole process if it was told so."""
+    """Prints its name; the second one kills its process once."""
 
     def execute(self, fuse: str) -> None:
-        """Run; the fuse is a file that burns once."""
+        """Run; `fuse` is a file that is removed at the crash."""
         print(f"  {self.name}", flush=True)
         if self.name == "second" and Path(fuse).exists():
             Path(fuse).unlink()
-            os._exit(9)  # No clean-up, no exception: as with `kill -9`.
+            os._exit(9)  # no clean-up, no exception, like `kill -9`
 
 
 def steps() -> linear_flow.Flow:
-    """A factory: its name is stored beside the flow, so that anybody can build the flow again."""
+    """Build the flow; the name of this factory is stored with it."""
     return linear_flow.Flow("steps").add(Step("first"), Step("second"), Step("third"))
 
 
 def start(folder: str) -> None:
-    """Start the flow; this is what the process does that dies."""
+    """Start the flow, in the process that is killed."""
     with backends.backend(f"sqlite:///{folder}/flows.db") as backend:
         store = {"fuse": f"{folder}/fuse"}
         engines.load_from_factory("crash_and_resume.steps", store=store, backend=backend).run()
 
 
-def go_on(folder: str) -> None:
-    """Find the flow in the database and run it to its end."""
+def resume(folder: str) -> None:
+    """Load the flow from the database and finish it."""
     with backends.backend(f"sqlite:///{folder}/flows.db") as backend:
         (book,) = backend.get_connection().get_logbooks()
         (flow_detail,) = book
@@ -49,8 +49,8 @@ if __name__ == "__main__" and len(sys.argv) > 1:
 elif __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
         Path(made, "fuse").touch()
-        print("a process starts the flow and dies:", flush=True)
-        died = subprocess.run([sys.executable, __file__, made], check=False)  # noqa: S603 - this file
-        print("its exit status:", died.returncode)
-        print("another process goes on:")
-        go_on(made)
+        print("a process starts the flow and is killed:", flush=True)
+        killed = subprocess.run([sys.executable, __file__, made], check=False)  # noqa: S603 - this file
+        print("exit status:", killed.returncode)
+        print("another process resumes it:")
+        resume(made)

@@ -1,7 +1,7 @@
-"""Shows on a real web site what a flow does: it finishes, it is undone, it survives its process.
+"""Demonstrates flows with a real web site: one completes, one is rolled back, one survives a crash.
 
-Run by `scripts/demo`. Nothing that is shown is taken on trust: each claim is checked against the ports, files
-and processes themselves, and one that does not hold makes the exit status 1.
+Run by `scripts/demo`. Every claim is checked against the ports, files and processes themselves; a false one
+makes the exit status 1.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # Run as a file, it must find its neighbours.
+if __name__ == "__main__":  # Run as a file, it has to find the other examples.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rich.console import Console
 from rich.text import Text
 
-from examples.demo_board import board_of_sites
-from examples.demo_stage import Stage, all_are, closed, serves, state_of, workshop
-from examples.website_place import HOLD, started
+from examples.demo_jobs import sites_as_jobs
+from examples.demo_support import Demo, all_in_state, is_closed, is_served, state_of, temporary_root
+from examples.website_deployment import HOLD, start_time
 from stackl_flow import engines, states
 from stackl_flow.cli.output import make_console
 from stackl_flow.control import flows
@@ -33,8 +33,8 @@ from stackl_flow.persistence import backends
 REPOSITORY = Path(__file__).resolve().parents[1]
 KILLED_AFTER = "start_server"
 SECONDS_TO_KILL = 60.0
-# The tasks that leave nothing behind, so that there is nothing to undo in them.
-LOOKERS = {"check_name", "check_health"}
+# Tasks without side effects have nothing to revert.
+READ_ONLY_TASKS = {"check_name", "check_health"}
 TASKS = {
     "check_name",
     "allocate_port",
@@ -46,103 +46,105 @@ TASKS = {
 }
 
 
-def site_succeeds(stage: Stage) -> None:
+def site_succeeds(demo: Demo) -> None:
     """Deploy one site and fetch its pages."""
-    stage.title("1. A site is deployed")
-    engine = stage.load("examples.website.website", site="hello")
+    demo.title("1. A site is deployed")
+    engine = demo.load("examples.website.website", site="hello")
     engine.run()
-    view = stage.show(engine.storage.flow_uuid, "deployed")
+    view = demo.show(engine.storage.flow_uuid, "deployed")
     port, pid, url = (engine.storage.fetch(name) for name in ("port", "pid", "url"))
-    stage.check("the flow and every atom are SUCCESS", all_are(view, states.SUCCESS))
-    stage.check(f"{url} serves the site's page", serves(port, "/", "<h1>hello</h1>"))
-    stage.check(f"{url}articles serves its database", serves(port, "/articles", "A flow deployed this page."))
-    stage.check(f"its server is a process of its own, {pid}", pid != os.getpid() and started(pid) is not None)
-    stage.check("the routes file has its address", stage.place("hello").routes() == {"hello": url})
-    stage.check("each task ran once", stage.times("hello", "execute") == dict.fromkeys(TASKS, 1))
+    demo.check("the flow and every atom are SUCCESS", all_in_state(view, states.SUCCESS))
+    demo.check(f"{url} serves the site's page", is_served(port, "/", "<h1>hello</h1>"))
+    demo.check(
+        f"{url}articles serves its database", is_served(port, "/articles", "A flow deployed this page.")
+    )
+    demo.check(f"its server is a separate process, {pid}", pid != os.getpid() and start_time(pid) is not None)
+    demo.check("its URL is in the routes file", demo.deployment("hello").routes() == {"hello": url})
+    demo.check("each task ran once", demo.counts("hello", "execute") == dict.fromkeys(TASKS, 1))
 
 
-def site_fails(stage: Stage) -> None:
-    """Deploy a site without articles: its health check fails twice, and then everything is undone."""
-    stage.title("2. A site whose health check fails is rolled back")
-    engine = stage.load("examples.website.website", site="empty", articles=[])
+def site_fails(demo: Demo) -> None:
+    """Deploy a site without articles: its health check fails twice, then everything is reverted."""
+    demo.title("2. A site whose health check fails is rolled back")
+    engine = demo.load("examples.website.website", site="empty", articles=[])
     made: dict[str, list[int]] = {"start_server": [], "allocate_port": []}
 
-    def remember(_state: str, details: Mapping[str, Any]) -> None:
+    def record(_state: str, details: Mapping[str, Any]) -> None:
         if details.get("task_name") in made:
             made[details["task_name"]].append(details["result"])
 
-    engine.atom_notifier.register(states.SUCCESS, remember)
+    engine.atom_notifier.register(states.SUCCESS, record)
     try:
         engine.run()
     except RuntimeError as error:
-        stage.say(f"the run raised: {error}", "red")
-    view = stage.show(engine.storage.flow_uuid, "rolled-back")
+        demo.say(f"the run raised: {error}", "red")
+    view = demo.show(engine.storage.flow_uuid, "rolled-back")
     pids, ports = made["start_server"], made["allocate_port"]
     ran = [atom for atom in view.atoms if atom.name != "register_route"]
-    stage.check("the flow is REVERTED", view.flow.state == states.REVERTED)
-    stage.check("every atom that ran is REVERTED", all(atom.state == states.REVERTED for atom in ran))
-    stage.check("register_route never ran", state_of(view, "register_route") == states.PENDING)
-    stage.check("the server was started twice: the retry allows two attempts", len(set(pids)) == len("12"))
-    stage.check("both server processes have ended", all(started(pid) is None for pid in pids))
-    stage.check(f"port {ports} is closed", bool(ports) and all(closed(port) for port in ports))
-    nothing_left(stage, "empty")
-    executed = {name: n for name, n in stage.times("empty", "execute").items() if name not in LOOKERS}
-    stage.check("all that was done was undone, as often", stage.times("empty", "revert") == executed)
-    stage.check("the first site is served as before", serves(stage.place("hello").port() or 0, "/", "hello"))
+    demo.check("the flow is REVERTED", view.flow.state == states.REVERTED)
+    demo.check("every atom that ran is REVERTED", all(atom.state == states.REVERTED for atom in ran))
+    demo.check("register_route never ran", state_of(view, "register_route") == states.PENDING)
+    demo.check("the server was started twice: the retry allows two attempts", len(set(pids)) == len("12"))
+    demo.check("both server processes have exited", all(start_time(pid) is None for pid in pids))
+    demo.check(f"port {ports} is closed", bool(ports) and all(is_closed(port) for port in ports))
+    check_removed(demo, "empty")
+    executed = {name: n for name, n in demo.counts("empty", "execute").items() if name not in READ_ONLY_TASKS}
+    demo.check("every execution was reverted", demo.counts("empty", "revert") == executed)
+    demo.check(
+        "the first site is served as before", is_served(demo.deployment("hello").port() or 0, "/", "hello")
+    )
 
 
-def nothing_left(stage: Stage, site: str) -> None:
-    """Check that nothing of a site is on the disk."""
-    place = stage.place(site)
-    stage.check("its folder with all its files is gone", not place.folder.exists())
-    stage.check("its port is not reserved any more", place.port() is None)
-    stage.check("the routes file does not know it", site not in place.routes())
+def check_removed(demo: Demo, site: str) -> None:
+    """Check that no file of a site is left."""
+    deployment = demo.deployment(site)
+    demo.check("its directory is removed", not deployment.folder.exists())
+    demo.check("its port is released", deployment.port() is None)
+    demo.check("it is not in the routes file", site not in deployment.routes())
 
 
-def site_survives(stage: Stage) -> None:
-    """Kill a deployment with SIGKILL while it works, and go on from the database."""
-    stage.title("3. A deployment is killed half-way and resumed")
-    dead, status = deploy_and_kill(stage, "phoenix")
-    stage.check("the process was ended by SIGKILL", status == -signal.SIGKILL)
-    uuid = flows.flows(stage.backend, limit=1)[0].uuid
-    before = stage.show(uuid, "killed")
-    server = stage.place("phoenix").server()
+def site_survives(demo: Demo) -> None:
+    """Kill a deployment with SIGKILL, and resume it from the database."""
+    demo.title("3. A deployment is killed and resumed")
+    dead, status = deploy_and_kill(demo, "phoenix")
+    demo.check("the process was killed by SIGKILL", status == -signal.SIGKILL)
+    uuid = flows.flows(demo.backend, limit=1)[0].uuid
+    before = demo.show(uuid, "killed")
+    server = demo.deployment("phoenix").server()
     finished = {atom.name for atom in before.atoms if atom.state == states.SUCCESS}
-    stage.check(f"{KILLED_AFTER} is stored as RUNNING", state_of(before, KILLED_AFTER) == states.RUNNING)
-    stage.check(f"the server that the dead process started lives, {server}", server is not None)
+    demo.check(f"{KILLED_AFTER} is stored as RUNNING", state_of(before, KILLED_AFTER) == states.RUNNING)
+    demo.check(f"the server that it started still runs, process {server}", server is not None)
 
-    stage.say("another process, this one, goes on from the SQLite file:")
-    with stage.backend.get_connection() as connection:
+    demo.say("this process resumes the flow from the SQLite file:")
+    with demo.backend.get_connection() as connection:
         flow_detail = connection.get_flow_details(uuid)
-    engine = stage.watched(engines.load_from_detail(flow_detail, backend=stage.backend))
+    engine = demo.watched(engines.load_from_detail(flow_detail, backend=demo.backend))
     engine.run()
-    after = stage.show(uuid, "resumed")
+    after = demo.show(uuid, "resumed")
     did = {
-        pid: {line["atom"] for line in stage.ledger("phoenix") if line["pid"] == pid}
+        pid: {line["atom"] for line in demo.actions("phoenix") if line["pid"] == pid}
         for pid in (dead, os.getpid())
     }
     twice = did[dead] & did[os.getpid()]
-    stage.check("the flow and every atom are SUCCESS", all_are(after, states.SUCCESS))
-    stage.check(
-        "no task that was stored as SUCCESS ran again", bool(finished) and not did[os.getpid()] & finished
-    )
-    stage.check(f"only {KILLED_AFTER} ran again, as its end was not stored", twice == {KILLED_AFTER})
-    stage.check("it found its server and started no other", engine.storage.fetch("pid") == server)
-    stage.check("the site is served", serves(engine.storage.fetch("port"), "/articles", "A flow deployed"))
-    stage.check("the routes file has its address", "phoenix" in stage.place("phoenix").routes())
+    demo.check("the flow and every atom are SUCCESS", all_in_state(after, states.SUCCESS))
+    demo.check("no task recorded as SUCCESS ran again", bool(finished) and not did[os.getpid()] & finished)
+    demo.check(f"only {KILLED_AFTER} ran again, since its end was not recorded", twice == {KILLED_AFTER})
+    demo.check("it found the running server and did not start another", engine.storage.fetch("pid") == server)
+    demo.check("the site is served", is_served(engine.storage.fetch("port"), "/articles", "A flow deployed"))
+    demo.check("its URL is in the routes file", "phoenix" in demo.deployment("phoenix").routes())
 
 
-def deploy_and_kill(stage: Stage, site: str) -> tuple[int, int]:
-    """Deploy a site in another process, and kill that when the server has been started.
+def deploy_and_kill(demo: Demo, site: str) -> tuple[int, int]:
+    """Deploy a site in another process, and kill it when the server has been started.
 
     Args:
-        stage: where to work.
+        demo: the demonstration.
         site: the site's name.
 
     Returns:
-        The id of the process, and how it ended.
+        The process ID and the exit status.
     """
-    words = ["--root", str(stage.root), "deploy", site]
+    words = ["--root", str(demo.root), "deploy", site]
     child = subprocess.Popen(  # noqa: S603 - our own file
         [sys.executable, "-m", "examples.website", *words],
         cwd=REPOSITORY,
@@ -156,9 +158,9 @@ def deploy_and_kill(stage: Stage, site: str) -> tuple[int, int]:
         watchdog.start()
         try:
             for line in child.stdout or ():
-                stage.say(f"process {child.pid}: {line.rstrip()}")
+                demo.say(f"process {child.pid}: {line.rstrip()}")
                 if line.startswith("holding after"):
-                    stage.say(f"kill -9 {child.pid}", "bold red")
+                    demo.say(f"kill -9 {child.pid}", "bold red")
                     break
         finally:
             watchdog.cancel()
@@ -166,52 +168,52 @@ def deploy_and_kill(stage: Stage, site: str) -> tuple[int, int]:
     return child.pid, child.wait()
 
 
-def clean_up(stage: Stage) -> None:
-    """Remove the sites by flows of their own, and look whether they are gone."""
-    stage.title("5. The sites are removed, by flows too")
-    ports = {site: stage.place(site).port() for site in stage.place("any").routes()}
+def clean_up(demo: Demo) -> None:
+    """Remove the sites with flows, and check that they are gone."""
+    demo.title("5. The sites are removed by flows")
+    ports = {site: demo.deployment(site).port() for site in demo.deployment("any").routes()}
     for site, port in ports.items():
-        stage.load("examples.website.removal", quiet=site.startswith("site-"), site=site).run()
-        stage.check(f"{site}: port {port} is closed", port is not None and closed(port))
-        nothing_left(stage, site)
+        demo.load("examples.website.removal", quiet=site.startswith("site-"), site=site).run()
+        demo.check(f"{site}: port {port} is closed", port is not None and is_closed(port))
+        check_removed(demo, site)
 
 
-PARTS: tuple[Callable[[Stage], None], ...] = (
+PARTS: tuple[Callable[[Demo], None], ...] = (
     site_succeeds,
     site_fails,
     site_survives,
-    board_of_sites,
+    sites_as_jobs,
     clean_up,
 )
 
 
-def run(shown: Path, console: Console, parts: Sequence[Callable[[Stage], None]] = PARTS) -> int:
-    """Show everything.
+def run(shown: Path, console: Console, parts: Sequence[Callable[[Demo], None]] = PARTS) -> int:
+    """Run the demonstration.
 
     Args:
-        shown: the folder for the pictures, which must be there; they are all that stays.
+        shown: an existing folder for the pictures; everything else is removed.
         console: where to print.
-        parts: what to show, in order.
+        parts: the parts to run, in order.
 
     Returns:
-        0, or 1 when a claim did not hold.
+        0, or 1 if a claim was false.
     """
-    with workshop() as root, backends.backend(f"sqlite:///{root}/flows.db") as backend:
-        stage = Stage(root, shown, backend, console)
-        stage.say(f"everything is made in {root}")
+    with temporary_root() as root, backends.backend(f"sqlite:///{root}/flows.db") as backend:
+        demo = Demo(root, shown, backend, console)
+        demo.say(f"temporary files are in {root}")
         for part in parts:
-            part(stage)
-    stage.check(f"{root} is gone", not root.exists())
+            part(demo)
+    demo.check(f"{root} is removed", not root.exists())
     console.print()
-    if stage.wrong:
-        console.print(Text(f"{len(stage.wrong)} claims do not hold: {'; '.join(stage.wrong)}", "bold red"))
+    if demo.wrong:
+        console.print(Text(f"{len(demo.wrong)} claims are false: {'; '.join(demo.wrong)}", "bold red"))
         return 1
-    console.print(Text("All of it holds.", "bold green"), f"The pictures are in {shown}", soft_wrap=True)
+    console.print(Text("All claims hold.", "bold green"), f"The pictures are in {shown}", soft_wrap=True)
     return 0
 
 
 def main() -> int:
-    """Read the command line and show everything."""
+    """Read the command line and run the demonstration."""
     parser = argparse.ArgumentParser(description="Deploy, roll back, kill and resume small web sites.")
     parser.add_argument(
         "--pictures", type=Path, default=REPOSITORY / "demo-out", help="folder for the pictures (%(default)s)"
@@ -220,8 +222,8 @@ def main() -> int:
     try:
         options.pictures.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"the pictures cannot go there: {error}")
-    # An end by SIGTERM cleans up as an end by Ctrl-C does.
+        parser.error(f"cannot create the folder for pictures: {error}")
+    # Clean up after SIGTERM as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return run(options.pictures.absolute(), make_console())
 

@@ -1,4 +1,4 @@
-"""A task fails: all that was done before it is undone, last first, and the error comes out."""
+"""A task fails: completed tasks are reverted in reverse order, and the exception is raised."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from stackl_flow.patterns import linear_flow
 
 
 class Book(task.Task):
-    """Books something, and gives it back when the journey fails."""
+    """Books something, and cancels it if the flow fails."""
 
     def execute(self) -> str:
         """Book."""
@@ -15,16 +15,16 @@ class Book(task.Task):
         return f"{self.name}-0001"
 
     def revert(self, result: str, flow_failures: dict[str, Any], **_: Any) -> None:
-        """Cancel what `execute` has returned."""
-        culprits = ", ".join(sorted(flow_failures))
-        print(f"cancelled {result}, because {culprits} failed")
+        """Cancel the booking that `execute` returned."""
+        failed = ", ".join(sorted(flow_failures))
+        print(f"cancelled {result}, because {failed} failed")
 
 
 class Pay(task.Task):
     """Fails."""
 
     def execute(self) -> None:
-        """Refuse."""
+        """Raise an error."""
         raise PermissionError("the card is blocked")
 
 

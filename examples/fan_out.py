@@ -1,4 +1,4 @@
-"""Tasks of an unordered flow run at the same time on the parallel engine; one more gathers the results."""
+"""Tasks of an unordered flow run concurrently on the parallel engine; another task joins the results."""
 
 import threading
 
@@ -6,24 +6,24 @@ from stackl_flow import engines, task
 from stackl_flow.patterns import linear_flow, unordered_flow
 
 TOWNS = ["Bergen", "Oslo", "Tromso"]
-# Everybody waits here until all have come: it would never end if they ran one after the other.
+# All tasks wait here for each other: serial execution would time out.
 together = threading.Barrier(len(TOWNS), timeout=10)
 
 
 class Measure(task.Task):
-    """Measures one town; each object has a name of its own and provides a value of its own."""
+    """Measures one town; each instance has its own name and provides its own value."""
 
     def __init__(self, town: str) -> None:
         super().__init__(name=f"measure {town}", provides=town, inject={"town": town})
 
     def execute(self, town: str) -> int:
-        """Measure, all at once."""
+        """Measure, concurrently."""
         together.wait()
         return len(town)
 
 
 class Gather(task.Task):
-    """Needs every town."""
+    """Requires the value of every town."""
 
     default_provides = "report"
 

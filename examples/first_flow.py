@@ -1,16 +1,16 @@
-"""The first flow: tasks hand values on by name, and the engine gives back all of them."""
+"""A first flow: tasks pass values by name, and the engine returns all of them."""
 
 from stackl_flow import engines, task
 from stackl_flow.patterns import linear_flow
 
 
 class Fetch(task.Task):
-    """Provides the orders; the argument's name says that `customer` must come from somewhere."""
+    """Provides the orders; the parameter makes `customer` an input of the flow."""
 
     default_provides = "orders"
 
     def execute(self, customer: str) -> list[int]:
-        """Pretend to look the orders up."""
+        """Look up the orders."""
         print(f"fetching the orders of {customer}")
         return [30, 12]
 
@@ -21,7 +21,7 @@ class Bill(task.Task):
     default_provides = "total"
 
     def execute(self, orders: list[int], tax: float) -> float:
-        """Add up and tax."""
+        """Add up the orders and the tax."""
         return sum(orders) * (1 + tax)
 
 

@@ -1,4 +1,4 @@
-"""A graph flow orders its tasks by the names they need; a decider on a link leaves some out."""
+"""A graph flow orders its tasks by their inputs; a decider on an edge skips some of them."""
 
 from stackl_flow import engines, task
 from stackl_flow.patterns import deciders, graph_flow
@@ -10,46 +10,46 @@ class Weigh(task.Task):
     default_provides = "weight"
 
     def execute(self, parcel: str) -> int:
-        """A letter counts as one kilogram."""
+        """Count one kilogram per letter."""
         return len(parcel)
 
 
 class Price(task.Task):
-    """Needs the weight, so it runs after `Weigh`, in whatever order they were added."""
+    """Requires the weight, so it runs after `Weigh`, whatever the order of `add`."""
 
     default_provides = "price"
 
     def execute(self, weight: int) -> int:
-        """Two a kilogram."""
+        """Charge two per kilogram."""
         return 2 * weight
 
 
 class Insure(task.Task):
-    """Runs only if the decider says so."""
+    """Runs only if the decider returns true."""
 
     def execute(self, parcel: str) -> None:
-        """Insure it."""
+        """Insure the parcel."""
         print(f"  insured {parcel}")
 
 
 class Thank(task.Task):
-    """Comes after `Insure`, and is left out with it."""
+    """Follows `Insure`, and is ignored with it."""
 
     def execute(self) -> None:
         """Thank the customer."""
         print("  thanked")
 
 
-def is_dear(history: dict[str, int]) -> bool:
-    """A decider gets the results of the tasks its link comes from, by their names."""
-    return history["price"] > 10  # noqa: PLR2004 - that is dear
+def is_expensive(history: dict[str, int]) -> bool:
+    """Receive the results of the tasks before the edge, keyed by task name."""
+    return history["price"] > 10  # noqa: PLR2004 - expensive
 
 
 for parcel in ("book", "bookshelf"):
     price, insure, thank = Price("price"), Insure("insure"), Thank("thank")
     flow = graph_flow.Flow("post").add(thank, insure, price, Weigh("weigh"))
-    # Depth.ALL: all that comes after `insure` is ignored too; Depth.ATOM would leave out `insure` alone.
-    flow.link(price, insure, decider=is_dear, decider_depth=deciders.Depth.ALL)
+    # Depth.ALL: everything after `insure` is ignored, too; Depth.ATOM would ignore `insure` alone.
+    flow.link(price, insure, decider=is_expensive, decider_depth=deciders.Depth.ALL)
     flow.link(insure, thank)
     engine = engines.load(flow, store={"parcel": parcel})
     print(parcel)

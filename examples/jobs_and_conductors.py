@@ -1,4 +1,4 @@
-"""Jobs: work is posted on a board, and whatever conductor has time claims it and runs its flow."""
+"""Jobs: flows are posted on a board; a conductor claims the jobs and runs their flows."""
 
 import logging
 import tempfile
@@ -11,43 +11,43 @@ from stackl_flow.persistence import backends as stores
 
 
 def reserve(goods: str) -> str:
-    """Take goods from the shelf."""
-    print(f"  {goods} taken from the shelf")
+    """Reserve goods."""
+    print(f"  {goods} reserved")
     return f"parcel with {goods}"
 
 
-def put_back(goods: str, **_: object) -> None:
-    """Put them back, because the order failed."""
-    print(f"  {goods} put back")
+def release(goods: str, **_: object) -> None:
+    """Release them, because the order failed."""
+    print(f"  {goods} released")
 
 
 def send(parcel: str, country: str) -> str:
-    """Send a parcel where the post goes."""
+    """Send a parcel."""
     if country == "Atlantis":
-        raise ValueError("no post goes to Atlantis")
+        raise ValueError("no delivery to Atlantis")
     return f"{parcel} to {country}"
 
 
 def order() -> linear_flow.Flow:
-    """Make the flow; conductors import this function by its name."""
-    take = task.FunctorTask(reserve, revert=put_back, provides="parcel")
+    """Build the flow; conductors import this factory by its name."""
+    take = task.FunctorTask(reserve, revert=release, provides="parcel")
     return linear_flow.Flow("order").add(take, task.FunctorTask(send, provides="sent"))
 
 
 def main() -> None:
-    """Post three orders, have them worked on, and ask what came of them."""
+    """Post three orders, run them, and print their results."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        stores.backend(f"sqlite:///{folder}/flows.db") as store,
-        boards.backend("orders", f"sqlite:///{folder}/jobs.db", persistence=store) as board,
+        stores.backend(f"sqlite:///{folder}/flows.db") as persistence,
+        boards.backend("orders", f"sqlite:///{folder}/jobs.db", persistence=persistence) as board,
     ):
-        store.get_connection().upgrade()
-        for words in ("tea France LOW", "gold Atlantis LOW", "pills Peru HIGH"):
-            goods, country, urgency = words.split()
-            given = {"goods": goods, "country": country}
-            post_flow(board, store, "jobs_and_conductors.order", name=goods, store=given, priority=urgency)
-        jobs = list(board.iterjobs())  # the urgent first, then the old
-        Conductor("ann", board, store).run(max_dispatches=3)  # most often, in a process of its own
+        orders = ("tea", "France", "LOW"), ("gold", "Atlantis", "LOW"), ("pills", "Peru", "HIGH")
+        for goods, country, level in orders:
+            store = {"goods": goods, "country": country}
+            factory = "jobs_and_conductors.order"
+            post_flow(board, persistence, factory, name=goods, store=store, priority=level)
+        jobs = list(board.iterjobs())  # by priority, then by age
+        Conductor("conductor-1", board, persistence).run(max_dispatches=3)  # normally in another process
         for job in jobs:
             try:
                 print(f"{job.name}: {job.result()['sent']}")
@@ -56,5 +56,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    logging.getLogger("stackl_flow").setLevel(logging.ERROR)  # a failure is warned of; here it is printed
+    logging.getLogger("stackl_flow").setLevel(logging.ERROR)  # failures are printed below
     main()

@@ -1,4 +1,4 @@
-"""Secrets: a value whose name is marked is in no log, no failure and no listener's output."""
+"""Secrets: the values of secret names are redacted in logs, failures and the output of listeners."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from stackl_flow.patterns import linear_flow
 
 
 class Login(task.Task):
-    """Gets the password as it is, and gives a token that is no less secret."""
+    """Receives the password as it is, and provides a token, another secret."""
 
     default_provides = "token"
 
@@ -20,7 +20,7 @@ class Login(task.Task):
 
 
 class Upload(task.Task):
-    """Fails, and tells more than it should."""
+    """Fails, and logs more than it should."""
 
     def execute(self, token: str, password: str) -> None:
         """Upload."""
@@ -29,7 +29,7 @@ class Upload(task.Task):
 
 
 class Short(logging.Formatter):
-    """Leaves out uuids, tracebacks and what led to a failure."""
+    """Omits uuids, tracebacks and the history of failures."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the first line of the message."""
@@ -38,12 +38,12 @@ class Short(logging.Formatter):
 
 handler = logging.StreamHandler(sys.stdout)
 handler.setFormatter(Short())
-handler.addFilter(redaction.SecretsFilter())  # for what tasks log themselves; ours needs none
+handler.addFilter(redaction.SecretsFilter())  # for records of tasks; the library's own are redacted already
 logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 flow = linear_flow.Flow("deploy").add(Login("login"), Upload("upload"))
 engine = engines.load(flow, {"user": "ann", "password": "hush-hush"}, secrets=["password", "token"])
-with DynamicLoggingListener(engine, log=logging.getLogger("moves"), level=logging.INFO):
+with DynamicLoggingListener(engine, log=logging.getLogger("transitions"), level=logging.INFO):
     try:
         engine.run()
     except PermissionError as error:

@@ -1,4 +1,4 @@
-"""Listeners: the engine tells every move of the flow and of its atoms, and a task tells its progress."""
+"""Callbacks: the engine reports every transition of the flow and its atoms, and a task its progress."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from stackl_flow.patterns import linear_flow
 
 
 class Upload(task.Task):
-    """Reports how far it is."""
+    """Reports its progress."""
 
     def execute(self) -> str:
         """Upload in two parts."""
@@ -17,18 +17,18 @@ class Upload(task.Task):
 
 
 def on_flow(state: str, details: Mapping[str, Any]) -> None:
-    """Hear the flow."""
+    """Receive transitions of the flow."""
     print(f"flow {details['flow_name']}: {details['old_state']} -> {state}")
 
 
 def on_atom(state: str, details: Mapping[str, Any]) -> None:
-    """Hear the atoms; the end of one carries its result."""
+    """Receive transitions of atoms; with a result when an atom has ended."""
     result = f", result {details['result']!r}" if "result" in details else ""
     print(f"task {details['task_name']}: {details['old_state']} -> {state}{result}")
 
 
 def on_progress(_event: str, details: Mapping[str, Any]) -> None:
-    """Hear the progress of one task."""
+    """Receive the progress of a task."""
     print(f"progress {details['progress']:.0%}")
 
 

@@ -1,4 +1,4 @@
-"""Plain functions as tasks: map one over several values, and reduce them to one."""
+"""Functions as tasks: map one over several values, and reduce them to one."""
 
 import operator
 
@@ -12,7 +12,7 @@ def read(lines: list[str]) -> list[int]:
 
 
 def square(value: int) -> int:
-    """A functor of one argument."""
+    """Square a number."""
     return value * value
 
 

@@ -1,4 +1,4 @@
-"""A job that lands with the rows it is about: posted in the program's own transaction, or never."""
+"""Post a job in your own transaction: it exists if and only if the transaction commits."""
 
 import sqlite3
 import tempfile
@@ -12,37 +12,37 @@ from stackl_flow.persistence import backends as stores
 
 
 def send(goods: str, country: str) -> str:
-    """Send what was ordered."""
+    """Send an order."""
     return f"{goods} to {country}"
 
 
 def order() -> linear_flow.Flow:
-    """Make the flow; conductors import this function by its name."""
+    """Build the flow; conductors import this factory by its name."""
     return linear_flow.Flow("order").add(task.FunctorTask(send, provides="sent"))
 
 
 def main() -> None:
-    """Take two orders, of which one is refused; rows, flows and jobs are in one file."""
+    """Take two orders, one of which is rolled back; rows, flows and jobs are in one file."""
     with tempfile.TemporaryDirectory() as folder:
-        address = f"sqlite:///{folder}/shop.db"
+        url = f"sqlite:///{folder}/shop.db"
         with (
-            stores.backend(address) as store,
-            boards.backend("orders", address, persistence=store) as board,
+            stores.backend(url) as persistence,
+            boards.backend("orders", url, persistence=persistence) as board,
         ):
             shop = sqlite3.connect(Path(folder, "shop.db"))
             shop.execute("CREATE TABLE orders (goods TEXT, country TEXT CHECK (country != 'Atlantis'))")
             for goods, country in (("tea", "France"), ("gold", "Atlantis")):
                 try:
-                    with shop:  # commits at its end, or rolls back
+                    with shop:  # commits at the end, or rolls back
                         given = {"goods": goods, "country": country}
-                        post_flow(board, store, "post_with_rows.order", store=given, connection=shop)
-                        print(f"{goods}: jobs that others see: {board.job_count}")
+                        post_flow(board, persistence, "post_with_rows.order", store=given, connection=shop)
+                        print(f"{goods}: visible jobs: {board.job_count}")
                         shop.execute("INSERT INTO orders VALUES (?, ?)", (goods, country))
                 except sqlite3.IntegrityError as error:
                     print(f"{goods}: {error}")
-                print(f"{goods}: jobs that others see: {board.job_count}")
+                print(f"{goods}: visible jobs: {board.job_count}")
             jobs = list(board.iterjobs())
-            Conductor("ann", board, store).run(max_dispatches=1)
+            Conductor("conductor-1", board, persistence).run(max_dispatches=1)
             for job in jobs:
                 print(f"{job.name}: {job.result()['sent']}")
             print("orders:", [goods for (goods,) in shop.execute("SELECT goods FROM orders")])

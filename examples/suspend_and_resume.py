@@ -1,11 +1,11 @@
-"""A run in steps: stop between two of them, look around, and go on later."""
+"""Suspend a run between two steps, and continue it later."""
 
 from stackl_flow import engines, states, task
 from stackl_flow.patterns import linear_flow
 
 
 class Step(task.Task):
-    """Says that it runs."""
+    """Prints its name."""
 
     def execute(self) -> None:
         """Run."""
@@ -15,12 +15,12 @@ class Step(task.Task):
 flow = linear_flow.Flow("steps").add(Step("first"), Step("second"), Step("third"))
 engine = engines.load(flow)
 
-print("run until the first result comes in, then suspend:")
+print("run until the first result, then suspend:")
 for state in engine.run_iter():
     if state == states.ANALYZING:
         engine.suspend()
 print("the flow is", engine.storage.get_flow_state())
 
-print("go on:")
+print("continue:")
 engine.run()
 print("the flow is", engine.storage.get_flow_state())

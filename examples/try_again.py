@@ -1,4 +1,4 @@
-"""A retry decides what a failure inside its flow leads to: here another attempt, or another value."""
+"""A retry policy decides what follows a failure in its flow: another attempt, or another value."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from stackl_flow.patterns import linear_flow
 
 
 class Ask(task.Task):
-    """Answers at the third attempt only; `attempt` is what the retry provides."""
+    """Succeeds at the third attempt; the policy provides `attempt`."""
 
     default_provides = "answer"
 
     def execute(self, attempt: int) -> str:
         """Fail, or answer."""
         print(f"attempt {attempt}")
-        if attempt < 3:  # noqa: PLR2004 - the third time
+        if attempt < 3:  # noqa: PLR2004 - the third attempt
             raise TimeoutError("no answer")
         return "yes"
 
 
 class Copy(task.Task):
-    """Copies from the server that the retry provides; only one of them is up."""
+    """Copies from the server that the policy provides; only one of them is up."""
 
     def execute(self, server: str) -> None:
         """Fail, or copy."""
@@ -29,19 +29,19 @@ class Copy(task.Task):
         print(f"copied from {server}")
 
     def revert(self, server: str, **_: Any) -> None:
-        """Clean up before the next server is tried."""
+        """Clean up before the next attempt."""
         print(f"cleaned up what came from {server}")
 
 
 print("-- Times: up to five attempts")
-patient = linear_flow.Flow("patient", retry=retry.Times(5, name="again", provides="attempt"))
-print("the answer is", engines.run(patient.add(Ask()))["answer"])
+repeated = linear_flow.Flow("repeated", retry=retry.Times(5, name="again", provides="attempt"))
+print("the answer is", engines.run(repeated.add(Ask()))["answer"])
 
-print("-- ForEach: one value after the other")
-choosy = linear_flow.Flow(
-    "choosy", retry=retry.ForEach(["east", "north", "west"], name="next", provides="server")
+print("-- ForEach: one attempt per value")
+alternatives = linear_flow.Flow(
+    "alternatives", retry=retry.ForEach(["east", "north", "west"], name="next", provides="server")
 )
-engine = engines.load(choosy.add(Copy("copy")))
+engine = engines.load(alternatives.add(Copy("copy")))
 engine.run()
 for provided, failures in engine.storage.get_retry_history("next"):
-    print(f"{provided}: {failures['copy'].exception_str if failures else 'fine'}")
+    print(f"{provided}: {failures['copy'].exception_str if failures else 'succeeded'}")

@@ -1,4 +1,4 @@
-"""Listeners: a log that says what led to a failure but shows no secrets; durations; moves kept for later."""
+"""Listeners: a log of failures with their history and without secrets; durations; captured transitions."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from stackl_flow.patterns import linear_flow
 
 
 class Login(task.Task):
-    """Gives something that no log should show."""
+    """Provides a value that no log should show."""
 
     default_provides = "session"
 
@@ -24,15 +24,15 @@ class Transfer(task.Task):
     """Fails."""
 
     def execute(self, session: dict[str, str]) -> None:
-        """Say no."""
+        """Refuse."""
         raise PermissionError(f"{session['user']} may not do that")
 
 
 class Short(logging.Formatter):
-    """Leaves out the traceback, and the uuids, which differ from run to run."""
+    """Omits the traceback and the uuids, which differ between runs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the level, and the message from where it begins to differ."""
+        """Write the level and the end of the message."""
         return f"{record.levelname}: {record.getMessage().split(') ', 1)[1]}"
 
 
@@ -49,12 +49,12 @@ engine = engines.load(
 with (
     DynamicLoggingListener(engine, log=log, mask_inputs_keys=secrets, mask_outputs_keys=secrets),
     DurationListener(engine),
-    CaptureListener(engine, flow_listen_for=(), task_listen_for=["REVERTED"]) as undone,
+    CaptureListener(engine, flow_listen_for=(), task_listen_for=["REVERTED"]) as reverted,
 ):
     try:
         engine.run()
     except PermissionError as error:
         print(f"raised: {error}")
 
-print(f"undone: {[details['task_name'] for _, _, details in undone.values]}")
-print(f"its duration is kept with the flow: {'duration' in engine.storage.flow_meta}")
+print(f"reverted: {[details['task_name'] for _, _, details in reverted.values]}")
+print(f"its duration is stored with the flow: {'duration' in engine.storage.flow_meta}")

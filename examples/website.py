@@ -1,13 +1,12 @@
-"""Deploys a small web site on 127.0.0.1 for real, and undoes it when a step fails.
+"""Deploys a small web site on 127.0.0.1, and rolls it back if a step fails.
 
     python examples/website.py deploy hello
     python examples/website.py list
     python examples/website.py remove hello
     stackl-flow run examples.website:website --store site=hello --store root=websites --db sqlite:///websites/flows.db
 
-Each task may run twice: if a process dies after the work but before its record, the task runs again on
-resumption. So every `execute` first looks for what it has made already, and every `revert` copes with things
-that are gone, or were never there.
+A task may run twice: if its process dies after the work but before the checkpoint, it runs again on resume.
+So every `execute` first checks what exists already, and every `revert` accepts that things are missing.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # Run as a file, it must find its neighbours, and be found under its full name.
+if __name__ == "__main__":  # Run as a file, it has to be importable by its full name.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from examples.website_place import Place, ask, put
+from examples.website_deployment import Deployment, http_get, write_atomically
 from stackl_flow import engines, exceptions, retry, states, task
 from stackl_flow.engines.base import Engine
 from stackl_flow.patterns import linear_flow, unordered_flow
@@ -41,85 +40,85 @@ FILES = {
     "style.css": "body {{ font: 1.1em sans-serif; max-width: 40em; margin: 2em auto }}\n",
 }
 SECONDS_TO_START = 10.0
-# What can go wrong in a deployment, and is told in one line.
+# Errors of a deployment that are printed in one line.
 KNOWN = (exceptions.StacklFlowError, RuntimeError, ValueError, OSError)
 
 
 class CheckName(task.Task):
-    """Refuses a site that is deployed already, before a rollback could take anything from it."""
+    """Refuses a site that is deployed already, before a rollback could remove it."""
 
     def execute(self, site: str, root: str) -> None:
-        """Look the name up in the routes."""
-        place = Place(root, site)
-        if (url := place.routes().get(site)) is not None:
+        """Look up the name in the routes."""
+        deployment = Deployment(root, site)
+        if (url := deployment.routes().get(site)) is not None:
             raise ValueError(f"{site} is deployed already at {url}; remove it first")
-        place.done("execute", self.name)
+        deployment.log_action("execute", self.name)
 
 
 class AllocatePort(task.Task):
-    """Reserves a free port in a file that names its site."""
+    """Reserves a free port with a file that contains the name of the site."""
 
     default_provides = "port"
 
     def execute(self, site: str, root: str) -> int:
-        """Take the port that this site has already, or a new one."""
-        place = Place(root, site)
-        port = place.reserve_port()
-        place.done("execute", self.name)
+        """Return the port reserved for this site, or reserve one."""
+        deployment = Deployment(root, site)
+        port = deployment.reserve_port()
+        deployment.log_action("execute", self.name)
         return port
 
     def revert(self, site: str, root: str, **_: Any) -> None:
-        """Give the port back."""
-        place = Place(root, site)
-        place.release_port()
-        place.prune()
-        place.done("revert", self.name)
+        """Release the port."""
+        deployment = Deployment(root, site)
+        deployment.release_port()
+        deployment.remove_empty_folder()
+        deployment.log_action("revert", self.name)
 
 
 class WriteFiles(task.Task):
-    """Writes the pages that do not change."""
+    """Writes the static pages."""
 
     default_provides = "files"
 
     def execute(self, site: str, root: str) -> list[str]:
-        """Write each file whole, over one that may be there."""
-        place = Place(root, site)
+        """Write each file atomically, replacing an old one."""
+        deployment = Deployment(root, site)
         for name, text in FILES.items():
-            put(place.public / name, text.format(site=site))
-        place.done("execute", self.name)
+            write_atomically(deployment.public / name, text.format(site=site))
+        deployment.log_action("execute", self.name)
         return sorted(FILES)
 
     def revert(self, site: str, root: str, **_: Any) -> None:
         """Remove the files."""
-        place = Place(root, site)
-        if place.public.exists():
-            shutil.rmtree(place.public)
-        place.prune()
-        place.done("revert", self.name)
+        deployment = Deployment(root, site)
+        if deployment.public.exists():
+            shutil.rmtree(deployment.public)
+        deployment.remove_empty_folder()
+        deployment.log_action("revert", self.name)
 
 
 class CreateDatabase(task.Task):
     """Creates the site's database and fills it."""
 
     def execute(self, site: str, root: str, articles: Sequence[Sequence[str]] = ARTICLES) -> None:
-        """Fill a new file, then put it in its place: a half-filled database is never seen."""
-        place = Place(root, site)
-        draft = place.database.with_name("site.db.draft")
+        """Fill a new file, then rename it: the server never opens an incomplete database."""
+        deployment = Deployment(root, site)
+        draft = deployment.database.with_name("site.db.draft")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.unlink(missing_ok=True)
         with closing(sqlite3.connect(draft)) as connection, connection:
             connection.execute("CREATE TABLE articles (position INTEGER PRIMARY KEY, title TEXT, body TEXT)")
             connection.executemany("INSERT INTO articles (title, body) VALUES (?, ?)", articles)
-        draft.replace(place.database)
-        place.done("execute", self.name)
+        draft.replace(deployment.database)
+        deployment.log_action("execute", self.name)
 
     def revert(self, site: str, root: str, **_: Any) -> None:
-        """Remove the database, and a draft with its journal."""
-        place = Place(root, site)
-        for path in place.folder.glob("site.db*"):
+        """Remove the database, and an unfinished one with its journal."""
+        deployment = Deployment(root, site)
+        for path in deployment.folder.glob("site.db*"):
             path.unlink()
-        place.prune()
-        place.done("revert", self.name)
+        deployment.remove_empty_folder()
+        deployment.log_action("revert", self.name)
 
 
 class StartServer(task.Task):
@@ -128,84 +127,84 @@ class StartServer(task.Task):
     default_provides = "pid"
 
     def execute(self, site: str, root: str, port: int) -> int:
-        """Start it, unless it runs already."""
-        place = Place(root, site)
-        pid = place.server() or place.start_server(port)
-        place.done("execute", self.name)
+        """Start the server, unless it runs already."""
+        deployment = Deployment(root, site)
+        pid = deployment.server() or deployment.start_server(port)
+        deployment.log_action("execute", self.name)
         return pid
 
     def revert(self, site: str, root: str, **_: Any) -> None:
-        """Stop it and forget it."""
-        place = Place(root, site)
-        place.stop_server()
-        place.prune()
-        place.done("revert", self.name)
+        """Stop the server."""
+        deployment = Deployment(root, site)
+        deployment.stop_server()
+        deployment.remove_empty_folder()
+        deployment.log_action("revert", self.name)
 
 
 class CheckHealth(task.Task):
-    """Asks the server over HTTP whether the site is well; there is nothing in it to undo."""
+    """Requests the health of the site over HTTP; nothing to revert."""
 
     default_provides = "health"
 
     def execute(self, site: str, root: str, port: int, pid: int) -> dict[str, Any]:
-        """Wait until the server answers, and fail if the answer is bad."""
-        place = Place(root, site)
+        """Wait until the server responds; fail if it is not healthy."""
+        deployment = Deployment(root, site)
         end = time.monotonic() + SECONDS_TO_START
         while True:
-            if place.server() != pid:
-                raise RuntimeError(f"the server of {site} has ended: {place.log.read_text()[-300:]}")
+            if deployment.server() != pid:
+                raise RuntimeError(f"the server of {site} has exited: {deployment.log.read_text()[-300:]}")
             try:
-                status, text = ask(port, "/health")
+                status, text = http_get(port, "/health")
                 break
             except OSError as error:
                 if time.monotonic() > end:
-                    raise RuntimeError(f"{site} does not answer: {error}") from error
+                    raise RuntimeError(f"{site} does not respond: {error}") from error
                 time.sleep(0.05)
         health: dict[str, Any] = json.loads(text)
         if status != http.HTTPStatus.OK or health["site"] != site:
-            raise RuntimeError(f"{site} is not well: {health['problem']} (HTTP {status})")
-        place.done("execute", self.name)
+            raise RuntimeError(f"{site} is not healthy: {health['problem']} (HTTP {status})")
+        deployment.log_action("execute", self.name)
         return health
 
 
 class RegisterRoute(task.Task):
-    """Makes the site known."""
+    """Publishes the URL of the site."""
 
     default_provides = "url"
 
     def execute(self, site: str, root: str, port: int) -> str:
-        """Add the site's address to the routes."""
-        place = Place(root, site)
-        with place.changed_routes() as routes:
+        """Add the URL to the routes."""
+        deployment = Deployment(root, site)
+        with deployment.changed_routes() as routes:
             routes[site] = f"http://127.0.0.1:{port}/"
-        place.done("execute", self.name)
+        deployment.log_action("execute", self.name)
         return routes[site]
 
     def revert(self, site: str, root: str, **_: Any) -> None:
-        """Take the site's address out of the routes."""
-        place = Place(root, site)
-        with place.changed_routes() as routes:
+        """Remove the URL from the routes."""
+        deployment = Deployment(root, site)
+        with deployment.changed_routes() as routes:
             routes.pop(site, None)
-        place.done("revert", self.name)
+        deployment.log_action("revert", self.name)
 
 
-class Undo(task.Task):
-    """Does the revert of another task, so that a site can be removed by a flow too."""
+class Revert(task.Task):
+    """Executes the revert of another task, so that a flow can remove a site."""
 
     def __init__(self, undone: task.Task) -> None:
         super().__init__(name=f"undo_{undone.name}")
         self.undone = undone
 
     def execute(self, site: str, root: str) -> None:
-        """Revert the task; it finds by itself what is there."""
+        """Revert the task; its revert needs nothing but the names."""
         self.undone.revert(site=site, root=root)
 
 
 def website(attempts: int = 2) -> linear_flow.Flow:
-    """The flow that deploys a site; its store: `site`, `root` and, if wanted, `articles`.
+    """Build the flow that deploys a site from the inputs `site`, `root` and, optionally, `articles`.
 
     Args:
-        attempts: how often the server is started, at most, before all is rolled back.
+        attempts: maximum number of attempts to start the server.
 
     Returns:
         The flow; it provides `port`, `files`, `pid`, `health` and `url`.
@@ -221,21 +220,21 @@ def website(attempts: int = 2) -> linear_flow.Flow:
 
 
 def removal() -> linear_flow.Flow:
-    """The flow that removes a site; its store: `site` and `root`."""
+    """Build the flow that removes a site from the inputs `site` and `root`."""
     made = [AllocatePort("allocate_port"), WriteFiles("write_files"), CreateDatabase("create_database")]
     made += [StartServer("start_server"), RegisterRoute("register_route")]
-    return linear_flow.Flow("remove website").add(*(Undo(part) for part in reversed(made)))
+    return linear_flow.Flow("remove website").add(*(Revert(part) for part in reversed(made)))
 
 
-def show_moves(engine: Engine) -> None:
-    """Print each move of the flow and its atoms when it happens."""
+def print_transitions(engine: Engine) -> None:
+    """Print the transitions of the flow and its atoms."""
 
-    def told(state: str, details: Mapping[str, Any]) -> None:
+    def on_transition(state: str, details: Mapping[str, Any]) -> None:
         name = details.get("task_name") or details.get("retry_name") or details["flow_name"]
         print(f"{time.strftime('%H:%M:%S')}  {name:<22} {state}", flush=True)
 
-    engine.notifier.register("*", told)
-    engine.atom_notifier.register("*", told)
+    engine.notifier.register("*", on_transition)
+    engine.atom_notifier.register("*", on_transition)
 
 
 def deploy(options: argparse.Namespace, backend: Backend) -> None:
@@ -244,35 +243,35 @@ def deploy(options: argparse.Namespace, backend: Backend) -> None:
     if options.articles is not None:
         store["articles"] = json.loads(options.articles.read_text())
     engine = engines.load_from_factory("examples.website.website", store=store, backend=backend)
-    show_moves(engine)
+    print_transitions(engine)
     engine.run()
     print(f"{options.site} is up at {engine.storage.fetch('url')}")
 
 
 def remove(options: argparse.Namespace, backend: Backend) -> None:
-    """Remove a site and all that belongs to it."""
+    """Remove a site."""
     store = {"site": options.site, "root": str(options.root)}
-    place = Place(str(options.root), options.site)
-    if options.site not in place.routes() and place.port() is None:
+    deployment = Deployment(str(options.root), options.site)
+    if options.site not in deployment.routes() and deployment.port() is None:
         raise ValueError(f"there is no site {options.site}")
     engine = engines.load_from_factory("examples.website.removal", store=store, backend=backend)
-    show_moves(engine)
+    print_transitions(engine)
     engine.run()
     print(f"{options.site} is removed")
 
 
 def resume(_options: argparse.Namespace, backend: Backend) -> None:
-    """Go on with every deployment and removal whose process died."""
+    """Resume every deployment and removal whose process died."""
     details = [detail for book in backend.get_connection().get_logbooks() for detail in book]
     failed = []
     for flow_detail in details:
         if flow_detail.state in (states.SUCCESS, states.REVERTED):
             continue
         engine = engines.load_from_detail(flow_detail, backend=backend)
-        show_moves(engine)
+        print_transitions(engine)
         try:
             engine.run()
-        except KNOWN as error:  # The others shall go on all the same.
+        except KNOWN as error:  # Resume the others all the same.
             failed.append(str(error))
         print(f"{engine.storage.fetch('site')}: {engine.storage.get_flow_state()}")
     if failed:
@@ -280,16 +279,18 @@ def resume(_options: argparse.Namespace, backend: Backend) -> None:
 
 
 def list_sites(options: argparse.Namespace, _backend: Backend) -> None:
-    """List the sites that are registered, and whether their server runs."""
-    for site, url in Place(str(options.root), "any").routes().items():
-        alive = "up" if Place(str(options.root), site).server() else "down"
+    """List the sites, and whether their servers run."""
+    for site, url in Deployment(str(options.root), "any").routes().items():
+        alive = "up" if Deployment(str(options.root), site).server() else "down"
         print(f"{site:<20} {url:<30} {alive}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the command line parser."""
     top = argparse.ArgumentParser(description="Deploy small web sites on 127.0.0.1.")
-    top.add_argument("--root", type=Path, default=Path("websites"), help="where the sites live (%(default)s)")
+    top.add_argument(
+        "--root", type=Path, default=Path("websites"), help="directory of the sites (%(default)s)"
+    )
     top.add_argument("--db", help="URL of the database of the flows (sqlite:///ROOT/flows.db)")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, action in {"deploy": deploy, "remove": remove, "resume": resume, "list": list_sites}.items():
@@ -306,10 +307,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after the program's name; None: those of this process.
+        arguments: command line arguments; None for those of this process.
 
     Returns:
-        0, or 1 when it failed and the reason has been printed.
+        0, or 1 if it failed.
     """
     options = parser().parse_args(arguments)
     options.root = options.root.absolute()

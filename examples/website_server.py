@@ -1,8 +1,8 @@
 """The server process of one site that `website.py` deploys.
 
-It is a program of its own, because the site has to go on living when the process that deployed it dies.
-It starts nothing until its standard input says `go`: the deployer first writes down the process id, so no
-server can ever run that nobody knows of. If the deployer dies before that, the input ends and so does this.
+It is a separate program, because the site outlives the process that deploys it. It starts when it reads `go`
+from standard input, after the deploying process has stored its process ID, so that no unknown server can
+run. If that process dies before, standard input ends and the server exits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE = "<!doctype html><title>{site}</title><link rel=stylesheet href=/style.css
 
 
 class SiteServer(ThreadingHTTPServer):
-    """A server whose port nobody else can share, so that two servers of one site cannot both run."""
+    """A server that does not share its port, so that two servers of one site cannot both run."""
 
     allow_reuse_port = False
 
@@ -38,7 +38,7 @@ class SiteHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=str(folder / "public"), **kwargs)
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if self.path == "/articles":
             self._send_articles()
         elif self.path == "/health":
@@ -47,7 +47,7 @@ class SiteHandler(SimpleHTTPRequestHandler):
             super().do_GET()
 
     def _articles(self) -> list[tuple[str, str]]:
-        # Read-only: a server must not create the database that it misses.
+        # read-only: the server must not create a missing database
         with closing(sqlite3.connect(f"{self.database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute("SELECT title, body FROM articles ORDER BY position").fetchall()
 
@@ -59,7 +59,7 @@ class SiteHandler(SimpleHTTPRequestHandler):
     def _send_health(self) -> None:
         try:
             count = len(self._articles())
-            problem = "" if count else "there is not one article to show"
+            problem = "" if count else "the site has no articles"
         except sqlite3.Error as error:
             count, problem = 0, str(error)
         status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK

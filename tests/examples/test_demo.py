@@ -1,4 +1,4 @@
-"""The demonstration is run as `scripts/demo` runs it, and its own checks are checked."""
+"""The demonstration runs as in `scripts/demo`; its own checks are tested."""
 
 import io
 import os
@@ -11,17 +11,17 @@ import pytest
 from rich.console import Console
 
 from examples import demo
-from examples.website_place import Place, started
+from examples.website_deployment import Deployment, start_time
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def workshops():
+def temporary_roots():
     return set(Path(os.environ.get("TMPDIR", "/tmp")).glob("stackl-flow-demo-*"))  # noqa: S108 - as tempfile does
 
 
-def test_in_a_pipe_it_shows_everything_plainly_and_leaves_nothing_but_pictures(tmp_path):
-    before = workshops()
+def test_in_a_pipe_it_prints_plain_text_and_leaves_only_pictures(tmp_path):
+    before = temporary_roots()
     argv = [sys.executable, "-m", "examples.demo", "--pictures", str(tmp_path / "out")]
     found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
     assert (found.returncode, found.stderr) == (0, ""), found.stdout
@@ -35,26 +35,26 @@ def test_in_a_pipe_it_shows_everything_plainly_and_leaves_nothing_but_pictures(t
         assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - we wrote it
         assert "start_server" in picture
         assert state in picture
-    assert workshops() <= before
+    assert temporary_roots() <= before
 
 
-def test_a_claim_that_does_not_hold_makes_it_fail(tmp_path):
+def test_a_false_claim_makes_it_fail(tmp_path):
     console = Console(file=io.StringIO())
-    assert demo.run(tmp_path, console, [lambda stage: stage.check("the moon is cheese", False)]) == 1
+    assert demo.run(tmp_path, console, [lambda demo: demo.check("the moon is cheese", False)]) == 1
     assert "the moon is cheese" in console.file.getvalue()
 
 
-def test_when_it_breaks_half_way_its_servers_end_and_its_folder_goes(tmp_path):
+def test_an_interrupted_run_stops_its_servers_and_removes_its_folder(tmp_path):
     left = []
 
-    def breaks(stage):
-        stage.load("examples.website.website", site="hello").run()
-        left.extend([stage.root, Place(str(stage.root), "hello").server()])
+    def interrupted(demo):
+        demo.load("examples.website.website", site="hello").run()
+        left.extend([demo.root, Deployment(str(demo.root), "hello").server()])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        demo.run(tmp_path, Console(file=io.StringIO()), [breaks])
+        demo.run(tmp_path, Console(file=io.StringIO()), [interrupted])
     root, pid = left
     assert pid is not None
-    assert started(pid) is None
+    assert start_time(pid) is None
     assert not root.exists()

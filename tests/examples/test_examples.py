@@ -1,4 +1,4 @@
-"""Each small example runs as a person would run it, and prints what is written beside it."""
+"""Each small example runs in a process of its own and prints what is in `expected`."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # The site and the demonstration have tests of their own: ports and times differ from run to run.
-LARGE = {"__init__", "demo", "demo_board", "demo_stage", "website", "website_place", "website_server"}
+LARGE = {"__init__", "demo", "demo_jobs", "demo_support", "website", "website_deployment", "website_server"}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in LARGE)
 
 
@@ -31,17 +31,17 @@ def test_prints_what_is_expected(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_is_short_enough_to_teach_one_thing(name):
+def test_is_short(name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 60
 
 
-def test_nothing_is_expected_of_examples_that_are_gone():
+def test_every_expected_output_has_its_example():
     assert sorted(path.stem for path in (EXAMPLES / "expected").iterdir()) == NAMES
 
 
-def test_the_list_of_examples_is_whole():
+def test_every_example_is_listed():
     text = (EXAMPLES / "README.md").read_text()
     missing = {
         path.name for path in EXAMPLES.glob("*.py") if path.stem != "__init__" if path.name not in text
     }
-    assert missing == {"demo_board.py", "demo_stage.py"}
+    assert missing == set()

@@ -1,4 +1,4 @@
-"""What every part of `demo.py` needs: a place to work in, a voice, and questions to the world outside."""
+"""Shared by the parts of `demo.py`: a temporary directory, output, and checks of ports and states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from examples.website_place import Place, ask
+from examples.website_deployment import Deployment, http_get
 from stackl_flow import engines
 from stackl_flow.cli.tables import flow_panel, state_text
 from stackl_flow.control import flows, pictures
@@ -25,11 +25,11 @@ from stackl_flow.engines.base import Engine
 from stackl_flow.persistence.base import Backend
 
 
-class Stage:
-    """Where one demonstration works, what it prints on, and what turned out wrong.
+class Demo:
+    """A demonstration: its directory, its output, and the claims that turned out to be false.
 
     Args:
-        root: the folder in which all is made.
+        root: the folder for temporary files.
         shown: the folder for the pictures.
         backend: where the flows are stored.
         console: where to print.
@@ -43,7 +43,7 @@ class Stage:
         self.wrong: list[str] = []
 
     def title(self, text: str) -> None:
-        """Begin a part of the demonstration."""
+        """Print the title of a part."""
         self.console.print()
         self.console.print(Text(text, style="bold underline"))
 
@@ -52,36 +52,36 @@ class Stage:
         self.console.print(Text(f"  {text}", style), soft_wrap=True)
 
     def check(self, claim: str, holds: bool) -> None:
-        """Print a claim and whether it holds."""
+        """Print a claim and whether it is true."""
         word = Text("  ok     " if holds else "  WRONG  ", "green" if holds else "bold red")
         self.console.print(word.append(claim, "default"), soft_wrap=True)
         if not holds:
             self.wrong.append(claim)
 
-    def place(self, site: str) -> Place:
-        """Where a site's things are."""
-        return Place(str(self.root), site)
+    def deployment(self, site: str) -> Deployment:
+        """Return the deployment of a site."""
+        return Deployment(str(self.root), site)
 
     def load(self, factory: str, *, quiet: bool = False, **store: Any) -> Engine:
-        """Load a flow for a new run whose moves are printed, unless it is to be quiet."""
+        """Load a flow, and print its transitions unless `quiet`."""
         store["root"] = str(self.root)
         engine = engines.load_from_factory(factory, store=store, backend=self.backend)
         return engine if quiet else self.watched(engine)
 
     def watched(self, engine: Engine) -> Engine:
-        """Print the moves of an engine's atoms while they happen."""
+        """Print the transitions of an engine's atoms."""
         begin = time.monotonic()
 
-        def told(state: str, details: Mapping[str, Any]) -> None:
+        def on_transition(state: str, details: Mapping[str, Any]) -> None:
             name = details.get("task_name") or details["retry_name"]
             line = Text(f"  {time.monotonic() - begin:6.2f} s  {name:<20}  ")
             self.console.print(line.append_text(state_text(state)))
 
-        engine.atom_notifier.register("*", told)
+        engine.atom_notifier.register("*", on_transition)
         return engine
 
     def show(self, uuid: str, name: str) -> FlowView:
-        """Print a stored flow as a table of its atoms, and write its picture."""
+        """Print a stored flow as a table of its atoms, and draw it."""
         view = flows.show(self.backend, uuid)
         self.console.print()
         self.console.print(flow_panel(view))
@@ -90,56 +90,56 @@ class Stage:
         path.write_text(pictures.draw(drawing, "svg"), encoding="utf-8")
         self.console.print()
         self.check(
-            f"the flow with its states is drawn in {path}", problem is None and path.stat().st_size > 0
+            f"the flow and its states are drawn in {path}", problem is None and path.stat().st_size > 0
         )
         return view
 
-    def ledger(self, site: str) -> list[dict[str, Any]]:
-        """What was really done for a site, in order."""
-        path = self.root / "ledger.jsonl"
+    def actions(self, site: str) -> list[dict[str, Any]]:
+        """Return the log of actions for a site, oldest first."""
+        path = self.root / "actions.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [line for line in lines if line["site"] == site]
 
-    def times(self, site: str, verb: str) -> dict[str, int]:
-        """How often each task was really executed, or reverted, for a site."""
-        return dict(Counter(line["atom"] for line in self.ledger(site) if line["did"] == verb))
+    def counts(self, site: str, verb: str) -> dict[str, int]:
+        """Return how often each task was executed, or reverted, for a site."""
+        return dict(Counter(line["atom"] for line in self.actions(site) if line["did"] == verb))
 
 
 @contextmanager
-def workshop() -> Iterator[Path]:
-    """Lend a folder; at the end every server that was started in it has ended, and the folder is gone."""
+def temporary_root() -> Iterator[Path]:
+    """Create a temporary folder; at the end stop every server started in it, and remove it."""
     root = Path(tempfile.mkdtemp(prefix="stackl-flow-demo-"))
     try:
         yield root
     finally:
         for folder in (root / "sites").glob("*"):
-            Place(str(root), folder.name).stop_server()
+            Deployment(str(root), folder.name).stop_server()
         shutil.rmtree(root)
 
 
-def serves(port: int, path: str, wanted: str) -> bool:
-    """Tell whether a page can be fetched and has a text in it."""
+def is_served(port: int, path: str, wanted: str) -> bool:
+    """Return whether a page can be fetched and contains a text."""
     try:
-        status, text = ask(port, path)
+        status, text = http_get(port, path)
     except OSError:
         return False
     return status == http.client.OK and wanted in text
 
 
-def closed(port: int) -> bool:
-    """Tell whether nobody listens on a port."""
+def is_closed(port: int) -> bool:
+    """Return whether nothing listens on a port."""
     try:
-        ask(port, "/")
+        http_get(port, "/")
     except ConnectionRefusedError:
         return True
     return False
 
 
-def all_are(view: FlowView, state: str) -> bool:
-    """Tell whether a flow and all its atoms are in one state."""
+def all_in_state(view: FlowView, state: str) -> bool:
+    """Return whether a flow and all its atoms are in one state."""
     return view.flow.state == state and all(atom.state == state for atom in view.atoms)
 
 
 def state_of(view: FlowView, name: str) -> str:
-    """The state of one atom."""
+    """Return the state of an atom."""
     return next(atom.state for atom in view.atoms if atom.name == name)
