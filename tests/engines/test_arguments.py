@@ -135,7 +135,9 @@ def test_what_only_revert_lacks_is_missing_too(load):
 
 
 def test_a_lone_task_is_named_itself(load):
-    with pytest.raises(exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\" needs \['x'\]"):
+    with pytest.raises(
+        exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\" is missing required inputs \['x'\]"
+    ):
         load(functor(lambda x: x)).run()
 
 

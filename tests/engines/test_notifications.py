@@ -191,7 +191,7 @@ def test_progress_out_of_bounds_is_clamped_with_a_warning(load, caplog, given, k
     with caplog.at_level(logging.WARNING):
         load(work).run()
     assert told == [0.0, kept, 1.0]
-    assert "Progress value" in caplog.text
+    assert "Progress must be between" in caplog.text
 
 
 def test_progress_is_stored(tmp_path):
