@@ -91,8 +91,8 @@ class EtcdClient:
         """
         connection = self._acquire()
         try:
-            response = self._post(connection, path, body)
-            text = response.read()
+            with self._post(connection, path, body) as response:
+                text = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self._leave_server(connection)
@@ -109,7 +109,8 @@ class EtcdClient:
         try:
             response = self._post(connection, path, body)
             if response.status != http.HTTPStatus.OK:
-                text = response.read()
+                with response:
+                    text = response.read()
                 connection.close()
                 _decode(response.status, text)
             return ResponseStream(connection, response)
@@ -130,7 +131,11 @@ class EtcdClient:
         # In one piece, where http.client sends two: the answer comes in two thirds of the time.
         connection.sock.sendall(head.encode() + text)
         response = http.client.HTTPResponse(connection.sock, method="POST")
-        response.begin()
+        try:
+            response.begin()
+        except BaseException:
+            response.close()  # it keeps the socket open after the connection is closed
+            raise
         return response
 
     def _acquire(self) -> http.client.HTTPConnection:
