@@ -1,4 +1,4 @@
-"""ZooKeeper keeps the contract, on a real server."""
+"""The ZooKeeper store passes the contract suites on a real server."""
 
 import uuid
 
@@ -16,5 +16,5 @@ class TestZooKeeper(ComparedKVContract, ProcessContract):
 
     @pytest.fixture
     def open_kv(self, zookeeper_url):
-        address = f"{zookeeper_url}/{uuid.uuid4()}"
-        return lambda: backends.fetch(address)
+        url = f"{zookeeper_url}/{uuid.uuid4()}"
+        return lambda: backends.fetch(url)

@@ -1,4 +1,4 @@
-"""Items in a ZooKeeper ensemble."""
+"""A key-value store on a ZooKeeper ensemble."""
 
 from stackl_flow.kv.backends.zookeeper.store import ZooKeeperKV
 

@@ -1,20 +1,22 @@
-"""Commits in the words of ZooKeeper: which operations one ``multi`` is made of.
+"""How keys become nodes, and commits become ``multi`` operations.
 
-What is stored of an item begins with the mark of the commit that wrote it, by which a commit whose answer was
-lost is known again, and the name of its lease.
+**Nodes.** ZooKeeper returns the children of a node all at once and in no order, so no node may have many. A
+segment of a key is a folder, the last one an item; the first letter of a node's name tells which. A segment
+that begins with a time in microseconds (16 digits or more), of which there may be a hundred thousand, is
+split after 6, 8, 10 and 12 digits: into folders of a day, a quarter of an hour, ten seconds and a tenth of a
+second. So none of them but the last, and the one of all days, can have more than a hundred children.
 
-How keys become nodes, so that reading in order need not read everything.
-
-ZooKeeper tells the children of a node all at once and in no order, so no node may have many. A segment of a
-key is a folder, its last one an item; what tells them apart is the first letter of the node's name. A segment
-that begins with a time in microseconds (16 digits or more), of which there may be a hundred thousand, is cut
-after 6, 8, 10 and 12 of them: into folders of a day, of a quarter of an hour, of ten seconds and of a tenth
-of a second, so that none but the last, and the one of all days, can hold more than a hundred.
-
-``board/waiting/any/2/01763712345678901-x`` lies in
+``board/waiting/any/2/01763712345678901-x`` is stored at
 ``items/dboard/dwaiting/dany/d2/c017637/c12/c34/c56/i78901-x``.
 
-A folder of a time is not used again, so whoever finds it empty takes it away, with the folders below it.
+A folder of a time is not used again, so a list that finds it empty deletes it, with the folders below it.
+
+**Values.** The data of an item's node begins with the token of the commit that wrote it, by which a commit
+whose answer was lost is recognized, and the id of its lease.
+
+**Checks.** A node can be checked by a counter that restarts when the node is created again. So every creation
+of a node rewrites the guard node of its key, and every check that relies on the counter, or on there being no
+node, checks the guard.
 """
 
 from __future__ import annotations
@@ -33,38 +35,47 @@ from kazoo.security import OPEN_ACL_UNSAFE
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put
 
 _TIME: Final = re.compile(r"\d{16}")
-_CUTS: Final = (0, 6, 8, 10, 12)
+_TIME_SPLITS: Final = (0, 6, 8, 10, 12)
 _GUARDS: Final = 256
 _ITEM: Final = "i"
 _FOLDER: Final = "d"
-_CHUNK: Final = "c"
+_TIME_FOLDER: Final = "c"
+
+TOKEN_SIZE: Final = 12
+_EPHEMERAL: Final = 1
+_ANY_VERSION: Final = -1
+#: Bytes that a ``multi`` adds to each operation.
+_OPERATION_HEADER_SIZE: Final = 9
 
 
 class Entry(NamedTuple):
-    """A node below which, or in which, there are items.
+    """A node of an item, or a folder of such nodes.
 
-    ``text`` is what the keys of its items begin with; the whole key, if it is an item itself. It is
-    ``fleeting`` when it is to be taken away once it is empty.
+    Attributes:
+        key: the key of the item; for a folder, what the keys of its items begin with.
+        path: the path of the node.
+        is_item: whether it is an item.
+        is_removable: whether it is to be deleted once it is empty.
     """
 
-    text: str
+    key: str
     path: str
     is_item: bool = False
-    fleeting: bool = False
+    is_removable: bool = False
 
     def child(self, name: str) -> Entry:
-        """Read the name of a node below it."""
+        """Return the entry of a child node."""
         kind, rest, path = name[0], name[1:], f"{self.path}/{name}"
         if kind == _FOLDER:
             rest += "/"
-        return Entry(self.text + rest, path, kind == _ITEM, self.fleeting or kind == _CHUNK)
+        return Entry(self.key + rest, path, kind == _ITEM, self.is_removable or kind == _TIME_FOLDER)
 
 
 class Paths:
-    """Names nodes.
+    """The paths of all nodes of a store.
 
     Args:
-        root: the node below which all is kept.
+        root: the node below which everything is stored.
     """
 
     def __init__(self, root: str) -> None:
@@ -75,171 +86,161 @@ class Paths:
         self.pulse = f"{root}/pulse"
 
     def base(self) -> Iterator[str]:
-        """Name the nodes that have to be there, upper ones first."""
+        """Iterate over the nodes that must exist, parents first."""
         path = ""
-        for part in self.root.strip("/").split("/"):
-            path = f"{path}/{part}"
+        for segment in self.root.strip("/").split("/"):
+            path = f"{path}/{segment}"
             yield path
         yield from (self.items, self.guards, self.leases, self.pulse)
 
     def item(self, key: str) -> str:
-        """Name the node of an item."""
-        return f"{self.items}/{_node(key)}"
+        return f"{self.items}/{_relative_path(key)}"
 
-    def prefix_end(self, prefix: str) -> Entry:
-        """Find the deepest folder that has all items with a prefix below it."""
-        folders = prefix.split("/")[:-1]
-        text = "".join(f"{folder}/" for folder in folders)
-        return Entry(text, "/".join([self.items, *_folders(folders)]))
+    def deepest_folder(self, prefix: str) -> Entry:
+        """Return the deepest folder that contains all items with a prefix."""
+        segments = prefix.split("/")[:-1]
+        key = "".join(f"{segment}/" for segment in segments)
+        return Entry(key, "/".join([self.items, *_folder_names(segments)]))
 
-    def parents(self, path: str) -> Iterator[str]:
-        """Name the folders above an item, upper ones first."""
+    def folders(self, path: str) -> Iterator[str]:
+        """Iterate over the folders of an item's path, parents first."""
         at = len(self.items)
         while (at := path.find("/", at + 1)) > 0:
             yield path[:at]
 
-    def lease(self, name: str) -> str:
-        """Name the node of a lease."""
-        return f"{self.leases}/{name}"
+    def lease(self, lease_id: str) -> str:
+        return f"{self.leases}/{lease_id}"
 
     def guard(self, key: str) -> str:
-        """Name the guard of a key."""
         return f"{self.guards}/{zlib.crc32(key.encode()) % _GUARDS}"
 
 
-@lru_cache(maxsize=4096)  # a commit names each of its items some four times
-def _node(key: str) -> str:
-    *folders, last = key.split("/")
-    return "/".join([*_folders(folders), *_cut(last, _ITEM)])
+@lru_cache(maxsize=4096)  # a commit needs the path of each item about four times
+def _relative_path(key: str) -> str:
+    *segments, last = key.split("/")
+    return "/".join([*_folder_names(segments), *_split_segment(last, _ITEM)])
 
 
-def _folders(segments: list[str]) -> Iterator[str]:
+def _folder_names(segments: list[str]) -> Iterator[str]:
     for segment in segments:
-        yield from _cut(segment, _FOLDER)
+        yield from _split_segment(segment, _FOLDER)
 
 
-def _cut(segment: str, kind: str) -> Iterator[str]:
+def _split_segment(segment: str, kind: str) -> Iterator[str]:
     done = 0
     if _TIME.match(segment):
-        for start, end in pairwise(_CUTS):
-            yield _CHUNK + segment[start:end]
+        for start, end in pairwise(_TIME_SPLITS):
+            yield _TIME_FOLDER + segment[start:end]
             done = end
     yield kind + segment[done:]
 
 
-MARK: Final = 12
-_EPHEMERAL: Final = 1
-_ANY: Final = -1
-#: Bytes that a ``multi`` adds to each operation.
-_HEADER: Final = 9
-
-
 class Commit(NamedTuple):
-    """What is to be written; ``session`` is the number of the lease's session, 0 without a lease."""
+    """A commit to be encoded.
+
+    Attributes:
+        checks: its checks.
+        puts: its puts.
+        deletes: the keys to delete.
+        token: identifies it in the data of its nodes.
+        session_id: the session of its lease, 0 without a lease.
+    """
 
     checks: Sequence[Check]
     puts: Sequence[Put]
     deletes: Sequence[str]
-    mark: str
-    session: int = 0
+    token: str
+    session_id: int = 0
 
-    def about(self) -> list[str]:
-        """Name the items that it is about, each once."""
+    def affected_keys(self) -> list[str]:
+        """Return the keys that it checks or writes, each once."""
         keys = [check.key for check in self.checks] + [put.key for put in self.puts]
         return list(dict.fromkeys([*keys, *self.deletes]))
 
-    def guarded(self) -> list[str]:
-        """Name the items whose guard is to be checked, or may have to be."""
+    def guarded_keys(self) -> list[str]:
+        """Return the keys whose guard may have to be checked."""
         return [check.key for check in self.checks if check.version != PRESENT] + list(self.deletes)
 
 
-class Seen(NamedTuple):
-    """What was there, item by item and guard by guard, before a commit was sent."""
+class Snapshot(NamedTuple):
+    """The nodes before a commit: by key those of items, by path those of guards; None for a missing one."""
 
     items: Mapping[str, ZnodeStat | None]
     guards: Mapping[str, ZnodeStat | None]
 
     def version(self, key: str) -> int:
-        """Tell an item's version, or ``ABSENT``."""
+        """Return the version of an item, or ``ABSENT``."""
         stat = self.items[key]
         return ABSENT if stat is None else int(stat.mzxid)
 
 
-def create(path: str, data: bytes = b"", *, ephemeral: bool = False) -> Create:
-    """Make the operation that makes a node."""
-    return Create(path, data, OPEN_ACL_UNSAFE, _EPHEMERAL if ephemeral else 0)
+def create_operation(path: str, data: bytes = b"", *, is_ephemeral: bool = False) -> Create:
+    """Return the operation that creates a node."""
+    return Create(path, data, OPEN_ACL_UNSAFE, _EPHEMERAL if is_ephemeral else 0)
 
 
-def operations(commit: Commit, seen: Seen, paths: Paths) -> list[Any]:
-    """Make the operations of a commit; they fail if anything has changed since it was seen.
-
-    A node can be checked by a counter that begins anew with the node. So each making of a node rewrites the
-    guard of its key, and each check that rests on the counter, or on there being no node, checks the guard.
+def encode_commit(commit: Commit, snapshot: Snapshot, paths: Paths) -> list[Any]:
+    """Return the operations of a commit. They fail if anything has changed since the snapshot.
 
     Args:
-        commit: the commit; its checks hold for what was seen.
-        seen: what was seen.
-        paths: names nodes.
+        commit: the commit; its checks hold in the snapshot.
+        snapshot: the nodes before it.
+        paths: the paths of nodes.
 
     Returns:
-        The operations; the last one is a write, whose answer tells the version.
+        The operations. The last one is a write, whose result has the version of the commit.
     """
-    found: list[Any] = []
-    checked: set[str] = set()
-    made: set[str] = set()
+    operations: list[Any] = []
+    checked_guards: set[str] = set()
+    written_guards: set[str] = set()
     for check in commit.checks:
-        stat = seen.items[check.key]
+        stat = snapshot.items[check.key]
         if stat is not None:
-            found.append(
-                CheckVersion(paths.item(check.key), _ANY if check.version == PRESENT else stat.version)
-            )
+            version = _ANY_VERSION if check.version == PRESENT else stat.version
+            operations.append(CheckVersion(paths.item(check.key), version))
         if check.version != PRESENT:
-            checked.add(paths.guard(check.key))
+            checked_guards.add(paths.guard(check.key))
     for key in commit.deletes:
-        stat = seen.items[key]
+        stat = snapshot.items[key]
         if stat is None:
-            checked.add(paths.guard(key))
+            checked_guards.add(paths.guard(key))
         else:
-            found.append(Delete(paths.item(key), stat.version))
+            operations.append(Delete(paths.item(key), stat.version))
     for put in commit.puts:
-        found += _put(commit, put, seen, paths, made)
-    for path in sorted(checked | made):
-        version = _version(seen.guards[path]) if path in checked else _ANY
-        found.append(SetData(path, b"", version) if path in made else CheckVersion(path, version))
-    return [*found, SetData(paths.pulse, commit.mark.encode(), _ANY)]
+        operations += _encode_put(commit, put, snapshot, paths, written_guards)
+    for path in sorted(checked_guards | written_guards):
+        version = _counter(snapshot.guards[path]) if path in checked_guards else _ANY_VERSION
+        is_written = path in written_guards
+        operations.append(SetData(path, b"", version) if is_written else CheckVersion(path, version))
+    return [*operations, SetData(paths.pulse, commit.token.encode(), _ANY_VERSION)]
 
 
-def _put(commit: Commit, put: Put, seen: Seen, paths: Paths, made: set[str]) -> Iterable[Any]:
-    stat, path = seen.items[put.key], paths.item(put.key)
-    data = f"{commit.mark}{put.lease or ''}\n{put.value}".encode()
-    session = 0 if put.lease is None else commit.session
+def _encode_put(
+    commit: Commit, put: Put, snapshot: Snapshot, paths: Paths, written_guards: set[str]
+) -> Iterable[Any]:
+    stat, path = snapshot.items[put.key], paths.item(put.key)
+    data = f"{commit.token}{put.lease or ''}\n{put.value}".encode()
+    session_id = 0 if put.lease is None else commit.session_id
     if stat is not None:
-        if stat.ephemeralOwner == session:
+        if stat.ephemeralOwner == session_id:
             yield SetData(path, data, stat.version)
             return
         yield Delete(path, stat.version)
-    made.add(paths.guard(put.key))
-    yield create(path, data, ephemeral=put.lease is not None)
+    written_guards.add(paths.guard(put.key))
+    yield create_operation(path, data, is_ephemeral=put.lease is not None)
 
 
-def _version(stat: ZnodeStat | None) -> int:
-    return _ANY if stat is None else int(stat.version)
+def _counter(stat: ZnodeStat | None) -> int:
+    return _ANY_VERSION if stat is None else int(stat.version)
 
 
-def size_of(asked: Iterable[Any]) -> int:
-    """Tell how many bytes operations take."""
-    return sum(len(operation.serialize()) + _HEADER for operation in asked)
+def encoded_size(operations: Iterable[Any]) -> int:
+    """Return the size of a ``multi`` in bytes."""
+    return sum(len(operation.serialize()) + _OPERATION_HEADER_SIZE for operation in operations)
 
 
-def read_item(key: str, told: tuple[bytes, ZnodeStat]) -> Item:
-    """Read an item.
-
-    Args:
-        key: its key.
-        told: what the node holds, and its state.
-
-    Returns:
-        The item.
-    """
-    lease, _, value = told[0][MARK:].decode().partition("\n")
-    return Item(key, value, int(told[1].mzxid), lease or None)
+def decode_item(key: str, node: tuple[bytes, ZnodeStat]) -> Item:
+    """Return the item of a node, given its data and its stat."""
+    data, stat = node
+    lease, _, value = data[TOKEN_SIZE:].decode().partition("\n")
+    return Item(key, value, int(stat.mzxid), lease or None)

@@ -1,4 +1,4 @@
-"""Leases as sessions: each has a node of its own that goes with it, and says how others can speak for it."""
+"""Leases on ZooKeeper: each is a session, whose ephemeral node lets other processes use the session."""
 
 from __future__ import annotations
 
@@ -12,157 +12,131 @@ from typing import Any
 from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Sync, Transaction
 
-from stackl_flow.kv.backends.zookeeper.connection import Ask, Link
-from stackl_flow.kv.backends.zookeeper.encoding import Paths, create
-from stackl_flow.kv.backends.zookeeper.session import Expired, Session
+from stackl_flow.kv.backends.zookeeper.connection import SendRequests, SessionPool
+from stackl_flow.kv.backends.zookeeper.encoding import Paths, create_operation
+from stackl_flow.kv.backends.zookeeper.session import Session, SessionExpiredError
 from stackl_flow.kv.items import Lease
 
 
 class Leases:
-    """Makes sessions, and finds those that others have made.
+    """Creates the sessions of leases, and finds those that other processes have created.
 
     Args:
-        link: the ensemble.
-        ask: asks it, so that nothing is missed that another server knows.
-        paths: names nodes.
-        dial: opens a socket to one of the servers.
+        pool: retries and translates errors.
+        send: sends requests so that the answers include everything that was written before.
+        paths: the paths of nodes.
+        connect: opens a socket to one of the servers.
     """
 
-    def __init__(self, link: Link, ask: Ask, paths: Paths, dial: Callable[[], socket.socket]) -> None:
-        self._link = link
-        self._ask = ask
+    def __init__(
+        self, pool: SessionPool, send: SendRequests, paths: Paths, connect: Callable[[], socket.socket]
+    ) -> None:
+        self._pool = pool
+        self._send = send
         self._paths = paths
-        self._dial = dial
+        self._connect = connect
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections; the leases run on."""
+        """Close the connections; the leases continue until they expire."""
         with self._lock:
             sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             session.close()
 
     def grant(self, lease: Lease) -> Lease:
-        """Make a lease.
-
-        Args:
-            lease: its name, and how long it is to last.
-
-        Returns:
-            The lease as the server granted it.
-        """
-        session = Session(self._dial, max(round(lease.ttl * 1000), 1))
-        self._link.again(session.open)  # one whose answer is lost runs out by itself: nothing stands on it
-        told = {
-            "number": session.number,
+        """Create a lease; return it with the time to live that the server has granted."""
+        session = Session(self._connect, max(round(lease.ttl * 1000), 1))
+        self._pool.retry(session.open)  # one whose answer is lost expires, with nothing attached to it
+        fields = {
+            "number": session.session_id,
             "password": session.password.hex(),
-            "ttl": session.milliseconds,
+            "ttl": session.timeout_ms,
         }
-        node = create(self._paths.lease(lease.id), json.dumps(told).encode(), ephemeral=True)
+        node = create_operation(self._paths.lease(lease.id), json.dumps(fields).encode(), is_ephemeral=True)
         with suppress(kazoo.NodeExistsError):  # it is ours, and the first answer was lost
-            self._say(session, node)
-        self._keep(lease.id, session)
-        return Lease(lease.id, session.milliseconds / 1000)
+            self._send_in(session, node)
+        self._add(lease.id, session)
+        return Lease(lease.id, session.timeout_ms / 1000)
 
-    def extend(self, name: str) -> bool:
-        """Let a lease last its whole time again.
-
-        Args:
-            name: the lease.
-
-        Returns:
-            Whether it was there.
-        """
-        session = self.find(name)
+    def extend(self, lease_id: str) -> bool:
+        """Restart the time to live of a lease; return False if it does not exist."""
+        session = self.find_session(lease_id)
         if session is None:
             return False
-        node = self._paths.lease(name)
+        node = self._paths.lease(lease_id)
         try:
-            # The server of this session may not have heard yet of the node that another made.
-            self._say(session, Sync(node), Exists(node, None))
-        except (Expired, kazoo.NoNodeError):
-            self._forget(name)
+            # The server of this session may lag behind the one at which the node was created.
+            self._send_in(session, Sync(node), Exists(node, None))
+        except (SessionExpiredError, kazoo.NoNodeError):
+            self._remove(lease_id)
             return False
         return True
 
-    def revoke(self, name: str) -> None:
-        """End a lease.
-
-        Args:
-            name: the lease.
-        """
-        session = self.find(name)
+    def revoke(self, lease_id: str) -> None:
+        """Delete a lease and the items attached to it."""
+        session = self.find_session(lease_id)
         if session is None:
             return
         try:
-            self._say(session, CloseInstance)
-        except Expired:
-            pass  # it has ended already, which is what was wanted
+            self._send_in(session, CloseInstance)
+        except SessionExpiredError:
+            pass  # the lease has ended already
         finally:
-            self._forget(name)
+            self._remove(lease_id)
 
-    def find(self, name: str) -> Session | None:
-        """Find the session of a lease.
-
-        Args:
-            name: the lease.
-
-        Returns:
-            The session, or None if the lease is known to have ended.
-        """
+    def find_session(self, lease_id: str) -> Session | None:
+        """Return the session of a lease, or None if the lease is known to have ended."""
         with self._lock:
-            session = self._sessions.get(name)
+            session = self._sessions.get(lease_id)
         if session is None:
-            path = self._paths.lease(name)
-            (found,) = self._ask([GetData(path, None)])
-            if found is None:
+            (answer,) = self._send([GetData(self._paths.lease(lease_id), None)])
+            if answer is None:
                 return None
-            told = json.loads(found[0])
-            session = Session(self._dial, told["ttl"], told["number"], bytes.fromhex(told["password"]))
-            self._keep(name, session)
+            fields = json.loads(answer[0])
+            password = bytes.fromhex(fields["password"])
+            session = Session(self._connect, fields["ttl"], fields["number"], password)
+            self._add(lease_id, session)
         return session
 
-    def commit(self, name: str, asked: list[Any]) -> list[Any] | None:
-        """Send operations that make nodes stand on a lease, once.
-
-        Args:
-            name: the lease.
-            asked: the operations.
+    def commit(self, lease_id: str, operations: list[Any]) -> list[Any] | None:
+        """Send a ``multi`` once, in the session of a lease.
 
         Returns:
-            What came of each; None if the lease has ended.
+            The result of each operation; None if the lease has ended.
 
         Raises:
-            Lost: no answer came.
+            NoAnswerError: there was no answer.
         """
-        session = self.find(name)
+        session = self.find_session(lease_id)
         if session is None:
             return None
         try:
-            return list(Transaction.deserialize(session.call(Transaction(asked)), 0))
-        except Expired:
-            self._forget(name)
+            return list(Transaction.deserialize(session.call(Transaction(operations)), 0))
+        except SessionExpiredError:
+            self._remove(lease_id)
             return None
         except kazoo.KazooException as error:
-            raise self._link.translated(error) from error
+            raise self._pool.translate_error(error) from error
 
-    def _keep(self, name: str, session: Session) -> None:
+    def _add(self, lease_id: str, session: Session) -> None:
         with self._lock:
-            self._sessions[name] = session
+            self._sessions[lease_id] = session
 
-    def _forget(self, name: str) -> None:
+    def _remove(self, lease_id: str) -> None:
         with self._lock:
-            session = self._sessions.pop(name, None)
+            session = self._sessions.pop(lease_id, None)
         if session is not None:
             session.close()
 
-    def _say(self, session: Session, *requests: Any) -> None:
+    def _send_in(self, session: Session, *requests: Any) -> None:
+        """Send requests in a session until they are answered; raise kazoo's exception of the last one."""
         try:
-            code, _ = self._link.again(lambda: session.ask(requests))[-1]
+            code, _ = self._pool.retry(lambda: session.send(requests))[-1]
             if code:
                 raise kazoo.EXCEPTIONS[code]
         except (kazoo.NoNodeError, kazoo.NodeExistsError):
             raise
         except kazoo.KazooException as error:
-            raise self._link.translated(error) from error
+            raise self._pool.translate_error(error) from error

@@ -1,11 +1,11 @@
-"""A session that nothing keeps alive but what is said in it.
+"""A ZooKeeper session without a heartbeat of its own.
 
 kazoo's client pings its server from a thread for as long as the process lives, which would keep the lease of
-an owner who hangs; and it takes a new session when the old one is gone, where a lease has to be lost. So a
-lease's session is spoken with here, in kazoo's messages: over a connection that is opened when there is
-something to say, by any process that knows its number and password, and closed without ending the session.
-Everything else but waiting is asked in such sessions, too: many requests in one piece, without a change of
-threads for each, take a third of the time that kazoo's client takes.
+an owner that hangs; and it opens a new session when the old one has expired, where a lease has to be lost.
+So the session of a lease is implemented here, with kazoo's messages: over a connection that is opened when
+there is something to send, by any process that has the session's id and password, and closed without ending
+the session. All other requests but watches use such sessions, too: several requests are sent at once,
+without a change of threads for each, which takes a third of the time of kazoo's client.
 """
 
 from __future__ import annotations
@@ -22,163 +22,147 @@ from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import Connect, ReplyHeader, int_int_struct, int_struct
 
 _NO_PASSWORD: Final = bytes(16)
-#: How often a session may be begun in the time that an answer may take, and seconds for each time at least.
-_TRIES: Final = 4
-_SOON: Final = 1.0
-_OVER: Final = {kazoo.SessionExpiredError.code, kazoo.SessionMovedError.code}
+#: A handshake may take this fraction of the timeout of an answer, but at least so many seconds.
+_HANDSHAKE_FRACTION: Final = 4
+_MIN_HANDSHAKE_TIMEOUT: Final = 1.0
+_SESSION_ERRORS: Final = {kazoo.SessionExpiredError.code, kazoo.SessionMovedError.code}
 
 
-class Lost(Exception):
-    """No answer came: the request may have been carried out, or not. It never leaves the backend."""
+class NoAnswerError(Exception):
+    """A request was not answered, and may have been executed; never leaves the backend."""
 
 
-class Expired(Exception):
-    """The session is over. It never leaves the backend."""
+class SessionExpiredError(Exception):
+    """The session has expired or was closed; never leaves the backend."""
 
 
 class Session:
-    """A session without a heartbeat of its own; threads may share it, and so may processes.
+    """A session, kept alive only by the requests that are sent in it.
+
+    Threads may share the object; processes may share the session, by its id and password.
 
     Args:
-        dial: opens a socket to one of the servers.
-        milliseconds: after how long without a word the server is to end it.
-        number: its number; 0 for a new one.
+        connect: opens a socket to one of the servers.
+        timeout_ms: milliseconds without a request after which the server expires the session. The server may
+            change it.
+        session_id: its id; 0 for a new session.
         password: its password.
     """
 
     def __init__(
         self,
-        dial: Callable[[], socket.socket],
-        milliseconds: int,
-        number: int = 0,
+        connect: Callable[[], socket.socket],
+        timeout_ms: int,
+        session_id: int = 0,
         password: bytes = _NO_PASSWORD,
     ) -> None:
-        self._dial = dial
-        self.milliseconds = milliseconds
-        self.number = number
+        self._connect = connect
+        self.timeout_ms = timeout_ms
+        self.session_id = session_id
         self.password = password
         self._socket: socket.socket | None = None
-        self._answers: IO[bytes] = BytesIO()
+        self._reader: IO[bytes] = BytesIO()
         self._pid = os.getpid()
-        self._count = 0
+        self._xid = 0  # of the last answer
         self._lock = threading.Lock()
 
-    def ask(self, requests: Sequence[Any]) -> list[tuple[int, bytes]]:
-        """Ask several things in one go, which keeps the session alive.
-
-        Args:
-            requests: kazoo's.
+    def send(self, requests: Sequence[Any]) -> list[tuple[int, bytes]]:
+        """Send several of kazoo's requests at once.
 
         Returns:
-            Of each answer the code of its error, or 0, and its body.
+            For each answer its error code, or 0, and its body.
 
         Raises:
-            Expired: the session is over.
-            Lost: no answer came to one of them.
+            SessionExpiredError: the session has expired.
+            NoAnswerError: a request was not answered.
         """
         with self._lock:
             try:
-                link = self._connected()
-                asked = bytearray()
-                for number, request in enumerate(requests, start=self._count + 1):
-                    text = int_int_struct.pack(number, request.type) + request.serialize()
-                    asked += int_struct.pack(len(text)) + text
-                link.sendall(asked)
-                return [self._answer() for _ in requests]
+                connection = self._connected()
+                message = bytearray()
+                for xid, request in enumerate(requests, start=self._xid + 1):
+                    body = int_int_struct.pack(xid, request.type) + request.serialize()
+                    message += int_struct.pack(len(body)) + body
+                connection.sendall(message)
+                return [self._read_answer() for _ in requests]
             except (OSError, EOFError, kazoo.SessionMovedError) as error:
-                self._hang_up()
-                raise Lost(f"{type(error).__name__} {error}") from error
+                self._disconnect()
+                raise NoAnswerError(f"{type(error).__name__} {error}") from error
             except kazoo.SessionExpiredError as error:
-                self._hang_up()
-                raise Expired from error
+                self._disconnect()
+                raise SessionExpiredError from error
 
     def call(self, request: Any) -> bytes:
-        """Ask something.
-
-        Args:
-            request: one of kazoo's.
-
-        Returns:
-            The answer's body.
-
-        Raises:
-            Expired: the session is over.
-            Lost: no answer came.
-            KazooException: the server said no.
-        """
-        ((code, body),) = self.ask([request])
+        """Send one request and return the body of its answer; raise kazoo's exception for an error code."""
+        ((code, body),) = self.send([request])
         if code:
             raise kazoo.EXCEPTIONS[code]
         return body
 
     def open(self) -> None:
-        """Begin it, if it is new.
-
-        Raises:
-            Expired: the session is over.
-            Lost: no server could be reached.
-        """
+        """Create the session, if it is new; the errors are those of ``send``."""
         with self._lock:
             try:
                 self._connected()
             except (OSError, EOFError) as error:
-                self._hang_up()
-                raise Lost(f"{type(error).__name__} {error}") from error
+                self._disconnect()
+                raise NoAnswerError(f"{type(error).__name__} {error}") from error
 
     def close(self) -> None:
-        """Close the connection; the session goes on until it is over."""
+        """Close the connection; the session continues until it expires."""
         with self._lock:
-            self._hang_up()
+            self._disconnect()
 
     def _connected(self) -> socket.socket:
         if self._pid != os.getpid():
-            self._hang_up()  # closes only our copy: the parent goes on using its own
+            self._disconnect()  # closes only this process's copy: the parent goes on using its own
             self._pid = os.getpid()
         if self._socket is None:
-            self._socket = link = self._dial()
-            self._answers = link.makefile("rb")
-            backoff = link.gettimeout()
-            if backoff is not None:
-                # A server that has just been started may take a connection and never answer: we try another.
-                link.settimeout(max(backoff / _TRIES, _SOON))
-            hello = Connect(0, 0, self.milliseconds, self.number, self.password, False)
-            text = bytes(hello.serialize())
-            link.sendall(int_struct.pack(len(text)) + text)
-            self._count = 0
-            told, _ = Connect.deserialize(_receive(self._answers), 0)
-            if told.time_out <= 0:
-                self._hang_up()
-                raise Expired
-            link.settimeout(backoff)
-            self.number, self.password, self.milliseconds = told.session_id, told.passwd, told.time_out
+            self._socket = connection = self._connect()
+            self._reader = connection.makefile("rb")
+            timeout = connection.gettimeout()
+            if timeout is not None:
+                # A server that is starting may accept a connection and never answer: try another one soon.
+                connection.settimeout(max(timeout / _HANDSHAKE_FRACTION, _MIN_HANDSHAKE_TIMEOUT))
+            request = Connect(0, 0, self.timeout_ms, self.session_id, self.password, False)
+            body = bytes(request.serialize())
+            connection.sendall(int_struct.pack(len(body)) + body)
+            self._xid = 0
+            answer, _ = Connect.deserialize(_read_message(self._reader), 0)
+            if answer.time_out <= 0:
+                self._disconnect()
+                raise SessionExpiredError
+            connection.settimeout(timeout)
+            self.session_id, self.password = answer.session_id, answer.passwd
+            self.timeout_ms = answer.time_out
         return self._socket
 
-    def _answer(self) -> tuple[int, bytes]:
-        text = _receive(self._answers)
-        header, offset = ReplyHeader.deserialize(text, 0)
-        self._count += 1
-        if header.xid != self._count:
-            raise EOFError(f"answer {header.xid} came in the place of {self._count}")
-        if header.err in _OVER:
+    def _read_answer(self) -> tuple[int, bytes]:
+        message = _read_message(self._reader)
+        header, offset = ReplyHeader.deserialize(message, 0)
+        self._xid += 1
+        if header.xid != self._xid:
+            raise EOFError(f"answer {header.xid} instead of {self._xid}")
+        if header.err in _SESSION_ERRORS:
             raise kazoo.EXCEPTIONS[header.err]
-        return header.err, text[offset:]
+        return header.err, message[offset:]
 
-    def _hang_up(self) -> None:
-        link, self._socket = self._socket, None
-        if link is not None:
+    def _disconnect(self) -> None:
+        connection, self._socket = self._socket, None
+        if connection is not None:
             with suppress(OSError):
-                self._answers.close()
+                self._reader.close()
             with suppress(OSError):
-                link.close()
+                connection.close()
 
 
-def _receive(answers: IO[bytes]) -> bytes:
-    (size,) = int_struct.unpack(_exactly(answers, int_struct.size))
-    return _exactly(answers, size)
+def _read_message(reader: IO[bytes]) -> bytes:
+    (size,) = int_struct.unpack(_read_exactly(reader, int_struct.size))
+    return _read_exactly(reader, size)
 
 
-def _exactly(answers: IO[bytes], size: int) -> bytes:
-    text = answers.read(size)
-    if len(text) < size:
+def _read_exactly(reader: IO[bytes], size: int) -> bytes:
+    data = reader.read(size)
+    if len(data) < size:
         raise EOFError("the server closed the connection")
-    return text
+    return data

@@ -1,25 +1,23 @@
-"""A place of items in a ZooKeeper ensemble, by its transactions, ephemeral nodes and watches.
+"""A key-value store on a ZooKeeper ensemble, by its transactions, ephemeral nodes and watches.
 
-What it costs, in trips to a server: a get is one; a commit two, one to see what is there and one ``multi``;
-more when it makes a folder or another writer came in between. A list opens the folders that lie on the way to
-what it reads: of a board with a hundred thousand waiting jobs the first is found by seven small answers (see
-``paths``), reading all of them takes all. A segment that begins with no time is not cut: whoever puts many
-thousands of those into one folder pays for all their names when it is listed, and for none when they are not.
+**Cost**, in round trips: a get is one; a commit two, one to read its nodes and one ``multi``; more when it
+creates a folder or another commit came in between. A list opens the folders on the way to what it reads: of a
+board with a hundred thousand waiting jobs it finds the first with seven small answers (see ``encoding``);
+reading all of them takes all folders. A segment that does not begin with a time is not split, so a folder
+with many thousands of those costs all their names when it is listed, and nothing otherwise.
 
-Versions are the ids of ZooKeeper's transactions. Every commit writes the node ``pulse``, whose answer tells
-the id, and which all who wait watch: they wake with every commit, whatever it is about. They watch the folder
-of leases, too, because nobody writes the pulse when a session is over.
+**Versions** are the ids of ZooKeeper's transactions. Every commit writes the node ``pulse``, whose result has
+the id, and which all waiters watch: they wake with every commit, whatever its keys are. They also watch the
+folder of leases, because the pulse is not written when a session expires.
 
-A ``multi`` whose answer was lost is looked for by the mark it leaves in its items; it is sent again only if
-nothing has changed since.
-
-Reads items in the order of their keys, opening no more folders than it has to.
+**A ``multi`` whose answer is lost** is recognized by its token in the nodes that it wrote; it is sent again
+only if nothing has changed since.
 """
 
 from __future__ import annotations
 
 import uuid
-from builtins import list as List  # noqa: N812  inside the class, ``list`` is the verb
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,20 +29,20 @@ from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.zookeeper import connection
-from stackl_flow.kv.backends.zookeeper.connection import Ask, Link
+from stackl_flow.kv.backends.zookeeper.connection import SendRequests, SessionPool
 from stackl_flow.kv.backends.zookeeper.encoding import (
-    MARK,
+    TOKEN_SIZE,
     Commit,
     Entry,
     Paths,
-    Seen,
-    create,
-    operations,
-    read_item,
-    size_of,
+    Snapshot,
+    create_operation,
+    decode_item,
+    encode_commit,
+    encoded_size,
 )
 from stackl_flow.kv.backends.zookeeper.leases import Leases
-from stackl_flow.kv.backends.zookeeper.session import Lost
+from stackl_flow.kv.backends.zookeeper.session import NoAnswerError
 from stackl_flow.kv.backends.zookeeper.watch import Watch
 from stackl_flow.kv.items import (
     Check,
@@ -60,320 +58,199 @@ from stackl_flow.kv.items import (
 from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
 
-#: How many folders are opened, and items read, in one go.
-_FOLDERS: Final = 16
-_ITEMS: Final = 256
-_UNASKED: Final = object()
-
-
-class Walk:
-    """One reading.
-
-    Args:
-        ask: asks the ensemble.
-        paths: names nodes.
-        prefix: only items whose keys begin so.
-        after: only items behind this key; in reverse, before it.
-        limit: at most so many.
-        reverse: the last key first.
-        trail: the folders that led to what the last reading of the same found first. They are asked for
-            together with the first one, because it is likely that they lead there again.
-
-    Attributes:
-        emptied: folders that are empty and not used again.
-    """
-
-    def __init__(
-        self,
-        ask: Ask,
-        paths: Paths,
-        prefix: str,
-        after: str,
-        limit: int | None,
-        *,
-        reverse: bool,
-        trail: list[str],
-    ) -> None:
-        self._ask = ask
-        self._prefix = prefix
-        self._after = after
-        self._limit = limit
-        self._reverse = reverse
-        self.emptied: list[str] = []
-        self._paths = paths
-        self._guessed = dict.fromkeys(trail, _UNASKED)
-        # What comes next stands last.
-        self._entries = [paths.prefix_end(prefix)]
-        self._found: list[Item] = []
-
-    def read(self) -> list[Item]:
-        """Read the items.
-
-        Returns:
-            The items; each as it was at a moment of its own.
-        """
-        while self._entries and self._missing > 0:
-            if self._limit is None and (folders := [each for each in self._entries if not each.is_item]):
-                self._entries = [each for each in self._entries if each.is_item]
-                self._open(folders)
-            elif self._entries[-1].is_item:
-                self._fetch(self._take(_ITEMS, is_item=True))
-            else:
-                # Where the first of them is known already, it may be all that is wanted.
-                is_known = self._entries[-1].path in self._guessed
-                self._open(self._take(1 if is_known else _FOLDERS, is_item=False))
-        return self._found
-
-    @property
-    def trail(self) -> list[str]:
-        """The folders that led to the first item that was found."""
-        if not self._found:
-            return []
-        start = self._paths.prefix_end(self._prefix).path
-        item = self._paths.item(self._found[0].key)
-        return [path for path in self._paths.parents(item) if path.startswith(start)]
-
-    @property
-    def _missing(self) -> int:
-        return _ITEMS if self._limit is None else self._limit - len(self._found)
-
-    def _take(self, most: int, *, is_item: bool) -> list[Entry]:
-        taken: list[Entry] = []
-        while (
-            self._entries and len(taken) < min(most, self._missing) and self._entries[-1].is_item == is_item
-        ):
-            taken.append(self._entries.pop())
-        return taken
-
-    def _open(self, folders: list[Entry]) -> None:
-        for folder, names in zip(folders, self._names([folder.path for folder in folders]), strict=True):
-            if names == [] and folder.fleeting:
-                self.emptied.append(folder.path)
-            for name in names or ():
-                entry = folder.child(name)
-                if self._is_wanted(entry):
-                    self._entries.append(entry)
-        self._entries.sort(key=self._place, reverse=not self._reverse)
-
-    def _names(self, paths: list[str]) -> list[Any]:
-        """Tell what is in folders; None for one that is not there."""
-        guesses = self._guessed
-        if not all(guesses.get(path, _UNASKED) is not _UNASKED for path in paths):
-            asked = list(
-                dict.fromkeys([*paths, *(path for path, told in guesses.items() if told is _UNASKED)])
-            )
-            guesses.update(zip(asked, self._ask(GetChildren(path, None) for path in asked), strict=True))
-        return [guesses.pop(path) for path in paths]
-
-    def _place(self, entry: Entry) -> str:
-        """Where an entry stands: a folder at the first of its keys that comes."""
-        return prefix_end(entry.text) if self._reverse and not entry.is_item else entry.text
-
-    def _is_wanted(self, entry: Entry) -> bool:
-        text, after = entry.text, self._after
-        if not text.startswith(self._prefix) and (entry.is_item or not self._prefix.startswith(text)):
-            return False
-        if not after:
-            return True
-        if self._reverse:
-            return text < after
-        return (text if entry.is_item else prefix_end(text)) > after
-
-    def _fetch(self, entries: list[Entry]) -> None:
-        told = self._ask(GetData(entry.path, None) for entry in entries)
-        self._found += [
-            read_item(entry.text, each) for entry, each in zip(entries, told, strict=True) if each is not None
-        ]
-
-
-#: What a server takes in one message (``jute.maxbuffer``), less the head of the message.
-_MOST: Final = 1_048_000
-_REMEMBERED: Final = 10_000
-_LOOKS: Final = 500
-#: Of so many readings the way is remembered.
-_TRAILS: Final = 100
-#: How many items are asked for in one go.
-_AT_ONCE: Final = 256
+#: Bytes that a server accepts in one message (``jute.maxbuffer``), without the message's header.
+_MAX_MESSAGE: Final = 1_048_000
+_MAX_COMMIT_ATTEMPTS: Final = 500
+#: Bounds of what is remembered: folders that exist, and lists with the way to their first item.
+_MAX_KNOWN_FOLDERS: Final = 10_000
+_MAX_HINTS: Final = 100
+#: Items read, and folders opened, in one round trip.
+_ITEM_BATCH: Final = 256
+_FOLDER_BATCH: Final = 16
 
 
 class ZooKeeperKV(KV):
     """Keeps items in a ZooKeeper ensemble (3.5 or newer).
 
     Args:
-        conf: "connection" is the address: "zookeeper://host:port,host:port/path"; or "zookeeper" with
-            ``hosts`` and ``path`` beside it. Further options: ``timeout``, seconds to wait for an answer;
+        conf: "connection" is the URL: "zookeeper://host:port,host:port/path"; or "zookeeper" with ``hosts``
+            and ``path`` beside it. Further options: ``timeout``, seconds to wait for an answer;
             ``randomize_hosts``; ``use_ssl``, ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and
             ``keyfile_password`` for TLS.
-        clock: not asked: the server's own clock tells when leases run out.
+        clock: not used: leases expire by the server's clock.
 
     Raises:
-        InvalidFormat: the address or an option makes no sense.
+        InvalidFormat: the URL or an option is invalid.
     """
 
     limits = Limits(value=1_000_000, commit=1_000_000)
     list_is_snapshot = False
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
-        place = urls.parse(conf)
-        super().__init__(place.conf, clock=clock)
-        told = connection.read(place)
-        self._name = told.name
-        self._sync = told.several
-        self._paths = Paths(told.root)
-        dial = told.dialer()
-        self._link = Link(told.name, dial, told.timeout)
-        self._leases = Leases(self._link, self._ask, self._paths, dial)
-        self._watch = Watch(told.hosts, told.timeout, told.options, self._paths, self._link.translated)
-        self._known: set[str] = set()
-        self._trails: dict[tuple[str, bool], List[str]] = {}
+        url = urls.parse(conf)
+        super().__init__(url.conf, clock=clock)
+        settings = connection.read_settings(url)
+        self._name = settings.name
+        self._needs_sync = settings.has_several_servers
+        self._paths = Paths(settings.root)
+        connect = settings.connector()
+        self._pool = SessionPool(settings.name, connect, settings.timeout)
+        self._leases = Leases(self._pool, self._send, self._paths, connect)
+        self._watch = Watch(
+            settings.hosts, settings.timeout, settings.options, self._paths, self._pool.translate_error
+        )
+        self._known_folders: set[str] = set()
+        self._hints: dict[tuple[str, bool], List[str]] = {}
         self._is_prepared = False
 
     @property
     def name(self) -> str:
-        """The address."""
         return self._name
 
     def close(self) -> None:
-        """Close the connections; leases run on."""
         self._watch.close()
         self._leases.close()
-        self._link.close()
+        self._pool.close()
 
-    # ---------------------------------------------------------------- reading
+    def _send(self, requests: Iterable[Any]) -> List[Any]:
+        """Send requests; with several servers, let the one that answers catch up first.
 
-    def _ask(self, requests: Iterable[Any]) -> List[Any]:
-        """Ask; where there are several servers, have ours hear first of all that the others know.
-
-        Each time: the next question may go to another server.
+        A sync is needed each time, because the next request may go to another server.
         """
-        if not self._sync:
-            return self._link.ask(requests)
-        return self._link.ask([Sync(self._paths.root), *requests])[1:]
+        if not self._needs_sync:
+            return self._pool.send(requests)
+        return self._pool.send([Sync(self._paths.root), *requests])[1:]
+
+    # ---------------------------------------------------------------- reads
 
     def _get(self, key: str) -> Item | None:
         return self._get_many([key])[0]
 
     def _get_many(self, keys: Sequence[str]) -> List[Item | None]:
-        found: list[Item | None] = []
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            answers = self._ask(GetData(self._paths.item(key), None) for key in some)
-            found += [told and read_item(key, told) for key, told in zip(some, answers, strict=True)]
-        return found
+        items: list[Item | None] = []
+        for start in range(0, len(keys), _ITEM_BATCH):
+            batch = keys[start : start + _ITEM_BATCH]
+            nodes = self._send(GetData(self._paths.item(key), None) for key in batch)
+            items += [node and decode_item(key, node) for key, node in zip(batch, nodes, strict=True)]
+        return items
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
-        trail = [] if limit is None else self._trails.setdefault((prefix, reverse), [])
-        if len(self._trails) > _TRAILS:
-            self._trails.clear()
-        # A copy: another thread may read the same.
-        walk = Walk(self._ask, self._paths, prefix, after, limit, reverse=reverse, trail=[*trail])
-        found = walk.read()
-        trail[:] = walk.trail
-        if walk.emptied:
-            self._known.difference_update(walk.emptied)
-            self._link.ask(Delete(path, -1) for path in walk.emptied)
-        return found
+        hint = [] if limit is None else self._hints.setdefault((prefix, reverse), [])
+        if len(self._hints) > _MAX_HINTS:
+            self._hints.clear()
+        # A copy of the hint: another thread may use the same.
+        reader = _ListReader(self._send, self._paths, prefix, after, limit, reverse=reverse, hint=[*hint])
+        items = reader.read()
+        hint[:] = reader.path_to_first
+        if reader.empty_folders:
+            self._known_folders.difference_update(reader.empty_folders)
+            self._pool.send(Delete(path, -1) for path in reader.empty_folders)
+        return items
 
-    # ---------------------------------------------------------------- writing
+    # ---------------------------------------------------------------- commits
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
-        commit = Commit(checks, puts, deletes, uuid.uuid4().hex[:MARK])
-        for _ in range(_LOOKS):
-            seen = self._look(commit)
+        commit = Commit(checks, puts, deletes, uuid.uuid4().hex[:TOKEN_SIZE])
+        for _ in range(_MAX_COMMIT_ATTEMPTS):
+            snapshot = self._read_snapshot(commit)
             for check in checks:
-                if not is_satisfied(check, seen.version(check.key)):
-                    raise conflict_error(check, seen.version(check.key))
+                if not is_satisfied(check, snapshot.version(check.key)):
+                    raise conflict_error(check, snapshot.version(check.key))
             if lease is not None:
-                session = self._leases.find(lease)
+                session = self._leases.find_session(lease)
                 if session is None:
                     raise lease_lost_error(lease)
-                commit = commit._replace(session=session.number)
+                commit = commit._replace(session_id=session.session_id)
             try:
-                told = self._send(operations(commit, seen, self._paths), lease)
-            except Lost as error:
-                landed = self._landed(commit, seen, error)
+                results = self._send_multi(encode_commit(commit, snapshot, self._paths), lease)
+            except NoAnswerError as error:
+                version = self._find_applied(commit, snapshot, error)
             else:
-                landed = self._version(commit, told, lease)
-            if landed is not None:
-                return landed
+                version = self._read_version(commit, results, lease)
+            if version is not None:
+                return version
         raise exc.StorageFailure(
-            f"others kept writing beside us in '{self._name}', {_LOOKS} times over: try again later"
+            f"a commit to '{self._name}' was overtaken by other commits {_MAX_COMMIT_ATTEMPTS} times: retry "
+            f"later"
         )
 
-    def _look(self, commit: Commit) -> Seen:
-        """See what is there; guards first, so that a guard that has not changed vouches for its items."""
+    def _read_snapshot(self, commit: Commit) -> Snapshot:
+        """Read the nodes of a commit and create missing folders.
+
+        Guards are read first, so that an unchanged guard vouches for its items.
+        """
         self._prepare()
-        keys, guards = commit.about(), sorted({self._paths.guard(key) for key in commit.guarded()})
+        keys = commit.affected_keys()
+        guards = sorted({self._paths.guard(key) for key in commit.guarded_keys()})
         needed = {self._paths.guard(put.key) for put in commit.puts}.union(guards)
         for put in commit.puts:
-            needed.update(self._paths.parents(self._paths.item(put.key)))
-        new = sorted(needed - self._known)  # a folder comes before what is in it
-        told = self._ask(
+            needed.update(self._paths.folders(self._paths.item(put.key)))
+        new = sorted(needed - self._known_folders)  # parents first
+        stats = self._send(
             [
-                *(create(path) for path in new),
+                *(create_operation(path) for path in new),
                 *(Exists(guard, None) for guard in guards),
                 *(Exists(self._paths.item(key), None) for key in keys),
             ]
         )[len(new) :]
-        self._remember(new)
-        return Seen(
-            dict(zip(keys, told[len(guards) :], strict=True)),
-            dict(zip(guards, told, strict=False)),
+        if len(self._known_folders) > _MAX_KNOWN_FOLDERS:
+            self._known_folders.clear()
+        self._known_folders.update(new)
+        return Snapshot(
+            items=dict(zip(keys, stats[len(guards) :], strict=True)),
+            guards=dict(zip(guards, stats, strict=False)),
         )
 
-    def _send(self, asked: List[Any], lease: str | None) -> List[Any] | None:
-        """Send a ``multi`` once; None if its lease has ended."""
-        size = size_of(asked)
-        if size > _MOST:
-            raise limit_error(self.name, f"{size} bytes, with their keys,", _MOST)
+    def _send_multi(self, operations: List[Any], lease: str | None) -> List[Any] | None:
+        """Send a ``multi`` once; return the results, or None if its lease has ended."""
+        size = encoded_size(operations)
+        if size > _MAX_MESSAGE:
+            raise limit_error(self.name, f"{size} bytes, with their keys,", _MAX_MESSAGE)
         if lease is not None:
-            return self._leases.commit(lease, asked)
+            return self._leases.commit(lease, operations)
+        results: List[Any] = self._pool.send_once([Transaction(operations)])[0]
+        return results
 
-        told: List[Any] = self._link.ask_once([Transaction(asked)])[0]
-        return told
-
-    def _version(self, commit: Commit, told: List[Any] | None, lease: str | None) -> int | None:
-        """Read what came of a ``multi``: the version, or None if something had changed before."""
-        if told is None:
+    def _read_version(self, commit: Commit, results: List[Any] | None, lease: str | None) -> int | None:
+        """Return the version from the results of a ``multi``; None if a node had changed before."""
+        if results is None:
             raise lease_lost_error(str(lease))
-        if isinstance(told[-1], ZnodeStat):
-            return int(told[-1].mzxid)
-        if any(isinstance(each, kazoo.NoNodeError) for each in told):
-            # A folder may have been taken away, which we thought was there.
+        if isinstance(results[-1], ZnodeStat):
+            return int(results[-1].mzxid)
+        if any(isinstance(result, kazoo.NoNodeError) for result in results):
+            # A folder that was known to exist may have been deleted.
             for put in commit.puts:
-                self._known.difference_update(self._paths.parents(self._paths.item(put.key)))
+                self._known_folders.difference_update(self._paths.folders(self._paths.item(put.key)))
         return None
 
-    def _landed(self, commit: Commit, before: Seen, lost: Lost) -> int | None:
-        """Find out whether a ``multi`` whose answer was lost has landed; None if it certainly did not."""
-        # The pulse bears the mark of the last commit, whatever that wrote.
-        places = [self._paths.pulse, *(self._paths.item(put.key) for put in commit.puts)]
-        told = self._ask(GetData(place, None) for place in places)
-        for data, stat in filter(None, told):
-            if data[:MARK] == commit.mark.encode():
+    def _find_applied(self, commit: Commit, before: Snapshot, error: NoAnswerError) -> int | None:
+        """Return the version of a ``multi`` whose answer was lost; None if it certainly was not applied."""
+        # The pulse has the token of the last commit, whatever that wrote.
+        paths = [self._paths.pulse, *(self._paths.item(put.key) for put in commit.puts)]
+        nodes = self._send(GetData(path, None) for path in paths)
+        for data, stat in filter(None, nodes):
+            if data[:TOKEN_SIZE] == commit.token.encode():
                 return int(stat.mzxid)
-        now = self._look(commit)
-        if all(now.version(key) == before.version(key) for key in commit.about()) and commit.about():
+        now = self._read_snapshot(commit)
+        if (
+            all(now.version(key) == before.version(key) for key in commit.affected_keys())
+            and commit.affected_keys()
+        ):
             return None
         if not commit.checks and not commit.puts and not any(now.items.values()):
-            return int(told[0][1].mzxid)  # what was to be deleted is not there, whoever did it
+            return int(nodes[0][1].mzxid)  # the keys to delete do not exist, whichever commit deleted them
         raise exc.StorageFailure(
-            f"'{self._name}' lost the answer to a commit, and what it was about has been written since: "
-            f"it may have landed before; read what is there now",
-            cause=lost,
+            f"the answer of '{self._name}' to a commit was lost, and its items were written by others since: "
+            f"it is unknown whether the commit was applied before; read the items again",
+            cause=error,
         )
 
     def _prepare(self) -> None:
         if not self._is_prepared:
-            self._link.ask(create(path) for path in self._paths.base())
+            self._pool.send(create_operation(path) for path in self._paths.base())
             self._is_prepared = True
-
-    def _remember(self, folders: Iterable[str]) -> None:
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
-        self._known.update(folders)
 
     # ---------------------------------------------------------------- leases
 
@@ -389,6 +266,130 @@ class ZooKeeperKV(KV):
 
     # ---------------------------------------------------------------- waiting
 
-    def _wait(self, prefix: str, since: int, timeout: float | None) -> int:  # noqa: ARG002  see the head
+    def _wait(self, prefix: str, since: int, timeout: float | None) -> int:  # noqa: ARG002  wakes for every commit
         self._prepare()
         return self._watch.wait(since, timeout)
+
+
+#: In place of the children of a folder that was not requested yet.
+_NOT_REQUESTED: Final = object()
+
+
+class _ListReader:
+    """One list operation: reads items in key order and opens no more folders than it has to.
+
+    Args:
+        send: sends requests.
+        paths: the paths of nodes.
+        prefix: see ``KV.list``, as for the next arguments.
+        after: the exclusive bound.
+        limit: the maximum number of items.
+        reverse: descending order.
+        hint: the folders on the way to the first item of the last list with the same arguments. They are
+            requested together with the first one, because they probably lead there again.
+
+    Attributes:
+        empty_folders: folders that are empty and not used again.
+    """
+
+    def __init__(
+        self,
+        send: SendRequests,
+        paths: Paths,
+        prefix: str,
+        after: str,
+        limit: int | None,
+        *,
+        reverse: bool,
+        hint: list[str],
+    ) -> None:
+        self._send = send
+        self._prefix = prefix
+        self._after = after
+        self._limit = limit
+        self._reverse = reverse
+        self.empty_folders: list[str] = []
+        self._paths = paths
+        self._prefetched = dict.fromkeys(hint, _NOT_REQUESTED)
+        # A stack: the entry to read next is the last one.
+        self._entries = [paths.deepest_folder(prefix)]
+        self._items: list[Item] = []
+
+    def read(self) -> list[Item]:
+        """Return the items; each may be read at a different time."""
+        while self._entries and self._missing > 0:
+            if self._limit is None and (folders := [each for each in self._entries if not each.is_item]):
+                self._entries = [each for each in self._entries if each.is_item]
+                self._open(folders)
+            elif self._entries[-1].is_item:
+                self._fetch(self._pop(_ITEM_BATCH, is_item=True))
+            else:
+                # If the children of the first folder are prefetched, they may be all that is needed.
+                is_prefetched = self._entries[-1].path in self._prefetched
+                self._open(self._pop(1 if is_prefetched else _FOLDER_BATCH, is_item=False))
+        return self._items
+
+    @property
+    def path_to_first(self) -> list[str]:
+        """The folders on the way to the first item: the hint for the next list."""
+        if not self._items:
+            return []
+        start = self._paths.deepest_folder(self._prefix).path
+        item = self._paths.item(self._items[0].key)
+        return [path for path in self._paths.folders(item) if path.startswith(start)]
+
+    @property
+    def _missing(self) -> int:
+        return _ITEM_BATCH if self._limit is None else self._limit - len(self._items)
+
+    def _pop(self, count: int, *, is_item: bool) -> list[Entry]:
+        """Remove the next entries of one kind from the stack."""
+        popped: list[Entry] = []
+        while (
+            self._entries and len(popped) < min(count, self._missing) and self._entries[-1].is_item == is_item
+        ):
+            popped.append(self._entries.pop())
+        return popped
+
+    def _open(self, folders: list[Entry]) -> None:
+        """Put the entries of folders on the stack, in order."""
+        for folder, names in zip(folders, self._children([folder.path for folder in folders]), strict=True):
+            if names == [] and folder.is_removable:
+                self.empty_folders.append(folder.path)
+            for name in names or ():
+                entry = folder.child(name)
+                if self._is_wanted(entry):
+                    self._entries.append(entry)
+        self._entries.sort(key=self._sort_key, reverse=not self._reverse)
+
+    def _children(self, paths: list[str]) -> list[Any]:
+        """Return the names in folders; None for a missing folder."""
+        prefetched = self._prefetched
+        if not all(prefetched.get(path, _NOT_REQUESTED) is not _NOT_REQUESTED for path in paths):
+            hinted = (path for path, names in prefetched.items() if names is _NOT_REQUESTED)
+            requested = list(dict.fromkeys([*paths, *hinted]))
+            answers = self._send(GetChildren(path, None) for path in requested)
+            prefetched.update(zip(requested, answers, strict=True))
+        return [prefetched.pop(path) for path in paths]
+
+    def _sort_key(self, entry: Entry) -> str:
+        """Return the key of an item, and for a folder a bound of the first of its keys in this order."""
+        return prefix_end(entry.key) if self._reverse and not entry.is_item else entry.key
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        key, after = entry.key, self._after
+        if not key.startswith(self._prefix) and (entry.is_item or not self._prefix.startswith(key)):
+            return False
+        if not after:
+            return True
+        if self._reverse:
+            return key < after
+        return (key if entry.is_item else prefix_end(key)) > after
+
+    def _fetch(self, entries: list[Entry]) -> None:
+        nodes = self._send(GetData(entry.path, None) for entry in entries)
+        self._items += [
+            decode_item(entry.key, node)
+            for entry, node in zip(entries, nodes, strict=True)
+            if node is not None
+        ]
