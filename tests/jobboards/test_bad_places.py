@@ -135,7 +135,7 @@ def test_redis_and_its_password(new_server, caplog):
         said = refusal(f"redis://{user}{host}", caplog)
         assert host in said
         assert "check user and password" in said
-    assert "not so many databases" in refusal(f"redis://:{RIGHT}@{host}/99", caplog)
+    assert "does not have that many databases" in refusal(f"redis://:{RIGHT}@{host}/99", caplog)
     with backends.backend("b", f"redis://:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 

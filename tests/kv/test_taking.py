@@ -84,7 +84,7 @@ def test_nothing_lands_when_it_raises(address):
         with pytest.raises(ZeroDivisionError):
             kv.run_with_locks(work)
         assert [item.key for item in kv.list()] == ["w/000"]
-        with pytest.raises(exc.NotSupported, match="locks nothing"):
+        with pytest.raises(exc.NotSupported, match="cannot lock items"):
             backends.fetch("memory").run_with_locks(work)
 
 
