@@ -7,6 +7,6 @@ or, without touching the program at all, `python -m stackl_flow.compat PROGRAM [
 installed on its own, and nothing else in the house knows that this room exists.
 """
 
-from stackl_flow.compat.finder import install, is_installed
+from stackl_flow.compat.import_hook import install, is_installed
 
 __all__ = ["install", "is_installed"]

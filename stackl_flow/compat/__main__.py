@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 
-from stackl_flow.compat.finder import install
+from stackl_flow.compat.import_hook import install
 
 _ABOUT = """\
 Run a Python program that was written for OpenStack TaskFlow, unchanged, on stackl_flow: every

@@ -15,8 +15,8 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.clock import SYSTEM
-from stackl_flow.compat.desks import ByHand, Desk, Lock, OfEngine, Scopes, kind_of
 from stackl_flow.compat.persistence.backends.impl_memory import MemoryBackend
+from stackl_flow.compat.storage_writers import ByHand, Desk, Lock, OfEngine, Scopes, kind_of
 from stackl_flow.compat.utils.misc import get_version_string
 from stackl_flow.engines import storage
 from stackl_flow.engines.journal import Journal

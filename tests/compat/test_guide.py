@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stackl_flow.compat import names, plugs
+from stackl_flow.compat import entry_points, module_map
 from tests.compat import wheel
 from tests.compat.suite import ROOT
 
@@ -30,8 +30,8 @@ def test_every_module_of_taskflows_that_it_names_is_served():
     named = set(re.findall(r"`(taskflow(?:\.[a-z_]+)+)`", GUIDE))
 
     assert len(named) > 10
-    groups = {name for name in named if plugs.known(name)}  # of entry points
-    assert named - names.MODULES.keys() - names.PACKAGES - groups == set()
+    groups = {name for name in named if entry_points.known(name)}  # of entry points
+    assert named - module_map.MODULES.keys() - module_map.PACKAGES - groups == set()
 
 
 def programs(of):

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from stackl_flow.compat import loggers
+from stackl_flow.compat import logger_names
 from tests.compat.suite import ROOT
 
 
@@ -52,15 +52,15 @@ def test_every_name_of_the_table_is_served(python):
         python("""
         import importlib, sys
         from stackl_flow import compat
-        from stackl_flow.compat import names
+        from stackl_flow.compat import module_map
         compat.install()
-        for name, ours in names.MODULES.items():
+        for name, ours in module_map.MODULES.items():
             served = importlib.import_module(name)
             assert served is sys.modules[ours], name
             parent, _, child = name.rpartition(".")
             assert getattr(sys.modules[parent], child) is served, name
             assert hasattr(served, "LOG"), name
-        for name in names.PACKAGES:
+        for name in module_map.PACKAGES:
             importlib.import_module(name)
     """)
         == []
@@ -288,7 +288,7 @@ def test_every_logger_of_ours_has_a_name_of_taskflows():
     speaking = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
 
     assert len(speaking) > 10
-    assert speaking - loggers.table().keys() == set(), "add them to stackl_flow/compat/loggers.py"
+    assert speaking - logger_names.table().keys() == set(), "add them to stackl_flow/compat/logger_names.py"
 
 
 @pytest.mark.parametrize("engine", ["serial", "parallel"])

@@ -102,7 +102,7 @@ def test_a_backend_made_for_taskflow_runs_a_flow(foreign):
     engine.run()
 
     assert log == ["a", "b"]
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         (book,) = conn.get_logbooks()
         (flow,) = book
         assert flow.state == states.SUCCESS
@@ -111,7 +111,7 @@ def test_a_backend_made_for_taskflow_runs_a_flow(foreign):
             "b": (states.SUCCESS, "b done"),
         }
         assert flow.meta["injected"] == {"x": 1}
-    assert foreign.files.ls("/mine") == ["books", "flow_details", "atom_details"]
+    assert board_adapter.files.ls("/mine") == ["books", "flow_details", "atom_details"]
 
 
 def test_a_flow_goes_on_from_a_backend_made_for_taskflow(foreign):
@@ -122,7 +122,7 @@ def test_a_flow_goes_on_from_a_backend_made_for_taskflow(foreign):
         next(steps)
     engine.suspend()
     list(steps)
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         stored = conn.get_flow_details(engine.storage.flow_uuid)
     assert stored.state == states.SUSPENDED
 
@@ -137,7 +137,7 @@ def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(foreign):
         engine.run()
 
     assert log == ["a", "b", "unb", "una"]
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         flow = conn.get_flow_details(engine.storage.flow_uuid)
         failed = conn.get_atom_details(engine.storage.get_atom_uuid("b"))
     assert [atom.state for atom in flow] == [states.REVERTED, states.REVERTED]
@@ -149,7 +149,7 @@ def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflo
     first = engines.load(chain(log), backend=foreign)
     first.compile()
     first.prepare()
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         stored = conn.get_flow_details(first.storage.flow_uuid)
     second = engines.load(chain(log), flow_detail=stored, backend=foreign)
     second.compile()
@@ -162,7 +162,7 @@ def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflo
 
 def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
     clock = SteppedClock()
-    foreign.clock = clock
+    board_adapter.clock = clock
     engine = engines.load(chain([]), backend=foreign)
     engine.compile()
     engine.prepare()
@@ -180,13 +180,13 @@ def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
         5.0,
         5.0,
     ]
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
 
 
 def test_books_come_and_go_in_a_backend_made_for_taskflow(foreign):
     book, flow = factory.temporary_flow_detail(foreign, meta={"k": 1})
-    with foreign.get_connection() as conn:
+    with board_adapter.get_connection() as conn:
         assert conn.get_logbook(book.uuid).find(flow.uuid).meta == {"k": 1}
         assert len(conn.get_logbook(book.uuid, lazy=True)) == 0
         conn.destroy_logbook(book.uuid)

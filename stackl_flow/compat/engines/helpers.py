@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import plugs
+from stackl_flow.compat import entry_points
 from stackl_flow.compat.persistence import backends as p_backends
 from stackl_flow.compat.utils.uri import extract_driver_and_conf
 from stackl_flow.engines import factories
@@ -102,9 +102,9 @@ def load(
             flow_detail = factories.new_flow_detail(flow, secret_metadata(flow, secrets), store, book, place)
         else:  # TaskFlow notices when it compiles
             flow_detail = factory.create_flow_detail(flow, book=book, backend=place)
-    make = plugs.find(namespace, kind)
+    make = entry_points.find(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(plugs.known(namespace))) or "none"
+        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
     made = cast("Engine", make(flow, flow_detail, place, options))
     register_redaction(made, flow, flow_detail, store or {}, secrets)

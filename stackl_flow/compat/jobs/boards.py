@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.compat.jobs import abstract, verbs
+from stackl_flow.compat.jobs import abstract, board_methods
 from stackl_flow.compat.jobs.job import Job
-from stackl_flow.compat.persistence.values import plain
+from stackl_flow.compat.persistence.codecs import plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import job as jobs
 from stackl_flow.jobboards.board import TTL, KVBoard
@@ -212,8 +212,8 @@ class Board(KVBoard):
         timeout: float | None = 0,
     ) -> Turn:
         """End claims and claim jobs, by the single verbs if a program has put others in their place."""
-        if verbs.is_changed(self, _VERBS):
-            return verbs.turn(self, who, ends, want, timeout)
+        if board_methods.is_changed(self, _VERBS):
+            return board_methods.turn(self, who, ends, want, timeout)
         return super().turn(who, ends, want, can, timeout)
 
     def wait(self, timeout: float | None = None, can: Collection[str] | None = _UNSAID) -> Iterator[jobs.Job]:
@@ -271,4 +271,4 @@ class _Jobs(abstract.JobBoardIterator):
 
 
 abstract.NotifyingJobBoard.register(Board)
-_VERBS: Final = verbs.own(Board)
+_VERBS: Final = board_methods.own(Board)

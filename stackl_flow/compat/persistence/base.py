@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import tenacity
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat.persistence.values import Keeping
+from stackl_flow.compat.persistence.codecs import Keeping
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import AtomRecord, Checkpoint, ownership_lost

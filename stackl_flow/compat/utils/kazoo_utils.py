@@ -12,7 +12,7 @@ from kazoo import exceptions as kazoo_exceptions
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.compat.utils.flags import flag
+from stackl_flow.compat.utils.booleans import parse_bool
 
 _LOG: Final = redaction.get_logger(__name__)
 
@@ -172,7 +172,7 @@ def make_client(conf: Mapping[str, Any]) -> Any:
         TypeError: the hosts make no sense.
     """
     told: dict[str, Any] = {"logger": _LOG, "hosts": hosts_of(conf.get("hosts", "localhost:2181"))}
-    told.update((name, flag(conf.get(name, default), default)) for name, default in _FLAGS.items())
+    told.update((name, parse_bool(conf.get(name, default), default)) for name, default in _FLAGS.items())
     told.update((name, conf.get(name)) for name in _FILES)
     told.update((name, conf[name]) for name in _AS_THEY_ARE if name in conf)
     if "timeout" in conf:

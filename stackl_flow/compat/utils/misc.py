@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
-from stackl_flow.compat.utils.cached import cachedproperty
-from stackl_flow.compat.utils.coding import binary_decode, binary_encode, decode_json
+from stackl_flow.compat.utils.cached_property import cachedproperty
+from stackl_flow.compat.utils.encoding import binary_decode, binary_encode, decode_json
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.failure import Failure
 

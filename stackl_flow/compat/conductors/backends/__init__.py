@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import plugs
+from stackl_flow.compat import entry_points
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.jobboards.base import JobBoard
 
@@ -30,8 +30,8 @@ def fetch(
     Raises:
         NotFound: there is no such kind.
     """
-    make = plugs.find(namespace, kind)
+    make = entry_points.find(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(plugs.known(namespace))) or "none"
+        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find conductor '{kind}' in '{namespace}': known are {names}")
     return cast("Conductor", make(name, jobboard, **kwargs))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.compat import engines
-from stackl_flow.compat.conductors import foreign
+from stackl_flow.compat.conductors import board_adapter
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
 from stackl_flow.conductors import conductor
@@ -65,7 +65,7 @@ class ExecutorConductor(conductor.Conductor):
     ) -> None:
         slots = int(self.MAX_SIMULTANEOUS_JOBS if max_simultaneous_jobs is None else max_simultaneous_jobs)
         super().__init__(
-            name, foreign.ours(jobboard), persistence, engine, engine_options,
+            name, board_adapter.ours(jobboard), persistence, engine, engine_options,
             wait_timeout=convert_to_timeout(wait_timeout, self.WAIT_TIMEOUT).value,
             max_simultaneous_jobs=slots if slots > 0 else get_optimal_thread_count(),
         )  # fmt: skip

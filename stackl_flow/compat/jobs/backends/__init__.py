@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import plugs
+from stackl_flow.compat import entry_points
 from stackl_flow.compat.utils.uri import extract_driver_and_conf
 from stackl_flow.jobboards.base import JobBoard
 
@@ -32,9 +32,9 @@ def fetch(
         NotFound: there is no such board.
     """
     kind, settings = extract_driver_and_conf(conf, "board")
-    make = plugs.find(namespace, kind)
+    make = entry_points.find(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(plugs.known(namespace))) or "none"
+        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find jobboard '{kind}' in '{namespace}': known are {names}")
     return cast("JobBoard", make(name, settings, **kwargs))
 

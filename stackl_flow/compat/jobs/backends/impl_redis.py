@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from stackl_flow.compat.jobs.boards import Board
 from stackl_flow.compat.jobs.job import Job
-from stackl_flow.compat.utils.flags import flag
+from stackl_flow.compat.utils.booleans import parse_bool
 
 __all__ = ["RedisJob", "RedisJobBoard"]
 
@@ -55,7 +55,7 @@ class RedisJobBoard(Board):
         ours["namespace"] = namespace.decode() if isinstance(namespace, bytes) else namespace
         if client is not None:
             ours.update(_address_of(client))
-        if not flag(ours.get("ssl"), default=ours["connection"].startswith("rediss:")):
+        if not parse_bool(ours.get("ssl"), default=ours["connection"].startswith("rediss:")):
             # TaskFlow takes them and lets them lie; our place asks what they are for.
             ours = {word: value for word, value in ours.items() if word not in _TLS}
         return ours

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import ensembles
+from stackl_flow.compat import zookeeper_settings
 from stackl_flow.compat.jobs.boards import Board
 from stackl_flow.compat.jobs.job import Job
 from stackl_flow.compat.utils import kazoo_utils
@@ -36,8 +36,8 @@ class ZookeeperJobBoard(Board):
 
     KIND = "zookeeper"
     JOB = ZookeeperJob
-    TAKEN = frozenset({"hosts", "path", *ensembles.AS_THEY_ARE})
-    MIN_ZK_VERSION: ClassVar[tuple[int, ...]] = ensembles.MIN_VERSION
+    TAKEN = frozenset({"hosts", "path", *zookeeper_settings.AS_THEY_ARE})
+    MIN_ZK_VERSION: ClassVar[tuple[int, ...]] = zookeeper_settings.MIN_VERSION
     #: What the names of TaskFlow's own nodes begin or end with. Ours have other names.
     JOB_PREFIX: ClassVar[str] = "job"
     LOCK_POSTFIX: ClassVar[str] = ".lock"
@@ -81,8 +81,8 @@ class ZookeeperJobBoard(Board):
         return settings.pop("ttl", None) or timeout
 
     def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
-        self._path = ensembles.path_of(settings, "board", self.DEFAULT_PATH)
-        return ensembles.place_of(settings, self._path, client)
+        self._path = zookeeper_settings.path_of(settings, "board", self.DEFAULT_PATH)
+        return zookeeper_settings.place_of(settings, self._path, client)
 
     def _listen(self) -> None:
         if self._emits:

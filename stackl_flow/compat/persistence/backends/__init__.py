@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import plugs
+from stackl_flow.compat import entry_points
 from stackl_flow.compat.utils.uri import extract_driver_and_conf
 from stackl_flow.persistence.base import Backend
 
@@ -31,9 +31,9 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
     name, settings = extract_driver_and_conf(conf, "connection")
     # "mysql+pymysql://..." is the backend "mysql".
     kind = name.partition("+")[0]
-    make = plugs.find(namespace, kind)
+    make = entry_points.find(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(plugs.known(namespace))) or "none"
+        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
         raise exc.NotFound(f"Could not find backend {name!r} in '{namespace}': known are {names}")
     return cast("Backend", make(settings, **kwargs))
 

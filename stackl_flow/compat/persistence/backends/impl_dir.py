@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat.persistence.values import Plain
+from stackl_flow.compat.persistence.codecs import Plain
 from stackl_flow.kv.backends.directory import DirectoryKV
 from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.persistence.backends.kv.connection import KVConnection as Connection

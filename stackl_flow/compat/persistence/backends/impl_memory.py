@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from stackl_flow.compat.persistence.codecs import Keeping
 from stackl_flow.compat.persistence.filesystem import FakeFilesystem, FakeInode
-from stackl_flow.compat.persistence.values import Keeping
 from stackl_flow.persistence.backends import memory
 from stackl_flow.persistence.backends.memory import MemoryConnection as Connection
 from stackl_flow.persistence.models import FlowDetail, LogBook, atom_detail_type

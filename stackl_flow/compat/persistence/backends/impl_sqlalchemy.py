@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stackl_flow import redaction
-from stackl_flow.compat.persistence.values import Plain
+from stackl_flow.compat.persistence.codecs import Plain
 from stackl_flow.persistence.backends import sql
 from stackl_flow.persistence.backends.sql.connection import SQLConnection as Connection
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat import ensembles
-from stackl_flow.compat.persistence.values import Plain
+from stackl_flow.compat import zookeeper_settings
+from stackl_flow.compat.persistence.codecs import Plain
 from stackl_flow.compat.utils import kazoo_utils
-from stackl_flow.compat.utils.flags import flag
+from stackl_flow.compat.utils.booleans import parse_bool
 from stackl_flow.kv.backends.zookeeper import ZooKeeperKV
 from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.persistence.backends.kv.connection import KVConnection as ZkConnection
 
 __all__ = ["MIN_ZK_VERSION", "ZkBackend", "ZkConnection"]
 
-MIN_ZK_VERSION: Final = ensembles.MIN_VERSION
+MIN_ZK_VERSION: Final = zookeeper_settings.MIN_VERSION
 
 #: Where TaskFlow itself keeps flows.
 _THEIRS: Final = "flow_details"
@@ -40,8 +40,8 @@ class ZkBackend(KVBackend):
     DEFAULT_PATH: Final = "/taskflow"
 
     def __init__(self, conf: Mapping[str, Any], client: Any = None) -> None:
-        self.path = ensembles.path_of(conf, "connection", self.DEFAULT_PATH)
-        place = ensembles.place_of(conf, self.path, client)
+        self.path = zookeeper_settings.path_of(conf, "connection", self.DEFAULT_PATH)
+        place = zookeeper_settings.place_of(conf, self.path, client)
         super().__init__(place, codec=Plain(), place=ZooKeeperKV(place))
         self.conf = self._conf = dict(conf)
         self._client = client
@@ -64,7 +64,7 @@ class ZkBackend(KVBackend):
     def _check(self) -> None:
         try:
             with kazoo_utils.started(self._client, self._conf) as client:
-                if flag(self._conf.get("check_compatible"), default=True):
+                if parse_bool(self._conf.get("check_compatible"), default=True):
                     kazoo_utils.check_compatible(client, MIN_ZK_VERSION)
                 found = client.exists(f"{self.path.rstrip('/')}/{_THEIRS}")
         except (exc.IncompatibleVersion, OSError) as error:

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Final
 
-from stackl_flow.compat import loggers, names
+from stackl_flow.compat import logger_names, module_map
 
 ROOT: Final = "taskflow"
 
@@ -37,13 +37,13 @@ class Loader(importlib.abc.Loader):
             module: the empty module.
         """
         name = module.__name__
-        if name in names.MODULES:
+        if name in module_map.MODULES:
             # Python takes what stands here after loading, and leaves what it knows of itself alone.
-            served = sys.modules[name] = importlib.import_module(names.MODULES[name])
-            loggers.offer(name, served)
-            for word, place in names.OFFERED.get(name, {}).items():
+            served = sys.modules[name] = importlib.import_module(module_map.MODULES[name])
+            logger_names.offer(name, served)
+            for word, place in module_map.OFFERED.get(name, {}).items():
                 vars(served).setdefault(word, pkgutil.resolve_name(place))
-            if names.is_package(name) and served.__name__.startswith(f"{__package__}."):
+            if module_map.is_package(name) and served.__name__.startswith(f"{__package__}."):
                 # "from taskflow.engines import base" looks below the module's own name, which is another.
                 vars(served).setdefault("__getattr__", functools.partial(_child, name))
         else:
@@ -86,12 +86,14 @@ class Finder:
         del path, target
         if name != ROOT and not name.startswith(f"{ROOT}."):
             return None
-        if name in names.PACKAGES or name in names.MODULES:
+        if name in module_map.PACKAGES or name in module_map.MODULES:
             return ModuleSpec(
-                name, self._loader, origin="stackl_flow.compat", is_package=names.is_package(name)
+                name, self._loader, origin="stackl_flow.compat", is_package=module_map.is_package(name)
             )
         # A ModuleNotFoundError would be hidden by what Python says of "from taskflow import name".
-        raise ImportError(f"stackl_flow.compat does not serve '{name}': {names.why_not(name)}", name=name)
+        raise ImportError(
+            f"stackl_flow.compat does not serve '{name}': {module_map.why_not(name)}", name=name
+        )
 
 
 _FINDER: Final = Finder()
@@ -113,7 +115,7 @@ def install() -> None:
             " start the program with 'python -m stackl_flow.compat PROGRAM'",
             name=ROOT,
         )
-    loggers.rename()
+    logger_names.rename()
     sys.meta_path.insert(0, _FINDER)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from stackl_flow.compat.jobs import verbs
+from stackl_flow.compat.jobs import board_methods
 from stackl_flow.jobboards.job import Ending, Turn
 
 
@@ -52,7 +52,7 @@ class Foreign:
     ) -> Turn:
         """End claims and claim jobs, one after the other."""
         del can
-        return verbs.turn(self._board, who, ends, want, timeout)
+        return board_methods.turn(self._board, who, ends, want, timeout)
 
 
 def ours(board: Any) -> Any:

@@ -146,4 +146,4 @@ def why_not(name: str) -> str:
         known = known.rpartition(".")[0]
     parent = name.rpartition(".")[0]
     served = sorted(other for other in (*MODULES, *PACKAGES) if other.rpartition(".")[0] == parent)
-    return f"of '{parent}' there is {', '.join(served)}" if served else "see stackl_flow/compat/names.py"
+    return f"of '{parent}' there is {', '.join(served)}" if served else "see stackl_flow/compat/module_map.py"

@@ -8,7 +8,7 @@ _YES: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
 _NO: Final = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
-def flag(value: object, default: bool = False) -> bool:
+def parse_bool(value: object, default: bool = False) -> bool:
     """Read a flag.
 
     Args:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Final
 
 from stackl_flow import redaction
-from stackl_flow.compat import names
+from stackl_flow.compat import module_map
 
 #: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
 _OTHERS: Final = {
@@ -39,7 +39,7 @@ def table() -> dict[str, str]:
     Returns:
         A logger of each module that serves, and the others that say something.
     """
-    served = {ours: theirs for theirs, ours in names.MODULES.items()}
+    served = {ours: theirs for theirs, ours in module_map.MODULES.items()}
     return {**served, **_OTHERS}
 
 
