@@ -85,7 +85,7 @@ class Step(task.Task):
 
 
 @pytest.fixture
-def foreign():
+def taskflow_backend():
     backend = FileBackend({"path": "/mine"})
     with backend.get_connection() as conn:
         conn.upgrade()
@@ -96,13 +96,13 @@ def chain(log, **last):
     return LinearFlow("f").add(Step("a", log), Step("b", log, **last))
 
 
-def test_a_backend_made_for_taskflow_runs_a_flow(foreign):
+def test_a_backend_made_for_taskflow_runs_a_flow(taskflow_backend):
     log = []
-    engine = engines.load(chain(log), backend=foreign, store={"x": 1})
+    engine = engines.load(chain(log), backend=taskflow_backend, store={"x": 1})
     engine.run()
 
     assert log == ["a", "b"]
-    with board_adapter.get_connection() as conn:
+    with taskflow_backend.get_connection() as conn:
         (book,) = conn.get_logbooks()
         (flow,) = book
         assert flow.state == states.SUCCESS
@@ -111,47 +111,47 @@ def test_a_backend_made_for_taskflow_runs_a_flow(foreign):
             "b": (states.SUCCESS, "b done"),
         }
         assert flow.meta["injected"] == {"x": 1}
-    assert board_adapter.files.ls("/mine") == ["books", "flow_details", "atom_details"]
+    assert taskflow_backend.files.ls("/mine") == ["books", "flow_details", "atom_details"]
 
 
-def test_a_flow_goes_on_from_a_backend_made_for_taskflow(foreign):
+def test_a_flow_goes_on_from_a_backend_made_for_taskflow(taskflow_backend):
     log = []
-    engine = engines.load(chain(log), backend=foreign)
+    engine = engines.load(chain(log), backend=taskflow_backend)
     steps = engine.run_iter()
     while "a" not in log:
         next(steps)
     engine.suspend()
     list(steps)
-    with board_adapter.get_connection() as conn:
+    with taskflow_backend.get_connection() as conn:
         stored = conn.get_flow_details(engine.storage.flow_uuid)
     assert stored.state == states.SUSPENDED
 
-    engines.load(chain(log), flow_detail=stored, backend=foreign).run()
+    engines.load(chain(log), flow_detail=stored, backend=taskflow_backend).run()
     assert log == ["a", "b"]
 
 
-def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(foreign):
+def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(taskflow_backend):
     log = []
-    engine = engines.load(chain(log, fail=True), backend=foreign)
+    engine = engines.load(chain(log, fail=True), backend=taskflow_backend)
     with pytest.raises(RuntimeError, match="no luck"):
         engine.run()
 
     assert log == ["a", "b", "unb", "una"]
-    with board_adapter.get_connection() as conn:
+    with taskflow_backend.get_connection() as conn:
         flow = conn.get_flow_details(engine.storage.flow_uuid)
         failed = conn.get_atom_details(engine.storage.get_atom_uuid("b"))
     assert [atom.state for atom in flow] == [states.REVERTED, states.REVERTED]
     assert failed.failure.exception_str == "no luck"
 
 
-def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflow(foreign):
+def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflow(taskflow_backend):
     log = []
-    first = engines.load(chain(log), backend=foreign)
+    first = engines.load(chain(log), backend=taskflow_backend)
     first.compile()
     first.prepare()
-    with board_adapter.get_connection() as conn:
+    with taskflow_backend.get_connection() as conn:
         stored = conn.get_flow_details(first.storage.flow_uuid)
-    second = engines.load(chain(log), flow_detail=stored, backend=foreign)
+    second = engines.load(chain(log), flow_detail=stored, backend=taskflow_backend)
     second.compile()
     second.prepare()
     with pytest.raises(exc.OwnershipLost):
@@ -160,10 +160,10 @@ def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflo
     assert log == ["a", "b"]
 
 
-def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
+def test_a_backend_made_for_taskflow_is_asked_again(taskflow_backend, monkeypatch):
     clock = SteppedClock()
-    board_adapter.clock = clock
-    engine = engines.load(chain([]), backend=foreign)
+    taskflow_backend.clock = clock
+    engine = engines.load(chain([]), backend=taskflow_backend)
     engine.compile()
     engine.prepare()
     write, failed = FileConnection._set_item, []
@@ -180,13 +180,13 @@ def test_a_backend_made_for_taskflow_is_asked_again(foreign, monkeypatch):
         5.0,
         5.0,
     ]
-    with board_adapter.get_connection() as conn:
+    with taskflow_backend.get_connection() as conn:
         assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
 
 
-def test_books_come_and_go_in_a_backend_made_for_taskflow(foreign):
-    book, flow = factory.temporary_flow_detail(foreign, meta={"k": 1})
-    with board_adapter.get_connection() as conn:
+def test_books_come_and_go_in_a_backend_made_for_taskflow(taskflow_backend):
+    book, flow = factory.temporary_flow_detail(taskflow_backend, meta={"k": 1})
+    with taskflow_backend.get_connection() as conn:
         assert conn.get_logbook(book.uuid).find(flow.uuid).meta == {"k": 1}
         assert len(conn.get_logbook(book.uuid, lazy=True)) == 0
         conn.destroy_logbook(book.uuid)
@@ -362,9 +362,9 @@ def test_places_outside_refuse_what_nothing_plain_is_near_to(tmp_path, address):
                 stored_result(place, value)
 
 
-def test_a_backend_made_for_taskflow_is_given_live_values(foreign):
+def test_a_backend_made_for_taskflow_is_given_live_values(taskflow_backend):
     value = Odd([1])
-    assert stored_result(foreign, value).inner == [1]
+    assert stored_result(taskflow_backend, value).inner == [1]
 
 
 def test_memory_shows_what_it_holds():
