@@ -144,9 +144,9 @@ def deploy_and_kill(demo: Demo, site: str) -> tuple[int, int]:
     Returns:
         The process ID and the exit status.
     """
-    words = ["--root", str(demo.root), "deploy", site]
+    arguments = ["--root", str(demo.root), "deploy", site]
     child = subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-m", "examples.website", *words],
+        [sys.executable, "-m", "examples.website", *arguments],
         cwd=REPOSITORY,
         env={**os.environ, HOLD: f"execute {KILLED_AFTER}"},
         stdin=subprocess.PIPE,

@@ -92,11 +92,11 @@ def conductor(demo: Demo, board: str, name: str) -> Iterator[subprocess.Popen[by
     # A process stopped in the middle of a write keeps the lock of the file. The second conductor stops
     # between two writes, so it must not run another job at the same time.
     concurrency = "1" if STOP in CONDUCTORS[name] else "2"
-    words = ["conduct", "--name", name, "--jobs", concurrency, "--lease-ttl", str(LEASE), "--json"]
-    words += ["--board", board, "--db", f"sqlite:///{demo.root}/flows.db"]
+    arguments = ["conduct", "--name", name, "--jobs", concurrency, "--lease-ttl", str(LEASE), "--json"]
+    arguments += ["--board", board, "--db", f"sqlite:///{demo.root}/flows.db"]
     with log_of(demo, name).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "stackl_flow.cli", *words],
+            [sys.executable, "-m", "stackl_flow.cli", *arguments],
             cwd=REPOSITORY,
             env={**os.environ, **CONDUCTORS[name]},
             stdin=subprocess.PIPE,
@@ -179,7 +179,7 @@ def check_results(
 ) -> None:
     """Check the results, and show which conductors ran each site."""
     table = Table.grid(padding=(0, 2))
-    table.add_row(*(Text(word, "bold") for word in ("  site", "priority", "state", "ran by", "repeated")))
+    table.add_row(*(Text(title, "bold") for title in ("  site", "priority", "state", "ran by", "repeated")))
     good: list[str] = []
     repeated_pairs: set[tuple[str, str]] = set()
     for site, job in jobs.items():

@@ -53,8 +53,8 @@ class Demo:
 
     def check(self, claim: str, holds: bool) -> None:
         """Print a claim and whether it is true."""
-        word = Text("  ok     " if holds else "  WRONG  ", "green" if holds else "bold red")
-        self.console.print(word.append(claim, "default"), soft_wrap=True)
+        label = Text("  ok     " if holds else "  WRONG  ", "green" if holds else "bold red")
+        self.console.print(label.append(claim, "default"), soft_wrap=True)
         if not holds:
             self.wrong.append(claim)
 

@@ -126,11 +126,11 @@ class Deployment:
         """Return the ID of the server process if it runs."""
         if not self._server.exists():
             return None
-        note = json.loads(self._server.read_text())
-        pid: int = note["pid"]
+        record = json.loads(self._server.read_text())
+        pid: int = record["pid"]
         with suppress(ChildProcessError):  # a child process stays a zombie until it is waited for
             os.waitpid(pid, os.WNOHANG)
-        return pid if start_time(pid) == note["started"] else None
+        return pid if start_time(pid) == record["started"] else None
 
     def start_server(self, port: int) -> int:
         """Start a server that outlives this process; its process ID is stored before it serves."""

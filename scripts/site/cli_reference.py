@@ -20,7 +20,7 @@ def page(template: str) -> str:
         template: the page, with a comment where the commands belong and another for the exit codes.
     """
     root = typer.main.get_command(app)
-    parts = ["## Global options\n", _options(root), *_commands(root, ())]
+    parts = ["## Global options\n", _options(root), *_commands(root)]
     codes = [f"| {int(code)} | {_cell(meaning)} |" for code, meaning in errors.ABOUT.items()]
     generated = {
         "<!-- the commands -->": "\n".join(part for part in parts if part),
@@ -33,18 +33,18 @@ def page(template: str) -> str:
     return template
 
 
-def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Find all commands that are no groups, each with its words."""
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Find all commands except groups, each with its path."""
     children = getattr(command, "commands", None)
     if children is None:
-        yield words, command
+        yield path, command
         return
     for name, child in children.items():
-        yield from leaves(child, (*words, name))
+        yield from leaves(child, (*path, name))
 
 
-def _commands(root: Any, words: tuple[str, ...]) -> Iterator[str]:
-    for path, command in leaves(root, words):
+def _commands(root: Any) -> Iterator[str]:
+    for path, command in leaves(root):
         if getattr(command, "hidden", False):
             continue
         name = " ".join(path)

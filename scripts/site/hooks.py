@@ -35,7 +35,7 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Show the pictures of state machines in place of their Mermaid source."""
+    """Show the pictures of state machines instead of their Mermaid source."""
     if page.file.src_uri != "states.md":
         return markdown
     names = (name for name, _ in _state_machines(markdown))

@@ -37,13 +37,15 @@ def draw() -> dict[str, str]:
     return found
 
 
-def _command(*words: str, code: int = 0) -> str:
+def _command(*arguments: str, code: int = 0) -> str:
     before = Path.cwd()
     os.chdir(Path(__file__).parent)  # factories are imported from the working directory
     try:
-        result = CliRunner().invoke(app, list(words), env={"NO_COLOR": "1", "TERM": "dumb"})
+        result = CliRunner().invoke(app, list(arguments), env={"NO_COLOR": "1", "TERM": "dumb"})
     finally:
         os.chdir(before)
     if result.exit_code != code:
-        raise RuntimeError(f"stackl-flow {' '.join(words)}: exit code {result.exit_code}\n{result.output}")
+        raise RuntimeError(
+            f"stackl-flow {' '.join(arguments)}: exit code {result.exit_code}\n{result.output}"
+        )
     return str(result.stdout)

@@ -1,7 +1,7 @@
 """Draws a Mermaid state diagram as SVG.
 
 Material loads Mermaid's own renderer from another host, and the site fetches nothing from elsewhere. The
-pages keep Mermaid source, which other viewers render; the site shows these pictures in its place.
+pages keep Mermaid source, which other viewers render; the site shows these pictures instead.
 """
 
 import re
@@ -32,7 +32,7 @@ class Edge(NamedTuple):
     label: str
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """The column and the upper left corner of a state's box."""
 
     rank: int
@@ -50,12 +50,12 @@ def parse(source: str) -> list[Edge]:
 def to_svg(source: str, title: str) -> str:
     """Draw a Mermaid state diagram, ranks from left to right; transitions to an earlier rank are dashed."""
     edges = parse(source)
-    places = _layout(edges)
-    lines = [_edge(edge, places, edges) for edge in edges]
-    boxes = [_box(state, place) for state, place in places.items()]
-    width = max(place.x for place in places.values()) + _WIDTH + 3 * _MARGIN
-    height = max(place.y for place in places.values()) + _HEIGHT + _MARGIN
-    if any(places[edge.source].rank - places[edge.target].rank > 1 for edge in edges):
+    positions = _layout(edges)
+    lines = [_edge(edge, positions, edges) for edge in edges]
+    boxes = [_box(state, position) for state, position in positions.items()]
+    width = max(position.x for position in positions.values()) + _WIDTH + 3 * _MARGIN
+    height = max(position.y for position in positions.values()) + _HEIGHT + _MARGIN
+    if any(positions[edge.source].rank - positions[edge.target].rank > 1 for edge in edges):
         height += 1.4 * _ROW
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
@@ -67,7 +67,7 @@ def to_svg(source: str, title: str) -> str:
     return "\n".join([head, *lines, *boxes, "</svg>\n"])
 
 
-def _layout(edges: Iterable[Edge]) -> dict[str, Place]:
+def _layout(edges: Iterable[Edge]) -> dict[str, Position]:
     edges = list(edges)
     ranks = {edges[0].source: 0}
     waiting = [edges[0].source]
@@ -82,23 +82,23 @@ def _layout(edges: Iterable[Edge]) -> dict[str, Place]:
         columns.setdefault(rank, []).append(state)
     rows = max(len(column) for column in columns.values())
     return {
-        state: Place(rank, _MARGIN + rank * _COLUMN, _MARGIN + ((rows - len(column)) / 2 + row) * _ROW)
+        state: Position(rank, _MARGIN + rank * _COLUMN, _MARGIN + ((rows - len(column)) / 2 + row) * _ROW)
         for rank, column in columns.items()
         for row, state in enumerate(column)
     }
 
 
-def _box(state: str, place: Place) -> str:
+def _box(state: str, position: Position) -> str:
     paper, ink = _COLOURS.get(state, _DEFAULT)
     return (
-        f'<rect x="{place.x:.0f}" y="{place.y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"'
-        f' fill="{paper}" stroke="{ink}"/><text x="{place.x + _WIDTH / 2:.0f}" y="{place.y + 21:.0f}"'
+        f'<rect x="{position.x:.0f}" y="{position.y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"'
+        f' fill="{paper}" stroke="{ink}"/><text x="{position.x + _WIDTH / 2:.0f}" y="{position.y + 21:.0f}"'
         f' text-anchor="middle" fill="#1f2328">{escape(state)}</text>'
     )
 
 
-def _edge(edge: Edge, places: dict[str, Place], edges: list[Edge]) -> str:
-    start, end = places[edge.source], places[edge.target]
+def _edge(edge: Edge, positions: dict[str, Position], edges: list[Edge]) -> str:
+    start, end = positions[edge.source], positions[edge.target]
     right, middle = start.x + _WIDTH, _HEIGHT / 2
     # The two directions between the same two states run side by side.
     both = any((other.source, other.target) == (edge.target, edge.source) for other in edges)
@@ -117,7 +117,7 @@ def _edge(edge: Edge, places: dict[str, Place], edges: list[Edge]) -> str:
         points = (start.x, y0, start.x - bend, y0, end.x + _WIDTH + bend, y1, end.x + _WIDTH + 2, y1)
     else:
         x0, x1 = start.x + 20, end.x + _WIDTH / 2
-        low = max(place.y for place in places.values()) + _HEIGHT + 1.3 * _ROW
+        low = max(position.y for position in positions.values()) + _HEIGHT + 1.3 * _ROW
         points = (x0, start.y + _HEIGHT, x0 - 60, low, x1 + 20, low, x1, end.y + _HEIGHT + 2)
     x0, y0, x1, y1, x2, y2, x3, y3 = (round(point) for point in points)
     dashes = ' stroke-dasharray="4 3"' if start.rank > end.rank else ""

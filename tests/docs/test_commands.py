@@ -13,13 +13,13 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands
 COMMAND = typer.main.get_command(app)
 
 
-def parse(words):
+def parse(arguments):
     """Have the command line parse a command, without running it."""
-    command, name, words = COMMAND, "stackl-flow", [word for word in words if word != "--debug"]
+    command, name, arguments = COMMAND, "stackl-flow", [word for word in arguments if word != "--debug"]
     while hasattr(command, "commands"):
-        name = words.pop(0)
+        name = arguments.pop(0)
         command = command.commands[name]
-    return name, command.make_context(name, words).params
+    return name, command.make_context(name, arguments).params
 
 
 def shown():
@@ -27,14 +27,14 @@ def shown():
         for block in blocks(page):
             if block.language == "console":
                 for line, _ in commands(block):
-                    words = shlex.split(line, comments=True)
-                    if words and words[0] == "stackl-flow":
-                        yield pytest.param(words[1:], id=f"{block.where}: {line[:60]}")
+                    arguments = shlex.split(line, comments=True)
+                    if arguments and arguments[0] == "stackl-flow":
+                        yield pytest.param(arguments[1:], id=f"{block.where}: {line[:60]}")
 
 
-@pytest.mark.parametrize("words", list(shown()))
-def test_a_command_on_a_page_parses(words):
-    parse(words)
+@pytest.mark.parametrize("arguments", list(shown()))
+def test_a_command_on_a_page_parses(arguments):
+    parse(arguments)
 
 
 def test_there_are_many_commands_on_pages():
@@ -51,13 +51,13 @@ def reference():
     return cli_reference.page((ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8"))
 
 
-def leaves(group, words=()):
+def leaves(group, arguments=()):
     found = getattr(group, "commands", None)
     if found is None:
-        yield " ".join(words), group
+        yield " ".join(arguments), group
         return
     for name, child in found.items():
-        yield from leaves(child, (*words, name))
+        yield from leaves(child, (*arguments, name))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in leaves(COMMAND)])

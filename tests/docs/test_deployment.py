@@ -23,11 +23,11 @@ def test_the_systemd_unit_starts_a_conductor():
     unit.optionxform = str
     unit.read_string(block_of("ini", "ExecStart"))
     service = unit["Service"]
-    program, *words = shlex.split(service["ExecStart"].replace("%H", "host").replace("%i", "1"))
+    program, *arguments = shlex.split(service["ExecStart"].replace("%H", "host").replace("%i", "1"))
     assert Path(program).name == "stackl-flow"
     given = dict(pair.split("=", 1) for pair in shlex.split(service["Environment"]))
     assert given.keys() == {"STACKL_FLOW_BOARD", "STACKL_FLOW_DB"}
-    name, params = parse(words)
+    name, params = parse(arguments)
     assert (name, params["name"], params["jobs"]) == ("conduct", "host-1", 4)
     assert service["KillMode"] == "mixed"
     assert int(service["TimeoutStopSec"]) > 0
@@ -36,9 +36,9 @@ def test_the_systemd_unit_starts_a_conductor():
 def test_the_kubernetes_deployment_starts_a_conductor():
     text = block_of("yaml", "Deployment")
     (line,) = re.findall(r"command: \[(.*)\]", text)
-    program, *words = [word.strip().strip('"') for word in line.split(",")]
+    program, *arguments = [word.strip().strip('"') for word in line.split(",")]
     assert program == "stackl-flow"
-    name, params = parse([word.replace("$(POD)", "pod-1") for word in words])
+    name, params = parse([word.replace("$(POD)", "pod-1") for word in arguments])
     assert (name, params["name"], params["listen"]) == ("conduct", "pod-1", "0.0.0.0:8080")
     assert params["listen"].endswith(re.findall(r"port: (\d+)", text)[0])
     assert set(re.findall(r"name: (STACKL_\w+)", text)) == {"STACKL_FLOW_BOARD", "STACKL_FLOW_DB"}

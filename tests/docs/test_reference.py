@@ -18,7 +18,7 @@ def documented():
     return {name for page in REFERENCE.glob("*.md") for name in DIRECTIVE.findall(page.read_text("utf-8"))}
 
 
-def place_of(thing):
+def path_of(thing):
     """Return the full name of a class, function or module."""
     if inspect.ismodule(thing):
         return thing.__name__
@@ -33,10 +33,10 @@ def test_a_documented_name_exists(name):
 @pytest.mark.parametrize("name", [name for name in stackl_flow.__all__ if name != "__version__"])
 def test_every_name_of_the_package_is_documented(name):
     known = documented()
-    place = place_of(getattr(stackl_flow, name))
-    pieces = place.split(".")
-    covering = {".".join(pieces[:count]) for count in range(2, len(pieces) + 1)}
-    assert covering & known or any(one.startswith(f"{place}.") for one in known)
+    path = path_of(getattr(stackl_flow, name))
+    parts = path.split(".")
+    covering = {".".join(parts[:count]) for count in range(2, len(parts) + 1)}
+    assert covering & known or any(one.startswith(f"{path}.") for one in known)
 
 
 PUBLIC_MODULES = [
@@ -54,7 +54,7 @@ def test_every_name_of_a_public_package_is_documented(module):
     missing = []
     for name in names:
         thing = pkgutil.resolve_name(f"{module}:{name}")
-        if callable(thing) and place_of(thing) not in known:
+        if callable(thing) and path_of(thing) not in known:
             missing.append(name)
     assert missing == []
 

@@ -41,14 +41,14 @@ def no_articles(tmp_path):
     return path
 
 
-def website(root, *words):
-    argv = [sys.executable, "examples/website.py", "--root", str(root), *map(str, words)]
+def website(root, *arguments):
+    argv = [sys.executable, "examples/website.py", "--root", str(root), *map(str, arguments)]
     return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
 
 
-def website_killed(root, hold, *words):
+def website_killed(root, hold, *arguments):
     """Run a command, kill it after the action `hold`, and return its process ID."""
-    argv = [sys.executable, "examples/website.py", "--root", str(root), *map(str, words)]
+    argv = [sys.executable, "examples/website.py", "--root", str(root), *map(str, arguments)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, HOLD: hold}
     with subprocess.Popen(argv, cwd=REPOSITORY, env=environment, text=True, **pipes) as process:
@@ -197,13 +197,13 @@ def test_a_server_whose_process_id_was_not_stored_exits(root):
 
 
 def test_sites_are_deployed_concurrently_with_one_database(root):
-    words = [sys.executable, "examples/website.py", "--root", str(root), "deploy"]
+    arguments = [sys.executable, "examples/website.py", "--root", str(root), "deploy"]
     started_together = [
-        subprocess.Popen([*words, f"site-{number}"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*arguments, f"site-{number}"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         for number in range(3)
     ]
-    told = [process.communicate(timeout=60)[0] for process in started_together]
-    assert [process.returncode for process in started_together] == [0, 0, 0], told
+    outputs = [process.communicate(timeout=60)[0] for process in started_together]
+    assert [process.returncode for process in started_together] == [0, 0, 0], outputs
     assert sorted(Deployment(str(root), "any").routes()) == ["site-0", "site-1", "site-2"]
     assert all(is_served(Deployment(str(root), f"site-{number}").port()) for number in range(3))
 
