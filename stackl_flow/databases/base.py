@@ -1,0 +1,233 @@
+"""What is specific to one kind of SQL database: its engine, its transactions and its errors.
+
+`kv` and `persistence` keep tables in the same databases. What they share is here, with one subclass of
+`Database` for each: how the URL is read, how a new connection is set up, which statements begin a transaction,
+and one table of errors with a remedy for each. What only one of them needs (its statements, the locking of a
+checkpoint, notifications) stays with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum
+from threading import RLock
+from typing import Any, ClassVar, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.urls import Place
+
+
+class ErrorKind(Enum):
+    """What an error means for the transaction that raised it: in all kinds, it was rolled back."""
+
+    #: Nothing changes when the same is done again.
+    PERMANENT = "permanent"
+    #: A unique constraint was violated.
+    DUPLICATE = "duplicate"
+    #: A table does not exist.
+    NO_TABLE = "no table"
+    #: Rolled back in favour of another transaction: a deadlock or a serialization failure.
+    CONFLICT = "conflict"
+    #: Another transaction held a lock for longer than the timeout.
+    LOCKED = "locked"
+    #: A local disk is full or unreachable.
+    DISK = "disk"
+    #: The server accepts no connections now: it is starting, or has too many.
+    UNAVAILABLE = "unavailable"
+    #: The connection was lost, or none could be made. What was sent with a lost commit may have been applied.
+    DISCONNECTED = "disconnected"
+
+
+class ErrorInfo(NamedTuple):
+    """The kind of an error, and what a message says: what happened and what to do."""
+
+    kind: ErrorKind
+    remedy: str
+
+
+FAILED: Final = ErrorInfo(ErrorKind.PERMANENT, "failed")
+
+
+class Database:
+    """A database that is reached by a URL. This class is used as it is where there is no subclass.
+
+    Args:
+        url: the parsed URL.
+        options: names and types of options beyond those of the database.
+
+    Attributes:
+        name: the URL without password and options, for messages.
+        options: the values of all options that the URL gives, by name.
+        has_connected: whether a connection was ever made.
+
+    Raises:
+        InvalidFormat: the URL or one of its options is invalid.
+    """
+
+    #: Options of the URL, by name.
+    OPTIONS: ClassVar[Mapping[str, type[Any]]] = {}
+    #: Whether it is a server: it can become unreachable, and its transactions run concurrently.
+    is_server: ClassVar[bool] = False
+    #: Whether other processes see what is stored; False for a database in memory.
+    is_shared = True
+    #: Whether DDL statements can be rolled back.
+    transactional_ddl: ClassVar[bool] = True
+    #: Whether a forked process may use connections of its parent.
+    survives_fork = False
+    #: Whether the key of a deleted row is given to a new one.
+    reuses_keys: ClassVar[bool] = False
+    #: How parameters are written in statements that go to the driver directly.
+    paramstyle: ClassVar[str] = "format"
+    #: Statements that begin a transaction which reads one snapshot, or writes.
+    begin_read: Sequence[str] = ()
+    begin_write: Sequence[str] = ()
+    #: The statement that commits, where that takes less than the driver's ``commit()``.
+    end_write = ""
+
+    def __init__(self, url: Place, **options: type[Any]) -> None:
+        self.url = url
+        self.name = url.url
+        self.options: Mapping[str, Any] = url.take(**self.OPTIONS, **options).given
+        self.has_connected = False
+
+    @property
+    def display_name(self) -> str:
+        """What error messages call this database."""
+        return self.name
+
+    # ------------------------------------------------------------------ connections
+
+    def create_engine(self, **options: Any) -> sa.Engine:
+        """Create a SQLAlchemy engine; no connection is made yet.
+
+        Its connections commit each statement by itself, unless a transaction was begun with `transaction` or
+        the statements in ``begin_read`` and ``begin_write``.
+
+        Args:
+            options: further arguments for ``sqlalchemy.create_engine``.
+        """
+        engine = sa.create_engine(self.url.address, pool_pre_ping=True, hide_parameters=True, **options)
+        return self.listen(engine)
+
+    def listen(self, engine: sa.Engine) -> sa.Engine:
+        """Set up every new connection of an engine."""
+
+        def connected(raw: Any, _: object) -> None:
+            self.set_up(raw)
+            self.has_connected = True
+
+        sa.event.listen(engine, "connect", connected)
+        return engine
+
+    def set_up(self, raw: Any) -> None:
+        """Set up a new connection of the driver."""
+
+    def lock(self) -> AbstractContextManager[Any]:
+        """Return a lock to hold during a transaction, where all threads share one connection."""
+        return RLock()  # held by nobody else, and faster than contextlib.nullcontext
+
+    def check_path(self, *, create: bool) -> None:
+        """Check a database file before it is opened.
+
+        Args:
+            create: whether a missing file is to be created.
+
+        Raises:
+            StorageFailure: it cannot be opened.
+        """
+
+    def identity(self) -> object:
+        """Return a value that changes when another database takes the place of this one."""
+        return None
+
+    def has_open_transaction(self, raw: Any) -> bool:  # noqa: ARG002  databases differ
+        """Return whether what was just written on a connection of the driver waits for a commit.
+
+        True for a driver that cannot tell.
+        """
+        return True
+
+    # ------------------------------------------------------------------ transactions
+
+    @contextmanager
+    def transaction(self, connection: sa.Connection, *, write: bool) -> Iterator[None]:
+        """Hold a transaction: committed at the end of the block, rolled back when it raises.
+
+        Args:
+            connection: a connection of this database's engine.
+            write: whether it writes; else all that it reads is of one snapshot.
+        """
+        for statement in self.begin_write if write else self.begin_read:
+            connection.exec_driver_sql(statement)
+        try:
+            yield
+        except BaseException:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+    @contextmanager
+    def schema_change(self, connection: sa.Connection) -> Iterator[None]:
+        """Hold a transaction that creates or changes tables; only one process at a time is in it.
+
+        Raises:
+            StorageFailure: another process does not finish.
+        """
+        with self.transaction(connection, write=True):
+            yield
+
+    def pipeline(self, raw: Any) -> AbstractContextManager[Any]:  # noqa: ARG002  databases differ
+        """Send the statements of a block together, and wait for their results at its end, if possible."""
+        return nullcontext()
+
+    def bulk_insert(self, cursor: Any, insert: str, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:  # noqa: ARG002  databases differ
+        """Insert many rows.
+
+        Args:
+            cursor: the driver's cursor.
+            insert: the statement that inserts one row.
+            table: the table.
+            rows: the values of all columns except ``id``.
+        """
+        cursor.executemany(insert, rows)
+
+    # ------------------------------------------------------------------ errors
+
+    def explain(self, error: BaseException | None) -> ErrorInfo:
+        """Return the kind of an error of the driver, and what to do about it."""
+        if error is not None and "does not exist" in str(error):
+            return ErrorInfo(ErrorKind.NO_TABLE, "has no such table")
+        return FAILED
+
+    def translate(self, error: BaseException) -> exc.StorageFailure:
+        """Return the error to raise for one of the driver or SQLAlchemy; its ``cause`` is the driver's."""
+        origin = getattr(error, "orig", None) or error
+        text = " ".join(str(origin).split())
+        remedy = self.explain(origin).remedy
+        return exc.StorageFailure(f"database '{self.display_name}' {remedy} ({text})", cause=origin)
+
+    def check_integrity(self, query: Callable[[str], Sequence[Sequence[Any]]]) -> None:
+        """Look for damage, as far as that is quick.
+
+        Args:
+            query: runs a statement and returns its rows.
+
+        Raises:
+            StorageFailure: the database is damaged.
+        """
+
+
+def choice(value: Any, option: str, allowed: Sequence[str]) -> str:
+    """Read an option that is one of a few words, in upper case.
+
+    Raises:
+        InvalidFormat: it is none of them.
+    """
+    word = str(value).upper()
+    if word not in allowed:
+        raise exc.InvalidFormat(f"option '{option}' must be one of {', '.join(allowed)}, not {value!r}")
+    return word
