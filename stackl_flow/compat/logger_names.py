@@ -29,7 +29,7 @@ _OTHERS: Final = {
     "stackl_flow.coordination.heartbeat": "taskflow.jobs.base",
     "stackl_flow.coordination.leases": "taskflow.jobs.base",
     "stackl_flow.coordination.change_feed": "taskflow.jobs.base",
-    "stackl_flow.persistence.backends.sql.session": "taskflow.persistence.backends.impl_sqlalchemy",
+    "stackl_flow.databases.retrying": "taskflow.persistence.backends.impl_sqlalchemy",
 }
 
 

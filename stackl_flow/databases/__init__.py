@@ -23,7 +23,7 @@ _BUILTIN: Final = {
 }
 
 
-def open_database(url: urls.Place, **options: type[Any]) -> Database:
+def open_database(url: urls.BackendURL, **options: type[Any]) -> Database:
     """Return the database of a URL; no connection is made yet.
 
     Args:
@@ -35,6 +35,8 @@ def open_database(url: urls.Place, **options: type[Any]) -> Database:
         NotFound: the driver is not installed.
     """
     database = Database
-    if url.plug in _BUILTIN:
-        database = cast("type[Database]", plugins.load(url.plug, url.url, _NAMESPACE, _BUILTIN))
+    if url.backend in _BUILTIN:
+        database = cast(
+            "type[Database]", plugins.load_backend(url.backend, url.masked_url, _NAMESPACE, _BUILTIN)
+        )
     return database(url, **options)

@@ -1,9 +1,9 @@
 """What is specific to one kind of SQL database: its engine, its transactions and its errors.
 
 `kv` and `persistence` keep tables in the same databases. What they share is here, with one subclass of
-`Database` for each: how the URL is read, how a new connection is set up, which statements begin a transaction,
-and one table of errors with a remedy for each. What only one of them needs (its statements, the locking of a
-checkpoint, notifications) stays with it.
+`Database` for each: how the URL is read, how a new connection is set up, which statements begin a
+transaction, and one table of errors with a remedy for each. What only one of them needs (its statements, the
+locking of a checkpoint, notifications) stays with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
-from stackl_flow.urls import Place
+from stackl_flow.urls import BackendURL
 
 
 class ErrorKind(Enum):
@@ -70,7 +70,7 @@ class Database:
     #: Options of the URL, by name.
     OPTIONS: ClassVar[Mapping[str, type[Any]]] = {}
     #: Whether it is a server: it can become unreachable, and its transactions run concurrently.
-    is_server: ClassVar[bool] = False
+    is_server = False
     #: Whether other processes see what is stored; False for a database in memory.
     is_shared = True
     #: Whether DDL statements can be rolled back.
@@ -87,10 +87,10 @@ class Database:
     #: The statement that commits, where that takes less than the driver's ``commit()``.
     end_write = ""
 
-    def __init__(self, url: Place, **options: type[Any]) -> None:
+    def __init__(self, url: BackendURL, **options: type[Any]) -> None:
         self.url = url
-        self.name = url.url
-        self.options: Mapping[str, Any] = url.take(**self.OPTIONS, **options).given
+        self.name = url.masked_url
+        self.options: Mapping[str, Any] = url.read_options(**self.OPTIONS, **options).values
         self.has_connected = False
 
     @property
@@ -109,7 +109,7 @@ class Database:
         Args:
             options: further arguments for ``sqlalchemy.create_engine``.
         """
-        engine = sa.create_engine(self.url.address, pool_pre_ping=True, hide_parameters=True, **options)
+        engine = sa.create_engine(self.url.unmasked_url, pool_pre_ping=True, hide_parameters=True, **options)
         return self.listen(engine)
 
     def listen(self, engine: sa.Engine) -> sa.Engine:

@@ -19,7 +19,7 @@ from stackl_flow.databases.base import Database, ErrorKind
 
 T = TypeVar("T")
 
-_LOG = redaction.logger(__name__)
+_LOG = redaction.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ class Retrying:
         if type(error) is not exc.StorageFailure:
             return False
         kind = self._database.explain(error.cause).kind
-        if kind is ErrorKind.DISCONNECTED and not (self._policy.first_connection or self._database.has_connected):
+        if kind is ErrorKind.DISCONNECTED and not (
+            self._policy.first_connection or self._database.has_connected
+        ):
             return False
         return kind in self._policy.kinds

@@ -407,7 +407,7 @@ class Connection(Rows):
             OwnershipLost: somebody else owns the flow now.
             NotFound: the flow, or an atom in the checkpoint, is not stored.
         """
-        self._land(cp)
+        self._write_checkpoint(cp)
 
     def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
         return serialization.flow_detail(self._codec, record, () if lazy else self._read_atoms(record.uuid))

@@ -142,7 +142,7 @@ def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> 
 class Rows(ABC):
     """Rows of books, flows, atoms and moves, written and read as they are.
 
-    All but ``_land`` are called inside ``_transaction``.
+    All but ``_write_checkpoint`` are called inside ``_transaction``.
     """
 
     @abstractmethod
@@ -193,7 +193,7 @@ class Rows(ABC):
         """Delete everything."""
 
     @abstractmethod
-    def _land(self, cp: Checkpoint) -> None:
+    def _write_checkpoint(self, cp: Checkpoint) -> None:
         """Do a checkpoint in a transaction of its own: this is what the engine waits for."""
 
     def _one_flow(self, uuid: str) -> FlowRecord:

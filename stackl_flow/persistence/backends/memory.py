@@ -183,7 +183,7 @@ class MemoryConnection(Connection):
     def _delete_all(self) -> None:
         self._store.clear()
 
-    def _land(self, cp: Checkpoint) -> None:
+    def _write_checkpoint(self, cp: Checkpoint) -> None:
         store = self._store
         with store.lock:
             flow = store.flows.get(cp.flow_uuid)

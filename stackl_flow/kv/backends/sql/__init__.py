@@ -1,4 +1,4 @@
-"""A place of items in the tables of a database."""
+"""A key-value store in the tables of an SQL database."""
 
 from stackl_flow.kv.backends.sql.store import SQLKV
 

@@ -1,13 +1,13 @@
-"""The way to the tables: connections, opened when they are needed, and the transactions held on them.
+"""Access to the tables: connections, the transactions held on them, and what each thread is inside of.
 
-What a thread does is either by itself, on a connection of its own from the pool, done again when the server
-was lost; or it is inside a moment, a taking, or a transaction of the caller's own, and ends with that.
+A thread reads and writes by itself, on a connection of its own from the pool, and retries when the server was
+lost. Or it is inside a snapshot, a locking transaction or a transaction of the caller, and ends with that.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,300 +17,327 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.databases import external
+from stackl_flow.databases import Database, ErrorKind, Retrying, RetryPolicy
+from stackl_flow.databases import external as external_connections
+from stackl_flow.databases.server import ServerDatabase
 from stackl_flow.kv.backends.sql import tables
-from stackl_flow.kv.backends.sql.dialect import Dialect, Gone
-from stackl_flow.kv.backends.sql.order import Asked
-from stackl_flow.kv.backends.sql.transaction import Writing
+from stackl_flow.kv.backends.sql.commit_order import WriteRequest
+from stackl_flow.kv.backends.sql.dialects import dialect_of
+from stackl_flow.kv.backends.sql.transaction import WriteTransaction
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import LockItems
 
 T = TypeVar("T")
 
-_TRIES: Final = 5
-_NOTHING: Final = Asked()
-_FIRST_PAUSE: Final = 0.1
+_NOTHING: Final = WriteRequest()
+_RETRY_POLICY: Final = RetryPolicy(
+    frozenset({ErrorKind.CONFLICT, ErrorKind.UNAVAILABLE, ErrorKind.DISCONNECTED}),
+    max_attempts=5,
+    first_delay=0.1,
+    factor=2.0,
+    jitter=True,
+    first_connection=True,
+    log_level=logging.DEBUG,
+)
+#: How many idle connections to a server are kept.
+_POOL_SIZE: Final = 20
+#: Seconds after which the server's time is read again.
+_CLOCK_INTERVAL: Final = 300.0
 
 
-class _Held(threading.local):
-    """What a thread is inside of."""
+class ServerClock:
+    """The time of a server, read once and then followed by this machine's monotonic clock.
 
-    reading: sa.Connection | None = None
-    joined: sa.Connection | None = None
-    taking: sa.Connection | None = None
-    told = False
+    Leases expire by it, so a client whose clock is wrong neither keeps nor loses any.
+
+    Args:
+        query: the query for the time, in seconds since the epoch.
+    """
+
+    def __init__(self, query: str) -> None:
+        self._query = sa.text(query)
+        self._time, self._read_at = 0.0, 0.0
+
+    def synchronize(self, engine: sa.Engine) -> None:
+        """Read the server's time."""
+        with engine.connect() as connection:
+            before = SYSTEM.monotonic()
+            self._time = float(connection.execute(self._query).scalar_one())
+            # Halfway between request and response.
+            self._read_at = (before + SYSTEM.monotonic()) / 2
+
+    def now(self, engine: sa.Engine) -> float:
+        """Return the server's time, in seconds since the epoch."""
+        if SYSTEM.monotonic() - self._read_at > _CLOCK_INTERVAL:
+            self.synchronize(engine)
+        return self._time + SYSTEM.monotonic() - self._read_at
 
 
-class Link:
+class _ThreadState(threading.local):
+    """The connection of what this thread is inside of, and whether it has committed there."""
+
+    snapshot: sa.Connection | None = None
+    external: sa.Connection | None = None
+    locking: sa.Connection | None = None
+    has_committed = False
+
+
+class Session:
     """Connections to one database.
 
     Args:
-        dialect: its own ways.
-        clock: tells when leases run out, where the database has no clock of its own.
+        database: the database.
+        clock: the time by which leases expire, if the database is not a server.
     """
 
-    def __init__(self, dialect: Dialect, clock: Clock) -> None:
-        self.name = dialect.name
-        self.engine = dialect.create_engine()
-        self._dialect = dialect
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.name = database.name
+        self.dialect = dialect_of(database)
+        self.engine = database.create_engine(**({"pool_size": _POOL_SIZE} if database.is_server else {}))
+        self._database = database
         self._clock = clock
-        self._held = _Held()
+        self._server_clock = (
+            ServerClock(database.SERVER_TIME) if isinstance(database, ServerDatabase) else None
+        )
+        self._retrying = Retrying(database, _RETRY_POLICY, SYSTEM.sleep)
+        self._thread = _ThreadState()
         self._pid = os.getpid()
-        self._ready = False
+        self._is_open = False
 
     def now(self) -> float:
-        """Tell the time by which leases run out, in seconds since 1970."""
-        return self._dialect.now(self._clock)
+        """Return the time by which leases expire, in seconds since the epoch."""
+        return self._clock.now() if self._server_clock is None else self._server_clock.now(self.engine)
 
     def close(self) -> None:
         """Close the connections; a database in memory is gone then."""
         ours = self._pid == os.getpid()
         if ours:
-            self._dialect.close()
+            self.dialect.close()
         self.engine.dispose(close=ours)
-        self._ready = False
+        self._is_open = False
 
-    # ------------------------------------------------------------- inside of what
+    # ------------------------------------------------------------------ reading and writing
 
-    @property
-    def is_joined(self) -> bool:
-        """Whether this thread is inside a transaction of the caller's own."""
-        return self._held.joined is not None
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Read: pass a connection to a function, and return its result."""
+        held = self._thread.external or self._thread.locking or self._thread.snapshot
+        if held is not None:
+            with self._translate_errors():
+                return work(held)
+
+        def once() -> T:
+            with self._connect() as connection:
+                return work(connection)
+
+        return self._retrying(once)
+
+    def write(self, work: Callable[[WriteTransaction], T], request: WriteRequest = _NOTHING) -> T:
+        """Write: pass a transaction to a function, and return its result.
+
+        Args:
+            work: writes in the transaction; it may be called again if nothing was written.
+            request: what it reads, and writes.
+        """
+        thread = self._thread
+        if thread.snapshot is not None:
+            raise exc.StorageFailure("nothing can be written inside a snapshot: leave it first")
+        if thread.external is not None:
+            with self._translate_errors():
+                return self._write(work, thread.external, request, external=True)[0]
+        if thread.locking is not None:
+            with self._translate_errors():
+                result, committed = self._write(work, thread.locking, request)
+            thread.has_committed = thread.has_committed or committed
+            return result
+
+        def once() -> T:
+            with self._connect() as connection:
+                with self._database.transaction(connection, write=True):
+                    result, committed = self._write(work, connection, request)
+                if committed:
+                    self.dialect.notify(connection)
+                return result
+
+        return self._retrying(once)
+
+    def _write(
+        self,
+        work: Callable[[WriteTransaction], T],
+        connection: sa.Connection,
+        request: WriteRequest,
+        *,
+        external: bool = False,
+    ) -> tuple[T, bool]:
+        """Write in a transaction; return also whether waiters have to be notified."""
+        self.dialect.commits.lock(connection, request, external=external)
+        if external and not self._database.has_open_transaction(
+            external_connections.driver_connection(connection)
+        ):
+            raise external_connections.autocommit_error(self.name)
+        transaction = WriteTransaction(connection, self.dialect, self.now(), request, external=external)
+        result = work(transaction)
+        if external and transaction.has_committed:
+            self.dialect.notify(connection)
+        return result, transaction.has_committed
+
+    # ------------------------------------------------------------------ snapshots and shared transactions
 
     @contextmanager
-    def moment(self) -> Iterator[None]:
-        """Let reads see one moment.
-
-        Yields:
-            Nothing.
-        """
-        held = self._held
-        if held.joined is not None or held.taking is not None or held.reading is not None:
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads of this thread see one snapshot."""
+        thread = self._thread
+        if thread.external is not None or thread.locking is not None or thread.snapshot is not None:
             yield
             return
-        with self._connected() as connection, self._dialect.transaction(connection, write=False):
-            held.reading = connection
+        with self._connect() as connection, self._database.transaction(connection, write=False):
+            thread.snapshot = connection
             try:
                 yield
             finally:
-                held.reading = None
+                thread.snapshot = None
+
+    @property
+    def is_in_external_transaction(self) -> bool:
+        """Whether this thread is inside a transaction of the caller."""
+        return self._thread.external is not None
 
     @contextmanager
-    def joined(self, given: Any) -> Iterator[None]:
-        """Let what is done be part of a transaction of the caller's own.
+    def external_transaction(self, given: Any) -> Iterator[None]:
+        """Let this thread read and write in a transaction of the caller.
 
         Args:
             given: the caller's connection.
 
-        Yields:
-            Nothing.
-
         Raises:
-            InvalidFormat: it is of no use.
+            InvalidFormat: it cannot be used.
         """
-        if not self._dialect.shared:
-            raise external.elsewhere(self.name)
-        theirs = external.connection_of(given, self.engine, self.name)
-        self._check_same(theirs)
-        if not self._ready or self._pid != os.getpid():
-            self._open_beside(theirs)
-        self._held.joined = theirs
+        if not self._database.is_shared:
+            raise external_connections.other_database_error(self.name)
+        connection = external_connections.wrap_connection(given, self.engine, self.name)
+        with self._translate_errors():
+            if not external_connections.is_same_database(connection, self.engine, self._database):
+                raise external_connections.other_database_error(self.name)
+        if not self._is_open or self._pid != os.getpid():
+            self._open_for(connection)
+        self._thread.external = connection
         try:
             yield
         finally:
-            self._held.joined = None
+            self._thread.external = None
 
-    def _check_same(self, theirs: sa.Connection) -> None:
-        """Refuse a connection that leads to another database."""
-        with self._errors():
-            if not external.lead_to_same(theirs, self.engine):
-                raise external.elsewhere(self.name)
-
-    def _open_beside(self, theirs: sa.Connection) -> None:
-        """Make the tables, unless they are there; in the caller's transaction where that locks others out."""
-        if self._dialect.keeps_receipts:
-            with self._connected():
+    def _open_for(self, connection: sa.Connection) -> None:
+        """Create the tables; in the caller's transaction if it keeps other writers out."""
+        if self._database.is_server:
+            with self._connect():
                 return
-        with self._errors():
-            self._make(theirs)
-            self._dialect.opened(self.engine)
+        with self._translate_errors():
+            self._create_tables(connection)
+            self.dialect.start(self.engine)
 
-    def taking(self, work: Callable[[LockItems], T]) -> T:
-        """Do something in a transaction in which items are taken before others can have them.
+    def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
+        """Run a function in a transaction in which it locks items.
 
         Args:
-            work: gets a function that takes items by their keys. It may be done again, if nothing landed.
-
-        Returns:
-            What it gave.
+            work: receives a function that locks items by their keys and returns those that no other
+                transaction has locked. It may be called again if nothing was written.
 
         Raises:
-            StorageFailure: the server was lost at the end: nobody knows whether it landed.
+            StorageFailure: the server was lost during the commit, whose outcome is unknown.
         """
-        held = self._held
+        thread = self._thread
 
         def once() -> T:
             finished = False
             try:
-                with self._connected() as connection:
-                    with self._dialect.transaction(connection, write=True):
-                        self._dialect.order.lock(connection, _NOTHING, joined=False)
-                        held.taking, held.told = connection, False
+                with self._connect() as connection:
+                    with self._database.transaction(connection, write=True):
+                        self.dialect.commits.lock(connection, _NOTHING, external=False)
+                        thread.locking, thread.has_committed = connection, False
                         try:
-                            result = work(self._take)
+                            result = work(self._lock_items)
                         finally:
-                            held.taking = None
+                            thread.locking = None
                         finished = True
-                    if held.told:
-                        self._dialect.announce(connection)
+                    if thread.has_committed:
+                        self.dialect.notify(connection)
                     return result
-            except Gone as error:
-                if finished:
+            except exc.StorageFailure as error:
+                if finished and self._retrying.is_retryable(error):
+                    # It may have been committed, so it is not run again.
                     raise exc.StorageFailure(str(error), cause=error) from error
                 raise
 
-        return self._again(once)
+        return self._retrying(once)
 
-    def _take(self, keys: Sequence[str]) -> list[Item]:
+    def _lock_items(self, keys: Sequence[str]) -> list[Item]:
         values = {"keys": list(keys), "now": self.now()}
-        connection = self._held.taking
+        connection = self._thread.locking
         if connection is None:
-            raise exc.StorageFailure(f"items of '{self.name}' cannot be taken any more: that is over")
-        with self._errors():
-            return [Item(*row) for row in connection.execute(self._dialect.take, values)]
+            raise exc.StorageFailure(
+                f"items of '{self.name}' cannot be locked after the transaction has ended"
+            )
+        with self._translate_errors():
+            return [Item(*row) for row in connection.execute(self.dialect.lock_items, values)]
 
-    # ------------------------------------------------------------- being there
+    # ------------------------------------------------------------------ opening
 
     @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        """Give a connection, to a database that has the tables."""
-        with self._dialect.alone(), self._errors():
+    def _connect(self) -> Iterator[sa.Connection]:
+        """Open a connection to a database that has the tables."""
+        with self._database.lock(), self._translate_errors():
             if self._pid != os.getpid():
-                # A child process must not use what it got of its parent's connections, nor close them.
+                # A forked process must neither use nor close its parent's connections.
                 self.engine.dispose(close=False)
-                self._pid, self._ready = os.getpid(), False
-            if not self._ready:
+                self._pid, self._is_open = os.getpid(), False
+            if not self._is_open:
                 self._open()
             with self.engine.connect() as connection:
                 yield connection
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
-            raise self._dialect.translate(error) from error
+            raise self._database.translate(error) from error
 
     def _open(self) -> None:
+        self._database.check_path(create=True)
         with self.engine.connect() as connection:
-            made = self._is_made(connection)
-        if not made:
-            with self.engine.connect() as connection, self._dialect.opening(connection):
-                self._make(connection)
-        self._dialect.opened(self.engine)
-        self._ready = True
+            created = self._has_current_tables(connection)
+        if not created:
+            with self.engine.connect() as connection, self._database.schema_change(connection):
+                self._create_tables(connection)
+        if self._server_clock is not None:
+            self._server_clock.synchronize(self.engine)
+        self.dialect.start(self.engine)
+        self._is_open = True
 
-    def _is_made(self, connection: sa.Connection) -> bool:
-        """Look whether there is anything to be made: who makes something has to wait for those who write."""
+    @staticmethod
+    def _has_current_tables(connection: sa.Connection) -> bool:
+        # Without a lock: a process that creates tables has to wait for all writers.
         if not sa.inspect(connection).has_table(tables.state.name):
             return False
-        found = connection.execute(tables.READ_STATE).one_or_none()
-        return found is not None and bool(found.format == self._dialect.format)
+        row = connection.execute(tables.SELECT_STATE).one_or_none()
+        return row is not None and bool(row.format == tables.FORMAT)
 
-    def _make(self, connection: sa.Connection) -> None:
-        """Make the tables, unless they are there."""
-        tables.metadata.create_all(connection)
-        found = connection.execute(tables.READ_STATE).one_or_none()
-        if found is None:
-            first = {"id": 1, "format": tables.FORMAT, "revision": 1}
-            connection.execute(sa.insert(tables.state), [first])
-            found = connection.execute(tables.READ_STATE).one()
-        ours = self._dialect.format
-        if found.format > ours:
+    def _create_tables(self, connection: sa.Connection) -> None:
+        """Create the tables, or bring them to the format of this code."""
+        exists = sa.inspect(connection).has_table(tables.state.name)
+        row = connection.execute(tables.SELECT_STATE).one_or_none() if exists else None
+        if row is not None and row.format > tables.FORMAT:
             raise exc.IncompatibleVersion(
-                f"items in '{self.name}' have format {found.format}, this code writes {ours}: "
+                f"items in '{self.name}' have format {row.format}, this code writes {tables.FORMAT}: "
                 f"use the version of the library that wrote them, or a newer one"
             )
-        if found.format < ours:
-            self._dialect.renew(connection, found)
-            connection.execute(sa.update(tables.state).values(format=ours))
-
-    # ------------------------------------------------------------- reading and writing
-
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Read.
-
-        Args:
-            work: what to do on a connection.
-
-        Returns:
-            What it gave.
-        """
-        held = self._held.joined or self._held.taking or self._held.reading
-        if held is not None:
-            with self._errors():
-                return work(held)
-
-        def once() -> T:
-            with self._connected() as connection:
-                return work(connection)
-
-        return self._again(once)
-
-    def write(self, work: Callable[[Writing], T], asked: Asked = _NOTHING) -> T:
-        """Write.
-
-        Args:
-            work: what to do in a transaction that writes.
-            asked: what it wants to know, and writes.
-
-        Returns:
-            What it gave.
-        """
-        held = self._held
-        if held.reading is not None:
-            raise exc.StorageFailure("nothing can be written while a moment is held: leave it first")
-        if held.joined is not None:
-            with self._errors():
-                return self._do(work, held.joined, asked, joined=True)[0]
-        if held.taking is not None:
-            with self._errors():
-                result, told = self._do(work, held.taking, asked)
-            held.told = held.told or told
-            return result
-
-        def once() -> T:
-            with self._connected() as connection:
-                with self._dialect.transaction(connection, write=True):
-                    result, told = self._do(work, connection, asked)
-                if told:
-                    self._dialect.announce(connection)
-                return result
-
-        return self._again(once)
-
-    def _do(
-        self, work: Callable[[Writing], T], connection: sa.Connection, asked: Asked, *, joined: bool = False
-    ) -> tuple[T, bool]:
-        """Write in a transaction; say also whether others are to hear of it."""
-        self._dialect.order.lock(connection, asked, joined=joined)
-        if joined and not self._dialect.in_transaction(external.lent_by(connection)):
-            raise external.alone(self.name)
-        writing = Writing(connection, self._dialect, self.now(), asked, joined=joined)
-        result = work(writing)
-        if joined and writing.raised:
-            self._dialect.announce(connection)
-        return result, writing.raised
-
-    def _again(self, work: Callable[[], T]) -> T:
-        """Do something, and do it again when the server was lost or undid it."""
-        pause = _FIRST_PAUSE
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                return work()
-            except Gone:
-                if not left:
-                    raise
-            SYSTEM.sleep(random.uniform(pause / 2, pause))  # noqa: S311  no secret
-            pause *= 2
-        raise AssertionError("the last try either returns or raises")
+        if row is not None and row.format == tables.FORMAT:
+            return
+        tables.rename_old_tables(connection)
+        tables.metadata.create_all(connection)
+        revision = 1 if row is None else int(row.revision)
+        self.dialect.create_extras(connection, revision)
+        values = {"format": tables.FORMAT, "revision": revision}
+        if row is None:
+            connection.execute(sa.insert(tables.state), [{"id": 1, **values}])
+        else:
+            connection.execute(sa.update(tables.state).values(format=tables.FORMAT))

@@ -1,9 +1,9 @@
-"""The tables of a place of items, and what is asked of them.
+"""The tables of a key-value store, and the statements on them.
 
-``kv_state`` has one row: the format and the count of commits. Every commit raises that count first, so that
-commits come one after another, and a waiter sees by one number whether anything happened (PostgreSQL can do
-better: see ``side_by_side``). Deleted keys are remembered for a while in ``kv_gone``, so that a waiter knows
-whether it was one of his, and commits in ``kv_receipts``, so that one whose answer was lost is known again.
+``kv_state`` has one row: the format of the tables and the count of commits. Every commit first increments
+that count, so that commits are serialized and a waiter sees by one number whether anything was committed
+(PostgreSQL commits concurrently, see `commit_order`). Deleted keys are kept for a while in ``kv_deletions``,
+so that a waiter sees them, and commits in ``kv_commits``, so that one whose answer was lost is found again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from stackl_flow.kv.items import MAX_KEY
 from stackl_flow.kv.ordered import prefix_end
 
-FORMAT: Final = 1
-#: For how many commits a deletion is remembered; a waiter that was away longer looks anew.
-REMEMBERED: Final = 4096
+#: The format of the tables that this code writes.
+FORMAT: Final = 3
+#: For how many commits a deletion is kept; a waiter that is further behind reads everything again.
+RETAINED_COMMITS: Final = 4096
 
 metadata: Final = sa.MetaData()
 
 
-# Keys are compared byte by byte. SQLite does that as it comes; MariaDB as it comes takes "a" for "A".
-def _name(length: int) -> sa.String:
+# Keys are compared byte by byte. SQLite does that by default; MariaDB by default treats "a" and "A" as equal.
+def _ascii(length: int) -> sa.String:
     plain = sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
     return plain.with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
 
 
-_KEY: Final = _name(MAX_KEY)
-_LEASE: Final = _name(64)
-_TOKEN: Final = _name(32)
+_KEY: Final = _ascii(MAX_KEY)
+_LEASE: Final = _ascii(64)
+_TOKEN: Final = _ascii(32)
 _VALUE: Final = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
 
 state: Final = sa.Table(
@@ -56,72 +57,80 @@ leases: Final = sa.Table(
     sa.Column("id", _LEASE, primary_key=True),
     sa.Column("until", sa.Double, nullable=False, index=True),
 )
-gone: Final = sa.Table(
-    "kv_gone",
+deletions: Final = sa.Table(
+    "kv_deletions",
     metadata,
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", _KEY, primary_key=True),
 )
-receipts: Final = sa.Table(
-    "kv_receipts",
+commits: Final = sa.Table(
+    "kv_commits",
     metadata,
     sa.Column("token", _TOKEN, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False, index=True),
 )
 
+#: Tables that earlier formats had under other names.
+_RENAMED: Final = {"kv_gone": deletions.name, "kv_receipts": commits.name}
+
+
+def rename_old_tables(connection: sa.Connection) -> None:
+    """Give the tables of formats 1 and 2 their new names."""
+    names = set(sa.inspect(connection).get_table_names())
+    for old, new in _RENAMED.items():
+        if old in names:
+            connection.execute(sa.text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
 _NOW: Final = sa.bindparam("now", type_=sa.Double)
-# EXISTS, because no database looks it up in an index beside "or": items are wanted in the order of keys.
-_alive: Final = items.c.lease.is_(None) | sa.exists().where(
+# EXISTS, because no database uses an index for it in an OR: items are read in the order of their keys.
+_is_alive: Final = items.c.lease.is_(None) | sa.exists().where(
     leases.c.id == items.c.lease, leases.c.until > _NOW
 )
+_in_keys: Final = items.c.key.in_(sa.bindparam("keys", expanding=True))
 
-READ_STATE: Final = sa.select(state.c.format, state.c.revision)
-RAISE: Final = sa.update(state).values(revision=state.c.revision + 1).returning(state.c.revision)
-READ_ONE: Final = sa.select(items).where(items.c.key == sa.bindparam("key"), _alive)
-READ_SOME: Final = sa.select(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive)
-STORED: Final = sa.select(items.c.key).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
-REMOVE: Final = sa.delete(items).where(items.c.key.in_(sa.bindparam("keys", expanding=True)))
-FORGET: Final = sa.insert(gone)
+SELECT_STATE: Final = sa.select(state.c.format, state.c.revision)
+INCREMENT_REVISION: Final = sa.update(state).values(revision=state.c.revision + 1).returning(state.c.revision)
+SELECT_ITEM: Final = sa.select(items).where(items.c.key == sa.bindparam("key"), _is_alive)
+SELECT_ITEMS: Final = sa.select(items).where(_in_keys, _is_alive)
+SELECT_STORED_KEYS: Final = sa.select(items.c.key).where(_in_keys)
+DELETE_ITEMS: Final = sa.delete(items).where(_in_keys)
+INSERT_DELETION: Final = sa.insert(deletions)
 TRIM: Final = tuple(
-    sa.delete(table).where(table.c.version < sa.bindparam("before")) for table in (gone, receipts)
+    sa.delete(table).where(table.c.version < sa.bindparam("before")) for table in (deletions, commits)
 )
-RECEIPT: Final = sa.insert(receipts)
-NEXT_END: Final = sa.select(sa.func.min(leases.c.until))
-LEND: Final = sa.insert(leases)
-EXTEND: Final = (
+INSERT_COMMIT: Final = sa.insert(commits)
+NEXT_EXPIRY: Final = sa.select(sa.func.min(leases.c.until))
+INSERT_LEASE: Final = sa.insert(leases)
+EXTEND_LEASE: Final = (
     sa.update(leases)
     .where(leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW)
     .values(until=sa.bindparam("later", type_=sa.Double))
 )
-END: Final = sa.delete(leases).where(leases.c.id == sa.bindparam("lease"))
-ON_LEASE: Final = sa.select(items.c.key).where(items.c.lease == sa.bindparam("lease"))
+DELETE_LEASE: Final = sa.delete(leases).where(leases.c.id == sa.bindparam("lease"))
+SELECT_LEASE_KEYS: Final = sa.select(items.c.key).where(items.c.lease == sa.bindparam("lease"))
 
-# All that a writer has to know before it writes, in one question: each row tells what it is about.
-EXPIRED, KNOWN, LANDED, STANDS = "expired", "known", "landed", "stands"
-LOOKS: Final = (
-    sa.select(sa.literal(EXPIRED), leases.c.id, sa.literal(0)).where(leases.c.until <= _NOW),
-    sa.select(sa.literal(KNOWN), leases.c.id, sa.literal(0)).where(
+# What a writer reads before it writes, in one query: the first column of each row says what the row is about.
+EXPIRED_LEASE, LIVE_LEASE, APPLIED, VERSION = "expired", "live", "applied", "version"
+PRECONDITIONS: Final = (
+    sa.select(sa.literal(EXPIRED_LEASE), leases.c.id, sa.literal(0)).where(leases.c.until <= _NOW),
+    sa.select(sa.literal(LIVE_LEASE), leases.c.id, sa.literal(0)).where(
         leases.c.id == sa.bindparam("lease"), leases.c.until > _NOW
     ),
-    sa.select(sa.literal(LANDED), receipts.c.token, receipts.c.version).where(
-        receipts.c.token == sa.bindparam("token")
+    sa.select(sa.literal(APPLIED), commits.c.token, commits.c.version).where(
+        commits.c.token == sa.bindparam("token")
     ),
-    sa.select(sa.literal(STANDS), items.c.key, items.c.version).where(
-        items.c.key.in_(sa.bindparam("keys", expanding=True)), _alive
-    ),
+    sa.select(sa.literal(VERSION), items.c.key, items.c.version).where(_in_keys, _is_alive),
 )
-LOOK: Final = sa.union_all(*LOOKS)
+ALL_PRECONDITIONS: Final = sa.union_all(*PRECONDITIONS)
 
 
 @cache
 def upsert(dialect: str) -> sa.Executable:
-    """Make the statement that writes items, whether they are there or not.
+    """Return the statement that writes items, whether they exist or not.
 
     Args:
-        dialect: what SQLAlchemy calls the database.
-
-    Returns:
-        The statement.
+        dialect: name of SQLAlchemy's dialect.
     """
     written = ("value", "version", "lease")
     statement: sa.Executable
@@ -137,54 +146,41 @@ def upsert(dialect: str) -> sa.Executable:
 
 
 @cache
-def some(*, prefix: bool, after: bool, limit: bool, reverse: bool) -> sa.Select[Any]:
-    """Make the question for items in the order of their keys; it is made once for each form.
+def select_range(*, prefix: bool, after: bool, limit: bool, reverse: bool) -> sa.Select[Any]:
+    """Return the query for items in the order of their keys; it takes values for these names and for "now".
 
     Args:
         prefix: only keys from "low" up to "high".
-        after: only keys behind "after", in reverse before it.
-        limit: at most "limit".
+        after: only keys after "after", in reverse before it.
+        limit: at most "limit" items.
         reverse: the last key first.
-
-    Returns:
-        The question, with values to come for those names and for "now".
     """
     key = items.c.key
-    asked = sa.select(items).where(_alive)
+    query = sa.select(items).where(_is_alive)
     if prefix:
-        asked = asked.where(key >= sa.bindparam("low"), key < sa.bindparam("high"))
+        query = query.where(key >= sa.bindparam("low"), key < sa.bindparam("high"))
     if after:
-        asked = asked.where(key < sa.bindparam("after") if reverse else key > sa.bindparam("after"))
-    asked = asked.order_by(key.desc() if reverse else key)
-    return asked.limit(sa.bindparam("limit", type_=sa.Integer)) if limit else asked
+        query = query.where(key < sa.bindparam("after") if reverse else key > sa.bindparam("after"))
+    query = query.order_by(key.desc() if reverse else key)
+    return query.limit(sa.bindparam("limit", type_=sa.Integer)) if limit else query
 
 
-def bounds(prefix: str) -> dict[str, str]:
-    """Give the values for a question about keys with a prefix.
-
-    Args:
-        prefix: the prefix.
-
-    Returns:
-        The values by name; none if all keys have it.
-    """
+def prefix_bounds(prefix: str) -> dict[str, str]:
+    """Return the values "low" and "high" for keys with a prefix; none if the prefix is empty."""
     return {"low": prefix, "high": prefix_end(prefix)} if prefix else {}
 
 
 @cache
-def changes(*, prefix: bool) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """Make the questions whether items have changed after "since": those put, and those deleted.
+def select_changes(*, prefix: bool) -> tuple[sa.Select[Any], ...]:
+    """Return the queries that have a row if items were put, or deleted, after the revision "since".
 
     Args:
         prefix: only keys from "low" up to "high".
-
-    Returns:
-        The questions; they have a row if so.
     """
-    asked = []
-    for table in (items, gone):
-        one = sa.select(table.c.version).where(table.c.version > sa.bindparam("since")).limit(1)
+    queries = []
+    for table in (items, deletions):
+        query = sa.select(table.c.version).where(table.c.version > sa.bindparam("since")).limit(1)
         if prefix:
-            one = one.where(table.c.key >= sa.bindparam("low"), table.c.key < sa.bindparam("high"))
-        asked.append(one)
-    return asked[0], asked[1]
+            query = query.where(table.c.key >= sa.bindparam("low"), table.c.key < sa.bindparam("high"))
+        queries.append(query)
+    return tuple(queries)

@@ -395,7 +395,7 @@ class KVConnection(Connection):
             if item.key != layout.FORMAT_KEY:
                 self._draft.delete(item.key, last=not item.key.endswith(("/row", "/head")))
 
-    def _land(self, cp: Checkpoint) -> None:
+    def _write_checkpoint(self, cp: Checkpoint) -> None:
         at = self._backend.clock.now()
         desk, self._desk = self._desk, None
         if desk is not None and desk.flow_uuid == cp.flow_uuid:

@@ -1,167 +1,156 @@
-"""The backend for databases that SQLAlchemy knows.
-
-Flows stored in a transaction of the caller's own: they land when he commits, or never.
-"""
+"""The backend for SQL databases, also inside a transaction of the caller."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from stackl_flow import codec as codecs
-from stackl_flow import plugins, urls
+from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
-from stackl_flow.databases import external
-from stackl_flow.persistence.backends.sql.connection import SQLConnection
-from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.persistence.backends.sql.session import Link, Source
-from stackl_flow.persistence.backends.sql.statements import Statements
+from stackl_flow.databases import Database, external, open_database
+from stackl_flow.persistence.backends.sql.checkpoint import SingleStatement
+from stackl_flow.persistence.backends.sql.connection import SQLConnection, Target
+from stackl_flow.persistence.backends.sql.session import Session
 from stackl_flow.persistence.base import Backend
 
-
-class JoinedBackend(Backend):
-    """A database, by one connection of the caller's own.
-
-    Args:
-        backend: the database.
-        parts: what its connections are made of.
-        raw: the driver's connection, in a transaction.
-    """
-
-    def __init__(self, backend: Backend, parts: tuple[Any, ...], raw: Any) -> None:
-        super().__init__(backend.conf, codec=backend.codec, clock=backend.clock)
-        self._name = backend.name
-        self._parts = parts
-        self._raw = raw
-
-    @property
-    def name(self) -> str:
-        """The address, without any password."""
-        return self._name
-
-    def get_connection(self) -> SQLConnection:
-        """Make a connection in the caller's transaction.
-
-        Returns:
-            The connection.
-        """
-        engine, source, dialect, statements = self._parts
-        alone = _without_retries(dialect)
-        link = _LentLink(source, alone, engine.dialect.loaded_dbapi.Error, self._raw)
-        return SQLConnection(self, engine, source, alone, statements, link)
-
-    def close(self) -> None:
-        """Leave the database open: it is another's."""
-
-
-def _without_retries(dialect: SQLDialect) -> SQLDialect:
-    """Give a database's ways, save that nothing is begun or done again: that is the caller's to do."""
-    alone = copy.copy(dialect)
-    alone.is_server = False
-    alone.save_attempts = 1
-    alone.begin_read = alone.begin_write = ()
-    return alone
-
-
-class _LentLink(Link):
-    """A connection of the driver's that is begun and ended by nobody but its owner."""
-
-    def __init__(self, source: Source, dialect: SQLDialect, driver_error: type[Exception], raw: Any) -> None:
-        super().__init__(source, dialect, driver_error)
-        self._raw = raw
-        self.cursor = external.plain_cursor(raw)
-
-    def ready(self) -> None:
-        """Do nothing: it was looked at by another connection."""
-
-    def commit(self) -> None:
-        """Do nothing."""
-
-    def undo(self) -> None:
-        """Do nothing."""
-
-    def close(self, *, lost: bool = False) -> None:
-        """Do nothing."""
-
-
-_HERE: Final = "stackl_flow.persistence.backends.sql"
-_DIALECTS: Final = {
-    "mariadb": f"{_HERE}.mysql:MySQLDialect",
-    "mysql": f"{_HERE}.mysql:MySQLDialect",
-    "postgresql": f"{_HERE}.postgresql:PostgreSQLDialect",
-    "sqlite": f"{_HERE}.sqlite:SQLiteDialect",
-}
-_GROUP: Final = "stackl_flow.persistence.sql"
+#: How many seconds a pooled connection to a server is used; each new one checks the version of the schema.
+_RECYCLE: Final = 600
 
 
 class SQLBackend(Backend):
-    """Keeps flows in the tables of a database.
+    """Stores flows in the tables of an SQL database.
 
     Args:
-        conf: "connection" is the address; options stand in it or beside it.
-        codec: makes text of values and values of text; the shared one if left out.
-        clock: tells when rows were made.
+        conf: a URL, or a mapping with one under "connection" and options beside it. Options are those of the
+            database, and ``max_attempts`` (how often a write is tried while the database is locked, full or
+            unreachable; 3 for a file, 8 on a server) and ``retry_delay`` (seconds between two attempts, on a
+            server at most; 5).
+        codec: encodes values as text.
+        clock: the source of time.
 
     Raises:
-        InvalidFormat: the address or an option makes no sense.
+        InvalidFormat: the URL or one of its options is invalid.
+        NotFound: the driver is not installed.
     """
 
     def __init__(
         self, conf: Mapping[str, Any] | str, codec: TextCodec = codecs.DEFAULT, clock: Clock = SYSTEM
     ) -> None:
-        place = urls.parse(conf)
-        super().__init__(place.conf, codec=codec, clock=clock)
-        # A driver is imported when it is asked for.
-        known = place.backend in _DIALECTS
-        made = (
-            plugins.load_backend(place.backend, place.masked_url, _GROUP, _DIALECTS) if known else SQLDialect
-        )
-        self.dialect = cast("SQLDialect", made(place))
-        self.engine = self.dialect.create_engine()
-        self._source = Source(self.engine, self.dialect)
-        self.statements = Statements(self.engine.dialect)
-        self._parts = (self.engine, self._source, self.dialect, self.statements)
-        self._joins = False
+        url = urls.parse(conf)
+        super().__init__(url.conf, codec=codec, clock=clock)
+        self.database = open_database(url, max_attempts=int, retry_delay=float)
+        self.engine = self.database.create_engine(**_engine_options(self.database))
+        self._target = Target.of(self.database, self.engine, _single_statement(self.database))
+        self._schema_checked = False
 
     @property
     def name(self) -> str:
-        """The address, without any password."""
-        return self.dialect.name
+        """The URL, without password and options."""
+        return self.database.name
 
     def get_connection(self) -> SQLConnection:
-        """Make a connection, to be used by one thread at a time; it opens the database when it is first used.
-
-        Returns:
-            The connection; close it after use.
-        """
-        return SQLConnection(self, *self._parts)
+        """Return a connection, for one thread at a time; it opens the database when it is first used."""
+        return SQLConnection(self, self._target)
 
     def join_transaction(self, connection: Any) -> Backend:
-        """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
+        """Return a backend that writes in a transaction of the caller, if it is one of this database.
 
         Args:
-            connection: the caller's connection, in a transaction: one of SQLAlchemy's, a session, or one of
-                sqlite3, psycopg or PyMySQL.
+            connection: the caller's connection, in a transaction: a SQLAlchemy connection or session, or a
+                connection of sqlite3, psycopg or PyMySQL.
 
         Returns:
-            A backend that writes by that connection, if it leads to this database; else this one, whose
-            writes are durable at once.
+            A backend that writes by that connection if it leads to this database; else this backend, whose
+            writes are committed at once.
 
         Raises:
             InvalidFormat: the connection is closed.
         """
-        theirs = external.raw_connection_of(connection, self.engine, self.name)
-        if theirs is None:
+        raw = external.matching_driver_connection(connection, self.engine, self.database)
+        if raw is None:
             return self
-        if not self._joins:
-            # Looked at by a connection of our own: a question that fails would end the caller's transaction.
+        if not self._schema_checked:
+            # By another connection: a query that fails would end the caller's transaction.
             with self.get_connection() as own:
                 own.list_flow_records(limit=1)
-            self._joins = True
-        return JoinedBackend(self, self._parts, theirs)
+            self._schema_checked = True
+        return _ExternalTransactionBackend(self, self._target, raw)
 
     def close(self) -> None:
-        """Close the database as far as no connection uses it."""
+        """Close the pooled connections."""
         self.engine.dispose()
+
+
+def _engine_options(database: Database) -> Mapping[str, Any]:
+    if database.is_server:
+        # No round trip before or after a connection is used: what was lost is retried.
+        return {"paramstyle": "format", "pool_reset_on_return": None, "pool_recycle": _RECYCLE}
+    return {"paramstyle": database.paramstyle}
+
+
+def _single_statement(database: Database) -> SingleStatement | None:
+    if database.url.backend != "postgresql":
+        return None
+    from stackl_flow.persistence.backends.sql.postgresql_checkpoint import (  # noqa: PLC0415  needs psycopg
+        SingleStatementCheckpoint,
+    )
+
+    return SingleStatementCheckpoint()
+
+
+class _ExternalTransactionBackend(Backend):
+    """A database, through one connection of the caller."""
+
+    def __init__(self, backend: Backend, target: Target, raw: Any) -> None:
+        super().__init__(backend.conf, codec=backend.codec, clock=backend.clock)
+        self._name = backend.name
+        # The caller begins and ends the transaction, and runs it again if it wants to.
+        database = copy.copy(target.database)
+        database.is_server = False
+        database.begin_read = database.begin_write = ()
+        database.end_write = ""
+        policy = dataclasses.replace(target.retry_policy, max_attempts=1)
+        self._target = target._replace(database=database, retry_policy=policy)
+        self._raw = raw
+
+    @property
+    def name(self) -> str:
+        """The URL, without password and options."""
+        return self._name
+
+    def get_connection(self) -> SQLConnection:
+        """Return a connection in the caller's transaction."""
+        target = self._target
+        error = target.engine.dialect.loaded_dbapi.Error
+        return SQLConnection(self, target, _ExternalSession(target, error, self._raw))
+
+    def close(self) -> None:
+        """Do nothing: the database belongs to another backend."""
+
+
+class _ExternalSession(Session):
+    """A connection of the driver that only the caller begins, commits, rolls back and closes."""
+
+    def __init__(self, target: Target, driver_error: type[Exception], raw: Any) -> None:
+        super().__init__(target.pool, target.database, driver_error)
+        self._raw = raw
+        self.cursor = external.plain_cursor(raw)
+
+    def ensure_open(self) -> None:
+        """Do nothing: another connection has checked the schema."""
+
+    def check_identity(self) -> None:
+        """Do nothing: the caller's connection is open."""
+
+    def commit(self) -> None:
+        """Do nothing."""
+
+    def rollback(self) -> None:
+        """Do nothing."""
+
+    def close(self, *, lost: bool = False) -> None:
+        """Do nothing."""

@@ -1,274 +1,296 @@
-"""A checkpoint on a server: sent in one go, looked at, committed; it lands once, whatever is lost on the way.
+"""Writes a checkpoint: one engine step, in one transaction, checked against the owner's epoch.
 
-The flow's row is locked first, so that whoever takes the flow over waits until the checkpoint is in, or the
-checkpoint meets the new epoch. The owner is the only one who writes the flow's history, so that it knows the
-number of its next move. Where the database can do it all by one statement, that is one trip to the server.
-Else all statements go together, and the commit goes when their answers have been looked at: two trips.
+The owner of a flow is the only writer of its history, so it knows the number of its next transition without a
+query. A second connection of the same owner may have taken that number: the insert then fails as a duplicate,
+and the checkpoint is written again with the number that is stored.
 
-When the answer to a commit is lost, the next attempt locks the row, which waits for the lost transaction to
-end, and looks whether the moves are there, under their numbers.
+On a server: the flow's row is locked first, so that a process that takes ownership waits until the checkpoint
+is committed, or the checkpoint finds the new epoch. Where one statement can do all of it, it takes one round
+trip. Else all statements are sent together, and the commit after their results: two round trips. When the
+outcome of a commit is unknown, the next attempt locks the row, which waits for the lost transaction to end,
+and looks whether the transitions are there under their numbers.
 
-A checkpoint in a database without a server: on the shortest road to the driver.
-
-A flush of the disk leaves the processor's caches cold, so that what runs between two of them takes longer
-than elsewhere. Hence few frames, a handful of statements, and no question about what is known already.
+In a local file: by the shortest way to the driver. A disk flush leaves the processor's caches cold, so that
+what runs between two of them takes longer than elsewhere. Hence few frames, a handful of statements, and no
+query for what is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.persistence.backends.sql.session import Again, Link
+from stackl_flow.databases import Database, Retrying
+from stackl_flow.persistence.backends.sql.session import Session
 from stackl_flow.persistence.backends.sql.statements import Statements
 from stackl_flow.persistence.records import Checkpoint, not_found, ownership_lost
 
 
-class Landing:
-    """Lands checkpoints on a server.
+class SingleStatement(Protocol):
+    """Writes a whole checkpoint by one statement, where a database can do that."""
+
+    def write(self, cursor: Any, cp: Checkpoint, last: int, at: float) -> bool:
+        """Write and commit a checkpoint.
+
+        Args:
+            cursor: the driver's cursor, outside any transaction.
+            cp: the checkpoint.
+            last: the id of the flow's last transition.
+            at: the current time, in seconds since the epoch.
+
+        Returns:
+            Whether it was written; if not, nothing of it was.
+        """
+
+
+class ServerCheckpointWriter:
+    """Writes checkpoints on a server; each is applied once, even if a connection is lost.
 
     Args:
-        link: the driver's connection.
-        dialect: the database's own ways.
-        prepared: the statements, compiled for it.
-        again: tries again what may pass.
-        now: tells the time, in seconds since 1970.
+        session: the driver's connection.
+        database: the database.
+        statements: the statements, compiled for it.
+        retrying: runs a transaction again after errors that pass.
+        now: returns the current time, in seconds since the epoch.
+        single_statement: writes by one statement, if the database can.
     """
 
     def __init__(
-        self, link: Link, dialect: SQLDialect, prepared: Statements, again: Again, now: Callable[[], float]
+        self,
+        session: Session,
+        database: Database,
+        statements: Statements,
+        retrying: Retrying,
+        now: Callable[[], float],
+        single_statement: SingleStatement | None,
     ) -> None:
-        self._link = link
-        self._dialect = dialect
-        self._sql = prepared
-        self._again = again
+        self._session = session
+        self._database = database
+        self._sql = statements
+        self._retrying = retrying
         self._now = now
-        # The flow whose checkpoint landed last, and the number of its last move.
-        self._known: tuple[str, int] = ("", 0)
+        self._single_statement = single_statement
+        # The flow that was written last, and the id of its last transition.
+        self._last_written: tuple[str, int] = ("", 0)
 
     def __call__(self, cp: Checkpoint) -> None:
-        """Land a checkpoint, once.
-
-        Args:
-            cp: the checkpoint.
+        """Write a checkpoint.
 
         Raises:
-            OwnershipLost: somebody else owns the flow now.
+            OwnershipLost: the epoch is not the owner's.
             NotFound: the flow, or an atom in the checkpoint, is not stored.
-            StorageFailure: the server is away, or refuses it.
+            StorageFailure: it could not be written; nothing of it was.
         """
-        attempt = partial(self._once, cp, [])
+        attempt = partial(self._attempt, cp, [])
         try:
-            self._again(attempt)
+            self._retrying(attempt)
         except exc.Duplicate:
-            # The same owner wrote through another connection: the number that we knew was taken.
-            self._again(attempt)
+            # The same owner wrote through another connection.
+            self._retrying(attempt)
 
     def prepare(self, flow_uuid: str) -> None:
-        """Learn the number of a flow's last move, so that its first checkpoint need not ask for it.
+        """Read the id of a flow's last transition, so that its first checkpoint need not.
 
         Args:
-            flow_uuid: the flow, which is locked.
+            flow_uuid: the flow, whose row is locked.
         """
-        self._known = (flow_uuid, self._last(flow_uuid))
+        self._last_written = (flow_uuid, self._read_last(flow_uuid))
 
-    def _once(self, cp: Checkpoint, in_doubt: list[int]) -> None:
-        flow, (known, last) = cp.flow_uuid, self._known
-        self._known = ("", 0)
-        with self._link.plain:
-            if known == flow and not in_doubt:
-                in_doubt[:] = [last]
-                if self._dialect.at_once(self._link.cursor, cp, last, self._now()):
-                    self._known = (flow, last + len(cp.transitions))
+    def _attempt(self, cp: Checkpoint, sent: list[int]) -> None:
+        """Try once; ``sent`` holds the last id before a commit whose outcome is not known yet."""
+        flow, (known, last) = cp.flow_uuid, self._last_written
+        self._last_written = ("", 0)
+        with self._session.unbegun:
+            if known == flow and not sent and self._single_statement is not None:
+                sent[:] = [last]
+                if self._single_statement.write(self._session.cursor, cp, last, self._now()):
+                    self._last_written = (flow, last + len(cp.transitions))
                     return
-                in_doubt.clear()
-            if known == flow and not in_doubt:
-                found, moved = self._all_at_once(cp, last)
+                sent.clear()
+            if known == flow and not sent:
+                owner, updated = self._write_together(cp, last)
             else:
-                found = self._hold(flow)
-                last = self._last(flow)
-                if in_doubt and self._is_there(cp, in_doubt[0]):
+                owner = self._lock_flow(flow)
+                last = self._read_last(flow)
+                if sent and self._was_applied(cp, sent[0]):
                     return
-                _check(cp, found)
-                moved = self._write(cp, last)
-            _check(cp, found)
-            if moved != len(cp.atoms):
+                _check_owner(cp, owner)
+                updated = self._write(cp, last)
+            _check_owner(cp, owner)
+            if updated != len(cp.atoms):
                 raise not_found("atom", ", ".join(atom.uuid for atom in cp.atoms))
-            # From here on it may land without our hearing of it.
-            in_doubt[:] = [last]
-        self._known = (flow, last + len(cp.transitions))
+            # From here on the commit may be applied although its answer is lost.
+            sent[:] = [last]
+        self._last_written = (flow, last + len(cp.transitions))
 
-    def _all_at_once(self, cp: Checkpoint, last: int) -> tuple[Any, int]:
-        link = self._link
-        cursor, raw = link.cursor, link.raw
-        with self._dialect.together(raw):
-            for statement in self._dialect.begin_write:
+    def _write_together(self, cp: Checkpoint, last: int) -> tuple[Any, int]:
+        session = self._session
+        cursor, raw = session.cursor, session.raw
+        with self._database.pipeline(raw):
+            for statement in self._database.begin_write:
                 cursor.execute(statement)
-            cursor.execute(self._sql.lock, (cp.flow_uuid,))
+            cursor.execute(self._sql.lock_flow, (cp.flow_uuid,))
             atoms = self._send(cp, last)
-        return cursor.fetchone(), _touched(atoms)
+        return cursor.fetchone(), _row_count(atoms)
 
-    def _hold(self, flow: str) -> Any:
-        cursor = self._link.cursor
-        for statement in self._dialect.begin_write:
+    def _lock_flow(self, flow: str) -> Any:
+        cursor = self._session.cursor
+        for statement in self._database.begin_write:
             cursor.execute(statement)
-        cursor.execute(self._sql.lock, (flow,))
+        cursor.execute(self._sql.lock_flow, (flow,))
         return cursor.fetchone()
 
-    def _last(self, flow: str) -> int:
-        # A question of its own: what the lock waited for is seen only by what is asked after it.
-        found = self._link.rows(self._sql.last, (flow,))
-        return int(found[0][0]) if found else 0
+    def _read_last(self, flow: str) -> int:
+        # A query of its own: only a query after the lock sees what the lock waited for.
+        rows = self._session.query(self._sql.select_last_id, (flow,))
+        return int(rows[0][0]) if rows else 0
 
-    def _is_there(self, cp: Checkpoint, before: int) -> bool:
+    def _was_applied(self, cp: Checkpoint, before: int) -> bool:
         if not cp.transitions:
-            return False  # nothing but values, which may be written twice
-        found = self._link.rows(self._sql.at_number, (before + len(cp.transitions),))
-        return [tuple(row) for row in found] == [(*cp.transitions[-1], cp.owner)]
+            return False  # only values, which may be written twice
+        rows = self._session.query(self._sql.select_transition, (before + len(cp.transitions),))
+        return [tuple(row) for row in rows] == [(*cp.transitions[-1], cp.owner)]
 
     def _write(self, cp: Checkpoint, last: int) -> int:
-        with self._dialect.together(self._link.raw):
+        with self._database.pipeline(self._session.raw):
             atoms = self._send(cp, last)
-        return _touched(atoms)
+        return _row_count(atoms)
 
     def _send(self, cp: Checkpoint, last: int) -> Any:
-        raw, sql = self._link.raw, self._sql
-        flow, _, owner, state, meta, atoms, moves = cp
-        moved = None
+        raw, sql = self._session.raw, self._sql
+        flow, _, owner, state, meta, atoms, transitions = cp
+        cursor = None
         if atoms:
-            moved = raw.cursor()
-            _many(moved, sql.move_atom, [(*atom[1:], atom[0]) for atom in atoms])
+            cursor = raw.cursor()
+            _execute_many(cursor, sql.update_atom, [(*atom[1:], atom[0]) for atom in atoms])
         if state is not None or meta is not None:
-            raw.cursor().execute(sql.move_flow, (state, meta, self._now(), flow))
-        if moves:
-            rows = [(number, *move, owner) for number, move in enumerate(moves, last + 1)]
-            _many(raw.cursor(), sql.add_move, rows)
-        return moved
+            raw.cursor().execute(sql.update_flow_state, (state, meta, self._now(), flow))
+        if transitions:
+            rows = [(number, *transition, owner) for number, transition in enumerate(transitions, last + 1)]
+            _execute_many(raw.cursor(), sql.insert_transition, rows)
+        return cursor
 
 
-def _many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+def _execute_many(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> None:
     if len(rows) == 1:
-        cursor.execute(sql, rows[0])  # less to go through
+        cursor.execute(sql, rows[0])  # faster than executemany
     else:
         cursor.executemany(sql, rows)
 
 
-def _touched(cursor: Any) -> int:
+def _row_count(cursor: Any) -> int:
     return 0 if cursor is None else int(cursor.rowcount)
 
 
-def _check(cp: Checkpoint, found: Any) -> None:
-    if found is None:
+def _check_owner(cp: Checkpoint, owner: Any) -> None:
+    if owner is None:
         raise not_found("flow", cp.flow_uuid)
-    if found[0] != cp.epoch:
-        raise ownership_lost(cp.flow_uuid, cp.epoch, *found)
+    if owner[0] != cp.epoch:
+        raise ownership_lost(cp.flow_uuid, cp.epoch, *owner)
 
 
-_NOBODY: Final = ("", 0, 0)
+_NOTHING_WRITTEN: Final = ("", 0, 0)
 
 
-class Filing:
-    """Lands checkpoints in a file.
+class LocalCheckpointWriter:
+    """Writes checkpoints in a file, or in a transaction of the caller.
 
     Args:
-        link: the driver's connection.
-        dialect: the database's own ways.
-        prepared: the statements, compiled for it.
-        again: tries again what may pass.
-        now: tells the time, in seconds since 1970.
+        session: the driver's connection.
+        database: the database.
+        statements: the statements, compiled for it.
+        retrying: runs a transaction again after errors that pass.
+        now: returns the current time, in seconds since the epoch.
     """
 
     def __init__(
-        self, link: Link, dialect: SQLDialect, prepared: Statements, again: Again, now: Callable[[], float]
+        self,
+        session: Session,
+        database: Database,
+        statements: Statements,
+        retrying: Retrying,
+        now: Callable[[], float],
     ) -> None:
-        self._link = link
-        self._sql = prepared
-        self._again = again
+        self._session = session
+        self._sql = statements
+        self._retrying = retrying
         self._now = now
-        self._lock = dialect.lock()
-        self._begin, self._end = dialect.begin_write, dialect.end_write
-        # The flow whose checkpoint landed last, its epoch, and the number of its last move: as long as the
-        # epoch holds, nobody else adds to the history of that flow.
-        self._known = _NOBODY
+        self._lock = database.lock()
+        self._begin, self._end = database.begin_write, database.end_write
+        # The flow that was written last, its epoch, and the id of its last transition: as long as the epoch
+        # holds, only this writer adds to the history of that flow.
+        self._last_written = _NOTHING_WRITTEN
 
     def __call__(self, cp: Checkpoint) -> None:
-        """Land a checkpoint.
-
-        Args:
-            cp: the checkpoint.
+        """Write a checkpoint.
 
         Raises:
-            OwnershipLost: somebody else owns the flow now.
+            OwnershipLost: the epoch is not the owner's.
             NotFound: the flow, or an atom in the checkpoint, is not stored.
             StorageFailure: it could not be written; nothing of it was.
         """
         try:
-            self._land(cp)
+            self._attempt(cp)
         except exc.Duplicate:
-            # The same owner wrote through another connection: the number that we knew was taken.
-            self._again(partial(self._land, cp))
+            # The same owner wrote through another connection.
+            self._retrying(partial(self._attempt, cp))
         except exc.StorageFailure as error:
-            self._again.after(error, partial(self._land, cp))
+            self._retrying.after(error, partial(self._attempt, cp))
 
     def prepare(self, flow_uuid: str) -> None:
-        """Do nothing: the first checkpoint asks for the number of the last move along with the epoch.
+        """Do nothing: the first checkpoint reads the last id along with the epoch."""
 
-        Args:
-            flow_uuid: the flow.
-        """
-
-    def _land(self, cp: Checkpoint) -> None:
-        link = self._link
+    def _attempt(self, cp: Checkpoint) -> None:
+        session = self._session
         with self._lock:
             try:
-                link.ready()
+                session.ensure_open()
                 if cp.flow_state is not None:
-                    link.look()  # when a flow begins and when it rests: each time would cost too much
-                cursor = link.cursor
+                    session.check_identity()  # when a flow starts and stops: every time would cost too much
+                cursor = session.cursor
                 for statement in self._begin:
                     cursor.execute(statement)
                 last = self._write(cp)
                 if self._end:
                     cursor.execute(self._end)
                 else:
-                    link.commit()
+                    session.commit()
             except BaseException as error:
-                self._known = _NOBODY
-                # An interrupt may come when the transaction has begun already.
-                if link.cursor is not None:
-                    link.undo()
-                if link.is_foreign(error):
-                    raise link.translated(error) from error
+                self._last_written = _NOTHING_WRITTEN
+                # An interrupt may arrive when the transaction has begun.
+                if session.cursor is not None:
+                    session.rollback()
+                if session.is_driver_error(error):
+                    raise session.translate(error) from error
                 raise
-        self._known = (cp.flow_uuid, cp.epoch, last)
+        self._last_written = (cp.flow_uuid, cp.epoch, last)
 
     def _write(self, cp: Checkpoint) -> int:
-        """Write all of a checkpoint and return the number of the flow's last move."""
-        cursor, sql = self._link.cursor, self._sql
-        flow, epoch, owner, state, meta, atoms, moves = cp
-        known, held, last = self._known
-        if known == flow and held == epoch:
-            found = cursor.execute(sql.lock, (flow,)).fetchone()
+        """Write all of a checkpoint and return the id of the flow's last transition."""
+        cursor, sql = self._session.cursor, self._sql
+        flow, epoch, owner, state, meta, atoms, transitions = cp
+        known, known_epoch, last = self._last_written
+        if known == flow and known_epoch == epoch:
+            found = cursor.execute(sql.lock_flow, (flow,)).fetchone()
         else:
-            found = cursor.execute(sql.epoch, (flow,)).fetchone()
+            found = cursor.execute(sql.lock_flow_with_last_id, (flow,)).fetchone()
             last = 0 if found is None else found[2]
         if found is None:
             raise not_found("flow", flow)
         if found[0] != epoch:
             raise ownership_lost(flow, epoch, *found[:2])
         if atoms:
-            cursor.executemany(sql.move_atom, [(*atom[1:], atom[0]) for atom in atoms])
+            cursor.executemany(sql.update_atom, [(*atom[1:], atom[0]) for atom in atoms])
             if cursor.rowcount != len(atoms):
                 raise not_found("atom", ", ".join(atom.uuid for atom in atoms))
         if state is not None or meta is not None:
-            cursor.execute(sql.move_flow, (state, meta, self._now(), flow))
-        if moves:
+            cursor.execute(sql.update_flow_state, (state, meta, self._now(), flow))
+        if transitions:
             rows = []
-            for atom, old, new, at in moves:
+            for atom, old, new, at in transitions:
                 last += 1
                 rows.append((last, atom, old, new, at, owner))
-            cursor.executemany(sql.add_move, rows)
+            cursor.executemany(sql.insert_transition, rows)
         return last

@@ -1,21 +1,25 @@
-"""A connection to a database: rows by the driver's own cursor, in transactions that we begin and end."""
+"""A connection to an SQL database: rows through the driver's cursor, in transactions begun and ended here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
+from stackl_flow.databases import Database, ErrorKind, Retrying, RetryPolicy
 from stackl_flow.persistence.backends.sql import statements, tables
-from stackl_flow.persistence.backends.sql.checkpoint import Filing, Landing
-from stackl_flow.persistence.backends.sql.dialect import SQLDialect
-from stackl_flow.persistence.backends.sql.session import Again, Link, Source
+from stackl_flow.persistence.backends.sql.checkpoint import (
+    LocalCheckpointWriter,
+    ServerCheckpointWriter,
+    SingleStatement,
+)
+from stackl_flow.persistence.backends.sql.session import ConnectionPool, Session
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, logbooks, moves
+from stackl_flow.persistence.backends.sql.tables import IDS_PER_FLOW, atomdetails, history, logbooks
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
@@ -30,13 +34,60 @@ from stackl_flow.persistence.records import (
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_RETRYABLE: Final = frozenset(
+    {ErrorKind.CONFLICT, ErrorKind.LOCKED, ErrorKind.DISK, ErrorKind.UNAVAILABLE, ErrorKind.DISCONNECTED}
+)
 
-def _whole(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a verb that is done again as a whole when the server was lost in the middle, or undid it."""
+
+class Target(NamedTuple):
+    """What the connections of a backend share."""
+
+    engine: sa.Engine
+    pool: ConnectionPool
+    database: Database
+    statements: Statements
+    retry_policy: RetryPolicy
+    single_statement: SingleStatement | None
+
+    @classmethod
+    def of(cls, database: Database, engine: sa.Engine, single_statement: SingleStatement | None) -> Target:
+        """Make the target of a database.
+
+        Raises:
+            InvalidFormat: an option of its URL is invalid.
+        """
+        policy = retry_policy(database)
+        pool = ConnectionPool(engine, database)
+        return cls(engine, pool, database, Statements(engine.dialect), policy, single_statement)
+
+
+def retry_policy(database: Database) -> RetryPolicy:
+    """Read the options ``max_attempts`` and ``retry_delay`` of a database.
+
+    A server is retried at once and then with longer delays, up to ``retry_delay``, because most connections
+    can be made again immediately. A file is retried every ``retry_delay`` seconds.
+
+    Raises:
+        InvalidFormat: one of them is out of range.
+    """
+    attempts = database.options.get("max_attempts", 8 if database.is_server else 3)
+    delay = database.options.get("retry_delay", 5.0)
+    if attempts < 1 or delay < 0:
+        raise exc.InvalidFormat(
+            f"'max_attempts' of '{database.name}' must be 1 or more and 'retry_delay' 0 or more,"
+            f" not {attempts} and {delay}"
+        )
+    if database.is_server:
+        return RetryPolicy(_RETRYABLE, attempts, first_delay=0.05, factor=3.0, max_delay=delay)
+    return RetryPolicy(_RETRYABLE, attempts, first_delay=delay)
+
+
+def _retried(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Run a verb again as a whole if the server was lost during it, or rolled it back."""
 
     @wraps(verb)
     def run(self: SQLConnection, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._do(partial(verb, self, *args, **kwargs))
+        return self._run(partial(verb, self, *args, **kwargs))
 
     return run
 
@@ -45,146 +96,124 @@ class SQLConnection(Connection):
     """Reads and writes the tables of a database.
 
     Args:
-        backend: the place this connection leads to.
-        engine: for what SQLAlchemy does itself.
-        source: gives connections of the driver.
-        dialect: the database's own ways.
-        prepared: the statements, compiled for it.
-        link: the driver's connection, if it is not one of the source's.
+        backend: the backend.
+        target: the database.
+        session: the driver's connection, if it is not one of the pool.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        engine: sa.Engine,
-        source: Source,
-        dialect: SQLDialect,
-        prepared: Statements,
-        link: Link | None = None,
-    ) -> None:
+    def __init__(self, backend: Backend, target: Target, session: Session | None = None) -> None:
         super().__init__(backend)
-        self._engine = engine
-        self._dialect = dialect
-        self._sql = prepared
-        self._link = link or Link(source, dialect, engine.dialect.loaded_dbapi.Error)
-        self._again = Again(dialect, backend.clock)
+        self._target = target
+        self._engine = target.engine
+        self._database = database = target.database
+        self._sql = target.statements
+        self._session = session or Session(target.pool, database, self._engine.dialect.loaded_dbapi.Error)
+        self._retrying = Retrying(database, target.retry_policy, backend.clock.sleep)
         self._writes = False
-        landing = Landing if dialect.is_server else Filing
-        self._landing = landing(self._link, dialect, prepared, self._again, backend.clock.now)
+        parts = (self._session, database, self._sql, self._retrying, backend.clock.now)
+        self._checkpoints: ServerCheckpointWriter | LocalCheckpointWriter = (
+            ServerCheckpointWriter(*parts, target.single_statement)
+            if database.is_server
+            else LocalCheckpointWriter(*parts)
+        )
 
     def close(self) -> None:
-        """Close the driver's connection; the next verb opens another."""
-        self._link.close()
+        """Give the driver's connection back to the pool; the next call borrows another."""
+        self._session.close()
 
     def upgrade(self) -> None:
-        """Bring the tables to the version of this code; nothing happens if they are there.
+        """Create the tables, or bring them to the version of this code.
 
         Raises:
-            IncompatibleVersion: a newer version of this library made them.
-            StorageFailure: the database cannot be written, or holds another program's tables of these names.
+            IncompatibleVersion: they are newer than this code.
+            StorageFailure: the database cannot be written, or has tables of another program by these names.
         """
-        link = self._link
-        with link.errors():
-            if not link.is_current(create=True):
-                with self._dialect.lock():
-                    tables.migrate(self._engine, self._dialect)
+        session = self._session
+        with session.translate_errors():
+            if not session.is_up_to_date(create=True):
+                with self._database.lock():
+                    tables.migrate(self._engine, self._database)
 
     def validate(self) -> None:
-        """Check that the database is there, whole and of the version of this code.
+        """Check that the database is there, undamaged, and of the version of this code.
 
         Raises:
-            IncompatibleVersion: a newer version of this library made it.
-            StorageFailure: it cannot be used; the message tells what to do.
+            IncompatibleVersion: it is newer than this code.
+            StorageFailure: it cannot be used; the message says what to do.
         """
-        link = self._link
-        with link.errors():
-            link.close(lost=self._dialect.is_server)  # that a new one looks anew
-            link.ready()
-            self._dialect.check(link.rows)
+        session = self._session
+        with session.translate_errors():
+            session.close(lost=self._database.is_server)  # a new connection checks the version
+            session.ensure_open()
+            self._database.check_integrity(session.query)
 
-    # These may be done twice: the second time, what they write is there already.
-    clear_all = _whole(Connection.clear_all)
-    save_logbook = _whole(Connection.save_logbook)
-    get_logbook = _whole(Connection.get_logbook)
-    get_logbooks = _whole(Connection.get_logbooks)
-    get_flows_for_book = _whole(Connection.get_flows_for_book)
-    get_flow_details = _whole(Connection.get_flow_details)
-    update_flow_details = _whole(Connection.update_flow_details)
-    get_flow_record = _whole(Connection.get_flow_record)
-    list_flow_records = _whole(Connection.list_flow_records)
-    take_ownership = _whole(Connection.take_ownership)
-    get_history = _whole(Connection.get_history)
-    get_atoms_for_flow = _whole(Connection.get_atoms_for_flow)
-    get_atom_details = _whole(Connection.get_atom_details)
-    update_atom_details = _whole(Connection.update_atom_details)
+    # Each of these may be applied twice: the second time, its rows are as they should be already.
+    clear_all = _retried(Connection.clear_all)
+    save_logbook = _retried(Connection.save_logbook)
+    get_logbook = _retried(Connection.get_logbook)
+    get_logbooks = _retried(Connection.get_logbooks)
+    get_flows_for_book = _retried(Connection.get_flows_for_book)
+    get_flow_details = _retried(Connection.get_flow_details)
+    update_flow_details = _retried(Connection.update_flow_details)
+    get_flow_record = _retried(Connection.get_flow_record)
+    list_flow_records = _retried(Connection.list_flow_records)
+    take_ownership = _retried(Connection.take_ownership)
+    get_history = _retried(Connection.get_history)
+    get_atoms_for_flow = _retried(Connection.get_atoms_for_flow)
+    get_atom_details = _retried(Connection.get_atom_details)
+    update_atom_details = _retried(Connection.update_atom_details)
 
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a book and all that is in it.
-
-        Args:
-            book_uuid: its identity.
-
-        Raises:
-            NotFound: there is none.
-        """
-        self._link.in_doubt = False
+        """Delete a logbook and all that is in it; see the base class."""
+        self._session.outcome_unknown = False
         try:
-            self._do(partial(super().destroy_logbook, book_uuid))
+            self._run(partial(super().destroy_logbook, book_uuid))
         except exc.NotFound:
-            # It is gone as it should be, if an attempt landed whose answer was lost.
-            if not self._link.in_doubt:
+            # An attempt whose outcome is unknown may have deleted it.
+            if not self._session.outcome_unknown:
                 raise
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store many new atoms of a flow at once.
-
-        Args:
-            flow_uuid: the flow.
-            details: the atoms.
-            epoch: the epoch of the caller, checked when given.
-
-        Raises:
-            NotFound: there is no such flow.
-            OwnershipLost: somebody else owns the flow now.
-        """
+        """Store new atoms of a flow; see the base class."""
         atoms: Sequence[AtomDetail] = list(details)
-        self._link.in_doubt = False
+        self._session.outcome_unknown = False
         try:
-            self._do(partial(super().add_atoms, flow_uuid, atoms, epoch))
+            self._run(partial(super().add_atoms, flow_uuid, atoms, epoch))
         except exc.Duplicate:
-            if not self._link.in_doubt:
+            if not self._session.outcome_unknown:
                 raise
-            # They are there, all of them, if an attempt landed whose answer was lost.
-            there = {record.uuid for record in self.get_atoms_for_flow(flow_uuid)}
-            if not there.issuperset(atom.uuid for atom in atoms):
+            # An attempt whose outcome is unknown may have stored them, all of them.
+            stored = {record.uuid for record in self.get_atoms_for_flow(flow_uuid)}
+            if not stored.issuperset(atom.uuid for atom in atoms):
                 raise
 
-    def _do(self, work: Callable[[], T]) -> T:
-        return self._again(work) if self._dialect.is_server else work()
+    def _run(self, work: Callable[[], T]) -> T:
+        return self._retrying(work) if self._database.is_server else work()
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[None]:
         with ExitStack() as stack:
-            if write and not self._dialect.is_server:
-                # Once it has begun, nobody can lock this writer out any more.
-                self._again(partial(stack.enter_context, self._link.writing))
+            if write and not self._database.is_server:
+                # Once it has begun, no other writer can lock this one out.
+                self._retrying(partial(stack.enter_context, self._session.writing))
             else:
-                stack.enter_context(self._link.writing if write else self._link.reading)
+                stack.enter_context(self._session.writing if write else self._session.reading)
             self._writes = write
             yield
 
-    def _select(self, ask: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Iterable[Any]:
-        return self._link.rows(*self._sql.question(ask, **given))
+    # ------------------------------------------------------------------ reading
+
+    def _select(self, build: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Iterable[Any]:
+        return self._session.query(*self._sql.query(build, **given))
 
     @property
     def _lock(self) -> bool | None:
-        # What is read in order to be written stays as it is until that is done.
-        return (self._writes and self._dialect.is_server) or None
+        # Rows that are read in order to be written are locked until the end of the transaction.
+        return (self._writes and self._database.is_server) or None
 
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
-        return [
-            BookRecord._make(row) for row in self._select(statements.select_books, uuid=uuid, lock=self._lock)
-        ]
+        rows = self._select(statements.select_books, uuid=uuid, lock=self._lock)
+        return [BookRecord._make(row) for row in rows]
 
     def _read_flows(
         self,
@@ -194,10 +223,9 @@ class SQLConnection(Connection):
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[FlowRecord]:
-        ask = statements.select_newest_flows if newest_first else statements.select_flows
+        build = statements.select_newest_flows if newest_first else statements.select_flows
         given = {"uuid": uuid, "book_uuid": book_uuid, "state": state, "limit": limit}
-        rows = self._select(ask, **given, lock=self._lock)
-        return [FlowRecord._make(row) for row in rows]
+        return [FlowRecord._make(row) for row in self._select(build, **given, lock=self._lock)]
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
         return map(AtomRecord._make, self._select(statements.select_atoms, flow_uuid=flow_uuid))
@@ -209,39 +237,45 @@ class SQLConnection(Connection):
         rows = self._select(statements.select_transitions, flow_uuid=flow_uuid, after=after, limit=limit)
         return [Transition._make(row) for row in rows]
 
+    # ------------------------------------------------------------------ writing
+
     def _apply(self, changes: Changes) -> None:
-        link, sql = self._link, self._sql
-        many = link.many
+        session, sql = self._session, self._sql
+        execute_many = session.execute_many
         for book in changes.books:
-            if not many(sql.book, [(*book[1:], book.uuid)]):
-                many(sql.new_book, [book])
-        many(sql.new_flow, changes.new_flows)
-        if self._dialect.reuses_keys:
-            # Of a flow that somebody deleted by hand, moves may be left under the number that is given again.
-            self._forget_moves(link.rows(sql.number, (row.uuid,))[0] for row in changes.new_flows)
-        many(sql.flow, [(row.state, row.meta, row.updated_at, row.uuid) for row in changes.flows])
+            if not execute_many(sql.update_book, [(*book[1:], book.uuid)]):
+                execute_many(sql.insert_book, [book])
+        execute_many(sql.insert_flow, changes.new_flows)
+        if self._database.reuses_keys:
+            # A flow that was deleted by hand leaves its history behind, under the id that is given again.
+            self._delete_history(
+                session.query(sql.select_flow_id, (row.uuid,))[0] for row in changes.new_flows
+            )
+        execute_many(
+            sql.update_flow, [(row.state, row.meta, row.updated_at, row.uuid) for row in changes.flows]
+        )
         if changes.new_atoms:
-            self._dialect.add(link.cursor, sql.new_atom, atomdetails, changes.new_atoms)
-        many(sql.atom, [(*row[4:], row.uuid) for row in changes.atoms])
+            self._database.bulk_insert(session.cursor, sql.insert_atom, atomdetails, changes.new_atoms)
+        execute_many(sql.replace_atom, [(*row[4:], row.uuid) for row in changes.atoms])
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
-        self._link.many(self._sql.own, [(epoch, owner, at, flow_uuid)])
-        self._landing.prepare(flow_uuid)
+        self._session.execute_many(self._sql.set_owner, [(epoch, owner, at, flow_uuid)])
+        self._checkpoints.prepare(flow_uuid)
 
-    def _forget_moves(self, flows: Iterable[Sequence[int]]) -> None:
-        ranges = [(number * SPAN, number * SPAN + SPAN - 1) for (number,) in flows]
-        self._link.many(self._sql.forget_moves, ranges)
+    def _delete_history(self, flow_ids: Iterable[Sequence[int]]) -> None:
+        ranges = [(flow * IDS_PER_FLOW, flow * IDS_PER_FLOW + IDS_PER_FLOW - 1) for (flow,) in flow_ids]
+        self._session.execute_many(self._sql.delete_history, ranges)
 
     def _delete_book(self, uuid: str) -> bool:
-        # The flows are locked, so that none of them gets another move meanwhile.
-        self._forget_moves(self._link.rows(self._sql.flows_of_book, (uuid,)))
-        run = statements.prepare(self._engine.dialect, logbooks.delete().where(logbooks.c.uuid == uuid))
-        return bool(self._link.many(run.sql, [run.values]))
+        # The flows are locked, so that no transition of theirs is added meanwhile.
+        self._delete_history(self._session.query(self._sql.lock_flows_of_book, (uuid,)))
+        delete = statements.prepare(self._engine.dialect, logbooks.delete().where(logbooks.c.uuid == uuid))
+        return bool(self._session.execute_many(delete.sql, [delete.values]))
 
     def _delete_all(self) -> None:
-        for table in (logbooks, moves):
-            run = statements.prepare(self._engine.dialect, table.delete())
-            self._link.many(run.sql, [run.values])
+        for table in (logbooks, history):
+            delete = statements.prepare(self._engine.dialect, table.delete())
+            self._session.execute_many(delete.sql, [delete.values])
 
-    def _land(self, cp: Checkpoint) -> None:
-        self._landing(cp)
+    def _write_checkpoint(self, cp: Checkpoint) -> None:
+        self._checkpoints(cp)

@@ -1,7 +1,7 @@
-"""The statements, compiled once for a dialect and then run on the driver's own cursor.
+"""The SQL statements, compiled once for a dialect and then run on the driver's own cursor.
 
-SQLAlchemy writes the SQL, so that it fits the database; it does not stand between us and the driver when a
-checkpoint is made, because its way through costs more than all that SQLite does before the disk answers.
+SQLAlchemy writes the SQL, so that it fits the database. It does not run the statements of a checkpoint,
+because its way to the driver costs more than all that SQLite does before the disk answers.
 """
 
 from __future__ import annotations
@@ -13,61 +13,57 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from stackl_flow.persistence.backends.sql.tables import SPAN, atomdetails, flowdetails, logbooks, moves
+from stackl_flow.persistence.backends.sql.tables import (
+    IDS_PER_FLOW,
+    atomdetails,
+    flowdetails,
+    history,
+    logbooks,
+)
 from stackl_flow.persistence.records import AtomUpdate
 
-MOVING: Final = AtomUpdate._fields[1:]
+#: The columns of an atom that change while it runs.
+_CHANGING: Final = AtomUpdate._fields[1:]
 
-_SPAN: Final = sa.literal_column(str(SPAN), sa.BigInteger)
-#: The number behind which those of a flow's moves begin.
-_FIRST: Final = flowdetails.c.id * _SPAN
+_SPAN: Final = sa.literal_column(str(IDS_PER_FLOW), sa.BigInteger)
+#: The ids of a flow's transitions are greater than this.
+_BASE_ID: Final = flowdetails.c.id * _SPAN
 
 
-class Run(NamedTuple):
-    """A statement with its values, for the driver."""
+class Prepared(NamedTuple):
+    """A compiled statement and its values, in the driver's order."""
 
     sql: str
     values: Sequence[Any]
 
 
-class _Question(NamedTuple):
-    """A compiled question: what is bound in it, in order, and what to where nothing is given."""
+class _Query(NamedTuple):
+    """A compiled query, and the default of each parameter in the driver's order."""
 
     sql: str
-    order: Mapping[str, Any]
+    defaults: Mapping[str, Any]
 
 
-def prepare(dialect: Dialect, statement: ClauseElement) -> Run:
-    """Compile a statement for a driver that takes values by position.
-
-    Args:
-        dialect: the database's dialect.
-        statement: what to run.
-
-    Returns:
-        The SQL, and the values bound in it, in its own order.
-    """
+def prepare(dialect: Dialect, statement: ClauseElement) -> Prepared:
+    """Compile a statement for a driver that takes values by position."""
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     params = compiled.params
-    return Run(str(compiled), [params[name] for name in getattr(compiled, "positiontup", None) or ()])
+    return Prepared(str(compiled), [params[name] for name in getattr(compiled, "positiontup", None) or ()])
 
 
-def _insert(dialect: Dialect, table: sa.Table) -> str:
-    return _add(dialect, table, leaving="id")
-
-
-def _add(dialect: Dialect, table: sa.Table, leaving: str = "") -> str:
-    names = [column.name for column in table.columns if column.name != leaving]
-    return _fixed(dialect, table.insert().values({name: sa.bindparam(name) for name in names}), names)
+def _insert(dialect: Dialect, table: sa.Table, *, with_id: bool = False) -> str:
+    names = [column.name for column in table.columns if with_id or column.name != "id"]
+    return _compile(dialect, table.insert().values({name: sa.bindparam(name) for name in names}), names)
 
 
 def _update(dialect: Dialect, table: sa.Table, names: Sequence[str]) -> str:
     values: list[Any] = [(table.c[name], sa.bindparam(f"new_{name}")) for name in names]
     statement = table.update().where(table.c.uuid == sa.bindparam("row_uuid")).ordered_values(*values)
-    return _fixed(dialect, statement, [*(f"new_{name}" for name in names), "row_uuid"])
+    return _compile(dialect, statement, [*(f"new_{name}" for name in names), "row_uuid"])
 
 
-def _fixed(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> str:
+def _compile(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> str:
+    """Compile a statement, and check that its parameters are in the order in which values are passed."""
     compiled = statement.compile(dialect=dialect)
     found = list(getattr(compiled, "positiontup", None) or ())
     if found != list(order):
@@ -75,8 +71,8 @@ def _fixed(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> 
     return str(compiled)
 
 
-def _of_flow() -> sa.ColumnElement[bool]:
-    return sa.and_(moves.c.id > _FIRST, moves.c.id < _FIRST + _SPAN)
+def _belongs_to_flow() -> sa.ColumnElement[bool]:
+    return sa.and_(history.c.id > _BASE_ID, history.c.id < _BASE_ID + _SPAN)
 
 
 class Statements:
@@ -87,72 +83,77 @@ class Statements:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        flow = flowdetails.c.uuid == sa.bindparam("row_uuid")
-        latest = sa.select(sa.func.max(moves.c.id)).where(_of_flow()).scalar_subquery()
-        last = sa.func.coalesce(latest, _FIRST)
-        held = sa.select(flowdetails.c.epoch, flowdetails.c.owner, last).where(flow)
-        # On a database with many writers the row stays locked until the checkpoint is in.
-        self.epoch = _fixed(dialect, held.with_for_update(), ["row_uuid"])
-        # The same in two steps, for a database where the lock may have to be waited for: what is asked along
-        # with it was seen before the wait.
-        epoch = sa.select(flowdetails.c.epoch, flowdetails.c.owner).where(flow)
-        self.lock = _fixed(dialect, epoch.with_for_update(), ["row_uuid"])
-        self.last = _fixed(dialect, sa.select(last).select_from(flowdetails).where(flow), ["row_uuid"])
-        row = moves.c
-        at_number = sa.select(row.atom, row.old_state, row.new_state, row.at, row.owner).where(
-            row.id == sa.bindparam("row_id")
+        self._dialect = dialect
+        self._queries: dict[tuple[object, ...], _Query] = {}
+
+        this_flow = flowdetails.c.uuid == sa.bindparam("row_uuid")
+        newest = sa.select(sa.func.max(history.c.id)).where(_belongs_to_flow()).scalar_subquery()
+        last_id = sa.func.coalesce(newest, _BASE_ID)
+        owner = (flowdetails.c.epoch, flowdetails.c.owner)
+        row = history.c
+
+        def compiled(statement: ClauseElement, *order: str) -> str:
+            return _compile(dialect, statement, order)
+
+        # Checkpoints. On a server the flow's row stays locked until the commit. Locking and reading the last
+        # id are two statements there: what is read along with a lock was read before the lock was granted.
+        self.lock_flow_with_last_id = compiled(
+            sa.select(*owner, last_id).where(this_flow).with_for_update(), "row_uuid"
         )
-        self.at_number = _fixed(dialect, at_number, ["row_id"])
-        self.move_atom = _update(dialect, atomdetails, MOVING)
-        self.add_move = _add(dialect, moves)
-        of_book = flowdetails.c.book_uuid == sa.bindparam("row_uuid")
-        flows = sa.select(flowdetails.c.id).where(of_book).with_for_update()
-        self.flows_of_book = _fixed(dialect, flows, ["row_uuid"])
-        self.number = _fixed(dialect, sa.select(flowdetails.c.id).where(flow), ["row_uuid"])
-        between = row.id.between(sa.bindparam("low"), sa.bindparam("high"))
-        self.forget_moves = _fixed(dialect, moves.delete().where(between), ["low", "high"])
-        moved = (
+        self.lock_flow = compiled(sa.select(*owner).where(this_flow).with_for_update(), "row_uuid")
+        self.select_last_id = compiled(
+            sa.select(last_id).select_from(flowdetails).where(this_flow), "row_uuid"
+        )
+        transition = sa.select(row.atom, row.old_state, row.new_state, row.at, row.owner)
+        self.select_transition = compiled(transition.where(row.id == sa.bindparam("row_id")), "row_id")
+        self.update_atom = _update(dialect, atomdetails, _CHANGING)
+        self.update_flow_state = compiled(
             flowdetails.update()
-            .where(flow)
+            .where(this_flow)
             .ordered_values(
                 (flowdetails.c.state, sa.func.coalesce(sa.bindparam("new_state"), flowdetails.c.state)),
                 (flowdetails.c.meta, sa.func.coalesce(sa.bindparam("new_meta"), flowdetails.c.meta)),
                 (flowdetails.c.updated_at, sa.bindparam("new_updated_at")),
-            )
-        )
-        self.move_flow = _fixed(dialect, moved, ["new_state", "new_meta", "new_updated_at", "row_uuid"])
-        self.own = _update(dialect, flowdetails, ("epoch", "owner", "updated_at"))
-        self.new_book = _insert(dialect, logbooks)
-        self.new_flow = _insert(dialect, flowdetails)
-        self.new_atom = _insert(dialect, atomdetails)
-        self.book = _update(dialect, logbooks, ("name", "meta", "created_at", "updated_at"))
-        self.flow = _update(dialect, flowdetails, ("state", "meta", "updated_at"))
-        self.atom = _update(dialect, atomdetails, ("version", *MOVING))
-        self._dialect = dialect
-        self._questions: dict[tuple[object, ...], _Question] = {}
+            ),
+            "new_state", "new_meta", "new_updated_at", "row_uuid",
+        )  # fmt: skip
+        self.insert_transition = _insert(dialect, history, with_id=True)
 
-    def question(self, ask: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Run:
-        """Prepare a question, which is compiled when it is asked for the first time.
+        # Everything else.
+        self.insert_book = _insert(dialect, logbooks)
+        self.insert_flow = _insert(dialect, flowdetails)
+        self.insert_atom = _insert(dialect, atomdetails)
+        self.update_book = _update(dialect, logbooks, ("name", "meta", "created_at", "updated_at"))
+        self.update_flow = _update(dialect, flowdetails, ("state", "meta", "updated_at"))
+        self.set_owner = _update(dialect, flowdetails, ("epoch", "owner", "updated_at"))
+        self.replace_atom = _update(dialect, atomdetails, ("version", *_CHANGING))
+        self.select_flow_id = compiled(sa.select(flowdetails.c.id).where(this_flow), "row_uuid")
+        of_book = flowdetails.c.book_uuid == sa.bindparam("row_uuid")
+        self.lock_flows_of_book = compiled(
+            sa.select(flowdetails.c.id).where(of_book).with_for_update(), "row_uuid"
+        )
+        ids = row.id.between(sa.bindparam("low"), sa.bindparam("high"))
+        self.delete_history = compiled(history.delete().where(ids), "low", "high")
+
+    def query(self, build: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Prepared:
+        """Return a query and its values; each form of it is compiled once.
 
         Args:
-            ask: one of the ``select_`` functions below.
-            given: the values it is asked with; those that are None count as not given.
-
-        Returns:
-            The SQL, and the values in its own order.
+            build: one of the ``select_`` functions below.
+            given: the values to select by; those that are None count as not given.
         """
         values = {name: value for name, value in given.items() if value is not None}
-        known = self._questions.get((ask, *values))
+        known = self._queries.get((build, *values))
         if known is None:
-            compiled = ask(values.keys()).compile(dialect=self._dialect)
-            # A dialect may bind more than was given, such as an offset of 0 beside a limit.
-            order = {name: compiled.params[name] for name in getattr(compiled, "positiontup", None) or ()}
-            known = self._questions[ask, *values] = _Question(str(compiled), order)
-        return Run(known.sql, [values.get(name, default) for name, default in known.order.items()])
+            compiled = build(values.keys()).compile(dialect=self._dialect)
+            # A dialect may have parameters of its own, such as an offset of 0 beside a limit.
+            defaults = {name: compiled.params[name] for name in getattr(compiled, "positiontup", None) or ()}
+            known = self._queries[build, *values] = _Query(str(compiled), defaults)
+        return Prepared(known.sql, [values.get(name, default) for name, default in known.defaults.items()])
 
 
 def _rows(table: sa.Table, names: Collection[str]) -> sa.Select[Any]:
-    """Select rows whose columns of these names have the values to be bound to them; "lock" locks the rows."""
+    """Select the rows whose columns of these names have the bound values; the name "lock" locks them."""
     same = [table.c[name] == sa.bindparam(name) for name in names if name in table.c]
     query = sa.select(*(column for column in table.columns if column.name != "id")).where(*same)
     query = query.with_for_update() if "lock" in names else query
@@ -160,17 +161,17 @@ def _rows(table: sa.Table, names: Collection[str]) -> sa.Select[Any]:
 
 
 def select_books(names: Collection[str]) -> sa.Select[Any]:
-    """Select one book ("uuid"), or all of them, oldest first."""
+    """Select one logbook ("uuid"), or all of them, oldest first."""
     return _rows(logbooks, names).order_by(logbooks.c.id)
 
 
 def select_flows(names: Collection[str]) -> sa.Select[Any]:
-    """Select the flows for which all that is given holds ("uuid", "book_uuid", "state"), oldest first."""
+    """Select the flows that match all of "uuid", "book_uuid" and "state", as far as given, oldest first."""
     return _rows(flowdetails, names).order_by(flowdetails.c.id)
 
 
 def select_newest_flows(names: Collection[str]) -> sa.Select[Any]:
-    """Select flows as ``select_flows`` does, newest first."""
+    """Select flows as `select_flows` does, newest first."""
     return _rows(flowdetails, names).order_by(flowdetails.c.id.desc())
 
 
@@ -180,12 +181,12 @@ def select_atoms(names: Collection[str]) -> sa.Select[Any]:
 
 
 def select_transitions(names: Collection[str]) -> sa.Select[Any]:
-    """Select a flow's moves ("flow_uuid") behind a number ("after") in order, at most so many ("limit")."""
-    row = moves.c
+    """Select a flow's transitions ("flow_uuid") after a number ("after") in order, up to a "limit"."""
+    row = history.c
     query = (
-        sa.select(row.id - _FIRST, row.atom, row.old_state, row.new_state, row.at, row.owner)
-        .select_from(flowdetails.join(moves, _of_flow()))
-        .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), row.id > _FIRST + sa.bindparam("after"))
+        sa.select(row.id - _BASE_ID, row.atom, row.old_state, row.new_state, row.at, row.owner)
+        .select_from(flowdetails.join(history, _belongs_to_flow()))
+        .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), row.id > _BASE_ID + sa.bindparam("after"))
         .order_by(row.id)
     )
     return query.limit(sa.bindparam("limit", type_=sa.Integer())) if "limit" in names else query

@@ -1,9 +1,8 @@
-"""The tables, for people to query as well as for us.
+"""The tables of persistence, which people may query, and the versions of their schema.
 
-Values are JSON text; times are seconds since 1970 in UTC. Rows refer to each other by uuid; the integer keys
-keep the order in which rows were added. The key of a move also tells its flow.
-
-Which version of the schema a database has, and how it gets to ours.
+Values are JSON text; times are seconds since the epoch (UTC). Rows refer to each other by UUID; the integer
+keys keep the order in which rows were added. The history of flows is shown by the view ``transitions``
+(``flow_uuid``, ``seq``, ``atom``, ``old_state``, ``new_state``, ``at``, ``owner``).
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from alembic.config import Config
 from sqlalchemy.dialects import mysql
 
 from stackl_flow import exceptions as exc
-from stackl_flow.persistence.backends.sql.dialect import SQLDialect
+from stackl_flow.databases import Database
 
-#: The version of the schema that this code works with: the newest revision under ``migrations/versions``.
-REVISION: Final = "0003"
-#: Ours alone: a program that keeps its own tables beside these may use Alembic too.
+#: The schema version of this code: the newest revision under ``migrations/versions``.
+REVISION: Final = "0004"
+#: Not Alembic's default, which another program in the same database may use.
 VERSION_TABLE: Final = "stackl_flow_version"
 
 metadata: Final = sa.MetaData(
@@ -34,13 +33,13 @@ metadata: Final = sa.MetaData(
     }
 )
 
-# SQLite numbers rows by itself only when the key is called INTEGER.
+# SQLite assigns ids only to a key of type INTEGER.
 _KEY: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-# MySQL's own TEXT ends at 64 KB.
+# MySQL's TEXT holds at most 64 KB.
 _TEXT: Final = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _UUID: Final = sa.String(64)
 _NAME: Final = sa.String(255)
-_WORD: Final = sa.String(32)
+_STATE: Final = sa.String(32)
 
 
 def _parent(column: str) -> sa.ForeignKey:
@@ -65,7 +64,7 @@ flowdetails: Final = sa.Table(
     sa.Column("uuid", _UUID, nullable=False, unique=True),
     sa.Column("book_uuid", _UUID, _parent("logbooks.uuid"), nullable=False, index=True),
     sa.Column("name", _NAME, nullable=False),
-    sa.Column("state", _WORD, index=True),
+    sa.Column("state", _STATE, index=True),
     sa.Column("meta", _TEXT),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("owner", _NAME),
@@ -79,11 +78,11 @@ atomdetails: Final = sa.Table(
     sa.Column("id", _KEY, primary_key=True),
     sa.Column("uuid", _UUID, nullable=False, unique=True),
     sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), nullable=False, index=True),
-    sa.Column("kind", _WORD, nullable=False),
+    sa.Column("kind", _STATE, nullable=False),
     sa.Column("name", _NAME, nullable=False),
     sa.Column("version", _TEXT),
-    sa.Column("state", _WORD),
-    sa.Column("intention", _WORD),
+    sa.Column("state", _STATE),
+    sa.Column("intention", _STATE),
     sa.Column("results", _TEXT),
     sa.Column("failure", _TEXT),
     sa.Column("revert_results", _TEXT),
@@ -91,85 +90,84 @@ atomdetails: Final = sa.Table(
     sa.Column("meta", _TEXT),
 )
 
-#: How many moves a flow may have: the number of a move is that of its flow times this, and its own within it.
-SPAN: Final = 2**32
+#: How many transitions a flow may have. The id of a transition is the id of its flow times this, plus its
+#: number within the flow.
+IDS_PER_FLOW: Final = 2**32
 
-# A flow's moves stand together and in order, the last of them at the end of what is written to. There is no
-# foreign key: it would be looked up for each move, so whoever deletes a flow deletes its moves. People see
-# them in a view named "transitions".
-moves: Final = sa.Table(
-    "moves",
+# The transitions of a flow are adjacent and in order, and a checkpoint appends to the end of one index. There
+# is no foreign key, because it would be checked for each transition; code that deletes a flow deletes its
+# history.
+history: Final = sa.Table(
+    "history",
     metadata,
     sa.Column("id", _KEY, primary_key=True, autoincrement=False),
     sa.Column("atom", _NAME),
-    sa.Column("old_state", _WORD),
-    sa.Column("new_state", _WORD),
+    sa.Column("old_state", _STATE),
+    sa.Column("new_state", _STATE),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("owner", _NAME),
 )
 
+SELECT_VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  a constant
 
-FIND_VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  a name of our own
-
-# Alembic keeps the migration it is at in module globals.
-_ONE_AT_A_TIME: Final = threading.Lock()
+# Alembic keeps the current migration in module globals.
+_MIGRATION_LOCK: Final = threading.Lock()
 
 
-def is_current(name: str, found: str | None) -> bool:
-    """Compare the version of a database with that of this code.
+def is_current(name: str, version: str | None) -> bool:
+    """Return whether a database has the schema version of this code; False if it has to be upgraded.
 
     Args:
-        name: what to call the database.
-        found: its version, or None.
-
-    Returns:
-        True when they are the same, False when the database has to be upgraded.
+        name: what messages call the database.
+        version: its schema version, or None if it has no tables of this library.
 
     Raises:
         IncompatibleVersion: the database is newer than this code.
     """
-    if found is not None and found > REVISION:
+    if version is not None and version > REVISION:
         raise exc.IncompatibleVersion(
-            f"database '{name}' has schema version {found}, newer than this code's ({REVISION}): "
-            f"update stackl_flow in this place, or use another database"
+            f"database '{name}' has schema version {version}, newer than this code's ({REVISION}): "
+            f"update stackl_flow here, or use another database"
         )
-    return found == REVISION
+    return version == REVISION
 
 
-def config(connection: sa.Connection | None = None, *, transactional_ddl: bool = True) -> Config:
-    """Make the settings that Alembic needs.
+def not_upgraded_error(name: str) -> exc.StorageFailure:
+    """Return the error for a database without tables of this library, or with older ones."""
+    return exc.StorageFailure(
+        f"database '{name}' is not upgraded to the schema of this version: "
+        f"run 'stackl-flow db upgrade --db {name}', or call upgrade() on a connection"
+    )
+
+
+def alembic_config(connection: sa.Connection | None = None, *, transactional_ddl: bool = True) -> Config:
+    """Return the configuration of Alembic.
 
     Args:
-        connection: where to migrate.
-        transactional_ddl: a half-done change of tables can be undone there.
-
-    Returns:
-        The settings.
+        connection: the connection to migrate on.
+        transactional_ddl: whether DDL statements can be rolled back there.
     """
-    made = Config()
-    made.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    made.set_main_option("path_separator", "os")
-    made.attributes.update(connection=connection, transactional_ddl=transactional_ddl)
-    return made
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=connection, transactional_ddl=transactional_ddl)
+    return config
 
 
-def migrate(engine: sa.Engine, dialect: SQLDialect) -> None:
-    """Run the steps that are missing, in one transaction; another process that wants the same waits for it.
-
-    Args:
-        engine: the database.
-        dialect: its own ways.
+def migrate(engine: sa.Engine, database: Database) -> None:
+    """Run the missing migrations in one transaction; only one process at a time does.
 
     Raises:
-        StorageFailure: somebody else has tables there whose names we need; nothing was changed.
+        StorageFailure: another program has tables of the same names there; nothing was changed.
     """
-    with _ONE_AT_A_TIME, engine.begin() as connection, dialect.migrating(connection):
-        known = set(sa.inspect(connection).get_table_names())
-        taken = sorted(known.intersection(metadata.tables))
-        if taken and VERSION_TABLE not in known:
+    with _MIGRATION_LOCK, engine.connect() as connection, database.schema_change(connection):
+        names = set(sa.inspect(connection).get_table_names())
+        taken = sorted(names.intersection(metadata.tables))
+        if taken and VERSION_TABLE not in names:
             raise exc.StorageFailure(
-                f"database '{dialect.name}' holds tables of another program under names that are needed"
-                f" ({', '.join(taken)}): give a database of its own; flows that TaskFlow itself stored here"
-                f" have to end with TaskFlow"
+                f"database '{database.name}' has tables of another program with names that are needed"
+                f" ({', '.join(taken)}): use a database of its own; flows that TaskFlow stored here"
+                f" must be finished with TaskFlow"
             )
-        command.upgrade(config(connection, transactional_ddl=dialect.transactional_ddl), "head")
+        config = alembic_config(connection, transactional_ddl=database.transactional_ddl)
+        command.upgrade(config, "head")

@@ -1,1 +1,1 @@
-"""The steps from each version of the schema to the next, run by ``Connection.upgrade``."""
+"""Alembic migrations of the schema, run by ``Connection.upgrade``."""

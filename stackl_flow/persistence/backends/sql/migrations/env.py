@@ -1,4 +1,4 @@
-"""What Alembic runs to migrate: on the connection that ``schema.migrate`` hands over, in its transaction."""
+"""Alembic's environment: migrates on the connection and in the transaction of `tables.migrate`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=tables.metadata,
     version_table=tables.VERSION_TABLE,
-    # All dialects that we use can undo a half-done change of tables, save MySQL, where Alembic knows better.
+    # MySQL cannot roll DDL back; each of its migrations commits by itself.
     transactional_ddl=context.config.attributes["transactional_ddl"],
 )
 context.run_migrations()

@@ -1,4 +1,4 @@
-"""The first schema: books, flows, atoms and their moves."""
+"""The first schema: logbooks, flows, atoms and their transitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-# MySQL's own TEXT ends at 64 KB, and its own way to compare words does not tell "A" from "a".
+# MySQL's TEXT holds at most 64 KB, and its default collation treats "A" and "a" as equal.
 _TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _MYSQL: dict[str, Any] = {
     "mysql_engine": "InnoDB",
@@ -27,7 +27,7 @@ _WORD = sa.String(32)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "logbooks",
         sa.Column("id", _KEY, nullable=False),
@@ -90,7 +90,7 @@ def _create_atoms() -> None:
         sa.ForeignKeyConstraint(
             ["flow_uuid"], ["flowdetails.uuid"], name="fk_atomdetails_flow_uuid", ondelete="CASCADE"
         ),
-        # Room for the next version of a row beside it, so that no index has to change with it.
+        # Room for the next version of a row in the same page, so that no index changes with it.
         postgresql_with={"fillfactor": 80},
         **_MYSQL,
     )

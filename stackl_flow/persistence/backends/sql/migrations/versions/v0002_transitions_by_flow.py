@@ -1,4 +1,4 @@
-"""Moves are numbered within their flow and kept in that order: a checkpoint writes one tree, not two."""
+"""Transitions are numbered and stored by flow: a checkpoint writes one index, not two."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _WORD = sa.String(32)
 
 
 def upgrade() -> None:
-    """Number the moves of each flow, and make the table anew around what is kept of it."""
+    """Number the transitions of each flow, and recreate the table with its rows."""
     old = sa.table("transitions", *map(sa.column, ("id", "flow_uuid", *_REST)))
-    # Kept aside and written back, because not all databases can change a key in place, nor have two
-    # constraints of one name.
+    # Copied and written back, because not all databases can change a primary key in place, or have two
+    # constraints of the same name.
     kept = op.create_table("transitions_kept", *_columns(), **_MYSQL)
     number = sa.func.row_number().over(partition_by=old.c.flow_uuid, order_by=old.c.id)
     rows = sa.select(old.c.flow_uuid, number, *(old.c[name] for name in _REST))

@@ -1,7 +1,7 @@
-"""The key of a move is one number, and no other table is looked at when one is added.
+"""The key of a transition is one number, so that no other table is read when one is inserted.
 
-The number is that of the flow and that of the move within it. What was the table of moves is a view now, for
-people to query as before.
+The number combines the id of the flow and the number of the transition within it. The former table is a view,
+for people to query as before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SPAN = 2**32
 
 
 def upgrade() -> None:
-    """Move the history into a table with the new key, and put a view in the place of the old one."""
+    """Copy the history into a table with the new key, and replace the old table by a view."""
     moves = op.create_table(
         "moves",
         sa.Column("id", _KEY, nullable=False, autoincrement=False),

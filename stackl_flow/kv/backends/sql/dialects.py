@@ -1,0 +1,170 @@
+"""What a key-value store does differently on each database: the order of commits, and wake-ups of waiters."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from stackl_flow import exceptions as exc
+from stackl_flow.databases import Database
+from stackl_flow.databases.server import ServerDatabase
+from stackl_flow.databases.sqlite import SQLite
+from stackl_flow.kv.backends.sql import commit_order, tables
+from stackl_flow.kv.backends.sql.commit_order import (
+    ConcurrentCommits,
+    MySQLCommits,
+    SerializedCommits,
+    SQLiteCommits,
+)
+from stackl_flow.kv.backends.sql.wakeups import Listener, LocalWakeups, Waiter
+from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
+
+
+class Dialect(ABC):
+    """The store's side of one kind of database.
+
+    Attributes:
+        commits: in which order commits are applied.
+        poll_interval: seconds after which a waiter looks for itself, for commits that woke nobody.
+        max_operations: how many items one commit may write, or None.
+        needs_locking_reads: whether reads in a transaction of the caller must lock to see what is there now.
+        lock_items: the query for items that the transaction locks.
+    """
+
+    poll_interval = 0.25
+    max_operations: int | None = None
+    needs_locking_reads = False
+    lock_items: sa.Select[Any] = tables.SELECT_ITEMS
+
+    def __init__(self, commits: SerializedCommits) -> None:
+        self.commits = commits
+
+    def create_extras(self, connection: sa.Connection, revision: int) -> None:  # noqa: B027  most have nothing to do
+        """Create what the database needs besides the tables, for a new store or one of an older format.
+
+        Args:
+            connection: the connection, in the transaction that creates the tables.
+            revision: the count of commits in ``kv_state``.
+        """
+
+    def start(self, engine: sa.Engine) -> None:  # noqa: B027  most have nothing to do
+        """Prepare for waiters; the tables exist."""
+
+    @abstractmethod
+    def notify(self, connection: sa.Connection) -> None:
+        """Wake waiters: at once, or when a transaction of the caller commits."""
+
+    @abstractmethod
+    def waiter(self) -> AbstractContextManager[Waiter]:
+        """Return what a thread waits at; commits from now on wake it."""
+
+    def close(self) -> None:  # noqa: B027  most have nothing to do
+        """Release what waiters need."""
+
+
+class SQLiteDialect(Dialect):
+    """SQLite: waiters have named pipes beside the file; in memory they wait in this process."""
+
+    def __init__(self, database: SQLite) -> None:
+        super().__init__(SQLiteCommits())
+        self._pipes = None if database.file is None else Path(f"{database.file}-waiters")
+        self._wakeups = LocalWakeups()
+
+    def start(self, engine: sa.Engine) -> None:  # noqa: ARG002  files
+        """Create the folder of the pipes."""
+        if self._pipes is not None:
+            self._pipes.mkdir(exist_ok=True)
+
+    def notify(self, connection: sa.Connection) -> None:  # noqa: ARG002  pipes
+        """Wake all waiters."""
+        if self._pipes is None:
+            self._wakeups.wake_all()
+        else:
+            wake_all(self._pipes)
+
+    def waiter(self) -> AbstractContextManager[Waiter]:
+        """Return what a thread waits at."""
+        return self._wakeups.waiter() if self._pipes is None else WakeupPipe(self._pipes)
+
+
+class MySQLDialect(Dialect):
+    """MariaDB and MySQL: commits wake the waiters of this process, and others poll ten times a second."""
+
+    poll_interval = 0.1
+    # The caller's transaction reads what was there when it began, unless it locks what it reads.
+    needs_locking_reads = True
+
+    def __init__(self) -> None:
+        super().__init__(MySQLCommits())
+        self._wakeups = LocalWakeups()
+
+    def notify(self, connection: sa.Connection) -> None:  # noqa: ARG002  others poll
+        """Wake the waiters of this process."""
+        self._wakeups.wake_all()
+
+    def waiter(self) -> AbstractContextManager[Waiter]:
+        """Return what a thread waits at."""
+        return self._wakeups.waiter()
+
+
+class PostgreSQLDialect(Dialect):
+    """PostgreSQL: concurrent commits notify a channel, to which one thread of each store listens."""
+
+    max_operations = 2_000
+    lock_items = tables.SELECT_ITEMS.with_for_update(of=tables.items, skip_locked=True)
+
+    _CHANNEL: Final = "stackl_flow_kv"
+    _NOTIFY: Final = sa.text(f"SELECT pg_notify('{_CHANNEL}', '')")
+
+    def __init__(self, database: ServerDatabase) -> None:
+        super().__init__(ConcurrentCommits())
+        self._name = database.name
+        self._timeout = database.timeout
+        self._engine: sa.Engine | None = None
+        self._listener: Listener | None = None
+        self._starting = threading.Lock()
+
+    def create_extras(self, connection: sa.Connection, revision: int) -> None:
+        """Create the sequence of versions and the column of transaction ids."""
+        for statement in commit_order.CREATE:
+            connection.execute(sa.text(statement), {"revision": revision})
+
+    def start(self, engine: sa.Engine) -> None:
+        """Keep the engine for the listener."""
+        self._engine = engine
+
+    def notify(self, connection: sa.Connection) -> None:
+        """Notify the channel; in a transaction, the server delivers it at the commit."""
+        connection.execute(self._NOTIFY)
+
+    def waiter(self) -> AbstractContextManager[Waiter]:
+        """Return what a thread waits at; the first one starts the listener."""
+        with self._starting:
+            if self._engine is not None and (self._listener is None or not self._listener.is_alive()):
+                self._listener = Listener(self._engine, self._CHANNEL)
+                self._listener.start()
+                self._listener.is_listening.wait(self._timeout)
+            listener = self._listener
+        if listener is None:
+            raise exc.StorageFailure(f"'{self._name}' is not open")
+        return listener.wakeups.waiter()
+
+    def close(self) -> None:
+        """Stop listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+
+def dialect_of(database: Database) -> Dialect:
+    """Return the dialect for a database."""
+    if isinstance(database, SQLite):
+        return SQLiteDialect(database)
+    if isinstance(database, ServerDatabase):
+        return PostgreSQLDialect(database) if database.url.backend == "postgresql" else MySQLDialect()
+    raise exc.NotFound(f"no key-value store can be in '{database.name}': use SQLite, PostgreSQL or MariaDB")
