@@ -318,4 +318,4 @@ def test_a_codec_can_be_wrapped():
         book.meta = {"secret": uuid.UUID(int=1)}
         conn.save_logbook(book)
         assert conn.get_logbook(book.uuid).meta == book.meta
-        assert "terces" in conn._link.rows("SELECT meta FROM logbooks")[0][0]
+        assert "terces" in conn._session.query("SELECT meta FROM logbooks")[0][0]

@@ -28,7 +28,7 @@ class Needs(task.Task):
 
 @pytest.fixture(params=["memory", "sqlite"])
 def backend(request, tmp_path):
-    address = "memory" if request.param == "memory" else f"sqlite:///{tmp_path}/flows.db?save_wait=0"
+    address = "memory" if request.param == "memory" else f"sqlite:///{tmp_path}/flows.db?retry_delay=0"
     with backends.backend(address) as backend:
         yield backend
 

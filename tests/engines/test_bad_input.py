@@ -270,7 +270,7 @@ def locked(path):
 
 def test_a_locked_database(path, stored, log):
     with locked(path), pytest.raises(exc.StorageFailure, match=rf"{path}.*locked by another process"):
-        resume(path, stored, chain(log), "?timeout=0.05&save_wait=0")
+        resume(path, stored, chain(log), "?timeout=0.05&retry_delay=0")
     assert log == []
     resume(path, stored, chain(log))
     assert log == ["b", "c"]
@@ -293,7 +293,7 @@ def history_is_sound(backend, uuid):
 def test_a_database_that_is_locked_while_the_flow_runs(path, stored, log, same_engine, kind):
     with (
         contextlib.ExitStack() as lock,
-        backends.fetch(f"sqlite:///{path}?timeout=0.05&save_wait=0") as backend,
+        backends.fetch(f"sqlite:///{path}?timeout=0.05&retry_delay=0") as backend,
     ):
         flow = LinearFlow("f").add(
             Step("a", log),
@@ -325,7 +325,7 @@ def test_a_full_database_while_the_flow_runs(path, log):
         flow = LinearFlow("f").add(Step("a", log), Step("big", log, result="x" * 3_000_000), Step("c", log))
         detail = factory.create_flow_detail(flow, backend=backend)
     with pytest.raises(exc.StorageFailure, match=rf"{path}.*full.*free some space"):
-        resume(path, detail.uuid, flow, "?max_page_count=200&save_wait=0")
+        resume(path, detail.uuid, flow, "?max_page_count=200&retry_delay=0")
     assert log == ["a", "big"]
     resume(path, detail.uuid, flow)
     assert log == ["a", "big", "big", "c"]

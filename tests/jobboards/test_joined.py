@@ -221,13 +221,13 @@ def test_connections_that_are_of_no_use(address, tmp_path):
         fails(board, "no connection", address, "SQLAlchemy connection or session")
         closed = raw_of(address)
         closed.close()
-        fails(board, closed, "is closed", "give one that is open")
+        fails(board, closed, "is closed", "pass an open one")
         engine = engine_of(address)
         with engine.connect() as left:
             pass
         fails(board, left, "is closed")
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
-            fails(board, alone, "in no transaction", "begin one")
+            fails(board, alone, "has no transaction", "begin a transaction")
         engine.dispose()
         elsewhere = sa.create_engine(f"sqlite:///{tmp_path}/other.db")
         with elsewhere.connect() as other:

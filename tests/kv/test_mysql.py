@@ -68,7 +68,7 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
                 raw.commit()
                 raw.close()
 
-        sa.event.listen(kv._link.engine, "before_cursor_execute", cut_once)
+        sa.event.listen(kv._session.engine, "before_cursor_execute", cut_once)
         landed = kv.commit([Check("a", version)], [Put("a", "1")])
         assert cut
         assert (landed, kv.get("a").value) == (version + 1, "1")

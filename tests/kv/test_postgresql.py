@@ -52,13 +52,14 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
         version = kv.commit(puts=[Put("a", "0")])
         cut = []
 
-        def cut_once(connection):
-            if not cut:
-                cut.append(connection)
-                connection.connection.driver_connection.commit()
-                connection.connection.driver_connection.close()
+        def cut_once(_connection, cursor, statement, *_):
+            if statement == "COMMIT" and not cut:
+                cut.append(cursor)
+                raw = cursor.connection
+                raw.commit()
+                raw.close()
 
-        sa.event.listen(kv._link.engine, "commit", cut_once)
+        sa.event.listen(kv._session.engine, "before_cursor_execute", cut_once)
         landed = kv.commit([Check("a", version)], [Put("a", "1")])
         assert cut
         assert (landed, kv.get("a").value) == (version + 1, "1")
@@ -67,7 +68,7 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"database": "nobody_has_this"}, "create the database"),
+        ({"database": "nobody_has_this"}, "create it first"),
         ({"port": 1}, "cannot be reached"),
     ],
 )

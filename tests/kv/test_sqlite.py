@@ -38,7 +38,7 @@ def test_in_memory():
         version = kv.commit(puts=[Put("a", "1"), Put("b", "1")])
         with kv.snapshot():
             assert [item.key for item in kv.list()] == ["a", "b"]
-            with pytest.raises(exc.StorageFailure, match="moment"):
+            with pytest.raises(exc.StorageFailure, match="snapshot"):
                 kv.commit(deletes=["a"])
         kv.commit([Check("a", version)], deletes=["a"])
         mark = kv.wait("b")
@@ -92,7 +92,7 @@ def test_deletions_are_not_remembered_for_ever(path):
             raw.execute("UPDATE kv_state SET revision = 5119")
         kv.commit(deletes=["b"])
         with sqlite3.connect(path) as raw:
-            assert raw.execute("SELECT * FROM kv_gone").fetchall() == []
+            assert raw.execute("SELECT * FROM kv_deletions").fetchall() == []
         raw.close()
         assert kv.wait("a", mark, timeout=5) != mark
 
@@ -101,14 +101,14 @@ def test_newer_format_is_refused(path):
     with backends.fetch(f"sqlite:///{path}") as kv:
         kv.commit(puts=[Put("a", "1")])
     with sqlite3.connect(path) as raw:
-        raw.execute("UPDATE kv_state SET format = 2")
+        raw.execute("UPDATE kv_state SET format = 4")
     raw.close()
-    with backends.fetch(f"sqlite:///{path}") as kv, pytest.raises(exc.IncompatibleVersion, match="format 2"):
+    with backends.fetch(f"sqlite:///{path}") as kv, pytest.raises(exc.IncompatibleVersion, match="format 4"):
         kv.get("a")
 
 
 @pytest.mark.parametrize(
-    ("made", "word"), [("missing/place.db", "directory"), ("text", "not a SQLite database"), ("", "opened")]
+    ("made", "word"), [("missing/place.db", "directory"), ("text", "not a SQLite database"), ("", "directory")]
 )
 def test_what_is_no_database(made, word, tmp_path):
     (tmp_path / "text").write_text("this is no database, and long enough to be looked at" * 20)

@@ -114,7 +114,9 @@ def test_items_of_an_older_format_go_on(postgresql_url):
     engine = sa.create_engine(sa.make_url(address).set(drivername="postgresql+psycopg"))
     with engine.begin() as old:
         for statement in (
-            "ALTER TABLE kv_receipts DROP COLUMN xid",
+            "ALTER TABLE kv_commits DROP COLUMN xid",
+            "ALTER TABLE kv_commits RENAME TO kv_receipts",
+            "ALTER TABLE kv_deletions RENAME TO kv_gone",
             "DROP SEQUENCE kv_versions",
             "UPDATE kv_items SET version = 700",
             "UPDATE kv_state SET format = 1, revision = 700",

@@ -64,7 +64,7 @@ def test_what_cannot_be_used(place):
     def changed(**parts):
         return url.set(**parts).render_as_string(hide_password=False)
 
-    fails(changed(port=1, password=WRONG), ":***@127.0.0.1:1", "see that the server runs")
+    fails(changed(port=1, password=WRONG), ":***@127.0.0.1:1", "check that the server runs")
     fails(changed(database="nobody_has_this"), "nobody_has_this", "create it first")
     fails(changed(username="nobody", password=WRONG), "check user and password")
     fails(f"{place.address}?ssl_verify_cert=yes&ssl_ca=/dev/null", "TLS")

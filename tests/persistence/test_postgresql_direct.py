@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from stackl_flow.persistence.backends.sql.postgresql_checkpoint import Direct
+from stackl_flow.persistence.backends.sql.postgresql_checkpoint import PreparedStatements
 
 FIRST, SECOND = "INSERT INTO kept VALUES ('first', $1)", "INSERT INTO kept VALUES ('second', $1)"
 
@@ -31,13 +31,13 @@ def throw_away(raw):
 
 
 def test_they_are_prepared_again(raw):
-    direct = Direct()
+    statements = PreparedStatements()
     for number in range(3):
-        direct.run(raw, FIRST, [f"a{number}"])
-        direct.run(raw, SECOND, [f"b{number}"])
+        statements.execute(raw, FIRST, [f"a{number}"])
+        statements.execute(raw, SECOND, [f"b{number}"])
         throw_away(raw)
         assert raw.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
-        direct.run(raw, SECOND, [f"c{number}"])
+        statements.execute(raw, SECOND, [f"c{number}"])
     assert kept(raw) == [
         *(("first", f"a{number}") for number in range(3)),
         *(("second", f"b{number}") for number in range(3)),
@@ -46,11 +46,11 @@ def test_they_are_prepared_again(raw):
 
 
 def test_one_of_them_alone_may_be_gone(raw):
-    direct = Direct()
-    direct.run(raw, FIRST, ["a0"])
-    direct.run(raw, SECOND, ["b0"])
+    statements = PreparedStatements()
+    statements.execute(raw, FIRST, ["a0"])
+    statements.execute(raw, SECOND, ["b0"])
     (name,) = raw.execute("SELECT name FROM pg_prepared_statements WHERE statement = %s", (FIRST,)).fetchone()
     raw.execute(f"DEALLOCATE {name}")
-    direct.run(raw, FIRST, ["a1"])
-    direct.run(raw, SECOND, ["b1"])
+    statements.execute(raw, FIRST, ["a1"])
+    statements.execute(raw, SECOND, ["b1"])
     assert kept(raw) == [("first", "a0"), ("first", "a1"), ("second", "b0"), ("second", "b1")]

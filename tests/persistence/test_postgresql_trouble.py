@@ -85,7 +85,7 @@ def changed(address, **parts):
 
 def test_server_is_down(place):
     nobody = changed(place.address, port=1, password=WRONG)
-    error = fails(nobody, ":***@127.0.0.1:1", "see that the server runs")
+    error = fails(nobody, ":***@127.0.0.1:1", "check that the server runs")
     assert isinstance(error.cause, psycopg.OperationalError)
 
 
@@ -103,7 +103,7 @@ def test_wrong_password(new_server):
     fails(changed(server.url, username="guest", password=WRONG), "check user and password")
     fails(changed(server.url, username="guest"), "check user and password")
     allowed = changed(server.url, username="guest", password=RIGHT)
-    fails(allowed, "give the user the right to make tables", verb="upgrade")
+    fails(allowed, "grant the user the right to create tables", verb="upgrade")
     fails(f"{allowed}?sslmode=require", "has no TLS", "sslmode")
 
 
@@ -126,7 +126,7 @@ def test_tables_of_another_program(place):
         ("postgresql://host:notaport/db", "postgresql://"),
         ("postgresql://host", "names no database"),
         ("postgresql://host/db?colour=red", "colour"),
-        ("postgresql://host/db?save_attempts=0", "save_attempts"),
+        ("postgresql://host/db?max_attempts=0", "max_attempts"),
     ],
 )
 def test_address_that_makes_no_sense(address, word):

@@ -54,7 +54,7 @@ def path(tmp_path):
 
 def pragma(conn, name):
     with conn._transaction(write=False):
-        return conn._link.rows(f"PRAGMA {name}")[0][0]
+        return conn._session.query(f"PRAGMA {name}")[0][0]
 
 
 def test_every_commit_reaches_the_disk_by_default(path):
@@ -89,13 +89,13 @@ def test_migrations_make_the_tables_of_the_code(path):
         context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
         assert compare_metadata(context, tables.metadata) == []
         assert context.get_current_revision() == tables.REVISION
-    assert ScriptDirectory.from_config(schema.config()).get_current_head() == tables.REVISION
+    assert ScriptDirectory.from_config(schema.alembic_config()).get_current_head() == tables.REVISION
 
 
 def of_schema(path, revision):
     """Make an empty database as an earlier version of the code did."""
     with backends.fetch(f"sqlite:///{path}") as backend, backend.engine.begin() as connection:
-        command.upgrade(schema.config(connection), revision)
+        command.upgrade(schema.alembic_config(connection), revision)
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
@@ -123,7 +123,7 @@ def test_history_kept_by_an_older_schema_goes_on(path, revision):
         with backend.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
             assert compare_metadata(context, tables.metadata) == []
-            assert sa.inspect(connection).get_indexes("moves") == []
+            assert sa.inspect(connection).get_indexes("history") == []
 
 
 def test_moves_of_a_flow_that_was_deleted_by_hand_are_not_anothers(path):
@@ -149,14 +149,14 @@ def test_moves_go_with_their_flow(path):
             books.append(conn.get_flow_record(flow.uuid).book_uuid)
         with contextlib.closing(sqlite3.connect(path)) as plain:
             conn.destroy_logbook(books[1])
-            assert plain.execute("SELECT id >> 32, id & 7 FROM moves").fetchall() == [
+            assert plain.execute("SELECT id >> 32, id & 7 FROM history").fetchall() == [
                 (1, 1),
                 (1, 2),
                 (3, 1),
                 (3, 2),
             ]
             conn.clear_all()
-            assert plain.execute("SELECT count(*) FROM moves").fetchall() == [(0,)]
+            assert plain.execute("SELECT count(*) FROM history").fetchall() == [(0,)]
 
 
 def test_tables_of_others_are_left_alone(path):

@@ -74,7 +74,7 @@ def open_place():
 
 @pytest.mark.parametrize("verb", ["get_logbooks", "upgrade", "validate"])
 def test_missing_directory(tmp_path, verb):
-    fails(tmp_path / "no" / "flows.db", "no directory", "make it first", verb=verb)
+    fails(tmp_path / "no" / "flows.db", "no directory", "create it first", verb=verb)
     assert not (tmp_path / "no").exists()
 
 
@@ -157,7 +157,7 @@ def test_locked_by_another_process(stored):
             stored,
             "locked by another process",
             "timeout",
-            options="?timeout=0.1&save_wait=0",
+            options="?timeout=0.1&retry_delay=0",
             verb="clear_all",
         )
         assert error.cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
@@ -212,7 +212,7 @@ def check_after_full(backend, conn, flow, epoch, task):
 
 
 def test_file_may_not_grow(path):
-    with backends.backend(f"sqlite:///{path}?max_page_count=120&save_wait=0") as backend:
+    with backends.backend(f"sqlite:///{path}?max_page_count=120&retry_delay=0") as backend:
         flow, (task,) = with_tasks(backend, 1)
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -233,7 +233,7 @@ def test_disk_is_full(tmp_path):
     if os.geteuid() or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
         pytest.skip("only root may mount a small disk")
     try:
-        with backends.backend(f"sqlite:///{disk}/flows.db?save_wait=0") as backend:
+        with backends.backend(f"sqlite:///{disk}/flows.db?retry_delay=0") as backend:
             flow, (task,) = with_tasks(backend, 1)
             with backend.get_connection() as conn:
                 epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -272,7 +272,7 @@ def test_a_file_that_goes_while_a_flow_runs(tmp_path, replaced):
 
     flow = Flow("f").add(task.FunctorTask(lose, name="a"), task.FunctorTask(lambda: None, name="b"))
     with (
-        backends.backend(f"sqlite:///{path}?save_wait=0") as backend,
+        backends.backend(f"sqlite:///{path}?retry_delay=0") as backend,
         pytest.raises(exc.StorageFailure, match="deleted or replaced"),
     ):
         engines.run(flow, backend=backend)

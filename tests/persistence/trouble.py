@@ -62,31 +62,33 @@ def seen(history):
 
 def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
     """Let the next answer to a write be lost with its connection, after it landed or before."""
-    link, dialect = conn._link, conn._dialect
-    commit, at_once = link.commit, dialect.at_once
+    session, single_statement = conn._session, conn._target.single_statement
+    commit, write = session.commit, getattr(single_statement, "write", None)
 
     def lose():
-        monkeypatch.setattr(link, "commit", commit)
-        monkeypatch.setattr(dialect, "at_once", at_once)
-        link.raw.close()
+        monkeypatch.setattr(session, "commit", commit)
+        if single_statement is not None:
+            monkeypatch.setattr(single_statement, "write", write)
+        session.raw.close()
         meanwhile()
 
     def lost_commit():
         if landed:
             commit()
         else:
-            link.raw.rollback()  # as the server does when it finds the connection lost
+            session.raw.rollback()  # as the server does when it finds the connection lost
         lose()
         commit()
 
-    def lost_at_once(*words):
-        if landed and not at_once(*words):
-            return False  # row by row, then
+    def lost_write(*args):
+        if landed and not write(*args):
+            return False  # then by several statements
         lose()
-        return at_once(*words)
+        return write(*args)
 
-    monkeypatch.setattr(link, "commit", lost_commit)
-    monkeypatch.setattr(dialect, "at_once", lost_at_once)
+    monkeypatch.setattr(session, "commit", lost_commit)
+    if single_statement is not None:
+        monkeypatch.setattr(single_statement, "write", lost_write)
 
 
 def fails(address, *words, verb="get_logbooks", kind=exc.StorageFailure):
