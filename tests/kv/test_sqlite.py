@@ -108,7 +108,8 @@ def test_newer_format_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("made", "word"), [("missing/place.db", "directory"), ("text", "not a SQLite database"), ("", "directory")]
+    ("made", "word"),
+    [("missing/place.db", "directory"), ("text", "not a SQLite database"), ("", "directory")],
 )
 def test_what_is_no_database(made, word, tmp_path):
     (tmp_path / "text").write_text("this is no database, and long enough to be looked at" * 20)
