@@ -1,4 +1,4 @@
-"""The directory keeps the contract."""
+"""The directory store passes the contract suites; its files, errors and caches."""
 
 import errno
 import os
@@ -21,29 +21,29 @@ class TestDirectory(ComparedKVContract, ProcessContract):
 
     @pytest.fixture
     def open_kv(self, tmp_path):
-        return lambda: backends.fetch(f"dir://{tmp_path}/place", clock=self.clock)
+        return lambda: backends.fetch(f"dir://{tmp_path}/kv", clock=self.clock)
 
     def pass_time(self, seconds):
         self.clock.step(seconds)
 
     def test_woken_from_another_process(self, kv, open_kv, tmp_path):
         super().test_woken_from_another_process(kv, open_kv)
-        assert list((tmp_path / "place" / "waiters").iterdir()) == []
+        assert list((tmp_path / "kv" / "waiters").iterdir()) == []
 
 
-class TestFoldedAllTheTime(TestDirectory):
+class TestContinuousCompaction(TestDirectory):
     @pytest.fixture
     def open_kv(self, tmp_path):
-        address = f"dir://{tmp_path}/place?journal_size=1&sync=no&max_cache_size=2"
-        return lambda: backends.fetch(address, clock=self.clock)
+        url = f"dir://{tmp_path}/kv?journal_size=1&sync=no&max_cache_size=2"
+        return lambda: backends.fetch(url, clock=self.clock)
 
 
 @pytest.fixture
 def root(tmp_path):
-    return tmp_path / "place"
+    return tmp_path / "kv"
 
 
-def test_reading_makes_nothing(root):
+def test_reads_create_nothing(root):
     with backends.fetch(f"dir://{root}") as kv:
         assert kv.get("a") is None
         assert kv.list() == []
@@ -53,7 +53,7 @@ def test_reading_makes_nothing(root):
 
 
 @pytest.mark.parametrize("name", ["dir", "dir:", "file:", "directory", "file"])
-def test_addresses(name, root):
+def test_urls(name, root):
     with backends.fetch({"connection": name, "path": str(root), "max_cache_size": None}) as kv:
         kv.commit(puts=[Put("a", "1")])
         assert (kv.root, kv.name) == (root, f"dir://{root}")
@@ -61,17 +61,17 @@ def test_addresses(name, root):
         assert kv.get("a").value == "1"
 
 
-def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
+def test_relative_path_is_resolved_once(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    with backends.fetch("dir://place") as kv:
+    with backends.fetch("dir://kv") as kv:
         monkeypatch.chdir(tmp_path / "elsewhere")
         kv.commit(puts=[Put("a", "1")])
-    assert (tmp_path / "place" / "journal").exists()
+    assert (tmp_path / "kv" / "journal").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    ("options", "message"),
     [
         ({}, "names no directory"),
         ({"path": "/x", "encoding": "utf-16"}, "UTF-8"),
@@ -79,19 +79,19 @@ def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
         ({"path": "/x", "colour": "red"}, "unknown option"),
     ],
 )
-def test_settings_that_make_no_sense(options, word):
-    with pytest.raises(exc.InvalidFormat, match=word):
+def test_invalid_options(options, message):
+    with pytest.raises(exc.InvalidFormat, match=message):
         backends.fetch({"connection": "dir", **options})
 
 
-def test_people_can_read_the_files(root):
+def test_files_are_readable(root):
     with backends.fetch(f"dir://{root}?journal_size=1") as kv:
         version = kv.commit(puts=[Put("a/b", '{"x": 1}')])
     text = (root / "items" / "a.d" / "b.json").read_text()
     assert text == f'{{"version": {version}, "lease": null}}\n{{"x": 1}}'
 
 
-def test_empty_folders_are_taken_away(root):
+def test_empty_folders_are_removed(root):
     with backends.fetch(f"dir://{root}?journal_size=1") as kv:
         kv.commit(puts=[Put("a/b/c", "1"), Put("a/d", "1")])
         kv.commit(deletes=["a/b/c"])
@@ -99,7 +99,7 @@ def test_empty_folders_are_taken_away(root):
         assert [item.key for item in kv.list()] == ["a/d"]
 
 
-def test_cache_is_not_larger_than_said(root):
+def test_cache_size(root):
     with backends.fetch(f"dir://{root}?journal_size=1&max_cache_size=3") as kv:
         kv.commit(puts=[Put(f"k{n}", str(n)) for n in range(10)])
         for n in (*range(10), 9, 0):
@@ -107,7 +107,7 @@ def test_cache_is_not_larger_than_said(root):
             assert len(kv.files.cache) <= 3
 
 
-def test_unfinished_line_was_never_committed(root):
+def test_incomplete_line_is_ignored(root):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
         with (root / "journal").open("ab") as journal:
@@ -118,7 +118,7 @@ def test_unfinished_line_was_never_committed(root):
         assert [(item.key, item.value) for item in kv.list()] == [("a", "1"), ("b", "1")]
 
 
-def test_damage_is_told(root):
+def test_damaged_journal(root):
     with backends.fetch(f"dir://{root}") as kv:
         for value in "123":
             kv.commit(puts=[Put("a", value)])
@@ -128,7 +128,7 @@ def test_damage_is_told(root):
         kv.get("a")
 
 
-def test_damaged_item_is_told(root):
+def test_damaged_item_file(root):
     with backends.fetch(f"dir://{root}?journal_size=1") as kv:
         kv.commit(puts=[Put("a", "1")])
         path = root / "items" / "a.json"
@@ -137,7 +137,7 @@ def test_damaged_item_is_told(root):
             kv.get("a")
 
 
-def test_newer_format_is_refused(root):
+def test_newer_format_is_rejected(root):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
     Journal(root / "journal", sync=False).replace({"format": 2, "r": 1, "id": "x", "leases": {}})
@@ -145,13 +145,13 @@ def test_newer_format_is_refused(root):
         kv.get("a")
 
 
-def test_what_is_no_directory(tmp_path):
+def test_path_of_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with backends.fetch(f"dir://{tmp_path}/file") as kv, pytest.raises(exc.StorageFailure, match="file"):
         kv.commit(puts=[Put("a", "1")])
 
 
-def test_a_stopped_writer_is_not_waited_for_for_ever(root):
+def test_lock_timeout(root):
     with backends.fetch(f"dir://{root}") as one, backends.fetch(f"dir://{root}?timeout=0.05") as two:
         one.commit(puts=[Put("a", "1")])
         with one.snapshot():
@@ -163,7 +163,7 @@ def test_a_stopped_writer_is_not_waited_for_for_ever(root):
         two.commit(puts=[Put("a", "2")])
 
 
-def test_full_disk_takes_nothing(root, monkeypatch):
+def test_commit_on_full_disk_is_not_applied(root, monkeypatch):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
         write = os.write
@@ -181,7 +181,7 @@ def test_full_disk_takes_nothing(root, monkeypatch):
         assert kv.get("a").value == "3"
 
 
-def test_pipes_of_the_dead_are_taken_away(root):
+def test_pipes_of_dead_processes_are_removed(root):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
         os.mkfifo(root / "waiters" / "999999-dead")
@@ -189,7 +189,7 @@ def test_pipes_of_the_dead_are_taken_away(root):
         assert list((root / "waiters").iterdir()) == []
 
 
-def test_waiter_is_woken_when_a_lease_runs_out(root):
+def test_lease_expiry_wakes_waiter(root):
     with backends.fetch(f"dir://{root}") as kv:
         lease = kv.grant(0.1)
         kv.commit(puts=[Put("a", "1", lease.id)])
@@ -198,8 +198,8 @@ def test_waiter_is_woken_when_a_lease_runs_out(root):
         assert kv.get("a") is None
 
 
-def test_what_is_kept_in_memory_follows_folds_of_others(root):
-    """Two objects fold and read in turn: each sees what the other did, whatever it kept."""
+def test_caches_follow_compaction_by_others(root):
+    """Two objects compact and read in turn; each sees the commits of the other."""
     with backends.fetch(f"dir://{root}?journal_size=1") as one, backends.fetch(f"dir://{root}") as two:
         for number in range(12):
             writer, reader = (one, two) if number % 3 else (two, one)
@@ -207,13 +207,13 @@ def test_what_is_kept_in_memory_follows_folds_of_others(root):
             if number > 4:
                 writer.commit(deletes=[f"a/{number - 4:02}/x"])
             for kv in (reader, writer):
-                found = {item.key: item.value for item in kv.list()}
-                kept = [n for n in range(number + 1) if not 1 <= n <= number - 4]
-                assert found == {"same": str(number), **{f"a/{n:02}/x": "1" for n in kept}}
-                assert all(kv.get(key).value == value for key, value in found.items())
+                items = {item.key: item.value for item in kv.list()}
+                remaining = [n for n in range(number + 1) if not 1 <= n <= number - 4]
+                assert items == {"same": str(number), **{f"a/{n:02}/x": "1" for n in remaining}}
+                assert all(kv.get(key).value == value for key, value in items.items())
 
 
-def test_a_directory_taken_away_and_made_again(root):
+def test_directory_deleted_and_created_again(root):
     with backends.fetch(f"dir://{root}?journal_size=1") as kv:
         kv.commit(puts=[Put("a", "1")])
         assert kv.get("a").value == "1"
@@ -225,19 +225,19 @@ def test_a_directory_taken_away_and_made_again(root):
         assert kv.get("a") is None
 
 
-def test_a_list_costs_the_same_in_a_place_of_any_size(root, monkeypatch):
-    """A folder is read once, and not again after each fold."""
-    read, listdir = [], os.listdir
+def test_cost_of_list_is_independent_of_size(root, monkeypatch):
+    """A folder is listed once, and not again after each compaction."""
+    listed, listdir = [], os.listdir
 
-    def counting(path="."):
-        read.append(str(path))
+    def recording(path="."):
+        listed.append(str(path))
         return listdir(path)
 
     with backends.fetch(f"dir://{root}?sync=no&journal_size=5000") as kv:
         kv.commit(puts=[Put(f"job/{n:06}", "1") for n in range(1000)])
-        monkeypatch.setattr(os, "listdir", counting)
+        monkeypatch.setattr(os, "listdir", recording)
         for number in range(200):
             (first,) = kv.list("job/", limit=1)
             assert first.key == f"job/{number:06}"
             kv.commit(puts=[Put(f"done/{number}", "1")], deletes=[first.key])
-    assert sum(path.endswith("job.d") for path in read) == 1
+    assert sum(path.endswith("job.d") for path in listed) == 1

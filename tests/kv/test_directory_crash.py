@@ -1,4 +1,4 @@
-"""Killed at every call that changes a file, the directory holds all that was committed, and nothing half."""
+"""A directory store keeps every commit when its process is killed at any call that changes a file."""
 
 import os
 import random
@@ -28,7 +28,7 @@ STEPS = [
 
 
 def states():
-    """The items after each number of steps."""
+    """Return the items after each number of steps."""
     items, after = {}, [{}]
     for _, puts, deletes in STEPS:
         items = {key: value for key, value in items.items() if key not in deletes}
@@ -37,16 +37,16 @@ def states():
     return after
 
 
-class Place:
+class Run:
     def __init__(self, folder, options):
-        self.address = f"dir://{folder}/place?{options}"
+        self.url = f"dir://{folder}/kv?{options}"
         self.ledger = Ledger(folder / "ledger")
         self.count = folder / "count"
         folder.mkdir(exist_ok=True)
 
     def work(self, calls):
-        """Do the steps that are not done yet, and note each when it is."""
-        with backends.fetch(self.address) as kv, calls.counted():
+        """Do the remaining steps, and record each one that is committed."""
+        with backends.fetch(self.url) as kv, calls.counted():
             for number in range(self.done(kv), len(STEPS)):
                 checks, puts, deletes = STEPS[number]
                 kv.commit(checks, [*puts, Put("done", str(number + 1))], deletes)
@@ -58,11 +58,11 @@ class Place:
         return 0 if item is None else int(item.value)
 
     def items(self):
-        with backends.fetch(self.address) as kv:
-            found = {item.key: item.value for item in kv.list()}
-            for key, value in found.items():
+        with backends.fetch(self.url) as kv:
+            items = {item.key: item.value for item in kv.list()}
+            for key, value in items.items():
                 assert kv.get(key).value == value
-            return found
+            return items
 
 
 @pytest.mark.parametrize(
@@ -77,66 +77,66 @@ class Place:
 )
 def test_killed_at_every_call(options, torn, batch, tmp_path, monkeypatch):
     monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
-    whole = Place(tmp_path / "whole", options)
+    whole = Run(tmp_path / "whole", options)
     assert in_child(lambda: whole.work(FileCalls())) == 0
     points = int(whole.count.read_text())
     assert points > 3 * len(STEPS)
     after = states()
     for at in range(1, points + 1):
-        place = Place(tmp_path / f"at{at}", options)
-        assert in_child(lambda at=at, place=place: place.work(FileCalls(at, torn=torn))) == -signal.SIGKILL
-        told = len(place.ledger.lines())
-        found = place.items()
-        done = int(found.pop("done", "0"))
-        assert done in {told, told + 1}, at
-        assert found == after[done], at
-        assert in_child(lambda place=place: place.work(FileCalls())) == 0
-        assert place.items() == whole.items(), at
+        run = Run(tmp_path / f"at{at}", options)
+        assert in_child(lambda at=at, run=run: run.work(FileCalls(at, torn=torn))) == -signal.SIGKILL
+        recorded = len(run.ledger.lines())
+        items = run.items()
+        done = int(items.pop("done", "0"))
+        assert done in {recorded, recorded + 1}, at
+        assert items == after[done], at
+        assert in_child(lambda run=run: run.work(FileCalls())) == 0
+        assert run.items() == whole.items(), at
 
 
-def test_no_commit_folds_much(tmp_path, monkeypatch):
-    """The files of a journal are written by many commits, a few by each; then it is begun anew."""
+def test_compaction_is_incremental(tmp_path, monkeypatch):
+    """Many commits write the files of a journal, a few each; then a new journal replaces it."""
     monkeypatch.setattr(directory, "_COMPACT_BATCH", 32)
-    calls, most, begun = FileCalls(), 0, set()
-    with backends.fetch(f"dir://{tmp_path}/place?journal_size=100000&sync=no") as kv, calls.counted():
+    calls, most, journals = FileCalls(), 0, set()
+    with backends.fetch(f"dir://{tmp_path}/kv?journal_size=100000&sync=no") as kv, calls.counted():
         for number in range(2500):
             before = calls.made
             kv.commit(puts=[Put(f"k/{number}", "v" * 20), Put("hot", str(number))])
             most = max(most, calls.made - before)
-            begun.add((tmp_path / "place" / "journal").stat().st_ino)
-        assert len(begun) > 1
-        assert most < 200  # with all in one go it would be more than two thousand
-        with backends.fetch(f"dir://{tmp_path}/place") as other:
+            journals.add((tmp_path / "kv" / "journal").stat().st_ino)
+        assert len(journals) > 1
+        assert most < 200  # all at once would be more than two thousand
+        with backends.fetch(f"dir://{tmp_path}/kv") as other:
             assert len(other.list("k/")) == len(kv.list("k/")) == 2500
             assert other.get("hot").value == "2499"
-        assert (tmp_path / "place" / "items" / "k.d" / "0.json").exists()
+        assert (tmp_path / "kv" / "items" / "k.d" / "0.json").exists()
 
 
-def test_killed_again_and_again(tmp_path):
-    """Each process that comes dies a few calls later, also in the middle of a fold; at last all is there."""
-    place = Place(tmp_path / "place", "journal_size=1")
+def test_killed_repeatedly(tmp_path):
+    """Each process is killed a few calls after its start, also during a compaction, until one finishes."""
+    run = Run(tmp_path / "kv", "journal_size=1")
     after = states()
     for number in range(500):
-        ended = in_child(lambda number=number: place.work(FileCalls(12 + number % 7, torn=True)))
-        found = place.items()
-        assert found == after[int(found.pop("done", "0"))]
+        ended = in_child(lambda number=number: run.work(FileCalls(12 + number % 7, torn=True)))
+        items = run.items()
+        assert items == after[int(items.pop("done", "0"))]
         if ended == 0:
             break
-    assert place.items() == {**after[-1], "done": str(len(STEPS))}
+    assert run.items() == {**after[-1], "done": str(len(STEPS))}
     assert number > 1
 
 
-def count_up(address, name, folder):
-    """Add one to a count of one's own and to that of all, in one commit, for ever; note each."""
+def count_up(url, name, folder):
+    """Increment the count of this process and the total, in one commit, forever; record each commit."""
     ledger = Ledger(folder / name)
-    with backends.fetch(address) as kv:
+    with backends.fetch(url) as kv:
         while True:
-            mine, total = kv.get(f"count/{name}"), kv.get("total")
+            own, total = kv.get(f"count/{name}"), kv.get("total")
             checks = [
                 Check(key, item.version if item else ABSENT)
-                for key, item in ((f"count/{name}", mine), ("total", total))
+                for key, item in ((f"count/{name}", own), ("total", total))
             ]
-            counts = [str(int(item.value) + 1 if item else 1) for item in (mine, total)]
+            counts = [str(int(item.value) + 1 if item else 1) for item in (own, total)]
             try:
                 kv.commit(checks, [Put(f"count/{name}", counts[0]), Put("total", counts[1])])
             except exc.Conflict:
@@ -145,27 +145,27 @@ def count_up(address, name, folder):
 
 
 @pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])
-def test_killed_among_others(options, tmp_path, monkeypatch):
-    """Of three who write at once one after another is killed: no commit is lost or half there."""
+def test_concurrent_writers_are_killed(options, tmp_path, monkeypatch):
+    """Three processes write; one after another is killed. No commit is lost or half applied."""
     monkeypatch.setattr(directory, "_COMPACT_BATCH", 1)
-    address = f"dir://{tmp_path}/place?{options}"
+    url = f"dir://{tmp_path}/kv?{options}"
     dice = random.Random(options)
-    children = {f"w{n}": start_child(partial(count_up, address, f"w{n}", tmp_path)) for n in range(3)}
+    children = {f"w{n}": start_child(partial(count_up, url, f"w{n}", tmp_path)) for n in range(3)}
     for number in range(3, 15):
-        # How long it lives is what the test is about: it may be killed at any moment.
+        # The process may be killed at any point in time.
         time.sleep(dice.uniform(0.02, 0.2))
         name = dice.choice(sorted(children))
         os.kill(children[name], signal.SIGKILL)
         assert wait_child(children.pop(name)) == -signal.SIGKILL
-        children[f"w{number}"] = start_child(partial(count_up, address, f"w{number}", tmp_path))
+        children[f"w{number}"] = start_child(partial(count_up, url, f"w{number}", tmp_path))
     for child in children.values():
         os.kill(child, signal.SIGKILL)
         wait_child(child)
-    with backends.fetch(address) as kv:
+    with backends.fetch(url) as kv:
         counts = {item.key.partition("/")[2]: int(item.value) for item in kv.list("count/")}
         assert int(kv.get("total").value) == sum(counts.values())
         for name, count in counts.items():
-            noted = len(Ledger(tmp_path / name).lines())
-            assert count in {noted, noted + 1}
+            recorded = len(Ledger(tmp_path / name).lines())
+            assert count in {recorded, recorded + 1}
         assert sum(counts.values()) > 50
         kv.commit(puts=[Put("after", "1")])

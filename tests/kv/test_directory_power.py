@@ -1,7 +1,7 @@
-"""After a power cut a directory holds every commit that was told to be done.
+"""After a power failure a directory store has every commit that returned.
 
-The disk is imagined as unkind as it may be: of a file it keeps what was synced last, and of a folder the
-names that were there when it was synced last. At every call that changes a file the power is cut once.
+The simulated disk keeps as little as it may: of a file the data of its last sync, of a folder the names at
+its last sync. The power fails once at every call that changes a file.
 """
 
 import os
@@ -18,38 +18,38 @@ from tests.support.file_calls import CALLS
 
 
 class Disk:
-    """Remembers what would be left after a power cut.
+    """Records what would remain after a power failure.
 
     Args:
-        root: the folder that is watched; it is there from the beginning.
+        root: the folder to observe; it must exist.
     """
 
     def __init__(self, root):
         self.root = root
         self.names = {root.stat().st_ino: {}}
-        self.watching = True
+        self.is_observing = True
         self.data = {}
-        self.open = []  # so that no inode is used twice
+        self.open = []  # so that no inode is reused
         self.real = {name: getattr(os, name) for name in CALLS}
 
-    def synced(self, handle):
-        found = os.fstat(handle)
+    def record_sync(self, handle):
+        result = os.fstat(handle)
         path = f"/proc/self/fd/{handle}"
-        if stat.S_ISDIR(found.st_mode):
-            self.names[found.st_ino] = {
+        if stat.S_ISDIR(result.st_mode):
+            self.names[result.st_ino] = {
                 entry.name: (entry.lstat().st_ino, stat.S_ISDIR(entry.lstat().st_mode))
                 for entry in Path(path).iterdir()
             }
         else:
-            self.data[found.st_ino] = Path(path).read_bytes()
+            self.data[result.st_ino] = Path(path).read_bytes()
         self.open.append(os.dup(handle))
 
-    def left(self, into, inode=None):
-        """Write what is left of the folder into another one."""
+    def restore(self, into, inode=None):
+        """Write what remains of the folder into another one."""
         into.mkdir()
         for name, (number, is_folder) in self.names.get(inode or self.root.stat().st_ino, {}).items():
             if is_folder:
-                self.left(into / name, number)
+                self.restore(into / name, number)
             else:
                 (into / name).write_bytes(self.data.get(number, b""))
 
@@ -58,42 +58,44 @@ class Disk:
             os.close(handle)
 
 
-def cut_at_every_call(options, tmp_path, monkeypatch):
-    """Return for each cut how many commits were told to be done, and what is left."""
-    root = tmp_path / "place"
+def fail_at_every_call(options, tmp_path, monkeypatch):
+    """Yield for each power failure the number of commits that had returned, and the remaining items."""
+    root = tmp_path / "store"
     root.mkdir()
-    disk, told, cuts = Disk(root), [0], []
+    disk, committed, failures = Disk(root), [0], []
 
-    def watched(name, call):
+    def observed(name, call):
         def calling(*args, **kwargs):
-            if not disk.watching:
+            if not disk.is_observing:
                 return call(*args, **kwargs)
-            disk.watching = False
-            cuts.append(told[0])
-            disk.left(tmp_path / f"cut{len(cuts)}")
-            disk.watching = True
+            disk.is_observing = False
+            failures.append(committed[0])
+            disk.restore(tmp_path / f"failure{len(failures)}")
+            disk.is_observing = True
             result = call(*args, **kwargs)
             if name in {"fsync", "fdatasync"}:
-                disk.synced(args[0])
+                disk.record_sync(args[0])
             return result
 
         return calling
 
     with backends.fetch(f"dir://{root}/kv?{options}") as kv, monkeypatch.context() as patch:
         for name, call in disk.real.items():
-            patch.setattr(os, name, watched(name, call))
+            patch.setattr(os, name, observed(name, call))
         for number, (checks, puts, deletes) in enumerate(STEPS, start=1):
             kv.commit(checks, [*puts, Put("done", str(number))], deletes)
-            told[0] = number
-    cuts.append(told[0])
-    disk.left(tmp_path / f"cut{len(cuts)}")
+            committed[0] = number
+    failures.append(committed[0])
+    disk.restore(tmp_path / f"failure{len(failures)}")
     disk.close()
-    for number, done in enumerate(cuts, start=1):
-        with backends.fetch(f"dir://{tmp_path}/cut{number}/kv") as kv:
+    for number, done in enumerate(failures, start=1):
+        with backends.fetch(f"dir://{tmp_path}/failure{number}/kv") as kv:
             yield done, {item.key: item.value for item in kv.list()}
 
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files by number")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="reads open files by their handles"
+)
 
 
 @needs_proc
@@ -101,17 +103,17 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="look
     ("options", "batch"),
     [("journal_size=1", 128), ("journal_size=700", 1), ("journal_size=1200", 1), ("", 128)],
 )
-def test_power_cut_at_every_call(options, batch, tmp_path, monkeypatch):
+def test_power_failure_at_every_call(options, batch, tmp_path, monkeypatch):
     monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
     after = states()
-    for done, found in cut_at_every_call(options, tmp_path, monkeypatch):
-        reached = int(found.pop("done", "0"))
+    for done, items in fail_at_every_call(options, tmp_path, monkeypatch):
+        reached = int(items.pop("done", "0"))
         assert reached in {done, done + 1}
-        assert found == after[reached]
+        assert items == after[reached]
 
 
 @needs_proc
 def test_what_is_not_synced_is_lost(tmp_path, monkeypatch):
-    """That the imagined disk is unkind: a place that does not sync keeps nothing on it."""
-    *_, (done, found) = cut_at_every_call("sync=no", tmp_path, monkeypatch)
-    assert (done, found) == (len(STEPS), {})
+    """The simulated disk loses what is not synced: a store without sync keeps nothing."""
+    *_, (done, items) = fail_at_every_call("sync=no", tmp_path, monkeypatch)
+    assert (done, items) == (len(STEPS), {})

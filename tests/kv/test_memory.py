@@ -1,4 +1,4 @@
-"""The reference place keeps the contract."""
+"""The in-memory store, which is the reference, passes the contract suite."""
 
 import uuid
 
@@ -17,29 +17,29 @@ class TestMemory(ComparedKVContract):
 
     @pytest.fixture
     def open_kv(self):
-        address = f"memory://{uuid.uuid4()}"
-        return lambda: backends.fetch(address, clock=self.clock)
+        url = f"memory://{uuid.uuid4()}"
+        return lambda: backends.fetch(url, clock=self.clock)
 
     def pass_time(self, seconds):
         self.clock.step(seconds)
 
 
-def test_unnamed_places_are_apart():
+def test_unnamed_stores_are_separate():
     one, two = backends.fetch("memory"), backends.fetch({"connection": "memory"})
     one.commit(puts=[Put("a", "1")])
     assert two.list() == []
 
 
-def test_addresses_that_lead_nowhere():
+def test_invalid_urls():
     with pytest.raises(exc.NotFound, match=r"'carrier'.*directory.*memory.*redis"):
         backends.fetch("carrier://pigeon")
     with pytest.raises(exc.NotFound, match="memory"):
-        backends.fetch("memory", namespace="nobody.has.this")
+        backends.fetch("memory", namespace="no.such.group")
     with pytest.raises(exc.InvalidFormat, match="unknown option"):
         backends.fetch("memory?colour=red")
 
 
-def test_waiter_is_woken_when_a_lease_runs_out():
+def test_lease_expiry_wakes_waiter():
     kv = backends.fetch("memory")
     lease = kv.grant(0.1)
     kv.commit(puts=[Put("a", "1", lease.id)])
@@ -48,7 +48,7 @@ def test_waiter_is_woken_when_a_lease_runs_out():
     assert kv.get("a") is None
 
 
-def test_memory_joins_no_transaction():
+def test_external_transaction_is_not_supported():
     with (
         pytest.raises(exc.NotSupported, match="SQL"),
         backends.fetch("memory").external_transaction(None),
