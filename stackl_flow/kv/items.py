@@ -199,7 +199,7 @@ def limit_error(store: str, size: str, limit: int) -> exc.StorageFailure:
 
 
 def is_satisfied(check: Check, version: int) -> bool:
-    """Tell whether a check holds for the stored version, which is ``ABSENT`` without an item."""
+    """Return whether a check holds for the stored version, which is ``ABSENT`` without an item."""
     return version == check.version or (check.version == PRESENT and version != ABSENT)
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from sortedcontainers import SortedList
 
-#: Number of changes that a ``ChangeLog`` keeps. A waiter calls ``wait`` again soon; one that comes later than
-#: this many changes returns early and reads anew.
+#: Number of changes that a ``ChangeLog`` keeps. A waiter calls ``wait`` again soon; one that is later than
+#: this many changes returns early.
 CHANGE_LOG_SIZE: Final = 4096
 
 
@@ -53,7 +53,7 @@ class ChangeLog:
         self._changes.append((revision, key))
 
     def has_changed(self, prefix: str, since: int) -> bool:
-        """Tell whether a key with the prefix may have changed after a revision.
+        """Return whether a key with the prefix may have changed after a revision.
 
         The answer is True, too, if the log does not reach back to that revision.
         """

@@ -82,6 +82,7 @@ class KV(ABC):
     before they call yours. The store is done when it passes the contract suites of ``stackl_flow.testing``.
     It must keep these promises:
 
+    * **Keys** are ordered by their bytes. Values are text and come back unchanged.
     * **Commits** are atomic, isolated and durable when ``commit`` returns, and applied once. A backend that
       loses the answer of its server finds out whether the commit was applied, before it retries or raises;
       where that is impossible, the ``StorageFailure`` says that the outcome is unknown.
@@ -93,9 +94,9 @@ class KV(ABC):
       process. ``grant`` may return another id and a longer ttl than requested, never a shorter one. Nothing
       but ``extend`` prolongs a lease; the process that holds it may hang.
     * **Waiting** misses no change between the mark and the call.
-    * **Errors.** The driver's errors never leave the backend: it raises ``StorageFailure``, which names the
-      store and what to do, after retrying for the time that the option ``timeout`` gives. Passwords appear in
-      no message.
+    * **Errors.** The driver's errors never leave the backend. It retries for as many seconds as the option
+      ``timeout`` says, then raises a ``StorageFailure`` that names the store and the remedy. Passwords appear
+      in no message.
     * **Threads and processes.** Threads share an object. A child process made by ``fork`` may go on using
       it, and opens its own connections.
 
@@ -135,7 +136,7 @@ class KV(ABC):
         """Release files and connections. Leases are not revoked; they expire unless they are extended."""
 
     def get(self, key: str) -> Item | None:
-        """Return the item under a key, or None."""
+        """Return the item under a key, or None; raise ``InvalidFormat`` for an invalid key."""
         validate_key(key)
         return self._get(key)
 

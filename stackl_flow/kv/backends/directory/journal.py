@@ -270,11 +270,11 @@ class DirectoryState:
                     yield item
 
     def has_changed(self, prefix: str, since: int) -> bool:
-        """Tell whether a key with the prefix may have changed after a revision."""
+        """Return whether a key with the prefix may have changed after a revision."""
         return self._changes.has_changed(prefix, since)
 
     def has_lease(self, lease: str, now: float) -> bool:
-        """Tell whether a lease exists and has not expired."""
+        """Return whether a lease exists and has not expired."""
         return self._expiries.get(lease, 0.0) > now
 
     def expired_leases(self, now: float) -> list[str]:

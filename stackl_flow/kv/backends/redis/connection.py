@@ -231,7 +231,7 @@ _TLS_MARKERS: Final = ("SSL", "certificate")
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether another attempt may succeed after this error of the client."""
+    """Return whether another attempt may succeed after this error of the client."""
     if isinstance(error, _PERMANENT) or _is_tls(error) or _find_remedy(error):
         return False
     return isinstance(error, _NO_ANSWER)

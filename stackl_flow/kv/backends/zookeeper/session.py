@@ -22,8 +22,8 @@ from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import Connect, ReplyHeader, int_int_struct, int_struct
 
 _NO_PASSWORD: Final = bytes(16)
-#: A handshake may take this fraction of the timeout of an answer, but at least so many seconds.
-_HANDSHAKE_FRACTION: Final = 4
+#: Handshakes that fit into the timeout of one answer, and the minimum timeout of a handshake in seconds.
+_HANDSHAKES_PER_TIMEOUT: Final = 4
 _MIN_HANDSHAKE_TIMEOUT: Final = 1.0
 _SESSION_ERRORS: Final = {kazoo.SessionExpiredError.code, kazoo.SessionMovedError.code}
 
@@ -123,7 +123,7 @@ class Session:
             timeout = connection.gettimeout()
             if timeout is not None:
                 # A server that is starting may accept a connection and never answer: try another one soon.
-                connection.settimeout(max(timeout / _HANDSHAKE_FRACTION, _MIN_HANDSHAKE_TIMEOUT))
+                connection.settimeout(max(timeout / _HANDSHAKES_PER_TIMEOUT, _MIN_HANDSHAKE_TIMEOUT))
             request = Connect(0, 0, self.timeout_ms, self.session_id, self.password, False)
             body = bytes(request.serialize())
             connection.sendall(int_struct.pack(len(body)) + body)
