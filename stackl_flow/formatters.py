@@ -113,7 +113,7 @@ class Plan(Protocol):
         """Their numbers, by name."""
 
     @property
-    def preds(self) -> Sequence[Sequence[int]]:
+    def predecessors(self) -> Sequence[Sequence[int]]:
         """For each node, the numbers of those right before it."""
 
     @property
@@ -201,13 +201,13 @@ class Way:
         """Say which atoms and flows come right before one."""
         known = len(self._plan.atoms)
         found: dict[int, None] = {}
-        waiting = list(reversed(self._plan.preds[node]))
+        waiting = list(reversed(self._plan.predecessors[node]))
         while waiting:
             near = waiting.pop()
             if near < known or near in self._begins:
                 found[near] = None
             else:
-                waiting.extend(reversed(self._plan.preds[near]))
+                waiting.extend(reversed(self._plan.predecessors[near]))
         return list(found)
 
     def node(self, number: int) -> Node:

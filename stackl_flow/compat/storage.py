@@ -58,25 +58,31 @@ class Storage(storage.Storage):
         self._set_up(desk, journal, InjectedValues(journal), lambda: desk.providers)
 
     @classmethod
-    def of(cls, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]) -> Self:
+    def for_engine(
+        cls, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
+    ) -> Self:
         """Make the storage of an engine.
 
         Args:
             journal: the engine's.
-            given: values from outside.
+            injected: injected values.
             providers: tells who provides what, once the flow is compiled.
 
         Returns:
             The storage.
         """
         made = cls.__new__(cls)
-        made._set_up(OfEngine(journal), journal, given, providers)  # noqa: SLF001  our own
+        made._set_up(OfEngine(journal), journal, injected, providers)  # noqa: SLF001  our own
         return made
 
     def _set_up(
-        self, desk: Desk, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
+        self,
+        desk: Desk,
+        journal: Journal,
+        injected: InjectedValues,
+        providers: Callable[[], Providers | None],
     ) -> None:
-        super().__init__(journal, given, providers)
+        super().__init__(journal, injected, providers)
         self._desk = desk
         self._lock = Lock()
 

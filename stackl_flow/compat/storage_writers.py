@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
-from stackl_flow.engines.journal import Journal, _value_of
+from stackl_flow.engines.journal import Journal
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.values import Providers
 from stackl_flow.persistence.base import Backend
@@ -55,17 +55,6 @@ class Desk(Protocol):
         """
 
 
-def _notice(journal: Journal, detail: AtomDetail, changed: AtomDetail) -> None:
-    detail.update(changed)
-    if detail.failure is None and detail.revert_failure is None:
-        journal.failed.pop(detail.name, None)
-    else:
-        journal.failed[detail.name] = detail
-    number = None if journal.plan is None else journal.plan.index.get(detail.name)
-    if number is not None:
-        journal.values[number] = _value_of(detail)
-
-
 class OfEngine:
     """Writes into the journal of an engine, behind its back.
 
@@ -103,8 +92,8 @@ class OfEngine:
             detail: the atom, as it was.
             changed: as it is to be.
         """
-        _notice(self._journal, detail, changed)
-        self._journal.touch(detail)
+        self._journal.replace_atom(detail, changed)
+        self._journal.save_atom(detail)
         self._journal.commit()
 
     def keep_flow(self, state: str | None = None) -> None:
@@ -114,8 +103,7 @@ class OfEngine:
             state: its new state; None leaves it.
         """
         if state is not None:
-            self._journal.flow.state = state
-            self._journal._page.flow_moved = True  # noqa: SLF001  the journal's own verb refuses some moves
+            self._journal.force_flow_state(state)
         self._journal.commit()
 
 
@@ -138,11 +126,6 @@ class ByHand:
         self.backend = backend
         self._scope_fetcher = scope_fetcher
         self._atoms: dict[str, Atom] = {}
-        journal.failed.update(
-            (detail.name, detail)
-            for detail in journal.flow
-            if detail.failure is not None or detail.revert_failure is not None
-        )
         self._know(())
 
     def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
@@ -164,16 +147,12 @@ class ByHand:
     def _know(self, atoms: Iterable[Atom]) -> None:
         journal = self._journal
         self._atoms.update((str(atom.name), atom) for atom in atoms)
-        details = {detail.name: detail for detail in journal.flow}
-        journal.details = list(details.values())
-        journal.values = [_value_of(detail) for detail in journal.details]
-        journal.by_name.clear()
-        journal.by_name.update(details)
-        names = tuple(details)
+        names = tuple(detail.name for detail in journal.flow)
         known = tuple(self._atoms.get(name, _SILENT) for name in names)
         index = {name: number for number, name in enumerate(names)}
-        journal.plan = Plan(journal.flow.name, known, names, index, (), (), (), (), (), (), {})
-        self.providers = _Seen(journal.plan, self._scope_fetcher)
+        plan = Plan(journal.flow.name, known, names, index, (), (), (), (), (), (), {})
+        journal.index_atoms(plan)
+        self.providers = _Seen(plan, self._scope_fetcher)
 
     def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
         """Store an atom; if that fails, nothing has changed here either.
@@ -185,7 +164,7 @@ class ByHand:
         if self.backend is not None:
             with self.backend.get_connection() as conn:
                 conn.update_atom_details(changed)
-        _notice(self._journal, detail, changed)
+        self._journal.replace_atom(detail, changed)
 
     def keep_flow(self, state: str | None = None) -> None:
         """Store the flow's own state and notes.

@@ -1,8 +1,5 @@
-"""The machine: compiles a flow, decides what runs next, has it run and remembers what happened."""
+"""Engines: compile a flow, decide what runs next, run it and record what happens."""
 
-# The module of the decision has the name of a public function. Imported first, it leaves the name to the
-# function; imported later, by an engine, it would take it away.
-from stackl_flow.engines import scheduler as _decision  # noqa: F401  for the order alone
 from stackl_flow.engines.base import Engine
 from stackl_flow.engines.factories import flow_from_detail, save_factory_details
 from stackl_flow.engines.helpers import (

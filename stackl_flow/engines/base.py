@@ -1,7 +1,4 @@
-"""What every engine is.
-
-What an engine can be told, read once from what it was given.
-"""
+"""The engine interface, and the options that all engines have."""
 
 from __future__ import annotations
 
@@ -23,18 +20,27 @@ from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, new_uuid
 
+_LOG = redaction.get_logger(__name__)
+
+#: Options of the parallel engine.
+_PARALLEL_OPTIONS: Final = frozenset({"executor", "max_workers"})
+_FLAGS: Final = (
+    "defer_reverts", "gather_statistics", "inject_transient", "never_resolve", "reset_reverted",
+)  # fmt: skip
+_TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
+
 
 class Engine(abc.ABC):
     """Runs one flow.
 
     Args:
         flow: the flow, or a lone task.
-        flow_detail: what is known of it.
-        backend: where that is stored, or None.
-        options: see each engine.
+        flow_detail: the flow's detail.
+        backend: where the detail is stored, or None.
+        options: options by name; see each engine.
     """
 
-    #: Options that this kind of engine reads besides those that all have.
+    #: Options of this kind of engine besides those of ``EngineOptions``.
     EXTRA_OPTIONS: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
@@ -53,61 +59,61 @@ class Engine(abc.ABC):
 
     @property
     def notifier(self) -> Notifier:
-        """Tells of the flow's moves."""
+        """Notifies about transitions of the flow."""
         return self._notifier
 
     @property
     def atom_notifier(self) -> Notifier:
-        """Tells of the atoms' moves."""
+        """Notifies about transitions of tasks and retries."""
         return self._atom_notifier
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the engine was made with."""
+        """The options that the engine was created with."""
         return self._options
 
     @property
     @abc.abstractmethod
     def storage(self) -> Storage:
-        """Answers what there is to know of the flow."""
+        """State, results and values of the flow."""
 
     @property
     @abc.abstractmethod
     def statistics(self) -> dict[str, Any]:
-        """Numbers about the present or last run."""
+        """Numbers about the current or last run."""
 
     @property
     def compilation(self) -> Plan | None:
-        """The plan, or None before ``compile``, and in an engine that shows none."""
+        """The plan; None before ``compile``, and in engines that do not have one."""
         return None
 
     @abc.abstractmethod
     def compile(self) -> None:
-        """Make the plan."""
+        """Compile the flow into a plan."""
 
     @abc.abstractmethod
     def prepare(self) -> None:
-        """Take the flow over and match it with what is stored."""
+        """Take ownership of the flow, and match it with what is stored."""
 
     @abc.abstractmethod
     def validate(self) -> None:
-        """Check that every atom can get what it needs."""
+        """Check that every required argument has a provider."""
 
     @abc.abstractmethod
     def run(self, timeout: float | None = None) -> None:
-        """Run the flow to its end, or to a suspension."""
+        """Run the flow until it is finished or suspended."""
 
     def run_iter(self, timeout: float | None = None) -> Iterator[str]:
         """Run the flow step by step, if this engine can.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again.
+            timeout: maximum seconds to wait for calls in one step.
 
         Returns:
-            The engine's states as it goes.
+            The engine's states.
 
         Raises:
-            NotSupported: it can only ``run``, as an engine that was made for TaskFlow may.
+            NotSupported: the engine only has ``run``, as an engine written for TaskFlow may.
         """
         del timeout
         raise exc.NotSupported(
@@ -116,45 +122,26 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def suspend(self) -> None:
-        """Ask for a pause."""
+        """Request suspension."""
 
     @abc.abstractmethod
     def reset(self) -> None:
-        """Set the flow and all its atoms back to the beginning."""
-
-
-_LOG = redaction.get_logger(__name__)
-
-#: What the parallel engine is told besides.
-_OF_PARALLEL: Final = frozenset({"executor", "max_workers"})
-_TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
-
-
-def _flag(value: object) -> bool:
-    """Read an option that may have come as text in a URI."""
-    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
-
-
-def _meant(name: str, known: frozenset[str]) -> str:
-    if name in _OF_PARALLEL:
-        return "give engine='parallel' with it"
-    near = difflib.get_close_matches(name, known | _OF_PARALLEL, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
+        """Reset the flow and all its atoms to PENDING."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """An engine's options.
+class EngineOptions:
+    """The options that all engines have.
 
-    Args:
-        defer_reverts: an inner retry that gives up has everything undone, not only its own flow.
-        never_resolve: a failure stops the flow and nothing is undone.
-        inject_transient: values injected into an atom are kept in this process only.
-        gather_statistics: keep numbers about each run.
-        clock: tells when something happened.
-        owner: under which name the flow is owned.
-        reset_reverted: a flow that had been undone is set back to its beginning by ``prepare``; else whoever
-            prepared it says whether to, with ``reset``.
+    Attributes:
+        defer_reverts: an inner retry that gives up has everything reverted, not only its own flow.
+        never_resolve: a failure stops the flow and nothing is reverted.
+        inject_transient: values of an atom's ``inject=`` are kept in this process only.
+        gather_statistics: collect statistics of each run.
+        clock: provides the times of transitions.
+        owner: name under which the flow is owned; host, process ID and a random part if left out.
+        reset_reverted: ``prepare`` resets a flow that was reverted, so that it runs again from the beginning.
+            Otherwise call ``reset`` for that.
     """
 
     defer_reverts: bool = False
@@ -166,24 +153,29 @@ class Options:
     reset_reverted: bool = True
 
     @classmethod
-    def read(cls, options: Mapping[str, Any], further: frozenset[str] = frozenset()) -> Self:
-        """Read options; one that nobody knows is left alone, as TaskFlow does, but not in silence.
+    def from_mapping(cls, options: Mapping[str, Any], extra: frozenset[str] = frozenset()) -> Self:
+        """Read options; an unknown one is ignored with a warning (TaskFlow ignores it silently).
 
         Args:
-            options: by name, flags also as words such as "true" and "no".
-            further: names of options that somebody else reads.
-
-        Returns:
-            The options.
+            options: options by name; flags may be text such as "true" and "no".
+            extra: names of options that are read elsewhere.
         """
-        known = further.union(field.name for field in dataclasses.fields(cls))
+        known = extra.union(field.name for field in dataclasses.fields(cls))
         for name in sorted(options.keys() - known):
-            _LOG.warning("engine option '%s' is unknown here and does nothing: %s", name, _meant(name, known))
-        flags = (
-            "reset_reverted", "defer_reverts", "gather_statistics", "inject_transient", "never_resolve",
-        )  # fmt: skip
+            _LOG.warning("unknown engine option '%s' is ignored: %s", name, _suggest(name, known))
         return cls(
-            **{name: _flag(options[name]) for name in flags if name in options},
+            **{name: _parse_flag(options[name]) for name in _FLAGS if name in options},
             clock=options.get("clock") or SYSTEM,
             owner=options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}",
         )
+
+
+def _parse_flag(value: object) -> bool:
+    return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
+
+
+def _suggest(name: str, known: frozenset[str]) -> str:
+    if name in _PARALLEL_OPTIONS:
+        return "it requires engine='parallel'"
+    similar = difflib.get_close_matches(name, known | _PARALLEL_OPTIONS, n=1)
+    return f"did you mean '{similar[0]}'?" if similar else f"known options are {', '.join(sorted(known))}"

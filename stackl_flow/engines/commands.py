@@ -1,7 +1,7 @@
-"""What the decision core hears and says: frozen values, no behaviour.
+"""Events and commands of the scheduler: frozen values without behaviour.
 
-Events go in, commands come out; both are plain enough to be recorded and replayed. An ``atom`` is
-its number in the plan.
+Events go in, commands come out; both are plain enough to be recorded and replayed. An atom is given by its
+number in the plan.
 """
 
 from __future__ import annotations
@@ -11,110 +11,107 @@ from typing import NamedTuple
 from stackl_flow.patterns.deciders import Depth
 from stackl_flow.retry import Decision
 
+# ------------------------------------------------------------------ core events
+
 
 class Executed(NamedTuple):
-    """An atom's ``execute`` came back."""
+    """An atom's ``execute`` returned or raised."""
 
     atom: int
     ok: bool
 
 
 class Reverted(NamedTuple):
-    """An atom's ``revert`` came back."""
+    """An atom's ``revert`` returned or raised."""
 
     atom: int
     ok: bool
 
 
-class Consulted(NamedTuple):
-    """A retry said what is to be done."""
+class RetryEvaluated(NamedTuple):
+    """A retry decided how to handle a failure."""
 
     retry: int
     decision: Decision
 
 
-class Voted(NamedTuple):
-    """An atom's deciders were asked: the widest "no", or None to let it run."""
+class DecidersEvaluated(NamedTuple):
+    """An atom's deciders were called: the widest depth among the rejections, or None if none rejected it."""
 
     atom: int
     depth: Depth | None
 
 
-class Dropped(NamedTuple):
-    """An executor never began what it was handed, so that is still to be done."""
+class Recalled(NamedTuple):
+    """An executor gave a call back before it started; the call is still to be made."""
 
     atom: int
 
 
-class Broke(NamedTuple):
-    """The shell could not carry a command out; nothing new is to start."""
+class Aborted(NamedTuple):
+    """The loop could not perform a command; nothing new may start."""
 
 
 class Suspended(NamedTuple):
-    """Somebody asked for a pause."""
+    """Suspension was requested."""
 
 
-Event = Executed | Reverted | Consulted | Voted | Dropped | Broke | Suspended
+Event = Executed | Reverted | RetryEvaluated | DecidersEvaluated | Recalled | Aborted | Suspended
 
 
-class Move(NamedTuple):
-    """An atom goes to a state, or only its intention changes (then ``state`` is where it is)."""
+# ------------------------------------------------------------------ commands
+
+
+class Transition(NamedTuple):
+    """Set an atom's state and intention; ``state_changed`` is False if only the intention changes."""
 
     atom: int
     state: str
     intention: str
-    moved: bool
+    state_changed: bool
 
 
-class Moved(NamedTuple):
-    """What an atom's move came to, for those who want to be told."""
-
-    number: int
-    old: str
-    new: str
-
-
-class Wave(NamedTuple):
-    """These atoms were chosen together; to be remembered, so that no others join them after a crash."""
+class Batch(NamedTuple):
+    """Store which atoms were selected together, so that a resumed run finishes them first."""
 
     executes: tuple[int, ...]
     reverts: tuple[int, ...]
 
 
 class Execute(NamedTuple):
-    """Have an atom executed."""
+    """Call an atom's ``execute``."""
 
     atom: int
 
 
 class Revert(NamedTuple):
-    """Have an atom reverted."""
+    """Call an atom's ``revert``."""
 
     atom: int
 
 
-class Consult(NamedTuple):
-    """Ask a retry what is to be done about a failure; answer with ``Consulted``.
+class EvaluateRetry(NamedTuple):
+    """Ask a retry how to handle a failure; answered by ``RetryEvaluated``.
 
-    ``failed`` is the atom that failed, ``asker`` the atom that the retry answers for: the failed
-    one, or an inner retry that would not decide.
+    ``failed`` is the atom that failed. ``child`` is the atom directly below the retry that the failure is
+    reported for: the failed atom itself, or an inner retry that passed the decision on.
     """
 
     retry: int
     failed: int
-    asker: int
+    child: int
 
 
-class Vote(NamedTuple):
-    """Ask an atom's deciders; answer with ``Voted``."""
+class EvaluateDeciders(NamedTuple):
+    """Call an atom's deciders; answered by ``DecidersEvaluated``."""
 
     atom: int
 
 
 class Finish(NamedTuple):
-    """Nothing is left to be done: the flow comes to rest in this state."""
+    """Nothing is left to do: the flow ends in this state."""
 
     state: str
 
 
-Command = Move | Wave | Execute | Revert | Consult | Vote | Finish
+Command = Transition | Batch | Execute | Revert | EvaluateRetry | EvaluateDeciders | Finish

@@ -1,49 +1,52 @@
-"""The engine: the only place where deciding meets doing.
-
-It gets a flow ready, has it go round until it rests, and raises what is left of its failures.
-"""
+"""The engine: prepares a flow, runs its loop, and raises the failures that are left."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.engines import base, scheduler
-from stackl_flow.engines.base import Options
+from stackl_flow.engines import base
+from stackl_flow.engines.base import EngineOptions
+from stackl_flow.engines.executors import threads
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.executors.calls import Wake
+from stackl_flow.engines.executors.calls import WakeUp
 from stackl_flow.engines.executors.serial import SerialExecutor
-from stackl_flow.engines.executors.threads import executor_for
 from stackl_flow.engines.journal import Journal
-from stackl_flow.engines.loop import Rounds, Shell, Watch, tell_moves
+from stackl_flow.engines.loop import Loop, Statistics, notify_transitions
 from stackl_flow.engines.plan import Plan, compile_flow
-from stackl_flow.engines.scheduler import Scheduler
+from stackl_flow.engines.scheduler import Scheduler, read_batch
 from stackl_flow.engines.storage import Storage
-from stackl_flow.engines.values import Arguments, InjectedValues, Providers
+from stackl_flow.engines.values import ArgumentBinder, InjectedValues, Providers
 from stackl_flow.events import FlowTransition
 from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
 
-_QUIET = frozenset({st.SUCCESS, st.SUSPENDED})
+#: States in which a run ends without raising the failures of atoms.
+_STATES_WITHOUT_ERRORS = frozenset({st.SUCCESS, st.SUSPENDED})
 
 
 class FlowEngine(base.Engine):
     """Runs a flow on an executor.
 
+    A subclass may override ``create_executor`` and ``create_storage``, and set ``loop_class``.
+
     Args:
         flow: the flow, or a lone task.
-        flow_detail: what is known of it.
-        backend: where that is stored, or None to keep it in this process.
-        options: see ``Options``; those of the executor besides.
+        flow_detail: the flow's detail.
+        backend: where the detail is stored; None keeps it in this process.
+        options: see ``EngineOptions``, and the options of the executor.
+
+    Attributes:
+        executor: performs the calls.
     """
 
-    #: Carries out each run; a facade may have another.
-    _SHELL: ClassVar[type[Shell]] = Shell
+    #: The loop of each run.
+    loop_class: ClassVar[type[Loop]] = Loop
 
     def __init__(
         self,
@@ -53,254 +56,263 @@ class FlowEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
-        self._told = Options.read(self._options, self.EXTRA_OPTIONS)
-        self._journal = Journal(flow_detail, backend, self._told.clock, self._told.owner)
-        self._given = InjectedValues(self._journal)
-        self._storage = Storage(self._journal, self._given, self._providers)
-        self._lock = threading.Lock()
+        self._engine_options = EngineOptions.from_mapping(self._options, self.EXTRA_OPTIONS)
+        self._journal = Journal(flow_detail, backend, self._engine_options.clock, self._engine_options.owner)
+        self._injected = InjectedValues(self._journal)
+        self._storage = self.create_storage(self._journal, self._injected, self._get_providers)
+        self._run_lock = threading.Lock()
         self._plan: Plan | None = None
-        self._arguments: Arguments | None = None
-        self._prepared = False
-        self._validated = False
-        self._watch = Watch(self._told.gather_statistics)
-        self._round = Rounds(self._watch, self._change_state)
-        self._executor = self._make_executor()
+        self._arguments: ArgumentBinder | None = None
+        self._is_prepared = False
+        self._statistics = Statistics(self._engine_options.gather_statistics)
+        self._loop: Loop | None = None
+        self.executor = self.create_executor()
 
-    def _make_executor(self) -> Executor:
-        """Make what performs the calls."""
+    def create_executor(self) -> Executor:
+        """Create the executor that performs the calls."""
         return SerialExecutor()
 
-    def _providers(self) -> Providers | None:
+    def create_storage(
+        self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
+    ) -> Storage:
+        """Create the storage; ``providers`` returns the providers once the flow is compiled."""
+        return Storage(journal, injected, providers)
+
+    def _get_providers(self) -> Providers | None:
         return None if self._arguments is None else self._arguments.providers
 
     @property
     def storage(self) -> Storage:
-        """Answers what there is to know of the flow."""
+        """State, results and values of the flow."""
         return self._storage
 
     @property
     def statistics(self) -> dict[str, Any]:
-        """Numbers about the present or last run: seconds by engine state, counts of atoms."""
-        return self._watch.numbers()
+        """Numbers about the current or last run: seconds in each engine state, and counts of atoms."""
+        return self._statistics.values()
 
     @property
     def compilation(self) -> Plan | None:
         """The plan, or None before ``compile``."""
         return self._plan
 
-    # ------------------------------------------------------------- getting ready
+    # ------------------------------------------------------------------ preparation
 
     def compile(self) -> None:
-        """Make the plan, once.
+        """Compile the flow into a plan, once.
 
         Raises:
-            CompilationFailure: the flow cannot be made into a plan.
-            Duplicate: two atoms have one name.
+            CompilationFailure: the flow cannot be compiled.
+            Duplicate: two atoms have the same name.
         """
         if self._plan is None:
             self._plan = compile_flow(self._flow)
-            self._arguments = Arguments(self._plan, self._journal, self._given)
+            self._arguments = ArgumentBinder(self._plan, self._journal, self._injected)
 
     def prepare(self) -> None:
-        """Take the flow over, match it with what is stored, and set it back if it had been undone.
+        """Take ownership of the flow, match it with what is stored, and reset it if it was reverted.
 
         Raises:
-            InvalidState: it was not compiled.
-            FlowChanged: the flow is not the one that was stored.
+            InvalidState: the engine is not compiled.
+            FlowChanged: the flow does not match what is stored.
             StorageFailure: the backend cannot be used.
         """
-        self._take_up()
+        self._prepare()
         try:
             self._journal.commit()
         except BaseException:
-            self._forget()
+            self._discard_state()
             raise
 
-    def _take_up(self) -> None:
-        """Take the flow over; what is noted of that goes with the next entry."""
-        plan, _ = self._compiled("prepare")
-        if not self._prepared:
-            self._journal.open(plan)
-            self._given.settle()
+    def _prepare(self) -> None:
+        """Prepare without a commit: the changes are written with the next one."""
+        plan, _ = self._require_plan("prepare")
+        if not self._is_prepared:
+            self._journal.take_ownership(plan)
+            self._injected.store_unowned()
             self._change_state(st.RESUMING)
-            self._given.give_own(plan, transient=self._told.inject_transient)
+            self._injected.inject_defaults(plan, transient=self._engine_options.inject_transient)
             self._change_state(st.SUSPENDED)
-            self._prepared = True
-        if self._told.reset_reverted and self._storage.get_flow_state() == st.REVERTED:
+            self._is_prepared = True
+        if self._engine_options.reset_reverted and self._storage.get_flow_state() == st.REVERTED:
             self.reset()
 
     def validate(self) -> None:
-        """Check that every atom can get what it needs.
+        """Check that every required argument has a provider.
 
         Raises:
-            InvalidState: it was not compiled and prepared.
-            MissingDependencies: nobody provides something that is needed.
+            InvalidState: the engine is not compiled and prepared.
+            MissingDependencies: a required argument has no provider.
         """
-        _, arguments = self._compiled("validate")
-        if not self._prepared:
+        _, arguments = self._require_plan("validate")
+        if not self._is_prepared:
             raise exc.InvalidState("Can not validate an engine which has not had its storage populated")
         arguments.bind()
-        self._validated = True
 
     def reset(self) -> None:
-        """Set the flow and all its atoms back to the beginning.
+        """Reset the flow and all its atoms to PENDING.
 
         Raises:
-            InvalidState: it was not prepared, or the flow is running.
+            InvalidState: the engine is not prepared, or the flow is running.
         """
-        plan, _ = self._compiled("reset")
-        if not self._prepared:
+        plan, _ = self._require_plan("reset")
+        if not self._is_prepared:
             raise exc.InvalidState("Can not reset an engine which has not had its storage populated")
         state = self._storage.get_flow_state()
         if state != st.PENDING:
-            st.check_flow_transition(state, st.PENDING)  # refused before any atom is touched
-            moves = self._journal.reset_atoms()
+            st.check_flow_transition(state, st.PENDING)  # raises before any atom is touched
+            transitions = self._journal.reset_atoms()
             self._storage.change_flow_state(st.PENDING)
-            tell_moves(moves, plan, self._journal, self._atom_notifier, {})
-            self._tell(st.PENDING, state)
+            notify_transitions(transitions, plan, self._journal, self._atom_notifier, {})
+            self._notify(st.PENDING, state)
 
-    def _compiled(self, what: str) -> tuple[Plan, Arguments]:
+    def _require_plan(self, verb: str) -> tuple[Plan, ArgumentBinder]:
         if self._plan is None or self._arguments is None:
-            raise exc.InvalidState(f"Can not {what} an engine which has not been compiled")
+            raise exc.InvalidState(f"Can not {verb} an engine which has not been compiled")
         return self._plan, self._arguments
 
-    # ------------------------------------------------------------- running
+    # ------------------------------------------------------------------ running
 
     def run(self, timeout: float | None = None) -> None:
-        """Run the flow to its end, or to a suspension.
+        """Run the flow until it is finished or suspended.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again; None: as long as it takes.
+            timeout: maximum seconds to wait for calls in one step; None for no limit.
 
         Raises:
             ExecutionFailure: another thread is running this engine.
             WrappedFailure: several atoms failed; a single failure is raised as itself.
             OwnershipLost: another process has taken the flow over.
         """
-        if not self._lock.acquire(blocking=False):
+        if not self._run_lock.acquire(blocking=False):
             raise exc.ExecutionFailure("Engine currently locked, please try again later")
         try:
-            shell = self._shell()
-            for _ in self._rounds(shell, timeout, stepwise=False):
+            loop = self._create_loop()
+            for _ in self._run_loop(loop, timeout, stepwise=False):
                 pass
-            Failure.reraise_if_any(self._failures(shell))
+            Failure.reraise_if_any(self._failures(loop))
         finally:
-            self._lock.release()
+            self._run_lock.release()
 
     def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
-        """Run the flow step by step; sending a true value, or closing, asks for a pause.
+        """Run the flow step by step; send a true value, or close the generator, to request suspension.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again.
+            timeout: maximum seconds to wait for calls in one step; None for no limit.
 
         Yields:
-            The engine's states and, at last, the flow's.
+            The engine's states and, at the end, the flow's.
 
         Raises:
             WrappedFailure: several atoms failed; a single failure is raised as itself.
             OwnershipLost: another process has taken the flow over.
         """
-        shell = self._shell()
+        loop = self._create_loop()
         closed = False
-        for state in self._rounds(shell, timeout, stepwise=True):
+        for state in self._run_loop(loop, timeout, stepwise=True):
             if closed:
                 continue
             try:
-                pause = yield state
+                suspend = yield state
             except GeneratorExit:
                 closed = True
                 self.suspend()
-            except Exception:  # noqa: BLE001  whatever was thrown in is raised again at the end
+            except Exception:  # noqa: BLE001  an exception thrown into the generator is raised at the end
                 closed = True
-                shell.troubles.append(Failure())
-                self._executor.report(Wake())
+                loop.errors.append(Failure())
+                self.executor.report(WakeUp())
             else:
-                if pause:
+                if suspend:
                     self.suspend()
-        failures = self._failures(shell)
+        failures = self._failures(loop)
         if len(failures) == 1 and isinstance(failures[0].exception, StopIteration):
-            raise exc.WrappedFailure(failures)  # Python lets no generator raise StopIteration itself
+            raise exc.WrappedFailure(failures)  # Python does not let a generator raise StopIteration
         Failure.reraise_if_any(failures)
 
     def suspend(self) -> None:
-        """Ask for a pause: what runs may finish, nothing new begins. Any thread may call this.
+        """Request suspension: running calls finish, nothing new starts. Any thread may call this.
+
+        Without effect if the engine is not running.
 
         Raises:
-            InvalidState: it was not compiled.
+            InvalidState: the engine is not compiled.
         """
-        self._compiled("suspend")
-        self._round.suspend(self._executor)
+        self._require_plan("suspend")
+        loop = self._loop
+        if loop is not None:
+            loop.suspend()
 
-    def _failures(self, shell: Shell) -> list[Failure]:
-        """Collect what is to be raised at the end."""
-        if shell.troubles or shell.rest in _QUIET:
-            return shell.troubles
-        if shell.unresolved:
-            return shell.unresolved
-        storage = self._storage
-        return [*storage.get_execute_failures().values(), *storage.get_revert_failures().values()]
-
-    def _shell(self) -> Shell:
-        """Get everything ready for one run."""
+    def _create_loop(self) -> Loop:
         self.compile()
-        self._take_up()
+        self._prepare()
         try:
             self.validate()
         except exc.MissingDependencies:
-            self._journal.commit()  # no entry of a run will take along what was noted
+            self._journal.commit()  # there is no run whose commits would include what was prepared
             raise
-        plan, arguments = self._compiled("run")
+        plan, arguments = self._require_plan("run")
         details = self._journal.details
-        core = Scheduler(
+        scheduler = Scheduler(
             plan,
             [detail.state or st.PENDING for detail in details],
             [detail.intention or st.EXECUTE for detail in details],
-            slots=self._executor.slots,
-            in_waves=self._executor.waves,
-            wave=scheduler.read(self._journal.flow.meta, plan),
-            defer_reverts=self._told.defer_reverts,
-            never_resolve=self._told.never_resolve,
+            slots=self.executor.slots,
+            in_batches=self.executor.in_batches,
+            batch=read_batch(self._journal.flow.meta, plan),
+            defer_reverts=self._engine_options.defer_reverts,
+            never_resolve=self._engine_options.never_resolve,
         )
-        return self._SHELL(
-            plan, core, self._journal, self._storage, arguments, self._executor, self._atom_notifier
-        )
+        return self.loop_class(
+            plan, scheduler, self._journal, self._storage, arguments, self.executor,
+            self._atom_notifier, self._statistics, self._change_state,
+        )  # fmt: skip
 
-    def _rounds(self, shell: Shell, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
-        self._watch.begin(shell)
-        self._round.begin()
-        self._executor.start()
+    def _run_loop(self, loop: Loop, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
+        self._statistics.begin(loop)
+        self._loop = loop
+        self.executor.start()
         try:
             self._change_state(st.RUNNING)
             if stepwise:
-                self._journal.commit()  # whoever takes the steps may be looking
+                self._journal.commit()  # the caller may read the stored flow between steps
             yield st.RESUMING
-            yield from self._round.go(shell, self._executor, timeout, stepwise=stepwise)
+            yield from loop.run(timeout, stepwise=stepwise)
         except BaseException:
-            self._executor.cancel()  # nobody will hear of what has not begun
-            self._forget()
+            self.executor.cancel()  # nothing will read the reports of calls that have not started
+            self._discard_state()
             raise
         finally:
-            self._executor.stop()
+            self._loop = None
+            self.executor.stop()
             self._journal.close()
-            self._watch.end()
-        if shell.rest is not None and shell.rest_from is not None:
-            self._tell(shell.rest, shell.rest_from)
-            self._journal.close()  # a listener may have taken a note, which opens the connection again
-            yield shell.rest
+            self._statistics.end()
+        if loop.result_state is not None and loop.previous_state is not None:
+            self._notify(loop.result_state, loop.previous_state)
+            self._journal.close()  # an observer may have changed metadata, which opens the connection again
+            yield loop.result_state
+
+    def _failures(self, loop: Loop) -> list[Failure]:
+        """Return the failures to raise at the end of a run."""
+        if loop.errors or loop.result_state in _STATES_WITHOUT_ERRORS:
+            return loop.errors
+        if loop.unresolved:
+            return loop.unresolved
+        storage = self._storage
+        return [*storage.get_execute_failures().values(), *storage.get_revert_failures().values()]
 
     def _change_state(self, state: str) -> None:
-        """Move the flow and tell of it; it is written with the moves of the atoms that follow."""
-        moved, old = self._journal.move_flow(state)
-        if moved:
-            self._tell(state, old)
+        """Change the flow's state and notify; it is written with the next commit."""
+        changed, previous = self._journal.change_flow_state(state)
+        if changed:
+            self._notify(state, previous)
 
-    def _forget(self) -> None:
-        """Have the flow read anew by the next run: what was not written did not happen."""
-        self._prepared = self._backend is None
+    def _discard_state(self) -> None:
+        """Have the next run read the flow again: what was not written did not happen."""
+        self._is_prepared = self._backend is None
 
-    def _tell(self, state: str, old: str) -> None:
-        told = FlowTransition(state, old, self._storage.flow_name, self._storage.flow_uuid, self)
-        self._notifier.notify(state, told.details())
+    def _notify(self, state: str, previous: str) -> None:
+        event = FlowTransition(state, previous, self._storage.flow_name, self._storage.flow_uuid, self)
+        self._notifier.notify(state, event.details())
 
 
 class SerialEngine(FlowEngine):
@@ -308,13 +320,14 @@ class SerialEngine(FlowEngine):
 
 
 class ParallelEngine(FlowEngine):
-    """Runs atoms at the same time, on threads or on an executor that is given.
+    """Runs atoms concurrently, on threads or on an executor that you pass.
 
-    Its further options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or
-    a word: "threads", "greenthreads") and ``max_workers``.
+    Its extra options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or a
+    name: "threads", "greenthreads") and ``max_workers``.
     """
 
     EXTRA_OPTIONS = frozenset({"executor", "max_workers"})
 
-    def _make_executor(self) -> Executor:
-        return executor_for(self._options.get("executor"), self._options.get("max_workers"))
+    def create_executor(self) -> Executor:
+        """Create an executor from the options ``executor`` and ``max_workers``."""
+        return threads.create_executor(self._options.get("executor"), self._options.get("max_workers"))

@@ -1,4 +1,4 @@
-"""Functions that make flows, found again by name, so that a flow can be resumed where it was not made."""
+"""Flow factories: functions that create flows, stored by name so that another process can resume the flow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from stackl_flow import redaction
 from stackl_flow.engines.values import META_INJECTED, check_storable
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import backends
-from stackl_flow.persistence import factory as books
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.factory import create_flow_detail
 from stackl_flow.persistence.models import FlowDetail, LogBook
 
 _LOG = redaction.get_logger(__name__)
 
+#: Key of the factory in a flow's metadata.
 META_FACTORY: Final = "factory"
 
 AnyBackend = Backend | Mapping[str, Any] | str | None
@@ -25,40 +26,31 @@ Factory = Callable[..., Item] | str
 
 
 def resolve_backend(backend: AnyBackend) -> Backend | None:
-    """Make a backend of whatever it was given as.
-
-    Args:
-        backend: a backend, its address, its settings, or None.
-
-    Returns:
-        The backend, or None.
+    """Return the backend for a backend, its URL, its settings, or None.
 
     Raises:
-        NotFound: there is no backend for that address.
+        NotFound: there is no backend for that URL.
     """
     if backend is None or isinstance(backend, Backend):
         return backend
     return backends.fetch(backend)
 
 
+# ------------------------------------------------------------------ names of factories
+
+
 def factory_name(factory: Factory) -> str:
-    """Return the name under which a factory can be imported again.
-
-    Args:
-        factory: a function, or its name already.
-
-    Returns:
-        Its full name.
+    """Return the full name by which a factory, or its name, can be imported.
 
     Raises:
         FactoryNotFound: it cannot be imported by its name.
-        ValueError: what is imported by that name is something else, as for lambdas and inner functions.
+        ValueError: importing the name gives another object, as for lambdas and inner functions.
     """
     if isinstance(factory, str):
         import_factory(factory)
         return factory
     if not hasattr(factory, "__qualname__"):
-        raise ValueError(f"{factory!r} is no flow factory: give a function that makes and returns a flow")
+        raise ValueError(f"{factory!r} is not a flow factory: pass a function that returns a flow")
     name = f"{factory.__module__}.{factory.__qualname__}"
     try:
         found = import_factory(name)
@@ -66,13 +58,13 @@ def factory_name(factory: Factory) -> str:
         found = None
     if factory.__module__ == "__main__":
         _LOG.warning(
-            "flow factory %s is known only while this script runs: to resume its flows elsewhere, move it to"
-            " a module and import it from there", name,
+            "flow factory %s can only be imported while this script runs: to resume its flows elsewhere, move"
+            " it to a module and import it from there", name,
         )  # fmt: skip
     if found != factory:
         raise ValueError(
-            f"Flow factory {factory!r} is not reimportable by name {name}: give a function at the top of a"
-            f" module, so that the flow can be made again where it is resumed"
+            f"Flow factory {factory!r} is not reimportable by name {name}: pass a function at the top level"
+            f" of a module, so that the flow can be created again where it is resumed"
         )
     return name
 
@@ -83,35 +75,32 @@ def import_factory(name: str) -> Callable[..., Item]:
     Args:
         name: ``package.module.function`` or ``package.module:function``.
 
-    Returns:
-        The factory.
-
     Raises:
-        FactoryNotFound: it cannot be imported, with the reason; its ``name`` is the module that is not there,
-            or that has no such factory.
+        FactoryNotFound: it cannot be imported. The error's ``name`` is the module that does not exist or does
+            not have the factory.
     """
     module, colon, path = name.partition(":")
     if not all(name.replace(":", ".").split(".")) or not (colon or "." in name):
-        raise _cannot(name, "it names no module and function: write package.module.function")
+        raise _not_found(name, "it is not the name of a function: write package.module:function")
     found: Any = _import_module(module, name) if colon else None
-    rest = path.split(".") if colon else []
+    attributes = path.split(".") if colon else []
     while found is None:
         module, _, attribute = module.rpartition(".")
-        rest.insert(0, attribute)
+        attributes.insert(0, attribute)
         found = _import_module(module, name, last="." not in module)
-    for attribute in rest:
+    for attribute in attributes:
         if not hasattr(found, attribute):
-            script = ": it was made by a script that does not run here" if module == "__main__" else ""
-            raise _cannot(name, f"module '{module}' has no '{'.'.join(rest)}'{script}", module)
+            hint = ": the flow was created by a script that is not running" if module == "__main__" else ""
+            raise _not_found(name, f"module '{module}' has no '{'.'.join(attributes)}'{hint}", module)
         found = getattr(found, attribute)
     if not callable(found):
-        why = f"it is {_an(found)} and cannot be called; name a function that makes and returns a flow"
-        raise _cannot(name, why, module)
+        reason = f"it is {_describe(found)} and not callable; name a function that returns a flow"
+        raise _not_found(name, reason, module)
     return cast("Callable[..., Item]", found)
 
 
-def _an(value: object) -> str:
-    """Tell what kind of thing a value is, such as "an int"."""
+def _describe(value: object) -> str:
+    """Describe the type of a value, such as "an int"."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     kind = type(value).__name__
@@ -119,72 +108,81 @@ def _an(value: object) -> str:
 
 
 def _import_module(module: str, factory: str, *, last: bool = True) -> Any:
-    """Import a module; one that is not there gives None, unless it is the last to be tried."""
+    """Import a module; returns None for a missing one, unless it is the last to be tried."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or module
         if not f"{module}.".startswith(f"{missing}."):
-            why = f"module '{module}' imports '{missing}', which is not installed here"
-            raise _cannot(factory, why, module, error) from error
+            reason = f"module '{module}' imports '{missing}', which is not installed"
+            raise _not_found(factory, reason, module, error) from error
         if last:
-            raise _cannot(factory, f"there is no module '{missing}' on the import path", missing) from error
+            reason = f"there is no module '{missing}' on the import path"
+            raise _not_found(factory, reason, missing, error) from error
         return None
     except SystemExit as error:
-        why = f"importing module '{module}' ended the program; let it do that under if __name__ == '__main__'"
-        raise _cannot(factory, why, module, error) from error
+        reason = f"importing module '{module}' exits; guard its script part with if __name__ == '__main__'"
+        raise _not_found(factory, reason, module, error) from error
     except Exception as error:
-        why = f"module '{module}' cannot be imported, it raised {type(error).__name__}: {error}"
-        raise _cannot(factory, why, module, error) from error
+        reason = f"importing module '{module}' raised {type(error).__name__}: {error}"
+        raise _not_found(factory, reason, module, error) from error
 
 
-def _cannot(
-    factory: str, why: str, module: str | None = None, cause: BaseException | None = None
+def _not_found(
+    factory: str, reason: str, module: str | None = None, cause: BaseException | None = None
 ) -> exc.FactoryNotFound:
-    error = exc.FactoryNotFound(f"Could not import factory '{factory}': {why}", cause=cause)
+    error = exc.FactoryNotFound(f"Could not import factory '{factory}': {reason}", cause=cause)
     error.name = module
     return error
+
+
+# ------------------------------------------------------------------ creating flows
 
 
 def make_flow(
     name: str, factory_args: Sequence[Any] | None = None, factory_kwargs: Mapping[str, Any] | None = None
 ) -> Item:
-    """Have a factory make its flow.
-
-    Args:
-        name: the factory's full name.
-        factory_args: its arguments.
-        factory_kwargs: its keyword arguments.
-
-    Returns:
-        The flow.
+    """Create a flow with its factory.
 
     Raises:
-        FactoryNotFound: it cannot be imported.
-        NotAnAtom: it made something else than a flow.
+        FactoryNotFound: the factory cannot be imported.
+        NotAnAtom: the factory returned something other than a flow.
     """
     return check_flow(import_factory(name)(*(factory_args or ()), **(factory_kwargs or {})), name)
 
 
-def check_flow(made: object, name: str) -> Item:
-    """Check what a factory made.
-
-    Args:
-        made: what it returned.
-        name: the factory's name.
-
-    Returns:
-        The same, when it is a flow.
+def check_flow(created: object, name: str) -> Item:
+    """Check that the factory of this name returned a flow, and return it.
 
     Raises:
-        NotAnAtom: it is none.
+        NotAnAtom: it did not.
     """
-    if isinstance(made, Item):
-        return made
-    if isinstance(made, CoroutineType):
-        made.close()
+    if isinstance(created, Item):
+        return created
+    if isinstance(created, CoroutineType):
+        created.close()
         raise exc.NotAnAtom(f"factory '{name}' is async: make it a plain function that returns a flow")
-    raise exc.NotAnAtom(f"factory '{name}' returned {_an(made)}, not a flow: let it return the flow it makes")
+    raise exc.NotAnAtom(f"factory '{name}' returned {_describe(created)} instead of a flow")
+
+
+def flow_from_detail(flow_detail: FlowDetail) -> Item:
+    """Create a stored flow again with its factory.
+
+    Raises:
+        ValueError: the flow was not created by a factory.
+        FactoryNotFound: the factory cannot be imported in this process.
+        NotAnAtom: the factory returned something other than a flow.
+    """
+    stored = (flow_detail.meta or {}).get(META_FACTORY)
+    if not stored:
+        raise ValueError(
+            f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved;"
+            f" create the flow yourself and call engines.load(flow, flow_detail=...)"
+        )
+    return make_flow(stored["name"], stored.get("args"), stored.get("kwargs"))
+
+
+# ------------------------------------------------------------------ storing flows
 
 
 def factory_metadata(
@@ -192,19 +190,11 @@ def factory_metadata(
     factory_args: Sequence[Any] | None = None,
     factory_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write down how a flow is made, in the form of a note to its detail.
-
-    Args:
-        flow_factory: the function that makes the flow, or its full name.
-        factory_args: its arguments.
-        factory_kwargs: its keyword arguments.
-
-    Returns:
-        The note by its name.
+    """Return the metadata that says how a flow is created.
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
-        ValueError: the factory is not at the top of a module.
+        ValueError: the factory is not at the top level of a module.
     """
     name = factory_name(flow_factory)
     return {
@@ -214,35 +204,32 @@ def factory_metadata(
 
 def new_flow_detail(
     flow: Item,
-    notes: Mapping[str, Any],
+    meta: Mapping[str, Any],
     store: Mapping[str, Any] | None = None,
     book: LogBook | None = None,
     backend: Backend | None = None,
     name: str | None = None,
 ) -> FlowDetail:
-    """Make the detail of a new flow and store it in one piece with all that it takes to resume it.
+    """Create the detail of a new flow, and store it in one transaction with all that a resume needs.
 
-    A process that dies right afterwards leaves a flow that another can run.
+    A process that dies right afterwards leaves a flow that another process can run.
 
     Args:
         flow: the flow.
-        notes: what ``factory_metadata`` gave; nothing when the flow was not made by a factory.
-        store: values given to the flow.
-        book: where the detail is put; with a backend, a new book if left out.
-        backend: where it is stored; nowhere if left out.
-        name: what to call it; the flow's name if left out.
-
-    Returns:
-        The detail.
+        meta: metadata, such as that of ``factory_metadata``.
+        store: the flow's inputs.
+        book: the log book of the detail; with a backend, a new one if left out.
+        backend: where the detail is stored; None keeps it in this process.
+        name: name of the detail; the flow's name if left out.
 
     Raises:
-        NotSerializable: a value in ``store`` cannot be stored; nothing was.
+        NotSerializable: a value in ``store`` cannot be stored; nothing was stored.
     """
-    given = dict(store or {})
+    inputs = dict(store or {})
     if backend is not None:
-        check_storable(given, name or str(flow.name), backend)
-    meta = {**notes, META_INJECTED: given} if given else dict(notes)
-    return books.create_flow_detail(flow, book=book, backend=backend, meta=meta, name=name)
+        check_storable(inputs, name or str(flow.name), backend)
+    full_meta = {**meta, META_INJECTED: inputs} if inputs else dict(meta)
+    return create_flow_detail(flow, book=book, backend=backend, meta=full_meta, name=name)
 
 
 def save_factory_details(
@@ -252,44 +239,21 @@ def save_factory_details(
     factory_kwargs: Mapping[str, Any] | None = None,
     backend: AnyBackend = None,
 ) -> None:
-    """Note with a flow detail how its flow is made, so that it can be resumed.
+    """Add to a flow detail how its flow is created, so that it can be resumed.
 
     Args:
         flow_detail: the detail.
-        flow_factory: the function that makes the flow, or its full name.
-        factory_args: its arguments.
-        factory_kwargs: its keyword arguments.
-        backend: where the detail is stored, to store it at once.
+        flow_factory: the function that creates the flow, or its full name.
+        factory_args: positional arguments of the factory.
+        factory_kwargs: keyword arguments of the factory.
+        backend: where the detail is stored; if given, the change is written at once.
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
-        ValueError: the factory is not at the top of a module.
+        ValueError: the factory is not at the top level of a module.
     """
     flow_detail.meta.update(factory_metadata(flow_factory, factory_args, factory_kwargs))
-    place = resolve_backend(backend)
-    if place is not None:
-        with place.get_connection() as connection:
+    resolved = resolve_backend(backend)
+    if resolved is not None:
+        with resolved.get_connection() as connection:
             connection.update_flow_details(flow_detail)
-
-
-def flow_from_detail(flow_detail: FlowDetail) -> Item:
-    """Make a flow again by the factory that made it.
-
-    Args:
-        flow_detail: what is stored of the flow.
-
-    Returns:
-        The flow.
-
-    Raises:
-        ValueError: it was not made by a factory.
-        FactoryNotFound: the factory cannot be imported here.
-        NotAnAtom: it makes something else than a flow.
-    """
-    made = (flow_detail.meta or {}).get(META_FACTORY)
-    if not made:
-        raise ValueError(
-            f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved;"
-            f" make the flow yourself and give it to engines.load(flow, flow_detail=...)"
-        )
-    return make_flow(made["name"], made.get("args"), made.get("kwargs"))

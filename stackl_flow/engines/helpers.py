@@ -1,4 +1,4 @@
-"""Ways to get an engine for a flow: from the flow, from its factory, from what is stored of it."""
+"""Creates engines: for a flow, for a flow factory, for a stored flow."""
 
 from __future__ import annotations
 
@@ -34,51 +34,51 @@ _BUILTIN: Final = {
 }
 
 
-def _extract_engine(engine: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Take an engine's name and options out of a word or a URI such as ``parallel://?max_workers=2``."""
+def _parse_engine(engine: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Split an engine's name, or a URL such as ``parallel://?max_workers=2``, into kind and options."""
     parts = urlsplit(engine)
     if not parts.scheme:
         return engine, dict(options)
-    where = {"hostname": parts.hostname, "port": parts.port, "path": parts.path.strip("/")}
-    told = {key: value for key, value in where.items() if value}
-    return parts.scheme, {**dict(parse_qsl(parts.query)), **told, **options}
+    location = {"hostname": parts.hostname, "port": parts.port, "path": parts.path.strip("/")}
+    given = {key: value for key, value in location.items() if value}
+    return parts.scheme, {**dict(parse_qsl(parts.query)), **given, **options}
 
 
 def _engine_class(kind: str, namespace: str) -> Callable[..., Engine]:
     if namespace == ENGINES_NAMESPACE and kind in _BUILTIN:
-        # Reading what is installed takes longer than running a small flow.
+        # Reading the installed entry points takes longer than running a small flow.
         return cast("Callable[..., Engine]", metadata.EntryPoint(kind, _BUILTIN[kind], namespace).load())
-    table = {plug.name: plug for plug in metadata.entry_points(group=namespace)}
-    if kind not in table:
-        known = sorted({*table, *(_BUILTIN if namespace == ENGINES_NAMESPACE else ())})
-        near = difflib.get_close_matches(kind, known, n=1)
-        meant = f"did you mean '{near[0]}'? Known are" if near else "known are"
-        raise exc.NotFound(f"Could not find engine '{kind}': {meant} {', '.join(known)}")
-    return cast("Callable[..., Engine]", table[kind].load())
+    plugins = {plugin.name: plugin for plugin in metadata.entry_points(group=namespace)}
+    if kind not in plugins:
+        known = sorted({*plugins, *(_BUILTIN if namespace == ENGINES_NAMESPACE else ())})
+        similar = difflib.get_close_matches(kind, known, n=1)
+        hint = f"did you mean '{similar[0]}'? Known engines are" if similar else "known engines are"
+        raise exc.NotFound(f"Could not find engine '{kind}': {hint} {', '.join(known)}")
+    return cast("Callable[..., Engine]", plugins[kind].load())
 
 
 def check_engine(engine: str, namespace: str = ENGINES_NAMESPACE) -> None:
-    """Check that there is such an engine.
+    """Check that an engine is available.
 
     Args:
-        engine: its name, or a URI with options.
+        engine: its name, or a URL with options.
         namespace: the group of entry points in which engines are looked up.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: there is no such engine.
     """
-    _engine_class(_extract_engine(engine, {})[0], namespace)
+    _engine_class(_parse_engine(engine, {})[0], namespace)
 
 
-def _check_given(engine: object, store: object, flow_detail: object) -> None:
-    """Refuse what is easily confused, before anything is stored."""
+def _check_arguments(engine: object, store: object, flow_detail: object) -> None:
+    """Reject arguments that are easily confused, before anything is stored."""
     if not isinstance(engine, str):
-        raise TypeError(f"engine= takes a name such as 'parallel', or a URI, not {engine!r}")
+        raise TypeError(f"engine= must be a name such as 'parallel', or a URL, not {engine!r}")
     if store is not None and not isinstance(store, Mapping):
-        raise TypeError(f"store= takes values by name, such as {{'size': 3}}, not {store!r}")
+        raise TypeError(f"store= must be a dict of values by name, such as {{'size': 3}}, not {store!r}")
     if isinstance(flow_detail, str):
         raise TypeError(
-            f"a flow detail is needed, not its uuid {flow_detail!r}: get it with"
+            f"flow_detail must be a flow detail, not a uuid ({flow_detail!r}): get it with"
             f" connection.get_flow_details(uuid)"
         )
 
@@ -95,43 +95,42 @@ def load(
     secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
-    """Get an engine for a flow.
+    """Create an engine for a flow.
 
     Args:
         flow: the flow, or a lone task.
-        store: values for the flow, by name.
-        flow_detail: what is known of it; a new one if left out.
-        book: where a new detail is put; a new book if left out.
-        backend: where it is stored: a backend, its address or its settings; None keeps it in this process.
+        store: the flow's inputs, by name.
+        flow_detail: the flow's detail; a new one if left out.
+        book: the log book of a new detail; a new one if left out.
+        backend: where the flow is stored: a backend, its URL or its settings; None keeps it in this process.
         namespace: the group of entry points in which engines are looked up.
-        engine: which one: "serial" (the default), "parallel", or a URI with options.
-        secrets: names of values, given or provided, that are not to be seen in any text that this library
-            makes; noted with the flow.
-        kwargs: options for the engine.
+        engine: "serial" (the default), "parallel", the name of a plugin, or a URL with options.
+        secrets: names of values, injected or provided, that are redacted in all texts of this library. They
+            are stored in the flow's metadata.
+        kwargs: options of the engine.
 
     Returns:
-        The engine; ``run`` is what is left to do.
+        The engine; call its ``run``.
 
     Raises:
-        NotAnAtom: that is no flow.
+        NotAnAtom: ``flow`` is not a flow or task.
         NotFound: there is no such engine or backend.
         NotSerializable: a value in ``store`` cannot be stored.
-        TypeError: an argument is of another kind.
+        TypeError: an argument has the wrong type.
     """
     check_item(flow)
-    _check_given(engine, store, flow_detail)
-    kind, options = _extract_engine(engine, kwargs)
-    make = _engine_class(kind, namespace)
-    place = resolve_backend(backend)
+    _check_arguments(engine, store, flow_detail)
+    kind, options = _parse_engine(engine, kwargs)
+    engine_class = _engine_class(kind, namespace)
+    resolved = resolve_backend(backend)
     if flow_detail is None:
-        notes = secret_metadata(flow, secrets, store)
-        flow_detail = new_flow_detail(flow, notes, store, book, place)
-    made = make(flow, flow_detail, place, options)
-    register_redaction(made, flow, flow_detail, store or {}, secrets)
+        flow_detail = new_flow_detail(flow, secret_metadata(flow, secrets, store), store, book, resolved)
+    created = engine_class(flow, flow_detail, resolved, options)
+    register_redaction(created, flow, flow_detail, store or {}, secrets)
     if store:
-        # Also where they are stored already: in this process tasks get the very objects.
-        made.storage.inject(store)
-    return made
+        # Even where they are stored already: in this process tasks get the objects themselves.
+        created.storage.inject(store)
+    return created
 
 
 def run(
@@ -144,39 +143,24 @@ def run(
     engine: str = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Run a flow.
-
-    Args:
-        flow: as for ``load``, as are all that follow.
-        store: values for the flow, by name.
-        flow_detail: what is known of it.
-        book: where a new detail is put.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        kwargs: options for the engine.
+    """Run a flow; arguments as for ``load``.
 
     Returns:
-        All values by name: those given and those that the atoms provided.
+        All values by name: inputs, and those that the atoms provided.
 
     Raises:
         WrappedFailure: several atoms failed; a single failure is raised as itself.
     """
-    made = load(flow, store, flow_detail, book, backend, namespace, engine, **kwargs)
-    made.run()
-    return made.storage.fetch_all()
+    loaded = load(flow, store, flow_detail, book, backend, namespace, engine, **kwargs)
+    loaded.run()
+    return loaded.storage.fetch_all()
 
 
 def run_iter(flow: Item, *args: Any, **kwargs: Any) -> Iterator[str]:
-    """Run a flow step by step.
-
-    Args:
-        flow: the flow.
-        args: as for ``load``.
-        kwargs: as for ``load``.
+    """Run a flow step by step; arguments as for ``load``.
 
     Returns:
-        The engine's states as it goes.
+        The engine's states.
     """
     return load(flow, *args, **kwargs).run_iter()
 
@@ -194,41 +178,38 @@ def load_from_factory(
     secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
-    """Make a flow by its factory and get an engine for it.
+    """Create a flow with its factory, and an engine for it.
 
-    How it was made and what it was given are stored with it at once, so that another process can run it from
-    here on.
+    The factory, its arguments and the flow's inputs are stored at once, so that another process can run the
+    flow from here on.
 
     Args:
-        flow_factory: the function that makes the flow, or its full name.
-        factory_args: its arguments.
-        factory_kwargs: its keyword arguments.
-        store: as for ``load``, as are all that follow.
-        book: where the flow detail is put.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        secrets: names of values that are not to be seen.
-        kwargs: options for the engine.
-
-    Returns:
-        The engine.
+        flow_factory: the function that creates the flow, or its full name.
+        factory_args: positional arguments of the factory.
+        factory_kwargs: keyword arguments of the factory.
+        store: as for ``load``, like all that follow.
+        book: as for ``load``.
+        backend: as for ``load``.
+        namespace: as for ``load``.
+        engine: as for ``load``.
+        secrets: as for ``load``.
+        kwargs: as for ``load``.
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
-        NotAnAtom: it makes something else than a flow.
-        ValueError: the factory is not at the top of a module.
+        NotAnAtom: the factory returns something other than a flow.
+        ValueError: the factory is not at the top level of a module.
     """
     name = factory_name(flow_factory)
-    _check_given(engine, store, None)
+    _check_arguments(engine, store, None)
     flow = make_flow(name, factory_args, factory_kwargs)
-    place = resolve_backend(backend)
-    notes = {
+    resolved = resolve_backend(backend)
+    meta = {
         **factory_metadata(name, factory_args, factory_kwargs),
         **secret_metadata(flow, secrets, store, factory_kwargs),
     }
-    flow_detail = new_flow_detail(flow, notes, store, book, place)
-    return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
+    flow_detail = new_flow_detail(flow, meta, store, book, resolved)
+    return load(flow, store, flow_detail, book, resolved, namespace, engine, **kwargs)
 
 
 def load_from_detail(
@@ -239,23 +220,20 @@ def load_from_detail(
     engine: str = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> Engine:
-    """Get an engine for a stored flow that was made by a factory.
+    """Create an engine for a stored flow that was created by a factory.
 
     Args:
-        flow_detail: what is stored of it.
-        store: as for ``load``, as are all that follow.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        kwargs: options for the engine.
-
-    Returns:
-        The engine.
+        flow_detail: the stored flow.
+        store: as for ``load``, like all that follow.
+        backend: as for ``load``.
+        namespace: as for ``load``.
+        engine: as for ``load``.
+        kwargs: as for ``load``.
 
     Raises:
-        ValueError: it was not made by a factory.
-        FactoryNotFound: the factory cannot be imported here.
+        ValueError: the flow was not created by a factory.
+        FactoryNotFound: the factory cannot be imported in this process.
     """
-    _check_given(engine, store, flow_detail)
+    _check_arguments(engine, store, flow_detail)
     flow = flow_from_detail(flow_detail)
     return load(flow, store, flow_detail, None, backend, namespace, engine, **kwargs)

@@ -1,23 +1,20 @@
-"""The journal: what has happened in a flow, written down before anything that depends on it begins.
+"""The journal: the state of a flow in memory, and one checkpoint per step in the backend.
 
-Only the engine's thread comes here. Each step of the engine is one entry: all atoms that moved, the moves
-themselves for the history, and the flow's own state, in one transaction that lands only while this engine is
-still the flow's owner. Without a backend nothing is encoded and the flow detail itself is all there is.
+Only the engine's thread uses it. Each step of the engine is one checkpoint: all atoms that changed, the
+transitions for the history, and the flow's own state, in one transaction that lands only while this engine
+still owns the flow. Until then, changes wait in a write buffer. Without a backend nothing is encoded, and the
+flow detail is all there is.
 
-A page of the journal: what is to be written with the next entry.
-
-Compares a flow with what is stored of it, by the names of its atoms.
-
-The rules are TaskFlow's: atoms may have been added, taken away or put in another order since. What it would
-let pass and is refused here: an atom that became another kind of atom, and atoms that were taken away while
-they still wait to be undone.
+When the journal takes a flow over, the atoms of the plan are matched with the stored ones by name. The rules
+are TaskFlow's: atoms may have been added, removed or reordered since. Two differences that TaskFlow lets pass
+are errors here: an atom that changed its kind, and a removed atom that still waits to be reverted.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
@@ -25,7 +22,7 @@ from stackl_flow import states as st
 from stackl_flow.atom import Atom
 from stackl_flow.clock import Clock
 from stackl_flow.codec import TextCodec
-from stackl_flow.engines.commands import Move, Moved
+from stackl_flow.engines.commands import Transition
 from stackl_flow.engines.plan import Plan
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import serialization
@@ -33,29 +30,50 @@ from stackl_flow.persistence.base import Backend, Checkpoint, Connection
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
 from stackl_flow.retry import Retry
 
+_LOG = redaction.get_logger(__name__)
+
+#: Stands for the result of an atom that has none at present.
+MISSING: Final[Any] = object()
+
+_STATES_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
+#: Entering these states discards the progress reported before.
+_STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
+#: States in which an atom that is to be reverted has something to revert.
+_STATES_TO_REVERT: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
+
+
+class AppliedTransition(NamedTuple):
+    """A change of an atom's state, for notification."""
+
+    number: int
+    old: str
+    new: str
+
 
 class WriteBuffer:
-    """Collects what changed since the last entry; turned when that has been written."""
+    """What changed since the last checkpoint.
+
+    Attributes:
+        atoms: changed atoms by UUID.
+        transitions: rows of the history: atom name (None for the flow), old state, new state, time.
+        flow_state_changed: whether the flow's state changed.
+        metadata_changed: whether the flow's metadata changed.
+    """
 
     def __init__(self) -> None:
         self.atoms: dict[str, AtomDetail] = {}
-        self.moves: list[tuple[str | None, str | None, str | None, float]] = []
-        self.flow_moved = False
-        self.meta_changed = False
+        self.transitions: list[tuple[str | None, str | None, str | None, float]] = []
+        self.flow_state_changed = False
+        self.metadata_changed = False
         self._encoded: dict[str, tuple[Any, str]] = {}
 
     @property
-    def blank(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.atoms or self.moves or self.meta_changed or self.flow_moved)
+        return not (self.atoms or self.transitions or self.metadata_changed or self.flow_state_changed)
 
-    def keep(self, detail: AtomDetail, result: Any, codec: TextCodec) -> None:
-        """Encode a result now, so that it is known that it can be stored, and keep the text for the entry.
-
-        Args:
-            detail: whose result it is.
-            result: what ``execute`` gave.
-            codec: makes the text.
+    def encode_result(self, detail: AtomDetail, result: Any, codec: TextCodec) -> None:
+        """Encode a result now, to find out whether it can be stored, and keep the text for the checkpoint.
 
         Raises:
             NotSerializable: the value has no JSON form.
@@ -63,16 +81,7 @@ class WriteBuffer:
         self._encoded[detail.uuid] = (result, codec.encode(result))
 
     def checkpoint(self, flow: FlowDetail, codec: TextCodec, epoch: int, owner: str) -> Checkpoint:
-        """Put what changed into the form that is stored.
-
-        Args:
-            flow: the flow.
-            codec: makes the text.
-            epoch: the owner's epoch.
-            owner: who writes.
-
-        Returns:
-            The entry.
+        """Encode the changes.
 
         Raises:
             NotSerializable: a value has no JSON form; the message names its atom.
@@ -82,135 +91,28 @@ class WriteBuffer:
             flow.uuid,
             epoch,
             owner,
-            flow.state if self.flow_moved else None,
-            codec.encode(flow.meta) if self.meta_changed else None,
+            flow.state if self.flow_state_changed else None,
+            codec.encode(flow.meta) if self.metadata_changed else None,
             [serialization.atom_update(codec, detail, encoded(uuid)) for uuid, detail in self.atoms.items()],
-            self.moves,
+            self.transitions,
         )
-
-
-_BEGUN: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
-
-
-def match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
-    """Compare, and add a detail for each atom that has none.
-
-    Args:
-        flow: what is known of the flow.
-        plan: what is to run.
-
-    Returns:
-        The details that were added.
-
-    Raises:
-        FlowChanged: the flow is not the one that was stored.
-    """
-    known = {detail.name: detail for detail in flow}
-    fresh: list[Atom] = []
-    for atom, name in zip(plan.atoms, plan.names, strict=True):
-        detail = known.get(name)
-        if detail is None:
-            fresh.append(atom)
-        elif isinstance(detail, RetryDetail) is not isinstance(atom, Retry):
-            was, now = ("retry", "task") if isinstance(detail, RetryDetail) else ("task", "retry")
-            raise exc.FlowChanged(
-                f"atom '{name}' of flow '{flow.name}' ({flow.uuid}) is stored as a {was} and is a {now} now:"
-                f" give the {now} another name, or run with the code that stored it"
-            )
-    if len(known) + len(fresh) > len(plan):
-        _check_removed(flow, plan)
-    return [_add(flow, atom, uuid) for atom, uuid in zip(fresh, new_uuids(len(fresh)), strict=True)]
-
-
-def renew(flow: FlowDetail, plan: Plan, notes: Mapping[str, Any], stored: FlowDetail) -> list[AtomDetail]:
-    """Put what is stored of a flow in the place of what is known here; whoever owned it may have gone on.
-
-    Args:
-        flow: what is known of the flow; it is changed.
-        plan: what is to run.
-        notes: notes that were taken since and wait to be stored.
-        stored: what is stored of it.
-
-    Returns:
-        The details that were added, of atoms that are not stored.
-
-    Raises:
-        FlowChanged: the flow is not the one that was stored.
-    """
-    flow.update(_with_live_errors(stored, flow))
-    flow.meta = {**flow.meta, **notes}
-    return match(flow, plan)
-
-
-def _with_live_errors(stored: FlowDetail, here: FlowDetail) -> FlowDetail:
-    """Put errors that are still live in this process in the place of what is stored of them.
-
-    So that a flow taken up in the process in which it failed raises the error itself, as TaskFlow does.
-    """
-    for known in here:
-        if known.failure is None and known.revert_failure is None:
-            continue
-        read = stored.find(known.uuid)
-        if read is not None:
-            read.failure = _live(read.failure, known.failure)
-            read.revert_failure = _live(read.revert_failure, known.revert_failure)
-    return stored
-
-
-def _live(read: Failure | None, known: Failure | None) -> Failure | None:
-    if read is None or known is None or not known.matches(read) or known.traceback_str != read.traceback_str:
-        return read
-    return known
-
-
-def _check_removed(flow: FlowDetail, plan: Plan) -> None:
-    gone = [detail for detail in flow if detail.name not in plan.index]
-    undo = [
-        detail.name for detail in gone if detail.intention in (st.REVERT, st.RETRY) and detail.state in _BEGUN
-    ]
-    if undo:
-        raise exc.FlowChanged(
-            f"flow '{flow.name}' ({flow.uuid}) is being undone and no longer has {undo}, which still wait"
-            f" to be reverted: resume it with the code that ran them"
-        )
-    _LOG.warning(
-        "flow '%s' (%s) no longer has the atoms %s: what is stored of them is left alone",
-        flow.name, flow.uuid, [detail.name for detail in gone],
-    )  # fmt: skip
-
-
-def _add(flow: FlowDetail, atom: Atom, uuid: str) -> AtomDetail:
-    kind = RetryDetail if isinstance(atom, Retry) else TaskDetail
-    detail: AtomDetail = kind(str(atom.name), uuid)
-    detail.state = st.PENDING
-    detail.intention = st.EXECUTE
-    version: Any = atom.version
-    detail.version = _dotted(tuple(version)) if isinstance(version, (list, tuple)) else version
-    flow.add(detail)
-    return detail
-
-
-@functools.cache  # nearly all atoms share one
-def _dotted(version: tuple[Any, ...]) -> str:
-    return ".".join(map(str, version))
-
-
-_LOG = redaction.get_logger(__name__)
-
-#: Stands for the result of an atom that has none at present.
-MISSING: Final[Any] = object()
-
-_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
 
 
 class Journal:
-    """Keeps what is known of a flow.
+    """Records what happens in a flow.
 
     Args:
-        flow_detail: the flow's detail.
-        backend: where it is stored, or None to keep it in this process only.
-        clock: tells when something happened.
-        owner: under which name this engine owns the flow.
+        flow_detail: the flow.
+        backend: where it is stored; None keeps it in this process.
+        clock: provides the times of transitions.
+        owner: name under which this engine owns the flow.
+
+    Attributes:
+        epoch: owner epoch of this engine, 0 before ``take_ownership``.
+        plan: the plan, or None before ``take_ownership``.
+        details: atom details by number.
+        values: results by number, MISSING where there is none at present.
+        failed: details of atoms with a failure, by name.
     """
 
     def __init__(self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str) -> None:
@@ -225,58 +127,65 @@ class Journal:
         self._by_name: dict[str, AtomDetail] | None = None
         self._clock = clock
         self._connection: Connection | None = None
-        self._page = WriteBuffer()
-        self._notes: dict[str, Any] = {}
-        self._notes_of: dict[str, dict[str, Any]] = {}
+        self._buffer = WriteBuffer()
+        # Metadata set before the flow is owned; the stored flow is read again when it is.
+        self._unowned_metadata: dict[str, Any] = {}
+        self._unowned_atom_metadata: dict[str, dict[str, Any]] = {}
 
-    def open(self, plan: Plan) -> None:
-        """Become the flow's owner, read what is stored and add what is new.
+    # ------------------------------------------------------------------ ownership
 
-        Args:
-            plan: what is to run.
+    def take_ownership(self, plan: Plan) -> None:
+        """Become the flow's owner, read what is stored, and add details for new atoms.
 
         Raises:
-            FlowChanged: the flow is not the one that was stored.
+            FlowChanged: the plan does not match what is stored.
             StorageFailure: the backend cannot be used.
         """
         if self.backend is None:
-            match(self.flow, plan)
+            _match(self.flow, plan)
         else:
             self._connection = self._connection or self.backend.get_connection()
-            merge = functools.partial(renew, self.flow, plan, self._notes)
-            self.epoch = self._connection.take_ownership(self.flow.uuid, self.owner, self._clock.now(), merge)
+            refresh = functools.partial(_refresh, self.flow, plan, self._unowned_metadata)
+            self.epoch = self._connection.take_ownership(
+                self.flow.uuid, self.owner, self._clock.now(), refresh
+            )
             # What an earlier run could not write did not happen.
-            self._page = WriteBuffer()
-            self._page.meta_changed = bool(self._notes)
-            self._notes = {}
-        self._by_name = None
-        self.plan = plan
-        for name, notes in self._notes_of.items():
+            self._buffer = WriteBuffer()
+            self._buffer.metadata_changed = bool(self._unowned_metadata)
+            self._unowned_metadata = {}
+        self.index_atoms(plan)
+        for name, metadata in self._unowned_atom_metadata.items():
             if name in self.by_name:
-                self.touch(self.by_name[name], notes)
-        self._notes_of = {}
-        known = self.by_name
-        self.details = [known[name] for name in plan.names]
-        self.values = [_value_of(detail) for detail in self.details]
-        self._note_taken_up()
-        self.failed = {
-            detail.name: detail
-            for detail in self.flow  # those that the flow no longer has tell why it is being undone
-            if detail.failure is not None or detail.revert_failure is not None
-        }
-
-    def _note_taken_up(self) -> None:
-        """Note in the history which atoms were under way when their owner was lost, and begin again here."""
-        if self.backend is not None:
+                self.save_atom(self.by_name[name], metadata)
+        self._unowned_atom_metadata = {}
+        if self.backend is not None:  # the history shows which atoms the lost owner was running
             now = self._clock.now()
-            self._page.moves += [
+            self._buffer.transitions += [
                 (detail.name, detail.state, detail.state, now)
                 for detail in self.details
                 if detail.state in (st.RUNNING, st.REVERTING)
             ]
 
+    def index_atoms(self, plan: Plan) -> None:
+        """Build the lookups by number and by name from the flow detail.
+
+        ``take_ownership`` calls this. Call it yourself only after you added details to a flow that no engine
+        runs. ``failed`` includes atoms that the plan no longer has: they explain why the flow is being
+        reverted.
+        """
+        self._by_name = None
+        self.plan = plan
+        by_name = self.by_name
+        self.details = [by_name[name] for name in plan.names]
+        self.values = [current_value(detail) for detail in self.details]
+        self.failed = {
+            detail.name: detail
+            for detail in self.flow
+            if detail.failure is not None or detail.revert_failure is not None
+        }
+
     def close(self) -> None:
-        """Let go of the connection; the next write opens one again."""
+        """Close the connection; the next write opens it again."""
         if self._connection is not None:
             self._connection.close()
 
@@ -287,46 +196,23 @@ class Journal:
             self._by_name = {detail.name: detail for detail in self.flow}
         return self._by_name
 
-    def update_meta(self, pairs: Mapping[str, Any]) -> None:
-        """Add to the flow's notes.
-
-        Args:
-            pairs: notes by name.
-        """
-        self.note({**self.flow.meta, **pairs})
-        if self.plan is not None:
-            self.commit()
-        elif self.backend is not None:
-            self._notes.update(pairs)  # the flow is not owned yet, and will be read anew when it is
-
-    def note(self, meta: dict[str, Any]) -> None:
-        """Replace the flow's notes; they are written with the next entry.
-
-        Args:
-            meta: the new notes.
-        """
-        self.flow.meta = meta
-        self._page.meta_changed = True
-
-    def state_of(self, atom: int) -> str:
+    def state_of(self, number: int) -> str:
         """Return an atom's state."""
-        return self.details[atom].state or st.PENDING
+        return self.details[number].state or st.PENDING
 
-    def keep_executed(self, number: int, result: Any) -> Any:
-        """Note what ``execute`` gave.
+    # ------------------------------------------------------------------ results
 
-        Args:
-            number: the atom.
-            result: what it gave, a ``Failure`` if it raised.
+    def record_executed(self, number: int, result: Any) -> Any:
+        """Record the result of ``execute``, a ``Failure`` if it raised.
 
         Returns:
-            The result, or the failure that it became: what cannot be stored counts as failed, so that the
-            flow is undone while everything is still at hand.
+            The result, or the failure that replaces it: a result that cannot be stored counts as a failure,
+            so that the flow is reverted while all values are still there.
         """
         detail = self.details[number]
         if self.backend is not None and not isinstance(result, Failure):
             try:
-                self._page.keep(detail, result, self.backend.codec)
+                self._buffer.encode_result(detail, result, self.backend.codec)
             except exc.NotSerializable as error:
                 result = Failure.from_exception(
                     exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)
@@ -348,12 +234,10 @@ class Journal:
         detail.revert_results = None
         return result
 
-    def keep_reverted(self, number: int, result: Any) -> None:
-        """Note what ``revert`` gave; what ``execute`` gave is kept, for a failed revert to be tried again.
+    def record_reverted(self, number: int, result: Any) -> None:
+        """Record the result of ``revert``, a ``Failure`` if it raised.
 
-        Args:
-            number: the atom.
-            result: what it gave, a ``Failure`` if it raised.
+        The result of ``execute`` is kept, so that a failed revert can be tried again.
         """
         detail = self.details[number]
         if isinstance(result, Failure):
@@ -364,34 +248,22 @@ class Journal:
             try:
                 self.backend.codec.encode(result)
             except exc.NotSerializable as error:
-                _LOG.warning("what reverting atom '%s' gave is not stored: %s", detail.name, error)
+                _LOG.warning("revert result of atom '%s' is not stored: %s", detail.name, error)
                 result = None
         detail.revert_failure = None
         detail.revert_results = result
         if isinstance(detail, RetryDetail):
             detail.results = []
 
-    def keep_attempt_failure(self, retry: int, asker: int, failure: Failure) -> None:
-        """Note in a retry's history that an atom of its flow failed.
-
-        Args:
-            retry: the retry.
-            asker: the atom on whose behalf the retry is asked.
-            failure: what went wrong.
-        """
+    def record_attempt_failure(self, retry: int, child: int, failure: Failure) -> None:
+        """Add a failure to a retry's current attempt, under the name of the atom it is reported for."""
         detail = self.details[retry]
         if isinstance(detail, RetryDetail) and detail.results:
-            detail.results[-1][1].setdefault(self.details[asker].name, failure)
-            self._page.atoms[detail.uuid] = detail
+            detail.results[-1][1].setdefault(self.details[child].name, failure)
+            self._buffer.atoms[detail.uuid] = detail
 
-    def keep_progress(self, number: int, progress: float, details: dict[str, Any]) -> None:
-        """Note how far a task has come.
-
-        Args:
-            number: the task.
-            progress: from 0.0 to 1.0.
-            details: what it said besides.
-        """
+    def record_progress(self, number: int, progress: float, details: dict[str, Any]) -> None:
+        """Record a task's progress, from 0.0 to 1.0; empty details leave those reported before."""
         detail = self.details[number]
         detail.reported_progress = progress
         if details:
@@ -402,62 +274,55 @@ class Journal:
                 _LOG.warning("progress details of atom '%s' are not stored: %s", detail.name, error)
             else:
                 detail.progress_details = {"at_progress": progress, "details": details}
-        self._page.atoms[detail.uuid] = detail
+        self._buffer.atoms[detail.uuid] = detail
 
-    def move(self, move: Move) -> Moved | None:
-        """Note an atom's move.
+    # ------------------------------------------------------------------ transitions
 
-        Args:
-            move: the move.
-
-        Returns:
-            What there is to tell of it, or None.
-        """
-        number, state, intention, moved = move
+    def apply(self, transition: Transition) -> AppliedTransition | None:
+        """Apply a transition of an atom; returns None if only the intention changed."""
+        number, state, intention, state_changed = transition
         detail = self.details[number]
         old = detail.state or st.PENDING
         detail.state = state
         detail.intention = intention
         if self.backend is not None:
-            self._page.atoms[detail.uuid] = detail
-            if moved:
-                self._page.moves.append((detail.name, old, state, self._clock.now()))
-        if not moved:
+            self._buffer.atoms[detail.uuid] = detail
+            if state_changed:
+                self._buffer.transitions.append((detail.name, old, state, self._clock.now()))
+        if not state_changed:
             return None
-        if state in _ANEW:
+        if state in _STATES_RESETTING_PROGRESS:
             detail.reported_progress = None
-        if state not in _WITH_VALUE:
+        if state not in _STATES_WITH_VALUE:
             self.values[number] = MISSING
-        return Moved(number, old, state)
+        return AppliedTransition(number, old, state)
 
-    def move_flow(self, state: str) -> tuple[bool, str]:
-        """Note the flow's own move.
-
-        Args:
-            state: where it goes.
+    def change_flow_state(self, state: str) -> tuple[bool, str]:
+        """Change the flow's state.
 
         Returns:
-            Whether it moved, and where it was.
+            Whether the state changed, and the previous state.
 
         Raises:
-            InvalidState: the move is not allowed.
+            InvalidState: the transition is not allowed.
         """
         old = self.flow.state or st.PENDING
         if not st.check_flow_transition(old, state):
             return False, old
         self.flow.state = state
-        self._page.flow_moved = True
+        self._buffer.flow_state_changed = True
         if self.backend is not None:
-            self._page.moves.append((None, old, state, self._clock.now()))
+            self._buffer.transitions.append((None, old, state, self._clock.now()))
         return True, old
 
-    def reset_atoms(self) -> list[Moved]:
-        """Set every atom back to its beginning.
+    def force_flow_state(self, state: str) -> None:
+        """Set the flow's state without checking the transition and without a row in the history."""
+        self.flow.state = state
+        self._buffer.flow_state_changed = True
 
-        Returns:
-            The moves made.
-        """
-        told: list[Moved] = []
+    def reset_atoms(self) -> list[AppliedTransition]:
+        """Reset every atom to PENDING; returns the transitions that this took."""
+        applied: list[AppliedTransition] = []
         for number, detail in enumerate(self.details):
             old = detail.state or st.PENDING
             if old == st.PENDING and detail.intention == st.EXECUTE:
@@ -465,51 +330,166 @@ class Journal:
             detail.reset(st.PENDING)
             detail.reported_progress = detail.progress_details = None
             self.values[number] = MISSING
-            self._page.atoms[detail.uuid] = detail
+            self._buffer.atoms[detail.uuid] = detail
             if old != st.PENDING:
-                told.append(Moved(number, old, st.PENDING))
+                applied.append(AppliedTransition(number, old, st.PENDING))
                 if self.backend is not None:
-                    self._page.moves.append((detail.name, old, st.PENDING, self._clock.now()))
+                    self._buffer.transitions.append((detail.name, old, st.PENDING, self._clock.now()))
         self.failed.clear()
-        return told
+        return applied
 
-    def touch(self, detail: AtomDetail, notes: Mapping[str, Any] | None = None) -> None:
-        """Have an atom's detail written with the next entry.
+    # ------------------------------------------------------------------ other changes
 
-        Args:
-            detail: the detail that was changed.
-            notes: to be added to its notes.
-        """
-        if notes:
-            detail.meta = {**detail.meta, **notes}
+    def update_metadata(self, pairs: Mapping[str, Any]) -> None:
+        """Add to the flow's metadata, and commit if the flow is owned."""
+        self.set_metadata({**self.flow.meta, **pairs})
+        if self.plan is not None:
+            self.commit()
+        elif self.backend is not None:
+            self._unowned_metadata.update(pairs)
+
+    def set_metadata(self, meta: dict[str, Any]) -> None:
+        """Replace the flow's metadata; written with the next commit."""
+        self.flow.meta = meta
+        self._buffer.metadata_changed = True
+
+    def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
+        """Add to an atom's metadata, if given, and have the atom written with the next commit."""
+        if metadata:
+            detail.meta = {**detail.meta, **metadata}
             if self.plan is None and self.backend is not None:
-                self._notes_of.setdefault(detail.name, {}).update(notes)  # as for the flow's own
-        self._page.atoms[detail.uuid] = detail
+                self._unowned_atom_metadata.setdefault(detail.name, {}).update(metadata)
+        self._buffer.atoms[detail.uuid] = detail
+
+    def replace_atom(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Overwrite an atom with a changed copy, without checking transitions, and update the lookups.
+
+        Nothing is written; call ``save_atom`` for that.
+        """
+        detail.update(changed)
+        if detail.failure is None and detail.revert_failure is None:
+            self.failed.pop(detail.name, None)
+        else:
+            self.failed[detail.name] = detail
+        number = None if self.plan is None else self.plan.index.get(detail.name)
+        if number is not None:
+            self.values[number] = current_value(detail)
 
     def commit(self) -> None:
-        """Write everything noted since the last time, in one transaction.
+        """Write the buffer in one transaction.
 
         Raises:
             OwnershipLost: another engine has taken the flow over; nothing was written.
             StorageFailure: the backend cannot write; nothing was written.
         """
         if self._connection is None or self.backend is None:
-            self._page.atoms.clear()
+            self._buffer.atoms.clear()
             return
-        page = self._page
-        if not page.blank:
-            entry = page.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
-            self._connection.checkpoint(entry)
-            self._page = WriteBuffer()
+        buffer = self._buffer
+        if not buffer.is_empty:
+            checkpoint = buffer.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
+            self._connection.checkpoint(checkpoint)
+            self._buffer = WriteBuffer()
 
 
-#: States whose progress goes without saying, whatever was said before.
-_ANEW: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
-
-
-def _value_of(detail: AtomDetail) -> Any:
-    if detail.state not in _WITH_VALUE or detail.failure is not None:
+def current_value(detail: AtomDetail) -> Any:
+    """Return what an atom provides at present, or MISSING."""
+    if detail.state not in _STATES_WITH_VALUE or detail.failure is not None:
         return MISSING
     if isinstance(detail, RetryDetail):
         return detail.results[-1][0] if detail.results else MISSING
     return detail.results
+
+
+# ------------------------------------------------------------------ matching a plan with what is stored
+
+
+def _match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
+    """Compare a plan with a flow detail; add and return a detail for each atom that has none."""
+    known = {detail.name: detail for detail in flow}
+    new: list[Atom] = []
+    for atom, name in zip(plan.atoms, plan.names, strict=True):
+        detail = known.get(name)
+        if detail is None:
+            new.append(atom)
+        elif isinstance(detail, RetryDetail) is not isinstance(atom, Retry):
+            was, now = ("retry", "task") if isinstance(detail, RetryDetail) else ("task", "retry")
+            raise exc.FlowChanged(
+                f"atom '{name}' of flow '{flow.name}' ({flow.uuid}) is stored as a {was} and is now a {now}:"
+                f" give the {now} another name, or run the flow with the code that stored it"
+            )
+    if len(known) + len(new) > len(plan):
+        _check_removed(flow, plan)
+    return [_add_detail(flow, atom, uuid) for atom, uuid in zip(new, new_uuids(len(new)), strict=True)]
+
+
+def _refresh(
+    flow: FlowDetail, plan: Plan, metadata: Mapping[str, Any], stored: FlowDetail
+) -> list[AtomDetail]:
+    """Replace a flow detail by what is stored, which a previous owner may have changed, and match it.
+
+    Args:
+        flow: the flow detail; it is changed.
+        plan: the plan.
+        metadata: metadata set in this process that is not stored yet.
+        stored: what is stored.
+    """
+    _restore_exceptions(stored, flow)
+    flow.update(stored)
+    flow.meta = {**flow.meta, **metadata}
+    return _match(flow, plan)
+
+
+def _restore_exceptions(stored: FlowDetail, flow: FlowDetail) -> None:
+    """Replace stored failures by those that still have their exception in this process.
+
+    A flow that is resumed in the process in which it failed then raises the exception itself, as in TaskFlow.
+    """
+    for known in flow:
+        if known.failure is None and known.revert_failure is None:
+            continue
+        detail = stored.find(known.uuid)
+        if detail is not None:
+            detail.failure = _with_exception(detail.failure, known.failure)
+            detail.revert_failure = _with_exception(detail.revert_failure, known.revert_failure)
+
+
+def _with_exception(stored: Failure | None, known: Failure | None) -> Failure | None:
+    if stored is None or known is None:
+        return stored
+    is_same = known.matches(stored) and known.traceback_str == stored.traceback_str
+    return known if is_same else stored
+
+
+def _check_removed(flow: FlowDetail, plan: Plan) -> None:
+    removed = [detail for detail in flow if detail.name not in plan.index]
+    to_revert = [
+        detail.name
+        for detail in removed
+        if detail.intention in (st.REVERT, st.RETRY) and detail.state in _STATES_TO_REVERT
+    ]
+    if to_revert:
+        raise exc.FlowChanged(
+            f"flow '{flow.name}' ({flow.uuid}) is being reverted and no longer has the atoms {to_revert},"
+            f" which still have to be reverted: resume it with the code that ran them"
+        )
+    _LOG.warning(
+        "flow '%s' (%s) no longer has the atoms %s: their stored details are left unchanged",
+        flow.name, flow.uuid, [detail.name for detail in removed],
+    )  # fmt: skip
+
+
+def _add_detail(flow: FlowDetail, atom: Atom, uuid: str) -> AtomDetail:
+    kind = RetryDetail if isinstance(atom, Retry) else TaskDetail
+    detail: AtomDetail = kind(str(atom.name), uuid)
+    detail.state = st.PENDING
+    detail.intention = st.EXECUTE
+    version: Any = atom.version
+    detail.version = _format_version(tuple(version)) if isinstance(version, (list, tuple)) else version
+    flow.add(detail)
+    return detail
+
+
+@functools.cache  # nearly all atoms have the same
+def _format_version(version: tuple[Any, ...]) -> str:
+    return ".".join(map(str, version))

@@ -1,14 +1,8 @@
-"""The shell: carries out what the core commands, and tells it what came of that.
+"""The engine's loop: performs the scheduler's commands and feeds the results back.
 
-This is where a decision meets the world: moves go to the journal, questions to retries and deciders, calls to
-the executor, news to the listeners. It runs in the engine's thread only.
-
-The engine's round, which is always the same.
-
-What the core commands is written down, told and begun (SCHEDULING), something comes back (WAITING), the core
-hears of it (ANALYZING), until the core says that the flow has come to rest.
-
-Numbers about a run.
+Every step is the same: transitions are committed and notified, and calls are submitted (SCHEDULING); reports
+come back (WAITING) and are applied (ANALYZING). The loop ends when the scheduler says that the flow is
+finished. It runs in the engine's thread only; other threads reach it through the executor's reports.
 """
 
 from __future__ import annotations
@@ -20,9 +14,9 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow import states as st
-from stackl_flow.atom import Atom, signature_of
+from stackl_flow.atom import Atom, Signature, signature_of
 from stackl_flow.engines import commands as c
-from stackl_flow.engines import scheduler
+from stackl_flow.engines import scheduler as scheduling
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.executors.calls import (
     EXECUTE,
@@ -32,14 +26,14 @@ from stackl_flow.engines.executors.calls import (
     Completion,
     Progress,
     Report,
-    Wake,
+    WakeUp,
     perform,
 )
-from stackl_flow.engines.journal import Journal
+from stackl_flow.engines.journal import AppliedTransition, Journal
 from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.engines.storage import Storage
-from stackl_flow.engines.values import Arguments
+from stackl_flow.engines.values import ArgumentBinder
 from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
@@ -49,177 +43,269 @@ from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
 
 _LOG = redaction.get_logger(__name__)
 
+_STATES_WITH_RESULT: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
+_PROGRESS_OF_STATE: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+_STATISTICS_NAMES: Final = {st.SCHEDULING: "scheduling", st.WAITING: "waiting", st.ANALYZING: "analyzing"}
 
-class Shell:
-    """Carries out one run.
+
+class Loop:
+    """One run of a flow.
+
+    A subclass may override ``revert_signature``, ``final_state`` and ``take_notifications``.
 
     Args:
-        plan: what runs.
-        core: decides.
-        journal: remembers.
-        storage: answers.
-        arguments: finds what each call is handed.
+        plan: the plan.
+        scheduler: decides what runs next.
+        journal: records what happens.
+        storage: answers queries about the flow.
+        arguments: provides the arguments of calls.
         executor: performs the calls.
-        notifier: tells of the atoms' moves.
-    """
+        notifier: receives the transitions of atoms.
+        statistics: measures the run.
+        change_flow_state: changes the flow's state and notifies.
 
-    #: Reads what a ``revert`` takes.
-    _read = staticmethod(signature_of)
+    Attributes:
+        result_state: the state in which the flow finished, or None while it runs.
+        previous_state: the flow's state before that.
+        errors: failures outside any atom, such as those of a decider or an executor.
+        unresolved: failures of this run that nothing is done about: those of reverts, and all if failures are
+            not resolved.
+        pending_notifications: transitions that have not been notified yet.
+        completed: how many calls completed.
+        discarded: how many failures of ``execute`` were handed to retries or reverted.
+    """
 
     def __init__(
         self,
         plan: Plan,
-        core: Scheduler,
+        scheduler: Scheduler,
         journal: Journal,
         storage: Storage,
-        arguments: Arguments,
+        arguments: ArgumentBinder,
         executor: Executor,
         notifier: Notifier,
+        statistics: Statistics,
+        change_flow_state: Callable[[str], None],
     ) -> None:
         self._plan = plan
-        self.core = core
+        self.scheduler = scheduler
         self._journal = journal
         self._storage = storage
         self._arguments = arguments
         self._executor = executor
         self._notifier = notifier
-        #: Whether a task tells of its progress itself.
-        self._watched = any(isinstance(atom, Task) and atom.has_progress_observers for atom in plan.atoms)
-        self._told: list[c.Moved] = []
+        self._statistics = statistics
+        self._change_flow_state = change_flow_state
+        self._has_progress_observers = any(
+            isinstance(atom, Task) and atom.has_progress_observers for atom in plan.atoms
+        )
         self._results: dict[int, Any] = {}
-        #: The state in which the flow came to rest, when it has, and the one it came from.
-        self.rest: str | None = None
-        self.rest_from: str | None = None
-        #: What went wrong outside any atom.
-        self.troubles: list[Failure] = []
-        #: Failures of this run that nothing is done about: of reverts, and of all if nothing is undone.
+        self._suspend_requested = False
+        self.pending_notifications: list[AppliedTransition] = []
+        self.result_state: str | None = None
+        self.previous_state: str | None = None
+        self.errors: list[Failure] = []
         self.unresolved: list[Failure] = []
-        self.discarded = 0
         self.completed = 0
+        self.discarded = 0
+
+    # ------------------------------------------------------------------ hooks
+
+    def revert_signature(self, atom: Atom) -> Signature:
+        """Return which of ``result``, ``flow_failures`` and ``history`` an atom's ``revert`` accepts."""
+        return signature_of(atom.revert)
+
+    def final_state(self, state: str) -> str:
+        """Return the flow's final state for the scheduler's."""
+        return state
+
+    def take_notifications(self) -> list[AppliedTransition]:
+        """Remove and return the transitions to notify now; the others stay in ``pending_notifications``."""
+        notifications, self.pending_notifications = self.pending_notifications, []
+        return notifications
 
     @property
-    def listening(self) -> bool:
-        """Whether anyone wants to be told of the atoms' moves."""
-        return self._watched or bool(self._notifier)
+    def is_batch_running(self) -> bool:
+        """Whether calls of the current batch are still to come back (serial executors only)."""
+        scheduler = self.scheduler
+        return (
+            self._executor.in_batches
+            and self.result_state is None
+            and bool(scheduler.running or scheduler.queued)
+        )
 
-    def idle(self, *, asked: bool) -> bool:
-        """Say whether the next decision begins nothing, if nothing else happens before it.
+    # ------------------------------------------------------------------ running
+
+    def suspend(self) -> None:
+        """Request suspension; any thread may call this."""
+        self._suspend_requested = True
+        self._executor.report(WakeUp())
+
+    def run(self, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
+        """Run until the flow is finished.
 
         Args:
-            asked: whether a pause was asked for.
+            timeout: maximum seconds to wait for reports in one step.
+            stepwise: yield in each stage, where the caller may request suspension.
 
-        Returns:
-            True when it does.
+        Yields:
+            The engine's states, if ``stepwise``.
         """
-        return asked or bool(self.troubles) or self.core.idle
-
-    # ------------------------------------------------------------- hearing
-
-    def events_of(self, reports: Iterable[Report]) -> list[c.Event]:
-        """Turn what executors report into what the core hears, and keep the results.
-
-        Args:
-            reports: what was reported.
-
-        Returns:
-            The events.
-        """
+        scheduler, executor, enter = self.scheduler, self._executor, self._statistics.enter
         events: list[c.Event] = []
-        for entry in reports:
-            if isinstance(entry, Completion):
-                events.append(self._completed(entry))
-            elif isinstance(entry, Progress):
-                self._journal.keep_progress(*entry)
-            elif isinstance(entry, Cancelled):
-                events.append(c.Dropped(entry.number))
+        started = False
+        while True:
+            idle = stepwise and started and self._is_idle()
+            if not idle:
+                stage = enter(st.SCHEDULING)
+                if stepwise:
+                    yield stage
+            events += self._control_events()
+            if started:
+                commands = scheduler.handle(events)
+            else:
+                commands = scheduler.apply(events) + scheduler.start()
+                started = True
+            self._perform(commands)
+            if self.result_state is not None:
+                break
+            stage = enter(st.WAITING)
+            if stepwise:
+                yield stage
+            reports = executor.wait(timeout)
+            stage = enter(st.ANALYZING)
+            if stepwise:
+                yield stage
+            events = self._read_reports(reports)
+            if stepwise or self._has_observers:
+                # Observers of a completion may request suspension, which has to take effect before anything
+                # starts.
+                self._perform(scheduler.apply(events))
+                events = []
+        if stepwise and not idle:  # TaskFlow's machine completes the cycle before it finishes
+            yield from map(enter, (st.WAITING, st.ANALYZING))
+
+    @property
+    def _has_observers(self) -> bool:
+        return self._has_progress_observers or bool(self._notifier)
+
+    def _is_idle(self) -> bool:
+        """Return whether the next decision starts nothing if no event arrives before it."""
+        return self._suspend_requested or bool(self.errors) or self.scheduler.is_idle
+
+    def _control_events(self) -> list[c.Event]:
+        events: list[c.Event] = []
+        if self._suspend_requested:
+            self._suspend_requested = False
+            self._change_flow_state(st.SUSPENDING)
+            self._executor.cancel()
+            events.append(c.Suspended())
+        if self.errors:
+            events.append(c.Aborted())
         return events
 
-    def _completed(self, entry: Completion) -> c.Event:
-        number, action, result = entry
+    # ------------------------------------------------------------------ reports
+
+    def _read_reports(self, reports: Iterable[Report]) -> list[c.Event]:
+        """Record reports of the executor, and turn them into core events."""
+        events: list[c.Event] = []
+        for report in reports:
+            if isinstance(report, Completion):
+                events.append(self._record_completion(report))
+            elif isinstance(report, Progress):
+                self._journal.record_progress(*report)
+            elif isinstance(report, Cancelled):
+                events.append(c.Recalled(report.number))
+        return events
+
+    def _record_completion(self, completion: Completion) -> c.Event:
+        number, action, result = completion
         self.completed += 1
+        resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
-            result = self._journal.keep_executed(number, result)
+            result = self._journal.record_executed(number, result)
             failed = isinstance(result, Failure)
             event: c.Event = c.Executed(number, not failed)
             outputs = self._plan.atoms[number].outputs
             if failed:
-                self.discarded += self.core.resolves
+                self.discarded += resolves
             elif outputs and outputs[0][1] is not None:
                 self._arguments.check_outputs(number, result)
         else:
-            self._journal.keep_reverted(number, result)
+            self._journal.record_reverted(number, result)
             failed = isinstance(result, Failure)
             event = c.Reverted(number, not failed)
-        if failed and not (action == EXECUTE and self.core.resolves):
+        if failed and not (action == EXECUTE and resolves):
             self.unresolved.append(result)
-        if self.listening:
+        if self._has_observers:
             self._results[number] = result
         return event
 
-    # ------------------------------------------------------------- carrying out
+    # ------------------------------------------------------------------ commands
 
-    def carry_out(self, commands: list[c.Command]) -> None:
-        """Carry commands out: first everything is written, then listeners hear of it, then calls begin.
-
-        Args:
-            commands: what the core commands.
+    def _perform(self, commands: list[c.Command]) -> None:
+        """Perform commands: first everything is committed, then notified, then calls are submitted.
 
         Raises:
-            StorageFailure: it could not be written, and nothing began.
+            StorageFailure: the commit failed, and no call was submitted.
         """
         if not commands:
-            self._journal.commit()  # progress alone: nothing waits for it, but somebody may be looking
+            self._journal.commit()  # progress only: nothing depends on it, but other processes may read it
         while commands:
-            calls = self._settle(commands)
-            if self.rest is not None:
-                _, self.rest_from = self._journal.move_flow(self.rest)
+            calls = self._record(commands)
+            if self.result_state is not None:
+                _, self.previous_state = self._journal.change_flow_state(self.result_state)
             self._journal.commit()
-            self._tell()
-            if self.rest is not None:
-                self._journal.commit()  # no later entry will take along what listeners noted just now
+            if self.pending_notifications:
+                self._notify()
+            if self.result_state is not None:
+                self._journal.commit()  # no later commit writes what observers changed just now
             commands = []
             for command in calls:
                 commands += self._submit(command)
 
-    def _settle(self, commands: list[c.Command]) -> list[c.Execute | c.Revert]:
-        """Note the moves and answer the core's questions until only calls are left."""
+    def _record(self, commands: list[c.Command]) -> list[c.Execute | c.Revert]:
+        """Record transitions and answer the scheduler's questions until only calls are left."""
         calls: list[c.Execute | c.Revert] = []
-        listening = self.listening
+        has_observers = self._has_observers
         while commands:
             answers: list[c.Event] = []
             for command in commands:
-                if isinstance(command, c.Move):
-                    moved = self._journal.move(command)
-                    if listening and moved is not None:
-                        self._told.append(moved)
+                if isinstance(command, c.Transition):
+                    applied = self._journal.apply(command)
+                    if has_observers and applied is not None:
+                        self.pending_notifications.append(applied)
                 elif isinstance(command, (c.Execute, c.Revert)):
                     calls.append(command)
-                elif isinstance(command, c.Consult):
-                    answers.append(self._guarded(self._consult, command))
-                elif isinstance(command, c.Vote):
-                    answers.append(self._guarded(self._vote, command))
-                elif isinstance(command, c.Wave):
-                    self._journal.note(scheduler.noted(self._journal.flow.meta, command, self._plan))
+                elif isinstance(command, c.EvaluateRetry):
+                    answers.append(self._answer(self._evaluate_retry, command))
+                elif isinstance(command, c.EvaluateDeciders):
+                    answers.append(self._answer(self._evaluate_deciders, command))
+                elif isinstance(command, c.Batch):
+                    meta = scheduling.with_batch(self._journal.flow.meta, command, self._plan)
+                    self._journal.set_metadata(meta)
                 elif isinstance(command, c.Finish):
-                    self.rest = command.state
-            commands = self.core.handle(answers) if answers else []
+                    self.result_state = self.final_state(command.state)
+            commands = self.scheduler.handle(answers) if answers else []
         return calls
 
-    def _guarded(self, ask: Callable[[Any], c.Event], command: c.Consult | c.Vote) -> c.Event:
+    def _answer(
+        self, evaluate: Callable[[Any], c.Event], command: c.EvaluateRetry | c.EvaluateDeciders
+    ) -> c.Event:
         try:
-            return ask(command)
-        except Exception:  # noqa: BLE001  raised again when the flow has come to rest
-            self.troubles.append(Failure())
-            return c.Broke()
+            return evaluate(command)
+        except Exception:  # noqa: BLE001  raised again when the flow is finished
+            self.errors.append(Failure())
+            return c.Aborted()
 
-    def _consult(self, command: c.Consult) -> c.Event:
+    def _evaluate_retry(self, command: c.EvaluateRetry) -> c.Event:
         failed = self._plan.names[command.failed]
         retry = self._plan.atoms[command.retry]
         if not isinstance(retry, Retry):
-            raise exc.InvalidState(f"atom '{retry.name}' was asked to decide but is no retry")
+            raise exc.InvalidState(f"atom '{retry.name}' is not a retry and cannot decide about a failure")
         failure = self._journal.by_name[failed].failure
         if failure is not None:
-            self._journal.keep_attempt_failure(command.retry, command.asker, failure)
+            self._journal.record_attempt_failure(command.retry, command.child, failure)
         arguments = self._arguments.for_execute(command.retry)
         arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(str(retry.name))
         answer = retry.on_failure(**arguments)
@@ -229,9 +315,9 @@ class Shell:
             raise exc.InvalidFormat(
                 f"on_failure of retry '{retry.name}' returned {answer!r}: expected one of {list(Decision)}"
             ) from None
-        return c.Consulted(command.retry, decision)
+        return c.RetryEvaluated(command.retry, decision)
 
-    def _vote(self, command: c.Vote) -> c.Event:
+    def _evaluate_deciders(self, command: c.EvaluateDeciders) -> c.Event:
         count = len(self._plan)
         history: dict[str, Any] = {}
         deciders = self._plan.deciders[command.atom]
@@ -243,276 +329,170 @@ class Shell:
                 ignored.add(decider.source)
             else:
                 history[self._plan.names[decider.source]] = self._journal.values[decider.source]
-        against = [
+        rejections = [
             decider.depth
             for decider in deciders
             if decider.source not in ignored and not decider.decide(history=history)
         ]
-        return c.Voted(command.atom, pick_widest(against) if against else None)
+        return c.DecidersEvaluated(command.atom, pick_widest(rejections) if rejections else None)
 
-    # ------------------------------------------------------------- calls
+    # ------------------------------------------------------------------ calls
 
     def _submit(self, command: c.Execute | c.Revert) -> list[c.Command]:
-        """Hand a call over; if that cannot be done, tell the core that nothing came of it."""
+        """Submit a call; if that fails, abort the run."""
         try:
-            call = self._call_for(command)
+            call = self._create_call(command)
             if self._plan.kinds[command.atom] == RETRY:
-                # Retries steer the engine, so they run beside it, as TaskFlow's do.
+                # Retries steer the engine, so they run in its thread, as TaskFlow's do.
                 self._executor.report(perform(call))
             else:
                 self._executor.submit(call)
-        except Exception:  # noqa: BLE001  raised again when the flow has come to rest
-            self.troubles.append(Failure())
-            return self.core.handle([c.Dropped(command.atom), c.Broke()])
+        except Exception:  # noqa: BLE001  raised again when the flow is finished
+            self.errors.append(Failure())
+            return self.scheduler.handle([c.Recalled(command.atom), c.Aborted()])
         return []
 
-    def _call_for(self, command: c.Execute | c.Revert) -> Call:
+    def _create_call(self, command: c.Execute | c.Revert) -> Call:
         number = command.atom
         atom = self._plan.atoms[number]
         is_task = self._plan.kinds[number] == TASK
-        sink = _ProgressSink(self, number) if is_task else None
+        progress = _ProgressReporter(self, number) if is_task else None
         if isinstance(command, c.Revert):
             arguments = self._arguments.for_revert(number)
-            arguments.update(self._extras(number, atom, is_task))
-            return Call(number, atom, REVERT, arguments, sink)
+            arguments.update(self._revert_extras(number, atom, is_task))
+            return Call(number, atom, REVERT, arguments, progress)
         arguments = self._arguments.for_execute(number)
         if not is_task:
             arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
-        return Call(number, atom, EXECUTE, arguments, sink)
+        return Call(number, atom, EXECUTE, arguments, progress)
 
-    def _extras(self, number: int, atom: Atom, is_task: bool) -> dict[str, Any]:
-        """Find what a ``revert`` is handed besides its arguments, as far as it takes that."""
+    def _revert_extras(self, number: int, atom: Atom, is_task: bool) -> dict[str, Any]:
+        """Return the result and the failures for a ``revert``, as far as it accepts them."""
         extras: dict[str, Any] = {REVERT_FLOW_FAILURES: self._storage.get_execute_failures()}
         if is_task:
             detail = self._journal.details[number]
             extras[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
         else:
             extras[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
-        takes = self._read(atom.revert)
-        return extras if takes.accepts_any else {n: v for n, v in extras.items() if n in takes.names}
+        signature = self.revert_signature(atom)
+        if signature.accepts_any:
+            return extras
+        return {name: value for name, value in extras.items() if name in signature.names}
 
-    def take_progress(self, told: Progress) -> None:
-        """Take what a task tells of its progress while it runs; any thread may call this.
-
-        Args:
-            told: the progress.
-        """
-        if not self._executor.here():
-            self._executor.report(told)
+    def report_progress(self, progress: Progress) -> None:
+        """Store progress that a task reports while it runs; any thread may call this."""
+        if not self._executor.is_engine_thread():
+            self._executor.report(progress)
             return
-        self._journal.keep_progress(*told)
+        self._journal.record_progress(*progress)
         try:
             self._journal.commit()
         except exc.StorageFailure as error:
-            # Not the task's fault; it stays on the page, and the engine's next write meets the same trouble.
-            _LOG.warning("progress of atom '%s' is not stored yet: %s", self._plan.names[told.number], error)
+            # Not the task's fault. It stays in the write buffer, and the engine's next commit meets the same
+            # error.
+            name = self._plan.names[progress.number]
+            _LOG.warning("progress of atom '%s' is not stored yet: %s", name, error)
 
-    # ------------------------------------------------------------- telling
+    # ------------------------------------------------------------------ notifications
 
-    def _tell(self) -> None:
-        if self._told:
-            told, self._told = self._told, []
-            tell_moves(told, self._plan, self._journal, self._notifier, self._results)
+    def _notify(self) -> None:
+        notifications = self.take_notifications()
+        notify_transitions(notifications, self._plan, self._journal, self._notifier, self._results)
 
 
-def tell_moves(
-    moves: Iterable[c.Moved],
+def notify_transitions(
+    transitions: Iterable[AppliedTransition],
     plan: Plan,
     journal: Journal,
     notifier: Notifier,
     results: dict[int, Any],
 ) -> None:
-    """Tell listeners of atoms' moves.
-
-    Args:
-        moves: the moves, in the order in which they were made.
-        plan: gives the atoms.
-        journal: gives their identities.
-        notifier: knows who wants to be told.
-        results: what their methods gave, by number; what is told is taken out.
-    """
-    for number, old, new in moves:
+    """Notify observers of transitions, in order; ``results`` by number are removed once notified."""
+    for number, old, new in transitions:
         atom = plan.atoms[number]
         kind, uuid = plan.kinds[number], journal.details[number].uuid
-        result = results.pop(number, NO_RESULT) if new in _WITH_RESULT else NO_RESULT
+        result = results.pop(number, NO_RESULT) if new in _STATES_WITH_RESULT else NO_RESULT
         notifier.notify(new, AtomTransition(new, old, kind, plan.names[number], uuid, result).details())
-        if new in _PROGRESS and isinstance(atom, Task) and atom.has_progress_observers:
-            _tell_progress(atom, _PROGRESS[new])
+        if new in _PROGRESS_OF_STATE and isinstance(atom, Task) and atom.has_progress_observers:
+            _update_progress(atom, _PROGRESS_OF_STATE[new])
 
 
-def _tell_progress(task: Task, progress: float) -> None:
+def _update_progress(task: Task, progress: float) -> None:
     try:
         task.update_progress(progress)
-    except Exception:  # noqa: BLE001  a program's own method watches the work and is not to break it
+    except Exception:  # noqa: BLE001  an observer must not break the run
         _LOG.warning("update_progress(%s) of task '%s' raised", progress, task.name, exc_info=True)
 
 
-_WITH_RESULT = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
-_PROGRESS = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+class _ProgressReporter:
+    """Passes the progress of one call to the loop."""
 
+    __slots__ = ("_loop", "_number")
 
-class _ProgressSink:
-    """Where a running task's progress goes."""
-
-    __slots__ = ("_number", "_shell")
-
-    def __init__(self, shell: Shell, number: int) -> None:
-        self._shell = shell
+    def __init__(self, loop: Loop, number: int) -> None:
+        self._loop = loop
         self._number = number
 
     def __call__(self, progress: float, details: dict[str, Any]) -> None:
-        self._shell.take_progress(Progress(self._number, progress, details))
+        self._loop.report_progress(Progress(self._number, progress, details))
 
 
-_NAMES: Final = {st.SCHEDULING: "scheduling", st.WAITING: "waiting", st.ANALYZING: "analyzing"}
-
-
-class Watch:
-    """Measures how long the engine is in each of its states; atoms are counted when somebody asks.
+class Statistics:
+    """Seconds that the engine spends in each of its states, and counts of atoms.
 
     Args:
-        gather: whether such numbers are wanted; how long a run took is kept in any case.
+        enabled: whether to collect them; the duration of a run is kept in any case.
     """
 
-    def __init__(self, gather: bool) -> None:
-        self._gather = gather
-        self._shell: Shell | None = None
-        self._numbers: dict[str, Any] = {}
-        self._began = 0.0
-        self._forget()
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._loop: Loop | None = None
+        self._values: dict[str, Any] = {}
+        self._started_at = 0.0
+        self._reset()
 
-    def _forget(self) -> None:
-        self._seconds = dict.fromkeys(_NAMES, 0.0)
+    def _reset(self) -> None:
+        self._seconds = dict.fromkeys(_STATISTICS_NAMES, 0.0)
         self._state: str | None = None
-        self._since = 0.0
+        self._entered_at = 0.0
 
-    def begin(self, shell: Shell) -> None:
-        """Begin anew with a run.
-
-        Args:
-            shell: carries the run out, and knows how many atoms are where.
-        """
-        self._shell = shell
-        self._numbers = {}
-        self._forget()
-        self._began = time.monotonic()
+    def begin(self, loop: Loop) -> None:
+        """Begin anew for a run."""
+        self._loop = loop
+        self._values = {}
+        self._reset()
+        self._started_at = time.monotonic()
 
     def enter(self, state: str) -> str:
-        """Note that the engine comes to a state, which is returned."""
-        if self._gather:
+        """Record that the engine enters a state; returns the state."""
+        if self._enabled:
             now = time.monotonic()
             if self._state is not None:
-                self._seconds[self._state] += now - self._since
-            self._state, self._since = state, now
+                self._seconds[self._state] += now - self._entered_at
+            self._state, self._entered_at = state, now
         return state
 
     def end(self) -> None:
-        """Note that the run is over, and let go of it."""
+        """Record the end of the run, and release its loop."""
         now = time.monotonic()
         if self._state is not None:
-            self._seconds[self._state] += now - self._since
+            self._seconds[self._state] += now - self._entered_at
         self._count()
-        self._shell = None
-        self._numbers["active_for"] = now - self._began
+        self._loop = None
+        self._values["active_for"] = now - self._started_at
 
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers about the present or last run, as they are now."""
+    def values(self) -> dict[str, Any]:
+        """Return the numbers about the current or last run."""
         self._count()
-        return self._numbers
+        return self._values
 
     def _count(self) -> None:
-        shell = self._shell
-        if self._gather and shell is not None:
-            self._numbers.update(
-                seconds_per_state={name: self._seconds[state] for state, name in _NAMES.items()},
-                completed=shell.completed,
-                discarded_failures=shell.discarded,
-                incomplete=shell.core.running,
-                awaiting=shell.core.awaiting,
+        loop = self._loop
+        if self._enabled and loop is not None:
+            self._values.update(
+                seconds_per_state={name: self._seconds[state] for state, name in _STATISTICS_NAMES.items()},
+                completed=loop.completed,
+                discarded_failures=loop.discarded,
+                incomplete=loop.scheduler.running,
+                awaiting=loop.scheduler.queued,
             )
-
-
-class Rounds:
-    """Goes round until the flow rests.
-
-    Args:
-        watch: is told of each stage of a round.
-        move_flow: moves the flow to a state and tells of it.
-    """
-
-    def __init__(self, watch: Watch, move_flow: Callable[[str], None]) -> None:
-        self._watch = watch
-        self._move_flow = move_flow
-        self._pause = False
-
-    def begin(self) -> None:
-        """Forget what was asked for before."""
-        self._pause = False
-
-    def suspend(self, executor: Executor) -> None:
-        """Ask for a pause; any thread may call this.
-
-        Args:
-            executor: what the round waits for.
-        """
-        self._pause = True
-        executor.report(Wake())
-
-    def go(
-        self, shell: Shell, executor: Executor, timeout: float | None, *, stepwise: bool
-    ) -> Generator[str, None, None]:
-        """Go round.
-
-        Args:
-            shell: carries out what is decided.
-            executor: performs the calls.
-            timeout: how many seconds to wait for calls before looking up again.
-            stepwise: somebody looks at each stage, and may ask for a pause there.
-
-        Yields:
-            The engine's states, if somebody looks.
-        """
-        core, watch = shell.core, self._watch
-        events: list[c.Event] = []
-        begun = False
-        while True:
-            idle = stepwise and begun and shell.idle(asked=self._pause)
-            if not idle:
-                stage = watch.enter(st.SCHEDULING)
-                if stepwise:
-                    yield stage
-            events += self._orders(shell, executor)
-            if begun:
-                commands = core.handle(events)
-            else:
-                commands = core.hear(events) + core.start()
-                begun = True
-            shell.carry_out(commands)
-            if shell.rest is not None:
-                break
-            stage = watch.enter(st.WAITING)
-            if stepwise:
-                yield stage
-            reports = executor.wait(timeout)
-            stage = watch.enter(st.ANALYZING)
-            if stepwise:
-                yield stage
-            events = shell.events_of(reports)
-            if stepwise or shell.listening:
-                # Those who see an end may ask for a pause, which is to count before anything begins.
-                shell.carry_out(core.hear(events))
-                events = []
-        if stepwise and not idle:  # TaskFlow's machine goes all the way round before it rests
-            yield from map(watch.enter, (st.WAITING, st.ANALYZING))
-
-    def _orders(self, shell: Shell, executor: Executor) -> list[c.Event]:
-        """Turn what came from outside into what the core hears."""
-        orders: list[c.Event] = []
-        if self._pause:
-            self._pause = False
-            self._move_flow(st.SUSPENDING)
-            executor.cancel()
-            orders.append(c.Suspended())
-        if shell.troubles:
-            orders.append(c.Broke())
-        return orders

@@ -1,17 +1,15 @@
-"""The decision core: what runs next.
+"""The scheduler: decides what runs next.
 
-A pure object. Events go in, commands come out; no I/O, no clock, no lock, no thread, no user code.
-Each move updates the counts of its neighbours only (see ``board``), so that a decision costs the same
-in a flow of ten atoms and of a million.
+A pure object: events go in, commands come out. It does no I/O and has no clock, lock, thread or user code.
 
-The rules are TaskFlow's. Atoms that are chosen together run together, even when one of them fails; a failed
-atom's nearest retry is asked what to do, then those around it; a decider's "no" has atoms ignored.
+The rules are TaskFlow's. Atoms that were selected together run together, even when one of them fails. A
+failure is handed to the atom's nearest retry, then to the retries around that one. A decider that rejects an
+atom has it ignored.
 
-Waves: what a serial engine chose together.
-
-All of a wave comes back before anything else is chosen, even when one of its atoms fails. For that to hold
-across a crash, a wave of several atoms is noted with the flow, in the transaction in which its first atom
-begins: a run that takes the flow up finishes that wave before it chooses anew, and ends like the first.
+A serial engine works in batches: all atoms of a batch come back before anything else is selected, even when
+one of them fails. To keep that across a crash, a batch of several atoms is stored in the flow's metadata, in
+the transaction in which its first atom starts. A run that resumes the flow finishes that batch first, and so
+ends like the interrupted one would have.
 """
 
 from __future__ import annotations
@@ -21,107 +19,80 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from stackl_flow import states as st
-from stackl_flow.engines import atom_table
-from stackl_flow.engines import atom_table as m
 from stackl_flow.engines import commands as c
-from stackl_flow.engines.atom_table import AtomTable
-from stackl_flow.engines.commands import Wave
+from stackl_flow.engines.atom_table import (
+    EXECUTE,
+    FAILED,
+    IGNORE,
+    IGNORED,
+    INTENTION_CODES,
+    INTENTIONS,
+    PENDING,
+    RETRY,
+    RETRYING,
+    REVERT,
+    REVERT_FAILED,
+    REVERTED,
+    REVERTING,
+    RUNNING,
+    STATE_CODES,
+    STATES,
+    SUCCEEDED,
+    AtomTable,
+)
+from stackl_flow.engines.commands import Batch
 from stackl_flow.engines.plan import Plan
 from stackl_flow.retry import Decision
 
-#: Name of the note in the flow's meta; there only while a wave of several atoms is under way.
-META_WAVE: Final = "wave"
+#: Key in the flow's metadata; present only while a batch of several atoms is running.
+META_BATCH: Final = "batch"
 
-NONE: Final = Wave((), ())
-
-
-def wave_of(picked: Sequence[int], board: AtomTable) -> Wave:
-    """Say what is to be remembered of a choice.
-
-    Args:
-        picked: the atoms that were chosen.
-        board: where they stand.
-
-    Returns:
-        The wave; none of a lone atom, whose own state says it all.
-    """
-    if len(picked) <= 1:
-        return NONE
-    return Wave(
-        tuple(index for index in picked if board.want[index] < m.REVERT),
-        tuple(index for index in picked if board.want[index] >= m.REVERT),
-    )
+NO_BATCH: Final = Batch((), ())
 
 
-def left_of(wave: Wave, board: AtomTable) -> list[int]:
-    """Say which atoms of a wave have not begun.
-
-    Args:
-        wave: what was chosen.
-        board: where every atom stands now.
-
-    Returns:
-        Their numbers.
-    """
-    left = [index for index in wave.executes if board.may_execute(index)]
-    return left + [index for index in wave.reverts if board.may_revert(index)]
-
-
-def noted(meta: Mapping[str, Any], wave: Wave, plan: Plan) -> dict[str, Any]:
-    """Put a wave into a flow's notes, by name, as atoms are matched by name when the flow is taken up.
-
-    Args:
-        meta: the notes so far.
-        wave: what was chosen.
-        plan: gives the names.
-
-    Returns:
-        The new notes.
-    """
-    notes = {name: value for name, value in meta.items() if name != META_WAVE}
-    if wave != NONE:
+def with_batch(meta: Mapping[str, Any], batch: Batch, plan: Plan) -> dict[str, Any]:
+    """Return a flow's metadata with a batch, by name, as atoms are matched by name on resume."""
+    new = {key: value for key, value in meta.items() if key != META_BATCH}
+    if batch != NO_BATCH:
         names = plan.names
-        notes[META_WAVE] = {kind: [names[index] for index in part] for kind, part in wave._asdict().items()}
-    return notes
+        new[META_BATCH] = {kind: [names[index] for index in part] for kind, part in batch._asdict().items()}
+    return new
 
 
-def read(meta: Mapping[str, Any], plan: Plan) -> Wave:
-    """Find the wave in a flow's notes.
-
-    Args:
-        meta: the notes.
-        plan: gives the numbers; an atom that it does not have is left out.
-
-    Returns:
-        The wave.
-    """
-    if META_WAVE not in meta:
-        return NONE
-    kinds = {
+def read_batch(meta: Mapping[str, Any], plan: Plan) -> Batch:
+    """Read the batch from a flow's metadata; atoms that the plan no longer has are left out."""
+    if META_BATCH not in meta:
+        return NO_BATCH
+    parts = {
         kind: tuple(plan.index[name] for name in names if name in plan.index)
-        for kind, names in meta[META_WAVE].items()
+        for kind, names in meta[META_BATCH].items()
     }
-    return Wave(**kinds)
+    return Batch(**parts)
 
 
 class Scheduler:
     """Decides one run of a plan.
 
     Args:
-        plan: what runs.
-        states: each atom's state at the beginning, as words of ``states``; all PENDING if left out.
+        plan: the plan.
+        states: each atom's state at the beginning; all PENDING if left out.
         intentions: each atom's intention at the beginning; all EXECUTE if left out.
-        slots: how many calls may be under way at once; None for no limit.
-        in_waves: choose anew only when all that was chosen before has come back, as a serial engine does.
-        wave: what an earlier run chose last, as far as it told.
-        defer_reverts: an inner retry that gives up has everything undone, not only its own flow.
-        never_resolve: a failure stops the flow; nothing is undone and no retry is asked.
+        slots: how many calls may run at once; None for no limit.
+        in_batches: select anew only when all that was selected before has come back, as a serial engine does.
+        batch: the batch that an earlier run stored last.
+        defer_reverts: an inner retry that gives up has everything reverted, not only its own flow.
+        never_resolve: a failure stops the flow; nothing is reverted and no retry is asked.
+
+    Attributes:
+        running: how many calls are running.
+        resolves_failures: whether failures are handed to retries and reverted.
     """
 
     __slots__ = (
-        "_asking", "_broken", "_chosen", "_defer", "_failed", "_finished", "_in_waves", "_out", "_parked",
-        "_picked", "_plan", "_ready", "_slots", "_stuck", "_suspended", "_voting",
-        "_wave", "board", "resolves", "running",
+        "_aborted", "_batch", "_commands", "_defer_reverts", "_failed", "_finished", "_in_batches",
+        "_is_selected", "_plan", "_queue", "_retry_question", "_revert_failed", "_selected", "_slots",
+        "_suspended", "_table", "_unresolved_failure", "_waiting_for_deciders", "resolves_failures",
+        "running",
     )  # fmt: skip
 
     def __init__(
@@ -131,301 +102,303 @@ class Scheduler:
         intentions: Sequence[str] | None = None,
         *,
         slots: int | None = None,
-        in_waves: bool = False,
-        wave: c.Wave = NONE,
+        in_batches: bool = False,
+        batch: Batch = NO_BATCH,
         defer_reverts: bool = False,
         never_resolve: bool = False,
     ) -> None:
         count = len(plan)
         self._plan = plan
         self._slots = slots
-        self._in_waves = in_waves
-        self._wave = wave
-        self._defer = defer_reverts
-        self.resolves = not never_resolve
-        self.board = AtomTable(
+        self._in_batches = in_batches
+        self._batch = batch
+        self._defer_reverts = defer_reverts
+        self.resolves_failures = not never_resolve
+        self._table = AtomTable(
             plan,
-            [m.STATE_OF[word] for word in states] if states else bytes(count),
-            [m.INTENTION_OF[word] for word in intentions] if intentions else bytes(count),
+            [STATE_CODES[state] for state in states] if states else bytes(count),
+            [INTENTION_CODES[intention] for intention in intentions] if intentions else bytes(count),
         )
         self.running = 0
-        self._ready: deque[int] = deque()
-        self._picked: list[int] = []
-        self._chosen = bytearray(count)
-        self._voting: set[int] = set()
+        # Selected atoms wait in ``_selected`` until the selection is complete, then in the queue for a slot.
+        self._selected: list[int] = []
+        self._is_selected = bytearray(count)
+        self._queue: deque[int] = deque()
+        self._waiting_for_deciders: set[int] = set()
         self._failed: deque[int] = deque()
-        self._asking: tuple[int, int, int] | None = None
-        self._suspended = self._broken = self._parked = self._stuck = self._finished = False
-        self._out: list[c.Command] = []
+        #: The failed atom, the atom below the retry that is asked, and the first retry asked for it or -1.
+        self._retry_question: tuple[int, int, int] | None = None
+        self._suspended = self._aborted = self._finished = False
+        self._revert_failed = self._unresolved_failure = False
+        self._commands: list[c.Command] = []
 
     @property
-    def awaiting(self) -> int:
-        """How many atoms are chosen and not begun."""
-        return len(self._ready)
+    def queued(self) -> int:
+        """How many atoms are selected and have not started."""
+        return len(self._queue)
 
     @property
-    def idle(self) -> bool:
-        """Whether the next decision begins nothing, if nothing else happens before it."""
-        if self._held or self._failed or self._ready:
-            return self._held
-        return self._stuck or self._parked or not self.board.any_free()
+    def is_idle(self) -> bool:
+        """Whether the next decision starts nothing if no event arrives before it."""
+        if self._start_blocked or self._failed or self._queue:
+            return self._start_blocked
+        return self._unresolved_failure or self._revert_failed or not self._table.has_ready_candidate()
 
     def start(self) -> list[c.Command]:
-        """Take up the flow where its states say it was left.
-
-        Returns:
-            The first commands.
-        """
-        self._out = []
-        state, want = self.board.state, self.board.want
-        for index, mark in enumerate(state):
-            if mark in (m.RUNNING, m.REVERTING, m.RETRYING):
-                self._pick(index)
-            elif mark == m.FAILED and want[index] == m.EXECUTE and self.resolves:
+        """Begin, or resume the flow from its atoms' states; return the first commands."""
+        self._commands = []
+        table = self._table
+        for index, state in enumerate(table.state):
+            if state in (RUNNING, REVERTING, RETRYING):
+                self._select(index)
+            elif state == FAILED and table.intention[index] == EXECUTE and self.resolves_failures:
                 self._failed.append(index)
-        if self._in_waves:  # what is left of the last wave is to come back before anything else is chosen
-            for index in left_of(self._wave, self.board):
-                self._pick(index)
-            self._line_up()
+        if self._in_batches:  # the rest of the last batch has to come back before anything else is selected
+            for index in self._batch.executes:
+                if table.can_execute(index):
+                    self._select(index)
+            for index in self._batch.reverts:
+                if table.can_revert(index):
+                    self._select(index)
+            self._enqueue_selected()
         else:
-            self._tell_wave(NONE)
-        self.board.freed = list(range(len(self._plan)))
-        self._go_on()
-        return self._out
+            self._set_batch(NO_BATCH)
+        table.candidates = list(range(len(self._plan)))
+        self._advance()
+        return self._commands
 
     def handle(self, events: Iterable[c.Event]) -> list[c.Command]:
-        """Hear what happened and say what is to be done.
-
-        Args:
-            events: what happened, in order.
+        """Apply events and decide what to do next.
 
         Returns:
-            The commands, in the order in which they are to be carried out. Moves are to be durable
-            before the calls that follow them begin.
+            The commands in the order in which they are to be performed. Transitions have to be durable before
+            the calls that follow them start.
         """
-        return self.hear(events) + self.decide()
+        return self.apply(events) + self.decide()
 
-    def hear(self, events: Iterable[c.Event]) -> list[c.Command]:
-        """Hear what happened, without saying yet what is to be done next.
-
-        Args:
-            events: what happened, in order.
-
-        Returns:
-            The moves that follow from it.
-        """
-        self._out = []
+    def apply(self, events: Iterable[c.Event]) -> list[c.Command]:
+        """Apply events without deciding what to do next; return the transitions that follow from them."""
+        self._commands = []
         for event in events:
-            self._hear(event)
-        return self._out
+            self._apply(event)
+        return self._commands
 
     def decide(self) -> list[c.Command]:
-        """Say what is to be done next.
+        """Decide what to do next; returns commands like ``handle``."""
+        self._commands = []
+        self._advance()
+        return self._commands
 
-        Returns:
-            The commands, as for ``handle``.
-        """
-        self._out = []
-        self._go_on()
-        return self._out
+    # ------------------------------------------------------------------ events
 
-    def _hear(self, event: c.Event) -> None:
-        if type(event) is c.Executed:  # nearly always, and a match costs more
+    def _apply(self, event: c.Event) -> None:
+        if type(event) is c.Executed:  # by far the most frequent, and a match costs more
             self._executed(*event)
             return
         match event:
             case c.Reverted(index, ok):
                 self._reverted(index, ok)
-            case c.Consulted():
-                self._consulted(event)
-            case c.Voted():
-                self._voted(event)
-            case c.Dropped(index):
+            case c.RetryEvaluated():
+                self._retry_evaluated(event)
+            case c.DecidersEvaluated():
+                self._deciders_evaluated(event)
+            case c.Recalled(index):
                 self.running -= 1
-                self._ready.append(index)
-            case c.Broke():
-                self._broken = True
-                self._asking = None
-                self._voting.clear()
+                self._queue.append(index)
+            case c.Aborted():
+                self._aborted = True
+                self._retry_question = None
+                self._waiting_for_deciders.clear()
             case c.Suspended():
                 self._suspended = True
 
     def _executed(self, index: int, ok: bool) -> None:
         self.running -= 1
+        table = self._table
         if ok:
-            self._move(index, m.SUCCEEDED, self.board.want[index])
-            if self.board.want[index] >= m.REVERT:
-                self.board.freed.append(index)
+            self._transition(index, SUCCEEDED, table.intention[index])
+            if table.intention[index] >= REVERT:
+                table.candidates.append(index)
             return
-        self._move(index, m.FAILED, self.board.want[index])
-        self._mark_chosen()
-        if not self.resolves:
-            self._stuck = True
+        self._transition(index, FAILED, table.intention[index])
+        self._mark_selected_started()
+        if not self.resolves_failures:
+            self._unresolved_failure = True
         else:
             self._failed.append(index)
 
     def _reverted(self, index: int, ok: bool) -> None:
         self.running -= 1
-        self._move(index, m.REVERTED if ok else m.REVERT_FAILED, self.board.want[index])
-        self._parked = self._parked or not ok
+        self._transition(index, REVERTED if ok else REVERT_FAILED, self._table.intention[index])
+        self._revert_failed = self._revert_failed or not ok
 
-    def _consulted(self, event: c.Consulted) -> None:
-        assert self._asking is not None  # noqa: S101  an answer to no question is a bug of the shell
-        failed, _, first = self._asking
-        self._asking = None
+    def _retry_evaluated(self, event: c.RetryEvaluated) -> None:
+        assert self._retry_question is not None  # noqa: S101  an answer without a question is a bug of the loop
+        failed, _, first = self._retry_question
+        self._retry_question = None
+        retry = event.retry
         if event.decision == Decision.RETRY:
-            if self.board.want[event.retry] != m.REVERT:
-                self._intend(event.retry, m.RETRY)
-            self._undo(atom_table.touched_after(self._plan, self.board, event.retry))
+            if self._table.intention[retry] != REVERT:
+                self._set_intention(retry, RETRY)
+            self._revert_all(self._table.started_dependents_of(retry))
         elif event.decision == Decision.REVERT_ALL:
-            self._undo(atom_table.touched(self.board))
+            self._revert_all(self._table.started_or_ready())
         else:
-            self._ask(failed, event.retry, event.retry if first < 0 else first)
+            self._resolve_failure(failed, retry, retry if first < 0 else first)
 
-    def _voted(self, event: c.Voted) -> None:
-        self._voting.discard(event.atom)
+    def _deciders_evaluated(self, event: c.DecidersEvaluated) -> None:
+        self._waiting_for_deciders.discard(event.atom)
         if event.depth is None:
-            self._pick(event.atom)
+            self._select(event.atom)
             return
-        for index in atom_table.silenced(self._plan, event.atom, event.depth):
-            if self.board.state[index] != m.IGNORED:
-                self._move(index, m.IGNORED, m.IGNORE)
+        for index in self._table.ignored_by(event.atom, event.depth):
+            if self._table.state[index] != IGNORED:
+                self._transition(index, IGNORED, IGNORE)
 
-    # --------------------------------------------------------------- deciding
+    # ------------------------------------------------------------------ decisions
 
-    def _go_on(self) -> None:
-        while self._failed and self._asking is None and not self._broken:
+    def _advance(self) -> None:
+        while self._failed and self._retry_question is None and not self._aborted:
             failed = self._failed.popleft()
-            self._ask(failed, failed, -1)
-        if self._asking is not None or self._voting:
+            self._resolve_failure(failed, failed, -1)
+        if self._retry_question is not None or self._waiting_for_deciders:
             return
-        if not (self._suspended or self._broken or self._parked or self._stuck):
-            self._choose()
-            if self._voting:
+        if not (self._suspended or self._aborted or self._revert_failed or self._unresolved_failure):
+            self._select_ready()
+            if self._waiting_for_deciders:
                 return
-        self._begin()
-        if self.running == 0 and not self._finished and (not self._ready or self._held):
+        self._start_queued()
+        if self.running == 0 and not self._finished and (not self._queue or self._start_blocked):
             self._finished = True
-            if not self._ready:
-                self._tell_wave(NONE)
-            self._out.append(c.Finish(self._rest()))
+            if not self._queue:
+                self._set_batch(NO_BATCH)
+            self._commands.append(c.Finish(self._final_state()))
 
     @property
-    def _held(self) -> bool:
-        """Whether even what is chosen is not to begin."""
-        return self._suspended or self._broken
+    def _start_blocked(self) -> bool:
+        """Whether not even selected atoms may start."""
+        return self._suspended or self._aborted
 
-    def _choose(self) -> None:
-        """Choose what is to run next, unless what was chosen before is still to come back."""
-        if self._in_waves and (self.running or self._ready):
+    def _select_ready(self) -> None:
+        """Select all ready atoms, unless the current batch has not come back yet."""
+        if self._in_batches and (self.running or self._queue):
             return
-        board = self.board
-        while board.freed and not self._voting:  # a "no" may set others free
-            freed, board.freed = board.freed, []
-            for index in freed:
-                if not self._chosen[index]:
-                    self._weigh(index)
-        if self._voting:
+        table = self._table
+        while table.candidates and not self._waiting_for_deciders:  # ignoring atoms may make others ready
+            candidates, table.candidates = table.candidates, []
+            for index in candidates:
+                if not self._is_selected[index]:
+                    self._select_if_ready(index)
+        if self._waiting_for_deciders:
             return
-        if self._in_waves:
-            self._tell_wave(wave_of(self._picked, self.board))
-        self._line_up()
+        if self._in_batches:
+            self._set_batch(self._batch_of_selected())
+        self._enqueue_selected()
 
-    def _line_up(self) -> None:
-        """Have what is picked wait for its turn."""
-        if len(self._picked) > 1:
-            self._picked.sort(key=self._rank)
-        self._ready.extend(self._picked)
-        self._picked.clear()
-
-    def _tell_wave(self, wave: c.Wave) -> None:
-        if wave != self._wave:
-            self._wave = wave
-            self._out.append(wave)
-
-    def _weigh(self, index: int) -> None:
-        """Choose an atom if it is free, or have its deciders asked."""
-        if self.board.may_execute(index):
+    def _select_if_ready(self, index: int) -> None:
+        """Select an atom that can start; one with deciders has them evaluated first."""
+        if self._table.can_execute(index):
             if index not in self._plan.deciders:
-                self._pick(index)
-            elif index not in self._voting:
-                self._voting.add(index)
-                self._out.append(c.Vote(index))
-        elif self.board.may_revert(index):
-            self._pick(index)
+                self._select(index)
+            elif index not in self._waiting_for_deciders:
+                self._waiting_for_deciders.add(index)
+                self._commands.append(c.EvaluateDeciders(index))
+        elif self._table.can_revert(index):
+            self._select(index)
 
-    def _pick(self, index: int) -> None:
-        self._chosen[index] = 1
-        self._picked.append(index)
+    def _select(self, index: int) -> None:
+        self._is_selected[index] = 1
+        self._selected.append(index)
 
-    def _rank(self, index: int) -> tuple[int, int]:
-        """Higher priority first; then in the order of the flow, backwards when undoing."""
-        back = self.board.want[index] >= m.REVERT and self.board.state[index] != m.RUNNING
-        return -self._plan.atoms[index].priority, -index if back else index
+    def _batch_of_selected(self) -> Batch:
+        """Return the batch to store; none for a single atom, whose own state says it all."""
+        selected, intention = self._selected, self._table.intention
+        if len(selected) <= 1:
+            return NO_BATCH
+        return Batch(
+            tuple(index for index in selected if intention[index] < REVERT),
+            tuple(index for index in selected if intention[index] >= REVERT),
+        )
 
-    def _begin(self) -> None:
-        """Begin what is chosen, as far as there are slots."""
-        while self._ready and not self._held and self.running != self._slots:
-            index = self._ready.popleft()
-            self._mark(index)
-            self._chosen[index] = 0
+    def _set_batch(self, batch: Batch) -> None:
+        if batch != self._batch:
+            self._batch = batch
+            self._commands.append(batch)
+
+    def _enqueue_selected(self) -> None:
+        if len(self._selected) > 1:
+            self._selected.sort(key=self._sort_key)
+        self._queue.extend(self._selected)
+        self._selected.clear()
+
+    def _sort_key(self, index: int) -> tuple[int, int]:
+        """Higher priority first; then in the order of the flow, reversed for reverts."""
+        table = self._table
+        reverting = table.intention[index] >= REVERT and table.state[index] != RUNNING
+        return -self._plan.atoms[index].priority, -index if reverting else index
+
+    def _start_queued(self) -> None:
+        while self._queue and not self._start_blocked and self.running != self._slots:
+            index = self._queue.popleft()
+            self._mark_started(index)
+            self._is_selected[index] = 0
             self.running += 1
-            reverting = self.board.state[index] == m.REVERTING
-            self._out.append(c.Revert(index) if reverting else c.Execute(index))
+            reverting = self._table.state[index] == REVERTING
+            self._commands.append(c.Revert(index) if reverting else c.Execute(index))
 
-    def _mark_chosen(self) -> None:
-        """Mark what is chosen as begun: a failure is not to make a resumed run differ from this one."""
-        for index in (*self._ready, *self._picked):
-            self._mark(index)
+    def _mark_selected_started(self) -> None:
+        """Mark what is selected as started: after a failure, a resumed run has to do the same as this one."""
+        for index in (*self._queue, *self._selected):
+            self._mark_started(index)
 
-    def _mark(self, index: int) -> None:
-        board = self.board
-        state, want = board.state[index], board.want[index]
-        if state == m.PENDING:
-            self._move(index, m.RUNNING, want)
-        elif state == m.RETRYING or (want == m.RETRY and state != m.RUNNING):
-            if state != m.RETRYING:
-                self._move(index, m.RETRYING, m.EXECUTE)
-            for later in atom_table.undone_after(self._plan, board, index, wholly=state == m.RETRYING):
-                self._move(later, m.PENDING, m.EXECUTE)
-            self._move(index, m.RUNNING, m.EXECUTE)
-        elif state not in (m.RUNNING, m.REVERTING):
-            self._move(index, m.REVERTING, want)
+    def _mark_started(self, index: int) -> None:
+        table = self._table
+        state, intention = table.state[index], table.intention[index]
+        if state == PENDING:
+            self._transition(index, RUNNING, intention)
+        elif state == RETRYING or (intention == RETRY and state != RUNNING):
+            if state != RETRYING:
+                self._transition(index, RETRYING, EXECUTE)
+            for dependent in table.dependents_to_reset(index, everywhere=state == RETRYING):
+                self._transition(dependent, PENDING, EXECUTE)
+            self._transition(index, RUNNING, EXECUTE)
+        elif state not in (RUNNING, REVERTING):
+            self._transition(index, REVERTING, intention)
 
-    def _ask(self, failed: int, asker: int, first: int) -> None:
-        retry = self._plan.retry_of[asker]
+    def _resolve_failure(self, failed: int, child: int, first: int) -> None:
+        """Ask the retry around an atom what to do; without one, revert."""
+        retry = self._plan.retry_of[child]
         if retry >= 0:
-            self._asking = (failed, asker, first)
-            self._out.append(c.Consult(retry, failed, asker))
-        elif first < 0 or self._defer:
-            self._undo(atom_table.touched(self.board))
+            self._retry_question = (failed, child, first)
+            self._commands.append(c.EvaluateRetry(retry, failed, child))
+        elif first < 0 or self._defer_reverts:
+            self._revert_all(self._table.started_or_ready())
         else:
-            self._intend(first, m.REVERT)
-            self._undo(atom_table.touched_after(self._plan, self.board, first))
+            self._set_intention(first, REVERT)
+            self._revert_all(self._table.started_dependents_of(first))
 
-    def _undo(self, indexes: Iterable[int]) -> None:
+    def _revert_all(self, indexes: Iterable[int]) -> None:
         for index in indexes:
-            self._intend(index, m.REVERT)
+            self._set_intention(index, REVERT)
 
-    def _rest(self) -> str:
-        """Say in which state the flow comes to rest."""
-        if self._broken or self._stuck:
+    def _final_state(self) -> str:
+        if self._aborted or self._unresolved_failure:
             return st.FAILURE
-        if self._parked:
+        if self._revert_failed:
             return st.REVERT_FAILURE
-        board = self.board
-        if self._suspended and (self._ready or self._picked or board.any_free()):
+        table = self._table
+        if self._suspended and (self._queue or self._selected or table.has_ready_candidate()):
             return st.SUSPENDED
-        return st.SUCCESS if board.all_well() else st.REVERTED
+        return st.SUCCESS if table.all_succeeded() else st.REVERTED
 
-    # ----------------------------------------------------------------- saying
+    # ------------------------------------------------------------------ transitions
 
-    def _move(self, index: int, state: int, intention: int) -> None:
-        moved = self.board.state[index] != state
-        self.board.put(index, state, intention)
-        self._out.append(c.Move(index, m.STATES[state], m.INTENTIONS[intention], moved))
+    def _transition(self, index: int, state: int, intention: int) -> None:
+        state_changed = self._table.state[index] != state
+        self._table.update(index, state, intention)
+        self._commands.append(c.Transition(index, STATES[state], INTENTIONS[intention], state_changed))
 
-    def _intend(self, index: int, intention: int) -> None:
-        if self.board.want[index] != intention:
-            self._move(index, self.board.state[index], intention)
-        self.board.freed.append(index)
+    def _set_intention(self, index: int, intention: int) -> None:
+        if self._table.intention[index] != intention:
+            self._transition(index, self._table.state[index], intention)
+        self._table.candidates.append(index)

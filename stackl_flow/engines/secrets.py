@@ -1,6 +1,7 @@
-"""What is secret in a flow: marked by name, noted with it, and kept out of texts while an engine holds it.
+"""Secrets of a flow: names of secret values, stored in its metadata, whose values are redacted in all texts.
 
-The engine itself knows nothing of it: this listens to it.
+Values are redacted as long as the engine lives that handles them. The engine itself does not take part: this
+module registers a callback with it.
 """
 
 from __future__ import annotations
@@ -23,118 +24,124 @@ from stackl_flow.persistence.models import FlowDetail, secret_values
 _LOG = redaction.get_logger(__name__)
 
 
-class Store(Protocol):
-    """What is asked of an engine's storage."""
+class Storage(Protocol):
+    """What this module requires of an engine's storage."""
 
     @property
     def flow_meta(self) -> Mapping[str, Any]:
-        """The notes kept with the flow."""
+        """The flow's metadata."""
 
     def fetch(self, name: str) -> Any:
         """Return a value by its name."""
 
     def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
-        """Add to them."""
+        """Add to the flow's metadata."""
 
 
 class Engine(Protocol):
-    """What is asked of an engine."""
+    """What this module requires of an engine."""
 
     @property
     def atom_notifier(self) -> Notifier:
-        """Tells of the atoms' moves."""
+        """Notifies about transitions of atoms."""
 
     @property
-    def storage(self) -> Store:
-        """Keeps the notes."""
+    def storage(self) -> Storage:
+        """The flow's storage."""
 
 
-def secret_metadata(flow: Item, secrets: Any, *given: Any) -> dict[str, Any]:
-    """Write down what is secret in a flow, in the form of notes to its detail.
+def secret_metadata(flow: Item, secrets: Any, *inputs: Any) -> dict[str, Any]:
+    """Return the metadata that declares which values of a flow are secret.
 
     Args:
         flow: the flow.
-        secrets: names of values, given or provided; None if nothing is secret.
-        given: what the flow is given; where anything is, a name that nothing goes by is warned of.
+        secrets: names of secret values, injected or provided; None if there are none.
+        inputs: the flow's inputs. If any are given, names that no value has are logged as a warning.
 
     Returns:
-        The notes by their names; none if nothing is secret.
+        The metadata; empty if nothing is secret.
 
     Raises:
-        TypeError: ``secrets`` are no names.
+        TypeError: ``secrets`` are not names.
     """
     names = redaction.parse_names(secrets)
     if not names:
         return {}
-    if given:
-        _check_used(flow, names, given)
-    places = [[str(a.name), place] for a in _atoms(flow) for name, place in a.outputs if name in names]
-    return {redaction.NAMES_KEY: sorted(names), redaction.RESULTS_KEY: places}
+    if inputs:
+        _warn_about_unused(flow, names, inputs)
+    results = [[str(a.name), key] for a in _atoms(flow) for name, key in a.outputs if name in names]
+    return {redaction.NAMES_KEY: sorted(names), redaction.RESULTS_KEY: results}
 
 
 def register_redaction(
     engine: Engine, flow: Item, detail: FlowDetail, store: Mapping[str, Any], secrets: Any
 ) -> None:
-    """Have what is secret in a flow hidden in every text of this process, while its engine lives.
+    """Redact a flow's secret values in all texts of this process while its engine lives.
 
     Args:
         engine: the engine.
         flow: its flow.
-        detail: what is known of it.
-        store: values that it was given.
-        secrets: names that are secret besides those that are noted with it.
+        detail: the flow's detail.
+        store: the values passed to the flow.
+        secrets: names of secret values besides those declared in the metadata; new ones are stored there.
 
     Raises:
-        TypeError: ``secrets`` are no names.
+        TypeError: ``secrets`` are not names.
     """
     names = redaction.parse_names(secrets) | redaction.secret_names(detail.meta)
     if not names:
         return
-    own = [value for atom in _atoms(flow) for value in redaction.find_values(atom.inject or {}, names)]
-    redaction.register(engine, [*redaction.find_values(store, names), *own])
-    notes = secret_metadata(flow, names)
-    if any(detail.meta.get(name) != note for name, note in notes.items()):
-        engine.storage.update_flow_metadata(notes)
+    injected = [value for atom in _atoms(flow) for value in redaction.find_values(atom.inject or {}, names)]
+    redaction.register(engine, [*redaction.find_values(store, names), *injected])
+    metadata = secret_metadata(flow, names)
+    if any(detail.meta.get(key) != value for key, value in metadata.items()):
+        engine.storage.update_flow_metadata(metadata)
     redaction.register(engine, secret_values(detail.meta, detail))
-    engine.atom_notifier.register(Notifier.ANY, _Ear(engine, notes).hear)
+    engine.atom_notifier.register(Notifier.ANY, _SecretCollector(engine, metadata).on_transition)
 
 
-def _check_used(flow: Item, names: frozenset[str], given: Iterable[Any]) -> None:
-    """Warn of names that nothing goes by: a slip of the pen would let the secret out."""
-    known = _names_in(given)
+def _warn_about_unused(flow: Item, names: frozenset[str], inputs: Iterable[Any]) -> None:
+    """Warn about secret names that no value has: a misspelled name would leak the secret."""
+    known = _keys_in(inputs)
     for atom in _atoms(flow):
         known.update(atom.rebind.values(), atom.revert_rebind.values(), atom.provides, atom.inject or ())
     for name in sorted(names - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean '{near[0]}'?" if near else "only a key inside a result may yet be called so"
-        _LOG.warning("no value of flow '%s' goes by the secret name '%s': %s", flow.name, name, meant)
+        similar = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{similar[0]}'?" if similar else "only a key inside a result can have this name"
+        _LOG.warning("flow '%s' has no value with the secret name '%s': %s", flow.name, name, hint)
 
 
-def _names_in(data: Any) -> set[str]:
+def _keys_in(data: Any) -> set[str]:
     if isinstance(data, Mapping):
-        return {name for name in data if isinstance(name, str)}.union(*map(_names_in, data.values()))
+        return {key for key in data if isinstance(key, str)}.union(*map(_keys_in, data.values()))
     if isinstance(data, list | tuple):
-        return set().union(*map(_names_in, data))
+        return set().union(*map(_keys_in, data))
     return set()
 
 
-class _Ear:
-    """Hears what atoms provide, and has what is secret of it hidden as long as it lives itself.
+class _SecretCollector:
+    """Registers the secret values that atoms provide; they are redacted as long as it lives."""
 
-    Args:
-        engine: whom it hears.
-        notes: what is secret.
-    """
-
-    def __init__(self, engine: Engine, notes: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, metadata: Mapping[str, Any]) -> None:
         self._engine = weakref.ref(engine)
-        self._names = redaction.secret_names(notes)
-        self._places = [tuple(pair) for pair in notes[redaction.RESULTS_KEY]]
-        self._heard = False
+        self._names = redaction.secret_names(metadata)
+        self._results = [tuple(pair) for pair in metadata[redaction.RESULTS_KEY]]
+        self._has_inputs = False
 
-    def _begin(self) -> None:
-        """Have hidden what was given after the engine was made; this comes before the first call."""
-        self._heard = True
+    def on_transition(self, state: str, details: Mapping[str, Any]) -> None:
+        if not self._has_inputs:  # before the first call
+            self._has_inputs = True
+            self._register_inputs()
+        event = AtomTransition.from_details(state, details)
+        if event.result is NO_RESULT or isinstance(event.result, Failure):
+            return
+        keys = [key for atom, key in self._results if atom == event.name]
+        found = redaction.select_parts(event.result, keys) + redaction.find_values(event.result, self._names)
+        if found:
+            redaction.register(self, found)
+
+    def _register_inputs(self) -> None:
+        """Register the values that were injected after the engine was created."""
         engine = self._engine()
         if engine is None:
             return
@@ -144,21 +151,9 @@ class _Ear:
                 found.append(engine.storage.fetch(name))
         redaction.register(self, found)
 
-    def hear(self, state: str, details: Mapping[str, Any]) -> None:
-        """Take a move of an atom."""
-        if not self._heard:
-            self._begin()
-        told = AtomTransition.from_details(state, details)
-        if told.result is NO_RESULT or isinstance(told.result, Failure):
-            return
-        places = [place for atom, place in self._places if atom == told.name]
-        found = redaction.select_parts(told.result, places) + redaction.find_values(told.result, self._names)
-        if found:
-            redaction.register(self, found)
-
 
 def _atoms(item: Item) -> Iterator[Atom]:
-    """Go over the atoms of a flow and of the flows in it."""
+    """Iterate over the atoms of a flow and of its subflows."""
     if isinstance(item, Flow):
         if item.retry is not None:
             yield item.retry

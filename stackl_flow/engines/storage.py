@@ -1,10 +1,6 @@
-"""What a program may ask of, and give to, a flow: states, results, failures, values by name.
+"""Storage: what a program reads from, and gives to, a flow: states, results, failures, values by name.
 
-The names are TaskFlow's. Everything is answered from the journal; nothing here is written except through it.
-
-What came of a flow's atoms: results, failures and the histories of retries, by atom name.
-
-The part of ``Storage`` that only reads; the names are TaskFlow's.
+The names are TaskFlow's. Everything is answered from the journal and written through it.
 """
 
 from __future__ import annotations
@@ -20,121 +16,9 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence.models import AtomDetail, RetryDetail
 from stackl_flow.retry import History
 
-_EXECUTED: Final = (st.SUCCESS, st.REVERTING, st.FAILURE)
-_REVERTED: Final = (st.REVERTED, st.REVERT_FAILURE)
-
-
-class Results:
-    """Answers what came of each atom.
-
-    Args:
-        journal: where it is all written down.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def _detail(self, atom_name: str) -> AtomDetail:
-        detail = self._journal.by_name.get(atom_name)
-        if detail is None:
-            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self._journal.flow.name}'")
-        return detail
-
-    def get_execute_result(self, atom_name: str) -> Any:
-        """Return what an atom's ``execute`` gave.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            The result, or the failure; of a retry all results so far, each with the failures that followed.
-
-        Raises:
-            NotFound: there is none: it did not run yet, was ignored, or was undone.
-        """
-        detail = self._detail(atom_name)
-        if detail.failure is not None:
-            return detail.failure
-        if detail.state not in _EXECUTED:
-            raise self._unknown(detail, "execution")
-        return detail.results
-
-    get = get_execute_result
-
-    def get_revert_result(self, atom_name: str) -> Any:
-        """Return what an atom's ``revert`` gave.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            The result, or the failure.
-
-        Raises:
-            NotFound: there is none.
-        """
-        detail = self._detail(atom_name)
-        if detail.revert_failure is not None:
-            return detail.revert_failure
-        if detail.state not in _REVERTED:
-            raise self._unknown(detail, "revert")
-        return detail.revert_results
-
-    @staticmethod
-    def _unknown(detail: AtomDetail, what: str) -> exc.NotFound:
-        why = " (as it was ignored)" if detail.state == st.IGNORE else f" (it is {detail.state})"
-        return exc.NotFound(f"Result for atom '{detail.name}' {what} is not known{why}")
-
-    def get_execute_failures(self) -> dict[str, Failure]:
-        """Return the failures of ``execute``, by atom name; one that later succeeded has none."""
-        found = self._in_order()
-        return {detail.name: detail.failure for detail in found if detail.failure is not None}
-
-    get_failures = get_execute_failures
-
-    def get_revert_failures(self) -> dict[str, Failure]:
-        """Return the failures of ``revert``, by atom name."""
-        found = self._in_order()
-        return {d.name: d.revert_failure for d in found if d.revert_failure is not None}
-
-    def _in_order(self) -> list[AtomDetail]:
-        failed = self._journal.failed
-        plan = self._journal.plan
-        if plan is None:
-            return list(failed.values())
-        return [failed[name] for name in sorted(failed, key=lambda name: plan.index.get(name, len(plan)))]
-
-    def has_failures(self) -> bool:
-        """Say whether anything failed."""
-        return bool(self._journal.failed)
-
-    def get_retry_history(self, retry_name: str) -> History:
-        """Return what a retry has tried.
-
-        Args:
-            retry_name: its name.
-
-        Returns:
-            The history.
-
-        Raises:
-            NotFound: the flow has no such retry.
-        """
-        detail = self._detail(retry_name)
-        if not isinstance(detail, RetryDetail):
-            raise exc.NotFound(f"atom '{retry_name}' is a task: only retries have a history")
-        return History(detail.results, failure=detail.failure)
-
-    def get_retry_histories(self) -> list[tuple[str, History]]:
-        """Return what every retry has tried, by name."""
-        return [
-            (detail.name, History(detail.results, failure=detail.failure))
-            for detail in self._journal.flow
-            if isinstance(detail, RetryDetail)
-        ]
-
-
-_UNDER_WAY = frozenset({st.RUNNING, st.SUSPENDING})
+_STATES_WITH_RESULT: Final = (st.SUCCESS, st.REVERTING, st.FAILURE)
+_STATES_WITH_REVERT_RESULT: Final = (st.REVERTED, st.REVERT_FAILURE)
+_ACTIVE_STATES: Final = frozenset({st.RUNNING, st.SUSPENDING})
 
 
 def _first(values: list[Any]) -> Any:
@@ -145,23 +29,25 @@ def _one_or_all(values: list[Any]) -> Any:
     return values if len(values) > 1 else values[0]
 
 
-class Storage(Results):
-    """Answers for one flow.
+class Storage:
+    """The stored state of one flow.
+
+    Methods that take the name of an atom raise ``NotFound`` if the flow has no such atom (yet).
 
     Args:
-        journal: where it is all written down.
-        given: values from outside.
-        providers: tells who provides what, once the flow is compiled.
+        journal: records what happens in the flow.
+        injected: values injected into the flow.
+        providers: returns the providers once the flow is compiled.
     """
 
     def __init__(
-        self, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
+        self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
     ) -> None:
-        super().__init__(journal)
-        self._given = given
-        self._names = Resolver(journal, given, providers)
+        self._journal = journal
+        self._injected = injected
+        self._resolver = Resolver(journal, injected, providers)
 
-    # ------------------------------------------------------------- the flow
+    # ------------------------------------------------------------------ the flow
 
     @property
     def flow_name(self) -> str:
@@ -170,17 +56,17 @@ class Storage(Results):
 
     @property
     def flow_uuid(self) -> str:
-        """The flow's identity."""
+        """The flow's UUID."""
         return self._journal.flow.uuid
 
     @property
     def flow_meta(self) -> dict[str, Any]:
-        """The notes kept with the flow."""
+        """The flow's metadata."""
         return self._journal.flow.meta
 
     @property
     def backend(self) -> Any:
-        """Where the flow is stored, or None."""
+        """The backend in which the flow is stored, or None."""
         return self._journal.backend
 
     def get_flow_state(self) -> str:
@@ -188,205 +74,203 @@ class Storage(Results):
         return self._journal.flow.state or st.PENDING
 
     def change_flow_state(self, state: str) -> tuple[bool, str]:
-        """Move the flow, and write that down.
-
-        Args:
-            state: where it goes.
+        """Change and store the flow's state.
 
         Returns:
-            Whether it moved, and where it was.
+            Whether the state changed, and the previous state.
 
         Raises:
-            InvalidState: the move is not allowed.
+            InvalidState: the transition is not allowed.
         """
-        moved = self._journal.move_flow(state)
+        change = self._journal.change_flow_state(state)
         self._journal.commit()
-        return moved
+        return change
 
     def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
-        """Add to the notes kept with the flow.
+        """Add to the flow's metadata."""
+        self._journal.update_metadata(update_with)
+        self._commit_if_inactive()
 
-        Args:
-            update_with: notes by name.
-        """
-        self._journal.update_meta(update_with)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Write at once what no move of a run will take along, and keep no connection for it."""
-        if self.get_flow_state() not in _UNDER_WAY:
+    def _commit_if_inactive(self) -> None:
+        """Commit now what no later step of a run would write, and keep no connection open for it."""
+        if self.get_flow_state() not in _ACTIVE_STATES:
             self._journal.commit()
             self._journal.close()
 
-    # ------------------------------------------------------------- atoms
+    # ------------------------------------------------------------------ atoms
+
+    def _detail(self, atom_name: str) -> AtomDetail:
+        detail = self._journal.by_name.get(atom_name)
+        if detail is None:
+            raise exc.NotFound(f"Unknown atom name '{atom_name}' in flow '{self._journal.flow.name}'")
+        return detail
 
     def get_atom_uuid(self, atom_name: str) -> str:
-        """Return an atom's identity.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            The uuid.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
-        """
+        """Return an atom's UUID."""
         return self._detail(atom_name).uuid
 
     def get_atom_state(self, atom_name: str) -> str:
-        """Return an atom's state.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            A word of ``states``.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
-        """
+        """Return an atom's state."""
         return self._detail(atom_name).state or st.PENDING
 
     def get_atom_intention(self, atom_name: str) -> str:
-        """Return what the engine means to do with an atom.
-
-        Args:
-            atom_name: its name.
-
-        Returns:
-            One of ``states.INTENTIONS``.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
-        """
+        """Return an atom's intention: what the engine is going to do with it."""
         return self._detail(atom_name).intention or st.EXECUTE
 
     def set_atom_intention(self, atom_name: str, intention: str) -> None:
-        """Say what is to be done with an atom; written with the flow's next move.
-
-        Args:
-            atom_name: its name.
-            intention: one of ``states.INTENTIONS``.
+        """Set an atom's intention; written with the flow's next commit.
 
         Raises:
-            NotFound: the flow has no such atom (yet).
-            InvalidFormat: there is no such intention.
+            InvalidFormat: unknown intention.
         """
         if intention not in st.INTENTIONS:
-            raise exc.InvalidFormat(f"no intention {intention!r}: give one of {', '.join(st.INTENTIONS)}")
+            raise exc.InvalidFormat(
+                f"unknown intention {intention!r}: expected one of {', '.join(st.INTENTIONS)}"
+            )
         detail = self._detail(atom_name)
         detail.intention = intention
-        self._journal.touch(detail)
+        self._journal.save_atom(detail)
 
     def get_atoms_states(self, atom_names: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Return state and intention of several atoms.
-
-        Args:
-            atom_names: their names.
-
-        Returns:
-            The pairs by name.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
-        """
+        """Return state and intention of several atoms, by name."""
         return {n: (self.get_atom_state(n), self.get_atom_intention(n)) for n in atom_names}
 
     def get_task_progress(self, task_name: str) -> float:
-        """Return how far a task has come, from 0.0 to 1.0.
-
-        Args:
-            task_name: its name.
-
-        Returns:
-            The progress, 0.0 if nothing is known.
-        """
+        """Return a task's progress, from 0.0 to 1.0; 0.0 if none was reported."""
         return self._detail(task_name).progress or 0.0
 
     def get_task_progress_details(self, task_name: str) -> dict[str, Any] | None:
-        """Return what a task said of its progress besides.
-
-        Args:
-            task_name: its name.
-
-        Returns:
-            The details and the progress at which they were given, or None.
-        """
+        """Return the details that a task reported last, with the progress at that time, or None."""
         details: dict[str, Any] | None = self._detail(task_name).progress_details
         return details
 
     def update_atom_metadata(self, atom_name: str, update_with: Mapping[str, Any]) -> None:
-        """Add to the notes kept with an atom; while the flow runs they are written with its next move.
+        """Add to an atom's metadata; while the flow runs it is written with the next commit."""
+        self._journal.save_atom(self._detail(atom_name), update_with)
+        self._commit_if_inactive()
 
-        Args:
-            atom_name: its name.
-            update_with: notes by name.
+    # ------------------------------------------------------------------ results
+
+    def get_execute_result(self, atom_name: str) -> Any:
+        """Return the result of an atom's ``execute``.
+
+        Returns:
+            The result, or the failure. For a retry, all results so far, each with the failures that followed.
+
+        Raises:
+            NotFound: there is no result: the atom has not run, was ignored or was reverted.
         """
-        self._journal.touch(self._detail(atom_name), update_with)
-        self._settle()
+        detail = self._detail(atom_name)
+        if detail.failure is not None:
+            return detail.failure
+        if detail.state not in _STATES_WITH_RESULT:
+            raise self._no_result(detail, "execution")
+        return detail.results
 
-    # ------------------------------------------------------------- values by name
+    get = get_execute_result
+
+    def get_revert_result(self, atom_name: str) -> Any:
+        """Return the result of an atom's ``revert``, or the failure.
+
+        Raises:
+            NotFound: there is no result: the atom was not reverted.
+        """
+        detail = self._detail(atom_name)
+        if detail.revert_failure is not None:
+            return detail.revert_failure
+        if detail.state not in _STATES_WITH_REVERT_RESULT:
+            raise self._no_result(detail, "revert")
+        return detail.revert_results
+
+    @staticmethod
+    def _no_result(detail: AtomDetail, method: str) -> exc.NotFound:
+        reason = "it was ignored" if detail.state == st.IGNORE else f"it is {detail.state}"
+        return exc.NotFound(f"Result for atom '{detail.name}' {method} is not known ({reason})")
+
+    def has_failures(self) -> bool:
+        """Return whether any atom failed."""
+        return bool(self._journal.failed)
+
+    def get_execute_failures(self) -> dict[str, Failure]:
+        """Return the failures of ``execute``, by atom name; an atom that succeeded later has none."""
+        failed = self._failed_in_order()
+        return {detail.name: detail.failure for detail in failed if detail.failure is not None}
+
+    get_failures = get_execute_failures
+
+    def get_revert_failures(self) -> dict[str, Failure]:
+        """Return the failures of ``revert``, by atom name."""
+        failed = self._failed_in_order()
+        return {d.name: d.revert_failure for d in failed if d.revert_failure is not None}
+
+    def _failed_in_order(self) -> list[AtomDetail]:
+        failed = self._journal.failed
+        plan = self._journal.plan
+        if plan is None:
+            return list(failed.values())
+        return [failed[name] for name in sorted(failed, key=lambda name: plan.index.get(name, len(plan)))]
+
+    def get_retry_history(self, retry_name: str) -> History:
+        """Return the attempts of a retry.
+
+        Raises:
+            NotFound: the flow has no such retry.
+        """
+        detail = self._detail(retry_name)
+        if not isinstance(detail, RetryDetail):
+            raise exc.NotFound(f"atom '{retry_name}' is a task: only retries have a history")
+        return History(detail.results, failure=detail.failure)
+
+    def get_retry_histories(self) -> list[tuple[str, History]]:
+        """Return the name and the attempts of every retry."""
+        return [
+            (detail.name, History(detail.results, failure=detail.failure))
+            for detail in self._journal.flow
+            if isinstance(detail, RetryDetail)
+        ]
+
+    # ------------------------------------------------------------------ values by name
 
     def inject(self, pairs: Mapping[str, Any], transient: bool = False) -> None:
-        """Give values to the whole flow.
+        """Inject values into the flow.
 
         Args:
             pairs: values by name.
-            transient: keep them in this process only, for things that cannot be stored.
+            transient: keep them in this process only, for objects that cannot be stored.
 
         Raises:
             NotSerializable: a value has no JSON form and is not transient.
         """
-        self._given.give(pairs, transient=transient)
+        self._injected.inject(pairs, transient=transient)
 
     def inject_atom_args(self, atom_name: str, pairs: Mapping[str, Any], transient: bool = True) -> None:
-        """Give values to one atom.
-
-        Args:
-            atom_name: its name.
-            pairs: values by name.
-            transient: keep them in this process only.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
-        """
+        """Inject values into one atom; arguments as for ``inject``."""
         self._detail(atom_name)
-        self._given.give_to(atom_name, pairs, transient=transient)
+        self._injected.inject_into_atom(atom_name, pairs, transient=transient)
 
     def fetch(self, name: str, many_handler: Callable[[list[Any]], Any] | None = None) -> Any:
         """Return a value by its name.
 
         Args:
             name: the name.
-            many_handler: picks from, or joins, the values of several providers; the first if left out.
-
-        Returns:
-            The value.
+            many_handler: selects from, or joins, the values of several providers; the first if left out.
 
         Raises:
-            NotFound: nobody provides it, or not yet.
+            NotFound: the name has no value (yet).
         """
-        found, providers = self._names.look_up(name)
-        if not found:
+        values, providers = self._resolver.find(name)
+        if not values:
             if not providers:
                 raise exc.NotFound(f"Name {name!r} is not mapped as a produced output by any providers")
             raise exc.NotFound(
                 f"Unable to find result {name!r}, searched {len(providers)} providers: {providers}"
             )
-        return (many_handler or _first)(found)
+        return (many_handler or _first)(values)
 
     def fetch_all(self, many_handler: Callable[[list[Any]], Any] | None = None) -> dict[str, Any]:
-        """Return all values known so far, by name.
-
-        Args:
-            many_handler: as for ``fetch``; a list of all if left out.
-
-        Returns:
-            The values.
-        """
-        pick = many_handler or _one_or_all
-        return {name: pick(found) for name, found in self._names.look_up_all() if found}
+        """Return all values so far, by name; ``many_handler`` as for ``fetch``, a list of all if left out."""
+        select = many_handler or _one_or_all
+        return {name: select(values) for name, values in self._resolver.find_all() if values}
 
     def fetch_mapped_args(
         self,
@@ -395,25 +279,21 @@ class Storage(Results):
         scope_walker: Iterable[Iterable[str]] | None = None,
         optional_args: Iterable[str] | None = None,
     ) -> dict[str, Any]:
-        """Return the values that an atom is, or would be, handed.
+        """Return the arguments that an atom gets, or would get.
 
         Args:
-            args_mapping: for each argument the name to look up, such as an atom's ``rebind``.
-            atom_name: the atom whose own values count, and whose place in the flow says what can be seen;
-                values of the flow and of all providers if left out.
-            scope_walker: names of the providers that can be seen, nearest first, in groups; worked out if
-                left out.
-            optional_args: arguments that are left out if nobody provides them.
-
-        Returns:
-            The values by argument.
+            args_mapping: the name to look up for each argument, such as an atom's ``rebind``.
+            atom_name: the atom whose injected values and visible providers count; the flow's values and all
+                providers if left out.
+            scope_walker: names of the visible providers, nearest first, in groups; worked out if left out.
+            optional_args: arguments that are left out if they have no provider.
 
         Raises:
-            NotFound: nobody provides one of them, or not yet; or the flow has no such atom (yet).
+            NotFound: an argument has no value (yet), or the flow has no such atom (yet).
         """
-        own = {} if atom_name is None else self._given.of_detail(self._detail(atom_name))
-        seen = self._names.sight(atom_name, scope_walker)
-        return self._names.mapped(args_mapping, own, seen, frozenset(optional_args or ()))
+        own = {} if atom_name is None else self._injected.of_detail(self._detail(atom_name))
+        visible = self._resolver.visible_providers(atom_name, scope_walker)
+        return self._resolver.resolve_arguments(args_mapping, own, visible, frozenset(optional_args or ()))
 
     def fetch_unsatisfied_args(
         self,
@@ -422,24 +302,12 @@ class Storage(Results):
         scope_walker: Iterable[Iterable[str]] | None = None,
         optional_args: Iterable[str] | None = None,
     ) -> set[str]:
-        """Say which arguments of an atom nobody will provide.
+        """Return the arguments of an atom that have no provider, whether or not it has run.
 
-        Args:
-            atom_name: the atom.
-            args_mapping: for each argument the name to look up.
-            scope_walker: names of the providers that can be seen, nearest first, in groups; worked out if
-                left out.
-            optional_args: arguments that need not be provided.
-
-        Returns:
-            The arguments; whether a provider has run already does not matter.
-
-        Raises:
-            NotFound: the flow has no such atom (yet).
+        The arguments are those of ``fetch_mapped_args``.
         """
-        given = {*self._given.of_flow(), *self._given.of_detail(self._detail(atom_name))}
-        seen = self._names.sight(atom_name, scope_walker)
-        needed = {argument: name for argument, name in args_mapping.items() if name not in given}
-        return {argument for argument, name in needed.items() if not list(seen(name))} - {
-            *(optional_args or ())
-        }
+        injected = {*self._injected.of_flow(), *self._injected.of_detail(self._detail(atom_name))}
+        visible = self._resolver.visible_providers(atom_name, scope_walker)
+        required = {argument: name for argument, name in args_mapping.items() if name not in injected}
+        unsatisfied = {argument for argument, name in required.items() if not list(visible(name))}
+        return unsatisfied.difference(optional_args or ())

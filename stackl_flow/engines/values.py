@@ -1,18 +1,12 @@
-"""Names to values: what each method of each atom is handed.
+"""Resolves names to values: the arguments of every call, and what a program fetches by name.
 
-Where a value comes from is worked out once, before the flow runs, which is also when a missing one is
-noticed; what is left for each call is a look-up by number. The order of search is TaskFlow's: values given
-to the atom, then those given to the flow, then the nearest provider.
+Where an argument comes from is worked out once, before the flow runs, which is also when a missing one is
+noticed; each call then looks its arguments up by number. The order of search is TaskFlow's: values injected
+into the atom, then those injected into the flow, then the nearest visible provider.
 
-Which provider an atom may see.
-
-An atom sees what runs before it, the nearest first: its own flow's earlier items (and what is inside
-them), then its parent flow's, and so on outwards. The rule is TaskFlow's; the search here walks the
-providers of one name backwards, so that it costs what there is to find and not the size of the flow.
-
-Values by name, as an atom sees them, and as somebody outside does, to whom all providers are alike.
-
-Values that are given to a flow, or to one of its atoms, from outside.
+An atom sees the providers that run before it, nearest first: the earlier items of its own flow and what is
+inside them, then those of its parent flow, and so on outwards. The rule is TaskFlow's; here the search walks
+the providers of one name backwards, so that its cost depends on their number and not on the size of the flow.
 """
 
 from __future__ import annotations
@@ -32,17 +26,22 @@ from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.states import IGNORE
 
+_LOG = redaction.get_logger(__name__)
+
+#: Key of injected values in the metadata of flows and atoms.
+META_INJECTED: Final = "injected"
+
+_NO_VALUES: Final[Mapping[str, Any]] = {}
+#: What indexing a result that does not hold what ``provides`` names may raise.
+_LOOKUP_ERRORS: Final = (IndexError, KeyError, ValueError, TypeError)
+
 
 class Providers:
-    """Finds providers in a plan.
-
-    Args:
-        plan: the plan.
-    """
+    """The atoms that provide each name, in a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        # Nearly every name has one provider, for which a list of its own would be a waste.
+        # Nearly every name has one provider: a list for each would be a waste.
         self._by_name: dict[str, int | list[int]] = {}
         by_name = self._by_name
         for index, atom in enumerate(plan.atoms):
@@ -55,7 +54,7 @@ class Providers:
                     by_name[name] = [known, index]
 
     def names(self) -> Iterator[str]:
-        """Go over every name that some atom provides."""
+        """Iterate over every name that some atom provides."""
         return iter(self._by_name)
 
     def of(self, name: str) -> list[int]:
@@ -63,26 +62,22 @@ class Providers:
         known = self._by_name.get(name, [])
         return known if isinstance(known, list) else [known]
 
-    def atoms_of(self, name: str) -> list[str]:
+    def atom_names_of(self, name: str) -> list[str]:
         """Return the names of the atoms that provide a name, in running order."""
         return [self._plan.names[index] for index in self.of(name)]
 
-    def place(self, provider: int, name: str) -> Any:
-        """Say where in a provider's result a name's value is (None: all of it)."""
-        for output, place in self._plan.atoms[provider].outputs:
+    def key_in_result(self, provider: int, name: str) -> Any:
+        """Return the index or key of a name's value in a provider's result (None: the whole result)."""
+        for output, key in self._plan.atoms[provider].outputs:
             if output == name:
-                return place
+                return key
         raise KeyError(name)
 
     def visible(self, atom: int, name: str) -> Iterator[tuple[int, int]]:
-        """Go over the providers of a name that an atom may see, nearest first.
+        """Iterate over the providers of a name that are visible to an atom, nearest first.
 
-        Args:
-            atom: the atom that looks.
-            name: what it looks for.
-
-        Returns:
-            Pairs of how many flows outwards (0: its own) and the provider.
+        Yields:
+            How many flows outwards the provider is (0: the atom's own flow), and its number.
         """
         known = self.of(name)
         if not known:
@@ -93,35 +88,35 @@ class Providers:
         inner = -1  # the child flow of ``scope`` that holds the atom
         while position >= 0 and scope >= 0:
             provider = known[position]
-            here = scopes[scope]
-            if provider < here.first:
-                inner, scope, level = scope, here.parent, level + 1
+            current = scopes[scope]
+            if provider < current.first:
+                inner, scope, level = scope, current.parent, level + 1
                 continue
-            if provider == here.retry or here.ordering == "total":
+            if provider == current.retry or current.ordering == "total":
                 yield level, provider
                 position -= 1
-            elif here.ordering == "none":
-                # Nothing beside the atom is before it, save the retry: leap to that.
-                position = min(bisect.bisect_right(known, here.first), position) - 1
-                if position >= 0 and known[position] == here.retry != -1:
+            elif current.ordering == "none":
+                # Nothing beside the atom runs before it, except the retry: skip to that.
+                position = min(bisect.bisect_right(known, current.first), position) - 1
+                if position >= 0 and known[position] == current.retry != -1:
                     yield level, known[position]
                     position -= 1
             else:
-                if self._reaches(provider, scope, atom, inner):
+                if self._is_before(provider, scope, atom, inner):
                     yield level, provider
                 position -= 1
 
-    def _reaches(self, provider: int, scope: int, atom: int, inner: int) -> bool:
-        """Say whether a provider's item is before the atom's item in a flow of links."""
+    def _is_before(self, provider: int, scope: int, atom: int, inner: int) -> bool:
+        """Return whether a provider's item is before the atom's item in a graph flow."""
         plan = self._plan
-        leave = self._leave(provider, scope)
-        enter = plan.scopes[inner].begin if inner >= 0 else atom
+        last = self._last_node(provider, scope)
+        first = plan.scopes[inner].begin if inner >= 0 else atom
         barrier = plan.scopes[scope].begin
-        seen = {enter}
-        queue = [enter]
+        seen = {first}
+        queue = [first]
         for node in queue:
-            before = plan.preds[node]
-            if leave in before:
+            before = plan.predecessors[node]
+            if last in before:
                 return True
             for previous in before:
                 if previous not in seen and previous != barrier:
@@ -129,139 +124,97 @@ class Providers:
                     queue.append(previous)
         return False
 
-    def _leave(self, provider: int, scope: int) -> int:
-        """Return the node by which one leaves the item of a flow that holds a provider."""
+    def _last_node(self, provider: int, scope: int) -> int:
+        """Return the last node of the item of a flow that holds a provider."""
         plan = self._plan
-        leave, child = provider, plan.scope_of[provider]
+        last, child = provider, plan.scope_of[provider]
         while child != scope:
-            leave, child = plan.scopes[child].end, plan.scopes[child].parent
-        return leave
-
-
-META_INJECTED: Final = "injected"
-
-_NOTHING: Final[Mapping[str, Any]] = {}
+            last, child = plan.scopes[child].end, plan.scopes[child].parent
+        return last
 
 
 class InjectedValues:
-    """Keeps given values: in the flow's notes, which are stored, or in this process only.
+    """Values injected into a flow or into one of its atoms.
 
-    Args:
-        journal: where the notes are.
+    They are stored in the metadata, or kept in this process only (transient), which take precedence.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._transient: dict[str, Any] = {}
-        self._transient_of: dict[str, dict[str, Any]] = {}
-        self._early: dict[str, Any] = {}
+        self._transient_of_atoms: dict[str, dict[str, Any]] = {}
+        self._unowned: dict[str, Any] = {}
 
     def of_flow(self) -> Mapping[str, Any]:
-        """Return what every atom may see; values of this process beat the stored ones."""
-        stored: Mapping[str, Any] = self._journal.flow.meta.get(META_INJECTED, _NOTHING)
-        if not (self._early or self._transient):
+        """Return the values that every atom sees."""
+        stored: Mapping[str, Any] = self._journal.flow.meta.get(META_INJECTED, _NO_VALUES)
+        if not (self._unowned or self._transient):
             return stored
-        return {**stored, **self._early, **self._transient}
+        return {**stored, **self._unowned, **self._transient}
 
-    def of_atom(self, atom: int) -> Mapping[str, Any]:
-        """Return what only one atom may see.
-
-        Args:
-            atom: its number.
-
-        Returns:
-            Values by name; those of this process beat the stored ones.
-        """
-        return self.of_detail(self._journal.details[atom])
+    def of_atom(self, number: int) -> Mapping[str, Any]:
+        """Return the values that only one atom sees."""
+        return self.of_detail(self._journal.details[number])
 
     def of_detail(self, detail: AtomDetail) -> Mapping[str, Any]:
-        """Return what only one atom may see.
-
-        Args:
-            detail: its detail.
-
-        Returns:
-            Values by name; those of this process beat the stored ones.
-        """
+        """Return the values that only one atom sees, by its detail."""
         stored = detail.meta.get(META_INJECTED) if detail.has_meta else None
-        passing = self._transient_of.get(detail.name)
+        transient = self._transient_of_atoms.get(detail.name)
         if not stored:
-            return passing or _NOTHING
-        return {**stored, **passing} if passing else stored
+            return transient or _NO_VALUES
+        return {**stored, **transient} if transient else stored
 
-    def give(self, pairs: Mapping[str, Any], *, transient: bool) -> None:
-        """Give values to the whole flow.
-
-        Args:
-            pairs: values by name.
-            transient: keep them in this process only.
+    def inject(self, pairs: Mapping[str, Any], *, transient: bool) -> None:
+        """Inject values into the flow.
 
         Raises:
-            NotSerializable: a value has no JSON form and is to be stored.
+            NotSerializable: a value is to be stored and has no JSON form.
         """
         if transient:
             self._transient.update(pairs)
             return
-        self._check(pairs)
+        self._check_storable(pairs)
         if self._journal.backend is not None and self._journal.plan is None:
-            self._early.update(pairs)  # the flow is not owned yet, and may be read anew until then
+            self._unowned.update(pairs)  # the stored flow is read again when it is owned
         else:
-            self._store(pairs)
+            self._journal.update_metadata(self._metadata_with(pairs))
 
-    def give_own(self, plan: Plan, *, transient: bool) -> None:
-        """Give every atom what it was made with.
-
-        Args:
-            plan: gives the atoms.
-            transient: as for ``give_to``.
-        """
-        for atom, name in zip(plan.atoms, plan.names, strict=True):
-            if atom.inject:
-                self.give_to(name, atom.inject, transient=transient)
-
-    def give_to(self, atom_name: str, pairs: Mapping[str, Any], *, transient: bool) -> None:
-        """Give values to one atom.
-
-        Args:
-            atom_name: its name.
-            pairs: values by name.
-            transient: keep them in this process only; otherwise they are written with the next move.
+    def inject_into_atom(self, atom_name: str, pairs: Mapping[str, Any], *, transient: bool) -> None:
+        """Inject values into one atom; stored values are written with the next commit.
 
         Raises:
-            NotSerializable: a value has no JSON form and is to be stored.
+            NotSerializable: a value is to be stored and has no JSON form.
         """
         if transient:
-            self._transient_of.setdefault(atom_name, {}).update(pairs)
+            self._transient_of_atoms.setdefault(atom_name, {}).update(pairs)
             return
-        self._check(pairs)
+        self._check_storable(pairs)
         detail = self._journal.by_name[atom_name]
-        self._journal.touch(detail, {META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}})
+        self._journal.save_atom(detail, {META_INJECTED: {**detail.meta.get(META_INJECTED, {}), **pairs}})
 
-    def settle(self) -> None:
-        """Have what was given before the flow was owned written with the next entry."""
-        if self._early:
-            meta = {**self._journal.flow.meta, **self._noted(self._early)}
-            self._early = {}
-            self._journal.note(meta)
+    def inject_defaults(self, plan: Plan, *, transient: bool) -> None:
+        """Inject into every atom what it was created with (``inject=``)."""
+        for atom, name in zip(plan.atoms, plan.names, strict=True):
+            if atom.inject:
+                self.inject_into_atom(name, atom.inject, transient=transient)
 
-    def _store(self, pairs: Mapping[str, Any]) -> None:
-        self._journal.update_meta(self._noted(pairs))
+    def store_unowned(self) -> None:
+        """Have the values that were injected before the flow was owned written with the next commit."""
+        if self._unowned:
+            meta = {**self._journal.flow.meta, **self._metadata_with(self._unowned)}
+            self._unowned = {}
+            self._journal.set_metadata(meta)
 
-    def _noted(self, pairs: Mapping[str, Any]) -> dict[str, Any]:
-        return {META_INJECTED: {**self._journal.flow.meta.get(META_INJECTED, _NOTHING), **pairs}}
+    def _metadata_with(self, pairs: Mapping[str, Any]) -> dict[str, Any]:
+        return {META_INJECTED: {**self._journal.flow.meta.get(META_INJECTED, _NO_VALUES), **pairs}}
 
-    def _check(self, pairs: Mapping[str, Any]) -> None:
+    def _check_storable(self, pairs: Mapping[str, Any]) -> None:
         if self._journal.backend is not None:
             check_storable(pairs, self._journal.flow.name, self._journal.backend)
 
 
 def check_storable(pairs: Mapping[str, Any], flow_name: str, backend: Backend) -> None:
-    """Check that values given to a flow have a stored form.
-
-    Args:
-        pairs: the values by name.
-        flow_name: the flow, for the message.
-        backend: where they are to be stored.
+    """Check that the codec of a backend can encode values.
 
     Raises:
         NotSerializable: a value has no JSON form.
@@ -271,196 +224,172 @@ def check_storable(pairs: Mapping[str, Any], flow_name: str, backend: Backend) -
             backend.codec.encode(value)
         except exc.NotSerializable as error:
             raise exc.NotSerializable(
-                f"value '{name}' given to flow '{flow_name}': {error};"
+                f"value '{name}' of flow '{flow_name}': {error};"
                 f" or inject it with transient=True, which keeps it in this process only",
                 cause=error.cause,
             ) from error
 
 
-_LOG = redaction.get_logger(__name__)
+#: A source instead of an atom's number: values injected into the atom, or into the flow.
+FROM_ATOM: Final = -1
+FROM_FLOW: Final = -2
 
-OF_ATOM: Final = -1
-OF_FLOW: Final = -2
-_LOOKED_AT: Final = 1000
-
-# Where one argument comes from: the argument, an atom's number or one of the two below, where in
-# its result, and the name looked up. A plain tuple: the garbage collector lets go of those.
+#: Where an argument comes from: the argument, the number of the provider or one of the two above, the key in
+#: its result, and the name. A plain tuple, because the garbage collector stops tracking those.
 Source = tuple[str, int, Any, str]
 
+#: How many atoms are searched for a misspelled name.
+_SPELLING_LIMIT: Final = 1000
 
-class Arguments:
-    """Finds the arguments of each call.
 
-    Args:
-        plan: the plan.
-        journal: where results are.
-        given: values from outside.
-    """
+class ArgumentBinder:
+    """Binds the arguments of atoms to their sources, and looks them up for each call."""
 
-    def __init__(self, plan: Plan, journal: Journal, given: InjectedValues) -> None:
+    def __init__(self, plan: Plan, journal: Journal, injected: InjectedValues) -> None:
         self._plan = plan
         self._journal = journal
-        self._given = given
+        self._injected = injected
         self._providers = Providers(plan)
-        self._bound: list[tuple[Source, ...]] = []
+        self._sources: list[tuple[Source, ...]] = []
 
     @property
     def providers(self) -> Providers:
-        """Who provides what in this plan."""
+        """The providers in this plan."""
         return self._providers
 
     def bind(self) -> None:
         """Work out where every argument comes from.
 
         Raises:
-            MissingDependencies: nobody provides something that is needed.
+            MissingDependencies: a required argument has no source.
         """
         plan = self._plan
-        flow_names = self._given.of_flow()
-        bound: list[tuple[Source, ...]] = []
-        troubles: list[tuple[int, str, list[str]]] = []
+        flow_names = self._injected.of_flow()
+        sources_of: list[tuple[Source, ...]] = []
+        missing_of: list[tuple[int, str, list[str]]] = []
         for number, atom in enumerate(plan.atoms):
-            sources, lacking = self._sources(number, atom.execute_bindings, flow_names)
-            bound.append(sources)
-            if lacking:
-                troubles.append((number, "execute", lacking))
+            sources, missing = self._find_sources(number, atom.execute_bindings, flow_names)
+            sources_of.append(sources)
+            if missing:
+                missing_of.append((number, "execute", missing))
             if atom.revert_bindings.required and atom.revert_bindings != atom.execute_bindings:
-                _, lacking = self._sources(number, atom.revert_bindings, flow_names)
-                if lacking:
-                    troubles.append((number, "revert", lacking))
-        if troubles:
-            raise self._lacking(troubles)
-        self._bound = bound
+                _, missing = self._find_sources(number, atom.revert_bindings, flow_names)
+                if missing:
+                    missing_of.append((number, "revert", missing))
+        if missing_of:
+            raise self._missing_dependencies(missing_of)
+        self._sources = sources_of
 
-    def _lacking(self, troubles: list[tuple[int, str, list[str]]]) -> exc.MissingDependencies:
-        cause: exc.MissingDependencies | None = None
-        names: set[str] = set()
-        lone = len(troubles) == 1 and not self._plan.scopes
-        for number, method, lacking in troubles:
-            atom = self._plan.atoms[number]
-            hint = self._misspelt(lacking) if lone else ""
-            cause = exc.MissingDependencies(atom, lacking, cause=cause, method=method, hint=hint)
-            names.update(lacking)
-        if lone and cause is not None:
-            return cause
-        hint = self._misspelt(names)
-        return exc.MissingDependencies(f"flow '{self._plan.name}'", names, cause=cause, hint=hint)
-
-    def _misspelt(self, lacking: Iterable[str]) -> str:
-        """Look for what may have been meant; nobody reads through the names of a million atoms."""
-        atoms = self._plan.atoms[:_LOOKED_AT]
-        givers = {name: atom.name for atom in reversed(atoms) for name, _ in atom.outputs}
-        there = {*map(str, self._given.of_flow()), *givers}
-        hints: list[str] = []
-        for name in sorted(lacking):
-            if name in givers:
-                hints.append(f"; '{givers[name]}' provides {name!r}, but does not stand before who needs it")
-                continue
-            near = get_close_matches(name, there, n=1)
-            hints += [f"; there is {found!r}: was {name!r} meant to be that?" for found in near]
-        return "".join(hints)
-
-    def _sources(
+    def _find_sources(
         self, number: int, bindings: Bindings, flow_names: Mapping[str, Any]
     ) -> tuple[tuple[Source, ...], list[str]]:
-        own = self._given.of_atom(number)
-        found: list[Source] = []
-        lacking: list[str] = []
+        """Return the sources of an atom's arguments, and the required names that have none."""
+        atom_names = self._injected.of_atom(number)
+        sources: list[Source] = []
+        missing: list[str] = []
         required = len(bindings.required)
         for order, (argument, name) in enumerate(bindings.required + bindings.optional):
-            if name in own:
-                found.append((argument, OF_ATOM, None, name))
+            if name in atom_names:
+                sources.append((argument, FROM_ATOM, None, name))
             elif name in flow_names:
-                found.append((argument, OF_FLOW, None, name))
+                sources.append((argument, FROM_FLOW, None, name))
             else:
                 nearest = next(self._providers.visible(number, name), None)
                 if nearest is not None:
-                    place = self._providers.place(nearest[1], name)
-                    found.append((argument, nearest[1], place, name))
+                    key = self._providers.key_in_result(nearest[1], name)
+                    sources.append((argument, nearest[1], key, name))
                 elif order < required:
-                    lacking.append(name)
-        return tuple(found), lacking
+                    missing.append(name)
+        return tuple(sources), missing
+
+    def _missing_dependencies(self, missing_of: list[tuple[int, str, list[str]]]) -> exc.MissingDependencies:
+        cause: exc.MissingDependencies | None = None
+        names: set[str] = set()
+        is_lone_task = len(missing_of) == 1 and not self._plan.scopes
+        for number, method, missing in missing_of:
+            atom = self._plan.atoms[number]
+            hint = self._hint(missing) if is_lone_task else ""
+            cause = exc.MissingDependencies(atom, missing, cause=cause, method=method, hint=hint)
+            names.update(missing)
+        if is_lone_task and cause is not None:
+            return cause
+        hint = self._hint(names)
+        return exc.MissingDependencies(f"flow '{self._plan.name}'", names, cause=cause, hint=hint)
+
+    def _hint(self, missing: Iterable[str]) -> str:
+        """Suggest a remedy: providers that run too late, and similar names."""
+        atoms = self._plan.atoms[:_SPELLING_LIMIT]
+        providers = {name: atom.name for atom in reversed(atoms) for name, _ in atom.outputs}
+        known = {*map(str, self._injected.of_flow()), *providers}
+        hints: list[str] = []
+        for name in sorted(missing):
+            if name in providers:
+                hints.append(f"; '{providers[name]}' provides {name!r}, but does not run before the atom")
+                continue
+            similar = get_close_matches(name, known, n=1)
+            hints += [f"; did you mean {found!r} instead of {name!r}?" for found in similar]
+        return "".join(hints)
 
     def for_execute(self, number: int) -> dict[str, Any]:
-        """Find what an atom's ``execute`` is handed.
-
-        Args:
-            number: the atom.
-
-        Returns:
-            Values by argument.
+        """Return the arguments of an atom's ``execute``.
 
         Raises:
-            NotFound: a provider did not provide after all.
+            NotFound: a provider did not provide a value.
         """
-        return self._look_up(number, self._bound[number])
+        return self._look_up(number, self._sources[number])
 
     def for_revert(self, number: int) -> dict[str, Any]:
-        """Find what an atom's ``revert`` is handed, besides its result and the failures.
-
-        Args:
-            number: the atom.
-
-        Returns:
-            Values by argument.
+        """Return the arguments of an atom's ``revert``, without result and failures.
 
         Raises:
-            NotFound: a provider did not provide after all.
+            NotFound: a provider did not provide a value.
         """
         atom = self._plan.atoms[number]
         if atom.revert_bindings == atom.execute_bindings:
-            return self._look_up(number, self._bound[number])
-        flow_names = self._given.of_flow()
-        return self._look_up(number, self._sources(number, atom.revert_bindings, flow_names)[0])
+            return self._look_up(number, self._sources[number])
+        sources, _ = self._find_sources(number, atom.revert_bindings, self._injected.of_flow())
+        return self._look_up(number, sources)
 
     def check_outputs(self, number: int, result: Any) -> None:
-        """Warn when a result does not hold all that it was to hold, as TaskFlow does.
-
-        Args:
-            number: the atom that gave it.
-            result: what it gave.
-        """
-        for name, place in self._plan.atoms[number].outputs:
-            if place is None:
+        """Warn if a result does not hold everything that ``provides`` names, as TaskFlow does."""
+        for name, key in self._plan.atoms[number].outputs:
+            if key is None:
                 continue
             try:
-                result[place]
-            except (IndexError, KeyError, ValueError, TypeError):
+                result[key]
+            except _LOOKUP_ERRORS:
                 _LOG.warning(
-                    "atom '%s' was to provide '%s' as result[%r], but its result has none: %s",
-                    self._plan.names[number], name, place, type(result).__name__,
+                    "atom '%s' should provide '%s' as result[%r], but its result does not contain it: %s",
+                    self._plan.names[number], name, key, type(result).__name__,
                 )  # fmt: skip
 
     def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:
         values = self._journal.values
-        found = {}
+        arguments = {}
         for source in sources:
-            argument, provider, place, name = source
+            argument, provider, key, name = source
             if provider >= 0:
                 value = values[provider]
                 if value is MISSING:
-                    value = self._from_another(number, source)
-                elif place is not None:
-                    value = self._part_of(number, source, value)
-                found[argument] = value
-            elif provider == OF_ATOM:
-                found[argument] = self._given.of_atom(number)[name]
+                    value = self._look_further(number, name)
+                elif key is not None:
+                    try:
+                        value = value[key]
+                    except _LOOKUP_ERRORS:
+                        value = self._look_further(number, name)
+                arguments[argument] = value
+            elif provider == FROM_ATOM:
+                arguments[argument] = self._injected.of_atom(number)[name]
             else:
-                found[argument] = self._given.of_flow()[name]
-        return found
+                arguments[argument] = self._injected.of_flow()[name]
+        return arguments
 
-    def _part_of(self, number: int, source: Source, value: Any) -> Any:
-        try:
-            return value[source[2]]
-        except (IndexError, KeyError, ValueError, TypeError):
-            return self._from_another(number, source)
-
-    def _from_another(self, number: int, source: Source) -> Any:
-        """Look further: a provider that was ignored, or gave too little, may not be the only one."""
+    def _look_further(self, number: int, name: str) -> Any:
+        """Try the other providers in the same scope, as the nearest was ignored or gave too little."""
         level = None
         tried: list[str] = []
-        for further, provider in self._providers.visible(number, source[3]):
-            if level is not None and further != level:
+        for provider_level, provider in self._providers.visible(number, name):
+            if level is not None and provider_level != level:
                 break
             tried.append(self._plan.names[provider])
             value = self._journal.values[provider]
@@ -468,87 +397,77 @@ class Arguments:
                 if self._journal.state_of(provider) == IGNORE:
                     continue
                 break
-            level = further
-            place = self._providers.place(provider, source[3])
+            level = provider_level
+            key = self._providers.key_in_result(provider, name)
             try:
-                return value if place is None else value[place]
-            except (IndexError, KeyError, ValueError, TypeError):
+                return value if key is None else value[key]
+            except _LOOKUP_ERRORS:
                 continue
         raise exc.NotFound(
-            f"atom '{self._plan.names[number]}' needs {source[3]!r}, which {tried} should have provided but"
-            f" did not: an ignored atom provides nothing, and a result must hold what `provides` names"
+            f"atom '{self._plan.names[number]}' requires {name!r}, which {tried} should have provided but did"
+            f" not: an ignored atom provides nothing, and a result must contain what `provides` names"
         )
 
 
 class Resolver:
-    """Finds values by name.
+    """Finds values by name for queries from outside the flow.
 
     Args:
-        journal: where results are.
-        given: values from outside.
-        providers: tells who provides what, once the flow is compiled.
+        journal: holds the results.
+        injected: injected values.
+        providers: returns the providers once the flow is compiled.
     """
 
     def __init__(
-        self, journal: Journal, given: InjectedValues, providers: Callable[[], Providers | None]
+        self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
     ) -> None:
         self._journal = journal
-        self._given = given
+        self._injected = injected
         self._providers = providers
 
-    def look_up(self, name: str) -> tuple[list[Any], list[str]]:
+    def find(self, name: str) -> tuple[list[Any], list[str]]:
         """Find the values of a name; the cost does not grow with the flow.
-
-        Args:
-            name: the name.
 
         Returns:
             The values there are, and the atoms that could provide one.
         """
         providers = self._providers()
-        atoms = [] if providers is None else providers.atoms_of(name)
-        return self._values_of(name, self._given.of_flow(), providers), atoms
+        atoms = [] if providers is None else providers.atom_names_of(name)
+        return self._values_of(name, self._injected.of_flow(), providers), atoms
 
-    def look_up_all(self) -> Iterator[tuple[str, list[Any]]]:
-        """Find the values of every name.
-
-        Returns:
-            Pairs of a name and the values there are.
-        """
-        providers, given = self._providers(), self._given.of_flow()
+    def find_all(self) -> Iterator[tuple[str, list[Any]]]:
+        """Iterate over every name and the values it has."""
+        providers, injected = self._providers(), self._injected.of_flow()
         provided = () if providers is None else providers.names()
-        for name in dict.fromkeys((*given, *provided)):
-            yield name, self._values_of(name, given, providers)
+        for name in dict.fromkeys((*injected, *provided)):
+            yield name, self._values_of(name, injected, providers)
 
-    def mapped(
+    def resolve_arguments(
         self,
         arguments: Mapping[str, str],
-        own: Mapping[str, Any],
+        atom_values: Mapping[str, Any],
         visible: Callable[[str], Iterable[int]],
         optional: AbstractSet[str],
     ) -> dict[str, Any]:
         """Find the value of each argument.
 
         Args:
-            arguments: the name looked up for each.
-            own: values that come before all others.
-            visible: tells who can be seen to provide a name, by number, nearest first.
-            optional: arguments that are left out if nobody is seen to provide them.
-
-        Returns:
-            The values by argument.
+            arguments: the name to look up for each argument.
+            atom_values: values that take precedence over all others.
+            visible: returns the visible providers of a name; see ``visible_providers``.
+            optional: arguments that are left out if they have no provider.
 
         Raises:
-            NotFound: nobody provides one of them, or not yet.
+            NotFound: an argument has no value (yet).
         """
-        given = self._given.of_flow()
+        injected = self._injected.of_flow()
         found: dict[str, Any] = {}
         for argument, name in arguments.items():
-            if name in own or name in given:
-                found[argument] = own[name] if name in own else given[name]
+            if name in atom_values or name in injected:
+                found[argument] = atom_values[name] if name in atom_values else injected[name]
                 continue
             providers = list(visible(name))
-            for value in self._provided(name, providers):
+            for value in self._provided_values(name, providers):
                 found[argument] = value
                 break
             else:
@@ -559,17 +478,14 @@ class Resolver:
                     )
         return found
 
-    def sight(
+    def visible_providers(
         self, atom_name: str | None, scopes: Iterable[Iterable[str]] | None = None
     ) -> Callable[[str], Iterable[int]]:
-        """Say who can be seen to provide a name.
+        """Return a function from a name to the numbers of its visible providers, nearest first.
 
         Args:
-            atom_name: the atom that looks; all providers if left out.
-            scopes: names of those that can be seen, nearest first, in groups; worked out if left out.
-
-        Returns:
-            A function from a name to the numbers of its providers, nearest first.
+            atom_name: the atom to which they are visible; all providers if left out.
+            scopes: names of the visible atoms, nearest first, in groups; worked out if left out.
         """
         providers, plan = self._providers(), self._journal.plan
         if providers is None or plan is None:
@@ -582,21 +498,20 @@ class Resolver:
         atom = plan.index[atom_name]
         return lambda name: [provider for _, provider in providers.visible(atom, name)]
 
-    def _values_of(self, name: str, given: Mapping[str, Any], providers: Providers | None) -> list[Any]:
-        found: list[Any] = [given[name]] if name in given else []
+    def _values_of(self, name: str, injected: Mapping[str, Any], providers: Providers | None) -> list[Any]:
+        values: list[Any] = [injected[name]] if name in injected else []
         if providers is not None and self._journal.plan is not None:
-            found.extend(self._provided(name, providers.of(name)))
-        return found
+            values.extend(self._provided_values(name, providers.of(name)))
+        return values
 
-    def _provided(self, name: str, numbers: Iterable[int]) -> Iterator[Any]:
-        """Go over what those atoms have provided under a name."""
+    def _provided_values(self, name: str, numbers: Iterable[int]) -> Iterator[Any]:
         providers = self._providers()
         for number in numbers:
             value = self._journal.values[number]
             if value is MISSING or providers is None:
                 continue
-            place = providers.place(number, name)
+            key = providers.key_in_result(number, name)
             try:
-                yield value if place is None else value[place]
-            except (IndexError, KeyError, ValueError, TypeError):
-                continue  # it gave less than it promised
+                yield value if key is None else value[key]
+            except _LOOKUP_ERRORS:
+                continue  # the result holds less than it should

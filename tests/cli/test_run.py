@@ -156,7 +156,7 @@ def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
 MISTAKES = {
     f"{SHOP}:nope": (2, "has no 'nope'; its functions are a_class, broken, circle, dying, exits, gated"),
     f"{SHOP}:Step.nope": (2, "has no 'Step.nope'"),
-    f"{SHOP}:NOT_CALLABLE": (2, "is an int and cannot be called; name a function"),
+    f"{SHOP}:NOT_CALLABLE": (2, "is an int and not callable; name a function"),
     f"{SHOP}:nothing": (2, "returned None, not a flow"),
     f"{SHOP}:a_class": (2, "returned the class Step, not a flow"),
     f"{SHOP}:later": (2, "is async: make it a plain function"),

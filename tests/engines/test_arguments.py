@@ -144,9 +144,9 @@ def test_a_lone_task_is_named_itself(load):
 @pytest.mark.parametrize(
     ("store", "hint"),
     [
-        ({"titel": 1}, r"there is 'titel': was 'title' meant to be that\?$"),
-        ({"made": 1}, r"there is 'tittle': was 'title' meant to be that\?"),
-        ({1: 2}, r"there is 'tittle'"),
+        ({"titel": 1}, r"did you mean 'titel' instead of 'title'\?$"),
+        ({"made": 1}, r"did you mean 'tittle' instead of 'title'\?"),
+        ({1: 2}, r"did you mean 'tittle'"),
     ],
 )
 def test_a_name_that_is_nearly_right_is_pointed_out(load, log, store, hint):
@@ -158,9 +158,9 @@ def test_a_name_that_is_nearly_right_is_pointed_out(load, log, store, hint):
 
 
 @pytest.mark.parametrize("kind", [LinearFlow, UnorderedFlow])
-def test_a_provider_that_does_not_stand_before_is_pointed_out(load, log, kind):
+def test_provider_that_runs_too_late_is_reported(load, log, kind):
     late = Step("late", log, provides="title")
-    with pytest.raises(exc.MissingDependencies, match="; 'late' provides 'title', but does not stand before"):
+    with pytest.raises(exc.MissingDependencies, match="; 'late' provides 'title', but does not run before"):
         load(kind("f").add(functor(lambda title: title), late)).run()
 
 

@@ -100,7 +100,7 @@ def test_a_pool_that_was_shut_down_stops_the_flow_which_can_go_on_with_another(l
 
 @pytest.mark.skipif(importlib.util.find_spec("eventlet") is not None, reason="greenthreads are there")
 def test_greenthreads_that_are_not_there_are_refused_with_the_remedy():
-    with pytest.raises(exc.NotSupported, match=r"'greenthreads' needs eventlet.*install it"):
+    with pytest.raises(exc.NotSupported, match=r"'greenthreads' requires eventlet.*install it"):
         engines.load(LinearFlow("f"), engine="parallel", executor="greenthreads")
 
 
@@ -108,14 +108,14 @@ def test_greenthreads_that_are_not_there_are_refused_with_the_remedy():
 def test_an_unknown_word_is_refused_with_the_known_ones(word):
     with pytest.raises(ValueError, match=f"'{word}' expected one of.*threads") as caught:
         engines.load(LinearFlow("f"), engine="parallel", executor=word)
-    assert ("still to come" in str(caught.value)) is (word != "nonsense")
+    assert ("not supported yet" in str(caught.value)) is (word != "nonsense")
 
 
 @pytest.mark.parametrize("thing", [object(), 4, futures.ThreadPoolExecutor])
 def test_what_is_no_executor_is_refused(thing):
-    with pytest.raises(TypeError, match=r"takes a ThreadPoolExecutor of concurrent.futures or") as caught:
+    with pytest.raises(TypeError, match=r"accepts a ThreadPoolExecutor of concurrent.futures or") as caught:
         engines.load(LinearFlow("f"), engine="parallel", executor=thing)
-    assert ("give an instance" in str(caught.value)) is isinstance(thing, type)
+    assert ("pass an instance" in str(caught.value)) is isinstance(thing, type)
 
 
 class OwnProcesses(futures.ProcessPoolExecutor):
@@ -126,7 +126,7 @@ class OwnProcesses(futures.ProcessPoolExecutor):
 def test_processes_are_refused_with_what_is_taken_instead(make, backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     detail = factory.create_flow_detail(flow, backend=backend)
-    refused = pytest.raises(exc.NotSupported, match=r"ThreadPoolExecutor.*'threads'.*still to come")
+    refused = pytest.raises(exc.NotSupported, match=r"ThreadPoolExecutor.*'threads'.*not supported yet")
     with make(max_workers=1) as pool, refused:
         engines.load(flow, flow_detail=detail, backend=backend, engine="parallel", executor=pool)
     assert ends(engines.load(flow, flow_detail=detail, backend=backend, engine="parallel")) == states.SUCCESS

@@ -81,7 +81,7 @@ def test_an_intention_can_be_changed(log):
     assert engine.storage.get_atom_intention("a") == "REVERT"
     engine.storage.set_atom_intention("a", "EXECUTE")
     assert engine.storage.get_atom_intention("a") == "EXECUTE"
-    with pytest.raises(exc.InvalidFormat, match="no intention 'DANCE': give one of EXECUTE"):
+    with pytest.raises(exc.InvalidFormat, match="unknown intention 'DANCE': expected one of EXECUTE"):
         engine.storage.set_atom_intention("a", "DANCE")
     with pytest.raises(exc.NotFound, match="'nobody'"):
         engine.storage.set_atom_intention("nobody", "EXECUTE")

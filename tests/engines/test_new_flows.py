@@ -83,7 +83,7 @@ def test_a_factory_in_a_script_is_warned_of(tmp_path):
     (tmp_path / "script.py").write_text(script)
     dead = call(tmp_path, "script.py")
     assert dead.returncode == 9
-    assert "__main__.flow is known only while this script runs" in dead.stderr
+    assert "__main__.flow can only be imported while this script runs" in dead.stderr
     refused = call(tmp_path, "-m", "stackl_flow.cli", "resume", dead.stdout.strip(), "--db", "flows.db")
     assert refused.returncode == 2
     assert "has no 'flow': it was made by a script that does not run here" in refused.stderr
@@ -105,7 +105,7 @@ def test_tasks_of_this_process_get_the_very_objects(backend):
 
 
 def test_a_value_that_cannot_be_stored_leaves_no_flow_behind(backend):
-    with pytest.raises(exc.NotSerializable, match=r"value 'x' given to flow 'f'.*transient=True"):
+    with pytest.raises(exc.NotSerializable, match=r"value 'x' of flow 'f'.*transient=True"):
         engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == []

@@ -106,7 +106,7 @@ def test_a_task_without_execute_cannot_be_made():
 
 @pytest.mark.parametrize("wrong", [["x"], "x=1", 3])
 def test_a_store_that_is_no_dictionary(backend, wrong):
-    with pytest.raises(TypeError, match=r"store= takes values by name"):
+    with pytest.raises(TypeError, match=r"store= must be a dict of values by name"):
         engines.load(LinearFlow("f"), store=wrong, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == [], "nothing is left behind"
@@ -124,12 +124,12 @@ def test_how_often_in_quotes():
 
 @pytest.mark.parametrize("wrong", [3, None, engines.Engine])
 def test_an_engine_that_is_no_name(wrong):
-    with pytest.raises(TypeError, match="engine= takes a name such as 'parallel'"):
+    with pytest.raises(TypeError, match="engine= must be a name such as 'parallel'"):
         engines.load(LinearFlow("f"), engine=wrong)
 
 
 def test_a_misspelt_engine():
-    words = r"'paralel': did you mean 'parallel'\? Known are default, parallel, serial"
+    words = r"'paralel': did you mean 'parallel'\? Known engines are default, parallel, serial"
     with pytest.raises(exc.NotFound, match=words):
         engines.load(LinearFlow("f"), engine="paralel")
 
@@ -140,12 +140,12 @@ def test_a_misspelt_engine():
         (
             "parallel",
             {"max_worker": 2},
-            "'max_worker' is unknown here and does nothing: did you mean 'max",
+            "unknown engine option 'max_worker' is ignored: did you mean 'max",
         ),
-        ("serial", {"max_workers": 2}, "'max_workers' is unknown here .* give engine='parallel'"),
+        ("serial", {"max_workers": 2}, "unknown engine option 'max_workers' .* requires engine='parallel'"),
         ("serial", {"never_resolved": True}, "did you mean 'never_resolve'"),
         ("parallel://?max_worker=2", {}, "did you mean 'max_workers'"),
-        ("serial", {"colour": "red"}, "known are clock, defer_reverts"),
+        ("serial", {"colour": "red"}, "known options are clock, defer_reverts"),
     ],
 )
 def test_an_option_that_does_nothing_is_warned_of(caplog, log, kind, options, words):
@@ -164,29 +164,29 @@ def test_options_that_do_something_are_not(caplog, log):
 
 @pytest.mark.parametrize("wrong", ["many", 0, -1, [2]])
 def test_a_number_of_workers_that_is_none(wrong):
-    with pytest.raises(ValueError, match=r"max_workers must be a whole number above 0, not "):
+    with pytest.raises(ValueError, match=r"max_workers must be a positive integer, not "):
         engines.load(LinearFlow("f"), engine="parallel", max_workers=wrong)
 
 
 def test_a_uuid_in_the_place_of_a_flow_detail(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     uuid = books.create_flow_detail(flow, backend=backend).uuid
-    with pytest.raises(TypeError, match=rf"not its uuid '{uuid}': get it with connection.get_flow_details"):
+    with pytest.raises(TypeError, match=rf"not a uuid \('{uuid}'\): get it with connection.get_flow_details"):
         engines.load(flow, flow_detail=uuid, backend=backend)
-    with pytest.raises(TypeError, match=rf"not its uuid '{uuid}': get it with connection.get_flow_details"):
+    with pytest.raises(TypeError, match=rf"not a uuid \('{uuid}'\): get it with connection.get_flow_details"):
         engines.load_from_detail(uuid, backend=backend)
 
 
 @pytest.mark.parametrize(("factory", "what"), [(nothing, "None"), (seven, "an int")])
 def test_a_factory_that_returns_no_flow(backend, factory, what):
-    with pytest.raises(exc.NotAnAtom, match=rf"{factory.__name__}' returned {what}, not a flow: let it"):
+    with pytest.raises(exc.NotAnAtom, match=rf"{factory.__name__}' returned {what} instead of a flow"):
         engines.load_from_factory(factory, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == []
 
 
 def test_a_flow_in_the_place_of_its_factory(backend):
-    with pytest.raises(ValueError, match="is no flow factory: give a function that makes and returns a flow"):
+    with pytest.raises(ValueError, match="is not a flow factory: pass a function that returns a flow"):
         engines.load_from_factory(LinearFlow("f"), backend=backend)
 
 
@@ -211,9 +211,9 @@ def test_a_result_that_lacks_what_was_promised_is_warned_of(load, caplog, log):
     with caplog.at_level(logging.WARNING):
         assert ends(load(flow)) == states.SUCCESS
     assert [record.getMessage() for record in caplog.records] == [
-        "atom 'one' was to provide 'a' as result[0], but its result has none: int",
-        "atom 'one' was to provide 'b' as result[1], but its result has none: int",
-        "atom 'keys' was to provide 'g' as result['g'], but its result has none: dict",
+        "atom 'one' should provide 'a' as result[0], but its result does not contain it: int",
+        "atom 'one' should provide 'b' as result[1], but its result does not contain it: int",
+        "atom 'keys' should provide 'g' as result['g'], but its result does not contain it: dict",
     ]
 
 

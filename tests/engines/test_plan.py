@@ -12,7 +12,7 @@ from tests.engines.tasks import Step, steps
 
 def names_after(plan, name):
     """Return the names of all atoms behind one."""
-    return {plan.names[number] for number in plan.after(plan.index[name])}
+    return {plan.names[number] for number in plan.dependents_of(plan.index[name])}
 
 
 def test_atoms_are_numbered_in_the_order_in_which_they_would_run_one_by_one():
@@ -34,22 +34,22 @@ def test_kinds():
 def test_links_of_a_linear_flow():
     plan = compile_flow(LinearFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
-    assert plan.succs == ((1,), (2,), (end,), (0,), ())
-    assert plan.preds == ((begin,), (0,), (1,), (), (2,))
+    assert plan.successors == ((1,), (2,), (end,), (0,), ())
+    assert plan.predecessors == ((begin,), (0,), (1,), (), (2,))
 
 
 def test_unordered_items_stand_between_begin_and_end():
     plan = compile_flow(UnorderedFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
-    assert plan.succs[begin] == (0, 1, 2)
-    assert plan.preds[end] == (0, 1, 2)
+    assert plan.successors[begin] == (0, 1, 2)
+    assert plan.predecessors[end] == (0, 1, 2)
 
 
 def test_wide_after_wide_needs_a_sum_of_links_not_a_product():
     first = UnorderedFlow("one").add(*(Step(f"a{n}", []) for n in range(100)))
     second = UnorderedFlow("two").add(*(Step(f"b{n}", []) for n in range(100)))
     plan = compile_flow(LinearFlow("f").add(first, second))
-    assert sum(map(len, plan.succs)) < 450
+    assert sum(map(len, plan.successors)) < 450
     assert names_after(plan, "a0") == {f"b{n}" for n in range(100)}
 
 
@@ -124,20 +124,20 @@ def test_two_flows_of_one_name_are_told_apart():
 
 def test_one_task_in_two_places_is_refused():
     task = Step("a", [])
-    with pytest.raises(exc.Duplicate, match="Step 'a' stands in the flow more than once"):
+    with pytest.raises(exc.Duplicate, match="Step 'a' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(task, LinearFlow("in").add(task)))
 
 
 def test_one_flow_in_two_places_is_refused():
     inner = LinearFlow("in").add(Step("a", []))
-    with pytest.raises(exc.Duplicate, match="'in' stands in the flow more than once"):
+    with pytest.raises(exc.Duplicate, match="'in' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(LinearFlow("x").add(inner), LinearFlow("y").add(inner)))
 
 
 def test_a_retry_in_two_flows_is_refused():
     shared = retry.Times(1, "r")
     flows = [LinearFlow(name, retry=shared).add(Step(name, [])) for name in "ab"]
-    with pytest.raises(exc.Duplicate, match="Times 'r' stands in the flow more than once"):
+    with pytest.raises(exc.Duplicate, match="Times 'r' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(*flows))
 
 

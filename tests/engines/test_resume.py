@@ -273,7 +273,7 @@ def test_a_changed_version_keeps_the_old_result(backend, log):
 def test_a_task_that_became_a_retry_is_refused_and_nothing_is_lost(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("ab", log)), "a")
     changed = LinearFlow("f", retry=retry.Times(1, "a")).add(Step("b", log))
-    with pytest.raises(exc.FlowChanged, match=r"atom 'a' of flow 'f'.*stored as a task and is a retry now"):
+    with pytest.raises(exc.FlowChanged, match=r"atom 'a' of flow 'f'.*stored as a task and is now a retry"):
         take_up(backend, uuid, changed).run()
     assert ends(take_up(backend, uuid, LinearFlow("f").add(*steps("ab", log)))) == states.SUCCESS
     assert log == ["a", "b"]
@@ -281,7 +281,7 @@ def test_a_task_that_became_a_retry_is_refused_and_nothing_is_lost(backend, log)
 
 def test_a_retry_that_became_a_task_is_refused(backend, log):
     uuid = stop_at(backend, LinearFlow("f", retry=retry.Times(1, "r")).add(*steps("ab", log)), "a")
-    with pytest.raises(exc.FlowChanged, match=r"'r'.*stored as a retry and is a task now"):
+    with pytest.raises(exc.FlowChanged, match=r"'r'.*stored as a retry and is now a task"):
         take_up(backend, uuid, LinearFlow("f").add(*steps("rab", log))).run()
 
 
@@ -291,7 +291,7 @@ def test_an_atom_that_still_waits_to_be_undone_may_not_go(backend, log):
 
     uuid = stop_at(backend, flow("abc"), "c", states.REVERTED)
     log.clear()
-    with pytest.raises(exc.FlowChanged, match=r"flow 'f'.*being undone.*\['b'\]"):
+    with pytest.raises(exc.FlowChanged, match=r"flow 'f'.*being reverted.*\['b'\]"):
         take_up(backend, uuid, flow("ac")).run()
     # One that is undone already may.
     assert ends(take_up(backend, uuid, flow("ab")), exc.WrappedFailure) == states.REVERTED
@@ -368,5 +368,5 @@ def test_a_flow_that_no_factory_made_says_so():
     ids=["lambda", "method", "inner"],
 )
 def test_what_cannot_be_found_again_by_name_is_refused(factory):
-    with pytest.raises(ValueError, match=r"not reimportable by name.*top of a module"):
+    with pytest.raises(ValueError, match=r"not reimportable by name.*top level of a module"):
         engines.load_from_factory(factory)

@@ -135,7 +135,7 @@ def test_an_ignored_provider_stops_the_atom_that_needs_it(load, keep):
     flow = GraphFlow("f").add(a, b, keep)
     flow.link(a, b, decider=lambda history: False, decider_depth="ATOM")
     engine = load(flow)
-    with pytest.raises(exc.NotFound, match=r"'keep' needs 'x'.*'b'"):
+    with pytest.raises(exc.NotFound, match=r"'keep' requires 'x'.*'b'"):
         engine.run()
 
 

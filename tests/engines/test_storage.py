@@ -124,7 +124,7 @@ def test_what_is_given_is_stored_unless_it_is_passing(backend, log):
 
 
 def test_what_cannot_be_stored_is_refused_by_name_with_the_remedy(backend):
-    with pytest.raises(exc.NotSerializable, match=r"value 'x' given to flow 'f'.*transient=True"):
+    with pytest.raises(exc.NotSerializable, match=r"value 'x' of flow 'f'.*transient=True"):
         engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
 
 

@@ -181,7 +181,7 @@ def test_a_name_that_nothing_goes_by_is_warned_of(caplog):
     engines.load(flow, store, secrets=["word", "one", "made", "deep"])
     assert not caplog.messages
     engines.load(flow, store, secrets=["wrod", "elsewhere"])
-    assert [message.partition(" goes by ")[2] for message in caplog.messages] == [
-        "the secret name 'elsewhere': only a key inside a result may yet be called so",
+    assert [message.partition(" has no value with ")[2] for message in caplog.messages] == [
+        "the secret name 'elsewhere': only a key inside a result can have this name",
         "the secret name 'wrod': did you mean 'word'?",
     ]

@@ -45,7 +45,7 @@ def test_every_run_keeps_the_rules_and_ends(case: Case, seed: int, at_once: int 
 
 @hypothesis.given(cases())
 def test_serial_runs_keep_the_rules_and_end(case: Case) -> None:
-    assert World(case, slots=1, in_waves=True).run() is not None
+    assert World(case, slots=1, in_batches=True).run() is not None
 
 
 @hypothesis.given(cases(), seeds, slots)
@@ -96,7 +96,7 @@ def same_end(whole: World, broken: World) -> None:
 
 @hypothesis.given(cases(NO_PARKING), strategies.lists(strategies.integers(0, 12), min_size=1, max_size=4))
 def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> None:
-    whole, broken = (World(plain(case), slots=1, in_waves=True) for _ in range(2))
+    whole, broken = (World(plain(case), slots=1, in_batches=True) for _ in range(2))
     whole.run()
     for pause in pauses:
         if broken.run(suspend_at=pause) != st.SUSPENDED:
@@ -108,7 +108,7 @@ def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> 
 
 @hypothesis.given(cases(), strategies.lists(strategies.integers(1, 12), min_size=1, max_size=4))
 def test_killed_a_serial_run_ends_the_same(case: Case, lives: list[int]) -> None:
-    whole, broken = (World(plain(case), slots=1, in_waves=True) for _ in range(2))
+    whole, broken = (World(plain(case), slots=1, in_batches=True) for _ in range(2))
     whole.run()
     for steps in lives:
         if broken.run(steps=steps) is not None:

@@ -13,9 +13,8 @@ from typing import Any
 
 from stackl_flow import states as st
 from stackl_flow.engines import commands as c
-from stackl_flow.engines import scheduler
 from stackl_flow.engines.plan import FLOW, FLOW_END, RETRY, Plan, compile_flow
-from stackl_flow.engines.scheduler import Scheduler
+from stackl_flow.engines.scheduler import NO_BATCH, Scheduler
 from stackl_flow.patterns import deciders
 from stackl_flow.retry import Decision
 from tests.support.random_flows import ALWAYS, OURS, Builder, Case, Recorder
@@ -38,7 +37,7 @@ class World:
         case: what runs.
         dice: chooses what comes back first; None has everything come back in the order it began.
         slots: how many calls at once.
-        in_waves: as the core's option of that name.
+        in_batches: as the core's option of that name.
     """
 
     def __init__(
@@ -47,17 +46,17 @@ class World:
         dice: random.Random | None = None,
         *,
         slots: int | None = None,
-        in_waves: bool = False,
+        in_batches: bool = False,
     ) -> None:
         self.plan = plan_for(case)
         self.specs = {atom.name: atom for atom in case.flow.atoms()}
         self.dice, self.slots = dice, slots
-        self.options = {"slots": slots, "in_waves": in_waves, **dict(case.options)}
+        self.options = {"slots": slots, "in_batches": in_batches, **dict(case.options)}
         count = len(self.plan)
         self.states, self.intentions = [st.PENDING] * count, [st.EXECUTE] * count
-        self.wave = scheduler.NONE
-        self.before = [self._reach(index, self.plan.preds) for index in range(count)]
-        self.behind = [self._reach(index, self.plan.succs) for index in range(count)]
+        self.batch = NO_BATCH
+        self.before = [self._reach(index, self.plan.predecessors) for index in range(count)]
+        self.behind = [self._reach(index, self.plan.successors) for index in range(count)]
         self.executions, self.reversions = [0] * count, [0] * count
         self.history: dict[int, int] = Counter()
         self.pending: list[int] = []
@@ -84,10 +83,10 @@ class World:
         Returns:
             The state the flow came to rest in, None when broken off.
         """
-        core = Scheduler(self.plan, self.states, self.intentions, wave=self.wave, **self.options)
+        core = Scheduler(self.plan, self.states, self.intentions, batch=self.batch, **self.options)
         self.pending, self.log, self.rest = [], [], None
         self.began = (list(self.states), list(self.intentions))
-        self.began_in = self.wave
+        self.initial_batch = self.batch
         events: list[c.Event] | None = None
         for step in range(steps):
             commands = core.start() if events is None else core.handle(events)
@@ -105,7 +104,7 @@ class World:
 
     def replayed(self) -> list[list[c.Command]]:
         """Feed the recorded events of the last run to a new core and return its commands."""
-        core = Scheduler(self.plan, *self.began, wave=self.began_in, **self.options)
+        core = Scheduler(self.plan, *self.began, batch=self.initial_batch, **self.options)
         return [core.start() if events is None else core.handle(events) for events, _ in self.log]
 
     def _come_back(self) -> list[c.Event]:
@@ -132,7 +131,7 @@ class World:
     def _perform(self, command: c.Command) -> c.Event | None:
         assert self.rest is None, "a command after the end"
         match command:
-            case c.Move():
+            case c.Transition():
                 self._move(command)
             case c.Execute(index):
                 self._begin(index, st.RUNNING)
@@ -140,20 +139,20 @@ class World:
             case c.Revert(index):
                 self._begin(index, st.REVERTING)
                 assert all(self.states[other] in CLEAR for other in self.behind[index])
-            case c.Consult(retry, failed, _):
+            case c.EvaluateRetry(retry, failed, _):
                 assert self.states[failed] == st.FAILURE
-                return c.Consulted(retry, self._decision(retry))
-            case c.Wave():
-                self.wave = command
-            case c.Vote(index):
-                return c.Voted(index, self._vote(index))
+                return c.RetryEvaluated(retry, self._decision(retry))
+            case c.Batch():
+                self.batch = command
+            case c.EvaluateDeciders(index):
+                return c.DecidersEvaluated(index, self._vote(index))
             case c.Finish(state):
                 self.rest = state
         return None
 
-    def _move(self, move: c.Move) -> None:
+    def _move(self, move: c.Transition) -> None:
         index, old = move.atom, self.states[move.atom]
-        if move.moved:
+        if move.state_changed:
             allowed = (
                 st.check_retry_transition if self.plan.kinds[index] == RETRY else st.check_task_transition
             )
@@ -162,15 +161,15 @@ class World:
             assert move.state == old
         assert index not in self.pending or move.state == old, "a call is under way"
         self.states[index], self.intentions[index] = move.state, move.intention
-        if move.moved and self.plan.kinds[index] == RETRY and move.state in {st.SUCCESS, st.REVERTED}:
+        if move.state_changed and self.plan.kinds[index] == RETRY and move.state in {st.SUCCESS, st.REVERTED}:
             self.history[index] = self.history[index] + 1 if move.state == st.SUCCESS else 0
-        if move.moved and move.state == st.RUNNING:
+        if move.state_changed and move.state == st.RUNNING:
             self.executions[index] += 1
             if self.plan.kinds[index] != RETRY:
                 assert self.executions[index] == self.reversions[index] + 1, (
                     "executed, not reverted, executed"
                 )
-        if move.moved and move.state == st.REVERTING and old != st.REVERT_FAILURE:
+        if move.state_changed and move.state == st.REVERTING and old != st.REVERT_FAILURE:
             self.reversions[index] += 1
             if self.plan.kinds[index] != RETRY:
                 assert self.executions[index] == self.reversions[index], "reverted without an execution"
@@ -209,7 +208,7 @@ class World:
 
     def _check_rest(self) -> None:
         assert not self.pending
-        assert self.wave == scheduler.NONE or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
+        assert self.batch == NO_BATCH or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
         happy = all(state in DONE for state in self.states)
         assert (self.rest == st.SUCCESS) == (happy and self.rest != st.SUSPENDED)
         if self.rest == st.REVERT_FAILURE:

@@ -1,1 +1,1 @@
-"""Where calls are performed."""
+"""Executors: perform the calls of an engine."""

@@ -1,4 +1,4 @@
-"""What every executor is."""
+"""The executor interface."""
 
 from __future__ import annotations
 
@@ -8,53 +8,48 @@ from stackl_flow.engines.executors.calls import Call, Report
 
 
 class Executor(abc.ABC):
-    """Performs calls, and reports what came of them in the order in which they come back."""
+    """Performs calls and reports their completions.
 
-    #: Whether calls are performed one by one, so that the engine chooses anew only after all came back.
-    waves: bool = False
+    Any thread may call ``report``. All other methods are called by the engine's thread.
+    """
 
-    #: How many calls to hand over at once; None for as many as there are.
+    #: Whether the scheduler selects atoms in batches: all of one batch come back before the next is selected.
+    in_batches: bool = False
+
+    #: Maximum number of calls to submit at once; None for no limit.
     slots: int | None = None
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Get ready."""
+        """Acquire resources, and discard the calls and reports of an earlier run."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Let go of everything that ``start`` took."""
+        """Release what ``start`` acquired."""
 
     @abc.abstractmethod
     def submit(self, call: Call) -> None:
-        """Take a call to be performed.
-
-        Args:
-            call: what is to be performed.
-        """
+        """Accept a call; its completion is reported by ``wait``."""
 
     @abc.abstractmethod
-    def report(self, entry: Report) -> None:
-        """Note something to be handed out by ``wait``; any thread may call this.
-
-        Args:
-            entry: what there is to report.
-        """
-
-    def here(self) -> bool:
-        """Say whether this is the engine's own thread, at work on a call; there reports need not wait."""
-        return False
+    def report(self, report: Report) -> None:
+        """Queue a report for ``wait``."""
 
     @abc.abstractmethod
     def wait(self, timeout: float | None = None) -> list[Report]:
-        """Wait until something is reported.
-
-        Args:
-            timeout: for how many seconds at most; None for as long as it takes.
+        """Wait until something is reported, at most ``timeout`` seconds.
 
         Returns:
-            All reports that are there; none when the time is up.
+            All reports so far, in the order in which they arrived; an empty list after a timeout.
         """
 
     @abc.abstractmethod
     def cancel(self) -> None:
-        """Take back what has not begun; each such call is reported as cancelled."""
+        """Recall the calls that have not started; each is reported as ``Cancelled``."""
+
+    def is_engine_thread(self) -> bool:
+        """Return whether the caller is the engine's own thread performing a call.
+
+        There progress is stored at once instead of being reported.
+        """
+        return False

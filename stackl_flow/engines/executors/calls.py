@@ -1,7 +1,7 @@
-"""A call: one execution or reversion of one atom, ready to be performed anywhere.
+"""Calls: one execution or reversion of one atom, and the reports on it.
 
-It is plain data: the engine makes it, an executor carries it to where it is performed, and what
-comes back is a completion. This is the last stop before the user's own function.
+The engine creates a call, an executor performs it anywhere, and a completion comes back. ``perform`` is the
+last frame before user code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REVERT: Final = "revert"
 
 
 class Call(NamedTuple):
-    """What is to be performed."""
+    """A method of an atom (``action``) to be called with arguments; ``number`` identifies the atom."""
 
     number: int
     atom: Atom
@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """What came of a call: ``result`` is a ``Failure`` if it raised."""
+    """The result of a call, which is a ``Failure`` if it raised."""
 
     number: int
     action: str
@@ -37,7 +37,7 @@ class Completion(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a running call has come."""
+    """Progress of a running call, from 0.0 to 1.0, with details."""
 
     number: int
     progress: float
@@ -45,33 +45,26 @@ class Progress(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """A call that an executor never began."""
+    """A call was recalled before it started."""
 
     number: int
 
 
-class Wake(NamedTuple):
-    """Somebody wants the engine to look up, for example to suspend."""
+class WakeUp(NamedTuple):
+    """Ends a ``wait``, for example because suspension was requested."""
 
 
-Report = Completion | Progress | Cancelled | Wake
+Report = Completion | Progress | Cancelled | WakeUp
 
 
 def perform(call: Call) -> Completion:
-    """Perform a call and say what came of it; an error of the atom is a result, too.
-
-    Args:
-        call: what is to be performed.
-
-    Returns:
-        The completion.
-    """
+    """Perform a call; an exception of the atom is its result, too."""
     number, atom, action, arguments, progress = call
     if progress is not None:
-        cast("Task", atom).progress_callback = progress  # only tasks are given one
+        cast("Task", atom).progress_callback = progress  # only tasks have one
     try:
-        result = _guarded(atom, action, arguments)
-    except Exception:  # noqa: BLE001  whatever a user's atom raises is its result
+        result = _call_method(atom, action, arguments)
+    except Exception:  # noqa: BLE001  any exception of user code is a result
         result = Failure()
     finally:
         if progress is not None:
@@ -79,21 +72,21 @@ def perform(call: Call) -> Completion:
     return Completion(number, action, result)
 
 
-def _guarded(atom: Atom, action: str, arguments: dict[str, Any]) -> Any:
-    before, work, after = (
+def _call_method(atom: Atom, action: str, arguments: dict[str, Any]) -> Any:
+    before, method, after = (
         (atom.pre_execute, atom.execute, atom.post_execute)
         if action == EXECUTE
         else (atom.pre_revert, atom.revert, atom.post_revert)
     )
     try:
         before()
-        result = work(**arguments)
+        result = method(**arguments)
         if type(result) is CoroutineType:
             # It would never run, and its atom would seem to have succeeded.
             result.close()
             raise exc.NotSupported(
-                f"'{action}' of atom '{atom.name}' is async, which no engine awaits yet: make it a plain"
-                f" method, with asyncio.run(...) in it"
+                f"'{action}' of atom '{atom.name}' is async, which engines do not support yet: make it a"
+                f" plain method that calls asyncio.run(...)"
             )
         return result
     finally:

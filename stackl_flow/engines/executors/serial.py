@@ -1,19 +1,23 @@
-"""One call after the other, in the engine's own thread."""
+"""Performs one call after the other, in the engine's thread."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import ClassVar
 
 from stackl_flow.engines.executors import base
 from stackl_flow.engines.executors.calls import Call, Cancelled, Report, perform
 
 
 class SerialExecutor(base.Executor):
-    """Performs each call when the engine waits for it."""
+    """Performs one call in each ``wait``."""
 
-    waves = True
+    in_batches = True
     slots = 1
+
+    #: Perform a call in ``submit`` instead of in ``wait``. A subclass may set this.
+    performs_on_submit: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
@@ -21,53 +25,42 @@ class SerialExecutor(base.Executor):
         self._thread: int | None = None
 
     def start(self) -> None:
-        """Forget what an earlier run left behind."""
+        """Discard the calls and reports of an earlier run."""
         self._calls.clear()
         self._reports.clear()
 
     def stop(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing."""
 
     def submit(self, call: Call) -> None:
-        """Take a call to be performed at the next wait.
+        """Queue a call for the next ``wait``, or perform it if ``performs_on_submit`` is set."""
+        if self.performs_on_submit:
+            self._thread = threading.get_ident()
+            self._reports.append(perform(call))
+        else:
+            self._calls.append(call)
 
-        Args:
-            call: what is to be performed.
-        """
-        self._calls.append(call)
-
-    def report(self, entry: Report) -> None:
-        """Note something to be handed out by ``wait``.
-
-        Args:
-            entry: what there is to report.
-        """
-        self._reports.append(entry)
-
-    def here(self) -> bool:
-        """Say whether this is the thread that performs the calls; a task may have started others."""
-        return self._thread == threading.get_ident()
+    def report(self, report: Report) -> None:
+        """Queue a report for ``wait``."""
+        self._reports.append(report)
 
     def wait(self, timeout: float | None = None) -> list[Report]:
-        """Perform one call.
-
-        Args:
-            timeout: has no meaning here: a call takes as long as it takes.
-
-        Returns:
-            What there is to report.
-        """
+        """Perform one call, and return all reports; ``timeout`` is ignored."""
         del timeout
         self._thread = threading.get_ident()
         done: list[Report] = [perform(self._calls.popleft())] if self._calls else []
         if not self._reports:
             return done
-        # What the call told on its way from threads of its own, such as its progress, came before its end.
+        # Reports that the call made from threads of its own, such as its progress, precede its completion.
         reports = [*self._reports, *done]
         self._reports.clear()
         return reports
 
     def cancel(self) -> None:
-        """Take back what has not begun."""
+        """Recall the calls that have not started."""
         while self._calls:
             self._reports.append(Cancelled(self._calls.popleft().number))
+
+    def is_engine_thread(self) -> bool:
+        """Return whether the caller is the thread that performs the calls; a task may have started others."""
+        return self._thread == threading.get_ident()

@@ -1,4 +1,4 @@
-"""Many calls at once, on threads or on any other ``concurrent.futures`` or futurist executor."""
+"""Performs calls concurrently, on threads or on any other ``concurrent.futures`` or futurist executor."""
 
 from __future__ import annotations
 
@@ -15,79 +15,65 @@ from stackl_flow.engines.executors import base
 from stackl_flow.engines.executors.calls import Call, Cancelled, Completion, Report, perform
 from stackl_flow.failure import Failure
 
-# Enough calls handed over ahead that no thread ever waits for the engine, few enough that a flow
-# of a million does not stand in the pool's queue as a million futures.
-_AHEAD = 16
+#: Calls submitted per worker: enough that no thread waits for the engine, few enough that a flow of a million
+#: atoms does not fill the pool's queue with a million futures.
+_CALLS_PER_WORKER = 16
 
 
 class ThreadsExecutor(base.Executor):
-    """Performs calls on an executor: its own pool of threads, or one that it is given.
+    """Performs calls on its own thread pool or on an executor that you pass.
 
     Args:
-        executor: what to submit to; it may be shared, and is left running. None for a pool of its own.
-        max_workers: how many threads the pool of its own has; Python's own choice if left out.
-        make: makes the pool of its own.
+        executor: the executor to submit to; it may be shared and is not shut down. None for its own pool.
+        max_workers: size of its own pool; Python's default if left out.
+        make_pool: creates its own pool.
     """
 
     def __init__(
         self,
         executor: futures.Executor | None = None,
         max_workers: int | None = None,
-        make: Callable[..., futures.Executor] | None = None,
+        make_pool: Callable[..., futures.Executor] | None = None,
     ) -> None:
-        self._given = executor
+        self._external = executor
         self._executor = executor
         self._max_workers = max_workers
-        self._make = make or futures.ThreadPoolExecutor
+        self._make_pool = make_pool or futures.ThreadPoolExecutor
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._pending: dict[int, futures.Future[Completion]] = {}
         workers = max_workers or getattr(executor, "_max_workers", None)
-        self.slots = workers * _AHEAD if workers else None
+        self.slots = workers * _CALLS_PER_WORKER if workers else None
 
     def start(self) -> None:
-        """Make the pool, unless one was given."""
+        """Create the pool, unless an executor was passed."""
         self._reports = queue.SimpleQueue()
-        if self._given is None:
-            self._executor = self._make(max_workers=self._max_workers)
+        if self._external is None:
+            self._executor = self._make_pool(max_workers=self._max_workers)
 
     def stop(self) -> None:
-        """Shut the pool down, unless one was given."""
-        if self._given is None and self._executor is not None:
+        """Shut the pool down, unless an executor was passed."""
+        if self._external is None and self._executor is not None:
             self._executor.shutdown()
             self._executor = None
 
     def submit(self, call: Call) -> None:
-        """Hand a call to the executor.
-
-        Args:
-            call: what is to be performed.
+        """Submit a call to the executor.
 
         Raises:
-            RuntimeError: the executor takes no more.
+            RuntimeError: the executor is not started or accepts no more calls.
         """
         if self._executor is None:
-            raise RuntimeError("the executor was not started")
+            raise RuntimeError("executor is not started: call start() first")
         future = self._executor.submit(perform, call)
         self._pending[call.number] = future
-        future.add_done_callback(_Reporter(self._reports, call))
+        future.add_done_callback(_CompletionCallback(self._reports, call))
 
-    def report(self, entry: Report) -> None:
-        """Note something to be handed out by ``wait``; any thread may call this.
-
-        Args:
-            entry: what there is to report.
-        """
-        self._reports.put(entry)
+    def report(self, report: Report) -> None:
+        """Queue a report for ``wait``."""
+        self._reports.put(report)
 
     def wait(self, timeout: float | None = None) -> list[Report]:
-        """Wait until something is reported.
-
-        Args:
-            timeout: for how many seconds at most; None for as long as it takes.
-
-        Returns:
-            All reports that are there; none when the time is up.
-        """
+        """Wait until something is reported, at most ``timeout`` seconds."""
         reports = self._reports
         try:
             found = [reports.get(timeout=timeout)]
@@ -100,13 +86,13 @@ class ThreadsExecutor(base.Executor):
         return found
 
     def cancel(self) -> None:
-        """Take back what has not begun; the futures report themselves as cancelled."""
+        """Recall the calls that have not started; their futures report that they were cancelled."""
         for future in list(self._pending.values()):
             future.cancel()
 
 
-class _Reporter:
-    """Called by a future when it is done: puts what came of the call where the engine waits."""
+class _CompletionCallback:
+    """Reports the completion of a call when its future is done."""
 
     __slots__ = ("_call", "_reports")
 
@@ -123,82 +109,74 @@ class _Reporter:
         if error is None:
             self._reports.put(future.result())
         elif isinstance(error, Exception):
-            # The executor itself failed the call, for example because it was torn down.
+            # The executor itself failed the call, for example because it was shut down.
             self._reports.put(Completion(call.number, call.action, Failure.from_exception(error)))
         else:
-            # KeyboardInterrupt and the like in a worker are not the atom's doing.
-            wrapped = RuntimeError(f"a worker thread was ended by {error!r}")
+            # KeyboardInterrupt and the like in a worker thread do not come from the atom.
+            wrapped = RuntimeError(f"worker thread was terminated by {error!r}")
             self._reports.put(Completion(call.number, call.action, Failure.from_exception(wrapped)))
 
 
-_GREEN = frozenset({"greenthread", "greenthreads", "greenthreaded"})
+_GREENTHREADS = frozenset({"greenthread", "greenthreads", "greenthreaded"})
 _THREADS = frozenset({"thread", "threads", "threaded"})
 _PROCESSES = frozenset({"process", "processes"})
-#: Class names of executors that work in other processes or interpreters, whosever they are (loky's too).
-_ELSEWHERE = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecutor"})
-_TAKEN = (
-    "the parallel engine takes a ThreadPoolExecutor of concurrent.futures or futurist, futurist's"
-    " GreenThreadPoolExecutor or SynchronousExecutor, any other that works in this process, or one of the"
-    f" words {sorted(_THREADS | _GREEN)}"
+#: Class names of executors that work in other processes or interpreters, including those of other libraries.
+_OUT_OF_PROCESS = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecutor"})
+_EXPECTED = (
+    "the parallel engine accepts a ThreadPoolExecutor of concurrent.futures or futurist, futurist's"
+    " GreenThreadPoolExecutor or SynchronousExecutor, any other executor that works in this process, or one"
+    f" of the names {sorted(_THREADS | _GREENTHREADS)}"
 )
-_TO_COME = "executors that work in other processes are still to come: engines/executors has a room for them"
+_NO_PROCESSES = "executors that work in other processes are not supported yet"
 
 
-def executor_for(wanted: Any, workers: Any = None) -> ThreadsExecutor:
-    """Make the executor that an engine's options ask for.
+def create_executor(executor: Any, max_workers: Any = None) -> ThreadsExecutor:
+    """Create the executor from an engine's options.
 
     Args:
-        wanted: a ``concurrent.futures`` or futurist executor, a word for a kind, or None.
-        workers: the size of a pool of its own, also as a word.
-
-    Returns:
-        The executor.
+        executor: a ``concurrent.futures`` or futurist executor, the name of a kind, or None for threads.
+        max_workers: size of its own pool, also as text.
 
     Raises:
-        ValueError: the word is not known, or the size is no whole number above 0.
-        TypeError: that is no executor.
-        NotSupported: what the word stands for is not installed, or the executor works in other
-            processes.
+        ValueError: unknown name, or the size is not a positive integer.
+        TypeError: ``executor`` is not an executor.
+        NotSupported: the executor needs a package that is not installed, or works in other processes.
     """
-    max_workers = _size_of(workers)
-    if wanted is None:
-        return ThreadsExecutor(max_workers=max_workers)
-    if isinstance(wanted, str):
-        word = wanted.lower()
-        if word in _THREADS:
-            return ThreadsExecutor(max_workers=max_workers)
-        if word in _GREEN:
+    size = _parse_size(max_workers)
+    if executor is None:
+        return ThreadsExecutor(max_workers=size)
+    if isinstance(executor, str):
+        name = executor.lower()
+        if name in _THREADS:
+            return ThreadsExecutor(max_workers=size)
+        if name in _GREENTHREADS:
             if importlib.util.find_spec("eventlet") is None:
                 raise exc.NotSupported(
-                    f"executor '{wanted}' needs eventlet, which is not installed here: install it, or take"
+                    f"executor '{executor}' requires eventlet, which is not installed: install it, or use"
                     " 'threads'"
                 )
-            return ThreadsExecutor(max_workers=max_workers, make=futurist.GreenThreadPoolExecutor)
-        later = f"; {_TO_COME}" if word in _PROCESSES else ""
+            return ThreadsExecutor(max_workers=size, make_pool=futurist.GreenThreadPoolExecutor)
+        reason = f"; {_NO_PROCESSES}" if name in _PROCESSES else ""
         raise ValueError(
-            f"Unknown executor string '{wanted}' expected one of {sorted(_THREADS | _GREEN)}{later}"
+            f"Unknown executor string '{executor}' expected one of {sorted(_THREADS | _GREENTHREADS)}{reason}"
         )
-    if not isinstance(wanted, futures.Executor):
-        raise TypeError(f"Unknown executor {wanted!r} ({type(wanted)}): {_TAKEN}{_instance(wanted)}")
-    if not _ELSEWHERE.isdisjoint(kind.__name__ for kind in type(wanted).__mro__):
-        # Refused here, because there it would fail at each task, with what pickle says of a lock.
-        raise exc.NotSupported(f"executor {wanted!r} can not be used: {_TAKEN}; {_TO_COME}")
-    return ThreadsExecutor(wanted)
+    if not isinstance(executor, futures.Executor):
+        is_class = isinstance(executor, type) and issubclass(executor, futures.Executor)
+        hint = "; pass an instance, not the class" if is_class else ""
+        raise TypeError(f"Unknown executor {executor!r} ({type(executor)}): {_EXPECTED}{hint}")
+    if not _OUT_OF_PROCESS.isdisjoint(kind.__name__ for kind in type(executor).__mro__):
+        # Rejected here, because otherwise each task would fail with pickle's complaint about a lock.
+        raise exc.NotSupported(f"executor {executor!r} cannot be used: {_EXPECTED}; {_NO_PROCESSES}")
+    return ThreadsExecutor(executor)
 
 
-def _size_of(workers: Any) -> int | None:
-    """Read the size of a pool; Python's own choice is None."""
-    if workers is None:
+def _parse_size(max_workers: Any) -> int | None:
+    if max_workers is None:
         return None
     try:
-        size = int(workers)
+        size = int(max_workers)
     except (TypeError, ValueError):
         size = 0
     if size < 1:
-        raise ValueError(f"max_workers must be a whole number above 0, not {workers!r}")
+        raise ValueError(f"max_workers must be a positive integer, not {max_workers!r}")
     return size
-
-
-def _instance(wanted: object) -> str:
-    is_class = isinstance(wanted, type) and issubclass(wanted, futures.Executor)
-    return "; give an instance, not the class" if is_class else ""

@@ -8,16 +8,15 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar, Final, cast
 
 from stackl_flow import states as st
-from stackl_flow.atom import Signature
+from stackl_flow.atom import Atom, Signature
 from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.engines.action_engine.compiler import Compilation
 from stackl_flow.compat.storage import Storage
 from stackl_flow.engines import base, storage
-from stackl_flow.engines.commands import Moved
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.journal import Journal
-from stackl_flow.engines.loop import Shell
+from stackl_flow.engines.journal import AppliedTransition, Journal
+from stackl_flow.engines.loop import Loop
 from stackl_flow.engines.values import InjectedValues, Providers
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
@@ -32,49 +31,44 @@ _ENDS: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE
 
 
 @functools.lru_cache(maxsize=2048)
-def _taken(function: Callable[..., Any], bound: bool) -> Signature:
+def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
     plain = [*inspect.signature(function, follow_wrapped=False).parameters.values()][bound:]
     named = tuple(one.name for one in plain if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
     return Signature(named, (), any(one.kind is one.VAR_KEYWORD for one in plain))
 
 
-def _what_is_called_takes(function: Callable[..., Any]) -> Signature:
+def _plain_signature(function: Callable[..., Any]) -> Signature:
     """Read what a decorator takes, not what it decorates: one that takes anything is handed all there is."""
     plain = getattr(function, "__func__", None)
     if plain is not None:
-        return _taken(plain, True)
+        return _read_signature(plain, True)
     try:
-        return _taken(function, False)
+        return _read_signature(function, False)
     except TypeError:  # not hashable, so not to be remembered
-        return _taken.__wrapped__(function, False)
+        return _read_signature.__wrapped__(function, False)
 
 
-class _Shell(Shell):
-    """Carries out a run that comes to rest where TaskFlow's does, and tells of things in its order."""
+class _Loop(Loop):
+    """A loop that finishes in TaskFlow's states and notifies in TaskFlow's order."""
 
-    _read = staticmethod(_what_is_called_takes)
-    _rest: str | None = None
+    def revert_signature(self, atom: Atom) -> Signature:
+        """Return what the ``revert`` that is called accepts, without looking through decorators."""
+        return _plain_signature(atom.revert)
 
-    @property
-    def rest(self) -> str | None:  # a plain attribute in the core
-        """The state in which the flow came to rest; FAILURE where a revert failed, as TaskFlow has it."""
-        return self._rest
+    def final_state(self, state: str) -> str:
+        """Return FAILURE where a revert failed, as TaskFlow does."""
+        return st.FAILURE if state == st.REVERT_FAILURE else state
 
-    @rest.setter
-    def rest(self, state: str | None) -> None:
-        self._rest = st.FAILURE if state == st.REVERT_FAILURE else state
+    def take_notifications(self) -> list[AppliedTransition]:
+        """Hold back the ends of a batch's atoms until all of them have ended.
 
-    def _tell(self) -> None:
-        """Tell of the moves; a serial engine tells how atoms that run together ended when all have.
-
-        They are written down one by one nevertheless: what is done stays done when the process dies.
+        They are stored one by one nevertheless: what is done stays done when the process dies.
         """
-        held: list[Moved] = []
-        if self._executor.waves and self.rest is None and (self.core.running or self.core.awaiting):
-            held = [moved for moved in self._told if moved.new in _ENDS]
-            self._told = [moved for moved in self._told if moved.new not in _ENDS]
-        super()._tell()
-        self._told = held
+        transitions = super().take_notifications()
+        if not self.is_batch_running:
+            return transitions
+        self.pending_notifications = [each for each in transitions if each.new in _ENDS]
+        return [each for each in transitions if each.new not in _ENDS]
 
 
 class ActionEngine(base.Engine):
@@ -86,20 +80,16 @@ class ActionEngine(base.Engine):
         flow: the flow, or a lone task.
         flow_detail: what is known of it.
         backend: where that is stored, or None to keep it in this process.
-        options: see ``Options``; those of the executor besides.
+        options: see ``EngineOptions``; those of the executor besides.
     """
 
     NO_RERAISING_STATES: ClassVar[frozenset[str]] = frozenset({st.SUSPENDED, st.SUCCESS})
     IGNORABLE_STATES: ClassVar[frozenset[str]] = frozenset(
         {st.SCHEDULING, st.WAITING, st.RESUMING, st.ANALYZING, st.UNDEFINED, st.GAME_OVER}
     )
-    _SHELL: ClassVar[type[Shell]] = _Shell
+    loop_class: ClassVar[type[Loop]] = _Loop
 
-    _executor: Executor
-    _given: InjectedValues
-    _journal: Journal
-    _providers: Callable[[], Providers | None]
-    _storage: storage.Storage
+    executor: Executor
 
     def __init__(
         self,
@@ -109,17 +99,22 @@ class ActionEngine(base.Engine):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
-        self._looked_at: Compilation | None = None
-        self._storage = Storage.of(self._journal, self._given, self._providers)
+        self._compilation: Compilation | None = None
+
+    def create_storage(
+        self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
+    ) -> storage.Storage:
+        """Create a storage that can be written to as TaskFlow's can."""
+        return Storage.for_engine(journal, injected, providers)
 
     @property
     def _task_executor(self) -> Executor:
         # TaskFlow's own name, by which its tests and its users' see what an engine runs on.
-        return self._executor
+        return self.executor
 
     @_task_executor.setter
     def _task_executor(self, performs: Executor) -> None:
-        self._executor = performs
+        self.executor = performs
 
     @property
     def compilation(self) -> Compilation | None:
@@ -127,9 +122,9 @@ class ActionEngine(base.Engine):
         plan = super().compilation
         if plan is None:
             return None
-        if self._looked_at is None:
-            self._looked_at = Compilation(plan, self._flow)
-        return self._looked_at
+        if self._compilation is None:
+            self._compilation = Compilation(plan, self._flow)
+        return self._compilation
 
     def run(self, timeout: float | None = None) -> None:
         """Run the flow to its end, or to a suspension.
@@ -157,7 +152,8 @@ class SerialActionEngine(ActionEngine, FlowEngine):
 
     __module__ = _SHOWN
 
-    def _make_executor(self) -> Executor:
+    def create_executor(self) -> Executor:
+        """Create an executor that performs each call on submission."""
         return executor.SerialTaskExecutor()
 
 
@@ -170,5 +166,6 @@ class ParallelActionEngine(ActionEngine, FlowEngine):
     __module__ = _SHOWN
     EXTRA_OPTIONS = frozenset({"executor", "max_workers"})
 
-    def _make_executor(self) -> Executor:
+    def create_executor(self) -> Executor:
+        """Create an executor from the options ``executor`` and ``max_workers``."""
         return executor.make(self._options)

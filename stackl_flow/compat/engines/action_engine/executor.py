@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from concurrent import futures
 from typing import Any, Final
@@ -11,7 +10,6 @@ import futurist
 
 from stackl_flow.engines.executors import threads
 from stackl_flow.engines.executors.base import Executor as TaskExecutor
-from stackl_flow.engines.executors.calls import Call, perform
 from stackl_flow.engines.executors.serial import SerialExecutor
 from stackl_flow.engines.executors.threads import ThreadsExecutor as ParallelThreadTaskExecutor
 
@@ -32,14 +30,7 @@ REVERTED: Final = "reverted"
 class SerialTaskExecutor(SerialExecutor):
     """Performs each call as soon as it has it: who steps through a run sees it done before WAITING."""
 
-    def submit(self, call: Call) -> None:
-        """Perform a call.
-
-        Args:
-            call: what is to be performed.
-        """
-        self._thread = threading.get_ident()
-        self.report(perform(call))
+    performs_on_submit = True
 
 
 class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
@@ -51,7 +42,7 @@ class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
     """
 
     def __init__(self, executor: futures.Executor | None = None, max_workers: int | None = None) -> None:
-        super().__init__(executor, max_workers, futurist.GreenThreadPoolExecutor)
+        super().__init__(executor, max_workers, make_pool=futurist.GreenThreadPoolExecutor)
 
 
 def make(options: Mapping[str, Any]) -> TaskExecutor:
@@ -64,7 +55,7 @@ def make(options: Mapping[str, Any]) -> TaskExecutor:
         The executor.
     """
     wanted, workers = options.get("executor"), options.get("max_workers")
-    made = threads.executor_for(wanted, workers)
+    made = threads.create_executor(wanted, workers)
     if isinstance(wanted, str) and wanted.lower().startswith("green"):
         return ParallelGreenThreadTaskExecutor(max_workers=int(workers) if workers else None)
     return made
