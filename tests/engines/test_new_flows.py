@@ -86,7 +86,7 @@ def test_a_factory_in_a_script_is_warned_of(tmp_path):
     assert "__main__.flow can only be imported while this script runs" in dead.stderr
     refused = call(tmp_path, "-m", "stackl_flow.cli", "resume", dead.stdout.strip(), "--db", "flows.db")
     assert refused.returncode == 2
-    assert "has no 'flow': it was made by a script that does not run here" in refused.stderr
+    assert "has no 'flow': the flow was created by a script that is not running" in refused.stderr
 
 
 def test_values_given_with_a_flow_in_hand_are_stored_with_it(backend, log):
