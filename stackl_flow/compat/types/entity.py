@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.types.entity`: who or what takes part in the work."""
+"""TaskFlow's `taskflow.types.entity`: participants such as conductors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclasses.dataclass(eq=False)
 class Entity:
-    """A thing that has a kind and a name, such as a conductor.
+    """A participant with a kind and a name, such as a conductor.
 
-    Args:
-        kind: what kind of thing it is.
-        name: what it is called; unique within its kind.
-        metadata: what else is known of it.
+    Attributes:
+        kind: the kind, such as "conductor".
+        name: the name, unique within its kind.
+        metadata: further data about it.
     """
 
     kind: str
@@ -21,5 +21,5 @@ class Entity:
     metadata: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return the attributes as a dictionary."""
         return {"kind": self.kind, "name": self.name, "metadata": self.metadata}

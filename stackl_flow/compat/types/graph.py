@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.types.graph`: networkx graphs with the methods that TaskFlow gave them."""
+"""TaskFlow's `taskflow.types.graph`: networkx graphs with the methods that TaskFlow adds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Attributes = Mapping[str, Any] | None
 Detector = Callable[[Any, Any], int]
 
 
-def _described(name: object, data: Mapping[str, Any]) -> str:
+def _format_item(name: object, data: Mapping[str, Any]) -> str:
     return f"{name} ({dict(data)})" if data else str(name)
 
 
-class _Common:
-    """What both kinds of graph can do besides networkx; comes before networkx's class among the bases."""
+class _GraphMethods:
+    """Methods of both kinds of graphs; precedes the networkx class in the bases."""
 
     _arrow = "<->"
     frozen: bool
@@ -32,150 +32,109 @@ class _Common:
         self.frozen = False
 
     def freeze(self) -> Self:
-        """Refuse all changes from now on.
-
-        Returns:
-            This graph.
-        """
+        """Disallow changes, and return this graph."""
         if not self.frozen:
             nx.freeze(self)
         return self
 
     def export_to_dot(self) -> str:
-        """Write the graph in Graphviz's language; needs the pydot package.
-
-        Returns:
-            The text.
-        """
+        """Return the graph in the DOT language; needs the pydot package."""
         return str(nx_pydot.to_pydot(self).to_string())
 
     def pformat(self) -> str:
-        """Write out what is in the graph.
-
-        Returns:
-            The text, of several lines.
-        """
+        """Return a multi-line description of the graph."""
         lines = [
             f"Name: {self.name}",
             f"Type: {type(self).__name__}",
             f"Frozen: {self.frozen}",
             f"Density: {nx.density(self):0.3f}",
             f"Nodes: {len(self.nodes)}",
-            *(f"  - {_described(node, data)}" for node, data in self.nodes(data=True)),
+            *(f"  - {_format_item(node, data)}" for node, data in self.nodes(data=True)),
             f"Edges: {len(self.edges)}",
-            *(f"  {_described(f'{u} {self._arrow} {v}', data)}" for u, v, data in self.edges(data=True)),
-            *self._more_lines(),
+            *(f"  {_format_item(f'{u} {self._arrow} {v}', data)}" for u, v, data in self.edges(data=True)),
+            *self._extra_lines(),
         ]
         return os.linesep.join(lines)
 
-    def _more_lines(self) -> Iterator[str]:
+    def _extra_lines(self) -> Iterator[str]:
         return iter(())
 
     def add_edge(self, u: Hashable, v: Hashable, attr_dict: Attributes = None, **attr: Any) -> None:
-        """Add an edge.
-
-        Args:
-            u: from this node.
-            v: to this node.
-            attr_dict: what is known of it; takes the place of all ``attr``.
-            attr: what is known of it.
-        """
+        """Add an edge; ``attr_dict`` replaces ``attr``."""
         super().add_edge(u, v, **(attr if attr_dict is None else attr_dict))  # type: ignore[misc]  # networkx's
 
     def add_node(self, n: Hashable, attr_dict: Attributes = None, **attr: Any) -> None:
-        """Add a node.
-
-        Args:
-            n: the node.
-            attr_dict: what is known of it; takes the place of all ``attr``.
-            attr: what is known of it.
-        """
+        """Add a node; ``attr_dict`` replaces ``attr``."""
         super().add_node(n, **(attr if attr_dict is None else attr_dict))  # type: ignore[misc]  # networkx's
 
     def fresh_copy(self) -> Self:
-        """Return an empty graph of this kind."""
+        """Return an empty graph of the same class."""
         return type(self)()
 
 
-class Graph(_Common, nx.Graph):  # type: ignore[misc]  # networkx has no types
-    """A graph without directions.
+class Graph(_GraphMethods, nx.Graph):  # type: ignore[misc]  # networkx has no types
+    """An undirected graph.
 
     Args:
-        incoming_graph_data: what networkx can make a graph of.
-        name: what it is called.
+        incoming_graph_data: data to initialize the graph with, as in networkx.
+        name: the name.
     """
 
 
-class DiGraph(_Common, nx.DiGraph):  # type: ignore[misc]  # networkx has no types
+class DiGraph(_GraphMethods, nx.DiGraph):  # type: ignore[misc]  # networkx has no types
     """A directed graph.
 
     Args:
-        incoming_graph_data: what networkx can make a graph of.
-        name: what it is called.
+        incoming_graph_data: data to initialize the graph with, as in networkx.
+        name: the name.
     """
 
     _arrow = "->"
 
     def get_edge_data(self, u: Hashable, v: Hashable, default: Any = None) -> Any:
-        """Return a copy of what is known of an edge.
-
-        Args:
-            u: from this node.
-            v: to this node.
-            default: what to return where there is no such edge.
-
-        Returns:
-            The data by name.
-        """
+        """Return a copy of the attributes of an edge, or ``default`` if it does not exist."""
         return dict(self.adj[u][v]) if self.has_edge(u, v) else default
 
     def topological_sort(self) -> Iterator[Any]:
-        """Go over the nodes so that each comes after those that lead to it."""
+        """Iterate over the nodes in topological order."""
         return iter(nx.topological_sort(self))
 
-    def _more_lines(self) -> Iterator[str]:
+    def _extra_lines(self) -> Iterator[str]:
         cycles = list(nx.simple_cycles(self))
         yield f"Cycles: {len(cycles)}"
         for cycle in cycles:
             yield "  " + " --> ".join(map(str, [*cycle, cycle[0]]))
 
     def is_directed_acyclic(self) -> bool:
-        """Say whether no way leads back to where it began."""
+        """Return whether the graph has no cycles."""
         return bool(nx.is_directed_acyclic_graph(self))
 
     def no_successors_iter(self) -> Iterator[Any]:
-        """Go over the nodes from which no edge leads on."""
+        """Iterate over the nodes without outgoing edges."""
         return (node for node in self.nodes if not self.out_degree(node))
 
     def no_predecessors_iter(self) -> Iterator[Any]:
-        """Go over the nodes to which no edge leads."""
+        """Iterate over the nodes without incoming edges."""
         return (node for node in self.nodes if not self.in_degree(node))
 
     def bfs_predecessors_iter(self, n: Hashable) -> Iterator[Any]:
-        """Go over all nodes before one, nearest first.
-
-        Args:
-            n: the node.
-
-        Yields:
-            Each node before it, once.
-        """
+        """Iterate over all predecessors of a node, direct or not, breadth-first."""
         seen = {n}
-        waiting = deque(self.predecessors(n))
-        while waiting:
-            node = waiting.popleft()
+        queue = deque(self.predecessors(n))
+        while queue:
+            node = queue.popleft()
             if node not in seen:
                 seen.add(node)
                 yield node
-                waiting.extend(self.predecessors(node))
+                queue.extend(self.predecessors(node))
 
 
 class OrderedDiGraph(DiGraph):
-    """A directed graph that keeps the order in which nodes and edges came, as all graphs do by now."""
+    """A directed graph in insertion order, as all graphs are today."""
 
 
 class OrderedGraph(Graph):
-    """A graph that keeps the order in which nodes and edges came, as all graphs do by now."""
+    """An undirected graph in insertion order, as all graphs are today."""
 
 
 def _common_nodes(to_graph: Any, from_graph: Any) -> int:
@@ -185,19 +144,16 @@ def _common_nodes(to_graph: Any, from_graph: Any) -> int:
 def merge_graphs(
     graph: Any, *graphs: Any, allow_overlaps: bool = False, overlap_detector: Detector | None = None
 ) -> Any:
-    """Put several graphs together.
+    """Merge graphs into a new one.
 
     Args:
-        graph: the first; its name is kept.
-        graphs: the others.
-        allow_overlaps: whether a node may be in more than one of them.
-        overlap_detector: counts what two graphs have in common; nodes if left out.
-
-    Returns:
-        A new graph, or the first where there are no others.
+        graph: the first graph; its name is kept.
+        graphs: the others; without any, the first is returned.
+        allow_overlaps: allow nodes that are in more than one graph.
+        overlap_detector: returns the number of overlaps of two graphs; counts common nodes by default.
 
     Raises:
-        ValueError: two of them have nodes in common, or the detector cannot be called.
+        ValueError: two graphs overlap, or the detector is not callable.
     """
     count = _common_nodes if overlap_detector is None else overlap_detector
     if not callable(count):
@@ -209,8 +165,8 @@ def merge_graphs(
         overlaps = 0 if allow_overlaps else count(merged, other)
         if overlaps:
             raise ValueError(
-                f"Can not merge graph {other} into {merged}: {overlaps} nodes are in both; rename them, or"
-                f" give allow_overlaps=True"
+                f"cannot merge graph {other} into {merged}: {overlaps} nodes are in both; rename them, or"
+                f" pass allow_overlaps=True"
             )
         merged = nx.compose(merged, other)
     if graphs:

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.types.latch`: a door that opens after a number of arrivals."""
+"""TaskFlow's `taskflow.types.latch`: a countdown latch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 
 
 class Latch:
-    """Lets those who wait go on once enough others have arrived.
+    """Blocks waiting threads until it has been counted down to zero.
 
     Args:
-        count: how many arrivals open it.
+        count: the initial count.
 
     Raises:
         ValueError: the count is not positive.
@@ -23,24 +23,24 @@ class Latch:
 
     @property
     def needed(self) -> int:
-        """How many arrivals are still to come."""
+        """The remaining count."""
         return max(0, self._left)
 
     def countdown(self) -> None:
-        """Arrive."""
+        """Decrease the count by one."""
         with self._changed:
             self._left -= 1
             if self._left <= 0:
                 self._changed.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until enough have arrived.
+        """Wait until the count is zero.
 
         Args:
-            timeout: for how many seconds at most; None for as long as it takes.
+            timeout: seconds; None waits without limit.
 
         Returns:
-            False when the time is up.
+            False if the timeout expired.
         """
         with self._changed:
             return self._changed.wait_for(lambda: self._left <= 0, timeout)

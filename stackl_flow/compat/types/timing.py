@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.types.timing`: a wait that can be cut short."""
+"""TaskFlow's `taskflow.types.timing`: an interruptible timeout."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ EventFactory = Callable[[], threading.Event]
 
 
 class Timeout:
-    """A wait of a given length, which anyone may cut short.
+    """A wait of a fixed length that another thread can interrupt.
 
     Args:
-        value: how many seconds it lasts.
-        event_factory: makes what is waited for.
+        value: the length in seconds.
+        event_factory: creates the event to wait for.
 
     Raises:
         ValueError: the length is negative.
@@ -27,23 +27,23 @@ class Timeout:
 
     @property
     def value(self) -> float:
-        """How many seconds it lasts."""
+        """The length in seconds."""
         return self._value
 
     def interrupt(self) -> None:
-        """Cut the wait short."""
+        """Interrupt the wait."""
         self._event.set()
 
     def is_stopped(self) -> bool:
-        """Say whether it was cut short."""
+        """Return whether it was interrupted."""
         return self._event.is_set()
 
     def wait(self) -> None:
-        """Wait until the time is up or somebody interrupts."""
+        """Block until the time has passed or another thread interrupts."""
         self._event.wait(self._value)
 
     def reset(self) -> None:
-        """Make it as it was before the interruption."""
+        """Clear the interruption."""
         self._event.clear()
 
 
@@ -52,22 +52,19 @@ def convert_to_timeout(
     default_value: float | str | Timeout | None = None,
     event_factory: EventFactory = threading.Event,
 ) -> Timeout:
-    """Make a timeout of a number, or of its text.
+    """Convert a number, or a number as text, to a timeout.
 
     Args:
         value: seconds, or a timeout, which is returned as it is.
-        default_value: what to take where there is no value.
-        event_factory: makes what is waited for.
-
-    Returns:
-        The timeout.
+        default_value: used if ``value`` is None.
+        event_factory: creates the event to wait for.
 
     Raises:
-        ValueError: that is no length of time.
+        ValueError: the value is not a number.
     """
-    found = default_value if value is None else value
-    if isinstance(found, Timeout):
-        return found
-    if isinstance(found, (int, float, str)):
-        return Timeout(float(found), event_factory)
-    raise ValueError(f"Invalid timeout literal '{found}'")
+    literal = default_value if value is None else value
+    if isinstance(literal, Timeout):
+        return literal
+    if isinstance(literal, (int, float, str)):
+        return Timeout(float(literal), event_factory)
+    raise ValueError(f"Invalid timeout literal '{literal}'")

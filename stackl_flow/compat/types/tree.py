@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.types.tree`: nodes with children."""
+"""TaskFlow's `taskflow.types.tree`: tree nodes."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from stackl_flow.compat.types import graph
 
 
 class FrozenNode(Exception):
-    """A node that was frozen cannot be changed."""
+    """A frozen node cannot be changed."""
 
     def __init__(self) -> None:
         super().__init__("Frozen node(s) can't be modified")
 
 
-Words = Callable[["Node"], str]
+Formatter = Callable[["Node"], str]
 Matcher = Callable[["Node"], bool]
 
 
 class Node:
-    """An item with a parent and children, which are nodes as well.
+    """A tree node with an item, a parent and children.
 
     Args:
-        item: what it holds.
-        kwargs: what else is known of it.
+        item: the item.
+        kwargs: the metadata.
 
     Attributes:
-        item: what it holds.
-        parent: the node above, or None.
-        metadata: what else is known of it.
-        frozen: whether it refuses changes.
+        item: the item.
+        parent: the parent node, or None.
+        metadata: further data about the node.
+        frozen: whether the node rejects changes.
     """
 
     STARTING_PREFIX: ClassVar[str] = ""
@@ -54,15 +54,12 @@ class Node:
             raise FrozenNode
 
     def freeze(self) -> None:
-        """Refuse changes here and below, from now on."""
+        """Disallow changes of this node and its descendants."""
         for node in self.dfs_iter(include_self=True):
             node.frozen = True
 
     def add(self, child: Node) -> None:
-        """Add a child after the others.
-
-        Args:
-            child: the child.
+        """Append a child.
 
         Raises:
             FrozenNode: this node is frozen.
@@ -72,18 +69,11 @@ class Node:
         self._children.append(child)
 
     def empty(self) -> bool:
-        """Say whether it has no children."""
+        """Return whether the node has no children."""
         return not self._children
 
     def path_iter(self, include_self: bool = True) -> Iterator[Node]:
-        """Go up to the root.
-
-        Args:
-            include_self: whether to begin with this node.
-
-        Yields:
-            Node after node.
-        """
+        """Iterate over the nodes from this one, or its parent, to the root."""
         node = self if include_self else self.parent
         while node is not None:
             yield node
@@ -92,15 +82,12 @@ class Node:
     def find_first_match(
         self, matcher: Matcher, only_direct: bool = False, include_self: bool = True
     ) -> Node | None:
-        """Find a node.
+        """Return the first node that matches, or None.
 
         Args:
-            matcher: says of a node whether it is the one.
-            only_direct: look at the children only, last first, and not at what is below them.
-            include_self: whether to look at this node as well.
-
-        Returns:
-            The first that matches, or None.
+            matcher: the predicate.
+            only_direct: search the children only, last first.
+            include_self: include this node.
         """
         if only_direct:
             nodes: Iterator[Node] = chain([self] if include_self else [], self.reverse_iter())
@@ -109,52 +96,32 @@ class Node:
         return next(filter(matcher, nodes), None)
 
     def find(self, item: Any, only_direct: bool = False, include_self: bool = True) -> Node | None:
-        """Find the node that holds an item.
-
-        Args:
-            item: the item.
-            only_direct: as for ``find_first_match``.
-            include_self: as for ``find_first_match``.
-
-        Returns:
-            The first node that holds it, or None.
-        """
+        """Return the first node with an item, or None; see `find_first_match`."""
         return self.find_first_match(lambda node: bool(node.item == item), only_direct, include_self)
 
     def disassociate(self) -> int:
-        """Take this node from its parent.
-
-        Returns:
-            How many times it was among the children.
+        """Remove this node from its parent; return how many times it was a child.
 
         Raises:
             FrozenNode: this node is frozen.
         """
         self._check_thawed()
-        above, self.parent = self.parent, None
-        if above is None:
+        parent, self.parent = self.parent, None
+        if parent is None:
             return 0
-        return above._drop(self)  # noqa: SLF001  a node of the same tree
+        return parent._drop(self)  # noqa: SLF001  a node of the same tree
 
     def _drop(self, node: Node) -> int:
-        before = len(self._children)
+        count = len(self._children)
         self._children = [child for child in self._children if child is not node]
-        return before - len(self._children)
+        return count - len(self._children)
 
     def remove(self, item: Any, only_direct: bool = False, include_self: bool = True) -> Node:
-        """Find the node that holds an item, and take it out of the tree.
-
-        Args:
-            item: the item.
-            only_direct: as for ``find_first_match``.
-            include_self: as for ``find_first_match``.
-
-        Returns:
-            The node.
+        """Remove the first node with an item from the tree, and return it; see `find_first_match`.
 
         Raises:
             FrozenNode: this node is frozen.
-            ValueError: no node holds it.
+            ValueError: no node has the item.
         """
         self._check_thawed()
         node = self.find(item, only_direct, include_self)
@@ -164,136 +131,107 @@ class Node:
         return node
 
     def __contains__(self, item: object) -> bool:
-        """Say whether an item is held here or below."""
         return self.find(item) is not None
 
     def __getitem__(self, index: int) -> Node:
-        """Return a child by its place."""
         return self._children[index]
 
     def __iter__(self) -> Iterator[Node]:
-        """Go over the children."""
         return iter(tuple(self._children))
 
     def reverse_iter(self) -> Iterator[Node]:
-        """Go over the children, last first."""
+        """Iterate over the children, last first."""
         return reversed(tuple(self._children))
 
     def pformat(
         self,
-        stringify_node: Words | None = None,
+        stringify_node: Formatter | None = None,
         linesep: str = LINE_SEP,
         vertical_conn: str = VERTICAL_CONN,
         horizontal_conn: str = HORIZONTAL_CONN,
         empty_space: str = EMPTY_SPACE_SEP,
         starting_prefix: str = STARTING_PREFIX,
     ) -> str:
-        """Draw the tree with letters.
+        """Draw the tree as text, one line per node.
 
         Args:
-            stringify_node: writes a node; its item if left out.
-            linesep: what ends a line.
-            vertical_conn: joins a node to the one below.
-            horizontal_conn: joins a node to its parent.
-            empty_space: what fills the space between.
-            starting_prefix: what each line begins with.
-
-        Returns:
-            One line for each node.
+            stringify_node: formats a node; by default its item.
+            linesep: the line separator.
+            vertical_conn: connects a node with the next one.
+            horizontal_conn: connects a node with its parent.
+            empty_space: fills the gaps.
+            starting_prefix: the prefix of each line.
         """
-        words = stringify_node or (lambda node: str(node.item))
-        joint = vertical_conn + horizontal_conn
-        beside = vertical_conn + empty_space * len(horizontal_conn)
-        blank = empty_space * len(joint)
-        lines = [starting_prefix + words(self)]
-        # Each with what stands before the lines of its children; the last pushed is drawn first.
-        waiting = [(child, starting_prefix, last) for child, last in _last_first(self)]
-        while waiting:
-            node, before, last = waiting.pop()
-            lines.append(before + joint + words(node))
-            below = before + (blank if last else beside)
-            waiting.extend((child, below, is_last) for child, is_last in _last_first(node))
+        format_node = stringify_node or (lambda node: str(node.item))
+        connector = vertical_conn + horizontal_conn
+        continuation = vertical_conn + empty_space * len(horizontal_conn)
+        blank = empty_space * len(connector)
+        lines = [starting_prefix + format_node(self)]
+        # Nodes with the prefix of their line, and whether they are last; the last pushed is drawn first.
+        stack = [(child, starting_prefix, last) for child, last in _last_first(self)]
+        while stack:
+            node, prefix, last = stack.pop()
+            lines.append(prefix + connector + format_node(node))
+            child_prefix = prefix + (blank if last else continuation)
+            stack.extend((child, child_prefix, is_last) for child, is_last in _last_first(node))
         return linesep.join(lines)
 
     def child_count(self, only_direct: bool = True) -> int:
-        """Count the children.
-
-        Args:
-            only_direct: leave out what is below them.
-
-        Returns:
-            How many there are, this node aside.
-        """
+        """Return the number of children, or of all descendants."""
         return len(self._children) if only_direct else sum(1 for _ in self.dfs_iter())
 
     def index(self, item: Any) -> int:
-        """Find the place of the child that holds an item.
-
-        Args:
-            item: the item.
-
-        Returns:
-            The place of the first such child.
+        """Return the index of the first child with an item.
 
         Raises:
-            ValueError: no child holds it.
+            ValueError: no child has the item.
         """
-        for place, child in enumerate(self._children):
+        for index, child in enumerate(self._children):
             if child.item == item:
-                return place
+                return index
         raise ValueError(f"{item} is not contained in any child")
 
     def dfs_iter(self, include_self: bool = False, right_to_left: bool = True) -> Iterator[Node]:
-        """Go down to the last node of a branch before the next branch.
+        """Iterate over the descendants depth-first.
 
         Args:
-            include_self: whether to begin with this node.
-            right_to_left: first child first; otherwise the last.
-
-        Yields:
-            Node after node.
+            include_self: include this node.
+            right_to_left: visit the first child first; otherwise the last.
         """
-        waiting = [self] if include_self else list(_ordered(self, not right_to_left))
-        while waiting:
-            node = waiting.pop()
+        stack = [self] if include_self else list(_ordered(self, not right_to_left))
+        while stack:
+            node = stack.pop()
             yield node
-            waiting.extend(_ordered(node, not right_to_left))
+            stack.extend(_ordered(node, not right_to_left))
 
     def bfs_iter(self, include_self: bool = False, right_to_left: bool = False) -> Iterator[Node]:
-        """Go over the nearest nodes before those further away.
+        """Iterate over the descendants breadth-first.
 
         Args:
-            include_self: whether to begin with this node.
-            right_to_left: first child first; otherwise the last.
-
-        Yields:
-            Node after node.
+            include_self: include this node.
+            right_to_left: visit the first child first; otherwise the last.
         """
-        waiting = deque([self] if include_self else _ordered(self, right_to_left))
-        while waiting:
-            node = waiting.popleft()
+        queue = deque([self] if include_self else _ordered(self, right_to_left))
+        while queue:
+            node = queue.popleft()
             yield node
-            waiting.extend(_ordered(node, right_to_left))
+            queue.extend(_ordered(node, right_to_left))
 
     def to_digraph(self) -> graph.OrderedDiGraph:
-        """Make a graph of the items, from parent to child.
-
-        Returns:
-            The graph; what else is known of a node is kept with it.
-        """
-        made = graph.OrderedDiGraph()
+        """Return a graph of the items, with edges from parents to children and metadata as attributes."""
+        digraph = graph.OrderedDiGraph()
         for node in self.bfs_iter(include_self=True, right_to_left=True):
-            made.add_node(node.item, **node.metadata)
+            digraph.add_node(node.item, **node.metadata)
             if node is not self and node.parent is not None:
-                made.add_edge(node.parent.item, node.item)
-        return made
+                digraph.add_edge(node.parent.item, node.item)
+        return digraph
 
 
 def _ordered(node: Node, forward: bool) -> Iterator[Node]:
-    """Go over the children, first or last first."""
+    """Iterate over the children, first or last first."""
     return iter(node) if forward else node.reverse_iter()
 
 
 def _last_first(node: Node) -> Iterator[tuple[Node, bool]]:
-    """Go over the children, last first, and say of each whether it is the last."""
-    return ((child, place == 0) for place, child in enumerate(node.reverse_iter()))
+    """Iterate over pairs of a child and whether it is the last one, last first."""
+    return ((child, index == 0) for index, child in enumerate(node.reverse_iter()))

@@ -1,26 +1,18 @@
-"""Reads yes and no out of settings, which may hold them as words."""
+"""Booleans in settings, which may be text."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_YES: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
-_NO: Final = frozenset({"0", "f", "false", "off", "n", "no"})
+_TRUE: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE: Final = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
 def parse_bool(value: object, default: bool = False) -> bool:
-    """Read a flag.
-
-    Args:
-        value: a bool, or a word such as "True" or "off".
-        default: for words that are neither yes nor no.
-
-    Returns:
-        The flag.
-    """
+    """Convert a boolean or a text such as "True" or "off"; other text is ``default``."""
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower()
-    if word in _YES:
+    text = str(value).strip().lower()
+    if text in _TRUE:
         return True
-    return False if word in _NO else default
+    return False if text in _FALSE else default

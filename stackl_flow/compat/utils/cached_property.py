@@ -1,4 +1,4 @@
-"""A property that is worked out once."""
+"""The `cachedproperty` of `taskflow.utils.misc`."""
 
 from __future__ import annotations
 
@@ -8,49 +8,46 @@ from typing import Any, Self
 
 
 class cachedproperty:  # noqa: N801  TaskFlow's name
-    """A property that is worked out when it is first read, by one thread only, and then kept.
+    """A property that is computed on first access and then cached, by one thread only.
 
     Args:
-        fget: what works it out; or, written ``@cachedproperty("name")``, the attribute to keep it in, which
-            is the method's name after an underscore if left out.
-        require_lock: whether several threads may read it.
+        fget: computes the value; or, as in ``@cachedproperty("name")``, the attribute to cache it in, which
+            defaults to the name of the method with a leading underscore.
+        require_lock: allow access by several threads.
     """
 
     def __init__(self, fget: Callable[[Any], Any] | str | None = None, require_lock: bool = True) -> None:
         self._lock = threading.RLock() if require_lock else None
-        self._kept_as = fget if isinstance(fget, str) else ""
+        self._attribute = fget if isinstance(fget, str) else ""
         self.__doc__ = None
         if callable(fget):
             self(fget)
 
     def __call__(self, fget: Callable[[Any], Any]) -> Self:
-        """Take what works it out, when written with a name."""
+        """Set the function, when used with a name."""
         self._fget = fget
-        self._kept_as = self._kept_as or f"_{fget.__name__}"
+        self._attribute = self._attribute or f"_{fget.__name__}"
         self.__doc__ = fget.__doc__
         return self
 
     def __set__(self, instance: Any, value: Any) -> None:
-        """Refuse: it is worked out."""
         raise AttributeError("can't set attribute")
 
     def __delete__(self, instance: Any) -> None:
-        """Refuse: it is kept."""
         raise AttributeError("can't delete attribute")
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """Return what was worked out, or work it out."""
         if instance is None:
             return self
-        if not hasattr(instance, self._kept_as):
+        if not hasattr(instance, self._attribute):
             if self._lock is None:
-                self._keep(instance)
+                self._compute(instance)
             else:
                 with self._lock:
-                    # Somebody else may have done it while this one waited.
-                    if not hasattr(instance, self._kept_as):
-                        self._keep(instance)
-        return getattr(instance, self._kept_as)
+                    # Another thread may have computed it in the meantime.
+                    if not hasattr(instance, self._attribute):
+                        self._compute(instance)
+        return getattr(instance, self._attribute)
 
-    def _keep(self, instance: Any) -> None:
-        setattr(instance, self._kept_as, self._fget(instance))
+    def _compute(self, instance: Any) -> None:
+        setattr(instance, self._attribute, self._fget(instance))

@@ -1,4 +1,4 @@
-"""Text and bytes, and data out of either."""
+"""The conversions between text, bytes and JSON of `taskflow.utils.misc`."""
 
 from __future__ import annotations
 
@@ -9,59 +9,40 @@ Kinds = type | tuple[type, ...]
 
 
 def binary_encode(text: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-    """Make bytes of text.
-
-    Args:
-        text: the text; bytes are returned as they are.
-        encoding: how it is written.
-        errors: what to do with what cannot be written.
-
-    Returns:
-        The bytes.
+    """Encode text to bytes; bytes are returned as they are.
 
     Raises:
-        TypeError: that is neither.
+        TypeError: the value is neither.
     """
     if isinstance(text, bytes):
         return text
     if not isinstance(text, str):
-        raise TypeError(f"{type(text).__name__} can't be encoded: text or bytes are needed")
+        raise TypeError(f"{type(text).__name__} cannot be encoded: pass text or bytes")
     return text.encode(encoding, errors)
 
 
 def binary_decode(data: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """Make text of bytes.
-
-    Args:
-        data: the bytes; text is returned as it is.
-        encoding: how it was written.
-        errors: what to do with what cannot be read.
-
-    Returns:
-        The text.
+    """Decode bytes to text; text is returned as it is.
 
     Raises:
-        TypeError: that is neither.
+        TypeError: the value is neither.
     """
     if isinstance(data, str):
         return data
     if not isinstance(data, bytes):
-        raise TypeError(f"{type(data).__name__} can't be decoded: bytes or text are needed")
+        raise TypeError(f"{type(data).__name__} cannot be decoded: pass bytes or text")
     return data.decode(encoding, errors)
 
 
 def decode_json(raw_data: str | bytes, root_types: Kinds = (dict,)) -> Any:
-    """Read JSON.
+    """Decode JSON.
 
     Args:
-        raw_data: the JSON.
-        root_types: what may come out of it; anything if empty.
-
-    Returns:
-        The data.
+        raw_data: the JSON text.
+        root_types: the types allowed for the result; any if empty.
 
     Raises:
-        ValueError: it cannot be read, or something else comes out of it.
+        ValueError: the text is invalid, or the result has another type.
     """
     try:
         data = json.loads(binary_decode(raw_data))

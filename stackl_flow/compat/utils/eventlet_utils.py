@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.utils.eventlet_utils`: whether eventlet is there."""
+"""TaskFlow's `taskflow.utils.eventlet_utils`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ EVENTLET_AVAILABLE: Final = importlib.util.find_spec("eventlet") is not None
 
 
 def check_for_eventlet(exc: BaseException | None = None) -> None:
-    """Refuse to go on without eventlet.
+    """Raise an error if eventlet is not installed.
 
     Args:
-        exc: what to raise instead of the usual error.
+        exc: raised instead of the default error.
 
     Raises:
         RuntimeError: eventlet is not installed.
     """
     if not EVENTLET_AVAILABLE:
-        raise exc or RuntimeError("Eventlet is not installed here: install it, or use threads")
+        raise exc or RuntimeError("eventlet is not installed: install it, or use threads")

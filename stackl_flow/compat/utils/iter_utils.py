@@ -8,144 +8,112 @@ from typing import Any
 
 
 def _checked(it: Any) -> Iterable[Any]:
-    """Refuse, at once and not when first gone over, what cannot be gone over."""
+    """Raise ValueError at the call, not at the first iteration, if the argument is not iterable."""
     if not isinstance(it, Iterable):
         raise ValueError(f"Iterable expected, but '{it}' is not iterable")  # noqa: TRY004  TaskFlow raises this
     return it
 
 
 def fill(it: Iterable[Any], desired_len: int, filler: Any = None) -> Iterator[Any]:
-    """Cut a list short, or make it longer.
+    """Truncate or extend an iterable.
 
     Args:
         it: the items.
-        desired_len: how many there are to be.
-        filler: what to add where there are fewer.
-
-    Returns:
-        The items.
+        desired_len: the length of the result.
+        filler: appended if there are too few items.
 
     Raises:
-        ValueError: there are no items to go over.
+        ValueError: ``it`` is not iterable.
     """
     return itertools.islice(itertools.chain(_checked(it), itertools.repeat(filler)), max(0, desired_len))
 
 
 def count(it: Iterable[Any]) -> int:
-    """Count items by going over them.
-
-    Args:
-        it: the items.
-
-    Returns:
-        How many there are.
+    """Count the items of an iterable.
 
     Raises:
-        ValueError: there are no items to go over.
+        ValueError: ``it`` is not iterable.
     """
     return sum(1 for _ in _checked(it))
 
 
 def generate_delays(delay: float, max_delay: float, multiplier: float = 2) -> Iterator[float]:
-    """Give one delay after another, each longer, without end.
+    """Yield growing delays without end.
 
     Args:
-        delay: the first, in seconds.
-        max_delay: the longest, in seconds.
-        multiplier: how many times longer each is than the one before.
-
-    Returns:
-        The delays, in seconds.
+        delay: the first delay in seconds.
+        max_delay: the maximum delay in seconds.
+        multiplier: the growth factor.
 
     Raises:
-        ValueError: a delay is negative, or they would get shorter.
+        ValueError: a delay is negative, or the multiplier is less than 1.
     """
     if delay < 0 or max_delay < 0:
         raise ValueError(f"delays must be zero or more, not {delay} up to {max_delay}")
     if multiplier < 1:
         raise ValueError(f"multiplier must be 1 or more, not {multiplier}")
-    growing = itertools.accumulate(itertools.repeat(multiplier), lambda now, by: min(now * by, max_delay),
-                                   initial=min(delay, max_delay))  # fmt: skip
-    return iter(growing)
+    factors = itertools.repeat(multiplier)
+    first = min(delay, max_delay)
+    return itertools.accumulate(factors, lambda last, factor: min(last * factor, max_delay), initial=first)
 
 
 def unique_seen(
     its: Iterable[Iterable[Any]], seen_selector: Callable[[Any], Any] | None = None
 ) -> Iterator[Any]:
-    """Go over the items of several lists, each item once.
+    """Iterate over the items of several iterables without duplicates.
 
     Args:
-        its: the lists.
-        seen_selector: tells what of an item counts; all of it if left out.
-
-    Returns:
-        The items, in the order in which they first came.
+        its: the iterables.
+        seen_selector: the key of an item; by default the item itself.
 
     Raises:
-        ValueError: one of the lists cannot be gone over.
+        ValueError: one of ``its`` is not iterable.
     """
     checked = [_checked(it) for it in its]
     key = seen_selector or (lambda value: value)
 
-    def once() -> Iterator[Any]:
+    def unique() -> Iterator[Any]:
         seen = set()
         for value in itertools.chain.from_iterable(checked):
-            known = key(value)
-            if known not in seen:
-                seen.add(known)
+            value_key = key(value)
+            if value_key not in seen:
+                seen.add(value_key)
                 yield value
 
-    return once()
+    return unique()
 
 
 def find_first_match(it: Iterable[Any], matcher: Callable[[Any], Any], not_found_value: Any = None) -> Any:
-    """Find an item.
+    """Return the first item that matches.
 
     Args:
         it: the items.
-        matcher: says of an item whether it is the one.
-        not_found_value: what to return when none is.
-
-    Returns:
-        The first that is.
+        matcher: the predicate.
+        not_found_value: returned if none matches.
 
     Raises:
-        ValueError: there are no items to go over.
+        ValueError: ``it`` is not iterable.
     """
     return next((value for value in _checked(it) if matcher(value)), not_found_value)
 
 
 def while_is_not(it: Iterable[Any], stop_value: Any) -> Iterator[Any]:
-    """Go over items up to, and with, one of them.
-
-    Args:
-        it: the items.
-        stop_value: the last, the very object.
-
-    Returns:
-        The items.
+    """Iterate over the items up to and including ``stop_value``, compared by identity.
 
     Raises:
-        ValueError: there are no items to go over.
+        ValueError: ``it`` is not iterable.
     """
     checked = _checked(it)
 
-    def until() -> Iterator[Any]:
+    def generate() -> Iterator[Any]:
         for value in checked:
             yield value
             if value is stop_value:
                 return
 
-    return until()
+    return generate()
 
 
 def iter_forever(limit: int) -> Iterator[int]:
-    """Count up from zero.
-
-    Args:
-        limit: how many numbers; without end if negative.
-
-    Returns:
-        The numbers.
-    """
+    """Count up from zero, ``limit`` numbers or, if negative, without end."""
     return itertools.count() if limit < 0 else iter(range(limit))

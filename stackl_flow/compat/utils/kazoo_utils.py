@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.utils.kazoo_utils`: ZooKeeper clients out of TaskFlow's settings."""
+"""TaskFlow's `taskflow.utils.kazoo_utils`: ZooKeeper clients from TaskFlow's settings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LOG: Final = redaction.get_logger(__name__)
 
 _FLAGS: Final = {"read_only": False, "randomize_hosts": False, "use_ssl": False, "verify_certs": True}
 _FILES: Final = ("keyfile", "keyfile_password", "certfile")
-_AS_THEY_ARE: Final = ("ca", "command_retry", "connection_retry", "handler")
+_UNCHANGED: Final = ("ca", "command_retry", "connection_retry", "handler")
 
-#: Boards that share a client may be connected by several threads at once, and kazoo cannot start it twice.
-_STARTING: Final = threading.Lock()
+#: Boards may share a client and connect in several threads, but kazoo cannot start it twice.
+_START_LOCK: Final = threading.Lock()
 
 Failures = Sequence[tuple[Any, BaseException]]
 
 
-class KazooTransactionException(kazoo_exceptions.KazooException):  # type: ignore[misc]  # no types there
-    """A transaction of which a part failed.
+class KazooTransactionException(kazoo_exceptions.KazooException):  # type: ignore[misc]  # kazoo has no types
+    """A part of a transaction failed.
 
     Args:
-        message: what happened.
+        message: the message.
         failures: pairs of an operation and its error.
     """
 
@@ -45,34 +45,20 @@ class KazooTransactionException(kazoo_exceptions.KazooException):  # type: ignor
 
 
 def prettify_failures(failures: Failures, limit: int = -1) -> str:
-    """Say which operations failed, and how, without the data in them.
-
-    Args:
-        failures: pairs of an operation and its error.
-        limit: how many to name; all if not positive.
-
-    Returns:
-        One line.
-    """
-    named = []
+    """Describe failed operations in one line, without their data; at most ``limit`` if positive."""
+    descriptions = []
     for operation, error in failures:
         version = getattr(operation, "version", -1)
-        more = "" if version == -1 else f", version={version}"
-        what = f"{type(operation).__name__}(path={operation.path!r}{more})"
-        named.append(f"{type(error).__name__}@{what}")
-    if limit <= 0 or len(named) <= limit:
-        return ", ".join(named)
-    return f"{', '.join(named[:limit])} and {len(named) - limit} more..."
+        suffix = "" if version == -1 else f", version={version}"
+        target = f"{type(operation).__name__}(path={operation.path!r}{suffix})"
+        descriptions.append(f"{type(error).__name__}@{target}")
+    if limit <= 0 or len(descriptions) <= limit:
+        return ", ".join(descriptions)
+    return f"{', '.join(descriptions[:limit])} and {len(descriptions) - limit} more..."
 
 
 def checked_commit(txn: Any) -> list[Any]:
-    """Commit a transaction, and raise where kazoo only returns errors.
-
-    Args:
-        txn: kazoo's transaction.
-
-    Returns:
-        The results, one for each operation.
+    """Commit a transaction and return its results; kazoo itself returns errors as results.
 
     Raises:
         KazooTransactionException: an operation failed, or the number of results is wrong.
@@ -81,10 +67,14 @@ def checked_commit(txn: Any) -> list[Any]:
         return []
     results = list(txn.commit())
     pairs = zip(txn.operations, results, strict=False)
-    failures = [(what, came) for what, came in pairs if isinstance(came, kazoo_exceptions.KazooException)]
+    failures = [
+        (operation, result)
+        for operation, result in pairs
+        if isinstance(result, kazoo_exceptions.KazooException)
+    ]
     if len(results) != len(txn.operations):
         raise KazooTransactionException(
-            f"Transaction of {len(txn.operations)} operations gave {len(results)} results", failures
+            f"Transaction of {len(txn.operations)} operations returned {len(results)} results", failures
         )
     if failures:
         raise KazooTransactionException(
@@ -95,11 +85,7 @@ def checked_commit(txn: Any) -> list[Any]:
 
 
 def finalize_client(client: Any) -> None:
-    """Stop and close a client, started or not.
-
-    Args:
-        client: kazoo's client.
-    """
+    """Stop and close a client, started or not."""
     client.stop()
     client.close()
 
@@ -111,24 +97,24 @@ def _numbers(version: Iterable[Any]) -> tuple[int, ...]:
 def check_compatible(
     client: Any, min_version: Iterable[Any] | None = None, max_version: Iterable[Any] | None = None
 ) -> None:
-    """Check the version of the server that a client speaks to.
+    """Check the server version of a started client.
 
     Args:
-        client: kazoo's client, started.
-        min_version: the oldest that will do.
-        max_version: the newest that will do.
+        client: the kazoo client.
+        min_version: the oldest supported version.
+        max_version: the newest supported version.
 
     Raises:
         IncompatibleVersion: the server is older or newer.
     """
-    least = _numbers(min_version) if min_version else None
-    most = _numbers(max_version) if max_version else None
-    if least is None and most is None:
+    minimum = _numbers(min_version) if min_version else None
+    maximum = _numbers(max_version) if max_version else None
+    if minimum is None and maximum is None:
         return
     server = _numbers(client.server_version())
-    for bound, sign, wrong in ((least, ">=", least is not None and server < least),
-                               (most, "<=", most is not None and server > most)):  # fmt: skip
-        if wrong and bound is not None:
+    for bound, sign, is_violated in ((minimum, ">=", minimum is not None and server < minimum),
+                               (maximum, "<=", maximum is not None and server > maximum)):  # fmt: skip
+        if is_violated and bound is not None:
             raise exc.IncompatibleVersion(
                 f"Incompatible zookeeper version {'.'.join(map(str, server))} detected, zookeeper"
                 f" {sign} {'.'.join(map(str, bound))} required"
@@ -136,16 +122,13 @@ def check_compatible(
 
 
 def hosts_of(hosts: Any) -> str:
-    """Write hosts as kazoo wants them.
+    """Convert hosts to a comma-separated text, as kazoo expects.
 
     Args:
-        hosts: a text, several texts, or ports by host.
-
-    Returns:
-        One text with commas.
+        hosts: text, a list of texts, or a dictionary of host to port.
 
     Raises:
-        TypeError: that makes no sense, or is empty.
+        TypeError: ``hosts`` is empty or of another type.
     """
     if isinstance(hosts, Mapping):
         hosts = [f"{host}:{port}" for host, port in hosts.items()]
@@ -159,67 +142,57 @@ def hosts_of(hosts: Any) -> str:
 
 
 def make_client(conf: Mapping[str, Any]) -> Any:
-    """Make a client out of settings.
+    """Create a client from settings; it is not started.
 
     Args:
         conf: hosts, timeout (seconds), handler, command_retry, connection_retry, read_only, randomize_hosts,
-            ca, keyfile, keyfile_password, certfile, use_ssl, verify_certs; each may be left out.
-
-    Returns:
-        kazoo's client, not started.
+            ca, keyfile, keyfile_password, certfile, use_ssl, verify_certs; all optional.
 
     Raises:
-        TypeError: the hosts make no sense.
+        TypeError: the hosts are invalid.
     """
-    told: dict[str, Any] = {"logger": _LOG, "hosts": hosts_of(conf.get("hosts", "localhost:2181"))}
-    told.update((name, parse_bool(conf.get(name, default), default)) for name, default in _FLAGS.items())
-    told.update((name, conf.get(name)) for name in _FILES)
-    told.update((name, conf[name]) for name in _AS_THEY_ARE if name in conf)
+    options: dict[str, Any] = {"logger": _LOG, "hosts": hosts_of(conf.get("hosts", "localhost:2181"))}
+    options.update((name, parse_bool(conf.get(name, default), default)) for name, default in _FLAGS.items())
+    options.update((name, conf.get(name)) for name in _FILES)
+    options.update((name, conf[name]) for name in _UNCHANGED if name in conf)
     if "timeout" in conf:
-        told["timeout"] = float(conf["timeout"])
-    return kazoo_client.KazooClient(**told)
+        options["timeout"] = float(conf["timeout"])
+    return kazoo_client.KazooClient(**options)
 
 
 def start(client: Any, timeout: float = 10.0) -> None:
-    """Start a client, unless it is started, from whatever thread; not TaskFlow's.
+    """Start a client unless it is started; thread-safe. Not part of TaskFlow.
 
     Args:
-        client: the client.
-        timeout: for how many seconds it tries to reach a server.
+        client: the kazoo client.
+        timeout: seconds to try to reach a server.
 
     Raises:
-        TimeoutError: it reached none.
+        TimeoutError: no server was reached.
     """
     try:
-        with _STARTING:
+        with _START_LOCK:
             client.start(timeout=timeout)
     except (client.handler.timeout_exception, kazoo_exceptions.KazooException) as error:
         raise TimeoutError(
-            f"no server of {client.hosts} was reached within {timeout:g} s: see that they run ({error})"
+            f"no server of {client.hosts} was reached within {timeout:g} s: check that they run ({error})"
         ) from error
 
 
 @contextlib.contextmanager
 def started(client: Any, conf: Mapping[str, Any]) -> Iterator[Any]:
-    """Have a started client, the one that was given or one for a moment; not TaskFlow's.
-
-    Args:
-        client: the client, or None.
-        conf: TaskFlow's settings.
-
-    Yields:
-        The client.
+    """Yield the client, or a temporary one if it is None, started. Not part of TaskFlow.
 
     Raises:
         TimeoutError: no server was reached.
-        ConnectionError: what was done with it failed.
+        ConnectionError: an operation of the block failed.
     """
-    made = make_client(conf) if client is None else client
+    started_client = make_client(conf) if client is None else client
     try:
-        start(made)
-        yield made
+        start(started_client)
+        yield started_client
     except kazoo_exceptions.KazooException as error:
         raise ConnectionError(f"{type(error).__name__} {error}") from error
     finally:
         if client is None:
-            finalize_client(made)
+            finalize_client(started_client)

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.utils.misc`: small things that programs import from there."""
+"""TaskFlow's `taskflow.utils.misc`."""
 
 from __future__ import annotations
 
@@ -35,20 +35,15 @@ NUMERIC_TYPES: Final = (int, float)
 
 
 class StringIO(io.StringIO):
-    """A buffer of text."""
+    """A text buffer."""
 
     def write_nl(self, value: str, linesep: str = os.linesep) -> None:
-        """Write a line.
-
-        Args:
-            value: the line.
-            linesep: what ends it.
-        """
+        """Write a line."""
         self.write(value + linesep)
 
 
 class BytesIO(io.BytesIO):
-    """A buffer of bytes."""
+    """A bytes buffer."""
 
     def reset(self) -> None:
         """Empty the buffer."""
@@ -57,14 +52,7 @@ class BytesIO(io.BytesIO):
 
 
 def get_hostname(unknown_hostname: str = UNKNOWN_HOSTNAME) -> str:
-    """Return this machine's full name.
-
-    Args:
-        unknown_hostname: what to return when it has none.
-
-    Returns:
-        The name.
-    """
+    """Return the fully qualified name of this machine, or ``unknown_hostname``."""
     try:
         return socket.getfqdn() or unknown_hostname
     except OSError:
@@ -72,30 +60,15 @@ def get_hostname(unknown_hostname: str = UNKNOWN_HOSTNAME) -> str:
 
 
 def match_type(obj: object, matchers: Iterable[tuple[Any, Any]]) -> Any:
-    """Return what belongs to the first class that an object is of.
-
-    Args:
-        obj: the object.
-        matchers: pairs of classes and what belongs to them.
-
-    Returns:
-        What was found, or None.
-    """
-    return next((found for classes, found in matchers if isinstance(obj, classes)), None)
+    """Return the value of the first pair of classes and value that the object is an instance of, or None."""
+    return next((value for classes, value in matchers if isinstance(obj, classes)), None)
 
 
 def countdown_iter(start_at: int, decr: int = 1) -> Iterator[int]:
-    """Count down while above zero.
-
-    Args:
-        start_at: the first number.
-        decr: how much less each next one is.
-
-    Yields:
-        The numbers.
+    """Count down by ``decr`` while greater than zero.
 
     Raises:
-        ValueError: the numbers would not get less.
+        ValueError: ``decr`` is not positive.
     """
     if decr <= 0:
         raise ValueError(f"Decrement value must be greater than zero and not {decr}")
@@ -103,145 +76,96 @@ def countdown_iter(start_at: int, decr: int = 1) -> Iterator[int]:
 
 
 def reverse_enumerate(items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Go over items and their places, last first.
-
-    Args:
-        items: the items.
-
-    Returns:
-        Pairs of place and item.
-    """
-    return ((place, items[place]) for place in reversed(range(len(items))))
+    """Iterate over pairs of index and item, last first."""
+    return ((index, items[index]) for index in reversed(range(len(items))))
 
 
-def _of_class(objects: Iterable[object], base_cls: type) -> set[type]:
-    return {found for found in objects if isinstance(found, type) and issubclass(found, base_cls)}
+def _subclasses(objects: Iterable[object], base_cls: type) -> set[type]:
+    return {item for item in objects if isinstance(item, type) and issubclass(item, base_cls)}
 
 
 def find_subclasses(
     locations: Iterable[str | types.ModuleType | type], base_cls: type, exclude_hidden: bool = True
 ) -> set[type]:
-    """Find the classes that derive from another.
+    """Return the subclasses of a class.
 
     Args:
-        locations: modules, or names of them; classes, or names of them as ``module:class``.
-        base_cls: what they are to derive from.
-        exclude_hidden: leave out those of a module that begin with an underscore.
-
-    Returns:
-        The classes.
+        locations: modules or their names; classes, or their names as ``module:class``.
+        base_cls: the base class.
+        exclude_hidden: skip members of modules whose names begin with an underscore.
 
     Raises:
-        TypeError: a class that was named does not derive from it.
+        TypeError: a given class is not a subclass.
     """
     derived: set[type] = set()
     for location in locations:
-        place: object = location
+        target: object = location
         if isinstance(location, str):
-            by_name = pkgutil.resolve_name if ":" in location else importlib.import_module
-            place = by_name(location)
-        if isinstance(place, types.ModuleType):
-            members = inspect.getmembers(place)
-            shown = (found for name, found in members if not (exclude_hidden and name.startswith("_")))
-            derived |= _of_class(shown, base_cls)
-        elif _of_class([place], base_cls):
-            derived |= _of_class([place], base_cls)
+            resolve = pkgutil.resolve_name if ":" in location else importlib.import_module
+            target = resolve(location)
+        if isinstance(target, types.ModuleType):
+            members = inspect.getmembers(target)
+            visible = (member for name, member in members if not (exclude_hidden and name.startswith("_")))
+            derived |= _subclasses(visible, base_cls)
+        elif _subclasses([target], base_cls):
+            derived |= _subclasses([target], base_cls)
         else:
             raise TypeError(f"{location!r} is neither a module nor a subclass of {base_cls.__name__}")
     return derived
 
 
 def pick_first_not_none(*values: Any) -> Any:
-    """Return the first value that is not None.
-
-    Args:
-        values: any number of values.
-
-    Returns:
-        That value, or None.
-    """
+    """Return the first value that is not None, or None."""
     return next((value for value in values if value is not None), None)
 
 
 def disallow_when_frozen(excp_cls: type[Exception]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a decorator for methods that are refused while ``self.frozen``.
-
-    Args:
-        excp_cls: what is raised then.
-
-    Returns:
-        The decorator.
-    """
+    """Return a decorator for methods that raise ``excp_cls`` while ``self.frozen`` is true."""
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
             if self.frozen:
                 raise excp_cls
             return method(self, *args, **kwargs)
 
-        return guarded
+        return wrapper
 
     return decorate
 
 
 def clamp(value: Any, minimum: Any, maximum: Any, on_clamped: Callable[[], object] | None = None) -> Any:
-    """Bring a value between two bounds.
+    """Limit a value to a range.
 
     Args:
         value: the value.
         minimum: the lower bound.
         maximum: the upper bound.
-        on_clamped: called when the value was outside.
-
-    Returns:
-        The value, or the bound that it went over.
+        on_clamped: called if the value is outside the range.
 
     Raises:
-        ValueError: the lower bound is above the upper one.
+        ValueError: the lower bound is greater than the upper one.
     """
     if minimum > maximum:
         raise ValueError(f"minimum '{minimum}' must be less than or equal to maximum '{maximum}'")
-    inside = min(max(value, minimum), maximum)
-    if inside != value and on_clamped is not None:
+    clamped = min(max(value, minimum), maximum)
+    if clamped != value and on_clamped is not None:
         on_clamped()
-    return inside
+    return clamped
 
 
 def fix_newlines(text: str, replacement: str = os.linesep) -> str:
-    """Give all lines of a text the same ends.
-
-    Args:
-        text: the text.
-        replacement: what lines are to end in.
-
-    Returns:
-        The text; the last line has no end.
-    """
+    """Replace all line breaks of a text; the last line has none."""
     return replacement.join(text.splitlines())
 
 
 def millis_to_datetime(milliseconds: float | str) -> dt.datetime:
-    """Make a time of milliseconds since 1970.
-
-    Args:
-        milliseconds: how many.
-
-    Returns:
-        The time, in this machine's zone and without naming it, as TaskFlow does.
-    """
+    """Convert milliseconds since 1970 to a naive local time, as TaskFlow does."""
     return dt.datetime.fromtimestamp(float(milliseconds) / 1000)  # noqa: DTZ006  TaskFlow's is naive
 
 
 def get_version_string(obj: object) -> str | None:
-    """Return the version of a thing as text.
-
-    Args:
-        obj: the thing.
-
-    Returns:
-        Such as "1.0", or None where it has none.
-    """
+    """Return the version of an object as text, such as "1.0", or None."""
     version = getattr(obj, "version", None)
     if isinstance(version, (list, tuple)):
         return ".".join(map(str, version))
@@ -249,52 +173,38 @@ def get_version_string(obj: object) -> str | None:
 
 
 def sequence_minus(seq1: Iterable[Any], seq2: Iterable[Any]) -> list[Any]:
-    """Take the items of one list out of another, each as many times as it is there.
-
-    Args:
-        seq1: the items to take from.
-        seq2: the items to take out.
-
-    Returns:
-        What is left, in its order.
-    """
-    left = list(seq1)
+    """Return the items of one list without those of another; duplicates count separately."""
+    result = list(seq1)
     for item in seq2:
-        if item in left:
-            left.remove(item)
-    return left
+        if item in result:
+            result.remove(item)
+    return result
 
 
 def as_int(obj: Any, quiet: bool = False) -> Any:
-    """Make a whole number of a thing such as "2" or "2.5".
+    """Convert a value such as "2" or "2.5" to an integer.
 
     Args:
-        obj: the thing.
-        quiet: return it as it is when that cannot be done.
-
-    Returns:
-        The number.
+        obj: the value.
+        quiet: return the value itself if it cannot be converted.
 
     Raises:
-        TypeError: that cannot be done.
+        TypeError: the value cannot be converted.
     """
-    for read in (int, lambda value: int(float(value))):
+    for convert in (int, lambda value: int(float(value))):
         with contextlib.suppress(ValueError, TypeError):
-            return read(obj)
+            return convert(obj)
     if quiet:
         return obj
-    raise TypeError(f"Can not translate '{obj}' ({type(obj).__name__}) to an integer")
+    raise TypeError(f"cannot convert '{obj}' ({type(obj).__name__}) to an integer")
 
 
 @contextlib.contextmanager
 def capture_failure() -> Iterator[Failure]:
-    """Keep the error that is being handled while something else is done.
-
-    Yields:
-        The failure.
+    """Yield the failure of the exception being handled.
 
     Raises:
-        RuntimeError: no error is being handled.
+        RuntimeError: no exception is being handled.
     """
     if sys.exception() is None:
         raise RuntimeError("No active exception is being handled")
@@ -302,24 +212,10 @@ def capture_failure() -> Iterator[Failure]:
 
 
 def is_iterable(obj: object) -> bool:
-    """Say whether one can go over a thing's items; text does not count.
-
-    Args:
-        obj: the thing.
-
-    Returns:
-        True when one can.
-    """
+    """Return whether an object is iterable; text does not count."""
     return isinstance(obj, Iterable) and not isinstance(obj, str)
 
 
 def safe_copy_dict(obj: Any) -> dict[Any, Any]:
-    """Copy a dictionary; what is empty becomes an empty one.
-
-    Args:
-        obj: the dictionary, or None.
-
-    Returns:
-        A new dictionary with the same values.
-    """
+    """Copy a dictionary; None becomes an empty one."""
     return dict(obj) if obj else {}

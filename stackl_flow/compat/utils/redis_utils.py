@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.utils.redis_utils`: a client that knows when it is closed, and keys that expire."""
+"""TaskFlow's `taskflow.utils.redis_utils`: a client that stays closed, and key expiry."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from redis import exceptions as redis_exceptions
 
 
 class RedisClient(redis.Redis):
-    """A client that refuses work after it was closed, where redis-py would quietly connect again.
-
-    Args:
-        args: as for ``redis.Redis``.
-        kwargs: as for ``redis.Redis``.
-    """
+    """A client that raises an error after `close`, where redis-py would reconnect."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,17 +27,10 @@ class RedisClient(redis.Redis):
             raise redis_exceptions.ConnectionError("Connection has been closed")
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command.
-
-        Args:
-            args: as for ``redis.Redis``.
-            options: as for ``redis.Redis``.
-
-        Returns:
-            The answer.
+        """Execute a command.
 
         Raises:
-            ConnectionError: the client was closed.
+            ConnectionError: the client is closed.
         """
         self._check_open()
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's
@@ -50,37 +38,24 @@ class RedisClient(redis.Redis):
     def transaction(self, *args: Any, **kwargs: Any) -> Any:
         """Run a transaction.
 
-        Args:
-            args: as for ``redis.Redis``.
-            kwargs: as for ``redis.Redis``.
-
-        Returns:
-            The answers.
-
         Raises:
-            ConnectionError: the client was closed.
+            ConnectionError: the client is closed.
         """
         self._check_open()
         return super().transaction(*args, **kwargs)
 
     def pubsub(self, **kwargs: Any) -> Any:
-        """Listen to channels.
-
-        Args:
-            kwargs: as for ``redis.Redis``.
-
-        Returns:
-            What one listens with.
+        """Return a publish/subscribe object.
 
         Raises:
-            ConnectionError: the client was closed.
+            ConnectionError: the client is closed.
         """
         self._check_open()
         return super().pubsub(**kwargs)  # type: ignore[no-untyped-call]  # redis-py's
 
 
 class UnknownExpire(enum.IntEnum):
-    """Answers of Redis to the question when a key expires that are no time."""
+    """Results of the PTTL command that are not a time."""
 
     DOES_NOT_EXPIRE = -1
     KEY_NOT_FOUND = -2
@@ -91,35 +66,16 @@ KEY_NOT_FOUND: Final = UnknownExpire.KEY_NOT_FOUND
 
 
 def get_expiry(client: Any, key: str, prior_version: str | None = None) -> float | UnknownExpire:
-    """Ask when a key expires.
-
-    Args:
-        client: the client.
-        key: the key.
-        prior_version: has no meaning any more.
-
-    Returns:
-        In how many seconds, or why that is not known.
-    """
+    """Return the seconds until a key expires; ``prior_version`` has no effect."""
     del prior_version
-    left = client.pttl(key)
-    if left in (DOES_NOT_EXPIRE, KEY_NOT_FOUND):
-        return UnknownExpire(left)
-    return float(left) / 1000.0
+    milliseconds = client.pttl(key)
+    if milliseconds in (DOES_NOT_EXPIRE, KEY_NOT_FOUND):
+        return UnknownExpire(milliseconds)
+    return float(milliseconds) / 1000.0
 
 
 def apply_expiry(client: Any, key: str, expiry: float, prior_version: str | None = None) -> bool:
-    """Have a key expire.
-
-    Args:
-        client: the client.
-        key: the key.
-        expiry: in how many seconds; at once if negative.
-        prior_version: has no meaning any more.
-
-    Returns:
-        False where there is no such key.
-    """
+    """Let a key expire in ``expiry`` seconds; return False if it does not exist."""
     del prior_version
     return bool(client.pexpire(key, max(0, int(expiry * 1000.0))))
 
@@ -127,22 +83,19 @@ def apply_expiry(client: Any, key: str, expiry: float, prior_version: str | None
 def is_server_new_enough(
     client: Any, min_version: tuple[int, ...], default: bool = False, prior_version: str | None = None
 ) -> tuple[bool, str]:
-    """Ask whether a server is new enough.
+    """Return whether a server has at least a version, and its version.
 
     Args:
         client: the client.
-        min_version: the oldest that will do.
-        default: the answer where the server does not tell.
-        prior_version: what it told before, to spare the question.
-
-    Returns:
-        Whether it is, and its version as it told.
+        min_version: the oldest supported version.
+        default: returned if the server does not report its version.
+        prior_version: the version if known, to save a request.
     """
-    told = prior_version
-    if not told:
+    version = prior_version
+    if not version:
         try:
-            told = str(client.info().get("redis_version", ""))
+            version = str(client.info().get("redis_version", ""))
         except redis_exceptions.ResponseError:
-            told = ""
-    numbers = tuple(int(number) for number in re.findall(r"\d+", told))
-    return (numbers >= tuple(min_version) if numbers else default), told
+            version = ""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version))
+    return (numbers >= tuple(min_version) if numbers else default), version

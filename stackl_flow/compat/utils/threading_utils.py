@@ -16,58 +16,30 @@ Callback = Callable[[threading.Thread], object]
 
 
 def is_alive(thread: threading.Thread | None) -> bool:
-    """Say whether a thread runs.
-
-    Args:
-        thread: the thread, or None.
-
-    Returns:
-        True when there is one and it runs.
-    """
+    """Return whether there is a thread and it runs."""
     return thread.is_alive() if thread else False
 
 
 def get_optimal_thread_count(default: int = 2) -> int:
-    """Guess how many threads serve this machine best.
-
-    Args:
-        default: what to return where its processors cannot be counted.
-
-    Returns:
-        One more than it has processors.
-    """
+    """Return the number of processors plus one, or ``default`` if it is unknown."""
     processors = os.cpu_count()
     return default if processors is None else processors + 1
 
 
 def daemon_thread(target: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
-    """Make a thread that does not keep the process alive.
-
-    Args:
-        target: what it calls once started.
-        args: with these arguments.
-        kwargs: with these, too.
-
-    Returns:
-        The thread, not started.
-    """
+    """Create a daemon thread that calls ``target``; it is not started."""
     return threading.Thread(target=target, args=args, kwargs=kwargs, daemon=True)
 
 
 def no_op(*args: Any, **kwargs: Any) -> None:
-    """Do nothing.
-
-    Args:
-        args: anything.
-        kwargs: anything.
-    """
+    """Do nothing, with any arguments."""
 
 
 @dataclasses.dataclass
 class _Bound:
-    """A thread of a bundle, before, while and after it runs."""
+    """A thread of a bundle with its callbacks."""
 
-    make: Factory
+    factory: Factory
     before_start: Callback
     after_start: Callback
     before_join: Callback
@@ -76,7 +48,7 @@ class _Bound:
 
 
 class ThreadBundle:
-    """Threads that start and stop together."""
+    """Threads that are started and stopped together."""
 
     def __init__(self) -> None:
         self._bound: list[_Bound] = []
@@ -90,17 +62,17 @@ class ThreadBundle:
         before_join: Callback | None = None,
         after_join: Callback | None = None,
     ) -> None:
-        """Add a thread; what is called here must not call this bundle.
+        """Add a thread. The callbacks must not use this bundle.
 
         Args:
-            thread_factory: makes it, when the bundle starts.
+            thread_factory: creates the thread when the bundle starts.
             before_start: called with the thread before it starts.
-            after_start: called with the thread when it has started.
-            before_join: called with the thread before it is waited for, to make it end.
-            after_join: called with the thread when it has ended.
+            after_start: called with the thread after it has started.
+            before_join: called with the thread before it is joined, to make it end.
+            after_join: called with the thread after it has ended.
 
         Raises:
-            ValueError: one of these cannot be called.
+            ValueError: an argument is not callable.
         """
         calls = [
             no_op if call is None else call for call in (before_start, after_start, before_join, after_join)
@@ -112,27 +84,19 @@ class ThreadBundle:
             self._bound.append(_Bound(thread_factory, *calls))
 
     def start(self) -> int:
-        """Start the threads that do not run yet, first bound first.
-
-        Returns:
-            How many were started.
-        """
+        """Start the threads that do not run, in order of addition, and return their number."""
         with self._lock:
-            waiting = [bound for bound in self._bound if bound.running is None]
-            for bound in waiting:
-                thread = bound.make()
+            stopped = [bound for bound in self._bound if bound.running is None]
+            for bound in stopped:
+                thread = bound.factory()
                 bound.before_start(thread)
                 thread.start()
                 bound.running = thread
                 bound.after_start(thread)
-            return len(waiting)
+            return len(stopped)
 
     def stop(self) -> int:
-        """Wait for the threads that run, last bound first.
-
-        Returns:
-            How many were waited for.
-        """
+        """Join the running threads, in reverse order of addition, and return their number."""
         count = 0
         with self._lock:
             for bound in reversed(self._bound):
@@ -146,5 +110,4 @@ class ThreadBundle:
         return count
 
     def __len__(self) -> int:
-        """Count the threads, running or not."""
         return len(self._bound)

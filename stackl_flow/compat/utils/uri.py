@@ -1,4 +1,4 @@
-"""Addresses such as `parallel://?max_workers=2`, taken apart and merged into settings."""
+"""URIs such as `parallel://?max_workers=2`, parsed and merged into settings, as in `taskflow.utils.misc`."""
 
 from __future__ import annotations
 
@@ -11,78 +11,57 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class Uri(SplitResult):
-    """An address, taken apart."""
+    """A parsed URI."""
 
     __slots__ = ()
 
     def params(self, collapse: bool = True) -> dict[str, Any]:
-        """Read what stands after the question mark.
-
-        Args:
-            collapse: of a name that is given several times, take the last value only.
-
-        Returns:
-            Values by name, or lists of them.
-        """
+        """Return the query parameters; with ``collapse``, only the last value of each."""
         return dict(parse_qsl(self.query)) if collapse else dict(parse_qs(self.query))
 
 
 def parse_uri(uri: str) -> Uri:
-    """Take an address apart.
-
-    Args:
-        uri: the address.
-
-    Returns:
-        Its parts.
+    """Parse a URI.
 
     Raises:
-        TypeError: that is no text.
-        ValueError: it does not begin with a scheme.
+        TypeError: the argument is not text.
+        ValueError: the URI has no scheme.
     """
     if not isinstance(uri, str):
-        raise TypeError(f"Can only parse text as an address, not {uri!r} ({type(uri).__name__})")
+        raise TypeError(f"a URI must be text, not {uri!r} ({type(uri).__name__})")
     if not _SCHEME.match(uri):
-        raise ValueError(f"Uri '{uri}' does not begin with a scheme, such as 'memory:'")
+        raise ValueError(f"URI '{uri}' has no scheme such as 'memory:'")
     return Uri(*urlsplit(uri))
 
 
 def merge_uri(uri: Uri, conf: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add user, password, host, port and parameters of an address to settings.
-
-    Args:
-        uri: the address, taken apart.
-        conf: the settings; what stands there already stays.
-
-    Returns:
-        The same settings.
-    """
+    """Add the parts and parameters of a URI to settings, without overwriting, and return the settings."""
     host = uri.hostname
     if host and uri.port is not None:
         host = f"{host}:{uri.port}"
-    found = {"username": uri.username, "password": uri.password, "hostname": host}
-    told: dict[str, Any] = {name: value for name, value in found.items() if value}
+    parts = {"username": uri.username, "password": uri.password, "hostname": host}
+    values: dict[str, Any] = {name: value for name, value in parts.items() if value}
     if uri.port is not None:
-        told["port"] = uri.port
-    for name, value in {**uri.params(), **told}.items():
+        values["port"] = uri.port
+    for name, value in {**uri.params(), **values}.items():
         conf.setdefault(name, value)
     return conf
 
 
 def extract_driver_and_conf(conf: str | Mapping[str, Any], conf_key: str) -> tuple[str, Mapping[str, Any]]:
-    """Read the name of a plug-in, and its settings, out of settings.
+    """Return the name of a plugin and its settings.
 
     Args:
-        conf: the settings, or the one value that would stand under the key.
-        conf_key: under which the plug-in's name, or an address that begins with it, stands.
+        conf: the settings, or only the value of the key.
+        conf_key: the key of the name, or of a URI with the name as scheme.
 
     Returns:
-        The name, and the settings with what the address says.
+        The name, and the settings merged with the URI.
     """
     settings: Mapping[str, Any] = {conf_key: conf} if isinstance(conf, str) else conf
-    found = settings[conf_key]
+    value = settings[conf_key]
     try:
-        uri = parse_uri(found)
+        uri = parse_uri(value)
     except (TypeError, ValueError):
-        return found, settings
+        return value, settings
     return uri.scheme, merge_uri(uri, dict(settings))
