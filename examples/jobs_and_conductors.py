@@ -4,10 +4,11 @@ import logging
 import tempfile
 
 from stackl_flow import exceptions, task
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 
 
 def reserve(goods: str) -> str:

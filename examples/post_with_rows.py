@@ -5,10 +5,11 @@ import tempfile
 from pathlib import Path
 
 from stackl_flow import task
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 
 
 def send(goods: str, country: str) -> str:

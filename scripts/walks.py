@@ -27,10 +27,10 @@ import stackl_flow  # noqa: E402  from this clone, whatever is installed
 from stackl_flow import engines, task  # noqa: E402
 from stackl_flow.cli import main as command_line  # noqa: E402
 from stackl_flow.conductors import backends as conductors  # noqa: E402
-from stackl_flow.conductors import post_flow  # noqa: E402
 from stackl_flow.jobboards import backends as boards  # noqa: E402
 from stackl_flow.patterns import linear_flow  # noqa: E402
 from stackl_flow.persistence import backends as stores  # noqa: E402
+from stackl_flow.submission import post_flow  # noqa: E402
 
 PACKAGE = f"{Path(stackl_flow.__file__).parent}/"
 #: Conductors import it, so it must not be that of `__main__`.

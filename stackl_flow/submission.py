@@ -1,4 +1,8 @@
-"""Posting a flow: stored first, with how it is made and what it is given, then put on the board."""
+"""Submission: store a flow and post it as a job, the only way in which a flow comes to a board.
+
+The flow is stored first, with its factory and its inputs, then the job is posted with a reference to it. A
+crash in between leaves a stored flow that no job refers to, never a job without its flow.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from typing import Any
 
 from stackl_flow import engines
 from stackl_flow.engines.factories import Factory
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job, JobPriority
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.jobboards.record import JobPriority
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import LogBook, new_uuid
 from stackl_flow.persistence.retention import JOB_KEY
@@ -26,54 +30,54 @@ def post_flow(
     priority: JobPriority | str = JobPriority.NORMAL,
     secrets: Collection[str] | None = None,
     connection: Any = None,
-    **terms: Any,
+    **options: Any,
 ) -> Job:
-    """Post a flow as a job, for any conductor on the same board and persistence to run.
+    """Store a flow and post it as a job, for any conductor with the same board and backend to run.
 
     Args:
-        board: where to post it.
-        persistence: where the flow is stored; the conductors' own.
-        factory: the function that makes the flow, or its full name; conductors have to be able to import it.
-        name: what to call the job; the flow's name if left out.
-        store: values given to the flow; JSON.
+        board: where to post the job.
+        persistence: where to store the flow: the conductors' backend.
+        factory: the function that makes the flow, or its name; conductors must be able to import it.
+        name: name of the job; by default the name of the flow.
+        store: inputs of the flow; JSON.
         factory_args: arguments of the factory.
         factory_kwargs: keyword arguments of the factory.
-        priority: how urgent it is.
-        secrets: names of values, given or provided, that no log, listener or command shows.
-        connection: the caller's own: the job lands when he commits; so does the flow where the connection
-            leads to the persistence, else it is stored before, and stays there.
-        terms: as for the board's ``post``: key, needs, not_before, claim_by.
+        priority: priority of the job.
+        secrets: names of values, inputs or results, that are redacted in logs, listeners and commands.
+        connection: the caller's own database connection: the job is posted when the caller commits. So is the
+            flow if the connection leads to the backend's database; otherwise it is stored before, and stays
+            after a rollback.
+        options: as for ``JobBoard.post``: ``key``, ``required_capabilities``, ``not_before``, ``expires_at``,
+            ``uuid``.
 
     Returns:
-        The job; its ``result()`` waits for what comes of it.
+        The job; its ``result()`` waits for the values that the flow provides. If a job was posted before with
+        the same ``key``, that job.
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
-        NotSerializable: a value in ``store`` cannot be stored; nothing was posted.
-        InvalidFormat: the connection is closed, in no transaction, or leads to another database.
-        NotSupported: a connection was given, and the board is in no SQL database.
-        JobFailure: the board cannot be written; the flow is stored, and nobody runs it.
+        NotSerializable: an input cannot be stored; nothing was stored or posted.
+        InvalidFormat: the connection is closed, not in a transaction, or leads to another database than the
+            board's.
+        NotSupported: a connection was given, and the board is not in an SQL database.
+        JobFailure: the board cannot be written; the flow is stored, but no job refers to it.
     """
-    _check_order(board, persistence)
+    _check_arguments(board, persistence)
     book = LogBook(name or "job")
-    book.meta[JOB_KEY] = terms["uuid"] = terms.get("uuid") or new_uuid()
-    kept = persistence if connection is None else persistence.join_transaction(connection)
-    given = (factory_args, factory_kwargs, store, book, kept)
-    storage = engines.load_from_factory(factory, *given, secrets=secrets).storage
-    terms.update(details={"flow_uuid": storage.flow_uuid}, connection=connection)
-    job = board.post(name or storage.flow_name, book, priority=priority, **terms)
-    return _once(job, book, kept)
-
-
-def _once(job: Job, book: LogBook, persistence: Backend) -> Job:
-    """Return the job; if it had been posted under its key before, with a flow of its own, the book goes."""
-    if job.uuid != book.meta[JOB_KEY]:
-        with persistence.get_connection() as connection:
-            connection.destroy_logbook(book.uuid)
+    book.meta[JOB_KEY] = options["uuid"] = options.get("uuid") or new_uuid()
+    backend = persistence if connection is None else persistence.join_transaction(connection)
+    storage = engines.load_from_factory(
+        factory, factory_args, factory_kwargs, store, book, backend, secrets=secrets
+    ).storage
+    options.update(details={"flow_uuid": storage.flow_uuid}, connection=connection)
+    job = board.post(name or storage.flow_name, book, priority=priority, **options)
+    if job.uuid != book.meta[JOB_KEY]:  # posted before with the same key, with a flow of its own
+        with backend.get_connection() as stored:
+            stored.destroy_logbook(book.uuid)
     return job
 
 
-def _check_order(board: object, persistence: object) -> None:
-    """Refuse what is easily swapped."""
+def _check_arguments(board: object, persistence: object) -> None:
+    """Reject arguments in the wrong order."""
     if not hasattr(board, "post") or not hasattr(persistence, "get_connection"):
-        raise TypeError("post_flow takes the board first, then the backend in which flows are stored")
+        raise TypeError("post_flow() takes the board first, then the persistence backend of the flows")

@@ -17,11 +17,11 @@ from rich.text import Text
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.tables import span_text
 from stackl_flow.conductors.conductor import Conductor
-from stackl_flow.conductors.job_runner import Fate
+from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION
 
 _REFRESH = 8
 _LAST = 8
-_ENDS = {fate.value: fate.value.removeprefix("job_") for fate in Fate}
+_ENDS = {event: event.removeprefix("job_") for event in EVENT_OF_DISPOSITION.values()}
 #: The ways in which work on a job ends, in words.
 ENDS = tuple(_ENDS.values())
 _COLOURS = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}

@@ -371,7 +371,14 @@ def _took(atom: AtomView) -> str:
     )
 
 
-_COLOURS = {"unclaimed": "", "scheduled": "dim", "claimed": "cyan", "complete": "green", "dead": "red"}
+_COLOURS = {
+    "waiting": "",
+    "scheduled": "dim",
+    "claimed": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "dead": "red",
+}
 
 
 def jobs_table(jobs: Sequence[JobView]) -> FittingTable:

@@ -1,6 +1,5 @@
-"""Conductors: claim jobs from a board, run their flows, and hand them over when they have to stop."""
+"""Conductors: they claim jobs from a board, run their flows, and hand over unfinished jobs when they stop."""
 
 from stackl_flow.conductors.conductor import Conductor
-from stackl_flow.submission import post_flow
 
-__all__ = ["Conductor", "post_flow"]
+__all__ = ["Conductor"]

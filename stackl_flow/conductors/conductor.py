@@ -1,9 +1,9 @@
-"""The conductor: looks for jobs, claims what it has room for, and ends each claim as its flow ended.
+"""The conductor: claims jobs that it has slots for, runs their flows, and ends each claim as its flow ended.
 
-Its loop asks for room before it claims, so that no job waits in a queue of its own while another conductor
-stands idle; only short jobs are claimed some moments ahead (see ``desk``). Claims stand on the board's lease;
-where that is lost, the flows that run here are suspended, and the flow's owner epoch keeps a late one from
-writing.
+Its loop waits for a free slot before it claims, so that no job waits in a queue of its own while another
+conductor is idle; only short jobs are claimed ahead (see ``prefetch``). Claims depend on the board's lease:
+when that is lost, the flows that run here are suspended, and the flow's owner epoch keeps a late conductor
+from writing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from stackl_flow import engines, redaction
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.clock import SYSTEM
-from stackl_flow.conductors.job_runner import Fate, Verdict, Work
-from stackl_flow.conductors.prefetch import AHEAD, Desk, Pace
-from stackl_flow.conductors.retention import Housekeeper
+from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION, JobRun, RunResult
+from stackl_flow.conductors.prefetch import MAX_PREFETCH, ClaimSize, PrefetchBuffer
+from stackl_flow.conductors.retention import LogBookRetention
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.engines.base import Engine
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.jobboards.record import CONSUMED
 from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
@@ -37,40 +37,53 @@ from stackl_flow.persistence.retention import RetentionPolicy
 _LOG = redaction.get_logger(__name__)
 
 ENTITY_KIND: Final = "conductor"
+#: What a conductor's notifier emits: the start and the end of each stage of a job, and what happened to it.
 EVENTS: Final = (
     *(
         f"{stage}_{end}"
         for stage in ("compilation", "preparation", "validation", "running")
         for end in ("start", "end")
     ),
-    *(fate.value for fate in Fate),
+    *EVENT_OF_DISPOSITION.values(),
 )
-#: Seconds between two looks at whether to stop, while there is nothing to do.
+#: Default seconds to wait for jobs before checking whether to stop.
 WAIT_TIMEOUT: Final = 0.5
-#: Seconds between two questions whether to leave: asked before each job, they would cost as much as a claim.
-_ASK_EVERY: Final = 0.25
+#: Seconds between two checks for a drain request: made before each job, they would cost as much as a claim.
+_DRAIN_CHECK_INTERVAL: Final = 0.25
 
 
 class Conductor:
-    """Runs jobs, one after the other or several at once.
+    """Claims jobs from a board and runs their flows, one at a time or several on threads.
+
+    ``run`` blocks until the conductor is stopped; ``stop`` and ``wait`` may be called from any thread, and
+    ``stop`` from a signal handler. Run several conductors, in as many processes and on as many machines as
+    you like, on one board and one persistence backend: each job is run by one of them, and resumed by another
+    if that one dies.
 
     Args:
-        name: what to call it; this is who claims, so each running conductor needs a name of its own.
-        jobboard: where jobs are claimed.
-        persistence: where their flows are stored.
-        engine: which engine runs them; the default one if left out.
-        engine_options: options for it.
-        wait_timeout: how many seconds to wait for jobs before looking whether to stop.
-        max_simultaneous_jobs: how many jobs at once; 1 runs them in the thread that calls ``run``.
-        can: what jobs may need of it; None for whatever they need.
-        remove_books: whether the logbook of a consumed job is removed, with the history of its flow: True for
-            at once, or after so many seconds, or by a ``RetentionPolicy``; what came of the job can be
-            asked of the board all the same. At once, a book with several flows stays.
-        claims_ahead: how many jobs are claimed at once at most while jobs are short (see ``desk``); 1 claims
-            no job before there is room for it.
+        name: the conductor's name, and the owner of its claims: each running conductor needs its own.
+        jobboard: where jobs are claimed; ``run`` starts a heartbeat process for its leases.
+        persistence: backend in which the flows are stored.
+        engine: name of the engine that runs them.
+        engine_options: options for the engine.
+        wait_timeout: seconds to wait for jobs before checking whether to stop; 0.5 by default.
+        max_simultaneous_jobs: maximum number of concurrent jobs; 1 runs them in the thread that calls
+            ``run``.
+        capabilities: claim only jobs that require no others; None claims all jobs.
+        retention: how long the logbooks of consumed jobs, with the histories of their flows, are kept:
+            seconds (0 deletes them at once), a ``RetentionPolicy``, or None to keep them. The outcome of a
+            job stays on the board. With 0, a logbook with several flows stays.
+        prefetch: maximum number of jobs that are claimed at once while jobs are short; 1 claims no job before
+            there is a free slot for it.
 
     Attributes:
-        notifier: tells of the stages of each job and of its end (see ``EVENTS``).
+        name: the conductor's name.
+        notifier: emits ``EVENTS``, with the details ``conductor``, ``job``, and ``engine`` or
+            ``persistence``.
+
+    Raises:
+        TypeError: the name is not a string.
+        NotFound: there is no such engine.
     """
 
     def __init__(
@@ -83,13 +96,15 @@ class Conductor:
         *,
         wait_timeout: float | None = None,
         max_simultaneous_jobs: int = 1,
-        can: Collection[str] | None = None,
-        remove_books: bool | float | RetentionPolicy = False,
-        claims_ahead: int = AHEAD,
+        capabilities: Collection[str] | None = None,
+        retention: float | RetentionPolicy | None = None,
+        prefetch: int = MAX_PREFETCH,
     ) -> None:
         if not name or type(name) is not str:
-            raise TypeError(f"a conductor begins with its name, as in Conductor('ann', board), not {name!r}")
-        engines.check_engine(engine or engines.ENGINE_DEFAULT)  # else each job would be trashed for it
+            raise TypeError(
+                f"the first argument of a conductor is its name, as in Conductor('ann', board), not {name!r}"
+            )
+        engines.check_engine(engine or engines.ENGINE_DEFAULT)  # otherwise every job would be trashed for it
         self.name = name
         self.notifier = RestrictedNotifier(EVENTS)
         self._board = jobboard
@@ -98,62 +113,62 @@ class Conductor:
         self._engine_options = dict(engine_options or {})
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
-        self._house = Housekeeper(jobboard, persistence, RetentionPolicy.from_value(remove_books))
+        self._retention = LogBookRetention(jobboard, persistence, RetentionPolicy.from_value(retention))
         self._stopped = threading.Event()
         self._dead = threading.Event()
         self._dead.set()
-        self._asked = -math.inf
-        self._is_known = False
-        self._works: set[Work] = set()
+        self._drain_checked_at = -math.inf
+        self._is_registered = False
+        self._runs: set[JobRun] = set()
         self._changed = threading.Condition()
-        self._pace = Pace(claims_ahead)
-        self._desk = Desk(jobboard, name, can, self._landed)
+        self._claim_size = ClaimSize(prefetch)
+        self._prefetch = PrefetchBuffer(jobboard, name, capabilities, self._job_ended)
 
-    # ------------------------------------------------------------- being there
+    # ------------------------------------------------------------- connection
 
     @property
     def conductor(self) -> Entity:
-        """Who this is, for the board."""
+        """The entity that is registered on the board, with host name, process id and number of slots."""
         host, pid = socket.gethostname(), os.getpid()
         return Entity(ENTITY_KIND, self.name, {"hostname": host, "pid": pid, "slots": self._slots})
 
     def connect(self) -> None:
-        """Connect the board, if it is not."""
+        """Connect the board; has no effect if it is connected."""
         self._board.connect()
 
     def close(self) -> None:
-        """Close the board; every claim of this conductor is given up."""
+        """Close the board, which gives up all claims made through it."""
         self._board.close()
 
     @property
     def dispatching(self) -> bool:
-        """Whether it is looking for jobs or running some."""
+        """Whether ``run`` is active: waiting for jobs or running some."""
         return not self._dead.is_set()
 
     @property
     def stopping(self) -> bool:
-        """Whether it was asked to stop."""
+        """Whether a stop was requested."""
         return self._stopped.is_set()
 
     # ------------------------------------------------------------- running
 
     def run(self, max_dispatches: int | None = None) -> None:
-        """Claim and run jobs until it is stopped.
+        """Claim and run jobs until the conductor is stopped or drained.
 
         Args:
-            max_dispatches: return when so many jobs have been run; None or a negative number for no limit.
+            max_dispatches: return after this number of jobs; None or a negative number for no limit.
 
         Raises:
-            ConductorFailure: it is running already.
+            ConductorFailure: it is already running.
         """
         if self.dispatching:
-            raise exc.ConductorFailure(f"conductor '{self.name}' is running already")
+            raise exc.ConductorFailure(f"conductor '{self.name}' is already running")
         limit = None if max_dispatches is None or max_dispatches < 0 else max_dispatches
         self._dead.clear()
-        self._board.on_lost(self._lost)
-        self._board.keep_apart()
+        self._board.on_lease_lost(self._lease_lost)
+        self._board.use_heartbeat_process()
         try:
-            self._is_known = False
+            self._is_registered = False
             self._register()
             if self._slots == 1:
                 self._dispatch(None, limit)
@@ -161,162 +176,174 @@ class Conductor:
                 with self._executor_factory() as pool:
                     self._dispatch(pool, limit)
         finally:
-            self._desk.close(self._stopped, self._wait)
-            self._stopped.clear()  # not at the start: a stop may be asked for before anything runs
+            self._prefetch.close(self._stopped, self._wait)
+            self._stopped.clear()  # not at the start: a stop may be requested before run()
             self._dead.set()
 
     def stop(self) -> None:
-        """Ask it to stop: nothing new is claimed, running flows are suspended at their next atom.
+        """Request a graceful shutdown: no more claims, and running flows are suspended at their next atom.
 
-        Asked before ``run``, that returns at once.
+        A stop that is requested before ``run`` makes that return immediately.
         """
         self._stopped.set()
-        self._stop_works()
+        self._suspend_runs()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has stopped and every job is handed over.
+        """Wait until ``run`` has ended and all jobs are handed over.
 
         Args:
-            timeout: how many seconds at most; None for ever.
+            timeout: in seconds; None waits without limit.
 
         Returns:
-            False if it still runs.
+            False if it is still running.
         """
         return self._dead.wait(timeout)
 
     def _dispatch(self, pool: Executor | None, limit: int | None) -> None:
-        """Claim and begin jobs while there is room, until stopped or at the limit."""
-        begun = 0
-        while not self._stopped.is_set() and (limit is None or begun < limit):
+        """Claim and start jobs while there are free slots, until stopped or at the limit."""
+        started = 0
+        while not self._stopped.is_set() and (limit is None or started < limit):
             try:
-                if self._is_drained():
+                if self._is_drain_requested():
                     self.stop()
                     break
                 self._register()
-                self._house.sweep()
-                job = self._next(sys.maxsize if limit is None else limit - begun)
+                self._retention.run()
+                job = self._next_job(sys.maxsize if limit is None else limit - started)
             except (exc.JobFailure, exc.StorageFailure) as error:
-                _LOG.warning("conductor '%s' cannot look for jobs: %s", self.name, error)
+                _LOG.warning("conductor '%s' cannot claim jobs: %s", self.name, error)
                 self._stopped.wait(self._wait)
                 continue
             if job is not None:
-                begun += 1
-                self._begin(job, pool)
-        self._desk.leave()
+                started += 1
+                self._start(job, pool)
+        self._prefetch.end_exchanges()
 
     def _register(self) -> None:
-        """Have the board know who is here; that goes with a lease."""
-        if not self._is_known:
-            self._is_known = True  # before it is: a lease may be lost while it is being done
+        """Register on the board, if that is not done; the registration depends on the lease."""
+        if not self._is_registered:
+            self._is_registered = True  # beforehand: the lease may be lost while it is being done
             try:
                 self._board.register_entity(self.conductor)
             except BaseException:
-                self._is_known = False
+                self._is_registered = False
                 raise
 
-    def _is_drained(self) -> bool:
-        """Ask the board now and then whether somebody wants this conductor to stop."""
+    def _is_drain_requested(self) -> bool:
         now = SYSTEM.monotonic()
-        if now - self._asked < _ASK_EVERY:
+        if now - self._drain_checked_at < _DRAIN_CHECK_INTERVAL:
             return False
-        self._asked = now
-        return self._board.presence.is_drained(self.name)
+        self._drain_checked_at = now
+        return self._board.membership.is_drain_requested(self.name)
 
-    def _next(self, most: int) -> Job | None:
-        """Wait a while for room, and for a job to be begun."""
+    def _next_job(self, limit: int) -> Job | None:
+        """Wait for a free slot, then for a job, each for ``wait_timeout`` at most."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._works) < self._slots, self._wait)
-            room = self._slots - len(self._works)
-        if room <= 0:
+            self._changed.wait_for(lambda: len(self._runs) < self._slots, self._wait)
+            free_slots = self._slots - len(self._runs)
+        if free_slots <= 0:
             return None
-        job = self._desk.next()
+        job = self._prefetch.pop()
         if job is None:
-            self._desk.turn(min(most, self._pace.jobs(room)), self._wait)
-            job = None if self._stopped.is_set() else self._desk.next()
+            self._prefetch.exchange(min(limit, self._claim_size.limit(free_slots)), self._wait)
+            job = None if self._stopped.is_set() else self._prefetch.pop()
         return job
 
-    def _begin(self, job: Job, pool: Executor | None) -> None:
-        work = Work(job, self._tell, self._persistence)
+    def _start(self, job: Job, pool: Executor | None) -> None:
+        run = JobRun(job, self._notify, self._persistence)
         with self._changed:
-            self._works.add(work)
+            self._runs.add(run)
         if self._stopped.is_set():
-            work.stop()  # asked for between the claim and now
+            run.stop()  # requested since the job was claimed
         if pool is None:
-            self._do(work)
+            self._run_job(run)
         else:
-            pool.submit(self._do, work)
+            pool.submit(self._run_job, run)
 
-    def _do(self, work: Work) -> None:
+    def _run_job(self, run: JobRun) -> None:
         begun = SYSTEM.monotonic()
         try:
-            verdict = self._dispatch_job(work)
-            self._pace.took(SYSTEM.monotonic() - begun)
-            if verdict.error is not None:
-                _LOG.warning("%r: %s: %s", work.job, verdict.fate.value, verdict.error)
-            self._desk.finished(work.job, verdict)
+            result = self._dispatch_job(run)
+            self._claim_size.record(SYSTEM.monotonic() - begun)
+            if result.error is not None:
+                event = EVENT_OF_DISPOSITION[result.disposition]
+                _LOG.warning("%r: %s: %s", run.job, event, result.error)
+            self._prefetch.complete(run.job, result)
         finally:
             with self._changed:
-                self._works.discard(work)
+                self._runs.discard(run)
                 self._changed.notify_all()
 
-    def _landed(self, job: Job, verdict: Verdict) -> None:
-        """Hear that the board has taken the end of a job."""
-        if verdict.fate == Fate.CONSUME:
-            self._house.consumed(job, failed=verdict.outcome.get("state") != st.SUCCESS)
-        self._tell(verdict.fate.value, {"job": job, "persistence": self._persistence})
+    def _lease_lost(self, owner: str) -> None:
+        if owner == self.name:
+            self._is_registered = False
+            self._drain_checked_at = -math.inf  # registering clears a drain request: check before
+            self._prefetch.clear()
+            self._suspend_runs()
 
-    def _tell(self, event: str, details: dict[str, Any]) -> None:
+    def _suspend_runs(self) -> None:
+        with self._changed:
+            runs = list(self._runs)
+            self._changed.notify_all()
+        for run in runs:
+            run.stop()
+
+    # ------------------------------------------------------------- hooks for subclasses, such as those of
+    # compat
+
+    def _job_ended(self, job: Job, result: RunResult) -> None:
+        """Handle the board's acknowledgement that a claim has ended."""
+        if result.disposition == CONSUMED:
+            self._retention.job_consumed(job, failed=result.outcome.get("state") != st.SUCCESS)
+        event = EVENT_OF_DISPOSITION[result.disposition]
+        self._notify(event, {"job": job, "persistence": self._persistence})
+
+    def _notify(self, event: str, details: dict[str, Any]) -> None:
+        """Emit one of ``EVENTS``."""
         if self.notifier:
             self.notifier.notify(event, {**details, "conductor": self})
 
-    def _lost(self, who: str) -> None:
-        if who == self.name:
-            self._is_known = False
-            self._asked = -math.inf  # an order to leave is void once it is known again
-            self._desk.lost()
-            self._stop_works()
+    @staticmethod
+    def _load_engine(*args: Any, **kwargs: Any) -> Engine:
+        """Make an engine for a stored flow."""
+        return engines.load_from_detail(*args, **kwargs)
 
-    def _stop_works(self) -> None:
-        with self._changed:
-            works = list(self._works)
-            self._changed.notify_all()
-        for work in works:
-            work.stop()
-
-    # ------------------------------------------------------------- hooks, with TaskFlow's names
+    # Those that follow have TaskFlow's names.
 
     def _executor_factory(self) -> Executor:
-        """Make what jobs are submitted to when several run at once; it is shut down when ``run`` returns."""
+        """Make the executor for concurrent jobs; it is shut down when ``run`` returns."""
         return ThreadPoolExecutor(self._slots, f"conductor-{self.name}")
 
-    def _dispatch_job(self, work: Work) -> Verdict:
+    def _dispatch_job(self, run: JobRun) -> RunResult:
         """Run one claimed job."""
-        return work.do(self._engine_from_job, self._listeners_from_job)
+        return run.run(self._engine_from_job, self._listeners_from_job)
 
     def _flow_detail_from_job(self, job: Job) -> FlowDetail:
-        """Find the flow of a job in its book: the one its details name, or the only one."""
+        """Find the flow of a job in its logbook: the one that its details name, or the only one."""
         try:
             book = job.book
         except exc.NotFound as error:
-            place = "" if self._persistence is None else f" in '{self._persistence.name}'"
+            backend = "" if self._persistence is None else f" in '{self._persistence.name}'"
             raise exc.NotFound(
-                f"the logbook of job '{job.name}' ({job.uuid}) is not{place}: start conductors on the"
-                " database that it was posted with, and put it back, as `stackl-flow jobs requeue` does",
+                f"there is no logbook of job '{job.name}' ({job.uuid}){backend}: start conductors with the"
+                " database that the job was posted with, then requeue it (`stackl-flow jobs requeue`)",
                 cause=error,
             ) from error
         if book is None:
             raise exc.NotFound(
-                f"job '{job.name}' ({job.uuid}) has no logbook: post it with one, as post_flow does"
+                f"job '{job.name}' ({job.uuid}) has no logbook: post it with one, as post_flow() does"
             )
         wanted = job.details.get("flow_uuid")
         if wanted is not None:
             found: FlowDetail | None = book.find(wanted)
             if found is None:
-                raise exc.NotFound(f"no flow '{wanted}' in the logbook of job '{job.name}' ({job.uuid})")
+                raise exc.NotFound(
+                    f"there is no flow '{wanted}' in the logbook of job '{job.name}' ({job.uuid})"
+                )
             return found
         flows = list(book)
         if not flows:
-            raise exc.NotFound(f"the logbook of job '{job.name}' ({job.uuid}) has no flow in it")
+            raise exc.NotFound(f"the logbook of job '{job.name}' ({job.uuid}) is empty")
         if len(flows) > 1:
             raise exc.MultipleChoices(
                 f"the logbook of job '{job.name}' ({job.uuid}) has {len(flows)} flows: "
@@ -326,23 +353,19 @@ class Conductor:
         return only
 
     def _engine_from_job(self, job: Job) -> Engine:
-        """Get the engine that is to run a job's flow."""
+        """Make the engine for a job's flow."""
         flow_detail = self._flow_detail_from_job(job)
         secrets = redaction.secret_names(job.details) | redaction.secret_names(flow_detail.meta)
-        # From here on, whatever becomes of the job; the engine keeps for itself what it holds besides.
+        # Redacted from now on, whatever happens to the job; the engine registers the secrets that it holds
+        # besides.
         redaction.register(job, redaction.find_values([job.details, flow_detail.meta], secrets))
         store = {**flow_detail.meta.get("store", {}), **job.details.get("store", {})}
-        # See ``Work``: the flow may have ended under this job.
+        # ``JobRun`` decides whether a reverted flow is reset.
         options = {"reset_reverted": False, **self._engine_options}
-        return self._load(
+        return self._load_engine(
             flow_detail, store, self._persistence, engine=self._engine, secrets=secrets, **options
         )
 
-    @staticmethod
-    def _load(*args: Any, **kwargs: Any) -> Engine:
-        """Make an engine for a stored flow."""
-        return engines.load_from_detail(*args, **kwargs)
-
     def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002
-        """Get what is to listen to a job's engine; made for being overridden."""
+        """Return listeners for a job's engine; meant to be overridden."""
         return ()

@@ -1,10 +1,8 @@
-"""One job at work: its engine, run through its stages, and stopped when somebody asks for it.
+"""Runs one job: its engine goes through its stages; how its flow ends decides what happens to the job.
 
-What becomes of a job after its flow came to rest, or could not be run: a pure rule.
-
-The rule is TaskFlow's: a job is done when its flow has ended, well or undone; it is given back when nothing
-is wrong with it but the flow has not ended (it was suspended, or the machine could not go on); it is trashed
-when there is no flow to be had of it.
+The rule is TaskFlow's. A job is consumed when its flow has ended, successfully or reverted. It is given back
+when its flow has not ended: the flow was suspended, or this machine could not go on. It becomes a dead letter
+when its flow cannot be loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
@@ -20,168 +17,127 @@ from stackl_flow import redaction
 from stackl_flow import states as st
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
-from stackl_flow.jobboards.job import LOST, Job
+from stackl_flow.jobboards.base import Job
+from stackl_flow.jobboards.record import CONSUMED, DEFERRED, LOST, RELEASED, TRASHED
 from stackl_flow.persistence.base import Backend
 
-#: Errors of the machine, not of the flow: somebody else may have more luck.
+_LOG = redaction.get_logger(__name__)
+
+#: Errors of the machine, not of the flow: another conductor may succeed.
 NOT_THE_FLOWS: Final = (exc.ExecutionFailure, exc.StorageFailure)
 
+#: The event that a conductor emits for each disposition of a job.
+EVENT_OF_DISPOSITION: Final = {
+    CONSUMED: "job_consumed",
+    DEFERRED: "job_abandoned",
+    RELEASED: "job_released",
+    TRASHED: "job_trashed",
+}
 
-class Fate(Enum):
-    """What is done with a job."""
-
-    CONSUME = "job_consumed"
-    #: Given back because of a trouble that may pass: after a while, for others or for the same.
-    ABANDON = "job_abandoned"
-    #: Given back because of an orderly stop: counts for nothing.
-    RELEASE = "job_released"
-    TRASH = "job_trashed"
+Listeners = Iterable[AbstractContextManager[Any]]
+Notify = Callable[[str, dict[str, Any]], None]
 
 
-class Verdict(NamedTuple):
-    """What is done with a job, and what there is to tell of it."""
+class RunResult(NamedTuple):
+    """What happens to a job after its run.
 
-    fate: Fate
+    Attributes:
+        disposition: a key of ``EVENT_OF_DISPOSITION``.
+        outcome: what the board stores with it.
+        error: why the flow failed or could not be run.
+    """
+
+    disposition: str
     outcome: Mapping[str, Any]
     error: BaseException | None = None
 
 
-def of_rest(state: str, result: Mapping[str, Any]) -> Verdict:
-    """Judge a job whose engine came back without an error.
-
-    Args:
-        state: the state of its flow.
-        result: the values that the flow provided.
-
-    Returns:
-        The verdict.
-    """
+def result_of_flow(state: str, values: Mapping[str, Any]) -> RunResult:
+    """Return the result of an engine that returned, with the values that its flow provided."""
     if state == st.SUSPENDED:
-        return Verdict(Fate.RELEASE, {})
-    return Verdict(Fate.CONSUME, {"state": state, "result": dict(result)})
+        return RunResult(RELEASED, {})
+    return RunResult(CONSUMED, {"state": state, "result": dict(values)})
 
 
-def of_error(error: BaseException, state: str) -> Verdict:
-    """Judge a job whose engine raised.
-
-    Args:
-        error: what it raised.
-        state: the state of its flow.
-
-    Returns:
-        The verdict.
-    """
+def result_of_error(error: BaseException, state: str) -> RunResult:
+    """Return the result of an engine that raised, with its flow in this state."""
     failures = list(error) if isinstance(error, exc.WrappedFailure) else []
     if failures and all(failure.check(*NOT_THE_FLOWS) for failure in failures):
-        return Verdict(Fate.ABANDON, {}, error)
+        return RunResult(DEFERRED, {}, error)
     if isinstance(error, NOT_THE_FLOWS):
-        return Verdict(Fate.ABANDON, {}, error)
-    told = failures[0] if failures else Failure.from_exception(error)
-    return Verdict(Fate.CONSUME, {"state": state, "failure": _dict_of(told)}, error)
+        return RunResult(DEFERRED, {}, error)
+    failure = failures[0] if failures else Failure.from_exception(error)
+    return RunResult(CONSUMED, {"state": state, "failure": _to_dict(failure)}, error)
 
 
-def of_undone(failures: Iterable[Failure]) -> Verdict:
-    """Judge a job whose flow had failed and been undone under it, before the board could be told.
-
-    Args:
-        failures: what made it fail.
-
-    Returns:
-        The verdict.
-    """
-    told = next(iter(failures), None)
+def result_of_reverted(failures: Iterable[Failure]) -> RunResult:
+    """Return the result of a flow that was reverted by an owner that died before it consumed the job."""
+    failure = next(iter(failures), None)
     outcome: dict[str, Any] = {"state": st.REVERTED}
-    return Verdict(Fate.CONSUME, outcome if told is None else {**outcome, "failure": _dict_of(told)})
+    return RunResult(CONSUMED, outcome if failure is None else {**outcome, "failure": _to_dict(failure)})
 
 
-def of_unkept(verdict: Verdict, error: BaseException) -> Verdict:
-    """Judge a job whose outcome the board cannot keep: it has ended all the same.
-
-    Args:
-        verdict: what was to become of it.
-        error: why that cannot be kept.
-
-    Returns:
-        The verdict.
-    """
-    told = Failure.from_exception(exc.JobFailure(f"its flow came to rest, but without an outcome: {error}"))
-    return Verdict(Fate.CONSUME, {"state": verdict.outcome.get("state"), "failure": _dict_of(told)}, error)
+def result_without_outcome(result: RunResult, error: BaseException) -> RunResult:
+    """Return the result of a job whose outcome the board cannot store: it has ended all the same."""
+    failure = Failure.from_exception(
+        exc.JobFailure(f"the flow has ended, but its outcome cannot be stored: {error}")
+    )
+    return RunResult(CONSUMED, {"state": result.outcome.get("state"), "failure": _to_dict(failure)}, error)
 
 
-def of_no_flow(error: BaseException) -> Verdict:
-    """Judge a job of which no flow could be made.
-
-    Args:
-        error: why.
-
-    Returns:
-        The verdict.
-    """
+def result_of_load_error(error: BaseException) -> RunResult:
+    """Return the result of a job whose flow could not be loaded."""
     if isinstance(error, exc.StorageFailure):
-        return Verdict(Fate.ABANDON, {}, error)
-    return Verdict(Fate.TRASH, {"reason": redaction.redact(f"{type(error).__name__}: {error}")}, error)
+        return RunResult(DEFERRED, {}, error)
+    return RunResult(TRASHED, {"reason": redaction.redact(f"{type(error).__name__}: {error}")}, error)
 
 
-def _dict_of(failure: Failure) -> dict[str, Any]:
+def _to_dict(failure: Failure) -> dict[str, Any]:
     return failure.to_dict(include_args=False)
 
 
-_LOG = redaction.get_logger(__name__)
-
-Listeners = Iterable[AbstractContextManager[Any]]
-Tell = Callable[[str, dict[str, Any]], None]
-
-
-class Work:
-    """Runs the flow of one claimed job.
+class JobRun:
+    """One run of a claimed job's flow.
 
     Args:
         job: the job.
-        tell: hears of the stages, by event and details.
-        persistence: where its flow is stored.
+        notify: called with an event and its details at the start and the end of each stage.
+        persistence: where the flow is stored.
     """
 
-    def __init__(self, job: Job, tell: Tell, persistence: Backend | None = None) -> None:
+    def __init__(self, job: Job, notify: Notify, persistence: Backend | None = None) -> None:
         self.job = job
-        self._tell = tell
+        self._notify = notify
         self._persistence = persistence
         self._engine: Engine | None = None
         self._stopped = False
 
     def stop(self) -> None:
-        """Have the flow suspended at its next atom; any thread may call this, at any time."""
+        """Suspend the flow at its next atom; may be called from any thread at any time."""
         self._stopped = True
         engine = self._engine
         if engine is not None and engine.compilation is not None:
             engine.suspend()
 
-    def do(
-        self, make_engine: Callable[[Job], Engine], listeners: Callable[[Job, Engine], Listeners]
-    ) -> Verdict:
-        """Run the flow until it rests.
-
-        Args:
-            make_engine: gets the engine for the job.
-            listeners: gets what is to listen to it.
-
-        Returns:
-            What is to become of the job.
-        """
+    def run(
+        self, make_engine: Callable[[Job], Engine], make_listeners: Callable[[Job, Engine], Listeners]
+    ) -> RunResult:
+        """Run the flow until it ends or is suspended."""
         try:
             engine = self._engine = make_engine(self.job)
-            listening = list(listeners(self.job, engine))
-        except Exception as error:  # noqa: BLE001  whatever it is, the job goes to the bin with it
-            if not isinstance(error, exc.StacklFlowError):  # whose message says it all
-                _LOG.warning("making the flow of %r raised", self.job, exc_info=True)
-            return of_no_flow(error)
+            listeners = list(make_listeners(self.job, engine))
+        except Exception as error:  # noqa: BLE001  the job becomes a dead letter, with the error as its reason
+            if not isinstance(error, exc.StacklFlowError):  # its message says everything
+                _LOG.warning("loading the flow of %r failed", self.job, exc_info=True)
+            return result_of_load_error(error)
         with ExitStack() as stack:
-            for listener in listening:
+            for listener in listeners:
                 stack.enter_context(listener)
             return self._run(engine)
 
-    def _run(self, engine: Engine) -> Verdict:
-        # A stop that was asked for before the flow runs counts from its first moment on.
-        engine.notifier.register(st.RUNNING, self._check_stop)
+    def _run(self, engine: Engine) -> RunResult:
+        # A stop that was requested before the flow runs takes effect when it starts.
+        engine.notifier.register(st.RUNNING, self._suspend_if_stopped)
         try:
             for stage, name in (
                 (engine.compile, "compilation"),
@@ -189,57 +145,59 @@ class Work:
                 (engine.validate, "validation"),
                 (engine.run, "running"),
             ):
-                if stage == engine.validate and self._is_done(engine):
-                    return of_undone(engine.storage.get_failures().values())
-                self._tell(f"{name}_start", {"job": self.job, "engine": engine})
+                if stage == engine.validate and self._was_reverted(engine):
+                    return result_of_reverted(engine.storage.get_failures().values())
+                self._notify(f"{name}_start", {"job": self.job, "engine": engine})
                 stage()
-                self._tell(f"{name}_end", {"job": self.job, "engine": engine})
+                self._notify(f"{name}_end", {"job": self.job, "engine": engine})
         except exc.OwnershipLost as error:
-            return of_error(error, st.RUNNING)
-        except Exception as error:  # noqa: BLE001  the verdict tells of it
-            return of_error(error, engine.storage.get_flow_state())
+            return result_of_error(error, st.RUNNING)
+        except Exception as error:  # noqa: BLE001  part of the result
+            return result_of_error(error, engine.storage.get_flow_state())
         finally:
-            engine.notifier.deregister(st.RUNNING, self._check_stop)
+            engine.notifier.deregister(st.RUNNING, self._suspend_if_stopped)
         state = engine.storage.get_flow_state()
-        return of_rest(state, {} if state == st.SUSPENDED else _told(engine))
+        return result_of_flow(state, {} if state == st.SUSPENDED else _provided_values(engine))
 
-    def _is_done(self, engine: Engine) -> bool:
-        """Say whether the flow was undone under this very job, by one who died before the board heard of it.
+    def _was_reverted(self, engine: Engine) -> bool:
+        """Return whether the flow was reverted for this very job, by an owner that died before consuming it.
 
-        Otherwise an undone flow is set back: who posts it again wants it run again.
+        A flow that was reverted for another job is reset: posting it again means that it is to run again.
 
         Raises:
-            OwnershipLost: the claim is not there any more, and whoever has the job decides about its flow.
+            OwnershipLost: the claim is lost; the job's owner decides about the flow.
         """
         if engine.storage.get_flow_state() != st.REVERTED:
             return False
         try:
-            self.job.board.extend(self.job, self.job.claims[-1].who)
+            self.job.board.extend(self.job, self.job.claims[-1].owner)
         except (exc.JobFailure, exc.NotFound) as error:
-            raise exc.OwnershipLost(f"its flow is left as it is: {error}", cause=error) from error
-        undone = self._undone_at(engine)
-        under = [claim for claim in self.job.claims[:-1] if claim.at <= undone]
-        if under and under[-1].ended == LOST:  # else it was given back, to be tried again
+            raise exc.OwnershipLost(f"the flow is left as it is: {error}", cause=error) from error
+        reverted_at = self._reverted_at(engine)
+        earlier_claims = [claim for claim in self.job.claims[:-1] if claim.at <= reverted_at]
+        if (
+            earlier_claims and earlier_claims[-1].ended == LOST
+        ):  # otherwise it was given back for another attempt
             return True
         engine.reset()
         return False
 
-    def _undone_at(self, engine: Engine) -> float:
+    def _reverted_at(self, engine: Engine) -> float:
         if self._persistence is None:
             return math.inf
         with self._persistence.get_connection() as connection:
-            moves = connection.get_history(engine.storage.flow_uuid)
-        ends = (move.at for move in moves if move.atom is None and move.new == st.REVERTED)
-        return max(ends, default=-math.inf)
+            transitions = connection.get_history(engine.storage.flow_uuid)
+        times = (each.at for each in transitions if each.atom is None and each.new == st.REVERTED)
+        return max(times, default=-math.inf)
 
-    def _check_stop(self, _state: str, details: dict[str, Any]) -> None:
+    def _suspend_if_stopped(self, _state: str, details: dict[str, Any]) -> None:
         if self._stopped:
             details["engine"].suspend()
 
 
-def _told(engine: Engine) -> dict[str, Any]:
-    """Return what a flow provided, as whoever looks at the board may see it."""
-    found = engine.storage.fetch_all()
+def _provided_values(engine: Engine) -> dict[str, Any]:
+    """Return what a flow provided, with secrets redacted: everyone with access to the board can read it."""
+    values = engine.storage.fetch_all()
     names = redaction.secret_names(engine.storage.flow_meta)
-    told: dict[str, Any] = redaction.redact_data(redaction.mask(found, names)) if names else found
-    return told
+    redacted: dict[str, Any] = redaction.redact_data(redaction.mask(values, names)) if names else values
+    return redacted

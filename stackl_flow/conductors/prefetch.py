@@ -1,11 +1,11 @@
-"""What a conductor has in hand: jobs that it claimed ahead, and verdicts that the board has not heard yet.
+"""Prefetching: jobs that a conductor claimed ahead, and results that the board has not acknowledged yet.
 
-A job that takes less than a millisecond is not worth three trips to a server. So short jobs are claimed
-several at a time, and the ends of those that were run go to the board with the next claims, in one turn (see
-``JobBoard.turn``). How many are claimed ahead follows from how long jobs took lately: as many as are done in
-``SPELL`` seconds, one by one where jobs are longer than that. When a job takes longer than it should, what is
-in hand does not wait for it: after ``PATIENCE`` seconds a thread tells the board of what has ended, and gives
-the others back as if they had never been claimed.
+A job that takes less than a millisecond is not worth three requests to a server. So short jobs are claimed
+several at a time, and the results of those that were run go to the board together with the next claims (see
+``JobBoard.complete_and_claim``). How many are claimed follows from the duration of recent jobs: as many as
+run in ``PREFETCH_SECONDS``, and one by one where jobs are longer. When a job takes longer than expected,
+nothing waits for it: after ``HOLD_SECONDS`` a thread passes the results on, and gives the prefetched jobs
+back as if they had never been claimed.
 """
 
 from __future__ import annotations
@@ -18,260 +18,234 @@ from typing import Final, NamedTuple
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM
-from stackl_flow.conductors import job_runner
-from stackl_flow.conductors.job_runner import Fate, Verdict
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import CONSUMED, DEFERRED, RELEASED, TRASHED, UNBEGUN, Ending, Job
+from stackl_flow.conductors.job_runner import RunResult, result_without_outcome
+from stackl_flow.jobboards.base import Completion, Job, JobBoard
+from stackl_flow.jobboards.record import UNSTARTED
 
 _LOG = redaction.get_logger(__name__)
 
 #: Seconds of work that are claimed at once.
-SPELL: Final = 0.05
-#: Seconds that others, and the ends of what was run, wait for a job that is running.
-PATIENCE: Final = 0.1
+PREFETCH_SECONDS: Final = 0.05
+#: Seconds for which prefetched jobs and results wait for a job that is running.
+HOLD_SECONDS: Final = 0.1
 #: Seconds between two attempts to reach a board that cannot be reached.
-_PAUSE: Final = 0.5
-#: How many jobs are claimed at once at most.
-AHEAD: Final = 64
-
-_HOW: Final = {
-    Fate.CONSUME: CONSUMED,
-    Fate.TRASH: TRASHED,
-    Fate.ABANDON: DEFERRED,
-    Fate.RELEASE: RELEASED,
-}
+_RETRY_DELAY: Final = 0.5
+#: Default for the maximum number of jobs that are claimed at once.
+MAX_PREFETCH: Final = 64
 
 
-class Pace:
-    """Knows how long jobs take: a slow one counts at once, quick ones little by little.
+class ClaimSize:
+    """Decides how many jobs to claim from how long jobs took: slow ones count at once, quick ones slowly."""
 
-    Args:
-        most: how many jobs are claimed at once at most.
+    def __init__(self, maximum: int) -> None:
+        self._maximum = max(1, maximum)
+        self._seconds = PREFETCH_SECONDS
 
-    Attributes:
-        most: the same, 1 at least.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = max(1, most)
-        self._seconds = SPELL
-
-    def took(self, seconds: float) -> None:
-        """Hear how long a job took.
-
-        Args:
-            seconds: from its beginning to its verdict.
-        """
+    def record(self, seconds: float) -> None:
+        """Record how long a job took."""
         self._seconds = max(seconds, (self._seconds + seconds) / 2)
 
-    def jobs(self, room: int) -> int:
-        """Say how many jobs to have in hand.
-
-        Args:
-            room: how many can be begun at once.
-
-        Returns:
-            That many, or more if they are short.
-        """
-        return max(room, min(self.most, int(room * SPELL / max(self._seconds, 1e-6))))
+    def limit(self, free_slots: int) -> int:
+        """Return how many jobs to claim: at least one for each free slot, more if jobs are short."""
+        return max(
+            free_slots, min(self._maximum, int(free_slots * PREFETCH_SECONDS / max(self._seconds, 1e-6)))
+        )
 
 
-class _End(NamedTuple):
-    ending: Ending
-    verdict: Verdict | None
+class _Pending(NamedTuple):
+    """A completion that the board has not acknowledged; ``result`` is None for a job that was not run."""
+
+    completion: Completion
+    result: RunResult | None
 
 
-class Desk:
-    """Passes jobs and their ends between a board and who runs them.
+class PrefetchBuffer:
+    """Passes jobs and their results between a board and a conductor.
+
+    ``exchange`` and ``pop`` are called by the conductor's loop, ``complete`` by whatever thread ran the job.
 
     Args:
         board: the board.
-        who: the claimer.
-        can: what jobs may need of him; None for whatever they need.
-        landed: called with each job and verdict that the board has taken.
-        patience: how many seconds what is in hand waits for a job that is running.
+        owner: the conductor's name.
+        capabilities: claim only jobs that require no others; None for all jobs.
+        acknowledged: called with each job and result that the board has accepted.
+        hold: seconds for which prefetched jobs and results wait for a job that is running.
     """
 
     def __init__(
         self,
         board: JobBoard,
-        who: str,
-        can: Collection[str] | None,
-        landed: Callable[[Job, Verdict], None],
-        patience: float = PATIENCE,
+        owner: str,
+        capabilities: Collection[str] | None,
+        acknowledged: Callable[[Job, RunResult], None],
+        hold: float = HOLD_SECONDS,
     ) -> None:
         self._board = board
-        self._who = who
-        self._can = can
-        self._landed = landed
-        self._patience = patience
+        self._owner = owner
+        self._capabilities = capabilities
+        self._acknowledged = acknowledged
+        self._hold = hold
         self._ready: deque[Job] = deque()
-        self._begin_by = 0.0
-        self._ended: list[_End] = []
+        self._start_by = 0.0
+        self._pending: list[_Pending] = []
         self._lock = threading.Lock()
-        self._is_attended = False
-        self._turns = 0
-        self._in_hand = threading.Event()
+        #: Whether the conductor's loop is going to pass pending results on soon.
+        self._exchange_follows = False
+        self._exchanges = 0
+        self._not_empty = threading.Event()
         self._closing = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
     # ------------------------------------------------------------- from the board
 
-    def next(self) -> Job | None:
-        """Take the first of the jobs that were claimed.
-
-        Returns:
-            A job to be begun now; None if there is none, or if the claims are so old that they may be lost.
-        """
+    def pop(self) -> Job | None:
+        """Return the next prefetched job; None if there is none, or if its claim may be lost by now."""
         try:
             job = self._ready.popleft()
         except IndexError:
             return None
-        if SYSTEM.monotonic() > self._begin_by:
+        if SYSTEM.monotonic() > self._start_by:
             self._ready.appendleft(job)
-            self.give_back()
+            self.return_unstarted()
             return None
         return job
 
-    def turn(self, want: int, timeout: float | None) -> None:
-        """Tell the board what has ended, and claim jobs.
+    def exchange(self, limit: int, timeout: float | None) -> None:
+        """Pass the pending results to the board, and claim up to ``limit`` jobs.
 
         Args:
-            want: how many.
-            timeout: how many seconds to wait for work, if nothing has ended.
+            limit: maximum number of jobs.
+            timeout: seconds to wait for jobs if there are no pending results.
 
         Raises:
-            StorageFailure: the board cannot be reached; what has ended is told in the next turn.
+            StorageFailure: the board cannot be reached; the results are passed on by the next exchange.
         """
         with self._lock:
-            ends, self._ended = self._ended, []
-            self._is_attended = bool(ends)  # else whoever finishes a job meanwhile tells the board himself
+            pending, self._pending = self._pending, []
+            # If it waits for jobs, results that come meanwhile are passed on by the thread that has them.
+            self._exchange_follows = bool(pending)
         try:
-            self._turn(ends, want, timeout)
+            self._exchange(pending, limit, timeout)
         finally:
             with self._lock:
-                self._is_attended = True
-        self._turns += 1
+                self._exchange_follows = True
+        self._exchanges += 1
         if len(self._ready) > 1:
-            self._watch()
+            self._start_flusher()
 
-    def lost(self) -> None:
-        """Forget the jobs that were claimed: others may have them."""
+    def clear(self) -> None:
+        """Forget the prefetched jobs: the lease was lost, and others can claim them."""
         self._ready.clear()
 
     # ------------------------------------------------------------- to the board
 
-    def finished(self, job: Job, verdict: Verdict) -> None:
-        """Take what came of a job; the board hears of it with the next turn, or now if none will come soon.
-
-        Args:
-            job: the job.
-            verdict: what becomes of it.
-        """
+    def complete(self, job: Job, result: RunResult) -> None:
+        """Add a result; it goes to the board with the next exchange, or immediately if none follows soon."""
         with self._lock:
-            self._ended.append(_End(Ending(job, _HOW[verdict.fate], verdict.outcome), verdict))
-            is_attended = self._is_attended
-        if not is_attended:
-            self.try_to_hand_over()
+            completion = Completion(job, result.disposition, result.outcome)
+            self._pending.append(_Pending(completion, result))
+            exchange_follows = self._exchange_follows
+        if not exchange_follows:
+            self.try_flush()
 
-    def give_back(self) -> None:
-        """Have the jobs that were not begun given back; the board hears of it with the next turn."""
+    def return_unstarted(self) -> None:
+        """Have all prefetched jobs given back with the next exchange."""
         while True:
             try:
                 job = self._ready.popleft()
             except IndexError:
                 return
             with self._lock:
-                self._ended.append(_End(Ending(job, UNBEGUN), None))
+                self._pending.append(_Pending(Completion(job, UNSTARTED), None))
 
-    def try_to_hand_over(self) -> bool:
-        """Tell the board what has ended.
-
-        Returns:
-            False if it cannot be reached.
-        """
+    def try_flush(self) -> bool:
+        """Pass the pending results to the board; return False if it cannot be reached."""
         with self._lock:
-            ends, self._ended = self._ended, []
+            pending, self._pending = self._pending, []
         try:
-            if ends:
-                self._turn(ends, 0, 0)
-        except exc.StorageFailure as trouble:
-            _LOG.warning("conductor '%s' cannot hand jobs over: %s", self._who, trouble)
+            if pending:
+                self._exchange(pending, 0, 0)
+        except exc.StorageFailure as error:
+            _LOG.warning("conductor '%s' cannot pass results to the board: %s", self._owner, error)
             return False
         return True
 
-    def close(self, stopped: threading.Event, pause: float) -> None:
-        """Hand over all that is in hand, however long the board cannot be reached.
+    def close(self, stopped: threading.Event, delay: float) -> None:
+        """Pass everything to the board, however long it cannot be reached.
 
-        A claim that nobody works on would last as long as this process, so only a stop ends the attempts: the
-        claim then runs out with its lease, and whoever has the job next goes on from its last checkpoint.
+        Claims of jobs that are not running would last as long as this process, so only a stop ends the
+            attempts: the
+        claims then expire with their lease, and the next owner resumes the flows from their last checkpoints.
 
         Args:
-            stopped: says that somebody asked for a stop.
-            pause: seconds between two attempts.
+            stopped: set when a stop is requested.
+            delay: seconds between two attempts.
         """
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._closing.set()
-            self._in_hand.set()
-            watcher.join()
+            self._not_empty.set()
+            thread.join()
             self._closing.clear()
-        self.give_back()
-        while not self.try_to_hand_over():
-            if stopped.wait(pause):
+        self.return_unstarted()
+        while not self.try_flush():
+            if stopped.wait(delay):
                 break
 
-    def leave(self) -> None:
-        """Say that no further turn will come: from now on each end is told by itself."""
+    def end_exchanges(self) -> None:
+        """Note that no exchange follows: from now on each result is passed on immediately."""
         with self._lock:
-            self._is_attended = False
-        self.give_back()
-        self.try_to_hand_over()
+            self._exchange_follows = False
+        self.return_unstarted()
+        self.try_flush()
 
-    # ------------------------------------------------------------- inside
+    # ------------------------------------------------------------- internals
 
-    def _turn(self, ends: list[_End], want: int, timeout: float | None) -> None:
+    def _exchange(self, pending: list[_Pending], limit: int, timeout: float | None) -> None:
+        completions = [each.completion for each in pending]
         try:
-            turn = self._board.turn(self._who, [end.ending for end in ends], want, self._can, timeout)
+            batch = self._board.complete_and_claim(
+                self._owner, completions, limit, self._capabilities, timeout
+            )
         except BaseException:
             with self._lock:
-                self._ended[:0] = ends
+                self._pending[:0] = pending
             raise
-        if turn.claimed:
-            self._begin_by = min(turn.until, SYSTEM.monotonic() + self._patience)
-            self._ready.extend(turn.claimed)
-        late = {late.ending.job.uuid: late.error for late in turn.late}
-        for (job, *_), verdict in ends:
-            error = late.get(job.uuid)
-            if isinstance(error, exc.NotSerializable) and verdict is not None:
-                _LOG.warning("the outcome of %r cannot be kept: %s", job, error)
-                self.finished(job, job_runner.of_unkept(verdict, error))
+        if batch.jobs:
+            self._start_by = min(batch.start_by, SYSTEM.monotonic() + self._hold)
+            self._ready.extend(batch.jobs)
+        rejected = {each.completion.job.uuid: each.error for each in batch.rejected}
+        for (job, *_), result in pending:
+            error = rejected.get(job.uuid)
+            if isinstance(error, exc.NotSerializable) and result is not None:
+                _LOG.warning("the outcome of %r cannot be stored: %s", job, error)
+                self.complete(job, result_without_outcome(result, error))
             elif error is not None:
-                _LOG.warning("conductor '%s' does not hold %r any more: %s", self._who, job, error)
-            elif verdict is not None:
-                self._landed(job, verdict)
+                _LOG.warning("conductor '%s' has lost its claim of %r: %s", self._owner, job, error)
+            elif result is not None:
+                self._acknowledged(job, result)
 
-    def _watch(self) -> None:
-        self._in_hand.set()
-        if self._watcher is None:
-            self._watcher = threading.Thread(
-                target=self._keep_watch, name=f"conductor-{self._who}-desk", daemon=True
+    def _start_flusher(self) -> None:
+        self._not_empty.set()
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._flush_when_held, name=f"conductor-{self._owner}-prefetch", daemon=True
             )
-            self._watcher.start()
+            self._thread.start()
 
-    def _keep_watch(self) -> None:
-        """See that nothing waits long for a job that is running."""
-        pause = self._patience
+    def _flush_when_held(self) -> None:
+        """Empty the buffer when a running job holds it up."""
+        delay = self._hold
         while True:
-            self._in_hand.wait()
-            self._in_hand.clear()
-            seen = self._turns
-            if self._closing.wait(pause):
+            self._not_empty.wait()
+            self._not_empty.clear()
+            exchanges = self._exchanges
+            if self._closing.wait(delay):
                 return
-            pause = self._patience
-            if self._turns == seen:
-                self.give_back()
-                if not self.try_to_hand_over():
-                    pause = _PAUSE
-            if self._ready or self._ended:
-                self._in_hand.set()
+            delay = self._hold
+            if self._exchanges == exchanges:
+                self.return_unstarted()
+                if not self.try_flush():
+                    delay = _RETRY_DELAY
+            if self._ready or self._pending:
+                self._not_empty.set()

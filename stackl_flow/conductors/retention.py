@@ -1,4 +1,4 @@
-"""What a conductor puts away: logbooks of consumed jobs, at once or when they have been kept long enough."""
+"""Retention of the logbooks of consumed jobs: conductors delete them at once, or when they are old enough."""
 
 from __future__ import annotations
 
@@ -8,43 +8,42 @@ from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import CONSUMED, Job
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.jobboards.record import CONSUMED_STATES
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.retention import FinishedLogBook, RetentionPolicy, prune
 
 _LOG = redaction.get_logger(__name__)
 
-#: At most so many books in one go: the next one goes on, and jobs are claimed in between.
+#: Maximum number of logbooks in one run; the next run continues, and jobs are claimed in between.
 _BATCH: Final = 50
 
 
-class Housekeeper:
-    """Removes logbooks of jobs.
+class LogBookRetention:
+    """Deletes logbooks of jobs.
 
     Args:
         board: where the jobs were posted.
-        persistence: where their books are; None if nobody knows.
-        keep: how long they are kept; None for ever.
+        persistence: where their logbooks are stored; None deletes nothing.
+        policy: how long they are kept; None keeps them.
     """
 
-    def __init__(self, board: JobBoard, persistence: Backend | None, keep: RetentionPolicy | None) -> None:
+    def __init__(self, board: JobBoard, persistence: Backend | None, policy: RetentionPolicy | None) -> None:
         self._board = board
         self._persistence = persistence
-        self._keep = keep
-        self._due = -math.inf
+        self._policy = policy
+        self._next_run = -math.inf
 
-    def consumed(self, job: Job, *, failed: bool) -> None:
-        """Remove the logbook of a job that was consumed just now, unless it is to be kept for a while.
+    def job_consumed(self, job: Job, *, failed: bool) -> None:
+        """Delete the logbook of a job that was just consumed, unless the policy keeps it for a while.
 
-        One that cannot be removed stays; so does one with several flows, which may be of several jobs.
-
-        Args:
-            job: the job.
-            failed: whether its flow failed.
+        A logbook that cannot be deleted stays; so does one with several flows, which may belong to several
+        jobs.
         """
-        keep = self._keep
-        if keep is None or self._persistence is None or keep.keep_newest or keep.max_age_of(failed=failed):
+        policy = self._policy
+        if policy is None or self._persistence is None:
+            return
+        if policy.keep_newest or policy.max_age_of(failed=failed):
             return
         try:
             book = job.book
@@ -52,30 +51,31 @@ class Housekeeper:
                 with self._persistence.get_connection() as connection:
                     connection.destroy_logbook(book.uuid)
         except (exc.StorageFailure, exc.NotFound) as error:
-            _LOG.warning("the logbook of %r stays: %s", job, error)
+            _LOG.warning("cannot delete the logbook of %r: %s", job, error)
 
-    def sweep(self) -> None:
-        """Remove, now and then, what has been kept long enough; called often, this hardly costs anything.
+    def run(self) -> None:
+        """Delete logbooks that are old enough, if it is time to; cheap to call often.
 
         Raises:
-            StorageFailure: the place cannot be used.
+            StorageFailure: the backend cannot be used.
         """
-        keep, persistence = self._keep, self._persistence
-        if keep is None or persistence is None or keep == RetentionPolicy():
+        policy, persistence = self._policy, self._persistence
+        if policy is None or persistence is None or policy == RetentionPolicy():
             return
         clock = persistence.clock
-        if clock.monotonic() < self._due:
+        if clock.monotonic() < self._next_run:
             return
-        gone = list(itertools.islice(prune(persistence, keep, clock.now(), self._is_ours), _BATCH))
-        self._due = clock.monotonic() + (0.0 if len(gone) == _BATCH else keep.check_interval)
-        if gone:
-            _LOG.info("%d logbooks of jobs were removed: they had been kept long enough", len(gone))
+        pruned = prune(persistence, policy, clock.now(), self._is_consumed_here)
+        count = sum(1 for _ in itertools.islice(pruned, _BATCH))
+        self._next_run = clock.monotonic() + (0.0 if count == _BATCH else policy.check_interval)
+        if count:
+            _LOG.info("deleted %d logbooks of jobs by the retention policy", count)
 
-    def _is_ours(self, book: FinishedLogBook) -> bool:
-        """Say whether a book is of a job that was posted here and has been consumed."""
+    def _is_consumed_here(self, book: FinishedLogBook) -> bool:
+        """Return whether a logbook belongs to a job of this board that was consumed."""
         if book.job is None:
             return False
         try:
-            return self._board.look(book.job).head == CONSUMED
+            return self._board.get_snapshot(book.job).state in CONSUMED_STATES
         except exc.NotFound:
-            return True  # so long ago that the board has forgotten it
+            return True  # so long ago that its outcome has expired

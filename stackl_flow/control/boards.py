@@ -12,8 +12,8 @@ from stackl_flow import redaction
 from stackl_flow.control.opening import address, existing, told_as_storage
 from stackl_flow.control.runs import keep
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import CLAIMED, CONSUMED, LATER, TRASHED, WAITING, Job, JobPriority, Posting
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.jobboards.record import CLAIMED, DEAD, JobPriority, JobRecord
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import new_uuid
 
@@ -21,15 +21,6 @@ from stackl_flow.persistence.models import new_uuid
 OPERATOR = "operator"
 #: Name of the board that is meant when none is named.
 BOARD = "default"
-
-#: The heads of a board in an operator's words.
-STATES = {
-    WAITING: "unclaimed",
-    LATER: "scheduled",
-    CLAIMED: "claimed",
-    CONSUMED: "complete",
-    TRASHED: "dead",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +94,17 @@ def jobs(board: JobBoard, state: str | None = None, limit: int | None = None) ->
 
     Args:
         board: the board.
-        state: "unclaimed", "claimed", "scheduled" or "dead"; all but the dead if left out.
+        state: "waiting", "claimed", "scheduled" or "dead"; all but the dead if left out.
         limit: at most so many.
 
     Returns:
         The jobs.
     """
-    if state == STATES[TRASHED]:
-        found = (_view(posting, TRASHED) for posting in board.bin)
+    if state == DEAD:
+        found = (_view(record, DEAD) for record in board.dead_letters)
     else:
-        found = (_job_view(board, job) for job in board.iterjobs())
-        found = (view for view in found if state in {None, view.state})
+        listed = (_job_view(board, job) for job in board.iterjobs())
+        found = (view for view in listed if view is not None and state in {None, view.state})
     return [view for view, _ in zip(found, range(limit or 1_000_000_000), strict=False)]
 
 
@@ -131,15 +122,14 @@ def find(board: JobBoard, wanted: str) -> JobView:
         NotFound: there is none.
         MultipleChoices: there are several.
     """
-    fitting = [view for view in [*jobs(board), *jobs(board, STATES[TRASHED])] if _fits(view, wanted)]
+    fitting = [view for view in [*jobs(board), *jobs(board, DEAD)] if _fits(view, wanted)]
     if len(fitting) > 1:
         raise exc.MultipleChoices(f"{len(fitting)} jobs fit '{wanted}': give more of the uuid")
     if fitting:
         return fitting[0]
-    ended = board.look(wanted)  # only a whole uuid finds a job that has ended
-    posting = ended.ended(wanted)
+    ended = board.get_snapshot(wanted)  # only a whole uuid finds a job that has ended
     outcome = (ended.outcome or {}).get("outcome", {})
-    return _view(posting, ended.head, outcome=outcome)
+    return _view(ended.ended_record(wanted), ended.state, outcome=outcome)
 
 
 def post(
@@ -164,7 +154,7 @@ def post(
         name: what to call the job, if not by the flow's name.
         priority: how urgent it is.
         secrets: names of values that are not to be seen.
-        terms: as for the board's `post`, such as key= and needs=.
+        terms: as for the board's `post`, such as key= and required_capabilities=.
 
     Returns:
         The job.
@@ -196,10 +186,7 @@ def trash(board: JobBoard, uuid: str, reason: str) -> None:
         UnclaimableJob: somebody claims it.
         NotFound: it is not on the board.
     """
-    found = board.look(uuid)
-    if found.posting is None:
-        raise exc.NotFound(f"job '{uuid}' is off the board: it was {STATES[found.head]}")
-    job = Job(board, found.posting, 0)
+    job = board.get_job(uuid)
     board.claim(job, OPERATOR)
     board.trash(job, OPERATOR, reason)
 
@@ -214,10 +201,10 @@ def conductors(board: JobBoard) -> list[WorkerView]:
         Those who are alive, with what each claims.
     """
     held: dict[str, list[str]] = {}
-    for view in jobs(board, STATES[CLAIMED]):
+    for view in jobs(board, CLAIMED):
         held.setdefault(view.owner or "", []).append(view.name)
     views = []
-    for entity in board.presence.here("conductor"):
+    for entity in board.membership.members("conductor"):
         told = entity.metadata
         views.append(
             WorkerView(
@@ -241,7 +228,7 @@ def namesakes(board: JobBoard, name: str) -> list[tuple[str, int | None]]:
     Returns:
         Host and process of each.
     """
-    found = [entity.metadata for entity in board.presence.here("conductor") if entity.name == name]
+    found = [entity.metadata for entity in board.membership.members("conductor") if entity.name == name]
     return [(str(told.get("hostname", "?")), told.get("pid")) for told in found]
 
 
@@ -249,44 +236,48 @@ def _fits(view: JobView, wanted: str) -> bool:
     return view.uuid.startswith(wanted) or view.name == wanted
 
 
-def _job_view(board: JobBoard, job: Job) -> JobView:
+def _job_view(board: JobBoard, job: Job) -> JobView | None:
+    """Read a listed job; None if it has ended since, and its outcome has expired."""
     try:
-        found = board.look(job)
-        owner = board.find_owner(job) if found.head == CLAIMED else None
-    except exc.NotFound:
-        return _view(job.posting, CONSUMED)  # it ended while we were looking
-    return _view(found.posting or job.posting, found.head, owner)
+        snapshot = board.get_snapshot(job)
+        owner = board.find_owner(job) if snapshot.state == CLAIMED else None
+    except exc.NotFound:  # it has ended since
+        try:
+            snapshot, owner = board.get_snapshot(job), None
+        except exc.NotFound:
+            return None
+    return _view(snapshot.record or job.record, snapshot.state, owner)
 
 
 def _view(
-    posting: Posting, head: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
+    record: JobRecord, state: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
 ) -> JobView:
-    secrets = redaction.secret_names(posting.details)
-    with redaction.redacting(redaction.find_values(posting.details, secrets)):
+    secrets = redaction.secret_names(record.details)
+    with redaction.redacting(redaction.find_values(record.details, secrets)):
         return _shown(
-            posting, redaction.redact_data(redaction.mask(posting.details, secrets)), head, owner, outcome
+            record, redaction.redact_data(redaction.mask(record.details, secrets)), state, owner, outcome
         )
 
 
 def _shown(
-    posting: Posting,
+    record: JobRecord,
     details: Mapping[str, Any],
-    head: str,
+    state: str,
     owner: str | None,
     outcome: Mapping[str, Any] | None,
 ) -> JobView:
     return JobView(
-        uuid=posting.uuid,
-        name=posting.name,
-        state=STATES[head],
-        priority=posting.priority.value,
+        uuid=record.uuid,
+        name=record.name,
+        state=state,
+        priority=record.priority.value,
         owner=owner,
-        created=posting.created_on,
-        updated=posting.changed_on,
-        not_before=posting.not_before,
-        required_capabilities=posting.needs,
-        claims=tuple(ClaimView(claim.who, claim.at, claim.ended) for claim in posting.claims),
-        reason=redaction.redact(posting.reason),
+        created=record.created_on,
+        updated=record.changed_on,
+        not_before=record.not_before,
+        required_capabilities=record.required_capabilities,
+        claims=tuple(ClaimView(claim.owner, claim.at, claim.ended) for claim in record.claims),
+        reason=redaction.redact(record.reason),
         details=details,
         outcome=redaction.redact_data(outcome),
     )

@@ -1,1 +1,1 @@
-"""Leases, heartbeats, membership and change feeds on any key-value store."""
+"""Coordination of processes on any key-value store: leases and their heartbeat, membership, change feeds."""

@@ -1,149 +1,80 @@
-"""The news of a board: what each writer did last, so that those who watch hear of it and lose nothing.
+"""A change feed: an ordered log of what each writer did, for processes that watch a store.
 
-A change of items says that something happened, not what. So each commit also leaves a line under its writer's
-name, in the order of his doings; who watches keeps for each writer the last line he has read. A watcher that
-falls further behind one writer than ``KEPT`` lines misses the oldest of them.
+A key-value store notifies that something changed, not what. So each commit of a writer also appends an entry,
+under the writer's own prefix and with a sequence number, and a watcher remembers for each writer the last
+entry that it has read. Entries of one writer arrive in order and once; there is no order between writers. A
+writer keeps its last ``KEPT`` entries: a watcher that falls further behind misses the oldest.
+
+Keys: ``<prefix><writer>/<sequence number>``. What an entry says is up to its writer.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.jobboards.job import Posting
-from stackl_flow.jobboards.keys import Places
-from stackl_flow.jobboards.transactions import Writes
 from stackl_flow.kv.items import Put
 from stackl_flow.kv.store import KV
 
 _LOG = redaction.get_logger(__name__)
 
+#: Number of entries that are kept for each writer.
 KEPT: Final = 200
-NEWS: Final = "news"
-#: How many seconds a watcher that is to stop may take to notice.
-_STOP_WITHIN: Final = 0.5
+#: Seconds within which a watcher notices that it is to stop.
+_STOP_INTERVAL: Final = 0.5
 
 
-#: What happened to a job: POSTED, CLAIMED, ABANDONED or REMOVAL; and the job.
-Event = tuple[str, Posting]
+class FeedWriter:
+    """Makes the entries of one writer, to be committed by the caller with the change that they describe."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = f"{prefix}{uuid.uuid4().hex[:12]}/"
+        self._sequence = itertools.count(1)
+
+    def append(self, entry: str) -> tuple[Put, tuple[str, ...]]:
+        """Return the put of a new entry, and the keys of entries that expire with it.
+
+        Args:
+            entry: JSON text.
+        """
+        number = next(self._sequence)
+        expired = (self._key(number - KEPT),) if number > KEPT else ()
+        return Put(self._key(number), entry), expired
+
+    def _key(self, number: int) -> str:
+        return f"{self._prefix}{number:012d}"
 
 
-class Writer:
-    """Commits, with a line of news.
+class FeedWatcher:
+    """Reads the entries of all writers, in a thread, and passes their texts to a callback."""
 
-    Args:
-        kv: where to.
-        places: makes keys.
-    """
-
-    def __init__(self, kv: KV, places: Places) -> None:
+    def __init__(self, kv: KV, prefix: str, callback: Callable[[str], None]) -> None:
         self._kv = kv
-        self._places = places
-        self._name = uuid.uuid4().hex[:12]
-        self._count = itertools.count(1)
-
-    def write(self, events: Iterable[Event], writes: Writes) -> int:
-        """Commit.
-
-        Args:
-            events: what happens by it.
-            writes: the commit.
-
-        Returns:
-            The version of what was put.
-
-        Raises:
-            Conflict: a check does not hold.
-            LeaseLost: the lease of a put ran out.
-        """
-        return self._kv.commit(*self.told(writes, events))
-
-    def commit(self, events: Iterable[Event], writes: Writes) -> bool:
-        """Commit, and say whether that landed.
-
-        Args:
-            events: what happens by it.
-            writes: the commit.
-
-        Returns:
-            False if somebody was quicker.
-        """
-        try:
-            self.write(events, writes)
-        except exc.Conflict:
-            return False
-        return True
-
-    def told(self, writes: Writes, events: Iterable[Event]) -> Writes:
-        """Add a line to a commit, and take the oldest away.
-
-        Args:
-            writes: the commit.
-            events: what happens by it.
-
-        Returns:
-            The new commit.
-        """
-        count = next(self._count)
-        line = json.dumps([[kind, posting.to_text()] for kind, posting in events])
-        deletes = writes.deletes
-        if count > KEPT:
-            deletes += (self._key(count - KEPT),)
-        return Writes(writes.checks, (*writes.puts, Put(self._key(count), line)), deletes)
-
-    def _key(self, count: int) -> str:
-        return self._places.at(NEWS, self._name, f"{count:012d}")
-
-
-class WriterBeside(threading.local):
-    """A writer for each thread's posts that land when somebody else commits: the lines of one come in order.
-
-    Args:
-        kv: where to.
-        places: makes keys.
-    """
-
-    def __init__(self, kv: KV, places: Places) -> None:
-        self.writer = Writer(kv, places)
-
-
-class Watcher:
-    """Reads the news in a thread of its own and passes them on.
-
-    Args:
-        kv: where they are.
-        places: makes keys.
-        tell: called with the kind and the posting of each.
-    """
-
-    def __init__(self, kv: KV, places: Places, tell: Callable[[str, Posting], None]) -> None:
-        self._kv = kv
-        self._places = places
-        self._tell = tell
-        self._seen: dict[str, str] = {}
+        self._prefix = prefix
+        self._callback = callback
+        self._last_read: dict[str, str] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; what was written before is no news. Starting twice does no more."""
+        """Watch for entries from now on; has no effect if started."""
         if self._thread is not None:
             return
         self._stopped.clear()
-        mark = self._kv.wait(self._places.head(NEWS))
+        mark = self._kv.wait(self._prefix)
         for writer in self._writers():
-            last = self._kv.list(self._head(writer), limit=1, reverse=True)
-            self._seen[writer] = last[0].key if last else ""
-        self._thread = threading.Thread(target=self._watch, args=(mark,), name="jobboard-news", daemon=True)
+            last = self._kv.list(writer, limit=1, reverse=True)
+            self._last_read[writer] = last[0].key if last else ""
+        self._thread = threading.Thread(target=self._watch, args=(mark,), name="change-feed", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the thread is gone when this returns, unless it is the one that calls."""
+        """Stop, and wait for the thread unless called from it."""
         self._stopped.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
@@ -152,32 +83,28 @@ class Watcher:
     def _watch(self, mark: int) -> None:
         while not self._stopped.is_set():
             try:
-                # Bounded, because nothing else wakes it when it is to stop.
-                now = self._kv.wait(self._places.head(NEWS), mark, timeout=_STOP_WITHIN)
-                if now != mark:
+                # With a time-out, because nothing else wakes the thread when it is to stop.
+                new_mark = self._kv.wait(self._prefix, mark, timeout=_STOP_INTERVAL)
+                if new_mark != mark:
                     for writer in self._writers():
                         self._read(writer)
-                mark = now
+                mark = new_mark
             except exc.StorageFailure as error:
-                _LOG.warning("the news of board '%s' cannot be read: %s", self._places.root[:-1], error)
-                self._stopped.wait(_STOP_WITHIN)
+                _LOG.warning("cannot read the change feed '%s': %s", self._prefix, error)
+                self._stopped.wait(_STOP_INTERVAL)
 
     def _read(self, writer: str) -> None:
-        for item in self._kv.list(self._head(writer), after=self._seen.get(writer, "")):
-            self._seen[writer] = item.key
-            for kind, text in json.loads(item.value):
-                self._tell(kind, Posting.from_text(text))
+        for item in self._kv.list(writer, after=self._last_read.get(writer, "")):
+            self._last_read[writer] = item.key
+            self._callback(item.value)
 
     def _writers(self) -> Iterator[str]:
-        """Find who has written, jumping from one to the next."""
+        """Find the prefixes of all writers, skipping from one to the next."""
         after = ""
         while True:
-            found = self._kv.list(self._places.head(NEWS), after=after, limit=1)
+            found = self._kv.list(self._prefix, after=after, limit=1)
             if not found:
                 return
-            writer = found[0].key.removeprefix(self._places.head(NEWS)).partition("/")[0]
+            writer = f"{self._prefix}{found[0].key.removeprefix(self._prefix).partition('/')[0]}/"
             yield writer
-            after = self._head(writer) + "~"
-
-    def _head(self, writer: str) -> str:
-        return self._places.head(NEWS, writer)
+            after = writer + "~"

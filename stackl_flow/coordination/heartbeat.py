@@ -1,9 +1,14 @@
-"""A heart outside the body: a process of its own that keeps leases up while its parent is alive.
+"""A heartbeat process: it extends leases while its parent is alive.
 
-A thread cannot keep a lease while a task holds the interpreter, in a long call of a C library for instance.
-So claims that must not be lost for that are kept from here: ``python -m stackl_flow.coordination.heartbeat``
-is told on its input which leases to keep, and says on its output which were lost. It must not outlive its
-owner: it ends when its parent does, and it lets the leases run out while the parent is stopped.
+A thread cannot extend a lease while a task holds the GIL, for instance in a long call of a C library. So
+leases that must survive that are extended by ``python -m stackl_flow.coordination.heartbeat``, which reads
+from its standard input which leases to extend and writes to its standard output which of them have expired.
+It must not outlive the leases' owner: it ends when its parent ends, and it lets the leases expire while the
+parent is stopped.
+
+Protocol, one JSON object a line: first ``{"conf": ..., "parent": pid}``, then ``{"add": lease, "ttl":
+seconds}`` and ``{"remove": lease}``. Replies, one a line: ``ready`` after the first extension, and ids of
+expired leases.
 """
 
 from __future__ import annotations
@@ -29,62 +34,52 @@ from stackl_flow.kv.store import KV
 
 _LOG = redaction.get_logger(__name__)
 
-#: Seconds until another process takes the place of one that ended.
-_PAUSE: Final = 0.1
-#: Seconds within which it has to end when it is told to.
-_GRACE: Final = 1.0
-#: What it says once it has extended all that it was told of; every other word is a lost lease.
+#: Seconds before a process that ended is replaced.
+_RESTART_DELAY: Final = 0.1
+#: Seconds within which the process must end once its input is closed.
+_STOP_TIMEOUT: Final = 1.0
+#: What the process writes after the first extension; every other line is the id of an expired lease.
 _READY: Final = "ready"
 
 
-class Heart:
-    """The parent's side: starts the process and tells it what to keep.
-
-    Should that process end before it is asked to, another one takes its place and is told all again.
+class HeartbeatProcess:
+    """The parent's side: starts the process, and restarts it with the same leases if it ends.
 
     Args:
-        conf: settings of the place whose leases are kept.
-        on_lost: called with the identity of a lease that ran out; from a thread.
+        conf: settings of the store that granted the leases.
+        on_lost: called with the id of a lease that expired, from a thread.
     """
 
     def __init__(self, conf: dict[str, Any], on_lost: Callable[[str], None]) -> None:
         self._conf = conf
         self._on_lost = on_lost
-        self._kept: dict[str, float] = {}
+        self._ttls: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._beating = threading.Event()
+        self._ready = threading.Event()
         self._process = self._start()
-        self._reader = threading.Thread(target=self._read, name="jobboard-heart", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="heartbeat-reader", daemon=True)
         self._reader.start()
 
     @property
-    def is_beating(self) -> bool:
-        """Whether the process is at work; on a busy machine its start may take longer than a lease lasts."""
-        return self._beating.is_set()
+    def is_running(self) -> bool:
+        """Whether the process extends leases; on a busy machine it may start slower than a lease expires."""
+        return self._ready.is_set()
 
-    def keep(self, lease: Lease) -> None:
-        """Have a lease kept up.
-
-        Args:
-            lease: the lease.
-        """
+    def add(self, lease: Lease) -> None:
+        """Extend a lease from now on."""
         with self._lock:
-            self._kept[lease.id] = lease.ttl
-            _tell(self._process, {"keep": lease.id, "ttl": lease.ttl})
+            self._ttls[lease.id] = lease.ttl
+            _send(self._process, {"add": lease.id, "ttl": lease.ttl})
 
-    def leave(self, lease: Lease) -> None:
-        """Have a lease left alone.
-
-        Args:
-            lease: the lease.
-        """
+    def remove(self, lease: Lease) -> None:
+        """Extend a lease no longer."""
         with self._lock:
-            self._kept.pop(lease.id, None)
-            _tell(self._process, {"leave": lease.id})
+            self._ttls.pop(lease.id, None)
+            _send(self._process, {"remove": lease.id})
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, and wait for that."""
         with self._lock:
             self._stopping.set()
             _end(self._process)
@@ -96,53 +91,55 @@ class Heart:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # A stop from the terminal is for the parent, who hands his jobs over first.
+            # Ctrl-C in a terminal must reach the parent only, which hands over its jobs first.
             start_new_session=True,
         )
-        _tell(process, {"conf": self._conf, "parent": os.getpid()})
-        for lease, ttl in self._kept.items():
-            _tell(process, {"keep": lease, "ttl": ttl})
+        _send(process, {"conf": self._conf, "parent": os.getpid()})
+        for lease, ttl in self._ttls.items():
+            _send(process, {"add": lease, "ttl": ttl})
         return process
 
     def _read(self) -> None:
         while not self._stopping.is_set():
             for line in _pipe(self._process.stdout):
-                lease = line.strip()
-                if lease == _READY:
-                    self._beating.set()
+                reply = line.strip()
+                if reply == _READY:
+                    self._ready.set()
                     continue
                 with self._lock:
-                    self._kept.pop(lease, None)
-                self._on_lost(lease)
-            self._beating.clear()
-            # Whatever ends it at once is not to keep this processor busy.
-            if not self._stopping.wait(_PAUSE):
-                self._replace()
+                    self._ttls.pop(reply, None)
+                self._on_lost(reply)
+            self._ready.clear()
+            # The delay keeps a process that always ends at once from using up the processor.
+            if not self._stopping.wait(_RESTART_DELAY):
+                self._restart()
         _pipe(self._process.stdout).close()
 
-    def _replace(self) -> None:
+    def _restart(self) -> None:
         with self._lock:
             if self._stopping.is_set():
                 return
             _end(self._process)
             _pipe(self._process.stdout).close()
-            _LOG.warning("the process that keeps leases up ended (exit %s)", self._process.returncode)
+            _LOG.warning(
+                "the heartbeat process ended (exit code %s); restarting it", self._process.returncode
+            )
             self._process = self._start()
 
 
-def _tell(process: subprocess.Popen[str], words: dict[str, Any]) -> None:
+def _send(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
     pipe = _pipe(process.stdin)
-    with contextlib.suppress(BrokenPipeError):  # it has ended, and the next one is told all
-        pipe.write(json.dumps(words) + "\n")
+    with contextlib.suppress(BrokenPipeError):  # it has ended; the next one gets all leases
+        pipe.write(json.dumps(message) + "\n")
         pipe.flush()
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the same, with words that it has not heard
+    with contextlib.suppress(BrokenPipeError):  # it has ended before it read everything
         _pipe(process.stdin).close()
     try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:  # the place does not answer it: it has nothing to hand over
+        process.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:  # the store does not answer it; there is nothing to hand over
         process.kill()
         process.wait()
 
@@ -152,47 +149,43 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-class Beat:
-    """The other side: extends what it was told to keep, as long as the parent runs.
+class Heartbeat:
+    """The process's side: extends leases while the parent runs.
 
     Args:
-        kv: the place.
+        kv: the store that granted the leases.
         parent: process id of the parent.
-        say: tells the parent of a lost lease.
+        reply: called with the id of a lease that has expired.
     """
 
-    def __init__(self, kv: KV, parent: int, say: Callable[[str], None]) -> None:
+    def __init__(self, kv: KV, parent: int, reply: Callable[[str], None]) -> None:
         self._kv = kv
         self._parent = psutil.Process(parent)
-        self._say = say
+        self._reply = reply
         self._leases: dict[str, Lease] = {}
 
     @property
-    def alive(self) -> bool:
-        """Whether the parent is there: a pipe that others inherited would not tell."""
+    def is_parent_alive(self) -> bool:
+        """Whether the parent exists; a closed pipe would not tell, as others may have inherited its end."""
         try:
             return bool(self._parent.is_running()) and self._parent.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
     @property
-    def pause(self) -> float:
-        """How many seconds between two beats: three beats in the shortest lease's life."""
+    def interval(self) -> float:
+        """Seconds between two beats: a third of the shortest lease."""
         return min((lease.ttl for lease in self._leases.values()), default=3.0) / 3
 
-    def told(self, words: dict[str, Any]) -> None:
-        """Hear the parent.
-
-        Args:
-            words: which lease to keep, or to leave.
-        """
-        if "keep" in words:
-            self._leases[words["keep"]] = Lease(words["keep"], words["ttl"])
+    def handle(self, message: dict[str, Any]) -> None:
+        """Add or remove a lease, as the parent says."""
+        if "add" in message:
+            self._leases[message["add"]] = Lease(message["add"], message["ttl"])
         else:
-            self._leases.pop(words["leave"], None)
+            self._leases.pop(message["remove"], None)
 
     def beat(self) -> None:
-        """Extend every lease, unless the parent is stopped: then others are to have its jobs."""
+        """Extend every lease, unless the parent is stopped: then others should take over its jobs."""
         if self._parent.status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}:
             return
         for lease in list(self._leases.values()):
@@ -200,40 +193,40 @@ class Beat:
                 self._kv.extend(lease)
             except exc.LeaseLost:
                 del self._leases[lease.id]
-                self._say(lease.id)
+                self._reply(lease.id)
             except exc.StorageFailure as error:
-                # The lease may yet outlive the trouble: the next beat tries again.
-                sys.stderr.write(f"a lease could not be extended: {error}\n")
+                # The lease may outlive the failure: the next beat tries again.
+                sys.stderr.write(f"cannot extend a lease: {error}\n")
 
 
 def main() -> None:
-    """Keep leases up until the input ends, or the parent does."""
-    words = json.loads(sys.stdin.readline())
+    """Extend leases until the input or the parent ends."""
+    config = json.loads(sys.stdin.readline())
     lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    with backends.fetch(words["conf"]) as kv:
+    threading.Thread(target=_read_input, args=(lines,), daemon=True).start()
+    with backends.fetch(config["conf"]) as kv:
         try:
-            beat = Beat(kv, words["parent"], lambda lease: print(lease, flush=True))  # noqa: T201  the answer
+            heartbeat = Heartbeat(kv, config["parent"], lambda lease: print(lease, flush=True))  # noqa: T201  the reply
         except psutil.NoSuchProcess:
-            return  # killed before we were here
-        due, ready = time.monotonic(), False
-        while beat.alive:
+            return  # the parent was killed while this process started
+        due, is_ready = time.monotonic(), False
+        while heartbeat.is_parent_alive:
             try:
                 line = lines.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                beat.beat()
-                due = time.monotonic() + beat.pause
-                if not ready:
-                    ready = True
-                    print(_READY, flush=True)  # noqa: T201  the same
+                heartbeat.beat()
+                due = time.monotonic() + heartbeat.interval
+                if not is_ready:
+                    is_ready = True
+                    print(_READY, flush=True)  # noqa: T201  the reply
                 continue
             if not line:
                 return
-            beat.told(json.loads(line))
-            due = time.monotonic()  # a lease that is new to us may be near its end
+            heartbeat.handle(json.loads(line))
+            due = time.monotonic()  # a lease that was just added may be about to expire
 
 
-def _listen(lines: queue.Queue[str]) -> None:
+def _read_input(lines: queue.Queue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
     lines.put("")

@@ -1,9 +1,12 @@
-"""The leases of those who claim: one for each name, kept up from a thread, or from a process of its own.
+"""The leases of owners: one for each name, extended by a heartbeat from a thread or from a separate process.
 
-A claim stands on its claimer's lease. While this process lives the lease is extended three times in its life;
-when the process dies the server lets it run out, and the jobs are free. A thread costs nothing and is starved
-by a task that holds the interpreter; a process (see ``heartbeat``) is not. While that one starts, the thread
-does it.
+What an owner holds depends on its lease. While this process lives, the heartbeat extends the lease three
+times in its duration; when the process dies the lease expires on the server. A heartbeat thread costs
+nothing, but is starved by a task that holds the GIL; a heartbeat process (see ``heartbeat``) is not. While
+that process starts, the thread does the work.
+
+Keys: ``<prefix><lease>`` holds the owner's name, as JSON, and is bound to the lease: whether it exists says
+whether the lease has expired, and a commit can check that.
 """
 
 from __future__ import annotations
@@ -15,159 +18,143 @@ from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.coordination.heartbeat import Heart
-from stackl_flow.jobboards.keys import Places
-from stackl_flow.kv.items import Lease, Put
+from stackl_flow.coordination.heartbeat import HeartbeatProcess
+from stackl_flow.kv.items import Lease, Put, quote
 from stackl_flow.kv.store import KV
 
 _LOG = redaction.get_logger(__name__)
 
-
-#: How often a lease is extended in its life.
+#: How often a lease is extended in its duration.
 _BEATS: Final = 3
 
 
+def owner_key(prefix: str, lease: str) -> str:
+    """Return the key of the item that names the owner of a lease; ``lease`` may be empty."""
+    return prefix + quote(lease or "none")
+
+
 class Leases:
-    """Keeps leases by name.
+    """Leases by name of their owner.
 
     Args:
-        kv: who grants them.
-        places: makes keys.
-        ttl: how many seconds one lasts when it is not extended.
-        on_lost: called with a name whose lease ran out, from any thread.
+        kv: the store that grants them.
+        prefix: prefix of the items that name the owners.
+        ttl: duration of a lease in seconds.
+        on_lost: called with the name of an owner whose lease expired, from any thread.
     """
 
-    def __init__(self, kv: KV, places: Places, ttl: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, kv: KV, prefix: str, ttl: float, on_lost: Callable[[str], None]) -> None:
         self._kv = kv
-        self._places = places
+        self._prefix = prefix
         self._ttl = ttl
         self._on_lost = on_lost
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._keeper: threading.Thread | None = None
-        self._heart: Heart | None = None
+        self._thread: threading.Thread | None = None
+        self._process: HeartbeatProcess | None = None
 
     @property
     def margin(self) -> float:
-        """How many seconds a lease lasts at least, at any moment, if all is well with who keeps it up."""
+        """Seconds for which a lease is valid at any moment if its heartbeat works."""
         return self._ttl / _BEATS
 
-    def keep_apart(self) -> None:
-        """Keep the leases from a process of its own from now on, where that can reach the place."""
+    def use_heartbeat_process(self) -> None:
+        """Extend the leases from a separate process from now on, if one can open the store."""
         with self._lock:
-            if self._heart is None and self._kv.is_shared:
-                self._heart = Heart(self._kv.conf, self._ran_out)
+            if self._process is None and self._kv.is_shared:
+                self._process = HeartbeatProcess(self._kv.conf, self._expired)
                 for lease in self._leases.values():
-                    self._heart.keep(lease)
+                    self._process.add(lease)
 
-    def of(self, who: str) -> Lease:
-        """Return somebody's lease; it is asked for when there is none, and says whose it is.
-
-        Args:
-            who: his name.
-        """
+    def get(self, owner: str) -> Lease:
+        """Return the lease of an owner; it is granted, and the owner's name stored, if there is none."""
         with self._lock:
-            lease = self._leases.get(who)
+            lease = self._leases.get(owner)
             if lease is None:
                 lease = self._kv.grant(self._ttl)
-                self._kv.commit(puts=[Put(self._places.owner(lease.id), json.dumps(who), lease.id)])
-                self._leases[who] = lease
-                if self._heart is not None:
-                    self._heart.keep(lease)
-            if self._keeper is None:
-                self._keeper = threading.Thread(target=self._keep, name="jobboard-leases", daemon=True)
-                self._keeper.start()
+                self._kv.commit(puts=[Put(owner_key(self._prefix, lease.id), json.dumps(owner), lease.id)])
+                self._leases[owner] = lease
+                if self._process is not None:
+                    self._process.add(lease)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True)
+                self._thread.start()
             return lease
 
-    def current(self, who: str) -> str:
-        """Return the identity of the lease that somebody has, empty if none.
-
-        Args:
-            who: his name.
-        """
+    def current_id(self, owner: str) -> str:
+        """Return the id of the lease that an owner has now; empty if none."""
         with self._lock:
-            lease = self._leases.get(who)
+            lease = self._leases.get(owner)
             return "" if lease is None else lease.id
 
-    def extend(self, who: str) -> None:
-        """Extend somebody's lease now.
-
-        Args:
-            who: his name.
+    def extend(self, owner: str) -> None:
+        """Extend the lease of an owner now.
 
         Raises:
-            LeaseLost: it ran out.
+            LeaseLost: it has expired.
         """
         try:
-            self._kv.extend(self.of(who))
+            self._kv.extend(self.get(owner))
         except exc.LeaseLost:
-            self.drop(who)
+            self.drop(owner)
             raise
 
-    def check(self, who: str) -> None:
-        """Forget somebody's lease if it ran out unnoticed.
+    def check(self, owner: str) -> None:
+        """Drop the lease of an owner if it has expired."""
+        if self._kv.get(owner_key(self._prefix, self.get(owner).id)) is None:
+            self.drop(owner)
 
-        Args:
-            who: his name.
-        """
-        if self._kv.get(self._places.owner(self.of(who).id)) is None:
-            self.drop(who)
-
-    def drop(self, who: str) -> None:
-        """Forget a lease that ran out, and say so; the next claim asks for another.
-
-        Args:
-            who: whose.
-        """
+    def drop(self, owner: str) -> None:
+        """Forget a lease that has expired, and call back; the next ``get`` is granted another."""
         with self._lock:
-            lease = self._leases.pop(who, None)
-            if lease is not None and self._heart is not None:
-                self._heart.leave(lease)
+            lease = self._leases.pop(owner, None)
+            if lease is not None and self._process is not None:
+                self._process.remove(lease)
         if lease is not None:
-            self._on_lost(who)
+            self._on_lost(owner)
 
     def close(self) -> None:
-        """Give all leases up, and with them every claim that stands on them."""
+        """Stop the heartbeat and revoke all leases, with everything that depends on them."""
         self._stop.set()
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None and keeper is not threading.current_thread():
-            keeper.join()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
         with self._lock:
             leases, self._leases = self._leases, {}
-            heart, self._heart = self._heart, None
-        if heart is not None:
-            heart.stop()
+            process, self._process = self._process, None
+        if process is not None:
+            process.stop()
         for lease in leases.values():
             self._kv.revoke(lease)
         self._stop.clear()
 
-    def _ran_out(self, lease: str) -> None:
-        """Hear from the heart that a lease is lost."""
+    def _expired(self, lease_id: str) -> None:
+        """Handle the report of the heartbeat process that a lease has expired."""
         with self._lock:
-            lost = [who for who, each in self._leases.items() if each.id == lease]
-            for who in lost:
-                del self._leases[who]
-        for who in lost:
-            self._on_lost(who)
+            owners = [owner for owner, lease in self._leases.items() if lease.id == lease_id]
+            for owner in owners:
+                del self._leases[owner]
+        for owner in owners:
+            self._on_lost(owner)
 
-    def _keep(self) -> None:
-        while not self._stop.wait(self._pause()):
+    def _beat(self) -> None:
+        while not self._stop.wait(self._interval()):
             with self._lock:
-                is_kept = self._heart is not None and self._heart.is_beating
-                names = [] if is_kept else list(self._leases)
-            for who in names:
-                self._keep_one(who)
+                has_process = self._process is not None and self._process.is_running
+                owners = [] if has_process else list(self._leases)
+            for owner in owners:
+                self._extend(owner)
 
-    def _pause(self) -> float:
+    def _interval(self) -> float:
         with self._lock:
             return min((lease.ttl for lease in self._leases.values()), default=self._ttl) / _BEATS
 
-    def _keep_one(self, who: str) -> None:
+    def _extend(self, owner: str) -> None:
         try:
-            self.extend(who)
+            self.extend(owner)
         except exc.LeaseLost:
-            return  # whom it concerns has been told
+            return  # the callback was called
         except exc.StorageFailure as error:
-            # The lease may yet outlive the trouble: the next round tries again.
-            _LOG.warning("the lease of '%s' could not be extended: %s", who, error)
+            # The lease may outlive the failure: the next beat tries again.
+            _LOG.warning("cannot extend the lease of '%s': %s", owner, error)

@@ -1,4 +1,7 @@
-"""Who is at a board, and how to ask one of them to leave."""
+"""Membership: which processes are connected, and requests to drain one of them.
+
+Keys: ``<prefix>entity/<kind>/<name>`` (bound to the member's lease) and ``<prefix>drain/<name>``.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,18 @@ from urllib.parse import unquote
 
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
-from stackl_flow.jobboards.job import DRAIN, ENTITY
-from stackl_flow.jobboards.keys import Places
 from stackl_flow.kv.items import Lease, Put, quote
 from stackl_flow.kv.store import KV
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """Somebody who is at the board, such as a conductor.
+    """A member, such as a conductor.
 
     Attributes:
-        kind: what he is.
-        name: what he is called.
-        metadata: what else there is to know of him; JSON.
+        kind: what it is.
+        name: its name; unique among members of its kind.
+        metadata: what it says of itself, such as host name and process id; JSON.
     """
 
     kind: str
@@ -30,65 +31,45 @@ class Entity:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Presence:
-    """Knows who is at one board.
+class Membership:
+    """The members under one prefix of a store."""
 
-    Args:
-        kv: where its items are.
-        places: makes their keys.
-    """
-
-    def __init__(self, kv: KV, places: Places) -> None:
+    def __init__(self, kv: KV, prefix: str) -> None:
         self._kv = kv
-        self._places = places
+        self._entities = f"{prefix}entity/"
+        self._drains = f"{prefix}drain/"
 
     def register(self, entity: Entity, lease: Lease) -> None:
-        """Put somebody on the list; an order to leave that he had is void.
-
-        Args:
-            entity: who.
-            lease: he is struck off when it ends.
+        """Add or update a member until its lease ends, and clear a request to drain it.
 
         Raises:
-            NotSerializable: his metadata have no JSON form.
+            NotSerializable: its metadata have no JSON form.
         """
-        key = self._places.at(ENTITY, quote(entity.kind), quote(entity.name))
+        key = f"{self._entities}{quote(entity.kind)}/{quote(entity.name)}"
         put = Put(key, codec.encode(dict(entity.metadata)), lease.id)
-        self._kv.commit(puts=[put], deletes=[self._places.at(DRAIN, quote(entity.name))])
+        self._kv.commit(puts=[put], deletes=[self._drain_key(entity.name)])
 
-    def here(self, kind: str | None = None) -> list[Entity]:
-        """Say who is here.
+    def members(self, kind: str | None = None) -> list[Entity]:
+        """Return the members (of one kind), ordered by kind and name."""
+        prefix = self._entities if kind is None else f"{self._entities}{quote(kind)}/"
+        items = ((item.key.split("/")[-2:], item.value) for item in self._kv.list(prefix))
+        return [Entity(unquote(kind), unquote(name), codec.decode(text)) for (kind, name), text in items]
 
-        Args:
-            kind: only those of this kind.
-
-        Returns:
-            Those who registered and are still alive, by kind and name.
-        """
-        head = self._places.head(ENTITY) if kind is None else self._places.head(ENTITY, quote(kind))
-        found = ((item.key.split("/")[-2:], item.value) for item in self._kv.list(head))
-        return [Entity(unquote(kind), unquote(name), codec.decode(text)) for (kind, name), text in found]
-
-    def drain(self, name: str) -> None:
-        """Ask somebody, on whatever machine, to stop and hand over what he has.
-
-        Args:
-            name: under which he registered.
+    def request_drain(self, name: str) -> None:
+        """Request that a member, on whatever machine, hands over its jobs and stops.
 
         Raises:
-            NotFound: nobody of that name is here.
+            NotFound: no member has this name.
         """
-        names = [entity.name for entity in self.here()]
+        names = [entity.name for entity in self.members()]
         if name not in names:
-            raise exc.NotFound(
-                f"nobody called '{name}' is at this board: {', '.join(names) or 'it is empty'}"
-            )
-        self._kv.commit(puts=[Put(self._places.at(DRAIN, quote(name)), "null")])
+            registered = f"registered are: {', '.join(names)}" if names else "none is registered"
+            raise exc.NotFound(f"no member '{name}' is registered: {registered}")
+        self._kv.commit(puts=[Put(self._drain_key(name), "null")])
 
-    def is_drained(self, name: str) -> bool:
-        """Say whether somebody is asked to stop.
+    def is_drain_requested(self, name: str) -> bool:
+        """Return whether the member of this name is to stop."""
+        return self._kv.get(self._drain_key(name)) is not None
 
-        Args:
-            name: under which he registered.
-        """
-        return self._kv.get(self._places.at(DRAIN, quote(name))) is not None
+    def _drain_key(self, name: str) -> str:
+        return f"{self._drains}{quote(name)}"

@@ -1,1 +1,1 @@
-"""Jobboards: work is posted here, and claimed by whoever will do it, on any machine."""
+"""Job boards: durable queues of jobs that conductors on any machine claim."""

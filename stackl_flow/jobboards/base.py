@@ -1,55 +1,266 @@
-"""What a board is: the verbs, for those who post and those who work, whatever it stands on."""
+"""The public interface of job boards: ``Job`` and ``JobBoard``.
+
+A job board is a durable priority queue. Programs post jobs on it; conductors claim them, run their flows and
+take them off again. A claim depends on a lease with a fencing token, which a heartbeat extends while the
+owner's process lives: the jobs of a process that died become claimable as soon as its lease has expired, and
+a late owner can no longer consume, abandon or trash them.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol, Self
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, Self
 
-from stackl_flow.coordination.membership import Entity, Presence
-from stackl_flow.jobboards.dead_letters import Bin
-from stackl_flow.jobboards.job import Ending, Job, JobPriority, Turn
-from stackl_flow.jobboards.queries import Found
-from stackl_flow.notifier import RestrictedNotifier
+from stackl_flow import exceptions as exc
+from stackl_flow import states as st
+from stackl_flow.coordination.membership import Entity, Membership
+from stackl_flow.failure import Failure
+from stackl_flow.jobboards.dead_letters import DeadLetters
+from stackl_flow.jobboards.events import BoardNotifier
+from stackl_flow.jobboards.record import (
+    CLAIMED,
+    DEAD,
+    FAILED,
+    SCHEDULED,
+    SUCCEEDED,
+    WAITING,
+    Claim,
+    JobPriority,
+    JobRecord,
+    JobSnapshot,
+)
 
-POSTED: Final = "POSTED"
-CLAIMED: Final = "CLAIMED"
-ABANDONED: Final = "ABANDONED"
-REMOVAL: Final = "REMOVAL"
-EVENTS: Final = (POSTED, CLAIMED, ABANDONED, REMOVAL)
+_TASKFLOW_STATES: Final = {
+    WAITING: st.UNCLAIMED,
+    SCHEDULED: st.UNCLAIMED,
+    CLAIMED: st.CLAIMED,
+    SUCCEEDED: st.COMPLETE,
+    FAILED: st.COMPLETE,
+    DEAD: st.COMPLETE,
+}
+_NO_OUTCOME: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class BoardNotifier(RestrictedNotifier):
-    """Tells what happens on a board; somebody has to read its news for that, as soon as anybody listens."""
+class LogBookSource(Protocol):
+    """Where the logbooks of jobs are read: a persistence backend."""
 
-    def __init__(self) -> None:
-        super().__init__(EVENTS)
-        #: Called after each registration.
-        self.on_listener: Callable[[], None] | None = None
+    def get_connection(self) -> Any:
+        """Return a connection, to be used in a ``with``."""
+        ...
 
-    def register(self, event_type: str, *args: Any, **kwargs: Any) -> None:
-        """Ask to be called when an event happens, as with any notifier."""
-        super().register(event_type, *args, **kwargs)
-        if self.on_listener is not None:
-            self.on_listener()
+
+class Job:
+    """One job on a board, as ``JobBoard.post``, ``claim``, ``iterjobs`` and ``get_job`` return it.
+
+    Most attributes are those of the record that was read when the object was made; only ``state``, ``wait``
+    and ``result`` ask the board.
+
+    Attributes:
+        board: the board that the job is on.
+        record: what the board stores of the job.
+        version: version of the stored item that the record was read from; 0 if unknown.
+        fencing_token: number of the claim that was made through this object; 0 if there was none. It grows
+            with each claim of the job; pass it to other systems to have them reject a late owner.
+    """
+
+    def __init__(
+        self, board: JobBoard, record: JobRecord, version: int, logbooks: LogBookSource | None = None
+    ) -> None:
+        self.board = board
+        self.record = record
+        self.version = version
+        self.fencing_token = 0
+        self._logbooks = logbooks
+        self._book: Any = None
+
+    @property
+    def uuid(self) -> str:
+        """Identity of the job, unique on the board."""
+        return self.record.uuid
+
+    @property
+    def name(self) -> str:
+        """Name of the job, for people; need not be unique."""
+        return self.record.name
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Data for the program that runs the job; JSON."""
+        return self.record.details
+
+    @property
+    def priority(self) -> JobPriority:
+        """Priority of the job."""
+        return self.record.priority
+
+    @property
+    def created_on(self) -> dt.datetime:
+        """When the job was posted, in UTC."""
+        return dt.datetime.fromtimestamp(self.record.created_on, dt.UTC)
+
+    @property
+    def last_modified(self) -> dt.datetime:
+        """When the job was last posted, claimed or abandoned, in UTC, as of the record."""
+        return dt.datetime.fromtimestamp(self.record.changed_on, dt.UTC)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The history of claims, latest last, as of the record."""
+        return self.record.claims
+
+    @property
+    def state(self) -> str:
+        """TaskFlow's state, read from the board now: UNCLAIMED, CLAIMED or COMPLETE.
+
+        ``board.get_snapshot(job).state`` tells more: whether a job is scheduled, succeeded, failed or dead.
+
+        Raises:
+            NotFound: the job has ended, and its outcome has expired.
+        """
+        return _TASKFLOW_STATES[self.board.get_snapshot(self).state]
+
+    @property
+    def book_uuid(self) -> str | None:
+        """The uuid of the job's logbook, or None."""
+        return self.record.book.get("uuid")
+
+    @property
+    def book_name(self) -> str | None:
+        """The name of the job's logbook, or None."""
+        return self.record.book.get("name")
+
+    @property
+    def book(self) -> Any:
+        """The job's logbook, read once from the board's persistence backend.
+
+        None if the job has no logbook, or the board was made without ``persistence=``.
+
+        Raises:
+            NotFound: the backend has no such logbook.
+            StorageFailure: the logbook cannot be read.
+        """
+        if self._book is None and self._logbooks is not None and self.book_uuid is not None:
+            with self._logbooks.get_connection() as connection:
+                self._book = connection.get_logbook(self.book_uuid)
+        return self._book
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the job has ended; the board notifies the waiting thread, it does not poll.
+
+        Args:
+            timeout: in seconds; None waits without limit.
+
+        Returns:
+            False if the time-out was reached first.
+
+        Raises:
+            NotFound: the job has ended, and its outcome has expired.
+        """
+        return self.board.wait_for(self, timeout) is not None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the job has ended, and return its result.
+
+        Args:
+            timeout: in seconds; None waits without limit.
+
+        Returns:
+            The ``"result"`` that its owner gave to ``consume``. For a job that a conductor ran: a dictionary
+            of the values that its flow provided.
+
+        Raises:
+            JobFailure: the job is a dead letter, or has not ended within the time-out.
+            NotFound: the job has ended, and its outcome has expired.
+            Exception: the error that made its flow fail.
+        """
+        ended = self.board.wait_for(self, timeout)
+        if ended is None:
+            raise exc.JobFailure(f"job '{self.name}' ({self.uuid}) has not ended within {timeout} s")
+        outcome: dict[str, Any] = (ended.outcome or {}).get("outcome", {})
+        if ended.state == DEAD:
+            raise exc.JobFailure(f"job '{self.name}' ({self.uuid}) is a dead letter: {outcome.get('reason')}")
+        if outcome.get("failure") is not None:
+            Failure.from_dict(outcome["failure"]).reraise()
+        return outcome.get("result")
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name} {self.priority.value} {self.uuid}>"
+
+
+class Completion(NamedTuple):
+    """How a claim ends; see ``JobBoard.complete_and_claim``.
+
+    Attributes:
+        job: a claimed job.
+        disposition: what happens to it. ``"consumed"`` and ``"trashed"`` end the job. After all others it
+            waits again: ``"abandoned"`` counts towards ``max_claims``; ``"deferred"`` counts, too, and delays
+            the next claim, twice as long each time; ``"released"`` (graceful shutdown) does not count;
+            ``"unstarted"`` removes the claim from the history.
+        outcome: for a consumed job its ``"result"`` or its ``"failure"`` (``Failure.to_dict()``); for a
+            trashed one the ``"reason"``.
+    """
+
+    job: Job
+    disposition: str
+    outcome: Mapping[str, Any] = _NO_OUTCOME
+
+
+class RejectedCompletion(NamedTuple):
+    """A completion that the board did not accept.
+
+    Attributes:
+        completion: the completion.
+        error: ``NotSerializable`` if the outcome cannot be stored: complete the job with another outcome.
+            Otherwise (``JobFailure``, ``NotFound``) the claim is lost.
+    """
+
+    completion: Completion
+    error: exc.StacklFlowError
+
+
+class ClaimBatch(NamedTuple):
+    """The result of ``JobBoard.complete_and_claim``.
+
+    Attributes:
+        jobs: the claimed jobs, in the order of the queue.
+        rejected: the completions that were not accepted.
+        start_by: start the jobs before this time (``time.monotonic()`` seconds), and give back as
+            ``"unstarted"`` those that did not start: claims may expire unnoticed while a process is stopped.
+    """
+
+    jobs: tuple[Job, ...] = ()
+    rejected: tuple[RejectedCompletion, ...] = ()
+    start_by: float = 0.0
 
 
 class JobBoard(Protocol):
-    """A place where work is posted, claimed, and taken off when it is done.
+    """A durable queue of jobs, ordered by priority, then by age.
 
-    Higher priority comes first, the oldest first within one. A claim stands on a lease, which this object
-    keeps up while its process lives; who loses it can neither consume nor abandon the job any more.
+    Make one with ``stackl_flow.jobboards.backends.fetch`` or ``backend``.
+
+    Threads may share a board: every method may be called from any thread. An *owner* is the name of one
+        worker:
+    do not claim under the same name from two boards or processes at the same time. A board that was connected
+    before ``os.fork`` must not be used in the child; connect another one.
+
+    All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` (``JobFailure`` is
+    one of its kind) if the store cannot be reached; nothing was changed then unless the method says
+    otherwise.
 
     Attributes:
-        name: the board's name; boards of different names may share a place.
-        notifier: tells of POSTED, CLAIMED, ABANDONED and REMOVAL, by whomever; callbacks come from a thread.
-        bin: what was trashed.
-        presence: who is here.
+        name: name of the board; boards of different names may share a store.
+        notifier: calls back on ``POSTED``, ``CLAIMED``, ``ABANDONED`` and ``REMOVAL``, for changes made by
+            any process; callbacks run in a thread of the board.
+        dead_letters: the jobs that were set aside.
+        membership: the conductors that are connected.
     """
 
     name: str
     notifier: BoardNotifier
-    bin: Bin
-    presence: Presence
+    dead_letters: DeadLetters
+    membership: Membership
 
     def __enter__(self) -> Self:
         """Connect."""
@@ -58,27 +269,30 @@ class JobBoard(Protocol):
         """Close."""
 
     def connect(self) -> None:
-        """Get ready; a board that is connected already stays so.
+        """Connect to the store; has no effect on a connected board.
 
         Raises:
-            JobFailure: the board cannot be reached.
+            JobFailure: the store cannot be reached.
         """
 
     def close(self) -> None:
-        """Leave: every claim made through this object is given up, and others may have the jobs at once."""
+        """Revoke all leases, so that others can claim the jobs immediately, and close the store."""
 
     @property
     def connected(self) -> bool:
-        """Whether it is ready."""
+        """Whether the board is connected."""
 
-    def keep_apart(self) -> None:
-        """Have the leases kept up by a process of its own, which no task of this one can starve."""
+    def use_heartbeat_process(self) -> None:
+        """Extend the leases from a separate process, which a task that holds the GIL cannot starve.
 
-    def on_lost(self, callback: Callable[[str], None]) -> None:
-        """Ask to be called when a lease that this object keeps up is lost all the same.
+        Has no effect on a board that no other process can open, such as ``memory://``.
+        """
+
+    def on_lease_lost(self, callback: Callable[[str], None]) -> None:
+        """Register a callback for leases that expired, and with them every claim of that owner.
 
         Args:
-            callback: called with the claimer's name, from another thread; asking twice does no more.
+            callback: called with the name of the owner, from a thread of the board; registered at most once.
         """
 
     def post(
@@ -89,203 +303,188 @@ class JobBoard(Protocol):
         priority: JobPriority | str = JobPriority.NORMAL,
         *,
         connection: Any = None,
-        **terms: Any,
+        **options: Any,
     ) -> Job:
-        """Post a job; it is durable when this returns, or with the caller's own transaction.
+        """Post a job. It is durable when this returns, or when the caller's transaction commits.
 
-        With a connection the job appears, and wakes conductors, when the caller commits; if he rolls back it
-        was never posted. On SQLite and MariaDB all others who write on the board wait until then: post last.
+        To store a flow and post it, use ``stackl_flow.submission.post_flow``.
+
+        With ``connection`` the job becomes visible, and conductors are notified, when the caller commits;
+        after a rollback it was never posted. On SQLite and MariaDB other writers of the board wait until
+        then: post last.
 
         Args:
-            name: what to call it; need not be unique.
+            name: name of the job; need not be unique.
             book: the logbook that goes with it.
-            details: what workers need to know; JSON.
-            priority: how urgent it is.
-            connection: the caller's own connection to the database that the board is in, in a transaction: a
-                SQLAlchemy connection or session, or one of sqlite3, psycopg or PyMySQL.
-            terms: ``key`` (a second post under it gives the first job again), ``needs`` (abilities that a
-                worker has to have), ``not_before`` (seconds since 1970 UTC, or a datetime with its zone),
-                ``claim_by`` (the same: trashed if nobody has claimed it by then), ``uuid``.
-
-        Returns:
-            The job.
+            details: data for the program that runs the job; JSON.
+            priority: the higher, the sooner it is claimed.
+            connection: the caller's connection to the database that the board is in, in a transaction: a
+                SQLAlchemy connection or session, or a connection of sqlite3, psycopg or PyMySQL.
+            options: ``key`` (idempotency key: another post under it returns the first job);
+                ``required_capabilities`` (names; only a conductor with all of them claims the job);
+                ``not_before`` and ``expires_at`` (seconds since 1970 UTC, or a datetime with a time zone: the
+                job is not claimed before the first, and becomes a dead letter if it has not been claimed by
+                the second); ``uuid``.
 
         Raises:
+            TypeError: an option is unknown or has the wrong type.
+            ValueError: the priority is invalid, or a datetime has no time zone.
             NotSerializable: the details have no JSON form.
-            InvalidFormat: the connection is closed, in no transaction, or leads to another database.
-            NotSupported: a connection was given, and the board is in no SQL database.
-            JobFailure: the board cannot be written.
+            InvalidFormat: the connection is closed, not in a transaction, or leads to another database.
+            NotSupported: a connection was given, and the board is not in an SQL database.
         """
 
-    def claim(self, job: Job, who: str) -> Job:
+    def claim(self, job: Job, owner: str) -> Job:
         """Claim a job.
 
         Args:
-            job: which.
-            who: the claimer's name; one name is one worker.
+            job: a waiting job.
+            owner: name of the claiming worker.
 
         Returns:
-            The job as it is now, with this claim.
+            The same object, with the record and the fencing token of the claim.
 
         Raises:
-            UnclaimableJob: somebody has it, or it is not yet to run.
-            NotFound: it is not on the board any more.
+            UnclaimableJob: it is already claimed, or ``not_before`` has not been reached.
+            NotFound: it has ended.
         """
 
-    def extend(self, job: Job, who: str) -> None:
-        """Let a claim last its whole time from now on; this happens by itself while the process lives.
-
-        Args:
-            job: which.
-            who: the claimer.
+    def extend(self, job: Job, owner: str) -> None:
+        """Extend a claim to its full lease duration; the heartbeat does so anyway while the process lives.
 
         Raises:
             JobFailure: the claim is lost.
         """
 
-    def abandon(self, job: Job, who: str, *, counts: bool = True) -> None:
-        """Give a claimed job back for others to claim.
+    def abandon(self, job: Job, owner: str, *, counts: bool = True) -> None:
+        """Give a claimed job back, for others to claim.
 
         Args:
-            job: which.
-            who: the claimer.
-            counts: whether this counts towards the number of claims after which a job is quarantined; an
-                orderly stop does not.
+            job: the job.
+            owner: the owner of the claim.
+            counts: whether this claim counts towards ``max_claims``; pass False in a graceful shutdown.
 
         Raises:
-            JobFailure: somebody else claims it, or nobody.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
         """
 
-    def consume(self, job: Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
-        """Take a job off the board, because it is done.
+    def consume(self, job: Job, owner: str, outcome: Mapping[str, Any] | None = None) -> None:
+        """End a claimed job.
 
         Args:
-            job: which.
-            who: the claimer.
-            outcome: what came of it, for those who wait for it: a "result", or a "failure" as a dictionary.
+            job: the job.
+            owner: the owner of the claim.
+            outcome: ``{"result": value}`` or ``{"failure": Failure.to_dict()}``, for ``Job.result``; JSON.
 
         Raises:
-            JobFailure: somebody else claims it, or nobody.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
+            NotSerializable: the outcome has no JSON form.
         """
 
-    def trash(self, job: Job, who: str, reason: str = "") -> None:
-        """Take a job off the board because it cannot be done, and keep it to be looked at.
+    def trash(self, job: Job, owner: str, reason: str = "") -> None:
+        """Move a claimed job to the dead letters.
 
         Args:
-            job: which.
-            who: the claimer.
-            reason: why.
+            job: the job.
+            owner: the owner of the claim.
+            reason: shown to operators.
 
         Raises:
-            JobFailure: somebody else claims it, or nobody.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
         """
 
-    def turn(
+    def complete_and_claim(
         self,
-        who: str,
-        ends: Iterable[Ending] = (),
-        want: int = 0,
-        can: Collection[str] | None = None,
+        owner: str,
+        completions: Iterable[Completion] = (),
+        limit: int = 0,
+        capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
-    ) -> Turn:
-        """End claims and claim the next jobs, in one commit if that can be: for workers with short jobs.
+    ) -> ClaimBatch:
+        """Complete claimed jobs and claim the next ones, in one commit where possible: for many short jobs.
 
-        The jobs are claimed in the order of ``iterjobs``, as many as are there and as fit one commit; one
-        whose last claim was lost is claimed by itself. An end that fails does not keep the rest from landing.
+        Jobs are claimed in the order of ``iterjobs``, as many as are waiting and fit into one commit. A job
+        whose last claim was lost is claimed alone. A completion that is rejected does not affect the others.
 
         Args:
-            who: the claimer.
-            ends: how claims of his end.
-            want: how many jobs to claim at most.
-            can: only jobs that need no other abilities than these.
-            timeout: how many seconds to wait for work, if there are no ends to be told; None for ever.
-
-        Returns:
-            The claimed jobs, and the ends that came too late.
+            owner: name of the worker.
+            completions: how its claims end.
+            limit: maximum number of jobs to claim.
+            capabilities: claim only jobs that require no others; None for all jobs.
+            timeout: how long to wait for jobs if there are no completions; None waits without limit.
 
         Raises:
-            StorageFailure: the place failed. Ends may have landed, and are to be told again; claims that
-                landed are given back by the next turn.
+            StorageFailure: the store failed. Completions may have been applied: pass them again. Claims that
+                were made all the same are given back by the next call.
         """
 
     def find_owner(self, job: Job) -> str | None:
-        """Say who claims a job.
-
-        Args:
-            job: which.
-
-        Returns:
-            The claimer's name, None if nobody claims it.
+        """Return the owner of a job, or None if it is not claimed.
 
         Raises:
-            NotFound: it is not on the board any more.
+            NotFound: the job has ended.
         """
 
     def iterjobs(
         self,
         only_unclaimed: bool = False,
         ensure_fresh: bool = False,
-        can: Collection[str] | None = None,
+        capabilities: Collection[str] | None = None,
     ) -> Iterator[Job]:
-        """Go over the jobs: higher priority first, oldest first within one.
+        """Iterate over the jobs: higher priority first, oldest first within a priority.
 
         Args:
-            only_unclaimed: only those that may be claimed now.
-            ensure_fresh: no more than a reminder; what is read is always fresh.
-            can: only jobs that need no other abilities than these; with ``only_unclaimed``.
+            only_unclaimed: only jobs that can be claimed now.
+            ensure_fresh: no effect (TaskFlow's parameter): reads are always fresh.
+            capabilities: with ``only_unclaimed``: only jobs that require no others.
 
         Returns:
-            The jobs, read as they are asked for.
+            The jobs, read in pages while you iterate.
         """
 
-    def wait(self, timeout: float | None = None, can: Collection[str] | None = None) -> Iterator[Job]:
-        """Wait until there are jobs to be claimed.
+    def wait(
+        self, timeout: float | None = None, capabilities: Collection[str] | None = None
+    ) -> Iterator[Job]:
+        """Wait until there are jobs to claim.
 
         Args:
-            timeout: how many seconds to wait at most; None for ever.
-            can: only jobs that need no other abilities than these.
+            timeout: in seconds; None waits without limit.
+            capabilities: only jobs that require no others.
 
         Returns:
-            The jobs, as ``iterjobs``; none if the time is over.
+            The jobs, as ``iterjobs``; none after a time-out.
         """
 
-    def wait_for(self, job: Job, timeout: float | None = None) -> Found | None:
+    def wait_for(self, job: Job, timeout: float | None = None) -> JobSnapshot | None:
         """Wait until a job has ended.
 
-        Args:
-            job: which.
-            timeout: how many seconds to wait at most; None for ever.
-
         Returns:
-            How it ended; None if the time is over.
+            The ended job; None after a time-out.
 
         Raises:
-            NotFound: it ended so long ago that this has been forgotten.
+            NotFound: the job has ended, and its outcome has expired.
         """
 
-    def look(self, job: Job | str) -> Found:
-        """Say where a job stands now.
-
-        Args:
-            job: the job, or its uuid.
-
-        Returns:
-            Where it stands.
+    def get_job(self, uuid: str) -> Job:
+        """Return a job by its uuid. Of a job that has ended only name and outcome are left.
 
         Raises:
-            NotFound: it was never here, or it ended and has been forgotten.
+            NotFound: the job was never posted here, or it has ended, and its outcome has expired.
+        """
+
+    def get_snapshot(self, job: Job | str) -> JobSnapshot:
+        """Read a job (or the job of a uuid) from the board now: its state, its record, its outcome.
+
+        Raises:
+            NotFound: the job was never posted here, or it has ended, and its outcome has expired.
         """
 
     @property
     def job_count(self) -> int:
-        """How many jobs are on the board."""
+        """The number of jobs on the board: waiting, scheduled and claimed."""
 
     def register_entity(self, entity: Entity) -> None:
-        """Say who is here; he is struck off when this process ends.
-
-        Args:
-            entity: who.
-        """
+        """Register a member, such as a conductor, until the lease of its name ends."""

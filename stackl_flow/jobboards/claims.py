@@ -1,349 +1,254 @@
-"""Who holds which jobs through one board object: claims are made and ended here, one at a time.
+"""The claims that one board object holds: made and ended one at a time, or as parts of a batch.
 
-Every claim that landed is remembered with its fencing number, so that ending it reads nothing: the commit
-checks the number.
-
-What a board says when it will not do something.
+Each claim is remembered with its fencing token, so that ending it reads nothing: the commit checks the token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import Clock
-from stackl_flow.coordination.change_feed import Event, Writer
 from stackl_flow.coordination.leases import Leases
-from stackl_flow.jobboards import base
-from stackl_flow.jobboards import transactions as m
-from stackl_flow.jobboards.job import (
+from stackl_flow.jobboards import events, transactions
+from stackl_flow.jobboards.base import Completion, Job
+from stackl_flow.jobboards.events import Event, EventWriter
+from stackl_flow.jobboards.keys import BoardKeys
+from stackl_flow.jobboards.maintenance import Maintenance, QueuePolicy
+from stackl_flow.jobboards.queries import Queries
+from stackl_flow.jobboards.record import (
     CLAIMED,
     CONSUMED,
-    LATER,
+    SCHEDULED,
     TRASHED,
-    UNBEGUN,
+    UNSTARTED,
     WAITING,
-    Ending,
-    Job,
-    Posting,
+    JobRecord,
+    JobSnapshot,
 )
-from stackl_flow.jobboards.keys import Places
-from stackl_flow.jobboards.maintenance import Rules
-from stackl_flow.jobboards.queries import Found, Reading
-from stackl_flow.jobboards.transactions import Held, Writes
+from stackl_flow.jobboards.transactions import ClaimedJob, Writes
 from stackl_flow.kv.items import ABSENT
-
-
-def check_who(who: object) -> None:
-    """Refuse a claimer without a name.
-
-    Args:
-        who: the name.
-
-    Raises:
-        TypeError: it is no text.
-        ValueError: it is empty.
-    """
-    if not isinstance(who, str):
-        raise TypeError(f"a claimer is named by a text, not by {type(who).__name__}")
-    if not who:
-        raise ValueError("a claimer needs a name that is not empty")
-
-
-def off_board(job: Job, found: Found) -> exc.NotFound:
-    """Make the error for a job that has ended.
-
-    Args:
-        job: the job.
-        found: how it ended.
-
-    Returns:
-        The error, to be raised.
-    """
-    return exc.NotFound(f"job '{job.name}' ({job.uuid}) is off the board: it was {found.head}")
-
-
-def unclaimable(job: Job, found: Found) -> exc.StacklFlowError:
-    """Make the error for a job that cannot be claimed.
-
-    Args:
-        job: the job.
-        found: where it stands.
-
-    Returns:
-        The error, to be raised.
-    """
-    if found.outcome is not None:
-        return off_board(job, found)
-    if found.head == LATER:
-        return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is not to run yet")
-    owner = found.posting.claims[-1].who if found.posting and found.posting.claims else "somebody"
-    return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is already claimed by '{owner}'")
-
-
-def not_owned(job: Job, who: str, owner: str | None) -> exc.JobFailure:
-    """Make the error for a claim that is not there, or not any more.
-
-    Args:
-        job: the job.
-        who: who says that he claims it.
-        owner: who does.
-
-    Returns:
-        The error, to be raised.
-    """
-    now = "nobody claims it" if owner is None else f"'{owner}' claims it"
-    if owner == who:
-        now = "he lost it meanwhile and claimed it anew"
-    return exc.JobFailure(
-        f"'{who}' does not own job '{job.name}' ({job.uuid}): {now}; leave it to its owner, or claim it"
-    )
-
 
 _LOG = redaction.get_logger(__name__)
 
 
-class Claims:
-    """The claims made through one board object.
+def check_owner(owner: object) -> None:
+    """Check the name of an owner.
 
-    Args:
-        places: makes keys.
-        reading: answers questions about the board.
-        writer: writes, and tells those who watch.
-        leases: what claims stand on.
-        rules: how the board treats its jobs.
-        clock: tells the time.
-        sweep: puts the board in order.
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is empty.
     """
+    if not isinstance(owner, str):
+        raise TypeError(f"the owner of a claim is a name (str), not {type(owner).__name__}")
+    if not owner:
+        raise ValueError("the name of an owner must not be empty")
+
+
+def ended_error(job: Job, snapshot: JobSnapshot) -> exc.NotFound:
+    """Return the error for a job that has ended."""
+    return exc.NotFound(
+        f"job '{job.name}' ({job.uuid}) is no longer on the board: it has ended ({snapshot.state})"
+    )
+
+
+def _unclaimable_error(job: Job, snapshot: JobSnapshot) -> exc.StacklFlowError:
+    if snapshot.outcome is not None:
+        return ended_error(job, snapshot)
+    if snapshot.state == SCHEDULED:
+        return exc.UnclaimableJob(
+            f"job '{job.name}' ({job.uuid}) is scheduled for later and cannot be claimed yet"
+        )
+    claims = snapshot.record.claims if snapshot.record else ()
+    owner = f"'{claims[-1].owner}'" if claims else "another owner"
+    return exc.UnclaimableJob(f"job '{job.name}' ({job.uuid}) is already claimed by {owner}")
+
+
+def _not_owned_error(job: Job, owner: str, actual: str | None) -> exc.JobFailure:
+    now = "it is not claimed" if actual is None else f"it is claimed by '{actual}'"
+    if actual == owner:
+        now = "that claim was lost, and the job was claimed again under the same name"
+    return exc.JobFailure(
+        f"'{owner}' does not own job '{job.name}' ({job.uuid}): {now}; leave it to its owner, or claim it"
+    )
+
+
+class Claims:
+    """The claims made through one board object."""
 
     def __init__(
         self,
-        places: Places,
-        reading: Reading,
-        writer: Writer,
+        keys: BoardKeys,
+        queries: Queries,
+        writer: EventWriter,
         leases: Leases,
-        rules: Rules,
+        policy: QueuePolicy,
         clock: Clock,
-        sweep: Callable[[], None],
+        maintenance: Maintenance,
     ) -> None:
         self.leases = leases
-        self._places = places
-        self._reading = reading
+        self._keys = keys
+        self._queries = queries
         self._writer = writer
-        self._rules = rules
+        self._policy = policy
         self._clock = clock
-        self._sweep = sweep
-        #: Fencing number and lease of each claim, by job and claimer.
-        self._made: dict[tuple[str, str], tuple[int, str]] = {}
-        self._doubts: list[tuple[Job, str]] = []
+        self._maintenance = maintenance
+        #: Fencing token and lease of each claim, by uuid of the job and owner.
+        self._held: dict[tuple[str, str], tuple[int, str]] = {}
+        #: Claims of which it is unknown whether they were made, because the store failed.
+        self._uncertain: list[tuple[Job, str]] = []
 
-    # ------------------------------------------------------------- making
+    # ------------------------------------------------------------- making a claim
 
-    def claim(self, job: Job, who: str) -> Job:
-        """Claim a job; see the board's verb.
-
-        Args:
-            job: which.
-            who: the claimer.
-
-        Returns:
-            The job, with this claim.
-
-        Raises:
-            UnclaimableJob: somebody has it, or it is not yet to run.
-            NotFound: it is not on the board any more.
-        """
-        check_who(who)
-        for _ in range(2):  # a lease may have run out unnoticed; a job read long ago may be waiting again
-            waiting = bool(job.version)
-            found = Found(WAITING, job.posting, job.version) if waiting else self._reading.find(job.uuid)
-            if found.head != WAITING or found.posting is None:
-                raise unclaimable(job, found)
-            if self.is_late(found.posting):
-                self._sweep()
+    def claim(self, job: Job, owner: str) -> Job:
+        """Claim a job; see ``JobBoard.claim``."""
+        check_owner(owner)
+        for _ in range(2):  # a lease may have expired unnoticed; a job that was read long ago may wait again
+            if job.version:
+                snapshot = JobSnapshot(WAITING, job.record, job.version)
+            else:
+                snapshot = self._queries.find(job.uuid)
+            if snapshot.state != WAITING or snapshot.record is None:
+                raise _unclaimable_error(job, snapshot)
+            if self.has_expired(snapshot.record):
+                self._maintenance.run()
                 break
-            claimed = found.posting.claimed(who, self.leases.of(who).id, self._clock.now())
+            claimed = snapshot.record.with_claim(owner, self.leases.get(owner).id, self._clock.now())
             try:
-                fence = self._writer.write(*self.claiming(claimed, found.version))
+                token = self._writer.write(*self.claim_writes(claimed, snapshot.version))
             except exc.Conflict:
-                self.leases.check(who)
+                self.leases.check(owner)
                 job.version = 0
             except exc.StorageFailure:
-                self.doubt(job, who)
+                self.add_uncertain(job, owner)
                 raise
             else:
-                return self.made(job, claimed, who, fence)
-        raise unclaimable(job, self._reading.find(job.uuid))
+                return self.add(job, claimed, owner, token)
+        raise _unclaimable_error(job, self._queries.find(job.uuid))
 
-    def claiming(self, claimed: Posting, version: int) -> tuple[list[Event], Writes]:
-        """Say what a claim tells and writes.
-
-        Args:
-            claimed: the job, with the new claim as its last.
-            version: the version of the waiting item.
-        """
-        return [(base.CLAIMED, claimed)], m.claim(self._places, claimed, version)
+    def claim_writes(self, claimed: JobRecord, version: int) -> tuple[list[Event], Writes]:
+        """Return the events and the writes of a claim, the record's last; ``version`` is that of the item."""
+        return [(events.CLAIMED, claimed)], transactions.claim(self._keys, claimed, version)
 
     def now(self) -> float:
-        """Tell the time, in seconds since 1970 UTC."""
+        """Return the board's time, in seconds since 1970 UTC."""
         return self._clock.now()
 
-    def is_late(self, posting: Posting) -> bool:
-        """Say whether the time by which a job had to be claimed is over.
+    def has_expired(self, record: JobRecord) -> bool:
+        """Return whether a waiting job has expired."""
+        return record.expires_at is not None and record.expires_at <= self._clock.now()
 
-        Args:
-            posting: the job.
-        """
-        return posting.claim_by is not None and posting.claim_by <= self._clock.now()
-
-    def made(self, job: Job, claimed: Posting, who: str, fence: int) -> Job:
-        """Remember a claim that landed.
-
-        Args:
-            job: which.
-            claimed: the job, with this claim.
-            who: the claimer.
-            fence: its fencing number.
-        """
-        self._made[job.uuid, who] = fence, claimed.lease
-        job.posting, job.version, job.fence = claimed, fence, fence
+    def add(self, job: Job, claimed: JobRecord, owner: str, token: int) -> Job:
+        """Remember a claim that was made, and update the job object."""
+        self._held[job.uuid, owner] = token, claimed.lease
+        job.record, job.version, job.fencing_token = claimed, token, token
         return job
 
-    # ------------------------------------------------------------- ending
+    # ------------------------------------------------------------- ending a claim
 
-    def end(self, ending: Ending, who: str) -> None:
+    def complete(self, completion: Completion, owner: str) -> None:
         """End a claim.
 
-        Args:
-            ending: which, and how.
-            who: the claimer.
-
         Raises:
-            JobFailure: somebody else claims it, or nobody.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
         """
-        event, writes = self.ending(ending, who)
-        writes = self.noted(writes, [ending])
-        job = ending.job
+        event, writes = self.completion_writes(completion, owner)
+        writes = self.with_ended_log(writes, [completion])
+        job = completion.job
         if not self._writer.commit([event], writes):
-            found = self._reading.find(job.uuid)
-            if found.posting is None:
-                raise off_board(job, found)
-            raise not_owned(job, who, self._reading.owner(found.posting.lease))
-        self.ended(job, who)
+            snapshot = self._queries.find(job.uuid)
+            if snapshot.record is None:
+                raise ended_error(job, snapshot)
+            raise _not_owned_error(job, owner, self._queries.owner(snapshot.record.lease))
+        self.remove(job, owner)
 
-    def ending(self, ending: Ending, who: str) -> tuple[Event, Writes]:
-        """Say what the end of a claim tells and writes, save for the note (see ``noted``).
-
-        Args:
-            ending: which, and how.
-            who: the claimer.
+    def completion_writes(self, completion: Completion, owner: str) -> tuple[Event, Writes]:
+        """Return the event and the writes of a completion, without the log (see ``with_ended_log``).
 
         Raises:
-            JobFailure: somebody else claims it, or nobody.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
         """
-        job, how, outcome = ending
-        held, now = self._held(job, who), self._clock.now()
-        if how == CONSUMED:
-            return (base.REMOVAL, job.posting), m.consume(self._places, held, dict(outcome), now)
-        if how == TRASHED:
-            reason = outcome.get("reason") or f"trashed by '{who}'"
-            return (base.REMOVAL, job.posting), m.trash(self._places, held, reason, now)
-        kind, writes = self._rules.in_vain(self._places, held, how, now)
-        return (kind, job.posting), writes
+        job, disposition, outcome = completion
+        claimed, now = self._read_claimed(job, owner), self._clock.now()
+        if disposition == CONSUMED:
+            return (events.REMOVAL, job.record), transactions.consume(self._keys, claimed, dict(outcome), now)
+        if disposition == TRASHED:
+            reason = outcome.get("reason") or f"trashed by '{owner}'"
+            return (events.REMOVAL, job.record), transactions.trash(self._keys, claimed, reason, now)
+        event, writes = self._policy.end_claim(self._keys, claimed, disposition, now)
+        return (event, job.record), writes
 
-    def noted(self, writes: Writes, ends: Iterable[Ending]) -> Writes:
-        """Add to what ends claims which of the jobs are done with.
-
-        Args:
-            writes: what is written for all of them.
-            ends: how they end.
-        """
-        done = {end.job.uuid: end.job.posting.key for end in ends if end.how == CONSUMED}
-        if not done:
+    def with_ended_log(self, writes: Writes, completions: Iterable[Completion]) -> Writes:
+        """Return the writes of completions together with the log of the jobs that they end."""
+        ended = {each.job.uuid: each.job.record.key for each in completions if each.disposition == CONSUMED}
+        if not ended:
             return writes
-        return writes._replace(puts=(*writes.puts, m.note(self._places, done, self._clock.now())))
+        log = transactions.log_ended(self._keys, ended, self._clock.now())
+        return writes._replace(puts=(*writes.puts, log))
 
-    def ended(self, job: Job, who: str) -> None:
-        """Forget a claim whose end landed.
+    def remove(self, job: Job, owner: str) -> None:
+        """Forget a claim that has ended."""
+        self._held.pop((job.uuid, owner), None)
+        job.version = job.fencing_token = 0
 
-        Args:
-            job: which.
-            who: the claimer.
-        """
-        self._made.pop((job.uuid, who), None)
-        job.version = job.fence = 0
-
-    def check_held(self, job: Job, who: str) -> None:
-        """Ask the board itself whether somebody holds a job.
-
-        Args:
-            job: which.
-            who: the claimer.
+    def check_held(self, job: Job, owner: str) -> None:
+        """Read from the board whether a claim is held.
 
         Raises:
-            JobFailure: he does not.
-            NotFound: it is not on the board any more.
+            JobFailure: ``owner`` does not hold the claim.
+            NotFound: the job has ended.
         """
         job.version = 0
-        self._held(job, who)
+        self._read_claimed(job, owner)
 
-    def _held(self, job: Job, who: str) -> Held:
-        """Read a job that somebody says he holds."""
-        check_who(who)
-        if job.version and self._made.get((job.uuid, who), (ABSENT,))[0] == job.version:
-            # Claimed through it: the commit checks that.
-            return Held(job.posting, job.version, job.posting.lease)
-        found = self._reading.find(job.uuid)
-        if found.posting is None:
-            raise off_board(job, found)
-        owner, fence = self._reading.owner(found.posting.lease), found.version
-        mine = self._made.get((job.uuid, who), (fence,))[0]
-        # Who lost a claim and made another has two objects for one job, and only the later one holds it.
-        is_late = job.fence not in {0, fence}
-        if found.head != CLAIMED or owner != who or fence != mine or is_late:
-            raise not_owned(job, who, owner)
-        return Held(found.posting, fence, found.posting.lease)
+    def _read_claimed(self, job: Job, owner: str) -> ClaimedJob:
+        check_owner(owner)
+        if job.version and self._held.get((job.uuid, owner), (ABSENT,))[0] == job.version:
+            # Claimed through this object: the commit checks the token.
+            return ClaimedJob(job.record, job.version, job.record.lease)
+        snapshot = self._queries.find(job.uuid)
+        if snapshot.record is None:
+            raise ended_error(job, snapshot)
+        actual, token = self._queries.owner(snapshot.record.lease), snapshot.version
+        held = self._held.get((job.uuid, owner), (token,))[0]
+        # An owner that lost a claim and made another has two objects for the job; only the later one holds
+        # it.
+        is_stale = job.fencing_token not in {0, token}
+        if snapshot.state != CLAIMED or actual != owner or token != held or is_stale:
+            raise _not_owned_error(job, owner, actual)
+        return ClaimedJob(snapshot.record, token, snapshot.record.lease)
 
-    # ------------------------------------------------------------- what went wrong
+    # ------------------------------------------------------------- failures
 
-    def doubt(self, job: Job, who: str) -> None:
-        """Note a claim of which nobody knows whether it landed, because the place failed.
-
-        Args:
-            job: which.
-            who: the claimer.
-        """
+    def add_uncertain(self, job: Job, owner: str) -> None:
+        """Remember a claim of which it is unknown whether it was made."""
         job.version = 0
-        self._doubts.append((job, who))
+        self._uncertain.append((job, owner))
 
-    def settle(self) -> None:
-        """Give back what may have been claimed when the place failed, and nobody works on."""
-        while self._doubts:
-            job, who = self._doubts[-1]
+    def release_uncertain(self) -> None:
+        """Give back the jobs that may have been claimed when the store failed."""
+        while self._uncertain:
+            job, owner = self._uncertain[-1]
             try:
-                if (job.uuid, who) not in self._made:
-                    self.end(Ending(job, UNBEGUN), who)
+                if (job.uuid, owner) not in self._held:
+                    self.complete(Completion(job, UNSTARTED), owner)
             except (exc.JobFailure, exc.NotFound):
-                _LOG.debug("'%s' had not claimed %r", who, job)
-            self._doubts.pop()
+                _LOG.debug("'%s' had not claimed %r", owner, job)
+            self._uncertain.pop()
 
-    def lost(self, who: str) -> None:
-        """Forget the claims that stood on somebody's lease which ran out.
+    def remove_lost(self, owner: str) -> None:
+        """Forget the claims of an owner whose lease expired.
 
-        Those on a lease that he has by now are good: the news of the other may come late.
-
-        Args:
-            who: the claimer.
+        The notification may be late: claims on a lease that the owner was granted since are valid.
         """
-        now = self.leases.current(who)
-        for held in [
-            held for held, (_, lease) in list(self._made.items()) if held[1] == who and lease != now
-        ]:
-            self._made.pop(held, None)
+        current = self.leases.current_id(owner)
+        for held, (_, lease) in list(self._held.items()):
+            if held[1] == owner and lease != current:
+                self._held.pop(held, None)
 
     def clear(self) -> None:
-        """Forget all claims: they were given up with their leases."""
-        self._made.clear()
+        """Forget all claims: their leases were revoked."""
+        self._held.clear()

@@ -1,85 +1,68 @@
-"""The bin: jobs that were trashed, to be looked at, put back or thrown away."""
+"""The dead-letter queue of a board: jobs that were trashed, expired or claimed in vain too often."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
-from stackl_flow.coordination.change_feed import Event
-from stackl_flow.jobboards import transactions as m
-from stackl_flow.jobboards.job import Posting
-from stackl_flow.jobboards.keys import Places
-from stackl_flow.jobboards.queries import Reading
-from stackl_flow.jobboards.transactions import Writes
+from stackl_flow.jobboards import events, transactions
+from stackl_flow.jobboards.events import EventWriter
+from stackl_flow.jobboards.keys import BoardKeys
+from stackl_flow.jobboards.queries import Queries
+from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.kv.items import Check, Item
 from stackl_flow.kv.store import KV
 
 
-class Bin:
-    """What was trashed on one board.
+class DeadLetters:
+    """The dead letters of a board: iterate over them, requeue or discard them.
 
-    Args:
-        kv: where its items are.
-        places: makes their keys.
-        reading: answers questions about the board.
-        clock: tells the time.
-        commit: writes, and tells those who watch.
+    Iteration yields a ``JobRecord`` for each, oldest first; its ``reason`` says why the job is there, its
+    ``claims`` which owners tried to run it.
     """
 
-    def __init__(
-        self,
-        kv: KV,
-        places: Places,
-        reading: Reading,
-        clock: Clock,
-        commit: Callable[[Sequence[Event], Writes], bool],
-    ) -> None:
+    def __init__(self, kv: KV, keys: BoardKeys, queries: Queries, clock: Clock, writer: EventWriter) -> None:
         self._kv = kv
-        self._places = places
-        self._reading = reading
+        self._keys = keys
+        self._queries = queries
         self._clock = clock
-        self._commit = commit
+        self._writer = writer
 
-    def __iter__(self) -> Iterator[Posting]:
-        """Go over what was trashed, oldest first; each says why in ``reason`` and by whom in ``claims``."""
-        return (posting for _, posting in self._reading.trashed())
+    def __iter__(self) -> Iterator[JobRecord]:
+        return (record for _, record in self._queries.dead_letters())
 
     def requeue(self, uuid: str) -> None:
-        """Put a job back on the board, as if it had never been claimed.
-
-        Args:
-            uuid: which.
+        """Put a job back on the board, without its history of claims.
 
         Raises:
-            NotFound: it is not in the bin.
+            NotFound: there is no such dead letter.
         """
-        item, posting = self._find(uuid)
-        writes = m.requeue(self._places, posting, item.key, item.version, self._clock.now())
-        if not self._commit([("POSTED", posting)], writes):
-            raise _missing(uuid)
+        item, record = self._find(uuid)
+        writes = transactions.requeue(self._keys, record, item.key, item.version, self._clock.now())
+        if not self._writer.commit([(events.POSTED, record)], writes):
+            raise _not_found(uuid)
 
     def discard(self, uuid: str) -> None:
-        """Throw a job away.
-
-        Args:
-            uuid: which.
+        """Delete a dead letter; its outcome remains until it expires.
 
         Raises:
-            NotFound: it is not in the bin.
+            NotFound: there is no such dead letter.
         """
         item, _ = self._find(uuid)
         try:
             self._kv.commit([Check(item.key, item.version)], (), [item.key])
         except exc.Conflict as error:
-            raise _missing(uuid) from error
+            raise _not_found(uuid) from error
 
-    def _find(self, uuid: str) -> tuple[Item, Posting]:
-        for item, posting in self._reading.trashed():
-            if posting.uuid == uuid:
-                return item, posting
-        raise _missing(uuid)
+    def _find(self, uuid: str) -> tuple[Item, JobRecord]:
+        for item, record in self._queries.dead_letters():
+            if record.uuid == uuid:
+                return item, record
+        raise _not_found(uuid)
 
 
-def _missing(uuid: str) -> exc.NotFound:
-    return exc.NotFound(f"no job '{uuid}' in the bin: look at what is there, and at what has become of it")
+def _not_found(uuid: str) -> exc.NotFound:
+    return exc.NotFound(
+        f"no dead letter '{uuid}': it was requeued or discarded, or never trashed; list the dead letters"
+    )

@@ -1,25 +1,24 @@
-"""Where a board keeps what: the keys of its items, and nothing else.
+"""The keys of a board's items in its store.
 
-A job's spot, ``group/priority/time-uuid``, stays the same for its whole life; what changes is under which
-head it stands. So the waiting jobs of one kind lie in the order in which they are to be claimed, and the
-first of them costs the same to find whether there are ten or a million behind it. Jobs that need the same
-abilities share a group, so that nobody has to look past jobs that are not for him.
+The sort key of a job, ``group/priority/time-uuid``, stays the same for its whole life; what changes is the
+prefix in front of it. So the waiting jobs of a group are stored in the order in which they are claimed, and
+the first of them is found at the same cost whether there are ten behind it or a million. Jobs that require
+the same capabilities form a group, so that a conductor never reads jobs that it cannot claim.
 
-========================  ============================================================================
-``waiting/<spot>``        the posting, free to be claimed
-``claimed/<spot>``        the posting, with a claim that names its owner's lease
-``owner/<lease>``         who claims on this lease; stands on it, so all his claims are over when he goes
-``later/<time>/<spot>``   the posting, not to run before that time
-``overdue/<time>/<spot>``  when a waiting job is to be given up; no value of its own
-``trash/<time>-<uuid>``   the posting, with the reason
-``done/<time>-<uuid>``    which jobs ended then, for their outcomes to be forgotten in time
-``job/<uuid>``            the job's spot while it is on the board, its outcome afterwards
-``key/<key>``             the uuid that was posted under this key
-``group/<group>``         the abilities that jobs of this group need
-``entity/<kind>/<name>``  who registered here; stands on a lease
-``drain/<name>``          somebody is asked to stop and hand over what he has
-``news/<writer>/<count>``  what a writer did last, for those who watch
-========================  ============================================================================
+==============================  ==========================================================================
+``waiting/<sort key>``          the record of a job that can be claimed
+``claimed/<sort key>``          the record of a claimed job, with the owner's lease in its last claim
+``owner/<lease>``               the owner of a lease; bound to that lease, and so are all its claims
+``scheduled/<time>/<sort key>``  the record of a job that cannot be claimed before that time
+``expiring/<time>/<sort key>``  when a waiting job becomes a dead letter; no value
+``dead/<time>-<uuid>``          the record of a dead letter, with the reason
+``ended/<time>-<uuid>``         which jobs ended then, to find outcomes that have expired
+``job/<uuid>``                  the job's sort key while it is on the board, its outcome afterwards
+``key/<key>``                   the uuid of the job that was posted under an idempotency key
+``group/<group>``               the capabilities that jobs of this group require
+``membership/...``              see ``coordination.membership``
+``event/...``                   see ``coordination.change_feed`` and ``events``
+==============================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -27,91 +26,63 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Final
 
-from stackl_flow.jobboards.job import Posting
+from stackl_flow.coordination.leases import owner_key
+from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.kv.items import quote
 
-#: Name of the group of jobs that anybody can do.
-ANY = "any"
+# Prefixes besides the states of jobs.
+OWNER: Final = "owner"
+EXPIRING: Final = "expiring"
+ENDED: Final = "ended"
+JOB: Final = "job"
+KEY: Final = "key"
+GROUP: Final = "group"
+MEMBERSHIP: Final = "membership"
+EVENT: Final = "event"
+
+#: The group of jobs that require no capability.
+ANY: Final = "any"
 
 
-def group_of(needs: Iterable[str]) -> str:
-    """Name the group of jobs that need just these abilities.
-
-    Args:
-        needs: the abilities.
-
-    Returns:
-        One segment of a key.
-    """
-    wanted = sorted(set(needs))
-    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16] if wanted else ANY
+def group_of(capabilities: Iterable[str]) -> str:
+    """Return the group, one segment of a key, of jobs that require exactly these capabilities."""
+    names = sorted(set(capabilities))
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] if names else ANY
 
 
-def stamp(at: float) -> str:
-    """Write a time so that texts are in the order of times.
-
-    Args:
-        at: seconds since 1970 UTC.
-
-    Returns:
-        Microseconds, of fixed width.
-    """
+def time_key(at: float) -> str:
+    """Return a time (seconds since 1970 UTC) as text of fixed width that sorts in the order of time."""
     return f"{max(0, round(at * 1_000_000)):017d}"
 
 
-def spot_of(posting: Posting) -> str:
-    """Say where among all others a job stands.
-
-    Args:
-        posting: the job.
-
-    Returns:
-        Its spot.
-    """
-    order = f"{posting.priority.rank}/{stamp(posting.created_on)}-{posting.uuid}"
-    return f"{group_of(posting.needs)}/{order}"
+def time_of_key(text: str) -> float:
+    """Return the time of a text that ``time_key`` made."""
+    return int(text) / 1_000_000
 
 
-class Places:
-    """Makes the keys of one board.
+def sort_key(record: JobRecord) -> str:
+    """Return the position of a job in the order of its board."""
+    order = f"{record.priority.rank}/{time_key(record.created_on)}-{record.uuid}"
+    return f"{group_of(record.required_capabilities)}/{order}"
 
-    Args:
-        board: the board's name; boards of different names may share a place.
-    """
+
+class BoardKeys:
+    """Makes the keys of one board; boards of different names may share a store."""
 
     def __init__(self, board: str) -> None:
         self.root = f"{quote(board)}/"
+        self._owners = self.prefix(OWNER)
 
-    def head(self, *parts: str) -> str:
-        """Name everything under a head.
+    def prefix(self, *segments: str) -> str:
+        """Return the prefix, with its last slash, of all keys that begin with these segments."""
+        return f"{self.root}{'/'.join(segments)}/"
 
-        Args:
-            parts: the head, and what comes after it.
-
-        Returns:
-            A prefix of keys, with its last slash.
-        """
-        return f"{self.root}{'/'.join(parts)}/"
+    def key(self, *segments: str) -> str:
+        """Return the key of one item."""
+        return self.root + "/".join(segments)
 
     def owner(self, lease: str) -> str:
-        """Name the item that says who claims on a lease.
-
-        Args:
-            lease: the lease.
-
-        Returns:
-            Its key.
-        """
-        return self.at("owner", quote(lease or "none"))
-
-    def at(self, *parts: str) -> str:
-        """Name one item.
-
-        Args:
-            parts: its segments.
-
-        Returns:
-            Its key.
-        """
-        return self.root + "/".join(parts)
+        """Return the key of the item that names the owner of a lease."""
+        return owner_key(self._owners, lease)

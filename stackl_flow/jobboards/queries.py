@@ -1,9 +1,8 @@
-"""What is on a board: questions, answered from its items.
+"""Queries of a board: what is on it, and waiting for jobs or for the end of one.
 
-Waiting at a board: for work to be had, and for the end of a job.
-
-Who always finds work pays for little more than the first page of it: the board is swept beside that only now
-and then. Who finds none sweeps before he sleeps, and again when something has happened since.
+A process that always finds jobs pays for little more than the first page of them: maintenance runs beside its
+queries only now and then. A process that finds none runs maintenance before it waits, and again after a
+change.
 """
 
 from __future__ import annotations
@@ -12,174 +11,128 @@ import heapq
 import itertools
 import json
 from collections.abc import Callable, Collection, Container, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.jobboards.job import CLAIMED, GROUP, JOB, LATER, TRASH, WAITING, Posting
-from stackl_flow.jobboards.keys import ANY, Places, stamp
-from stackl_flow.jobboards.maintenance import Sweeper
+from stackl_flow.jobboards.keys import ANY, GROUP, JOB, BoardKeys, time_key
+from stackl_flow.jobboards.maintenance import Maintenance
+from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobRecord, JobSnapshot
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import KV
 
-#: How many items are read at first, by one who may want but one, and how many at most.
+#: Number of items in the first page, for a caller that may want only one, and in the largest.
 _FIRST_PAGE: Final = 8
-_PAGE: Final = 128
-#: How many are read at once to be counted.
-_COUNTED: Final = 1024
-#: A job may move each time it is looked for; more often than this it does not, while one reads three items.
-_LOOKS: Final = 20
+_MAX_PAGE: Final = 128
+#: Number of items in a page that is only counted.
+_COUNT_PAGE: Final = 1024
+#: A job may change its state between the reads that look for it; it does not do so more often than this.
+_FIND_ATTEMPTS: Final = 20
+
+#: Seconds between two maintenance runs by one board object: how late a lost claim may be found.
+MAINTENANCE_PERIOD: Final = 0.25
 
 
-class Found(NamedTuple):
-    """A job as it was found: under which head, and what is kept there.
+class Queries:
+    """Answers queries about one board."""
 
-    ``outcome`` is there instead of a posting when it has ended.
-    """
-
-    head: str
-    posting: Posting | None = None
-    version: int = 0
-    outcome: dict[str, Any] | None = None
-
-    def ended(self, uuid: str) -> Posting:
-        """Make a posting of what is still known of a job that has ended: no details.
-
-        Args:
-            uuid: the job.
-        """
-        told = self.outcome or {}
-        return Posting(uuid, told["name"], told["at"], told["at"], key=told["key"])
-
-
-class Reading:
-    """Answers questions about one board.
-
-    Args:
-        kv: where the items are.
-        places: makes their keys.
-    """
-
-    def __init__(self, kv: KV, places: Places) -> None:
+    def __init__(self, kv: KV, keys: BoardKeys) -> None:
         self._kv = kv
-        self._places = places
-        self._known: list[Item] = []
+        self._keys = keys
+        self._groups: list[Item] = []
 
-    def free(
-        self, can: Container[str] | None = None, want: int = 1, *, fresh: bool = True
-    ) -> Iterator[Found]:
-        """Go over the jobs that are to be claimed: higher priority first, oldest first within one.
+    def waiting(
+        self, capabilities: Container[str] | None = None, limit: int = 1, *, refresh_groups: bool = True
+    ) -> Iterator[JobSnapshot]:
+        """Iterate over the jobs that can be claimed: higher priority first, oldest first within a priority.
 
-        Args:
-            can: only jobs that need no more than this; None for all.
-            want: how many will do; no more than these are asked for, if one goes over no more.
-            fresh: look for jobs that need what none did before; otherwise those known last time will do.
-
-        Yields:
-            The jobs; read page by page, so that the first costs the same on a board of any size.
-        """
-        if fresh:
-            self._known = self._kv.list(self._places.head(GROUP))
-        heads = [self._places.head(WAITING, group) for group in self._groups(can)]
-        ways = [self._ordered(self._pages(head, max(want, _FIRST_PAGE)), head) for head in heads]
-        for _, item in heapq.merge(*ways):
-            yield Found(WAITING, Posting.from_text(item.value), item.version)
-
-    def all(self) -> Iterator[Found]:
-        """Go over all jobs on the board, in the order of ``free``; those that wait for a time come last.
-
-        Yields:
-            The jobs.
-        """
-        ways = []
-        for word in (WAITING, CLAIMED):
-            self._known = self._kv.list(self._places.head(GROUP))
-            for group in self._groups(None):
-                head = self._places.head(word, group)
-                ways.append(self._ordered(self._pages(head), head, word))
-        for (_, word), item in heapq.merge(*ways):
-            yield Found(word, Posting.from_text(item.value), item.version)
-        for item in self._pages(self._places.head(LATER)):
-            yield Found(LATER, Posting.from_text(item.value), item.version)
-
-    def find(self, uuid: str) -> Found:
-        """Look for one job.
+        Jobs are read in pages, so that the first costs the same on a board of any size.
 
         Args:
-            uuid: which.
+            capabilities: only jobs that require no others; None for all jobs.
+            limit: how many jobs the caller wants; only sets the size of the first page.
+            refresh_groups: whether to read the groups again; otherwise jobs of new groups may be missing.
+        """
+        if refresh_groups:
+            self._groups = self._kv.list(self._keys.prefix(GROUP))
+        prefixes = [self._keys.prefix(WAITING, group) for group in self._matching_groups(capabilities)]
+        groups = [self._sorted(self._pages(prefix, max(limit, _FIRST_PAGE)), prefix) for prefix in prefixes]
+        for _, item in heapq.merge(*groups):
+            yield JobSnapshot(WAITING, JobRecord.from_text(item.value), item.version)
 
-        Returns:
-            Where it stands.
+    def all(self) -> Iterator[JobSnapshot]:
+        """Iterate over all jobs on the board, in the order of ``waiting``; scheduled jobs come last."""
+        groups = []
+        for state in (WAITING, CLAIMED):
+            self._groups = self._kv.list(self._keys.prefix(GROUP))
+            for group in self._matching_groups(None):
+                prefix = self._keys.prefix(state, group)
+                groups.append(self._sorted(self._pages(prefix), prefix, state))
+        for (_, state), item in heapq.merge(*groups):
+            yield JobSnapshot(state, JobRecord.from_text(item.value), item.version)
+        for item in self._pages(self._keys.prefix(SCHEDULED)):
+            yield JobSnapshot(SCHEDULED, JobRecord.from_text(item.value), item.version)
+
+    def find(self, uuid: str) -> JobSnapshot:
+        """Read one job.
 
         Raises:
-            NotFound: it was never here, or it ended and has been forgotten.
+            NotFound: it was never posted here, or its outcome has expired.
         """
-        for _ in range(_LOOKS):
-            item = self._kv.get(self._places.at(JOB, uuid))
+        for _ in range(_FIND_ATTEMPTS):
+            item = self._kv.get(self._keys.key(JOB, uuid))
             if item is None:
                 raise exc.NotFound(
-                    f"no job '{uuid}' on board '{self._places.root[:-1]}': it was never posted here, "
-                    "or it ended and its outcome has been forgotten since"
+                    f"no job '{uuid}' on board '{self._keys.root[:-1]}': it was never posted here, "
+                    "or it has ended and its outcome has expired"
                 )
-            told = codec.decode(item.value)
-            if "ended" in told:
-                return Found(str(told["ended"]), outcome=told)
-            for head, key in self._where(told):
-                found = self._kv.get(key)
-                if found is not None:
-                    return Found(head, Posting.from_text(found.value), found.version)
-        raise exc.JobFailure(f"job '{uuid}' moves faster than it can be found: try again")
+            location = codec.decode(item.value)
+            if "state" in location:
+                return JobSnapshot(str(location["state"]), outcome=location)
+            for state, key in self._possible_keys(location):
+                stored = self._kv.get(key)
+                if stored is not None:
+                    return JobSnapshot(state, JobRecord.from_text(stored.value), stored.version)
+        raise exc.JobFailure(f"job '{uuid}' changed its state on every read: try again")
 
-    def _where(self, told: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        for head in (WAITING, CLAIMED):
-            yield head, self._places.at(head, told["spot"])
-        if told["not_before"] is not None:
-            yield LATER, self._places.at(LATER, stamp(told["not_before"]), told["spot"])
+    def _possible_keys(self, location: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        for state in (WAITING, CLAIMED):
+            yield state, self._keys.key(state, location["sort_key"])
+        if location["not_before"] is not None:
+            yield (
+                SCHEDULED,
+                self._keys.key(SCHEDULED, time_key(location["not_before"]), location["sort_key"]),
+            )
 
     def owner(self, lease: str) -> str | None:
-        """Say who claims on a lease.
-
-        Args:
-            lease: the lease; "" for none.
-
-        Returns:
-            His name; None if there is no such lease any more.
-        """
-        item = self._kv.get(self._places.owner(lease)) if lease else None
+        """Return the owner of a lease; None if the lease is empty or has ended."""
+        item = self._kv.get(self._keys.owner(lease)) if lease else None
         return None if item is None else json.loads(item.value)
 
-    def trashed(self) -> Iterator[tuple[Item, Posting]]:
-        """Go over the trash, oldest first.
-
-        Yields:
-            The items, with the jobs in them.
-        """
-        for item in self._pages(self._places.head(TRASH)):
-            yield item, Posting.from_text(item.value)
+    def dead_letters(self) -> Iterator[tuple[Item, JobRecord]]:
+        """Iterate over the dead letters, oldest first."""
+        for item in self._pages(self._keys.prefix(DEAD)):
+            yield item, JobRecord.from_text(item.value)
 
     def count(self) -> int:
         """Count the jobs on the board."""
-        heads = (WAITING, CLAIMED, LATER)
-        return sum(1 for head in heads for _ in self._pages(self._places.head(head), _COUNTED, _COUNTED))
+        prefixes = [self._keys.prefix(state) for state in (WAITING, CLAIMED, SCHEDULED)]
+        return sum(1 for prefix in prefixes for _ in self._pages(prefix, _COUNT_PAGE, _COUNT_PAGE))
 
     def has_group(self, group: str) -> bool:
-        """Say whether a group of needs is known.
+        """Return whether a group of required capabilities is stored."""
+        return group == ANY or self._kv.get(self._keys.key(GROUP, group)) is not None
 
-        Args:
-            group: its name.
-        """
-        return group == ANY or self._kv.get(self._places.at(GROUP, group)) is not None
-
-    def _groups(self, can: Container[str] | None) -> list[str]:
-        fitting = [
+    def _matching_groups(self, capabilities: Container[str] | None) -> list[str]:
+        matching = [
             item.key.rpartition("/")[2]
-            for item in self._known
-            if can is None or all(need in can for need in json.loads(item.value))
+            for item in self._groups
+            if capabilities is None or all(name in capabilities for name in json.loads(item.value))
         ]
-        return [ANY, *fitting]
+        return [ANY, *matching]
 
-    def _pages(self, prefix: str, size: int = _FIRST_PAGE, most: int = _PAGE) -> Iterator[Item]:
+    def _pages(self, prefix: str, size: int = _FIRST_PAGE, max_size: int = _MAX_PAGE) -> Iterator[Item]:
         after = ""
         while True:
             page = self._kv.list(prefix, after=after, limit=size)
@@ -187,120 +140,93 @@ class Reading:
             if len(page) < size:
                 return
             after = page[-1].key
-            size = min(4 * size, most)
+            size = min(4 * size, max_size)
 
     @staticmethod
-    def _ordered(items: Iterator[Item], head: str, word: str = "") -> Iterator[tuple[tuple[str, str], Item]]:
-        """Go with each item's place in the order of all groups."""
+    def _sorted(
+        items: Iterator[Item], prefix: str, state: str = ""
+    ) -> Iterator[tuple[tuple[str, str], Item]]:
+        """Yield the items of one prefix with what they are merged by."""
         for item in items:
-            yield (item.key.removeprefix(head), word), item
+            yield (item.key.removeprefix(prefix), state), item
 
 
-#: Seconds between two sweeps of one board by one object: what a lost claim may be found late by.
-PERIOD: Final = 0.25
+class Waiter:
+    """Waits at one board. Time-outs are in real time, whatever the board's clock."""
 
-
-class Waiting:
-    """Waits at one board, in real time by whatever clock the board goes.
-
-    Args:
-        kv: where its items are.
-        places: makes their keys.
-        reading: answers questions about the board.
-        sweeper: keeps it in order.
-    """
-
-    def __init__(self, kv: KV, places: Places, reading: Reading, sweeper: Sweeper) -> None:
+    def __init__(self, kv: KV, keys: BoardKeys, queries: Queries, maintenance: Maintenance) -> None:
         self._kv = kv
-        self._places = places
-        self._reading = reading
-        self._sweeper = sweeper
+        self._keys = keys
+        self._queries = queries
+        self._maintenance = maintenance
 
-    def at_once(self, can: Collection[str] | None, want: int = 1) -> Iterator[Found]:
-        """Look for jobs to be claimed, without waiting.
+    def waiting_now(self, capabilities: Collection[str] | None, limit: int = 1) -> Iterator[JobSnapshot]:
+        """Return the jobs that can be claimed, without waiting."""
+        is_due = self._maintenance.age >= MAINTENANCE_PERIOD
+        if is_due:
+            self._maintenance.run()
+        return self._find(capabilities, limit, refresh_groups=is_due) or iter(())
 
-        Args:
-            can: only jobs that need no other abilities than these.
-            want: how many of them will do.
-
-        Returns:
-            The jobs.
-        """
-        due = self._sweeper.age >= PERIOD
-        if due:
-            self._sweeper.sweep()
-        return self._some(can, want, fresh=due) or iter(())
-
-    def for_work(self, timeout: float | None, can: Collection[str] | None, want: int = 1) -> Iterator[Found]:
-        """Wait until there are jobs to be claimed.
-
-        Args:
-            timeout: how many seconds to wait at most; None for ever.
-            can: only jobs that need no other abilities than these.
-            want: how many of them will do.
-
-        Returns:
-            The jobs; none if the time is over.
-        """
-        left = _countdown(timeout)
-        if self._sweeper.age >= PERIOD:
-            self._sweeper.sweep()
-        elif (found := self._some(can, want, fresh=False)) is not None:
-            return found
-        swept, mark = 0, self._kv.wait(self._places.root)
+    def wait_for_jobs(
+        self, timeout: float | None, capabilities: Collection[str] | None, limit: int = 1
+    ) -> Iterator[JobSnapshot]:
+        """Wait until there are jobs that can be claimed; return none after the time-out."""
+        remaining = _countdown(timeout)
+        if self._maintenance.age >= MAINTENANCE_PERIOD:
+            self._maintenance.run()
+        elif (jobs := self._find(capabilities, limit, refresh_groups=False)) is not None:
+            return jobs
+        maintained, mark = 0, self._kv.wait(self._keys.root)
         while True:
-            # What woke us is most likely a job like those before it.
-            for fresh in (False, True):
-                if (found := self._some(can, want, fresh=fresh)) is not None:
-                    return found
-            if mark != swept and self._sweeper.age >= PERIOD:
-                self._sweeper.sweep()
-                swept = mark
-                if (found := self._some(can, want, fresh=True)) is not None:
-                    return found
-            rest = left()
+            # What caused the change is most likely a job of a known group.
+            for refresh_groups in (False, True):
+                if (jobs := self._find(capabilities, limit, refresh_groups=refresh_groups)) is not None:
+                    return jobs
+            if mark != maintained and self._maintenance.age >= MAINTENANCE_PERIOD:
+                self._maintenance.run()
+                maintained = mark
+                if (jobs := self._find(capabilities, limit, refresh_groups=True)) is not None:
+                    return jobs
+            rest = remaining()
             if rest is not None and rest <= 0:
                 return iter(())
-            again = None if mark == swept else max(0.0, PERIOD - self._sweeper.age)
-            pauses = (rest, self._sweeper.next_due(), again)
-            mark = self._kv.wait(
-                self._places.root, mark, min((pause for pause in pauses if pause is not None), default=None)
+            until_maintenance = (
+                None if mark == maintained else max(0.0, MAINTENANCE_PERIOD - self._maintenance.age)
             )
+            delays = (rest, self._maintenance.next_due(), until_maintenance)
+            shortest = min((delay for delay in delays if delay is not None), default=None)
+            mark = self._kv.wait(self._keys.root, mark, shortest)
 
-    def for_end(self, uuid: str, look: Callable[[str], Found], timeout: float | None) -> Found | None:
-        """Wait until a job has ended.
-
-        Args:
-            uuid: which.
-            look: says where it stands.
-            timeout: how many seconds to wait at most; None for ever.
-
-        Returns:
-            How it ended; None if the time is over.
+    def wait_for_end(
+        self, uuid: str, get_snapshot: Callable[[str], JobSnapshot], timeout: float | None
+    ) -> JobSnapshot | None:
+        """Wait until a job has ended; return None after the time-out.
 
         Raises:
-            NotFound: it ended so long ago that this has been forgotten.
+            NotFound: its outcome has expired.
         """
-        left = _countdown(timeout)
-        key = self._places.at(JOB, uuid)
+        remaining = _countdown(timeout)
+        key = self._keys.key(JOB, uuid)
         mark = self._kv.wait(key)
         while True:
-            found = look(uuid)
-            if found.outcome is not None:
-                return found
-            rest = left()
+            snapshot = get_snapshot(uuid)
+            if snapshot.outcome is not None:
+                return snapshot
+            rest = remaining()
             if rest is not None and rest <= 0:
                 return None
             mark = self._kv.wait(key, mark, rest)
 
-    def _some(self, can: Collection[str] | None, want: int, *, fresh: bool) -> Iterator[Found] | None:
-        jobs = self._reading.free(can, want, fresh=fresh)
+    def _find(
+        self, capabilities: Collection[str] | None, limit: int, *, refresh_groups: bool
+    ) -> Iterator[JobSnapshot] | None:
+        jobs = self._queries.waiting(capabilities, limit, refresh_groups=refresh_groups)
         first = next(jobs, None)
         return None if first is None else itertools.chain((first,), jobs)
 
 
 def _countdown(timeout: float | None) -> Callable[[], float | None]:
-    """Make a function that says how many seconds are left."""
+    """Return a function that returns the seconds that remain of a time-out."""
     if timeout is None:
         return lambda: None
     deadline = SYSTEM.monotonic() + timeout

@@ -1,6 +1,6 @@
-"""What each order to a board writes: pure functions from what was read to one commit.
+"""What each change of a board writes: pure functions from what was read to the writes of one commit.
 
-Every commit checks what it was decided on, so that of two who decide at once only one lands.
+Every commit checks what its decision was based on, so that of two concurrent decisions only one is applied.
 """
 
 from __future__ import annotations
@@ -11,261 +11,162 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stackl_flow import codec
-from stackl_flow.jobboards.job import (
-    CLAIMED,
-    CONSUMED,
-    DONE,
+from stackl_flow.jobboards.keys import (
+    ENDED,
+    EXPIRING,
     GROUP,
     JOB,
     KEY,
-    LATER,
-    OVERDUE,
-    TRASH,
-    TRASHED,
-    WAITING,
-    Posting,
+    BoardKeys,
+    group_of,
+    sort_key,
+    time_key,
 )
-from stackl_flow.jobboards.keys import Places, group_of, spot_of, stamp
+from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobRecord, state_of_outcome
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put, quote
 
 
 class Writes(NamedTuple):
-    """One commit."""
+    """The arguments of one commit."""
 
     checks: tuple[Check, ...] = ()
     puts: tuple[Put, ...] = ()
     deletes: tuple[str, ...] = ()
 
 
-class Held(NamedTuple):
-    """A claimed job as it was read: the posting, the version of its item, and the lease of its claim.
+class ClaimedJob(NamedTuple):
+    """A claimed job as it was read.
 
-    The version is the claim's fencing number. ``lost``: the lease ran out.
+    Attributes:
+        record: the job.
+        version: version of its item: the fencing token of the claim.
+        lease: id of the lease that the claim depends on.
+        is_lost: whether that lease has expired.
     """
 
-    posting: Posting
+    record: JobRecord
     version: int
     lease: str
-    lost: bool = False
+    is_lost: bool = False
 
 
-def post(places: Places, posting: Posting, now: float, *, new_group: bool) -> Writes:
-    """Put a new job on the board.
-
-    Args:
-        places: makes keys.
-        posting: the job.
-        now: seconds since 1970 UTC.
-        new_group: nobody has posted a job with these needs yet.
-
-    Returns:
-        The commit; it conflicts when the posting's key is taken.
-    """
-    checks: tuple[Check, ...] = (Check(places.at(JOB, posting.uuid), ABSENT),)
-    puts = list(_enter(places, posting, now))
-    if posting.key is not None:
-        taken = places.at(KEY, quote(posting.key))
-        checks += (Check(taken, ABSENT),)
-        puts.append(Put(taken, json.dumps(posting.uuid)))
+def post(keys: BoardKeys, record: JobRecord, now: float, *, new_group: bool) -> Writes:
+    """Add a job to the board, and its group if that is new; conflicts if its idempotency key is taken."""
+    checks: tuple[Check, ...] = (Check(keys.key(JOB, record.uuid), ABSENT),)
+    puts = list(_add(keys, record, now))
+    if record.key is not None:
+        idempotency_key = keys.key(KEY, quote(record.key))
+        checks += (Check(idempotency_key, ABSENT),)
+        puts.append(Put(idempotency_key, json.dumps(record.uuid)))
     if new_group:
-        puts.append(Put(places.at(GROUP, group_of(posting.needs)), json.dumps(sorted(set(posting.needs)))))
+        required = sorted(set(record.required_capabilities))
+        puts.append(Put(keys.key(GROUP, group_of(required)), json.dumps(required)))
     return Writes(checks, tuple(puts))
 
 
-def claim(places: Places, posting: Posting, version: int) -> Writes:
-    """Give a waiting job to somebody.
+def claim(keys: BoardKeys, record: JobRecord, version: int) -> Writes:
+    """Claim a waiting job, whose record has the new claim as its last.
 
-    Args:
-        places: makes keys.
-        posting: the job, with the new claim as its last.
-        version: the version of the waiting item.
-
-    Returns:
-        The commit; the version it gives is the claim's fencing number. It conflicts when the lease ran out.
+    The version that the commit returns is the fencing token of the claim. It conflicts if the job's item has
+    another version than this, or if the lease has expired.
     """
-    spot = spot_of(posting)
-    waiting = places.at(WAITING, spot)
+    position = sort_key(record)
+    waiting = keys.key(WAITING, position)
     return Writes(
-        (Check(waiting, version), Check(places.owner(posting.lease), PRESENT)),
-        (Put(places.at(CLAIMED, spot), posting.to_text()),),
-        (waiting, *_overdue(places, posting)),
+        (Check(waiting, version), Check(keys.owner(record.lease), PRESENT)),
+        (Put(keys.key(CLAIMED, position), record.to_text()),),
+        (waiting, *_expiring_keys(keys, record)),
     )
 
 
-def give_back(places: Places, held: Held, how: str, now: float, pause: float = 0.0) -> Writes:
-    """Put a claimed job back among the waiting.
-
-    Args:
-        places: makes keys.
-        held: the job as it was read.
-        how: LOST, ABANDONED, DEFERRED, RELEASED or UNBEGUN.
-        now: seconds since 1970 UTC.
-        pause: for how many seconds it is not to be claimed.
-
-    Returns:
-        The commit.
-    """
-    posting = replace(held.posting.let_go(how, now), claim_by=None)
-    if pause > 0:
-        return _let_go(places, held, _enter(places, replace(posting, not_before=now + pause), now))
-    return _let_go(places, held, _shelve(places, posting, now))
+def release(keys: BoardKeys, job: ClaimedJob, disposition: str, now: float, delay: float = 0.0) -> Writes:
+    """End a claim and have the job wait again; it cannot be claimed for ``delay`` seconds."""
+    record = replace(job.record.with_claim_ended(disposition, now), expires_at=None)
+    if delay > 0:
+        return _end_claim(keys, job, _add(keys, replace(record, not_before=now + delay), now))
+    return _end_claim(keys, job, _put_unclaimed(keys, record, now))
 
 
-def consume(places: Places, held: Held, outcome: dict[str, Any], now: float) -> Writes:
-    """Take a job off the board, and keep its outcome for those who wait for it.
-
-    Args:
-        places: makes keys.
-        held: the job as it was read.
-        outcome: what came of it; JSON.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        The commit; ``note`` is to go with it, for this job or for several.
-    """
-    return _let_go(places, held, (_outcome(places, held.posting, CONSUMED, outcome, now),))
+def consume(keys: BoardKeys, job: ClaimedJob, outcome: dict[str, Any], now: float) -> Writes:
+    """End a job and store its outcome; add ``log_ended`` for it, or for several jobs at once."""
+    return _end_claim(keys, job, (_put_outcome(keys, job.record, state_of_outcome(outcome), outcome, now),))
 
 
-def note(places: Places, ended: Mapping[str, str | None], now: float) -> Put:
-    """Note that jobs have ended, for their outcomes to be forgotten in time.
-
-    Args:
-        places: makes keys.
-        ended: for each job the key it was posted under.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        What is to be put.
-    """
-    return Put(places.at(DONE, f"{stamp(now)}-{next(iter(ended))}"), json.dumps(ended))
+def log_ended(keys: BoardKeys, ended: Mapping[str, str | None], now: float) -> Put:
+    """Log which jobs ended now (uuids, with their idempotency keys), for their outcomes to expire."""
+    return Put(keys.key(ENDED, f"{time_key(now)}-{next(iter(ended))}"), json.dumps(ended))
 
 
-def trash(places: Places, held: Held, reason: str, now: float) -> Writes:
-    """Take a claimed job off the board and keep it, with a reason, to be looked at.
-
-    Args:
-        places: makes keys.
-        held: the job as it was read.
-        reason: why.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        The commit.
-    """
-    return _let_go(places, held, _trashed(places, held.posting, reason, now))
+def trash(keys: BoardKeys, job: ClaimedJob, reason: str, now: float) -> Writes:
+    """Make a claimed job a dead letter."""
+    return _end_claim(keys, job, _put_dead(keys, job.record, reason, now))
 
 
-def give_up(places: Places, posting: Posting, version: int, reason: str, now: float) -> Writes:
-    """Trash a job that nobody has claimed.
-
-    Args:
-        places: makes keys.
-        posting: the job.
-        version: the version of the waiting item.
-        reason: why.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        The commit.
-    """
-    spot = places.at(WAITING, spot_of(posting))
-    gone = (spot, *_overdue(places, posting))
-    return Writes((Check(spot, version),), _trashed(places, posting, reason, now), gone)
+def expire(keys: BoardKeys, record: JobRecord, version: int, reason: str, now: float) -> Writes:
+    """Make a waiting job a dead letter."""
+    waiting = keys.key(WAITING, sort_key(record))
+    deletes = (waiting, *_expiring_keys(keys, record))
+    return Writes((Check(waiting, version),), _put_dead(keys, record, reason, now), deletes)
 
 
-def fall_due(places: Places, posting: Posting, version: int, now: float) -> Writes:
-    """Put a job whose time has come among the waiting.
-
-    Args:
-        places: makes keys.
-        posting: the job.
-        version: the version of the item that was kept for later.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        The commit.
-    """
-    kept = _later(places, posting)
-    return Writes((Check(kept, version),), _enter(places, replace(posting, not_before=None), now), (kept,))
+def make_waiting(keys: BoardKeys, record: JobRecord, version: int, now: float) -> Writes:
+    """Make a scheduled job a waiting one."""
+    scheduled = _scheduled_key(keys, record)
+    puts = _add(keys, replace(record, not_before=None), now)
+    return Writes((Check(scheduled, version),), puts, (scheduled,))
 
 
-def requeue(places: Places, posting: Posting, key: str, version: int, now: float) -> Writes:
-    """Put a trashed job back on the board, as if it had never been claimed.
-
-    Args:
-        places: makes keys.
-        posting: the job.
-        key: key of the trashed item.
-        version: its version.
-        now: seconds since 1970 UTC.
-
-    Returns:
-        The commit.
-    """
-    anew = replace(posting, claims=(), reason="", claim_by=None, not_before=None, changed_on=now)
-    return Writes(
-        (Check(key, version),), _enter(places, anew, now), (key, places.at(DONE, key.rpartition("/")[2]))
-    )
+def requeue(keys: BoardKeys, record: JobRecord, key: str, version: int, now: float) -> Writes:
+    """Make a dead letter, stored under ``key``, a waiting job without a history of claims."""
+    fresh = replace(record, claims=(), reason="", expires_at=None, not_before=None, changed_on=now)
+    deletes = (key, keys.key(ENDED, key.rpartition("/")[2]))
+    return Writes((Check(key, version),), _add(keys, fresh, now), deletes)
 
 
-def forget(places: Places, key: str, ended: Mapping[str, str | None]) -> Writes:
-    """Forget the outcomes of jobs that ended long ago.
-
-    Args:
-        places: makes keys.
-        key: key of the item that says when they ended.
-        ended: what it says: for each job the key it was posted under, which is free again.
-
-    Returns:
-        The commit.
-    """
-    jobs = [places.at(JOB, uuid) for uuid in ended]
-    keys = [places.at(KEY, quote(posted)) for posted in ended.values() if posted is not None]
-    return Writes((Check(key, PRESENT),), (), (key, *jobs, *keys))
+def delete_outcomes(keys: BoardKeys, key: str, ended: Mapping[str, str | None]) -> Writes:
+    """Delete the outcomes of the jobs logged under ``key``; their idempotency keys are free again."""
+    jobs = [keys.key(JOB, uuid) for uuid in ended]
+    idempotency_keys = [keys.key(KEY, quote(each)) for each in ended.values() if each is not None]
+    return Writes((Check(key, PRESENT),), (), (key, *jobs, *idempotency_keys))
 
 
-def _enter(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:
-    """Write a job that is free, and where it is to be looked for."""
-    return (*_shelve(places, posting, now), Put(places.at(JOB, posting.uuid), _still(posting)))
+def _add(keys: BoardKeys, record: JobRecord, now: float) -> tuple[Put, ...]:
+    """Put an unclaimed job, and where it is found by its uuid."""
+    location = json.dumps({"sort_key": sort_key(record), "not_before": record.not_before})
+    return (*_put_unclaimed(keys, record, now), Put(keys.key(JOB, record.uuid), location))
 
 
-def _shelve(places: Places, posting: Posting, now: float) -> tuple[Put, ...]:
-    """Write a job that is free: to be claimed, or not yet."""
-    if posting.not_before is not None and posting.not_before > now:
-        return (Put(_later(places, posting), posting.to_text()),)
-    puts: Iterable[Put] = (Put(key, "null") for key in _overdue(places, posting))
-    return (Put(places.at(WAITING, spot_of(posting)), posting.to_text()), *puts)
+def _put_unclaimed(keys: BoardKeys, record: JobRecord, now: float) -> tuple[Put, ...]:
+    if record.not_before is not None and record.not_before > now:
+        return (Put(_scheduled_key(keys, record), record.to_text()),)
+    puts: Iterable[Put] = (Put(key, "null") for key in _expiring_keys(keys, record))
+    return (Put(keys.key(WAITING, sort_key(record)), record.to_text()), *puts)
 
 
-def _later(places: Places, posting: Posting) -> str:
-    return places.at(LATER, stamp(posting.not_before or 0.0), spot_of(posting))
+def _scheduled_key(keys: BoardKeys, record: JobRecord) -> str:
+    return keys.key(SCHEDULED, time_key(record.not_before or 0.0), sort_key(record))
 
 
-def _overdue(places: Places, posting: Posting) -> tuple[str, ...]:
-    if posting.claim_by is None:
+def _expiring_keys(keys: BoardKeys, record: JobRecord) -> tuple[str, ...]:
+    if record.expires_at is None:
         return ()
-    return (places.at(OVERDUE, stamp(posting.claim_by), spot_of(posting)),)
+    return (keys.key(EXPIRING, time_key(record.expires_at), sort_key(record)),)
 
 
-def _let_go(places: Places, held: Held, puts: tuple[Put, ...]) -> Writes:
-    """End a claim that is still the one that was read, and write what else comes of it."""
-    claimed = places.at(CLAIMED, spot_of(held.posting))
-    owner = Check(places.owner(held.lease), ABSENT if held.lost else PRESENT)
-    return Writes((Check(claimed, held.version), owner), puts, (claimed,))
+def _end_claim(keys: BoardKeys, job: ClaimedJob, puts: tuple[Put, ...]) -> Writes:
+    """End a claim if it is still the one that was read."""
+    claimed = keys.key(CLAIMED, sort_key(job.record))
+    owner = Check(keys.owner(job.lease), ABSENT if job.is_lost else PRESENT)
+    return Writes((Check(claimed, job.version), owner), puts, (claimed,))
 
 
-def _trashed(places: Places, posting: Posting, reason: str, now: float) -> tuple[Put, ...]:
-    kept = replace(posting, reason=reason, changed_on=now)
-    where = places.at(TRASH, f"{stamp(now)}-{posting.uuid}")
-    outcome = _outcome(places, posting, TRASHED, {"reason": reason}, now)
-    return (Put(where, kept.to_text()), outcome, note(places, {posting.uuid: posting.key}, now))
+def _put_dead(keys: BoardKeys, record: JobRecord, reason: str, now: float) -> tuple[Put, ...]:
+    dead = replace(record, reason=reason, changed_on=now)
+    key = keys.key(DEAD, f"{time_key(now)}-{record.uuid}")
+    outcome = _put_outcome(keys, record, DEAD, {"reason": reason}, now)
+    return (Put(key, dead.to_text()), outcome, log_ended(keys, {record.uuid: record.key}, now))
 
 
-def _outcome(places: Places, posting: Posting, how: str, outcome: dict[str, Any], now: float) -> Put:
-    told = {"ended": how, "at": now, "name": posting.name, "key": posting.key, "outcome": outcome}
-    return Put(places.at(JOB, posting.uuid), codec.encode(told))
-
-
-def _still(posting: Posting) -> str:
-    """Say where a job that is on the board is to be looked for."""
-    return json.dumps({"spot": spot_of(posting), "not_before": posting.not_before})
+def _put_outcome(keys: BoardKeys, record: JobRecord, state: str, outcome: dict[str, Any], now: float) -> Put:
+    stored = {"state": state, "at": now, "name": record.name, "key": record.key, "outcome": outcome}
+    return Put(keys.key(JOB, record.uuid), codec.encode(stored))

@@ -62,7 +62,7 @@ class CheckingClaimListener(base.Listener):
         self._job = job
         self._board = board
         self._owner = owner
-        self._fence: int = getattr(job, "fence", 0)
+        self._fence: int = getattr(job, "fencing_token", 0)
         #: Says where a job stands; TaskFlow's boards know owners only.
         self._look: Callable[[Any], Any] | None = getattr(board, "look", None)
         self._on_job_loss = on_job_loss or self._suspend

@@ -47,25 +47,17 @@ class RetentionPolicy:
             raise ValueError(f"the values of a retention policy must not be negative: {self}")
 
     @classmethod
-    def from_value(cls, value: bool | float | Self) -> Self | None:
-        """Make a policy from what an option accepts.
-
-        Args:
-            value: True to keep nothing, False to keep everything, a maximum age in seconds, or a policy.
-
-        Returns:
-            The policy, or None to keep everything.
+    def from_value(cls, value: float | Self | None) -> Self | None:
+        """Return the policy that an option stands for: a maximum age in seconds, a policy, or None for none.
 
         Raises:
             TypeError: the value is none of these.
         """
-        if isinstance(value, bool):
-            return cls() if value else None
-        if isinstance(value, int | float):
-            return cls(max_age=float(value))
-        if isinstance(value, cls):
+        if value is None or isinstance(value, cls):
             return value
-        raise TypeError(f"expected True, False, seconds or a RetentionPolicy, not {value!r}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return cls(max_age=float(value))
+        raise TypeError(f"retention= takes seconds, a RetentionPolicy or None, not {value!r}")
 
     def is_expired(self, book: FinishedLogBook, now: float) -> bool:
         """Return whether a logbook is older than this policy allows, ``keep_newest`` aside."""

@@ -49,7 +49,7 @@ def test_a_posted_flow_is_run_by_a_conductor(tell):
     assert (listed["uuid"], listed["name"], listed["state"], listed["owner"]) == (
         uuid,
         "mine",
-        "unclaimed",
+        "waiting",
         None,
     )
     ran = tell("conduct", "--max-dispatches", "1", "--name", "worker")
@@ -59,7 +59,7 @@ def test_a_posted_flow_is_run_by_a_conductor(tell):
     assert {(each["job"], each["name"], each["conductor"]) for each in events} == {(uuid, "mine", "worker")}
     assert tell("jobs", "list", "--json").data == []
     shown = tell("jobs", "show", uuid, "--json").data
-    assert (shown["state"], shown["outcome"]["state"]) == ("complete", "SUCCESS")
+    assert (shown["state"], shown["outcome"]["state"]) == ("succeeded", "SUCCESS")
     assert tell("list", "--json").data[0]["state"] == "SUCCESS"
 
 
@@ -69,9 +69,9 @@ def test_the_order_in_which_jobs_are_claimed(tell):
     post(tell, ORDER, "--store", "order=1", "--name", "tomorrow", "--not-before", "2999-01-01")
     jobs = tell("jobs", "list", "--json").data
     assert [(job["name"], job["state"]) for job in jobs] == [
-        ("urgent", "unclaimed"),
-        ("first", "unclaimed"),
-        ("low", "unclaimed"),
+        ("urgent", "waiting"),
+        ("first", "waiting"),
+        ("low", "waiting"),
         ("tomorrow", "scheduled"),
     ]
     assert jobs[-1]["not_before"] == "2999-01-01T00:00:00.000000+00:00"
@@ -104,7 +104,7 @@ def test_trashed_and_put_back(tell):
     assert "by mistake" in tell("jobs", "show", "mine").out
     assert tell("jobs", "requeue", uuid[:8]).code == 0
     again = tell("jobs", "requeue", uuid[:8])
-    assert (again.code, "is unclaimed, not dead" in again.err) == (7, True)
+    assert (again.code, "is waiting, not dead" in again.err) == (7, True)
 
 
 def test_who_waits_gets_the_result_or_the_failure(tell, start, board):
@@ -145,7 +145,7 @@ def test_a_conductor_is_seen_asked_for_its_health_and_drained(tell, start, board
         time.sleep(0.01)  # it looks for such orders every half second
     (tmp_path / "open").touch()  # the task at work ends, and nothing after it begins
     assert conductor.wait(30) == 0
-    assert tell("jobs", "show", uuid, "--json").data["state"] == "unclaimed"
+    assert tell("jobs", "show", uuid, "--json").data["state"] == "waiting"
     tell("conduct", "--max-dispatches", "1")
     assert tell("jobs", "show", uuid, "--json").data["outcome"]["state"] == "SUCCESS"
 
@@ -157,7 +157,7 @@ def test_it_stops_in_order_when_nobody_reads_what_it_says(start, board, tell):
     conductor.stdout.close()
     conductor.stderr.close()
     job = post(tell, ORDER, "--store", "order=1")
-    while tell("jobs", "show", job, "--json").data["state"] != "complete":
+    while tell("jobs", "show", job, "--json").data["state"] != "succeeded":
         time.sleep(0.05)  # the board wakes who waits in Python; a command is asked again
     conductor.send_signal(signal.SIGTERM)
     assert conductor.wait(30) in {0, 1}
@@ -205,7 +205,7 @@ def test_what_happens_is_told_as_it_happens(tell, start, board):
         (("post", ORDER, "--priority", "urgent"), 2, "VERY_HIGH"),
         (("post", ORDER, "--not-before", "soon"), 2, "'soon' is no point in time: write +90"),
         (("jobs", "show", "nobody"), 7, "no job 'nobody' on board 'default'"),
-        (("jobs", "list", "--state", "lost"), 2, "unclaimed, scheduled, claimed, dead"),
+        (("jobs", "list", "--state", "lost"), 2, "waiting, scheduled, claimed, dead"),
         (("conductors", "drain", "nobody"), 7, "nobody called 'nobody'"),
         (("conduct", "--listen", "here"), 2, "127.0.0.1:8080"),
         (("conduct", "--max-workers", "2"), 2, "--engine parallel"),

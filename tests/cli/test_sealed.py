@@ -3,9 +3,10 @@
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 from tests.cli import sealed, vault
 
 SEALED = "codec=tests.cli.sealed:codec"

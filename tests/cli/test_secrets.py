@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors import post_flow
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
+from stackl_flow.submission import post_flow
 from tests.cli import vault
 from tests.cli.conftest import ROOT, environment
 
@@ -119,7 +119,7 @@ def test_a_job_on_the_board_is_shown_without_its_secrets(opened, places, give):
             answer = give(*words, *form, STACKL_FLOW_BOARD=places[1])
             assert answer.code == 0
             tells_nothing(answer.out + answer.err)
-    tells_nothing(f"{job!r} {board.look(job)!r}")
+    tells_nothing(f"{job!r} {board.get_snapshot(job)!r}")
     told = give("jobs", "show", job.uuid, "--json", STACKL_FLOW_BOARD=places[1]).data["details"]
     assert told["size"] == 3
     assert told["store"]["account"] == {"name": "ann", "pin": "***"}
@@ -133,7 +133,7 @@ def test_a_factory_that_tells_its_argument_is_trashed_without_it(opened, places,
         connection.save_logbook(book)
     job = board.post("broken", book, {"flow_uuid": flow.uuid})
     tells_nothing(conduct(places, 1))
-    (trashed,) = board.bin
+    (trashed,) = board.dead_letters
     assert trashed.uuid == job.uuid
     assert trashed.reason == "Printed: printed ***"
     answer = give("resume", flow.uuid, STACKL_FLOW_DB=places[0])

@@ -221,7 +221,7 @@ def test_on_job_done_may_be_overridden(here):
         book, detail = persistence_utils.temporary_flow_detail(persistence)
         board.post("no factory", book, priority="low")
         Mine("me", board, persistence=persistence).run(max_dispatches=2)
-        print([posting.name for posting in board.bin])
+        print([posting.name for posting in board.dead_letters])
     """) == [
         "COMPLETE True me True",
         "COMPLETE <class 'ValueError'> me True",
@@ -404,7 +404,7 @@ def test_what_boards_can_do_besides(here):
         for _ in range(2):
             board.claim(job, "me")
             board.abandon(job, "me")
-        print([(each.name, [claim.ended for claim in each.claims]) for each in board.bin], job.state)
+        print([(each.name, [claim.ended for claim in each.claims]) for each in board.dead_letters], job.state)
         good = post(board)
         conductors.fetch("blocking", "me", board, persistence=persistence).run(max_dispatches=1)
         print(good.result(1))
@@ -431,7 +431,7 @@ def test_settings_are_read_out_of_addresses_and_others_do_no_harm(here):
     print(told({"board": "zookeeper", "hosts": {"h": 1, "i": 2}, "timeout": "4.5", "handler": object()}))
     print(told({"board": "zookeeper", "hosts": "h:1/root", "path": "/a", "ttl": 2, "timeout": 9}))
     print(told("etcd://h:7?path=p&ttl=20"), told({"board": "etcd", "ttl": None}))
-    print(told({"board": "memory", "max_claims": None, "keep_outcomes": "60"})[1])
+    print(told({"board": "memory", "max_claims": None, "outcome_retention": "60"})[1])
     """) == [
         "('redis://h:7/2', 3.0)",
         "('redis://h:7', 15.0)",

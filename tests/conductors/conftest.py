@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stackl_flow.conductors import post_flow
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds; a heart on a busy machine has to be able to keep a lease up.

@@ -11,14 +11,16 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.conductors import backends, post_flow
-from stackl_flow.conductors.job_runner import Fate, Verdict
-from stackl_flow.conductors.prefetch import SPELL, Desk, Pace
+from stackl_flow.conductors import backends
+from stackl_flow.conductors.job_runner import RunResult
+from stackl_flow.conductors.prefetch import PREFETCH_SECONDS, ClaimSize, PrefetchBuffer
 from stackl_flow.jobboards import backends as boards
+from stackl_flow.jobboards.record import CONSUMED, TRASHED
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 from tests.conductors.test_takeover import LONG, eventually
 
-DONE = Verdict(Fate.CONSUME, {"state": st.SUCCESS, "result": {}})
+DONE = RunResult(CONSUMED, {"state": st.SUCCESS, "result": {}})
 
 
 @pytest.fixture
@@ -28,27 +30,29 @@ def board():
 
 
 @pytest.fixture
-def landed():
+def acknowledged():
     return []
 
 
-def close(desk):
-    desk.close(threading.Event(), 0.01)
+def close(buffer):
+    buffer.close(threading.Event(), 0.01)
 
 
 @pytest.fixture
-def open_desk(board, landed):
-    def open_it(patience):
-        return Desk(board, "me", None, lambda job, verdict: landed.append((job.name, verdict.fate)), patience)
+def open_buffer(board, acknowledged):
+    def open_it(hold):
+        return PrefetchBuffer(
+            board, "me", None, lambda job, result: acknowledged.append((job.name, result.disposition)), hold
+        )
 
     return open_it
 
 
 @pytest.fixture
-def desk(open_desk):
-    desk = open_desk(LONG)
-    yield desk
-    close(desk)
+def buffer(open_buffer):
+    buffer = open_buffer(LONG)
+    yield buffer
+    close(buffer)
 
 
 def post(board, *names):
@@ -58,107 +62,107 @@ def post(board, *names):
 
 
 def test_so_many_jobs_are_claimed_as_are_done_in_a_moment():
-    pace = Pace(20)
-    assert pace.jobs(1) == 1, "nothing is known yet"
+    size = ClaimSize(20)
+    assert size.limit(1) == 1, "nothing is known yet"
     for _ in range(50):
-        pace.took(SPELL / 10)
-    assert (pace.jobs(1), pace.jobs(4)) == (pytest.approx(10, abs=1), 20)
-    pace.took(1.0)
-    assert (pace.jobs(1), pace.jobs(4)) == (1, 4), "a slow one counts at once"
-    pace.took(0.0)
-    assert pace.jobs(1) == 1, "a quick one little by little"
-    careful = Pace(1)
-    careful.took(0.0)
-    assert (careful.jobs(1), careful.jobs(3)) == (1, 3)
+        size.record(PREFETCH_SECONDS / 10)
+    assert (size.limit(1), size.limit(4)) == (pytest.approx(10, abs=1), 20)
+    size.record(1.0)
+    assert (size.limit(1), size.limit(4)) == (1, 4), "a slow one counts at once"
+    size.record(0.0)
+    assert size.limit(1) == 1, "a quick one little by little"
+    careful = ClaimSize(1)
+    careful.record(0.0)
+    assert (careful.limit(1), careful.limit(3)) == (1, 3)
 
 
-def test_ends_go_to_the_board_with_the_next_claims(board, desk, landed):
+def test_ends_go_to_the_board_with_the_next_claims(board, buffer, acknowledged):
     first, second, third = post(board, "a", "b", "c")
-    desk.turn(2, 0)
-    a, b = desk.next(), desk.next()
-    assert (a.name, b.name, desk.next()) == ("a", "b", None)
-    desk.finished(a, DONE)
-    desk.finished(b, Verdict(Fate.TRASH, {"reason": "no such site"}))
-    desk.turn(5, 0)
-    assert landed == [("a", Fate.CONSUME), ("b", Fate.TRASH)]
+    buffer.exchange(2, 0)
+    a, b = buffer.pop(), buffer.pop()
+    assert (a.name, b.name, buffer.pop()) == ("a", "b", None)
+    buffer.complete(a, DONE)
+    buffer.complete(b, RunResult(TRASHED, {"reason": "no such site"}))
+    buffer.exchange(5, 0)
+    assert acknowledged == [("a", CONSUMED), ("b", TRASHED)]
     assert [job.state for job in (first, second, third)] == [st.COMPLETE, st.COMPLETE, st.CLAIMED]
-    assert desk.next().name == "c"
+    assert buffer.pop().name == "c"
 
 
-def test_nothing_in_hand_waits_for_a_long_job(board, open_desk, landed):
+def test_nothing_in_hand_waits_for_a_long_job(board, open_buffer, acknowledged):
     jobs = post(board, "short", "long", "other", "third")
-    desk = open_desk(0.5)
-    desk.turn(4, 0)
-    desk.finished(desk.next(), DONE)
-    desk.next()  # and it takes its time
+    buffer = open_buffer(0.5)
+    buffer.exchange(4, 0)
+    buffer.complete(buffer.pop(), DONE)
+    buffer.pop()  # and it takes its time
     eventually(lambda: jobs[0].state == st.COMPLETE)
     eventually(lambda: {job.state for job in jobs[2:]} == {st.UNCLAIMED})
-    assert landed == [("short", Fate.CONSUME)]
+    assert acknowledged == [("short", CONSUMED)]
     assert [board.find_owner(job) for job in jobs[1:]] == ["me", None, None]
     assert {job.claims for job in board.iterjobs(only_unclaimed=True)} == {()}, "that leaves no trace"
-    assert desk.next() is None
-    close(desk)
+    assert buffer.pop() is None
+    close(buffer)
 
 
-def test_what_was_claimed_too_long_ago_is_not_begun(board, open_desk):
+def test_what_was_claimed_too_long_ago_is_not_begun(board, open_buffer):
     """A process that was stopped and continued may have lost its claims meanwhile."""
     (job,) = post(board, "a")
-    desk = open_desk(0.0)
-    desk.turn(1, 0)
-    assert desk.next() is None
-    desk.turn(0, 0)
+    buffer = open_buffer(0.0)
+    buffer.exchange(1, 0)
+    assert buffer.pop() is None
+    buffer.exchange(0, 0)
     assert job.state == st.UNCLAIMED
 
 
-def test_what_is_in_hand_at_the_end_goes_back(board, desk, landed):
+def test_what_is_in_hand_at_the_end_goes_back(board, buffer, acknowledged):
     jobs = post(board, "a", "b", "c")
-    desk.turn(3, 0)
-    desk.finished(desk.next(), DONE)
-    close(desk)
+    buffer.exchange(3, 0)
+    buffer.complete(buffer.pop(), DONE)
+    close(buffer)
     assert [job.state for job in jobs] == [st.COMPLETE, st.UNCLAIMED, st.UNCLAIMED]
-    assert landed == [("a", Fate.CONSUME)]
+    assert acknowledged == [("a", CONSUMED)]
 
 
-def test_a_lost_lease_takes_all_that_is_in_hand(board, desk, landed, caplog):
+def test_a_lost_lease_takes_all_that_is_in_hand(board, buffer, acknowledged, caplog):
     jobs = post(board, "a", "b")
-    desk.turn(2, 0)
-    working = desk.next()
+    buffer.exchange(2, 0)
+    working = buffer.pop()
     board._claims.leases.close()
-    desk.lost()
-    assert desk.next() is None
-    desk.finished(working, DONE)
-    desk.turn(0, 0)
-    assert (landed, {job.state for job in jobs}) == ([], {st.CLAIMED})
-    assert "does not hold" in caplog.text
+    buffer.clear()
+    assert buffer.pop() is None
+    buffer.complete(working, DONE)
+    buffer.exchange(0, 0)
+    assert (acknowledged, {job.state for job in jobs}) == ([], {st.CLAIMED})
+    assert "has lost its claim" in caplog.text
     assert sorted(job.name for job in board.iterjobs(only_unclaimed=True)) == ["a", "b"]
 
 
-def test_an_end_is_told_at_once_while_nobody_turns(board, desk, landed):
+def test_an_end_is_told_at_once_while_nobody_turns(board, buffer, acknowledged):
     """Several slots: a job ends while the conductor waits for more work, or for the last of its jobs."""
     (job,) = post(board, "a")
-    desk.turn(1, 0)
-    working = desk.next()
-    waiting = threading.Thread(target=desk.turn, args=(1, LONG))
+    buffer.exchange(1, 0)
+    working = buffer.pop()
+    waiting = threading.Thread(target=buffer.exchange, args=(1, LONG))
     waiting.start()
-    desk.finished(working, DONE)
+    buffer.complete(working, DONE)
     eventually(lambda: job.state == st.COMPLETE)
-    assert landed == [("a", Fate.CONSUME)]
+    assert acknowledged == [("a", CONSUMED)]
     board.post("b")
     waiting.join()
-    desk.leave()
+    buffer.end_exchanges()
     assert board.job_count == 1
 
 
-def test_an_outcome_that_cannot_be_kept_does_not_hold_up_the_others(board, desk, landed):
+def test_an_outcome_that_cannot_be_kept_does_not_hold_up_the_others(board, buffer, acknowledged):
     bad, good = post(board, "bad", "good")
-    desk.turn(2, 0)
-    desk.finished(desk.next(), Verdict(Fate.CONSUME, {"state": st.SUCCESS, "result": {"x": object()}}))
-    desk.finished(desk.next(), DONE)
-    desk.turn(0, 0)
-    assert (good.state, landed) == (st.COMPLETE, [("good", Fate.CONSUME)])
-    desk.turn(0, 0)
-    assert landed[1:] == [("bad", Fate.CONSUME)]
-    with pytest.raises(exc.WrappedFailure, match=r"without an outcome.*object"):
+    buffer.exchange(2, 0)
+    buffer.complete(buffer.pop(), RunResult(CONSUMED, {"state": st.SUCCESS, "result": {"x": object()}}))
+    buffer.complete(buffer.pop(), DONE)
+    buffer.exchange(0, 0)
+    assert (good.state, acknowledged) == (st.COMPLETE, [("good", CONSUMED)])
+    buffer.exchange(0, 0)
+    assert acknowledged[1:] == [("bad", CONSUMED)]
+    with pytest.raises(exc.WrappedFailure, match=r"outcome cannot be stored.*object"):
         bad.result(0)
 
 
@@ -174,7 +178,7 @@ def test_each_job_is_run_and_told_once(slots, ahead, tmp_path):
         given = {"ledger": str(ledger)}
         jobs = [post_flow(board, store, "tests.conductors.flows.good", store=given) for _ in range(40)]
         conductor = backends.fetch(
-            "nonblocking", "me", board, persistence=store, max_simultaneous_jobs=slots, claims_ahead=ahead
+            "nonblocking", "me", board, persistence=store, max_simultaneous_jobs=slots, prefetch=ahead
         )
         conductor.notifier.register("job_consumed", lambda _, details: told.append(details["job"].uuid))
         conductor.run(max_dispatches=30)
@@ -198,5 +202,5 @@ def test_a_job_that_kills_its_process_takes_no_neighbours_into_quarantine(office
     for job in good:
         job.result(LONG)
     assert deadly.wait(LONG)
-    assert [kept.uuid for kept in office.board.bin] == [deadly.uuid]
+    assert [kept.uuid for kept in office.board.dead_letters] == [deadly.uuid]
     assert office.done().count(("b", "execute")) == 20

@@ -27,9 +27,9 @@ def test_jobs_wait_until_it_is_whole_again(office, tmp_path):
     running = threading.Thread(target=conductor.run)
     running.start()
     try:
-        eventually(lambda: all(len(office.board.look(job).posting.claims) > 1 for job in jobs))
+        eventually(lambda: all(len(office.board.get_snapshot(job).record.claims) > 1 for job in jobs))
         time.sleep(0.5)  # without a pause they would be claimed a hundred times in it
-        claims = [claim for job in jobs for claim in office.board.look(job).posting.claims]
+        claims = [claim for job in jobs for claim in office.board.get_snapshot(job).record.claims]
         (tmp_path / "flows").unlink()
         (tmp_path / "away").rename(tmp_path / "flows")
         for job in jobs:

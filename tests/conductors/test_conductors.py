@@ -8,9 +8,10 @@ import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
-from stackl_flow.conductors import backends, post_flow
+from stackl_flow.conductors import backends
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.persistence.models import FlowDetail, LogBook
+from stackl_flow.submission import post_flow
 from tests.conductors import flows
 
 LONG = 30.0
@@ -36,7 +37,7 @@ def test_a_flow_that_fails_is_undone_and_consumed_with_its_failure(conductor, of
     with pytest.raises(exc.WrappedFailure, match="no such site"):
         job.result(0)
     assert office.done() == [("a", "execute"), ("a", "revert")]
-    assert office.board.look(job).outcome["outcome"]["state"] == st.REVERTED
+    assert office.board.get_snapshot(job).outcome["outcome"]["state"] == st.REVERTED
 
 
 def test_a_job_without_a_flow_goes_to_the_bin_with_the_reason(conductor, office):
@@ -52,7 +53,7 @@ def test_a_job_without_a_flow_goes_to_the_bin_with_the_reason(conductor, office)
     office.board.post("several", several)
     office.board.post("other", several, {"flow_uuid": "nobody"})
     conductor.run(max_dispatches=4)
-    reasons = {posting.name: posting.reason for posting in office.board.bin}
+    reasons = {posting.name: posting.reason for posting in office.board.dead_letters}
     assert "has no logbook" in reasons["no book"]
     assert "has no flow in it" in reasons["empty"]
     assert "has 2 flows: name one as 'flow_uuid'" in reasons["several"]
@@ -66,7 +67,7 @@ def test_a_factory_that_cannot_be_imported_there(conductor, office, monkeypatch)
     with pytest.raises(exc.JobFailure, match=r"trashed: FactoryNotFound.*has no 'good'"):
         job.result(0)
     monkeypatch.undo()
-    office.board.bin.requeue(job.uuid)
+    office.board.dead_letters.requeue(job.uuid)
     conductor.run(max_dispatches=1)
     assert job.result(0)["second"] == "b"
 
@@ -103,7 +104,7 @@ def test_stopped_it_suspends_what_runs_and_gives_it_back(conductor, office):
     conductor.stop()
     assert conductor.wait(LONG)
     running.join()
-    assert (job.state, office.board.look(job).posting.claims[-1].ended) == (st.UNCLAIMED, "released")
+    assert (job.state, office.board.get_snapshot(job).record.claims[-1].ended) == (st.UNCLAIMED, "released")
     conductor.run(max_dispatches=1)
     assert office.done() == [("a", "execute"), ("b", "execute")]
 
@@ -119,18 +120,20 @@ def test_stopped_before_it_runs(conductor, office):
 
 
 def test_it_takes_only_what_it_can_do(office):
-    gpu = office.post("good", needs=["gpu"], priority="HIGH")
+    gpu = office.post("good", required_capabilities=["gpu"], priority="HIGH")
     plain = office.post("good")
-    backends.fetch("blocking", "plain", office.board, persistence=office.store, can=[]).run(max_dispatches=1)
+    backends.fetch("blocking", "plain", office.board, persistence=office.store, capabilities=[]).run(
+        max_dispatches=1
+    )
     assert (gpu.state, plain.state) == (st.UNCLAIMED, st.COMPLETE)
-    able = backends.fetch("blocking", "able", office.board, persistence=office.store, can=["gpu"])
+    able = backends.fetch("blocking", "able", office.board, persistence=office.store, capabilities=["gpu"])
     able.run(max_dispatches=1)
     assert gpu.state == st.COMPLETE
 
 
 def test_it_is_known_to_the_board(conductor, office):
     conductor.run(max_dispatches=0)
-    (entity,) = office.board.presence.here("conductor")
+    (entity,) = office.board.membership.members("conductor")
     assert isinstance(entity, Entity)
     assert (entity.name, set(entity.metadata)) == ("me", {"hostname", "pid", "slots"})
 
@@ -139,11 +142,11 @@ def test_drained_from_elsewhere_it_stops(conductor, office):
     running = threading.Thread(target=conductor.run)
     running.start()
     office.post("good").result(LONG)
-    office.board.presence.drain("me")
+    office.board.membership.request_drain("me")
     assert conductor.wait(LONG)
     running.join()
     conductor.run(max_dispatches=0)  # begun anew it is not drained any more
-    assert not office.board.presence.is_drained("me")
+    assert not office.board.membership.is_drain_requested("me")
 
 
 def test_hooks_are_asked_for_each_job(office):

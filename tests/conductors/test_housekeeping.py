@@ -5,11 +5,12 @@ import math
 import pytest
 
 from stackl_flow import engines
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import LogBook
 from stackl_flow.persistence.retention import RetentionPolicy
+from stackl_flow.submission import post_flow
 from stackl_flow.testing.clock import SteppedClock
 from tests.conductors import flows
 
@@ -34,10 +35,10 @@ def board(backend):
         yield board
 
 
-def run(board, backend, remove_books, jobs=1):
+def run(board, backend, retention, jobs=1):
     """Run some jobs; the conductor also looks round once before each."""
     engine = {"clock": backend.clock}
-    conductor = Conductor("ann", board, backend, engine_options=engine, remove_books=remove_books)
+    conductor = Conductor("ann", board, backend, engine_options=engine, retention=retention)
     conductor.run(max_dispatches=jobs)
 
 
@@ -57,13 +58,13 @@ def post(board, backend, tmp_path):
 
 def test_all_are_kept_unless_it_is_said(board, backend, post):
     post("one")
-    run(board, backend, remove_books=False)
+    run(board, backend, retention=None)
     assert left(backend) == ["one"]
 
 
 def test_at_once(board, backend, post):
     job = post("one")
-    run(board, backend, remove_books=True)
+    run(board, backend, retention=0)
     assert left(backend) == []
     assert job.result(0)["ledger"]
 
@@ -129,12 +130,12 @@ def stores_a_book_of_its_own(backend):
 
 
 def test_what_cannot_be_a_rule_is_refused(board, backend):
-    for wrong in ("7d", [1], None):
+    for wrong in ("7d", [1], True):
         with pytest.raises(TypeError, match="RetentionPolicy"):
-            Conductor("ann", board, backend, remove_books=wrong)
+            Conductor("ann", board, backend, retention=wrong)
     for wrong in (-1.0, RetentionPolicy):
         with pytest.raises((ValueError, TypeError)):
-            Conductor("ann", board, backend, remove_books=wrong)
+            Conductor("ann", board, backend, retention=wrong)
 
 
 def test_posting_again_under_a_key_leaves_no_second_book(backend, post):

@@ -29,7 +29,7 @@ def test_killed_with_a_job_another_takes_it_over(office):
     office.start("second")
     first.kill()
     eventually(lambda: office.board.find_owner(job) == "second")
-    assert [claim.ended for claim in office.board.look(job).posting.claims] == ["lost", ""]
+    assert [claim.ended for claim in office.board.get_snapshot(job).record.claims] == ["lost", ""]
     assert office.done() == [("a", "execute")]  # what was done is not done again
 
 
@@ -58,7 +58,7 @@ def test_a_task_that_holds_the_interpreter_loses_nothing(office):
     job.result(LONG)
     assert office.done() == [("a", "execute"), ("b", "execute")]
     assert len({process for _, _, process in office.lines()}) == 1
-    assert office.board.look(job).outcome["outcome"]["state"] == st.SUCCESS
+    assert office.board.get_snapshot(job).outcome["outcome"]["state"] == st.SUCCESS
 
 
 def test_sigterm_hands_running_jobs_over_in_order(office):
@@ -68,7 +68,9 @@ def test_sigterm_hands_running_jobs_over_in_order(office):
     first.send_signal(signal.SIGTERM)
     assert first.wait(LONG) == 0
     assert {job.state for job in jobs} == {st.UNCLAIMED}
-    assert {claim.ended for job in jobs for claim in office.board.look(job).posting.claims} == {"released"}
+    assert {claim.ended for job in jobs for claim in office.board.get_snapshot(job).record.claims} == {
+        "released"
+    }
     office.start("second", "--slots", "3")
     for job in jobs:
         job.result(LONG)
@@ -100,12 +102,12 @@ def test_one_that_lost_its_lease_is_known_again_and_can_be_drained(office):
     first = office.start("first", "--lease-ttl", "0.5")
 
     def names():
-        return [entity.name for entity in office.board.presence.here()]
+        return [entity.name for entity in office.board.membership.members()]
 
     eventually(lambda: names() == ["first"])
     first.send_signal(signal.SIGSTOP)
     eventually(lambda: names() == [])
     first.send_signal(signal.SIGCONT)
     eventually(lambda: names() == ["first"])
-    office.board.presence.drain("first")
+    office.board.membership.request_drain("first")
     assert first.wait(LONG) == 0

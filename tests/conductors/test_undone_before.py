@@ -38,7 +38,7 @@ def test_whoever_has_the_job_next_only_tells_the_board(conductor, office):
     lose(office)
     conductor.run(max_dispatches=1)
     assert office.done() == ONCE
-    assert office.board.look(posted).outcome["outcome"]["state"] == st.REVERTED
+    assert office.board.get_snapshot(posted).outcome["outcome"]["state"] == st.REVERTED
     with pytest.raises(exc.WrappedFailure, match="no such site"):
         posted.result(0)
 
@@ -62,7 +62,7 @@ def test_so_it_is_if_its_first_conductor_died_before_he_began(conductor, office)
     assert office.done() == 2 * ONCE
 
 
-class Late(Conductor):
+class LateConductor(Conductor):
     """Comes to run a job only when it has lost it, and another has had it and ended it."""
 
     office = other = None
@@ -76,7 +76,7 @@ class Late(Conductor):
 
 def test_one_who_comes_late_leaves_it_undone(conductor, office):
     posted = office.post("bad")
-    late = Late("late", office.board, office.store)
+    late = LateConductor("late", office.board, office.store)
     late.office, late.other = office, conductor
     late.run(max_dispatches=1)
     assert office.done() == ONCE

@@ -53,11 +53,11 @@ def test_the_poster_gets_the_result_or_the_failure(conductor, office):
 
 def test_jobs_go_to_who_can_do_them(office):
     """Whoever lacks an ability neither gets such a job nor is held up by it."""
-    gpu = office.post("good", needs=["gpu", "linux"], priority="VERY_HIGH")
+    gpu = office.post("good", required_capabilities=["gpu", "linux"], priority="VERY_HIGH")
     plain = office.post("good", priority="VERY_LOW")
 
     def run(name, can):
-        backends.fetch("blocking", name, office.board, persistence=office.store, can=can).run(1)
+        backends.fetch("blocking", name, office.board, persistence=office.store, capabilities=can).run(1)
 
     run("half", ["linux"])
     assert (gpu.state, plain.state) == (st.UNCLAIMED, st.COMPLETE)
@@ -102,18 +102,18 @@ def test_what_a_job_was_given_is_in_no_log_of_ours(conductor, office, caplog):
 def test_the_books_of_consumed_jobs_are_removed_if_that_is_wanted(factory, office):
     kept, gone = office.post(factory), office.post(factory)
     plain = backends.fetch("blocking", "keeps", office.board, persistence=office.store)
-    tidy = backends.fetch("blocking", "tidy", office.board, persistence=office.store, remove_books=True)
+    tidy = backends.fetch("blocking", "tidy", office.board, persistence=office.store, retention=0)
     plain.run(max_dispatches=1)
     tidy.run(max_dispatches=1)
     with office.store.get_connection() as connection:
         assert [book.uuid for book in connection.get_logbooks()] == [kept.book_uuid]
     assert gone.wait(0)  # its outcome is on the board all the same
-    assert office.board.look(gone).outcome["outcome"]["state"] in {st.SUCCESS, st.REVERTED}
+    assert office.board.get_snapshot(gone).outcome["outcome"]["state"] in {st.SUCCESS, st.REVERTED}
 
 
 def test_the_book_of_a_job_that_goes_back_stays(tmp_path, office):
     job = office.post("slow", store={"seconds": 0.3})
-    tidy = backends.fetch("blocking", "tidy", office.board, persistence=office.store, remove_books=True)
+    tidy = backends.fetch("blocking", "tidy", office.board, persistence=office.store, retention=0)
     tidy.notifier.register("running_start", lambda *_, **__: tidy.stop())
     tidy.run()
     assert job.state == st.UNCLAIMED

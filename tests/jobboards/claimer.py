@@ -9,7 +9,7 @@ import os
 import sys
 
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.job import Ending
+from stackl_flow.jobboards.base import Completion
 
 #: Seconds without a job after which it looks whether the board is empty.
 IDLE = 0.5
@@ -33,13 +33,13 @@ def main(name, address, ledger):
         sys.stdin.readline()
         ended = []
         while True:
-            turn = board.turn(name, ended, want=AT_ONCE, timeout=IDLE)
-            assert turn.late == (), "nobody else may end a claim that was not lost"
+            turn = board.complete_and_claim(name, ended, limit=AT_ONCE, timeout=IDLE)
+            assert turn.rejected == (), "nobody else may end a claim that was not lost"
             ended = []
-            for job in turn.claimed:
+            for job in turn.jobs:
                 note(ledger, f"{job.details['number']} {name}")
-                ended.append(Ending(job, "consumed"))
-            if not turn.claimed and board.job_count == 0:
+                ended.append(Completion(job, "consumed"))
+            if not turn.jobs and board.job_count == 0:
                 return
 
 

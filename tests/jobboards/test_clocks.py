@@ -94,10 +94,10 @@ def test_due_times_go_by_the_clock_of_whoever_looks(redis_url):
         backends.fetch(name, redis_url, clock=Wrong(1)) as ahead,
     ):
         board.post("later", not_before=soon)
-        board.post("early", claim_by=soon)
+        board.post("early", expires_at=soon)
         for right in (board, behind):
             assert [job.name for job in right.iterjobs(only_unclaimed=True)] == ["early"]
         assert [job.name for job in ahead.iterjobs(only_unclaimed=True)] == ["later"]
-        assert [(posting.name, posting.reason) for posting in board.bin] == [
-            ("early", "nobody claimed it in time")
+        assert [(posting.name, posting.reason) for posting in board.dead_letters] == [
+            ("early", "not claimed before it expired")
         ]

@@ -4,7 +4,8 @@ import pytest
 
 from stackl_flow import states as st
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.job import LATER, Ending
+from stackl_flow.jobboards.base import Completion
+from stackl_flow.jobboards.record import SCHEDULED
 from stackl_flow.testing.clock import SteppedClock
 
 
@@ -20,20 +21,20 @@ def board(clock):
 
 
 def defer(board):
-    (job,) = board.turn("me", want=1).claimed
-    assert board.turn("me", [Ending(job, "deferred")]).late == ()
+    (job,) = board.complete_and_claim("me", limit=1).jobs
+    assert board.complete_and_claim("me", [Completion(job, "deferred")]).rejected == ()
     return job
 
 
 def test_it_waits_and_others_are_claimed_meanwhile(board, clock):
     first, second = board.post("first", priority="HIGH"), board.post("second")
     assert defer(board).uuid == first.uuid
-    assert (first.state, board.look(first).head) == (st.UNCLAIMED, LATER)
-    assert [job.uuid for job in board.turn("you", want=5).claimed] == [second.uuid]
-    assert board.turn("you", want=5).claimed == ()
+    assert (first.state, board.get_snapshot(first).state) == (st.UNCLAIMED, SCHEDULED)
+    assert [job.uuid for job in board.complete_and_claim("you", limit=5).jobs] == [second.uuid]
+    assert board.complete_and_claim("you", limit=5).jobs == ()
     clock.step(0.51)
-    assert [job.uuid for job in board.turn("you", want=5).claimed] == [first.uuid]
-    assert [claim.ended for claim in board.look(first).posting.claims] == ["deferred", ""]
+    assert [job.uuid for job in board.complete_and_claim("you", limit=5).jobs] == [first.uuid]
+    assert [claim.ended for claim in board.get_snapshot(first).record.claims] == ["deferred", ""]
 
 
 def test_twice_as_long_each_time_and_then_it_is_trashed(board, clock):
@@ -41,11 +42,11 @@ def test_twice_as_long_each_time_and_then_it_is_trashed(board, clock):
     for _ in range(8):
         began = clock.now()
         defer(board)
-        while board.look(posted).head == LATER:
+        while board.get_snapshot(posted).state == SCHEDULED:
             clock.step(0.5)
             list(board.iterjobs())  # whoever looks brings what is due
         waited.append(clock.now() - began)
     assert waited == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 60], abs=0.51)
     defer(board)
-    (poison,) = board.bin
-    assert "claimed 9 times without an end: me (deferred)" in poison.reason
+    (poison,) = board.dead_letters
+    assert "9 claims failed: me (deferred)" in poison.reason

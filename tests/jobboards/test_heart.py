@@ -17,7 +17,7 @@ LONG = 30.0
 @pytest.fixture
 def board(tmp_path):
     with backends.backend("work", {"board": f"dir://{tmp_path}/board", "ttl": TTL}) as board:
-        board.keep_apart()
+        board.use_heartbeat_process()
         yield board
 
 
@@ -43,7 +43,7 @@ def next_heart(old):
 def test_another_takes_the_place_of_one_that_was_killed_and_keeps_what_it_kept(board):
     board.register_entity(Entity("conductor", "me"))
     lost = []
-    board.on_lost(lost.append)
+    board.on_lease_lost(lost.append)
     board.post("one")
     job = board.claim(next(board.iterjobs()), "me")
     for _ in range(2):

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 from stackl_flow.task import FunctorTask
 from stackl_flow.testing.crash import start_child, wait_child
 
@@ -114,7 +115,14 @@ def test_a_job_lands_with_the_posters_rows(address, way):
         board.post("lost", connection=own, key="lost")
         own.rollback()
         insert(own, "kept")
-        job = board.post("kept", details={"n": 1}, priority="HIGH", connection=own, key="once", needs=["gpu"])
+        job = board.post(
+            "kept",
+            details={"n": 1},
+            priority="HIGH",
+            connection=own,
+            key="once",
+            required_capabilities=["gpu"],
+        )
         again = board.post("again", connection=own, key="once")
         later = board.post("later", connection=own, not_before=time.time() + 3600)
         assert again.uuid == job.uuid
@@ -124,7 +132,9 @@ def test_a_job_lands_with_the_posters_rows(address, way):
                 other.look(job.uuid)
             own.commit()
             assert [each.name for each in other.iterjobs()] == ["kept", "later"]
-            assert [each.uuid for each in other.iterjobs(only_unclaimed=True, can=["gpu"])] == [job.uuid]
+            assert [each.uuid for each in other.iterjobs(only_unclaimed=True, capabilities=["gpu"])] == [
+                job.uuid
+            ]
             assert other.post("x", key="once").uuid == job.uuid
             assert other.post("y", key="lost").name == "y"
         assert job.details == {"n": 1}
@@ -178,13 +188,13 @@ def test_an_open_transaction_keeps_nobody_waiting(postgresql_url):
         for number in range(3):
             board.post(f"job {number}")
         done = []
-        while claimed := board.turn("me", want=2).claimed:
+        while claimed := board.complete_and_claim("me", limit=2).jobs:
             for job in claimed:
                 board.consume(job, "me")
             done += [job.name for job in claimed]
         assert done == ["job 0", "job 1", "job 2"]
         own.commit()
-        assert [job.name for job in board.turn("me", want=2).claimed] == ["thinking"]
+        assert [job.name for job in board.complete_and_claim("me", limit=2).jobs] == ["thinking"]
 
 
 def test_two_posters_under_one_key(postgresql_url):

@@ -6,7 +6,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.job import Ending
+from stackl_flow.jobboards.base import Completion
 from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import Lease
 
@@ -36,7 +36,7 @@ def test_only_the_later_of_two_claims_under_one_name_counts(how, board, address)
     early = board.claim(next(board.iterjobs()), "me")
     lose(address)
     later = board.claim(next(board.iterjobs()), "me")
-    with pytest.raises(exc.JobFailure, match="he lost it meanwhile and claimed it anew"):
+    with pytest.raises(exc.JobFailure, match="claimed again under the same name"):
         getattr(board, how)(early, "me")
     assert board.find_owner(later) == "me"
     board.consume(later, "me")
@@ -64,15 +64,15 @@ def test_a_turn_that_ends_a_lost_claim_and_finds_the_same_job_free(board, addres
     early = board.claim(next(board.iterjobs()), "me")
     lose(address)
     assert [job.uuid for job in board.iterjobs(only_unclaimed=True)] == [early.uuid]  # nobody told him yet
-    turn = board.turn("me", [Ending(early, "consumed")], want=1)
-    assert [late.ending.job for late in turn.late] == [early]
-    (later,) = turn.claimed
+    turn = board.complete_and_claim("me", [Completion(early, "consumed")], limit=1)
+    assert [late.completion.job for late in turn.rejected] == [early]
+    (later,) = turn.jobs
     assert board.find_owner(later) == "me"
 
 
 def test_who_loses_a_lease_is_told_when_he_claims_on(board, address):
     lost = []
-    board.on_lost(lost.append)
+    board.on_lease_lost(lost.append)
     for number in range(2):
         board.post(f"job {number}")
     board.claim(next(board.iterjobs()), "me")
@@ -87,7 +87,7 @@ def test_late_news_of_a_lost_lease_leave_claims_on_the_next_one_alone(board, add
     board.claim(next(board.iterjobs()), "me")
     lose(address)
     later = board.claim(next(board.iterjobs()), "me")
-    board._lost("me")
+    board._lease_lost("me")
     board.consume(later, "me")
     assert later.state == st.COMPLETE
 
@@ -97,4 +97,4 @@ def test_who_registers_on_a_lease_that_was_lost_gets_another(board, address):
     board.claim(next(board.iterjobs()), "me")
     lose(address)
     board.register_entity(Entity("conductor", "me"))
-    assert [entity.name for entity in board.presence.here()] == ["me"]
+    assert [entity.name for entity in board.membership.members()] == ["me"]

@@ -45,7 +45,7 @@ def run_all(address, jobs, tmp_path):
                 claimer.kill()
                 claimer.communicate()
         assert board.job_count == 0
-        assert list(board.bin) == []
+        assert list(board.dead_letters) == []
     return [line.split() for line in ledger.read_text().splitlines()]
 
 

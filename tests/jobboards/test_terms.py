@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 
 from stackl_flow import exceptions as exc
-from stackl_flow.conductors import Conductor, post_flow
+from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends
 from stackl_flow.persistence import backends as stores
+from stackl_flow.submission import post_flow
 
 
 @pytest.fixture
@@ -17,28 +18,31 @@ def board():
 
 
 def test_one_ability_may_be_a_word(board):
-    assert board.post("job", needs="gpu").posting.needs == ("gpu",)
-    assert board.post("job", needs=["gpu", "disk"]).posting.needs == ("gpu", "disk")
+    assert board.post("job", required_capabilities="gpu").record.required_capabilities == ("gpu",)
+    assert board.post("job", required_capabilities=["gpu", "disk"]).record.required_capabilities == (
+        "gpu",
+        "disk",
+    )
 
 
 def test_a_point_in_time_may_be_a_datetime(board):
     at = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-    posting = board.post("job", not_before=at, claim_by=at.timestamp()).posting
-    assert posting.not_before == posting.claim_by == at.timestamp()
+    posting = board.post("job", not_before=at, expires_at=at.timestamp()).record
+    assert posting.not_before == posting.expires_at == at.timestamp()
 
 
 @pytest.mark.parametrize(
     ("terms", "error", "says"),
     [
-        ({"not_bfore": 3}, TypeError, "did you mean not_before"),
-        ({"colour": 3}, TypeError, "it takes claim_by, key, needs, not_before, uuid"),
+        ({"not_bfore": 3}, TypeError, "did you mean 'not_before'"),
+        ({"colour": 3}, TypeError, "options are expires_at, key, not_before, required_capabilities, uuid"),
         ({"not_before": dt.datetime(2100, 1, 1)}, ValueError, "zone"),  # noqa: DTZ001  that is the mistake
-        ({"claim_by": "tomorrow"}, TypeError, "seconds since 1970"),
+        ({"expires_at": "tomorrow"}, TypeError, "seconds since 1970"),
         ({"not_before": True}, TypeError, "seconds since 1970"),
-        ({"needs": [1]}, TypeError, "names of abilities"),
-        ({"needs": 3}, TypeError, "names of abilities"),
-        ({"details": [1]}, TypeError, "values by name"),
-        ({"details": "size=3"}, TypeError, "values by name"),
+        ({"required_capabilities": [1]}, TypeError, "takes names"),
+        ({"required_capabilities": 3}, TypeError, "takes names"),
+        ({"details": [1]}, TypeError, "takes a mapping"),
+        ({"details": "size=3"}, TypeError, "takes a mapping"),
     ],
 )
 def test_a_mistake_is_told_with_what_to_do(board, terms, error, says):
@@ -50,9 +54,9 @@ def test_a_mistake_is_told_with_what_to_do(board, terms, error, says):
 @pytest.mark.parametrize(
     ("name", "conf", "says"),
     [
-        ("jobs", None, "a board needs a name and an address"),
-        (None, "memory", "a board needs a name and an address"),
-        ("memory://", 3, "a board needs a name and an address"),
+        ("jobs", None, "a board needs a name and a URL"),
+        (None, "memory", "a board needs a name and a URL"),
+        ("memory://", 3, "a board needs a name and a URL"),
         ("jobs", {"connection": "memory", "ttl": "long"}, "'ttl' of a board must be a number"),
         ("jobs", {"connection": "memory", "max_claims": "few"}, "'max_claims' of a board must be a number"),
     ],
@@ -66,7 +70,7 @@ def test_what_is_easily_swapped_is_refused(board):
     with stores.backend("memory") as store:
         with pytest.raises(TypeError, match="the board first"):
             post_flow(store, board, "shop.order")
-        with pytest.raises(TypeError, match="begins with its name"):
+        with pytest.raises(TypeError, match="first argument of a conductor is its name"):
             Conductor(board, "ann", store)
         with pytest.raises(exc.NotFound, match="did you mean 'parallel'"):
             Conductor("ann", board, store, engine="paralel")

@@ -42,17 +42,17 @@ def test_a_job_that_falls_due_is_found_though_there_is_always_other_work(board, 
 
 
 def test_a_job_that_is_overdue_is_not_claimed_by_who_read_it_in_time(board, clock):
-    board.post("late", claim_by=clock.now() + 0.01)
+    board.post("late", expires_at=clock.now() + 0.01)
     (job,) = board.wait(0)
     clock.step(0.02)
-    with pytest.raises(exc.NotFound, match="it was trashed"):
+    with pytest.raises(exc.NotFound, match=r"has ended \(dead\)"):
         board.claim(job, "me")
-    assert [kept.name for kept in board.bin] == ["late"]
+    assert [kept.name for kept in board.dead_letters] == ["late"]
 
 
 def test_abilities_that_no_job_needed_before_are_seen(board):
     board.post("plain")
     assert [job.name for job in board.wait(0)] == ["plain"]
     board.claim(next(board.wait(0)), "me")
-    board.post("gpu", needs=["gpu"])
-    assert [job.name for job in board.wait(0, can=["gpu"])] == ["gpu"]
+    board.post("gpu", required_capabilities=["gpu"])
+    assert [job.name for job in board.wait(0, capabilities=["gpu"])] == ["gpu"]

@@ -41,8 +41,8 @@ class Asked:
             raise self.trouble
         return self.board.find_owner(job)
 
-    def look(self, job):
-        return self.board.look(job)
+    def get_snapshot(self, job):
+        return self.board.get_snapshot(job)
 
 
 class Plain:

@@ -92,7 +92,7 @@ def conduct(
     max_workers: Workers = None,
     max_dispatches: Dispatches = None,
     ttl: Ttl = TTL,
-    remove_books: RemoveBooks = None,
+    retention: RemoveBooks = None,
     remove_failed_books: KeepFailed = None,
     listen: Listen = None,
     board_name: BoardName = DEFAULT_NAME,
@@ -111,10 +111,10 @@ def conduct(
     """
     place, where, options = needed_board(board), needed(db), engine_options(engine, max_workers)
     address = None if listen is None else read_address(listen)
-    keep = _keep(remove_books, remove_failed_books)
+    keep = _keep(retention, remove_failed_books)
     kind = str(options.pop("engine"))
     use_working_directory()
-    settings: dict[str, Any] = {"max_simultaneous_jobs": jobs, "can": can or None, "remove_books": keep}
+    settings: dict[str, Any] = {"max_simultaneous_jobs": jobs, "capabilities": can or None, "retention": keep}
     with (
         answering(as_json=as_json or not sys.stdout.isatty()) as out,
         reachable(place, where),
@@ -142,10 +142,10 @@ def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, lim
         conductor.run(limit)
 
 
-def _keep(age: str | None, failed: str | None) -> RetentionPolicy | bool:
+def _keep(age: str | None, failed: str | None) -> RetentionPolicy | None:
     if age is None and failed is not None:
         raise typer.BadParameter("it goes with --retention AGE", param_hint="--failed-retention")
-    return False if age is None else keeping(age, failed)
+    return None if age is None else keeping(age, failed)
 
 
 def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:

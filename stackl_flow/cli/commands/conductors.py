@@ -44,7 +44,7 @@ def drain(
     """
     place = needed_board(board)
     with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        opened.presence.drain(name)
+        opened.membership.request_drain(name)
         out.answer(Text(f"asked {name} to stop"), {"name": name})
 
 

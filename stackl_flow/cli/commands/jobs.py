@@ -28,13 +28,13 @@ from stackl_flow.control import boards
 
 app = typer.Typer(help="Look at the jobs of a board, trash them, put them back.", no_args_is_help=True)
 
-_LISTED = ("unclaimed", "scheduled", "claimed", "dead")
+_LISTED = ("waiting", "scheduled", "claimed", "dead")
 State = Annotated[
     str | None,
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only jobs that are unclaimed, scheduled, claimed or dead.",
+        help="Only jobs that are waiting, scheduled, claimed or dead.",
         autocompletion=words_of(_LISTED),
     ),
 ]
@@ -97,7 +97,7 @@ def watch(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Js
 
         def tell(event: str, details: dict[str, Any]) -> None:
             job = details["job"]
-            owner = job.claims[-1].who if job.claims else ""
+            owner = job.claims[-1].owner if job.claims else ""
             if as_json:
                 out.line(
                     {"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "owner": owner}
@@ -146,7 +146,7 @@ def requeue(
         found = boards.find(opened, wanted)
         if found.state != "dead":
             raise exc.NotFound(f"job '{found.name}' ({found.uuid}) is {found.state}, not dead")
-        opened.bin.requeue(found.uuid)
+        opened.dead_letters.requeue(found.uuid)
         out.answer(Text(f"requeued {found.name} {found.uuid}"), {"uuid": found.uuid, "name": found.name})
 
 

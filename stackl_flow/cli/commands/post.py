@@ -29,7 +29,8 @@ from stackl_flow.cli.options import (
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
 from stackl_flow.control import boards, opening
-from stackl_flow.jobboards.job import Job, JobPriority
+from stackl_flow.jobboards.base import Job
+from stackl_flow.jobboards.record import JobPriority
 
 _PRIORITIES = ", ".join(priority.value for priority in JobPriority)
 
@@ -45,7 +46,7 @@ Priority = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option("--key", help="Posting again under this key gives the job that is there already."),
+    typer.Option("--key", help="JobRecord again under this key gives the job that is there already."),
 ]
 Needs = Annotated[
     list[str] | None,
@@ -81,7 +82,7 @@ def post(
     key: Key = None,
     need: Needs = None,
     not_before: NotBefore = None,
-    claim_by: ClaimBy = None,
+    expires_at: ClaimBy = None,
     wait: Wait = False,
     timeout: Timeout = None,
     board_name: BoardName = DEFAULT_NAME,
@@ -102,8 +103,8 @@ def post(
     values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
     hidden = secrets(secret or (), values)
     place, where = needed_board(board), needed(db)
-    times = {"not_before": moment(not_before, "--not-before"), "claim_by": moment(claim_by, "--expires")}
-    what = {"key": key, "needs": tuple(need or ()), "priority": _urgency(priority)}
+    times = {"not_before": moment(not_before, "--not-before"), "expires_at": moment(expires_at, "--expires")}
+    what = {"key": key, "required_capabilities": tuple(need or ()), "priority": _urgency(priority)}
     terms: dict[str, Any] = {**what, **times}
     with (
         answering(as_json=as_json, secrets=hidden.values()) as out,

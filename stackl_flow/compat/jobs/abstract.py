@@ -14,7 +14,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.clock import SYSTEM
 from stackl_flow.compat.utils.iter_utils import generate_delays
-from stackl_flow.jobboards.job import JobPriority
+from stackl_flow.jobboards.record import JobPriority
 from stackl_flow.notifier import Notifier
 
 _UNCLAIMED: Final = frozenset({states.UNCLAIMED})

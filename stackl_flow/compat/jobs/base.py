@@ -8,8 +8,8 @@ from typing import Any
 
 from stackl_flow.compat.jobs.abstract import Job, JobBoard, JobBoardIterator, NotifyingJobBoard
 from stackl_flow.jobboards import claims
-from stackl_flow.jobboards.base import POSTED, REMOVAL
-from stackl_flow.jobboards.job import JobPriority
+from stackl_flow.jobboards.events import POSTED, REMOVAL
+from stackl_flow.jobboards.record import JobPriority
 
 __all__ = [
     "POSTED", "REMOVAL", "Job", "JobBoard", "JobBoardIterator", "JobPriority", "NotifyingJobBoard",
@@ -29,7 +29,7 @@ def check_who(meth: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(meth)
     def checked(self: Any, job: Any, who: Any, *args: Any, **kwargs: Any) -> Any:
-        claims.check_who(who)
+        claims.check_owner(who)
         return meth(self, job, who, *args, **kwargs)
 
     return checked

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.jobboards.job import CONSUMED, TRASHED, Ending, Late, Turn
+from stackl_flow.jobboards.base import ClaimBatch, Completion, RejectedCompletion
+from stackl_flow.jobboards.record import CONSUMED, TRASHED
 
 #: The verbs of TaskFlow's boards by which claims are made and ended.
 VERBS: Final = ("claim", "consume", "abandon", "trash", "iterjobs", "_fetch_jobs")
@@ -38,39 +39,38 @@ def is_changed(board: Any, noted: Mapping[str, Any]) -> bool:
     return any(getattr(getattr(board, verb), "__func__", None) is not meant for verb, meant in noted.items())
 
 
-def turn(board: Any, who: str, ends: Iterable[Ending], want: int, timeout: float | None) -> Turn:
-    """End claims and claim jobs, one after the other.
+def complete_and_claim(
+    board: Any, owner: str, completions: Iterable[Completion], limit: int, timeout: float | None
+) -> ClaimBatch:
+    """End claims and make new ones, one by one.
 
     Args:
-        board: anything with TaskFlow's verbs.
-        who: the claimer.
-        ends: how claims of his end.
-        want: how many jobs to claim at most.
-        timeout: how many seconds to rest when there was nothing to end and nothing to claim.
-
-    Returns:
-        What came of it.
+        board: anything with the methods of TaskFlow's boards.
+        owner: the owner of the claims.
+        completions: how its claims end.
+        limit: maximum number of jobs to claim.
+        timeout: seconds to sleep if there was nothing to end and nothing to claim.
     """
-    late: list[Late] = []
-    told = list(ends)
-    for ending in told:
+    rejected: list[RejectedCompletion] = []
+    ends = list(completions)
+    for completion in ends:
         try:
-            getattr(board, _NAMES.get(ending.how, "abandon"))(ending.job, who)
+            getattr(board, _NAMES.get(completion.disposition, "abandon"))(completion.job, owner)
         except (exc.JobFailure, exc.NotFound) as error:
-            late.append(Late(ending, error))
-    claimed = tuple(_claimed(board, who, want)) if want > 0 else ()
-    if want > 0 and not claimed and not told and timeout:
-        time.sleep(timeout)  # as TaskFlow's conductors do: such a board cannot be asked to wake us
-    return Turn(claimed, tuple(late), math.inf)
+            rejected.append(RejectedCompletion(completion, error))
+    claimed = tuple(_claim(board, owner, limit)) if limit > 0 else ()
+    if limit > 0 and not claimed and not ends and timeout:
+        time.sleep(timeout)  # as TaskFlow's conductors do: such a board has no notification
+    return ClaimBatch(claimed, tuple(rejected), math.inf)
 
 
-def _claimed(board: Any, who: str, want: int) -> Iterable[Any]:
+def _claim(board: Any, owner: str, limit: int) -> Iterable[Any]:
     for job in board.iterjobs(only_unclaimed=True):
         try:
-            board.claim(job, who)
+            board.claim(job, owner)
         except (exc.UnclaimableJob, exc.NotFound):
             continue
         yield job
-        want -= 1
-        if not want:
+        limit -= 1
+        if not limit:
             return

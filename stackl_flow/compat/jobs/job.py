@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.compat.jobs import abstract
-from stackl_flow.jobboards import job as jobs
+from stackl_flow.jobboards import base as jobs
 
 if TYPE_CHECKING:
     from stackl_flow.compat.jobs.boards import Board
@@ -101,7 +101,7 @@ class Job(jobs.Job):
 
     @property
     def _rank(self) -> tuple[int, float, str]:
-        return self.priority.rank, self.posting.created_on, self.uuid
+        return self.priority.rank, self.record.created_on, self.uuid
 
     def __str__(self) -> str:
         return abstract.told(self)

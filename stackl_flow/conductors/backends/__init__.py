@@ -1,4 +1,4 @@
-"""Finds the conductor by its kind."""
+"""Makes conductors by the name of their kind."""
 
 from __future__ import annotations
 
@@ -22,14 +22,11 @@ def fetch(kind: str, name: str, jobboard: JobBoard, namespace: str = NAMESPACE, 
     """Make a conductor.
 
     Args:
-        kind: "blocking" (one job at a time) or "nonblocking" (several at once, on threads).
-        name: what to call it; each running conductor needs a name of its own.
+        kind: ``"blocking"`` (one job at a time) or ``"nonblocking"`` (several on threads).
+        name: the conductor's name; each running conductor needs its own.
         jobboard: where it claims jobs.
-        namespace: the group of entry points to look in.
-        kwargs: further arguments of the conductor, such as ``persistence`` and ``engine``.
-
-    Returns:
-        The conductor.
+        namespace: group of entry points in which kinds are looked up.
+        kwargs: further arguments of ``Conductor``, such as ``persistence`` and ``engine``.
 
     Raises:
         NotFound: there is no such kind.
@@ -42,18 +39,7 @@ def fetch(kind: str, name: str, jobboard: JobBoard, namespace: str = NAMESPACE, 
 def backend(
     kind: str, name: str, jobboard: JobBoard, namespace: str = NAMESPACE, **kwargs: Any
 ) -> Iterator[Conductor]:
-    """Make a conductor, connect its board, and close it at the end.
-
-    Args:
-        kind: as for ``fetch``.
-        name: as for ``fetch``.
-        jobboard: as for ``fetch``.
-        namespace: as for ``fetch``.
-        kwargs: as for ``fetch``.
-
-    Yields:
-        The conductor.
-    """
+    """Make a conductor as ``fetch`` does, connect its board, and close it at the end."""
     conductor = fetch(kind, name, jobboard, namespace, **kwargs)
     conductor.connect()
     try:

@@ -1,4 +1,4 @@
-"""The conductor that runs one job after the other, in the thread that calls ``run``."""
+"""The conductor that runs one job at a time, in the thread that calls ``run``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from stackl_flow.jobboards.base import JobBoard
 
 
 class BlockingConductor(Conductor):
-    """Runs one job at a time.
-
-    Args:
-        name: as for ``Conductor``, as are all that follow.
-        jobboard: where it claims jobs.
-        args: further arguments.
-        kwargs: further keyword arguments.
-    """
+    """Runs one job at a time; takes the arguments of ``Conductor``."""
 
     def __init__(self, name: str, jobboard: JobBoard, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, jobboard, *args, **{**kwargs, "max_simultaneous_jobs": 1})

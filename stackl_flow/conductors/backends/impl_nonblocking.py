@@ -1,4 +1,4 @@
-"""The conductor that runs several jobs at once, on a bounded pool of threads."""
+"""The conductor that runs several jobs concurrently, on a bounded pool of threads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from stackl_flow.jobboards.base import JobBoard
 
 
 class NonBlockingConductor(Conductor):
-    """Runs several jobs at once.
+    """Runs several jobs concurrently; takes the arguments of ``Conductor``.
 
     Args:
-        name: as for ``Conductor``, as are all that follow.
-        jobboard: where it claims jobs.
-        args: further arguments.
-        max_simultaneous_jobs: how many at once; two for each processor, and at least four, if left out.
-        kwargs: further keyword arguments.
+        max_simultaneous_jobs: maximum number of concurrent jobs; by default two for each processor, at least
+            four.
     """
 
     def __init__(

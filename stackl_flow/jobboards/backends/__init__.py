@@ -1,4 +1,4 @@
-"""Finds the board for an address, or for TaskFlow's settings."""
+"""Makes the job board of a URL, or of TaskFlow's settings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.jobboards.base import JobBoard
+from stackl_flow.jobboards.base import JobBoard, LogBookSource
 from stackl_flow.jobboards.board import TTL, KVBoard
-from stackl_flow.jobboards.job import Books
-from stackl_flow.jobboards.maintenance import Rules
-from stackl_flow.kv import backends as places
+from stackl_flow.jobboards.maintenance import QueuePolicy
+from stackl_flow.kv import backends as kv_backends
 
 NAMESPACE: Final = "stackl_flow.kv"
 
@@ -21,57 +20,65 @@ def fetch(
     name: str,
     conf: str | Mapping[str, Any],
     namespace: str = NAMESPACE,
-    persistence: Books | None = None,
+    persistence: LogBookSource | None = None,
     clock: Clock = SYSTEM,
 ) -> JobBoard:
-    """Make the board for an address; nothing is opened yet.
+    """Make the board of a URL; it connects with ``connect()``, or in a ``with``.
 
     Args:
-        name: the board's name; boards of different names may share a place.
-        conf: an address of a place of items, such as "memory://jobs" or "dir:///var/lib/app", or settings
-            with one under "connection" or TaskFlow's "board". Beside it may stand ``ttl`` (seconds a claim
-            outlives its owner), ``max_claims`` (claims in vain before a job is quarantined) and
-            ``keep_outcomes`` (seconds).
-        namespace: the group of entry points in which places are looked for.
-        persistence: the backend in which the jobs' logbooks are.
-        clock: tells the time.
-
-    Returns:
-        The board; ``connect`` it, or use it in a ``with``.
+        name: name of the board; boards of different names may share a store.
+        conf: the URL of a key-value store, such as ``"sqlite:///jobs.db"`` or ``"redis://localhost"``. Or
+            settings with the URL under ``"connection"`` or TaskFlow's ``"board"``, and with the options of
+            the store or of the board: ``ttl`` (lease duration in seconds, 15: how long a claim outlives its
+            owner), ``max_claims`` (failed claims before a job becomes a dead letter, 10; None for no limit)
+            and ``outcome_retention`` (seconds for which the outcome of an ended job is kept, 86400).
+        namespace: group of entry points in which stores are looked up.
+        persistence: backend of the jobs' logbooks, for ``Job.book``.
+        clock: clock of posts, claims, due times and expiry.
 
     Raises:
-        NotFound: there is no place for such addresses, or it cannot be imported.
-        InvalidFormat: the address or its options make no sense.
+        NotFound: there is no store for such URLs, or it cannot be imported.
+        InvalidFormat: the URL or an option is invalid.
     """
-    _check(name, conf)
+    _check_arguments(name, conf)
     settings = {"connection": conf} if isinstance(conf, str) else dict(conf)
     if "board" in settings:
         settings.setdefault("connection", settings.pop("board"))
-    ttl = _number(settings, "ttl", TTL)
-    most = settings.pop("max_claims", Rules().max_claims)
-    most = None if most is None else int(_number({"max_claims": most}, "max_claims", 0))
-    rules = Rules(most, _number(settings, "keep_outcomes", Rules().keep_outcomes))
-    kv = places.fetch(settings, namespace=namespace, clock=clock)
-    return KVBoard(name, kv, persistence, ttl=ttl, rules=rules, clock=clock)
+    ttl = _pop_number(settings, "ttl", TTL)
+    policy = pop_policy(settings)
+    kv = kv_backends.fetch(settings, namespace=namespace, clock=clock)
+    return KVBoard(name, kv, persistence, ttl=ttl, policy=policy, clock=clock)
 
 
-def _check(name: Any, conf: Any) -> None:
-    """Refuse what is easily confused."""
+def pop_policy(settings: dict[str, Any]) -> QueuePolicy:
+    """Take the queue policy out of settings.
+
+    Raises:
+        InvalidFormat: an option is not a number.
+    """
+    default = QueuePolicy()
+    max_claims = settings.pop("max_claims", default.max_claims)
+    if max_claims is not None:
+        max_claims = int(_pop_number({"max_claims": max_claims}, "max_claims", 0))
+    return QueuePolicy(max_claims, _pop_number(settings, "outcome_retention", default.outcome_retention))
+
+
+def _check_arguments(name: Any, conf: Any) -> None:
+    """Reject arguments in the wrong order."""
     if not isinstance(name, str) or not isinstance(conf, str | Mapping):
         raise exc.InvalidFormat(
-            "a board needs a name and an address, such as fetch('jobs', 'sqlite:///jobs.db'), and not"
+            "a board needs a name and a URL, such as fetch('jobs', 'sqlite:///jobs.db'), not"
             f" fetch({name!r}, a {type(conf).__name__})"
         )
 
 
-def _number(settings: dict[str, Any], name: str, usual: float) -> float:
-    """Take a number out of the settings."""
-    value = settings.pop(name, usual)
+def _pop_number(settings: dict[str, Any], name: str, default: float) -> float:
+    value = settings.pop(name, default)
     try:
         return float(value)
     except (TypeError, ValueError) as error:
         raise exc.InvalidFormat(
-            f"'{name}' of a board must be a number, not {value!r}", cause=error
+            f"option '{name}' of a board must be a number, not {value!r}", cause=error
         ) from error
 
 
@@ -80,20 +87,9 @@ def backend(
     name: str,
     conf: str | Mapping[str, Any],
     namespace: str = NAMESPACE,
-    persistence: Books | None = None,
+    persistence: LogBookSource | None = None,
     clock: Clock = SYSTEM,
 ) -> Iterator[JobBoard]:
-    """Make a board, connect it, and close it at the end.
-
-    Args:
-        name: as for ``fetch``.
-        conf: as for ``fetch``.
-        namespace: as for ``fetch``.
-        persistence: as for ``fetch``.
-        clock: as for ``fetch``.
-
-    Yields:
-        The board.
-    """
+    """Make a board as ``fetch`` does, connect it, and close it at the end."""
     with fetch(name, conf, namespace, persistence, clock) as board:
         yield board

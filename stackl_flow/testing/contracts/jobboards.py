@@ -28,8 +28,8 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Ending, Job, JobPriority
+from stackl_flow.jobboards.base import Completion, Job, JobBoard
+from stackl_flow.jobboards.record import JobPriority
 from stackl_flow.testing.crash import in_child
 
 #: Seconds; what a test waits for comes much sooner.
@@ -99,14 +99,14 @@ class OrderContract:
     def test_needs_are_met_by_those_who_can(self, board: JobBoard) -> None:
         """Who says what he can do is shown only what he can do; a job he cannot do holds nothing up."""
         for index in range(100):
-            board.post(f"gpu {index}", needs=["gpu"], priority="HIGH")
+            board.post(f"gpu {index}", required_capabilities=["gpu"], priority="HIGH")
             self.pass_time(0.0001)
-        board.post("both", needs=["gpu", "eu"])
+        board.post("both", required_capabilities=["gpu", "eu"])
         self.pass_time(0.0001)
         board.post("any")
-        assert [job.name for job in board.iterjobs(only_unclaimed=True, can=[])] == ["any"]
-        assert [job.name for job in board.wait(LONG, can=["eu", "disk"])] == ["any"]
-        able = [job.name for job in board.iterjobs(only_unclaimed=True, can={"gpu", "eu"})]
+        assert [job.name for job in board.iterjobs(only_unclaimed=True, capabilities=[])] == ["any"]
+        assert [job.name for job in board.wait(LONG, capabilities=["eu", "disk"])] == ["any"]
+        able = [job.name for job in board.iterjobs(only_unclaimed=True, capabilities={"gpu", "eu"})]
         assert able[:2] == ["gpu 0", "gpu 1"]
         assert able[-2:] == ["both", "any"]
 
@@ -115,7 +115,7 @@ class OrderContract:
         job = board.post("later", not_before=self.clock.now() + 0.4)
         assert [each.name for each in other.iterjobs()] == ["later"]
         assert list(other.iterjobs(only_unclaimed=True)) == []
-        with pytest.raises(exc.UnclaimableJob, match="not to run yet"):
+        with pytest.raises(exc.UnclaimableJob, match="scheduled for later"):
             board.claim(job, "me")
         self.pass_time(0.5)
         other.claim(next(other.wait(LONG)), "you")
@@ -123,12 +123,12 @@ class OrderContract:
 
     def test_a_job_that_nobody_claims_in_time(self, board: JobBoard, other: JobBoard) -> None:
         """It goes to the bin; one that was claimed in time is left alone."""
-        late = board.post("late", claim_by=self.clock.now() + 0.4)
-        taken = board.post("taken", claim_by=self.clock.now() + 0.4)
+        late = board.post("late", expires_at=self.clock.now() + 0.4)
+        taken = board.post("taken", expires_at=self.clock.now() + 0.4)
         board.claim(taken, "me")
         self.pass_time(0.5)
         assert [job.name for job in other.iterjobs()] == ["taken"]
-        with pytest.raises(exc.JobFailure, match="nobody claimed it in time"):
+        with pytest.raises(exc.JobFailure, match="not claimed before it expired"):
             late.result(LONG)
 
     def test_waiting_ends_with_a_post(self, board: JobBoard, other: JobBoard) -> None:
@@ -141,20 +141,20 @@ class OrderContract:
 
     def test_outcomes_are_forgotten_in_time(self, open_board: Callable[..., JobBoard]) -> None:
         """After the time that is set nothing is known of an ended job, and its key is free."""
-        with open_board(keep_outcomes=0.2) as board:
+        with open_board(outcome_retention=0.2) as board:
             job = board.post("one", key="k")
             board.claim(job, "me")
             board.consume(job, "me")
             self.pass_time(0.3)
             list(board.iterjobs())
-            with pytest.raises(exc.NotFound, match="forgotten"):
+            with pytest.raises(exc.NotFound, match="expired"):
                 job.wait(0)
             assert board.post("two", key="k").uuid != job.uuid
 
     def test_a_job_that_was_never_here(self, board: JobBoard) -> None:
         """Looking for it says so."""
         with pytest.raises(exc.NotFound, match="no job 'nobody' on board 'contract'"):
-            board.look("nobody")
+            board.get_snapshot("nobody")
 
     def test_boards_of_one_place_are_apart(self, board: JobBoard, address: str) -> None:
         """Another name is another board."""
@@ -166,13 +166,13 @@ class OrderContract:
         """Somebody can say that he is here, again and again."""
         for _ in range(2):
             board.register_entity(Entity("conductor", "c/1", {"host": "h"}))
-        assert board.presence.here() == [Entity("conductor", "c/1", {"host": "h"})]
-        board.presence.drain("c/1")
-        assert board.presence.is_drained("c/1")
+        assert board.membership.members() == [Entity("conductor", "c/1", {"host": "h"})]
+        board.membership.request_drain("c/1")
+        assert board.membership.is_drain_requested("c/1")
         board.register_entity(Entity("conductor", "c/1"))
-        assert not board.presence.is_drained("c/1")
-        with pytest.raises(exc.NotFound, match=r"nobody called 'c/2'.*c/1"):
-            board.presence.drain("c/2")
+        assert not board.membership.is_drain_requested("c/1")
+        with pytest.raises(exc.NotFound, match=r"no member 'c/2'.*c/1"):
+            board.membership.request_drain("c/2")
 
 
 def names(jobs: tuple[Job, ...]) -> list[str]:
@@ -187,28 +187,34 @@ class TurnContract:
         """What was claimed ends as is said; the first of what waits is claimed, in its order."""
         for name, priority in (("d", "LOW"), ("a", "VERY_HIGH"), ("b", "HIGH"), ("c", "NORMAL")):
             board.post(name, priority=priority)
-        first = other.turn("me", want=2)
-        assert names(first.claimed) == ["a", "b"]
-        assert [other.find_owner(job) for job in first.claimed] == ["me", "me"]
-        done, bad = first.claimed
-        ends = [Ending(done, "consumed", {"result": 7}), Ending(bad, "trashed", {"reason": "no such site"})]
-        second = other.turn("me", ends, want=5)
-        assert (names(second.claimed), second.late) == (["c", "d"], ())
+        first = other.complete_and_claim("me", limit=2)
+        assert names(first.jobs) == ["a", "b"]
+        assert [other.find_owner(job) for job in first.jobs] == ["me", "me"]
+        done, bad = first.jobs
+        ends = [
+            Completion(done, "consumed", {"result": 7}),
+            Completion(bad, "trashed", {"reason": "no such site"}),
+        ]
+        second = other.complete_and_claim("me", ends, limit=5)
+        assert (names(second.jobs), second.rejected) == (["c", "d"], ())
         assert (done.result(0), done.state, bad.state) == (7, st.COMPLETE, st.COMPLETE)
-        assert [posting.reason for posting in board.bin] == ["no such site"]
-        assert other.turn("me", [Ending(job, "consumed") for job in second.claimed], want=5).claimed == ()
+        assert [posting.reason for posting in board.dead_letters] == ["no such site"]
+        assert (
+            other.complete_and_claim("me", [Completion(job, "consumed") for job in second.jobs], limit=5).jobs
+            == ()
+        )
         assert board.job_count == 0
 
     def test_what_is_given_back_in_a_turn_waits_again(self, board: JobBoard) -> None:
         """An unbegun job shows no trace of the claim, the others say how theirs ended."""
         for name in ("a", "b", "c"):
             board.post(name)
-        jobs = board.turn("me", want=3).claimed
-        hows = ("abandoned", "released", "unbegun")
-        board.turn("me", [Ending(job, how) for job, how in zip(jobs, hows, strict=True)])
+        jobs = board.complete_and_claim("me", limit=3).jobs
+        hows = ("abandoned", "released", "unstarted")
+        board.complete_and_claim("me", [Completion(job, how) for job, how in zip(jobs, hows, strict=True)])
         ended = [[claim.ended for claim in job.claims] for job in board.iterjobs(only_unclaimed=True)]
         assert sorted(ended) == [[], ["abandoned"], ["released"]]
-        with pytest.raises(exc.JobFailure, match="nobody claims it"):
+        with pytest.raises(exc.JobFailure, match="it is not claimed"):
             board.consume(jobs[2], "me")
 
     def test_ends_that_come_too_late_do_not_harm_the_others(self, board: JobBoard, other: JobBoard) -> None:
@@ -216,27 +222,29 @@ class TurnContract:
         for name in ("a", "b", "c"):
             board.post(name)
         board.post("d", priority="LOW")
-        lost, done, gone = board.turn("me", want=3).claimed
+        lost, done, gone = board.complete_and_claim("me", limit=3).jobs
         theirs = next(job for job in other.iterjobs() if job.uuid == lost.uuid)
         other.abandon(theirs, "me")
         other.claim(theirs, "you")
         other.consume(next(job for job in other.iterjobs() if job.uuid == gone.uuid), "me")
-        turn = board.turn("me", [Ending(job, "consumed") for job in (lost, done, gone)], want=1)
-        assert {late.ending.job.uuid: type(late.error) for late in turn.late} == {
+        turn = board.complete_and_claim(
+            "me", [Completion(job, "consumed") for job in (lost, done, gone)], limit=1
+        )
+        assert {late.completion.job.uuid: type(late.error) for late in turn.rejected} == {
             lost.uuid: exc.JobFailure,
             gone.uuid: exc.NotFound,
         }
-        assert (done.state, names(turn.claimed)) == (st.COMPLETE, ["d"])
+        assert (done.state, names(turn.jobs)) == (st.COMPLETE, ["d"])
         assert other.find_owner(theirs) == "you"
 
     def test_a_turn_of_more_than_one_commit_takes(self, board: JobBoard) -> None:
         """Ends are spread over as many commits as they need; no more is claimed than fits one."""
         posted = {board.post(f"job {number}", details={"n": number}).uuid for number in range(60)}
         claimed: list[Job] = []
-        while turn := board.turn("me", want=100).claimed:
+        while turn := board.complete_and_claim("me", limit=100).jobs:
             claimed += turn
         assert (len(claimed), {job.uuid for job in claimed}) == (60, posted)
-        assert board.turn("me", [Ending(job, "consumed") for job in claimed]).late == ()
+        assert board.complete_and_claim("me", [Completion(job, "consumed") for job in claimed]).rejected == ()
         assert board.job_count == 0
 
     def test_those_who_turn_at_once_never_get_the_same(self, open_board: Callable[..., JobBoard]) -> None:
@@ -245,12 +253,12 @@ class TurnContract:
 
         def work(who: str) -> None:
             with open_board() as board:
-                ends: list[Ending] = []
+                ends: list[Completion] = []
                 while True:
-                    turn = board.turn(who, ends, want=7)
-                    assert turn.late == ()
-                    ends = [Ending(job, "consumed") for job in turn.claimed]
-                    done.extend(names(turn.claimed))
+                    turn = board.complete_and_claim(who, ends, limit=7)
+                    assert turn.rejected == ()
+                    ends = [Completion(job, "consumed") for job in turn.jobs]
+                    done.extend(names(turn.jobs))
                     if not ends and next(board.iterjobs(only_unclaimed=True), None) is None:
                         return
 
@@ -267,15 +275,17 @@ class TurnContract:
 
     def test_outcomes_of_one_turn_are_forgotten_in_time(self, open_board: Callable[..., JobBoard]) -> None:
         """What ended together is known together, and forgotten together; the keys are free then."""
-        with open_board(keep_outcomes=0.2) as board:
+        with open_board(outcome_retention=0.2) as board:
             posted = [board.post(name, key=f"key {name}") for name in ("a", "b", "c")]
-            jobs = board.turn("me", want=3).claimed
-            board.turn("me", [Ending(job, "consumed", {"result": job.name}) for job in jobs])
+            jobs = board.complete_and_claim("me", limit=3).jobs
+            board.complete_and_claim(
+                "me", [Completion(job, "consumed", {"result": job.name}) for job in jobs]
+            )
             assert [job.result(0) for job in posted] == ["a", "b", "c"]
             self.pass_time(0.3)
             list(board.iterjobs())
             for job in posted:
-                with pytest.raises(exc.NotFound, match="forgotten"):
+                with pytest.raises(exc.NotFound, match="expired"):
                     job.wait(0)
             assert board.post("a", key="key a").uuid != posted[0].uuid
 
@@ -285,12 +295,12 @@ class TurnContract:
 
     def test_a_turn_takes_what_one_can_do_and_waits_for_it(self, board: JobBoard, other: JobBoard) -> None:
         """Jobs that need what one cannot are left; who has nothing to tell waits for work."""
-        board.post("gpu", needs=["gpu"])
-        assert other.turn("me", want=3, can=[], timeout=0.05).claimed == ()
+        board.post("gpu", required_capabilities=["gpu"])
+        assert other.complete_and_claim("me", limit=3, capabilities=[], timeout=0.05).jobs == ()
         posting = threading.Timer(0.1, board.post, ("plain",))
         posting.start()
-        assert names(other.turn("me", want=3, can=[], timeout=LONG).claimed) == ["plain"]
-        assert names(other.turn("me", want=3, can=["gpu"]).claimed) == ["gpu"]
+        assert names(other.complete_and_claim("me", limit=3, capabilities=[], timeout=LONG).jobs) == ["plain"]
+        assert names(other.complete_and_claim("me", limit=3, capabilities=["gpu"]).jobs) == ["gpu"]
         posting.join()
 
     def test_a_job_that_may_have_killed_its_worker_is_claimed_alone(
@@ -301,7 +311,7 @@ class TurnContract:
         lost = board.post("lost")
         board.post("z", priority="LOW")
         self.die(open_board, lost.uuid, "dead")
-        taken = [names(board.turn("me", want=5, timeout=LONG).claimed) for _ in range(3)]
+        taken = [names(board.complete_and_claim("me", limit=5, timeout=LONG).jobs) for _ in range(3)]
         assert taken == [["a"], ["lost"], ["z"]]
 
     def die(self, open_board: Callable[..., JobBoard], uuid: str, who: str) -> None:
@@ -320,9 +330,9 @@ class TurnContract:
 
         for name, priority in (("a", "HIGH"), ("b", "LOW")):
             board.post(name, priority=priority)
-        jobs = board.turn("me", want=2).claimed
+        jobs = board.complete_and_claim("me", limit=2).jobs
         other.notifier.register("*", hear)
-        board.turn("me", [Ending(job, "consumed") for job in jobs])
+        board.complete_and_claim("me", [Completion(job, "consumed") for job in jobs])
         board.post("last")
         assert done.wait(LONG)
         assert heard == [("REMOVAL", "a"), ("REMOVAL", "b"), ("POSTED", "last")]
@@ -361,7 +371,7 @@ class ClaimContract:
         """A job has to be claimed before it is ended."""
         job = board.post("one")
         for order in (board.consume, board.abandon, board.trash):
-            with pytest.raises(exc.JobFailure, match="nobody claims it"):
+            with pytest.raises(exc.JobFailure, match="it is not claimed"):
                 order(job, "me")
 
     def test_a_claimer_has_a_name(self, board: JobBoard) -> None:
@@ -379,7 +389,7 @@ class ClaimContract:
         board.claim(job, "me")
         board.abandon(job, "me")
         taken = other.claim(next(other.iterjobs(only_unclaimed=True)), "you")
-        assert [(claim.who, claim.ended) for claim in taken.claims] == [("me", "abandoned"), ("you", "")]
+        assert [(claim.owner, claim.ended) for claim in taken.claims] == [("me", "abandoned"), ("you", "")]
         with pytest.raises(exc.JobFailure):
             board.consume(job, "me")
         other.consume(taken, "you")
@@ -454,7 +464,7 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
         job = board.post("one")
         self.die(open_board, job.uuid, "dead")
         taken = board.claim(next(board.wait(LONG)), "me")
-        assert [(claim.who, claim.ended) for claim in taken.claims] == [("dead", "lost"), ("me", "")]
+        assert [(claim.owner, claim.ended) for claim in taken.claims] == [("dead", "lost"), ("me", "")]
         board.consume(taken, "me")
 
     def test_a_job_that_kills_its_workers_is_quarantined(
@@ -467,14 +477,14 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
                 self.die(open_board, job.uuid, who)
                 list(strict.iterjobs())
         assert list(board.iterjobs()) == []
-        (kept,) = board.bin
-        assert [claim.who for claim in kept.claims] == ["first", "second"]
+        (kept,) = board.dead_letters
+        assert [claim.owner for claim in kept.claims] == ["first", "second"]
         assert "claimed 2 times without an end" in kept.reason
         with pytest.raises(exc.JobFailure, match="trashed: claimed 2 times"):
             job.result(LONG)
-        board.bin.requeue(job.uuid)
+        board.dead_letters.requeue(job.uuid)
         assert [each.claims for each in board.iterjobs(only_unclaimed=True)] == [()]
-        assert list(board.bin) == []
+        assert list(board.dead_letters) == []
 
     def test_an_orderly_stop_does_not_count(self, open_board: Callable[..., JobBoard]) -> None:
         """A worker that stops gives its jobs back, as often as it likes."""
@@ -525,13 +535,13 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
         job = board.post("bad", details={"a": 1})
         board.claim(job, "worker")
         board.trash(job, "worker", "no such factory")
-        assert [(each.name, each.reason, each.details) for each in board.bin] == [
+        assert [(each.name, each.reason, each.details) for each in board.dead_letters] == [
             ("bad", "no such factory", {"a": 1})
         ]
         with pytest.raises(exc.JobFailure, match="was trashed: no such factory"):
             job.result(LONG)
-        board.bin.discard(job.uuid)
-        for order in (board.bin.requeue, board.bin.discard):
+        board.dead_letters.discard(job.uuid)
+        for order in (board.dead_letters.requeue, board.dead_letters.discard):
             with pytest.raises(exc.NotFound, match="no job"):
                 order(job.uuid)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import Job, JobBoard
 from stackl_flow.persistence.base import Backend
 from stackl_flow.submission import post_flow
 from tests.support.chaos.flows import make

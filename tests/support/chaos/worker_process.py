@@ -14,7 +14,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.engines.base import Engine
 from stackl_flow.jobboards import backends as boards
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import Job
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.models import new_uuid
 from tests.support.chaos.effects import append_line

@@ -15,11 +15,11 @@ from stackl_flow.compat.conductors import board_adapter
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
 from stackl_flow.conductors import conductor
-from stackl_flow.conductors.job_runner import NOT_THE_FLOWS, Fate, Verdict, Work
+from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION, NOT_THE_FLOWS, JobRun, RunResult
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.jobboards.record import CONSUMED, DEFERRED, RELEASED, TRASHED
 from stackl_flow.listeners.logging import LoggingListener
 from stackl_flow.notifier import Notifier
 from stackl_flow.persistence.base import Backend
@@ -44,7 +44,7 @@ class ExecutorConductor(conductor.Conductor):
 
     ENTITY_KIND: ClassVar[str] = conductor.ENTITY_KIND
     EVENTS_EMITTED: ClassVar[tuple[str, ...]] = tuple(
-        event for event in conductor.EVENTS if event != Fate.RELEASE.value
+        event for event in conductor.EVENTS if event != EVENT_OF_DISPOSITION[RELEASED]
     )
     LOG: ClassVar[logging.Logger | None] = None
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = -1
@@ -73,7 +73,7 @@ class ExecutorConductor(conductor.Conductor):
         self._name, self._jobboard = name, jobboard
         self._log = log or self.LOG or redaction.get_logger("taskflow.conductors.backends.impl_executor")
         self._is_over = False
-        self._verdicts: dict[Future[bool], Verdict] = {}
+        self._results: dict[Future[bool], RunResult] = {}
 
     def run(self, max_dispatches: int | None = None) -> None:
         """Claim and run jobs until it is stopped, which it may have been before.
@@ -89,30 +89,30 @@ class ExecutorConductor(conductor.Conductor):
         self._is_over = True
         super().stop()
 
-    def _dispatch_job(self, work: Work) -> Verdict:
-        verdict = super()._dispatch_job(work)
-        error = verdict.error
-        if verdict.fate is not Fate.CONSUME or error is None:
-            return verdict
+    def _dispatch_job(self, run: JobRun) -> RunResult:
+        result = super()._dispatch_job(run)
+        error = result.error
+        if result.disposition != CONSUMED or error is None:
+            return result
         failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
         # A program may have added to them.
         if failures and all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
-            return Verdict(Fate.ABANDON, {}, error)
-        return verdict
+            return RunResult(DEFERRED, {}, error)
+        return result
 
-    def _landed(self, job: Job, verdict: Verdict) -> None:
+    def _job_ended(self, job: Job, result: RunResult) -> None:
         done: Future[bool] = Future()
-        if verdict.fate is Fate.TRASH and verdict.error is not None:
-            done.set_exception(verdict.error)
+        if result.disposition == TRASHED and result.error is not None:
+            done.set_exception(result.error)
         else:
-            done.set_result(verdict.fate is Fate.CONSUME)
-        self._verdicts[done] = verdict
+            done.set_result(result.disposition == CONSUMED)
+        self._results[done] = result
         try:
             self._on_job_done(job, done)
         except Exception:  # noqa: BLE001  the program's own: the job has ended, and others are to be done
             self._log.warning("_on_job_done raised for %r", job, exc_info=True)
         finally:
-            del self._verdicts[done]
+            del self._results[done]
 
     def _on_job_done(self, job: Job, fut: Future[bool]) -> None:
         """Hear that a job has come to its end, and that the board knows; made for being overridden.
@@ -121,14 +121,16 @@ class ExecutorConductor(conductor.Conductor):
             job: the job.
             fut: whether it was consumed; raises why it was trashed.
         """
-        super()._landed(job, self._verdicts[fut])
+        super()._job_ended(job, self._results[fut])
 
-    def _tell(self, event: str, details: dict[str, Any]) -> None:
+    def _notify(self, event: str, details: dict[str, Any]) -> None:
         # To TaskFlow a job that is given back is abandoned, whatever the reason.
-        super()._tell(Fate.ABANDON.value if event == Fate.RELEASE.value else event, details)
+        if event == EVENT_OF_DISPOSITION[RELEASED]:
+            event = EVENT_OF_DISPOSITION[DEFERRED]
+        super()._notify(event, details)
 
     @staticmethod
-    def _load(*args: Any, **kwargs: Any) -> Engine:
+    def _load_engine(*args: Any, **kwargs: Any) -> Engine:
         """Make an engine of one of TaskFlow's kinds for a stored flow."""
         return engines.load_from_detail(*args, **kwargs)
 

@@ -84,6 +84,6 @@ class ZookeeperJobBoard(Board):
         self._path = zookeeper_settings.path_of(settings, "board", self.DEFAULT_PATH)
         return zookeeper_settings.place_of(settings, self._path, client)
 
-    def _listen(self) -> None:
+    def _watch(self) -> None:
         if self._emits:
-            super()._listen()
+            super()._watch()
