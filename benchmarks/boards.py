@@ -16,8 +16,8 @@ from benchmarks.rows import Goal, Row
 from benchmarks.servers import server_if_installed
 from stackl_flow.jobboards import backends, transactions
 from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Posting
-from stackl_flow.jobboards.keys import Places
+from stackl_flow.jobboards.keys import BoardKeys
+from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.kv import backends as kv_backends
 
 NAME = "boards"
@@ -70,14 +70,14 @@ def compare_sizes(
 @contextlib.contextmanager
 def filled(url: str, jobs: int) -> Iterator[JobBoard]:
     """Open a board with waiting jobs, written many to a commit, as posts would have written them."""
-    places, first_time = Places("bench"), time.time() - jobs / JOBS_PER_SECOND
+    places, first_time = BoardKeys("bench"), time.time() - jobs / JOBS_PER_SECOND
     with backends.backend("bench", url) as board, kv_backends.fetch(url) as kv:
         numbers = iter(range(jobs))
         # A post writes two items.
         batch_size = min(BATCH, (kv.limits.operations or 2 * BATCH) // 2)
         while batch := list(itertools.islice(numbers, batch_size)):
             times = [first_time + n / JOBS_PER_SECOND for n in batch]
-            posted = [Posting(str(uuid.uuid4()), "job", at, at, {}) for at in times]
+            posted = [JobRecord(str(uuid.uuid4()), "job", at, at, {}) for at in times]
             written = [transactions.post(places, each, each.created_on, new_group=False) for each in posted]
             kv.commit(puts=itertools.chain.from_iterable(writes.puts for writes in written))
         yield board

@@ -21,10 +21,9 @@ from examples.demo_support import Demo, is_served
 from examples.website_deployment import HOLD, STOP, start_time
 from stackl_flow import states
 from stackl_flow.cli.tables import state_text
-from stackl_flow.conductors import post_flow
 from stackl_flow.control import boards, flows
-from stackl_flow.jobboards.base import JobBoard
-from stackl_flow.jobboards.job import Job
+from stackl_flow.jobboards.base import Job, JobBoard
+from stackl_flow.submission import post_flow
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "VERY_HIGH")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from stackl_flow.compat.jobs import board_methods
-from stackl_flow.jobboards.job import Ending, Turn
+from stackl_flow.jobboards.base import ClaimBatch, Completion
 
 
 class _Nobody:
     """Says that nobody was asked to leave: such a board knows of no orders."""
 
     @staticmethod
-    def is_drained(_name: str) -> bool:
+    def is_drain_requested(_name: str) -> bool:
         return False
 
 
@@ -26,7 +26,7 @@ class Foreign:
 
     def __init__(self, board: Any) -> None:
         self._board = board
-        self.presence = _Nobody()
+        self.membership = _Nobody()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._board, name)
@@ -36,23 +36,23 @@ class Foreign:
         if not self._board.connected:
             self._board.connect()
 
-    def on_lost(self, callback: Callable[[str], None]) -> None:
+    def on_lease_lost(self, callback: Callable[[str], None]) -> None:
         """Do nothing: nobody tells us of claims that are lost."""
 
-    def keep_apart(self) -> None:
+    def use_heartbeat_process(self) -> None:
         """Do nothing."""
 
-    def turn(
+    def complete_and_claim(
         self,
-        who: str,
-        ends: Iterable[Ending] = (),
-        want: int = 0,
-        can: Collection[str] | None = None,
+        owner: str,
+        completions: Iterable[Completion] = (),
+        limit: int = 0,
+        capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
-    ) -> Turn:
+    ) -> ClaimBatch:
         """End claims and claim jobs, one after the other."""
-        del can
-        return board_methods.turn(self._board, who, ends, want, timeout)
+        del capabilities
+        return board_methods.complete_and_claim(self._board, owner, completions, limit, timeout)
 
 
 def ours(board: Any) -> Any:
@@ -64,4 +64,4 @@ def ours(board: Any) -> Any:
     Returns:
         The board itself, or what answers for it.
     """
-    return board if board is None or hasattr(board, "turn") else Foreign(board)
+    return board if board is None or hasattr(board, "complete_and_claim") else Foreign(board)

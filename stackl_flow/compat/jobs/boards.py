@@ -12,10 +12,11 @@ from stackl_flow.compat.jobs import abstract, board_methods
 from stackl_flow.compat.jobs.job import Job
 from stackl_flow.compat.persistence.codecs import plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
-from stackl_flow.jobboards import job as jobs
+from stackl_flow.jobboards import base as jobs
+from stackl_flow.jobboards.backends import pop_policy
+from stackl_flow.jobboards.base import ClaimBatch, Completion
 from stackl_flow.jobboards.board import TTL, KVBoard
-from stackl_flow.jobboards.job import Ending, JobPriority, Posting, Turn
-from stackl_flow.jobboards.maintenance import Rules
+from stackl_flow.jobboards.record import JobPriority, JobRecord
 from stackl_flow.kv import backends as places
 
 _LOG: Final = redaction.get_logger(__name__)
@@ -55,11 +56,9 @@ class Board(KVBoard):
         self._conf = dict(settings)
         self._client = client
         self.ttl = float(self._ttl_of(settings) or TTL)
-        max_claims = settings.pop("max_claims", Rules().max_claims)
-        keep = float(settings.pop("keep_outcomes", Rules().keep_outcomes))
-        rules = Rules(None if max_claims is None else int(max_claims), keep)
+        policy = pop_policy(settings)
         place = places.fetch(self._place_of(settings, client))
-        super().__init__(_IN_PLACE, place, persistence, ttl=self.ttl, rules=rules)
+        super().__init__(_IN_PLACE, place, persistence, ttl=self.ttl, policy=policy)
         self.name = name
 
     def _ttl_of(self, settings: dict[str, Any]) -> Any:
@@ -84,8 +83,8 @@ class Board(KVBoard):
         taken = {word: rest[word] for word in rest.keys() - unknown - {"board"}}
         return {**taken, "connection": address}
 
-    def _job(self, posting: Posting, version: int) -> Job:
-        return self.JOB(self, posting, version, self._books)
+    def _make_job(self, record: JobRecord, version: int) -> Job:
+        return self.JOB(self, record, version, self._logbooks)
 
     def post(
         self,
@@ -183,45 +182,55 @@ class Board(KVBoard):
             raise exc.NotFound(f"job '{job.name}' ({job.uuid}) has no owner: claim it first")
 
     def iterjobs(
-        self, only_unclaimed: bool = False, ensure_fresh: bool = False, can: Collection[str] | None = None
+        self,
+        only_unclaimed: bool = False,
+        ensure_fresh: bool = False,
+        capabilities: Collection[str] | None = None,
     ) -> _Jobs:
         """Go over the jobs: higher priority first, oldest first within one.
 
         Args:
             only_unclaimed: only those that may be claimed now.
             ensure_fresh: no more than a reminder; what is read is always fresh.
-            can: only jobs that need no other abilities than these; with ``only_unclaimed``.
+            capabilities: only jobs that require no others; with ``only_unclaimed``.
 
         Returns:
             The jobs, read as they are asked for.
         """
-        return _Jobs(self, functools.partial(self._fetch_jobs, can=can), only_unclaimed, ensure_fresh)
+        return _Jobs(
+            self, functools.partial(self._fetch_jobs, capabilities=capabilities), only_unclaimed, ensure_fresh
+        )
 
     def _fetch_jobs(
-        self, ensure_fresh: bool = False, only_unclaimed: bool = False, can: Collection[str] | None = None
+        self,
+        ensure_fresh: bool = False,
+        only_unclaimed: bool = False,
+        capabilities: Collection[str] | None = None,
     ) -> Iterator[jobs.Job]:
         """Read the jobs; by this name programs that test what they do without a board have it fail."""
-        return super().iterjobs(only_unclaimed, ensure_fresh, can)
+        return super().iterjobs(only_unclaimed, ensure_fresh, capabilities)
 
-    def turn(
+    def complete_and_claim(
         self,
-        who: str,
-        ends: Iterable[Ending] = (),
-        want: int = 0,
-        can: Collection[str] | None = None,
+        owner: str,
+        completions: Iterable[Completion] = (),
+        limit: int = 0,
+        capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
-    ) -> Turn:
+    ) -> ClaimBatch:
         """End claims and claim jobs, by the single verbs if a program has put others in their place."""
         if board_methods.is_changed(self, _VERBS):
-            return board_methods.turn(self, who, ends, want, timeout)
-        return super().turn(who, ends, want, can, timeout)
+            return board_methods.complete_and_claim(self, owner, completions, limit, timeout)
+        return super().complete_and_claim(owner, completions, limit, capabilities, timeout)
 
-    def wait(self, timeout: float | None = None, can: Collection[str] | None = _UNSAID) -> Iterator[jobs.Job]:
+    def wait(
+        self, timeout: float | None = None, capabilities: Collection[str] | None = _UNSAID
+    ) -> Iterator[jobs.Job]:
         """Wait until there are jobs to be claimed.
 
         Args:
             timeout: how many seconds to wait at most; None for ever.
-            can: only jobs that need no other abilities than these; our conductors ask so.
+            capabilities: only jobs that require no others; our conductors ask so.
 
         Returns:
             The jobs.
@@ -229,8 +238,8 @@ class Board(KVBoard):
         Raises:
             NotFound: the time is over, and TaskFlow's user asked.
         """
-        if can is not _UNSAID:
-            return super().wait(timeout, can)
+        if capabilities is not _UNSAID:
+            return super().wait(timeout, capabilities)
         found = list(super().wait(timeout))
         if timeout is not None and not found:
             raise exc.NotFound(f"no jobs came to board '{self.name}' within {timeout} s")

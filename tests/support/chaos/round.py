@@ -116,7 +116,7 @@ class Round:
     def _wait_for_workers(self, board: JobBoard) -> None:
         """Wait until all conductors have registered: before that there is little to disturb."""
         until = time.monotonic() + _READY_TIMEOUT
-        while len(board.presence.here()) < self._plan.scale.conductors and time.monotonic() < until:
+        while len(board.membership.members()) < self._plan.scale.conductors and time.monotonic() < until:
             time.sleep(_POLL_INTERVAL)  # registration is not notified
 
     def _inject(self, injector: FaultInjector, workers: Workers) -> None:

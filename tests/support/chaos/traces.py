@@ -81,7 +81,7 @@ def collect_traces(
 
 def _end(board: JobBoard, uuid: str) -> tuple[str, Mapping[str, Any]]:
     try:
-        found = board.look(uuid)
+        found = board.get_snapshot(uuid)
     except exc.NotFound:
         return "", {}
-    return found.head, (found.outcome or {}).get("outcome", {})
+    return found.state, (found.outcome or {}).get("outcome", {})
