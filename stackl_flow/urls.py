@@ -3,7 +3,8 @@
 Every backend takes a URL, or a dictionary of settings with the URL under "connection": ``memory``,
 ``memory://name``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (in memory),
 ``dir:///absolute/path``, ``driver://user:password@host/name``. Options follow after ``?`` or are further keys
-of the dictionary.
+of the dictionary. The path of a file, such as ``flows.db`` or ``./flows``, is the URL of that SQLite file; a
+path without a dot or slash would be read as the name of a backend.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from urllib.parse import parse_qsl
 from stackl_flow import exceptions as exc
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*\Z")
+# Texts that are not paths: the name of a backend, "dir:" as TaskFlow programs write it, and malformed URLs
+# such as "redis:/localhost". One letter and a colon may be a drive.
+_NOT_A_PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*\Z|[A-Za-z][A-Za-z0-9+]+:")
 # Up to the last "@", because a password may contain one that should have been written as %40.
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -113,11 +117,18 @@ def _to_bool(value: Any) -> bool:
     raise ValueError(f"{value!r} is not a boolean: write yes or no")
 
 
+def expand_path(text: str) -> str:
+    """Return the URL of a SQLite file for its path; any other text as it is."""
+    if "://" in text or _NOT_A_PATH.match(text.partition("?")[0]):
+        return text
+    return f"sqlite:///{text}"
+
+
 def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
     """Parse a backend URL.
 
     Args:
-        conf: the URL, or settings that contain it.
+        conf: the URL or the path of a SQLite file, or settings that contain one.
         key: the key of the URL in the settings.
 
     Raises:
@@ -134,13 +145,14 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
         raise exc.InvalidFormat(
             f"'{key}' must be a URL such as 'memory' or 'sqlite:///flows.db', not {url!r}"
         )
-    scheme, slashes, rest = url.strip().partition("://")
+    url = settings[key] = expand_path(url.strip())
+    scheme, slashes, rest = url.partition("://")
     if not slashes:
         scheme, _, query = scheme.partition("?")
         scheme = scheme.removesuffix(":")  # TaskFlow programs write "dir:" and give the path as an option
         rest = f"?{query}"
     if not _SCHEME.match(scheme):
-        head, colon, rest = url.strip().partition(":")
+        head, colon, rest = url.partition(":")
         example = f", such as {head}://{rest.lstrip('/')}" if colon and _SCHEME.match(head) else ""
         raise exc.InvalidFormat(
             f"invalid URL '{_mask_password(url)}': write 'memory', 'sqlite:///FILE' or"

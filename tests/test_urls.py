@@ -16,6 +16,9 @@ from stackl_flow import urls
         ("sqlite:////abs/x.db?timeout=5&a=", "sqlite", "//abs/x.db", {"timeout": "5", "a": ""}),
         ("postgresql+psycopg://u:p@h:1/db", "postgresql", "u:p@h:1/db", {}),
         ("dir:///abs/x", "dir", "/abs/x", {}),
+        ("flows.db", "sqlite", "/flows.db", {}),
+        ("./flows?timeout=3", "sqlite", "/./flows", {"timeout": "3"}),
+        ({"connection": "/var/flows.db"}, "sqlite", "//var/flows.db", {}),
         ({"connection": "dir:", "path": "/x"}, "dir", "", {"path": "/x"}),
         ({"connection": " memory ", "timeout": 3}, "memory", "", {"timeout": 3}),
     ],
@@ -26,7 +29,7 @@ def test_parse(conf, backend, location, options):
 
 
 @pytest.mark.parametrize(
-    "conf", [None, 3, "", {}, {"connection": None}, {"connection": ""}, "/x.db", "a b://c"]
+    "conf", [None, 3, "", {}, {"connection": None}, {"connection": ""}, "redis:/host", "a b://c"]
 )
 def test_invalid_urls(conf):
     with pytest.raises(exc.InvalidFormat, match="URL"):

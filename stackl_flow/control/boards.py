@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction
-from stackl_flow.control.opening import address, existing, told_as_storage
+from stackl_flow import redaction, urls
+from stackl_flow.control.opening import existing, told_as_storage
 from stackl_flow.control.runs import keep
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard
@@ -81,7 +81,7 @@ def open_board(
     Raises:
         StorageFailure: it cannot be used; the message tells what to do.
     """
-    url = address(place) if new else existing(place, "--board", "`stackl-flow post`")
+    url = urls.expand_path(place) if new else existing(place, "--board", "`stackl-flow post`")
     conf = {"connection": url, **settings}
     with told_as_storage():
         board = backends.fetch(name, conf, persistence=books)

@@ -1,13 +1,13 @@
 """Opening the place where flows are stored, for looking or for working."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stackl_flow import exceptions as exc
+from stackl_flow import urls
 from stackl_flow.control.runs import use_working_directory
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.base import Backend
@@ -17,8 +17,6 @@ _SQLITE = "sqlite:///"
 #: What lies in files of this machine.
 _KINDS = {"sqlite": "database file", "dir": "directory", "directory": "directory", "file": "directory"}
 _IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
-#: "redis:/localhost" is an address gone wrong and no file; one letter alone may be a drive.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+]+:")
 
 
 class AsStored:
@@ -61,37 +59,17 @@ class AsStored:
             ) from error
 
 
-def address(text: str) -> str:
-    """Make a storage address of what a person typed.
-
-    Args:
-        text: an address such as "sqlite:///flows.db", or just the path of an SQLite file.
-
-    Returns:
-        The address.
-
-    Raises:
-        StorageFailure: it is the path of a directory.
-    """
-    if "://" in text or text in _PLAIN_NAMES or _SCHEME.match(text):
-        return text
-    if Path(text).is_dir():
-        where = Path(text).absolute()
-        raise exc.StorageFailure(f"'{text}' is a directory: give the path of a file, or write dir://{where}")
-    return f"{_SQLITE}{text}"
-
-
 def check_shared(place: str, option: str) -> None:
     """Refuse a place in memory for what another process is to find there.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
         option: which option it was given to.
 
     Raises:
         StorageFailure: it is in the memory of this process.
     """
-    url = address(place)
+    url = urls.expand_path(place)
     if url.partition("?")[0] in {*_PLAIN_NAMES, *_IN_MEMORY} or url.startswith("memory:"):
         raise exc.StorageFailure(
             f"'{place}' is in the memory of this command and gone with it: give {option} a place that"
@@ -104,7 +82,7 @@ def for_work(place: str) -> Iterator[Backend]:
     """Open a place to run flows in; its tables are made or brought up to date.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
 
     Yields:
         The backend.
@@ -112,7 +90,7 @@ def for_work(place: str) -> Iterator[Backend]:
     Raises:
         StorageFailure: it cannot be used; the message tells what to do.
     """
-    with _fetch(address(place)) as backend:
+    with _fetch(urls.expand_path(place)) as backend:
         _upgrade(backend)
         yield backend
 
@@ -122,7 +100,7 @@ def for_resuming(place: str) -> Iterator[Backend]:
     """Open a place that must exist already, to go on with flows in it.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
 
     Yields:
         The backend.
@@ -140,7 +118,7 @@ def for_looking(place: str) -> Iterator[Backend]:
     """Open a place that must exist already, to read what is in it.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
 
     Yields:
         A backend that gives values as the JSON they are stored as, and refuses to write any.
@@ -157,7 +135,7 @@ def upgrade(place: str) -> str:
     """Make the tables of a place, or bring them to the version of this code.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
 
     Returns:
         What to call the place in messages, without any password.
@@ -166,7 +144,7 @@ def upgrade(place: str) -> str:
         StorageFailure: it cannot be used.
         IncompatibleVersion: a newer version of this library made it.
     """
-    with _fetch(address(place)) as backend:
+    with _fetch(urls.expand_path(place)) as backend:
         _upgrade(backend)
         return backend.name
 
@@ -199,7 +177,7 @@ def existing(place: str, option: str, remedy: str) -> str:
     """Check that a file or directory is there: whoever only looks must not make an empty one.
 
     Args:
-        place: as for `address`.
+        place: a URL, or the path of a SQLite file.
         option: which option it was given to.
         remedy: what makes one.
 
@@ -209,7 +187,7 @@ def existing(place: str, option: str, remedy: str) -> str:
     Raises:
         StorageFailure: it is not there.
     """
-    url = address(place)
+    url = urls.expand_path(place)
     scheme, _, rest = url.partition("://")
     path = (url.removeprefix(_SQLITE) if scheme == "sqlite" else rest).partition("?")[0]
     kind = _KINDS.get(scheme)

@@ -160,7 +160,9 @@ class SQLite(Database):
                 f"database '{self.file}' cannot be opened: no directory '{directory}'; create it first"
             )
         if os.path.isdir(self.file):  # noqa: PTH112
-            raise exc.StorageFailure(f"database '{self.file}' is a directory: use the path of a file")
+            raise exc.StorageFailure(
+                f"database '{self.file}' is a directory: use the path of a file, or write dir://{self.file}"
+            )
         if not create and not os.path.exists(self.file):  # noqa: PTH110
             raise exc.StorageFailure(
                 f"database '{self.file}' does not exist: check the path, or create it with "

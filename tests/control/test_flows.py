@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from stackl_flow import codec, engines, retry, task
+from stackl_flow import codec, engines, retry, task, urls
 from stackl_flow import exceptions as exc
 from stackl_flow.control import flows, opening, pictures, runs
 from stackl_flow.control import flows as history
@@ -201,4 +201,4 @@ def test_whose_flow_is_at_work():
     ],
 )
 def test_addresses(typed, address):
-    assert opening.address(typed) == address
+    assert urls.expand_path(typed) == address

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from stackl_flow import exceptions as exc
+from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends.memory import MemoryBackend
 
@@ -60,3 +61,13 @@ def test_new_flow_does_not_write_over_the_others_of_its_book():
         conn.update_flow_details(theirs)
         factory.create_flow_detail(Flow(), book=book, backend=backend)
         assert [fd.state for fd in conn.get_logbook(book.uuid)] == ["RUNNING", None]
+
+
+def test_the_path_of_a_file_is_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with backends.backend("flows.db") as backend, boards.backend("jobs", "./jobs?timeout=1") as board:
+        assert backend.name == "sqlite:///flows.db"
+        board.post("job")
+    assert {"flows.db", "jobs"} <= {file.name for file in tmp_path.iterdir()}
+    with pytest.raises(exc.NotFound, match="'flows'"):
+        backends.fetch("flows")
