@@ -1,12 +1,6 @@
-"""A failure told together with what led to it.
+"""Formats failures together with the atoms that ran before the failed one, with secret values masked.
 
-The formatter of failures: the atoms before the one that failed, with what they got and what they gave.
-
-Values that are not to be seen, hidden before they are shown.
-
-What a formatter asks of an engine, so that it can tell of any that answers.
-
-The way to an atom, backwards through a plan.
+``mask`` and ``MASK`` are those of ``redaction``, offered here as well.
 """
 
 from __future__ import annotations
@@ -22,87 +16,35 @@ from stackl_flow.atom import Atom
 from stackl_flow.failure import ExcInfo, Failure
 from stackl_flow.redaction import MASK, mask
 
-__all__ = ["MASK", "mask", "mask_arguments", "mask_result", "notes_of", "shown_result"]
+__all__ = [
+    "MASK", "MAX_PREDECESSORS", "FailureFormatter", "mask", "mask_arguments", "mask_result", "redact_result",
+]  # fmt: skip
+
+#: How many preceding atoms and flows are shown by default.
+MAX_PREDECESSORS: Final = 100
 
 
-def mask_result(atom: Atom, result: Any, keys: Collection[str]) -> Any:
-    """Hide what an atom provides under some names, and the values of keys of those names.
-
-    Args:
-        atom: the atom.
-        result: what it gave; it is not changed.
-        keys: whose values are not to be seen.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    places = [place for name, place in atom.outputs if name in keys]
-    return mask(redaction.mask_parts(result, places), keys)
-
-
-def mask_arguments(atom: Atom, arguments: Mapping[str, Any], keys: Collection[str]) -> Any:
-    """Hide what an atom is given under some names, and the values of keys of those names.
-
-    Args:
-        atom: the atom.
-        arguments: values by argument; they are not changed.
-        keys: whose values are not to be seen: arguments, or the names looked up for them.
-
-    Returns:
-        The same with ``***`` in their place.
-    """
-    names = atom.rebind
-    hidden = {argument for argument in arguments if names.get(argument, argument) in keys}
-    return mask(arguments, hidden.union(keys))
-
-
-def notes_of(engine: Any) -> Mapping[str, Any]:
-    """Read the notes of an engine's flow.
-
-    Args:
-        engine: any engine, also one that keeps no notes.
-
-    Returns:
-        The notes.
-    """
-    notes: Mapping[str, Any] = getattr(getattr(engine, "storage", None), "flow_meta", None) or {}
-    return notes
-
-
-def shown_result(engine: Any, atom_name: str, result: Any) -> Any:
-    """Return what an atom gave as it may be shown: without what is marked as secret.
-
-    Args:
-        engine: whose flow the atom is in.
-        atom_name: the atom.
-        result: what it gave; it is not changed. A failure has texts of its own, which show none.
-
-    Returns:
-        The same with ``***`` in place of secrets.
-    """
-    if isinstance(result, Failure):
-        return result
-    return redaction.redact_data(redaction.mask_result(notes_of(engine), atom_name, result))
+# ------------------------------------------------------------------ what is required of an engine
 
 
 class Scope(Protocol):
-    """What is asked of a flow in a plan: its name, and the numbers of the nodes where it begins and ends."""
+    """A flow in a plan: its name, and the nodes where it begins and ends."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The flow's name."""
 
     @property
     def begin(self) -> int:
-        """Where it begins."""
+        """The node where it begins."""
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """The node where it ends."""
 
 
 class Plan(Protocol):
-    """What is asked of a compiled flow."""
+    """A compiled flow."""
 
     @property
     def atoms(self) -> Sequence[Atom]:
@@ -114,7 +56,7 @@ class Plan(Protocol):
 
     @property
     def predecessors(self) -> Sequence[Sequence[int]]:
-        """For each node, the numbers of those right before it."""
+        """For each node, those directly before it."""
 
     @property
     def scopes(self) -> Sequence[Scope]:
@@ -122,16 +64,16 @@ class Plan(Protocol):
 
 
 class Storage(Protocol):
-    """What is asked of an engine's storage."""
+    """What a formatter requires of an engine's storage."""
 
     def get_atom_intention(self, atom_name: str) -> str:
-        """Return what is meant to be done with an atom."""
+        """Return an atom's intention."""
 
     def get_atom_state(self, atom_name: str) -> str:
-        """Return its state."""
+        """Return an atom's state."""
 
     def get_execute_result(self, atom_name: str) -> Any:
-        """Return what it gave."""
+        """Return an atom's result."""
 
     def fetch_mapped_args(
         self,
@@ -140,28 +82,76 @@ class Storage(Protocol):
         scope_walker: Any = None,
         optional_args: Iterable[str] | None = None,
     ) -> dict[str, Any]:
-        """Return what it is given."""
+        """Return an atom's arguments."""
 
 
 class Engine(Protocol):
-    """What is asked of an engine."""
+    """What a formatter requires of an engine."""
 
     @property
     def storage(self) -> Storage | None:
-        """Answers what there is to know of the flow."""
+        """The flow's storage."""
 
     @property
     def compilation(self) -> Plan | None:
         """The plan, or None before ``compile``."""
 
 
-__all__ = ["FailureFormatter"]
+# ------------------------------------------------------------------ masking
+
+
+def mask_result(atom: Atom, result: Any, keys: Collection[str]) -> Any:
+    """Return a copy of an atom's result with ``***`` for the values of some names.
+
+    Args:
+        atom: the atom.
+        result: its result.
+        keys: names in ``provides``, or keys inside the result.
+    """
+    parts = [key for name, key in atom.outputs if name in keys]
+    return mask(redaction.mask_parts(result, parts), keys)
+
+
+def mask_arguments(atom: Atom, arguments: Mapping[str, Any], keys: Collection[str]) -> Any:
+    """Return a copy of an atom's arguments with ``***`` for the values of some names.
+
+    Args:
+        atom: the atom.
+        arguments: values by argument.
+        keys: arguments, the names that are looked up for them, or keys inside the values.
+    """
+    names = atom.rebind
+    masked = {argument for argument in arguments if names.get(argument, argument) in keys}
+    return mask(arguments, masked.union(keys))
+
+
+def redact_result(engine: Any, atom_name: str, result: Any) -> Any:
+    """Return a copy of an atom's result with ``***`` for the secrets of its flow.
+
+    A failure is returned as it is: its text is redacted when it is formatted.
+
+    Args:
+        engine: any engine, also one without a storage.
+        atom_name: the atom.
+        result: its result.
+    """
+    if isinstance(result, Failure):
+        return result
+    return redaction.redact_data(redaction.mask_result(_flow_metadata(engine), atom_name, result))
+
+
+def _flow_metadata(engine: Any) -> Mapping[str, Any]:
+    metadata: Mapping[str, Any] = getattr(getattr(engine, "storage", None), "flow_meta", None) or {}
+    return metadata
+
+
+# ------------------------------------------------------------------ predecessors of an atom
 
 
 class Node(NamedTuple):
-    """An atom or a flow on the way to a failure.
+    """An atom or flow that precedes a failed atom.
 
-    Args:
+    Attributes:
         item: the atom, or the flow in the plan.
         number: its node in the plan.
         kind: "atom" or "flow".
@@ -171,89 +161,97 @@ class Node(NamedTuple):
     number: int
     kind: str
 
+    @property
+    def title(self) -> str:
+        """Kind and name."""
+        return f"{self.kind.capitalize()} '{self.item.name}'"
 
-class Way:
-    """The way to a failed atom, backwards: its predecessors, those of these, and so on.
 
-    Where flows end is passed over. What lies on several ways is counted once.
+class _Predecessors:
+    """The atoms and flows before a failed atom, nearest first; the nodes where flows end are skipped.
 
-    Args:
-        plan: the plan.
-        start: the failed atom's number.
-        limit: how many of the nearest are shown.
+    Attributes:
+        total: how many there are.
+        shown: numbers of the nearest ones, at most ``limit``.
     """
 
     def __init__(self, plan: Plan, start: int, limit: int) -> None:
         self._plan = plan
-        self._begins = {scope.begin: scope for scope in plan.scopes}
-        found = {start: None}
+        self._flows = {scope.begin: scope for scope in plan.scopes}
+        self._start = start
+        seen = {start: None}
         queue = [start]
-        for node in queue:
-            for before in self.before(node):
-                if before not in found:
-                    found[before] = None
+        for number in queue:
+            for before in self._directly_before(number):
+                if before not in seen:
+                    seen[before] = None
                     queue.append(before)
-        self.start = start
         self.total = len(queue) - 1
         self.shown = frozenset(queue[1 : limit + 1])
 
-    def before(self, node: int) -> list[int]:
-        """Say which atoms and flows come right before one."""
-        known = len(self._plan.atoms)
+    def _directly_before(self, number: int) -> list[int]:
+        count = len(self._plan.atoms)
         found: dict[int, None] = {}
-        waiting = list(reversed(self._plan.predecessors[node]))
-        while waiting:
-            near = waiting.pop()
-            if near < known or near in self._begins:
-                found[near] = None
+        pending = list(reversed(self._plan.predecessors[number]))
+        while pending:
+            before = pending.pop()
+            if before < count or before in self._flows:
+                found[before] = None
             else:
-                waiting.extend(reversed(self._plan.predecessors[near]))
+                pending.extend(reversed(self._plan.predecessors[before]))
         return list(found)
 
-    def node(self, number: int) -> Node:
-        """Say what stands under a number."""
-        if number in self._begins:
-            return Node(self._begins[number], number, "flow")
+    def _node(self, number: int) -> Node:
+        if number in self._flows:
+            return Node(self._flows[number], number, "flow")
         return Node(self._plan.atoms[number], number, "atom")
 
-    def walk(self) -> Iterator[tuple[str, int, bool]]:
-        """Go over what is shown, nearest first.
+    def tree(self) -> Iterator[tuple[str, Node, bool]]:
+        """Iterate over what is shown, as the lines of a tree.
 
         Yields:
-            What stands before it on its line, its number, and whether it was told before.
+            The indentation, the node, and whether it was shown before (then its predecessors are left out).
         """
-        told: set[int] = set()
-        stack = [("  ", "  ", near) for near in reversed(self.before(self.start)) if near in self.shown]
+        seen: set[int] = set()
+        stack = [
+            ("  ", "  ", before)
+            for before in reversed(self._directly_before(self._start))
+            if before in self.shown
+        ]
         while stack:
-            lead, below, number = stack.pop()
-            again = number in told
-            told.add(number)
-            yield lead, number, again
-            if not again:
-                further = [near for near in self.before(number) if near in self.shown]
-                for place, near in enumerate(reversed(further)):
-                    stack.append((f"{below}|__", below + ("|  " if place else "   "), near))
+            indent, indent_below, number = stack.pop()
+            repeated = number in seen
+            seen.add(number)
+            yield indent, self._node(number), repeated
+            if not repeated:
+                further = [before for before in self._directly_before(number) if before in self.shown]
+                for position, before in enumerate(reversed(further)):
+                    stack.append(
+                        (f"{indent_below}|__", indent_below + ("|  " if position else "   "), before)
+                    )
 
 
-#: How many atoms and flows before the one that failed are shown unless it is said otherwise.
-MAX_PREDECESSORS: Final = 100
+# ------------------------------------------------------------------ failures
 
 Matcher = Callable[[Node], bool]
 
 
 class FailureFormatter:
-    """Tells of a failure together with the atoms that came before the one that failed.
+    """Formats a failure together with the atoms that ran before the failed one.
 
-    Each atom is shown with its state and intention, and with what it was given and what it gave unless that
-    is hidden. What lies on several ways to the failure is shown in full once. (The form is TaskFlow's.)
+    Each atom is shown with its state and intention, and with its inputs and result unless those are hidden.
+    An atom that precedes the failure on several paths is shown in full once. (The format is TaskFlow's.)
 
     Args:
-        engine: whose atom failed.
-        hide_inputs_outputs_of: names of atoms of which neither inputs nor outputs are shown.
+        engine: the engine of the failed atom.
+        hide_inputs_outputs_of: names of atoms whose inputs and results are not shown.
         mask_inputs_keys: names whose values are masked in inputs.
-        mask_outputs_keys: names whose values are masked in outputs.
-        max_predecessors: how many are shown, nearest first.
+        mask_outputs_keys: names whose values are masked in results.
+        max_predecessors: how many atoms and flows are shown, nearest first.
     """
+
+    # Programs that subclass TaskFlow's formatter use this name.
+    _mask_keys = staticmethod(mask)
 
     def __init__(
         self,
@@ -269,22 +267,18 @@ class FailureFormatter:
         self._mask_outputs_keys = frozenset(mask_outputs_keys)
         self._max_predecessors = max_predecessors
 
-    # Where programs that subclass TaskFlow's formatter find it.
-    _mask_keys = staticmethod(mask)
-
     def format(self, fail: Failure, atom_matcher: Matcher) -> tuple[ExcInfo | None, str]:
-        """Tell of a failure.
+        """Format a failure.
 
         Args:
             fail: the failure.
-            atom_matcher: called with nodes, whose ``item`` is an atom, until it says that one is the atom
-                that failed.
+            atom_matcher: called with nodes, whose ``item`` is an atom; returns whether it is the failed one.
 
         Returns:
-            Type, error and traceback for a logger, or None if they are gone or would show a secret; and what
-            else there is to say, which holds the traceback as text in that case. The predecessors are told
-            only of an atom that is still meant to execute: once its flow is being undone they are not what
-            they were when it failed.
+            Type, exception and traceback for a logger, or None if they are not available or contain a secret;
+            and further text, which contains the traceback in that case. The predecessors are listed only as
+            long as the atom's intention is EXECUTE: once its flow is being reverted, they no longer have the
+            states that they had when it failed.
         """
         exc_info = None if redaction.contains_secret(fail.exc_info) else fail.exc_info
         parts = [] if exc_info is not None else [f"{fail.pformat(traceback=True)}\n"]
@@ -292,49 +286,46 @@ class FailureFormatter:
         if storage is not None and plan is not None:
             number = _first_match(plan, atom_matcher)
             if number is not None and _is_to_execute(storage, plan.atoms[number]):
-                parts.append(self._predecessors(storage, plan, number))
+                parts.append(self._format_predecessors(storage, plan, number))
         return exc_info, redaction.redact("".join(parts))
 
-    def _predecessors(self, storage: Storage, plan: Plan, number: int) -> str:
-        way = Way(plan, number, self._max_predecessors)
-        lines = [f"{way.total} predecessors (most recent first):"]
-        for lead, near, again in way.walk():
-            node = way.node(near)
-            text = f"{_title(node)} (shown above)" if again else self._format_node(storage, node)
-            lines.append(lead + text)
-        left_out = way.total - len(way.shown)
-        if left_out:
-            lines.append(f"  and {left_out} further back")
+    def _format_predecessors(self, storage: Storage, plan: Plan, number: int) -> str:
+        predecessors = _Predecessors(plan, number, self._max_predecessors)
+        lines = [f"{predecessors.total} predecessors (most recent first):"]
+        for indent, node, repeated in predecessors.tree():
+            text = f"{node.title} (shown above)" if repeated else self._format_node(storage, node)
+            lines.append(indent + text)
+        omitted = predecessors.total - len(predecessors.shown)
+        if omitted:
+            lines.append(f"  and {omitted} further back")
         return "\n".join(lines)
 
     def _format_node(self, storage: Storage, node: Node) -> str:
-        """Write one atom or flow."""
         if node.kind == "flow":
-            return _title(node)
-        found = dict(self._attributes(storage, node.item))
-        return f"{_title(node)} {found}" if found else _title(node)
+            return node.title
+        attributes = dict(self._attributes(storage, node.item))
+        return f"{node.title} {attributes}" if attributes else node.title
 
     def _attributes(self, storage: Storage, atom: Atom) -> Iterator[tuple[str, Any]]:
-        """Find what there is to say of an atom; what is not known is left out."""
-        name, marked = str(atom.name), redaction.secret_names(notes_of(self._engine))
+        """Iterate over an atom's attributes; those that are not known are left out."""
+        name, secret_names = str(atom.name), redaction.secret_names(_flow_metadata(self._engine))
         yield from _known("intention", storage.get_atom_intention, name)
         yield from _known("state", storage.get_atom_state, name)
         if name in self._hide_inputs_outputs_of:
             return
         inputs = functools.partial(storage.fetch_mapped_args, atom.rebind, optional_args=atom.optional)
         for key, value in _known("requires", inputs, atom_name=name):
-            yield key, redaction.redact_data(mask_arguments(atom, value, self._mask_inputs_keys | marked))
+            masked = mask_arguments(atom, value, self._mask_inputs_keys | secret_names)
+            yield key, redaction.redact_data(masked)
         for key, value in _known("provides", storage.get_execute_result, name):
-            yield key, redaction.redact_data(mask_result(atom, value, self._mask_outputs_keys | marked))
+            masked = mask_result(atom, value, self._mask_outputs_keys | secret_names)
+            yield key, redaction.redact_data(masked)
 
 
-def _title(node: Node) -> str:
-    return f"{node.kind.capitalize()} '{node.item.name}'"
-
-
-def _known(key: str, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:
+def _known(key: str, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a key and the result of a query, unless there is none."""
     try:
-        yield key, ask(*args, **kwargs)
+        yield key, query(*args, **kwargs)
     except (exc.StorageFailure, exc.NotFound):
         return
 

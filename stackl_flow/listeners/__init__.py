@@ -1,1 +1,1 @@
-"""Listeners: what can be hung onto an engine to watch it. Features listen; the engine does not know them."""
+"""Listeners: observe an engine through its notifiers; the engine does not know them."""

@@ -1,6 +1,7 @@
-"""What every listener is: something that registers its receivers with an engine and takes them back.
+"""Base classes of listeners.
 
-A listener sees an engine only through what it asks of it, so that it can watch any that tells its moves.
+A listener requires of an engine only what the protocols here name, so it can observe any engine that notifies
+about transitions.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from stackl_flow import events, redaction
 from stackl_flow import states as st
 from stackl_flow.events import NO_RESULT, AtomTransition, FlowTransition
 from stackl_flow.failure import ExcInfo, Failure
-from stackl_flow.formatters import shown_result
+from stackl_flow.formatters import redact_result
 from stackl_flow.notifier import Notifier
 
 _LOG = redaction.get_logger(__name__)
 
-#: States in which an atom's ``execute`` or ``revert`` has come to an end.
+#: States in which an atom's ``execute`` or ``revert`` has ended.
 FINISH_STATES: Final = (st.FAILURE, st.SUCCESS, st.REVERTED, st.REVERT_FAILURE)
 
-#: What a listener listens for unless it is told otherwise: everything.
+#: The default: all states.
 DEFAULT_LISTEN_FOR: Final = (Notifier.ANY,)
 
 Details = Mapping[str, Any]
@@ -30,46 +31,44 @@ Receiver = Callable[[str, Details], None]
 
 
 class Engine(Protocol):
-    """What a listener asks of an engine."""
+    """What a listener requires of an engine."""
 
     @property
     def notifier(self) -> Notifier:
-        """Tells of the flow's moves."""
+        """Notifies about transitions of the flow."""
 
     @property
     def atom_notifier(self) -> Notifier:
-        """Tells of the atoms' moves."""
+        """Notifies about transitions of tasks and retries."""
 
 
-class _Watch(NamedTuple):
-    """One registration that is to be taken back."""
-
+class _Registration(NamedTuple):
     notifier: Notifier
     state: str
     receiver: Receiver
     details_filter: Callable[[Details], bool] | None
 
 
-def _of_task(details: Details) -> bool:
+def _is_task(details: Details) -> bool:
     return events.is_kind(events.TASK, details)
 
 
-def _of_retry(details: Details) -> bool:
+def _is_retry(details: Details) -> bool:
     return events.is_kind(events.RETRY, details)
 
 
 class Listener:
-    """Watches an engine while it is registered, or for the length of a ``with`` block.
+    """Observes an engine while it is registered, or for the length of a ``with`` block.
 
-    A subclass says in ``_flow_receiver``, ``_task_receiver`` and ``_retry_receiver`` what it does with a
-    move; here they do nothing. They are called in the engine's own thread, once the move is stored. What one
-    raises is logged and goes no further. (The shape is TaskFlow's.)
+    Override ``_flow_receiver``, ``_task_receiver`` and ``_retry_receiver``; here they do nothing. They are
+    called in the engine's thread once the transition is stored. Their exceptions are logged and do not affect
+    the run. (The interface is TaskFlow's.)
 
     Args:
-        engine: whom to watch.
-        task_listen_for: states of tasks to be told of; none: no tasks.
-        flow_listen_for: states of the flow to be told of.
-        retry_listen_for: states of retries to be told of.
+        engine: the engine.
+        task_listen_for: states of tasks to observe; None for none.
+        flow_listen_for: states of the flow to observe.
+        retry_listen_for: states of retries to observe.
     """
 
     def __init__(
@@ -83,67 +82,67 @@ class Listener:
         self._task_listen_for = tuple(task_listen_for or ())
         self._flow_listen_for = tuple(flow_listen_for or ())
         self._retry_listen_for = tuple(retry_listen_for or ())
-        self._registered: list[_Watch] = []
+        self._registered: list[_Registration] = []
 
     def _flow_receiver(self, state: str, details: Details) -> None:
-        """Take a move of the flow."""
+        """Receive a transition of the flow."""
 
     def _task_receiver(self, state: str, details: Details) -> None:
-        """Take a move of a task."""
+        """Receive a transition of a task."""
 
     def _retry_receiver(self, state: str, details: Details) -> None:
-        """Take a move of a retry."""
+        """Receive a transition of a retry."""
 
-    def _watches(self) -> Iterable[_Watch]:
+    def _registrations(self) -> Iterable[_Registration]:
         flows, atoms = self._engine.notifier, self._engine.atom_notifier
         for state in self._task_listen_for:
-            yield _Watch(atoms, state, self._task_receiver, _of_task)
+            yield _Registration(atoms, state, self._task_receiver, _is_task)
         for state in self._retry_listen_for:
-            yield _Watch(atoms, state, self._retry_receiver, _of_retry)
+            yield _Registration(atoms, state, self._retry_receiver, _is_retry)
         for state in self._flow_listen_for:
-            yield _Watch(flows, state, self._flow_receiver, None)
+            yield _Registration(flows, state, self._flow_receiver, None)
 
     def register(self) -> None:
-        """Begin to watch; nothing happens if that was done already.
+        """Register with the engine, unless that is done already.
 
         Raises:
-            ValueError: the engine does not tell of such a state; nothing stays registered.
+            ValueError: the engine does not notify about one of the states; nothing stays registered.
         """
         if self._registered:
             return
         try:
-            for watch in self._watches():
-                notifier, state, receiver, wanted = watch
-                if not notifier.is_registered(state, receiver, wanted):
-                    notifier.register(state, receiver, details_filter=wanted)
-                    self._registered.append(watch)
+            for registration in self._registrations():
+                notifier, state, receiver, details_filter = registration
+                if not notifier.is_registered(state, receiver, details_filter):
+                    notifier.register(state, receiver, details_filter=details_filter)
+                    self._registered.append(registration)
         except ValueError:
             self.deregister()
             raise
 
     def deregister(self) -> None:
-        """Stop watching; nothing happens if that was done already."""
+        """Deregister from the engine, unless that is done already."""
         while self._registered:
-            notifier, state, receiver, wanted = self._registered.pop()
-            notifier.deregister(state, receiver, wanted)
+            notifier, state, receiver, details_filter = self._registered.pop()
+            notifier.deregister(state, receiver, details_filter)
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Register with the engine."""
         self.register()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Stop watching."""
+        """Deregister from the engine."""
         try:
             self.deregister()
-        except Exception:  # noqa: BLE001  a listener never hides what the flow itself raised
-            _LOG.warning("%s could not be taken back from %s", self, self._engine, exc_info=True)
+        except Exception:  # noqa: BLE001  a listener never hides the exception of the flow
+            _LOG.warning("could not deregister %s from %s", self, self._engine, exc_info=True)
 
 
 class DumpingListener(Listener, metaclass=abc.ABCMeta):
-    """Turns each move of the flow and of its tasks into a line of text, which a subclass writes somewhere."""
+    """Turns each transition of the flow and of its tasks into a line of text, which a subclass writes."""
 
     @abc.abstractmethod
     def _dump(self, message: str, *args: Any, **kwargs: Any) -> None:
@@ -151,30 +150,30 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
 
         Args:
             message: the line, with ``%s`` for each argument.
-            args: the arguments; those that would show a secret are without it.
-            kwargs: ``exc_info``: type, error and traceback of what went wrong, where something did.
+            args: the arguments, redacted.
+            kwargs: ``exc_info``: type, exception and traceback of a failure.
         """
 
     def _flow_receiver(self, state: str, details: Details) -> None:
-        told = FlowTransition.from_details(state, details)
+        event = FlowTransition.from_details(state, details)
         self._dump(
             "%s has moved flow '%s' (%s) into state '%s' from state '%s'",
-            self._engine, told.flow_name, told.flow_uuid, state, told.old_state,
+            self._engine, event.flow_name, event.flow_uuid, state, event.old_state,
         )  # fmt: skip
 
     def _task_receiver(self, state: str, details: Details) -> None:
-        told = AtomTransition.from_details(state, details)
+        event = AtomTransition.from_details(state, details)
         message = "%s has moved task '%s' (%s) into state '%s' from state '%s'"
-        args = (self._engine, told.name, told.uuid, state, told.old_state)
+        args = (self._engine, event.name, event.uuid, state, event.old_state)
         if state not in FINISH_STATES:
             self._dump(message, *args)
             return
-        result = None if told.result is NO_RESULT else shown_result(self._engine, told.name, told.result)
+        result = None if event.result is NO_RESULT else redact_result(self._engine, event.name, event.result)
         failed = isinstance(result, Failure)
         exc_info: ExcInfo | None = result.exc_info if isinstance(result, Failure) else None
         message = f"{message} with result '%s' (failure=%s)"
         if exc_info is not None and redaction.contains_secret(exc_info):
-            # As text, which can be changed: the error itself belongs to whoever raised it.
+            # As redacted text: the exception itself must not be changed.
             self._dump(f"{message}\n%s", *args, result, failed, redaction.format_traceback(exc_info).rstrip())
         else:
             self._dump(message, *args, result, failed, exc_info=exc_info)

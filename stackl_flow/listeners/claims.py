@@ -1,4 +1,4 @@
-"""A listener that stops an engine once the job that it works on is no longer its own."""
+"""A listener that suspends an engine when the claim on its job is lost."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ _LOG = redaction.get_logger(__name__)
 
 OnJobLoss = Callable[[Any, str, base.Details], Any]
 
-#: What a board raises for a job that it no longer has.
-_GONE: Final = (exc.NotFound, exc.JobFailure)
+#: What a board raises for a job that no longer exists.
+_JOB_IS_GONE: Final = (exc.NotFound, exc.JobFailure)
 
 
 class Board(Protocol):
-    """What is asked of a jobboard."""
+    """What the listener requires of a job board."""
 
     def find_owner(self, job: Any) -> str | None:
-        """Return who has claimed a job, or None."""
+        """Return the owner of a job's claim, or None."""
 
 
 class Engine(base.Engine, Protocol):
-    """An engine that can be asked for a pause."""
+    """What the listener requires of an engine."""
 
     def suspend(self) -> None:
-        """Ask for a pause."""
+        """Request suspension."""
 
 
 class CheckingClaimListener(base.Listener):
-    """Asks the board at each move of the flow and of its tasks whether the job is still claimed by its owner.
+    """Checks at each transition of the flow and of its tasks that the job is still claimed by its owner.
 
-    Each check is one question to the board, or two for a job that was claimed through the object at hand:
-    then a claim that was lost and made anew under the same name counts as lost, too, as its fencing number
-    is another. A claim counts as lost when the job is unclaimed, somebody else's, or gone; that the board
-    cannot be reached is no such sign, and is only logged.
+    A claim counts as lost if the job is unclaimed, claimed by another owner, or no longer exists. If the job
+    was claimed through this job object, a claim that was lost and made again under the same name counts as
+    lost, too, as its fencing token differs. A board that cannot be reached does not count as a lost claim;
+    the error is logged. Each check costs one query, two with a fencing token.
 
     Args:
-        engine: whom to watch.
-        job: what it works on.
-        board: where that was claimed.
-        owner: under which name.
-        on_job_loss: called as ``on_job_loss(engine, state, details)`` at each move after the loss; the
-            engine is suspended if left out.
+        engine: the engine.
+        job: the job that it runs.
+        board: the board on which the job is claimed.
+        owner: the owner of the claim.
+        on_job_loss: called as ``on_job_loss(engine, state, details)`` at each transition after the loss;
+            suspends the engine if left out.
 
     Raises:
-        ValueError: ``on_job_loss`` cannot be called.
+        ValueError: ``on_job_loss`` is not callable.
     """
 
     _engine: Engine
@@ -62,34 +62,33 @@ class CheckingClaimListener(base.Listener):
         self._job = job
         self._board = board
         self._owner = owner
-        self._fence: int = getattr(job, "fencing_token", 0)
-        #: Says where a job stands; TaskFlow's boards know owners only.
+        self._fencing_token: int = getattr(job, "fencing_token", 0)
+        # Boards written for TaskFlow do not have this method.
         self._look: Callable[[Any], Any] | None = getattr(board, "look", None)
         self._on_job_loss = on_job_loss or self._suspend
 
     def _suspend(self, engine: Engine, state: str, details: base.Details) -> None:
-        """Do what is done unless the program says otherwise."""
         del state, details
         try:
             engine.suspend()
         except exc.StacklFlowError as error:
             _LOG.warning(
-                "could not suspend %s, which has lost its job (owner '%s'):\n%s",
+                "could not suspend %s after its job was lost (owner '%s'):\n%s",
                 engine, self._owner, error.pformat(),
             )  # fmt: skip
 
-    def _has_been_lost(self) -> bool:
+    def _is_lost(self) -> bool:
         try:
             if self._board.find_owner(self._job) != self._owner:
                 return True
-            if self._look is None or not self._fence:
+            if self._look is None or not self._fencing_token:
                 return False
-            return bool(self._look(self._job).version != self._fence)
-        except _GONE:
+            return bool(self._look(self._job).version != self._fencing_token)
+        except _JOB_IS_GONE:
             return True
 
     def _check(self, state: str, details: base.Details) -> None:
-        if self._has_been_lost():
+        if self._is_lost():
             _LOG.warning("job '%s' is no longer claimed by '%s'", self._job, self._owner)
             self._on_job_loss(self._engine, state, details)
         else:

@@ -12,14 +12,14 @@ from stackl_flow.listeners import base
 
 
 class PrintingListener(base.DumpingListener):
-    """Prints each move of the flow and of its tasks, one a line, and the traceback of what failed.
+    """Prints a line for each transition of the flow and of its tasks, and the tracebacks of failures.
 
     Args:
-        engine: whom to watch.
-        task_listen_for: see ``Listener``, as for the two that follow.
-        flow_listen_for: states of the flow.
-        retry_listen_for: states of retries.
-        stderr: print there, and not to standard output.
+        engine: the engine.
+        task_listen_for: see ``Listener``.
+        flow_listen_for: see ``Listener``.
+        retry_listen_for: see ``Listener``.
+        stderr: print to standard error instead of standard output.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Listeners that note when something happened and how long it took, in the notes kept with flow and atoms."""
+"""Listeners that measure durations and record times, in the metadata of flow and atoms."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ _FLOW: Final = "flow"
 _TASK: Final = "task"
 
 
-class Notes(Protocol):
-    """Where notes are kept."""
+class Storage(Protocol):
+    """What these listeners require of an engine's storage."""
 
     def update_flow_metadata(self, update_with: Mapping[str, Any]) -> None:
-        """Add to the notes kept with the flow."""
+        """Add to the flow's metadata."""
 
     def update_atom_metadata(self, atom_name: str, update_with: Mapping[str, Any]) -> None:
-        """Add to the notes kept with an atom."""
+        """Add to an atom's metadata."""
 
 
 class Engine(base.Engine, Protocol):
-    """An engine that keeps notes."""
+    """What these listeners require of an engine."""
 
     @property
-    def storage(self) -> Notes:
-        """Keeps notes."""
+    def storage(self) -> Storage:
+        """The flow's storage."""
 
 
-def _note(engine: Engine, kind: str, name: str, notes: Mapping[str, Any]) -> None:
-    """Keep notes; that they cannot be stored is said, and is no reason to stop."""
+def _store(engine: Engine, kind: str, name: str, metadata: Mapping[str, Any]) -> None:
+    """Store metadata; a failure is logged and does not affect the run."""
     try:
         if kind == _FLOW:
-            engine.storage.update_flow_metadata(notes)
+            engine.storage.update_flow_metadata(metadata)
         else:
-            engine.storage.update_atom_metadata(name, notes)
+            engine.storage.update_atom_metadata(name, metadata)
     except exc.StorageFailure:
-        _LOG.warning("could not store %s for %s '%s'", notes, kind, name, exc_info=True)
+        _LOG.warning("could not store %s for %s '%s'", metadata, kind, name, exc_info=True)
 
 
 class DurationListener(base.Listener):
-    """Notes how long the flow and each of its tasks took, in seconds, under ``duration``.
+    """Stores how long the flow and each of its tasks took, in seconds, under ``duration``.
 
-    A task that is undone ends with the duration of its revert.
+    A task that is reverted has the duration of its revert.
 
     Args:
-        engine: whom to watch.
-        clock: measures.
+        engine: the engine.
+        clock: measures durations.
     """
 
     _engine: Engine
@@ -66,46 +66,46 @@ class DurationListener(base.Listener):
     def __init__(self, engine: Engine, clock: clocks.Clock = clocks.SYSTEM) -> None:
         super().__init__(engine, task_listen_for=WATCH_STATES, flow_listen_for=WATCH_STATES)
         self._clock = clock
-        self._began: dict[tuple[str, str], float] = {}
+        self._started_at: dict[tuple[str, str], float] = {}
 
     def deregister(self) -> None:
-        """Stop watching, and say so if something that began has not ended."""
+        """Deregister; log a warning if a flow or task has not ended."""
         super().deregister()
-        if self._began:
-            names = [f"{kind} '{name}'" for kind, name in self._began]
-            _LOG.warning("stopped measuring before these had ended: %s", ", ".join(names))
-        self._began.clear()
+        if self._started_at:
+            names = [f"{kind} '{name}'" for kind, name in self._started_at]
+            _LOG.warning("stopped measuring before the end of: %s", ", ".join(names))
+        self._started_at.clear()
 
     def _starts(self, kind: str, name: str) -> None:
-        """Take the beginning of something."""
-        self._began[kind, name] = self._clock.monotonic()
+        """Record the start of a flow or task."""
+        self._started_at[kind, name] = self._clock.monotonic()
 
     def _ends(self, kind: str, name: str, duration: float) -> None:
-        """Take the end of something."""
-        _note(self._engine, kind, name, {"duration": duration})
+        """Store the duration of a flow or task."""
+        _store(self._engine, kind, name, {"duration": duration})
 
-    def _moved(self, kind: str, name: str, state: str) -> None:
+    def _record(self, kind: str, name: str, state: str) -> None:
         if state in STARTING_STATES:
             self._starts(kind, name)
             return
-        began = self._began.pop((kind, name), None)
-        if began is not None and state in FINISHED_STATES:
-            self._ends(kind, name, self._clock.monotonic() - began)
+        started_at = self._started_at.pop((kind, name), None)
+        if started_at is not None and state in FINISHED_STATES:
+            self._ends(kind, name, self._clock.monotonic() - started_at)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._moved(_TASK, AtomTransition.from_details(state, details).name, state)
+        self._record(_TASK, AtomTransition.from_details(state, details).name, state)
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._moved(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
+        self._record(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
 
 
 class PrintingDurationListener(DurationListener):
-    """Prints when something starts and how long it took, and notes it too.
+    """Prints when the flow and its tasks start and how long they took, and stores it, too.
 
     Args:
-        engine: whom to watch.
+        engine: the engine.
         printer: called with each line; ``print`` if left out.
-        clock: measures.
+        clock: measures durations.
     """
 
     def __init__(
@@ -127,16 +127,16 @@ class PrintingDurationListener(DurationListener):
 
 
 class EventTimeListener(base.Listener):
-    """Notes when the flow, a task or a retry came into a state, under ``<state>-timestamp``.
+    """Stores when the flow, a task or a retry entered a state, under ``<state>-timestamp``.
 
-    The time is in seconds since 1970 UTC.
+    Times are in seconds since the epoch (UTC).
 
     Args:
-        engine: whom to watch.
-        task_listen_for: see ``Listener``, as for the two that follow.
-        flow_listen_for: states of the flow.
-        retry_listen_for: states of retries.
-        clock: tells the time.
+        engine: the engine.
+        task_listen_for: see ``Listener``.
+        flow_listen_for: see ``Listener``.
+        retry_listen_for: see ``Listener``.
+        clock: provides the times.
     """
 
     _engine: Engine
@@ -152,15 +152,15 @@ class EventTimeListener(base.Listener):
         super().__init__(engine, task_listen_for, flow_listen_for, retry_listen_for)
         self._clock = clock
 
-    def _stamp(self, kind: str, name: str, state: str) -> None:
-        _note(self._engine, kind, name, {f"{state}-timestamp": self._clock.now()})
+    def _store_time(self, kind: str, name: str, state: str) -> None:
+        _store(self._engine, kind, name, {f"{state}-timestamp": self._clock.now()})
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
-        self._stamp(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
+        self._store_time(_FLOW, FlowTransition.from_details(state, details).flow_name, state)
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._stamp(_TASK, AtomTransition.from_details(state, details).name, state)
+        self._store_time(_TASK, AtomTransition.from_details(state, details).name, state)
 
     def _retry_receiver(self, state: str, details: base.Details) -> None:
-        told = AtomTransition.from_details(state, details)
-        self._stamp(told.kind, told.name, state)
+        event = AtomTransition.from_details(state, details)
+        self._store_time(event.kind, event.name, state)

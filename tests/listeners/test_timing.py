@@ -115,7 +115,7 @@ def test_what_has_not_ended_when_measuring_stops_is_told(load, clock, caplog):
                 run.send(True)
     assert engine.storage.get_flow_state() == states.SUSPENDED
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert record.message.endswith("before these had ended: flow 'f'")
+    assert record.message.endswith("before the end of: flow 'f'")
     assert "duration" not in engine.storage.flow_meta
 
 
