@@ -64,7 +64,7 @@ class CheckingClaimListener(base.Listener):
         self._owner = owner
         self._fencing_token: int = getattr(job, "fencing_token", 0)
         # Boards written for TaskFlow do not have this method.
-        self._look: Callable[[Any], Any] | None = getattr(board, "look", None)
+        self._get_snapshot: Callable[[Any], Any] | None = getattr(board, "get_snapshot", None)
         self._on_job_loss = on_job_loss or self._suspend
 
     def _suspend(self, engine: Engine, state: str, details: base.Details) -> None:
@@ -81,9 +81,9 @@ class CheckingClaimListener(base.Listener):
         try:
             if self._board.find_owner(self._job) != self._owner:
                 return True
-            if self._look is None or not self._fencing_token:
+            if self._get_snapshot is None or not self._fencing_token:
                 return False
-            return bool(self._look(self._job).version != self._fencing_token)
+            return bool(self._get_snapshot(self._job).version != self._fencing_token)
         except _JOB_IS_GONE:
             return True
 
