@@ -14,6 +14,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 _MERMAID = re.compile(r"^```mermaid\n(stateDiagram.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _CLI = "reference/cli.md"
+#: Questions are answered by guides; the reference comes after them, and a table of test names is noise.
+_SEARCH = {
+    "tutorial.md": {"boost": 2},
+    "how-to": {"boost": 3},
+    "concepts": {"boost": 2},
+    "taskflow-conformance.md": {"exclude": True},
+}
 
 
 def on_files(files: Files, *, config: Any) -> Files:
@@ -35,7 +42,9 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Show the pictures of state machines instead of their Mermaid source."""
+    """Weigh the page in the search, and show pictures of state machines instead of their Mermaid source."""
+    kind = page.file.src_uri.partition("/")[0]
+    page.meta.setdefault("search", _SEARCH.get(kind, {}))
     if page.file.src_uri != "states.md":
         return markdown
     names = (name for name, _ in _state_machines(markdown))
