@@ -57,6 +57,8 @@ _ALIKE = [
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d(?:\.\d+)?\b"), "TIME"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:us|ms|s|seconds)\b"), "SPAN"),
+    (re.compile(r"\b[\w.-]+:\d+:UUID\b"), "OWNER"),
+    (re.compile("─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 ]
 
