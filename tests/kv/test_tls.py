@@ -80,7 +80,7 @@ def test_postgresql(postgresql, files):
 
 
 def test_postgresql_without_tls(postgresql_url):
-    assert "has no TLS: switch it on" in failure(f"{postgresql_url}?sslmode=require")
+    assert "has no TLS: enable it on the server" in failure(f"{postgresql_url}?sslmode=require")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_mysql(mysql, files):
 
 
 def test_mysql_without_tls(mysql_url, files):
-    assert "failed in TLS: switch it on" in failure(f"{mysql_url}?ssl_ca={files.ca}")
+    assert "failed in TLS: enable it on the server" in failure(f"{mysql_url}?ssl_ca={files.ca}")
 
 
 @pytest.fixture(scope="module")

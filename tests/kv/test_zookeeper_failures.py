@@ -32,7 +32,7 @@ def raw(zookeeper_url):
 
 
 class TestServer(LossyServerContract):
-    TIMEOUT = 1.5  # kazoo's client takes half a second to reconnect
+    TIMEOUT = 2.5  # kazoo's client takes half a second to reconnect
 
     @pytest.fixture
     def server(self, new_server):
