@@ -1,4 +1,4 @@
-"""The database that every crash test starts from, made once."""
+"""The empty database that crash tests copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a scenario in a child process on a SQLite file, and reads afterwards what is left of it."""
+"""Runs a scenario in a child process on a SQLite file and reads what remains."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from stackl_flow import engines
-from stackl_flow.engines import engine as _engine  # noqa: F401  imported once here, and not in every child
+from stackl_flow.engines import engine as _engine  # noqa: F401  imported once, not in each child
 from stackl_flow.exceptions import WrappedFailure
 from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends import sql  # noqa: F401  the same
 from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
-from tests.crash.scenarios import Boom, Scenario
-from tests.support.random_flows import FlowBoom
+from tests.crash.scenarios import Scenario, StepFailed
+from tests.support.random_flows import PlannedError
 
-#: States of a flow that has come to its end.
-ENDS = {"SUCCESS", "REVERTED", "REVERT_FAILURE"}
-#: States of an atom that was at work when its process died.
+#: Final states of a flow.
+FINAL = {"SUCCESS", "REVERTED", "REVERT_FAILURE"}
+#: States of an atom that was running when its process was killed.
 AT_WORK = {"RUNNING", "REVERTING", "RETRYING"}
 
 
-class Place:
-    """A directory with the database and the ledger of one run."""
+class Run:
+    """The directory of one run, with its database and ledger."""
 
     def __init__(self, directory: Path, template: Path | None = None) -> None:
         self.database = directory / "flow.db"
@@ -41,18 +41,18 @@ class Place:
         return f"sqlite:///{self.database}"
 
     def states(self) -> dict[str, str]:
-        """Return the state of every atom stored, and of the flow under the empty name."""
+        """Return the state of each stored atom, and of the flow by the empty name."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             atoms = dict(connection.execute("SELECT name, state FROM atomdetails"))
             return {**atoms, **dict(connection.execute("SELECT '', state FROM flowdetails"))}
 
     def epoch(self) -> int:
-        """Return how often the flow has been taken over; 0 when none is stored."""
+        """Return the epoch of the flow; 0 if none is stored."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             return sum(epoch for (epoch,) in connection.execute("SELECT epoch FROM flowdetails"))
 
     def rows(self) -> dict[str, list[Any]]:
-        """Return every row of every table."""
+        """Return all rows of all tables."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             return {
                 table: sorted(connection.execute(f"SELECT * FROM {table}"), key=repr)  # noqa: S608 - ours
@@ -60,13 +60,13 @@ class Place:
             }
 
     def history(self) -> list[tuple[str, str, str]]:
-        """Return the moves stored, oldest first, as (atom or "", old, new)."""
+        """Return the transitions, oldest first, as (atom or "", old, new)."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            moves = "SELECT coalesce(atom, ''), old_state, new_state FROM transitions ORDER BY flow_uuid, seq"
-            return list(connection.execute(moves))
+            query = "SELECT coalesce(atom, ''), old_state, new_state FROM transitions ORDER BY flow_uuid, seq"
+            return list(connection.execute(query))
 
     def done(self) -> dict[str, list[str]]:
-        """Return the ledger's lines by atom."""
+        """Return the lines of the ledger by atom."""
         lines: dict[str, list[str]] = defaultdict(list)
         for line in self.ledger.lines():
             name, what = line.split(" execute", 1) if " execute" in line else line.split(" revert", 1)
@@ -75,7 +75,7 @@ class Place:
 
 
 def make_template(path: Path) -> Path:
-    """Make an empty database of the newest schema, in a child: no connection may be open when we fork."""
+    """Create an empty database, in a child: no connection may be open at a fork."""
 
     def work() -> None:
         with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as connection:
@@ -85,9 +85,9 @@ def make_template(path: Path) -> Path:
     return path
 
 
-def load(scenario: Scenario, place: Place, backend: Any) -> Any:
-    """Load the scenario's engine: for the flow that is stored, or for a new one when none is."""
-    flow = scenario.make(place.ledger)
+def load(scenario: Scenario, run: Run, backend: Any) -> Any:
+    """Load the engine of a scenario, for the stored flow if there is one."""
+    flow = scenario.make(run.ledger)
     with backend.get_connection() as connection:
         stored = [(book, detail) for book in connection.get_logbooks() for detail in book]
         if stored:
@@ -107,19 +107,17 @@ def load(scenario: Scenario, place: Place, backend: Any) -> Any:
     )
 
 
-def drive(
-    scenario: Scenario, place: Place, at: int | None = 0, sign: signal.Signals = signal.SIGKILL
-) -> None:
-    """Run the scenario's flow, from where it stands, in this process; be signalled at write point `at`."""
-    backend = CrashBackend(backends.fetch(place.url), at, sign)
-    engine = load(scenario, place, backend)
-    if engine.storage.get_flow_state() in ENDS:
-        return  # run again, a flow that was undone would begin anew
-    with contextlib.suppress(Boom, FlowBoom, WrappedFailure):
+def drive(scenario: Scenario, run: Run, at: int | None = 0, number: signal.Signals = signal.SIGKILL) -> None:
+    """Run or resume the flow of a scenario in this process, which gets a signal at write point `at`."""
+    backend = CrashBackend(backends.fetch(run.url), at, number)
+    engine = load(scenario, run, backend)
+    if engine.storage.get_flow_state() in FINAL:
+        return  # a reverted flow would start again
+    with contextlib.suppress(StepFailed, PlannedError, WrappedFailure):
         engine.run()
-    place.counted.write_text(str(backend.points))
+    run.counted.write_text(str(backend.points))
 
 
-def drive_in_child(scenario: Scenario, place: Place, at: int = 0) -> int:
-    """Do `drive` in a child and return how it ended."""
-    return in_child(lambda: drive(scenario, place, at))
+def drive_in_child(scenario: Scenario, run: Run, at: int = 0) -> int:
+    """Call `drive` in a child and return its exit status."""
+    return in_child(lambda: drive(scenario, run, at))

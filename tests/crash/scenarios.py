@@ -1,7 +1,6 @@
-"""The flows that are killed: each small, each with a ledger line for everything its atoms do.
+"""The flows of crash tests: small, with a ledger line for each call of an atom.
 
-What a task does depends on its arguments alone and never on what its process remembers, since that is gone
-after a crash.
+Tasks depend on their arguments only and not on the memory of their process, which is lost in a crash.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from stackl_flow.patterns import deciders, graph_flow, linear_flow, unordered_fl
 from stackl_flow.testing.crash import Ledger
 
 
-class Boom(Exception):
-    """What a failing step raises."""
+class StepFailed(Exception):
+    """The planned failure of a step."""
 
 
 class Step(task.Task):
     """Writes a line when it is executed and one when it is reverted.
 
-    It fails when it is told to, or while the attempt it is shown is below `until`.
+    It fails if `fails` is set, or while its argument `attempt` is below `until`.
     """
 
     def __init__(
@@ -33,26 +32,26 @@ class Step(task.Task):
         fails: bool = False,
         until: int = 0,
         revert_fails: bool = False,
-        needs=(),
+        requires=(),
     ):
-        super().__init__(name=name, provides=f"v_{name}", requires=needs)
+        super().__init__(name=name, provides=f"v_{name}", requires=requires)
         self.ledger, self.fails, self.until, self.revert_fails = ledger, fails, until, revert_fails
 
     def execute(self, **seen: Any) -> str:
         self.ledger.note(f"{self.name} execute {sorted(seen.items())}")
         if self.fails or seen.get("attempt", self.until) < self.until:
-            raise Boom(self.name)
+            raise StepFailed(self.name)
         return f"{self.name}!"
 
     def revert(self, result: Any, flow_failures: dict[str, Any], **seen: Any) -> None:
         shown = result if isinstance(result, str) else type(result).__name__
         self.ledger.note(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
         if self.revert_fails:
-            raise Boom(f"revert of {self.name}")
+            raise StepFailed(f"revert of {self.name}")
 
 
-class Again(retry.Times):
-    """Times, with a line for every call."""
+class LoggedTimes(retry.Times):
+    """Times with a line for each call."""
 
     def __init__(self, ledger: Ledger, name: str, attempts: int, *, revert_all: bool = False):
         super().__init__(attempts, name=name, provides="attempt", revert_all=revert_all)
@@ -68,7 +67,7 @@ class Again(retry.Times):
 
 @dataclass(frozen=True)
 class Scenario:
-    """A flow to kill: its name, how to make it, on which engine, and how it ends when nobody kills it."""
+    """A flow to kill: its factory, its engine, and its final state without a crash."""
 
     name: str
     make: Callable[[Ledger], Any]
@@ -79,13 +78,15 @@ class Scenario:
 
 def linear(ledger: Ledger):
     return linear_flow.Flow("linear").add(
-        Step(ledger, "a"), Step(ledger, "b", needs=["v_a"]), Step(ledger, "c", needs=["v_a", "v_b"])
+        Step(ledger, "a"), Step(ledger, "b", requires=["v_a"]), Step(ledger, "c", requires=["v_a", "v_b"])
     )
 
 
 def reverted(ledger: Ledger):
     return linear_flow.Flow("reverted").add(
-        Step(ledger, "a"), Step(ledger, "b", needs=["v_a"]), Step(ledger, "c", needs=["v_b"], fails=True)
+        Step(ledger, "a"),
+        Step(ledger, "b", requires=["v_a"]),
+        Step(ledger, "c", requires=["v_b"], fails=True),
     )
 
 
@@ -96,24 +97,24 @@ def parked(ledger: Ledger):
 
 
 def retried(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=Again(ledger, "again", 3)).add(
-        Step(ledger, "b", needs=["attempt"]),
-        Step(ledger, "c", needs=["attempt", "v_b"], until=3),
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "again", 3)).add(
+        Step(ledger, "b", requires=["attempt"]),
+        Step(ledger, "c", requires=["attempt", "v_b"], until=3),
         Step(ledger, "d"),
     )
-    return linear_flow.Flow("retried").add(Step(ledger, "a"), inner, Step(ledger, "e", needs=["v_d"]))
+    return linear_flow.Flow("retried").add(Step(ledger, "a"), inner, Step(ledger, "e", requires=["v_d"]))
 
 
 def exhausted(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=Again(ledger, "again", 2, revert_all=True)).add(
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "again", 2, revert_all=True)).add(
         Step(ledger, "b"), Step(ledger, "c", fails=True)
     )
     return linear_flow.Flow("exhausted").add(Step(ledger, "a"), inner)
 
 
 def nested(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=Again(ledger, "inner again", 2)).add(
-        Step(ledger, "c"), Step(ledger, "d", needs=["attempt"], until=2)
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "inner again", 2)).add(
+        Step(ledger, "c"), Step(ledger, "d", requires=["attempt"], until=2)
     )
     middle = graph_flow.Flow("middle").add(Step(ledger, "b"), inner)
     return linear_flow.Flow("nested", retry=retry.AlwaysRevert("root retry")).add(
@@ -132,20 +133,20 @@ def unordered_reverted(ledger: Ledger):
 
 def fan(ledger: Ledger):
     flow = graph_flow.Flow("fan").add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bcd"))
-    return flow.add(Step(ledger, "e", needs=["v_b", "v_c", "v_d"]))
+    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bcd"))
+    return flow.add(Step(ledger, "e", requires=["v_b", "v_c", "v_d"]))
 
 
 def fan_reverted(ledger: Ledger):
     flow = graph_flow.Flow("fan_reverted").add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bcd"))
-    return flow.add(Step(ledger, "e", needs=["v_b", "v_c", "v_d"], fails=True))
+    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bcd"))
+    return flow.add(Step(ledger, "e", requires=["v_b", "v_c", "v_d"], fails=True))
 
 
 def fan_retried(ledger: Ledger):
-    flow = graph_flow.Flow("fan_retried", retry=Again(ledger, "again", 2)).add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, needs=["v_a"]) for name in "bc"))
-    return flow.add(Step(ledger, "e", needs=["attempt", "v_b", "v_c"], until=2))
+    flow = graph_flow.Flow("fan_retried", retry=LoggedTimes(ledger, "again", 2)).add(Step(ledger, "a"))
+    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bc"))
+    return flow.add(Step(ledger, "e", requires=["attempt", "v_b", "v_c"], until=2))
 
 
 def decided(ledger: Ledger):

@@ -1,4 +1,4 @@
-"""The same with fresh interpreters: nothing that survives a fork helps here. Few: a start costs."""
+"""The same in fresh interpreters, where nothing survives a kill that a fork would keep. They are slow: few."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from stackl_flow.testing.crash import VARIABLE
-from tests.crash.driver import AT_WORK, Place
+from tests.crash.driver import AT_WORK, Run
 from tests.crash.scenarios import BY_NAME, Scenario
 from tests.crash.test_kill import check, reference
 
 ROOT = Path(__file__).parents[2]
 
 
-def fresh(scenario: Scenario, directory: Path, at: int) -> int:
+def run_fresh(scenario: Scenario, directory: Path, at: int) -> int:
     command = [sys.executable, "-m", "tests.crash.child", scenario.name, str(directory)]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, VARIABLE: str(at)}, check=False).returncode
 
@@ -30,8 +30,8 @@ def test_killed_and_resumed_in_fresh_interpreters(
 ) -> None:
     scenario = BY_NAME[name]
     whole, points = reference(scenario, tmp_path, template)
-    place = Place(tmp_path / "killed", template)
-    assert fresh(scenario, tmp_path / "killed", int(points * part)) == -signal.SIGKILL
-    interrupted = {atom for atom, state in place.states().items() if state in AT_WORK}
-    assert fresh(scenario, tmp_path / "killed", 0) == 0
-    check(place, whole, interrupted)
+    run = Run(tmp_path / "killed", template)
+    assert run_fresh(scenario, tmp_path / "killed", int(points * part)) == -signal.SIGKILL
+    interrupted = {atom for atom, state in run.states().items() if state in AT_WORK}
+    assert run_fresh(scenario, tmp_path / "killed", 0) == 0
+    check(run, whole, interrupted)

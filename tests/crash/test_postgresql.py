@@ -1,4 +1,4 @@
-"""Killed at points all along the way, a flow in PostgreSQL ends as it ends when nobody kills it."""
+"""Killed and resumed, a flow in PostgreSQL ends as without a crash."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from psycopg import sql
 
 from stackl_flow.persistence import backends
 from stackl_flow.testing.crash import in_child
-from tests.crash.driver import AT_WORK, Place, drive_in_child
+from tests.crash.driver import AT_WORK, Run, drive_in_child
 from tests.crash.scenarios import BY_NAME
 from tests.crash.test_kill import check
 
 STEP = 4
 
 
-class ServerPlace(Place):
-    """A schema of its own, and a directory with the ledger."""
+class ServerRun(Run):
+    """A run in its own schema."""
 
     def __init__(self, directory: Path, server: str, schema: str) -> None:
         directory.mkdir()
         super().__init__(directory)
-        self.address = f"{server}?options=-csearch_path%3D{schema}"
+        self.server_url = f"{server}?options=-csearch_path%3D{schema}"
         self.connect = {"conninfo": server, "options": f"-csearch_path={schema}"}
 
     @property
     def url(self) -> str:
-        return self.address
+        return self.server_url
 
     def states(self) -> dict[str, str]:
         with psycopg.connect(**self.connect) as server:
@@ -40,22 +40,22 @@ class ServerPlace(Place):
 
 
 @pytest.fixture
-def make_place(postgresql_url: str, tmp_path: Path) -> Iterator[Callable[[str], ServerPlace]]:
+def make_run(postgresql_url: str, tmp_path: Path) -> Iterator[Callable[[str], ServerRun]]:
     made: list[sql.Identifier] = []
     with psycopg.connect(postgresql_url, autocommit=True) as server:
 
-        def make(name: str) -> ServerPlace:
+        def make(name: str) -> ServerRun:
             schema = f"crash_{uuid.uuid4().hex}"
             made.append(sql.Identifier(schema))
             server.execute(sql.SQL("CREATE SCHEMA {}").format(made[-1]))
-            place = ServerPlace(tmp_path / name, postgresql_url, schema)
+            run = ServerRun(tmp_path / name, postgresql_url, schema)
 
             def upgrade() -> None:
-                with backends.backend(place.url):
+                with backends.backend(run.url):
                     pass
 
             assert in_child(upgrade) == 0
-            return place
+            return run
 
         yield make
         for schema in made:
@@ -63,19 +63,19 @@ def make_place(postgresql_url: str, tmp_path: Path) -> Iterator[Callable[[str], 
 
 
 @pytest.mark.parametrize("name", ["linear", "reverted", "parallel_retried"])
-def test_killed_along_the_way(name: str, make_place: Callable[[str], ServerPlace]) -> None:
+def test_killed_at_write_points(name: str, make_run: Callable[[str], ServerRun]) -> None:
     scenario = BY_NAME[name]
-    whole = make_place("whole")
+    whole = make_run("whole")
     assert drive_in_child(scenario, whole) == 0
     assert whole.states()[""] == scenario.ends
     killed = 0
     for at in range(1, int(whole.counted.read_text()) + 1, STEP):
-        place = make_place(f"at{at}")
-        ended = drive_in_child(scenario, place, at)
+        run = make_run(f"at{at}")
+        ended = drive_in_child(scenario, run, at)
         killed += ended == -signal.SIGKILL
-        # On threads, more may come back together this time, so that fewer writes are needed.
+        # On threads more tasks may finish at the same time, so that there are fewer writes.
         assert ended == -signal.SIGKILL or (ended == 0 and scenario.engine == "parallel")
-        left = place.states()
-        assert drive_in_child(scenario, place) == 0
-        check(place, whole, {name for name, state in left.items() if state in AT_WORK})
+        states_left = run.states()
+        assert drive_in_child(scenario, run) == 0
+        check(run, whole, {name for name, state in states_left.items() if state in AT_WORK})
     assert killed > 1

@@ -1,4 +1,4 @@
-"""Random flows, each killed at a random write point, on both engines."""
+"""Random flows, each killed at random write points."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from stackl_flow.testing.crash import Ledger
-from tests.crash.driver import AT_WORK, Place, drive_in_child
+from tests.crash.driver import AT_WORK, Run, drive_in_child
 from tests.crash.scenarios import Scenario
 from tests.crash.test_kill import check
 from tests.support.random_flows import OURS, Builder, Call, Chances, Recorder, seeded_case
 
-#: Nothing that depends on what a process remembers: no suspension, no second run.
+#: Nothing that depends on the memory of a process: no suspension, no second run.
 CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)
-#: Seed 56 makes a flow that is refused: one of its atoms asks for the value of an ignored one.
+#: Seed 56 makes an invalid flow: an atom requires the value of an ignored one.
 SEEDS = [seed for seed in range(61) if seed != 56]
 
 
 class LedgerRecorder(Recorder):
-    """Writes calls to a ledger; every call counts as the first, since a count would die with its process."""
+    """Writes calls to a ledger; each call counts as the first, since a count is lost with its process."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ def scenario_of(seed: int, engine: str) -> Scenario:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_anywhere_a_random_flow_ends_the_same(seed: int, tmp_path: Path, template: Path) -> None:
     scenario = scenario_of(seed, "serial")
-    whole = Place(tmp_path / "whole", template)
+    whole = Run(tmp_path / "whole", template)
     assert drive_in_child(scenario, whole) == 0
     points = int(whole.counted.read_text())
     dice = random.Random(seed)
     for at in sorted(dice.sample(range(1, points + 1), 3)):
-        place = Place(tmp_path / f"at{at}", template)
-        assert drive_in_child(scenario, place, at) == -signal.SIGKILL
-        interrupted = {name for name, state in place.states().items() if state in AT_WORK}
-        assert drive_in_child(scenario, place) == 0
-        check(place, whole, interrupted)
+        run = Run(tmp_path / f"at{at}", template)
+        assert drive_in_child(scenario, run, at) == -signal.SIGKILL
+        interrupted = {name for name, state in run.states().items() if state in AT_WORK}
+        assert drive_in_child(scenario, run) == 0
+        check(run, whole, interrupted)

@@ -9,7 +9,7 @@ import pytest
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Check, Put
-from tests.support.lossy_proxy import LosesAnswers, LossyServerContract
+from tests.support.lossy_proxy import LossyProxy, LossyServerContract
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_unknown_outcome_of_commit(etcd_url):
     with backends.fetch(f"{etcd_url}/{path}") as kv:
         version = kv.commit(puts=[Put("a", "1")])
 
-        class Interfering(LosesAnswers):
+        class Interfering(LossyProxy):
             """Makes another client write whenever an answer is lost."""
 
             def _is_lost(self):

@@ -14,7 +14,7 @@ from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Lease, Put
 from stackl_flow.testing.contracts.kv import add_one
 from stackl_flow.testing.crash import start_child, wait_child
-from tests.support.lossy_proxy import LosesAnswers, LossyServerContract
+from tests.support.lossy_proxy import LossyProxy, LossyServerContract
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ class TestServer(LossyServerContract):
 @pytest.mark.parametrize("cut_in", [1, 2, 3])
 def test_commit_with_lost_answer_is_applied_once(zookeeper_url, cut_in):
     """Whichever answer is lost: of an increment, of a put without checks, of a put with a lease."""
-    proxy, path = LosesAnswers(int(zookeeper_url.rpartition(":")[2])), uuid.uuid4()
+    proxy, path = LossyProxy(int(zookeeper_url.rpartition(":")[2])), uuid.uuid4()
     with (
         backends.fetch(f"zookeeper://127.0.0.1:{proxy.port}/{path}") as cut,
         backends.fetch(f"{zookeeper_url}/{path}") as kv,

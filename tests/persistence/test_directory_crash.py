@@ -1,4 +1,4 @@
-"""Killed at every write of its directory, a flow ends as it ends when nobody kills it."""
+"""Killed at each write to its directory and resumed, a flow ends as without a crash."""
 
 import random
 import signal
@@ -7,23 +7,23 @@ import pytest
 
 from stackl_flow.persistence import backends
 from stackl_flow.testing.crash import in_child
-from tests.crash.driver import AT_WORK, Place, drive, drive_in_child
+from tests.crash.driver import AT_WORK, Run, drive, drive_in_child
 from tests.crash.scenarios import BY_NAME
 from tests.crash.test_kill import check
 from tests.support.file_calls import FileCalls
 
 
-class InDirectory(Place):
-    """The place of one run, with its flow in a directory."""
+class DirectoryRun(Run):
+    """A run whose flow is stored in a directory."""
 
     def __init__(self, directory, options=""):
         super().__init__(directory)
         directory.mkdir()
-        self.address = f"dir://{directory}/flows{options}"
+        self.directory_url = f"dir://{directory}/flows{options}"
 
     @property
     def url(self):
-        return self.address
+        return self.directory_url
 
     def states(self):
         with backends.fetch(self.url) as backend, backend.get_connection() as conn:
@@ -33,7 +33,7 @@ class InDirectory(Place):
         return {}
 
     def drive(self, scenario, at):
-        """Drive in a child that dies before its at-th call that changes a file; return how it ended."""
+        """Drive in a child that is killed before its n-th call that changes a file; return the status."""
 
         def work():
             calls = FileCalls(at)
@@ -47,18 +47,18 @@ class InDirectory(Place):
 @pytest.mark.parametrize("name", ["linear", "reverted", "retried", "parallel_reverted"])
 def test_killed_at_every_checkpoint(name, tmp_path):
     scenario = BY_NAME[name]
-    whole = InDirectory(tmp_path / "whole")
+    whole = DirectoryRun(tmp_path / "whole")
     assert drive_in_child(scenario, whole) == 0
     assert whole.states()[""] == scenario.ends
     for at in range(1, int(whole.counted.read_text()) + 1):
-        place = InDirectory(tmp_path / f"at{at}")
-        ended = drive_in_child(scenario, place, at)
+        run = DirectoryRun(tmp_path / f"at{at}")
+        ended = drive_in_child(scenario, run, at)
         if scenario.engine == "parallel" and ended == 0:
-            continue  # more came back together this time, so that fewer writes were needed
+            continue  # more tasks finished at the same time, so that there were fewer writes
         assert ended == -signal.SIGKILL
-        left = place.states()
-        assert drive_in_child(scenario, place) == 0
-        check(place, whole, {name for name, state in left.items() if state in AT_WORK})
+        states_left = run.states()
+        assert drive_in_child(scenario, run) == 0
+        check(run, whole, {name for name, state in states_left.items() if state in AT_WORK})
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_killed_at_every_checkpoint(name, tmp_path):
 )
 def test_killed_at_every_call_that_changes_a_file(name, options, share, tmp_path):
     scenario = BY_NAME[name]
-    whole = InDirectory(tmp_path / "whole", options)
+    whole = DirectoryRun(tmp_path / "whole", options)
     assert whole.drive(scenario, 0) == 0
     points = int(whole.counted.read_text())
     assert points > 30
     for at in sorted(random.Random(name).sample(range(1, points + 1), int(points * share))):
-        place = InDirectory(tmp_path / f"at{at}", options)
-        assert place.drive(scenario, at) == -signal.SIGKILL, at
-        left = place.states()
-        assert place.drive(scenario, 0) == 0, at
-        check(place, whole, {name for name, state in left.items() if state in AT_WORK})
+        run = DirectoryRun(tmp_path / f"at{at}", options)
+        assert run.drive(scenario, at) == -signal.SIGKILL, at
+        states_left = run.states()
+        assert run.drive(scenario, 0) == 0, at
+        check(run, whole, {name for name, state in states_left.items() if state in AT_WORK})

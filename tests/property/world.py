@@ -76,10 +76,6 @@ class World:
     def run(self, *, steps: int = ENOUGH, suspend_at: int = -1) -> str | None:
         """Run until the flow is at rest, or break off as a crash would.
 
-        Args:
-            steps: after how many decisions to break off.
-            suspend_at: after how many to ask for a pause; -1 for never.
-
         Returns:
             The state the flow came to rest in, None when broken off.
         """

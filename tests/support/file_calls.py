@@ -1,7 +1,7 @@
-"""Kills a process at every call that changes files: also in the middle of a write, as a crash may.
+"""Kills a process at every system call that changes files, also in the middle of a write.
 
-`crash` has its points at the verbs of a backend; here they are at the system's own calls below one that keeps
-its things in files, so that nothing it does to them goes untested. The calls are really made.
+`stackl_flow.testing.crash` kills at the methods of a backend; this kills at the system calls of one that
+stores files. The calls are really made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-#: The functions of ``os`` that change files and folders, as far as this library uses them.
+#: The functions of ``os`` that change files and directories, as far as this library uses them.
 CALLS: Final = (
     "fdatasync",
     "fsync",
@@ -28,14 +28,14 @@ CALLS: Final = (
 
 
 class FileCalls:
-    """Counts the calls that change files, and dies at one of them.
+    """Counts the calls that change files and kills the process at one of them.
 
     Args:
-        at: number of the call to die before, the first being 1; 0 is none.
-        torn: when that call is a write, half of it is written first.
+        at: the call before which the process is killed, from 1; 0 for none.
+        torn: if that call is a write, half of it is written first.
 
     Attributes:
-        made: how many calls there were.
+        made: how many calls were made.
     """
 
     def __init__(self, at: int = 0, *, torn: bool = False) -> None:
@@ -45,11 +45,7 @@ class FileCalls:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count while a ``with`` lasts; for a child process that does nothing else.
-
-        Yields:
-            Nothing.
-        """
+        """Count while the context is open; for a child process that does nothing else."""
         real = {name: getattr(os, name) for name in CALLS if hasattr(os, name)}
         for name, call in real.items():
             setattr(os, name, self._counting(call))

@@ -1,4 +1,4 @@
-"""Random histories of a place of items, compared step by step with the reference in memory."""
+"""Random histories of a key-value store, compared step by step with the in-memory reference."""
 
 from __future__ import annotations
 
@@ -20,66 +20,66 @@ from stackl_flow.testing.contracts.kv import KVContract, OpenKV
 
 KEYS = ["a", "a/b", "a/b/c", "a-b", "a/bc", "b/1", "b/2", "c"]
 PREFIXES = ["", "a", "a/", "a/b", "b/", "c", "d"]
-#: What a check may ask for: the version of now, the one before, none, any.
-ASKED = ["now", "old", "absent", "present"]
+#: Versions that a check requires.
+REQUIRED = ["current", "previous", "absent", "present"]
 
-#: How long leases last, in seconds: longer than any history takes.
+#: Seconds; longer than any history takes.
 TTL = 600.0
 
 
 class KVMachine(RuleBasedStateMachine):
-    """Does the same to a place and to the reference, and compares what they say.
+    """Applies the same operations to a store and to the reference and compares the results.
 
-    Versions of the two differ, so both are remembered for each write.
+    Their versions differ, so both are kept for each write.
     """
 
-    def __init__(self, places: tuple[KV, KV], pass_time: Callable[[float], None] | None) -> None:
+    def __init__(self, stores: tuple[KV, KV], pass_time: Callable[[float], None] | None) -> None:
         super().__init__()
-        self.places = places
+        self.stores = stores
         self.clock = SteppedClock()
         self.reference = MemoryKV(clock=self.clock)
-        self.pass_time_of_place = pass_time
+        self.pass_time = pass_time
         self.turn = 0
         self.versions: dict[str, list[tuple[int, int]]] = {}
         self.leases: list[tuple[Lease, Lease]] = []
 
     @property
     def kv(self) -> KV:
-        """Each time another of the two objects that lead to the place."""
+        """The two clients of the store alternately."""
         self.turn += 1
-        return self.places[self.turn % 2]
+        return self.stores[self.turn % 2]
 
     @initialize()
     def empty(self) -> None:
-        """Begin with an empty place."""
+        """Start with an empty store."""
         self.kv.commit(deletes=[item.key for item in self.kv.list()])
 
-    def check(self, key: str, asked: str, side: int) -> Check:
-        """Make a check for one of the two sides."""
-        if asked in {"absent", "present"}:
-            return Check(key, ABSENT if asked == "absent" else PRESENT)
+    def check(self, key: str, required: str, side: int) -> Check:
+        """Make a check for the store (0) or for the reference (1)."""
+        if required in {"absent", "present"}:
+            return Check(key, ABSENT if required == "absent" else PRESENT)
         known = self.versions.get(key, [])
-        back = 1 if asked == "now" else 2
+        back = 1 if required == "current" else 2
         return Check(key, known[-back][side] if len(known) >= back else ABSENT)
 
     @rule(
         keys=st.lists(st.sampled_from(KEYS), max_size=4, unique=True),
         deleted=st.integers(0, 4),
-        asks=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(ASKED)), max_size=2),
+        wanted_checks=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(REQUIRED)), max_size=2),
         value=st.text(max_size=5).filter(lambda text: text.isprintable()),
         leased=st.sampled_from(["none", "all", "some"]),
     )
     def commit(
-        self, keys: list[str], deleted: int, asks: list[tuple[str, str]], value: str, leased: str
+        self, keys: list[str], deleted: int, wanted_checks: list[tuple[str, str]], value: str, leased: str
     ) -> None:
-        """Write and delete, under checks that may or may not hold."""
+        """Write and delete with checks that may fail."""
         lease = self.leases[-1] if leased != "none" and self.leases else None
-        answers: list[tuple[str, int]] = []
+        results: list[tuple[str, int]] = []
         for side, kv in enumerate((self.kv, self.reference)):
             on = [None if lease is None else lease[side].id, None]
             every = 2 if leased == "some" else 1
-            checks = [self.check(key, asked, side) for key, asked in asks]
-            answers.append(
+            checks = [self.check(key, required, side) for key, required in wanted_checks]
+            results.append(
                 attempt(
                     kv,
                     checks=checks,
@@ -87,14 +87,14 @@ class KVMachine(RuleBasedStateMachine):
                     deletes=keys[:deleted],
                 )
             )
-        assert answers[0][0] == answers[1][0]
-        if not answers[0][0]:
+        assert results[0][0] == results[1][0]
+        if not results[0][0]:
             for key in keys[deleted:]:
-                self.versions.setdefault(key, []).append((answers[0][1], answers[1][1]))
+                self.versions.setdefault(key, []).append((results[0][1], results[1][1]))
 
     @rule()
     def grant(self) -> None:
-        """Ask for a lease."""
+        """Grant a lease."""
         lease = self.kv.grant(TTL)
         self.leases.append((lease, self.reference.grant(lease.ttl)))
 
@@ -103,24 +103,26 @@ class KVMachine(RuleBasedStateMachine):
         """Extend a lease, lost or not."""
         if self.leases:
             leases = self.leases[which % len(self.leases)]
-            said = [refusal(kv, lease) for kv, lease in zip((self.kv, self.reference), leases, strict=True)]
-            assert said[0] == said[1]
+            errors = [
+                extend_error(kv, lease) for kv, lease in zip((self.kv, self.reference), leases, strict=True)
+            ]
+            assert errors[0] == errors[1]
 
     @rule(which=st.integers(0, 3))
     def revoke(self, which: int) -> None:
-        """Give a lease up."""
+        """Revoke a lease."""
         if self.leases:
             ours, theirs = self.leases[which % len(self.leases)]
             self.kv.revoke(ours)
             self.reference.revoke(theirs)
 
     @rule()
-    def run_out(self) -> None:
-        """Let every lease run out; where that would have to be waited for, they are given up instead."""
+    def expire(self) -> None:
+        """Let all leases expire; without a stepped clock, revoke them instead."""
         longest = max((lease.ttl for lease, _ in self.leases), default=0.0) * 1.2
         self.clock.step(longest)
-        if self.pass_time_of_place is not None:
-            self.pass_time_of_place(longest)
+        if self.pass_time is not None:
+            self.pass_time(longest)
             return
         for lease, _ in self.leases:
             self.kv.revoke(lease)
@@ -132,7 +134,7 @@ class KVMachine(RuleBasedStateMachine):
         reverse=st.booleans(),
     )
     def read(self, prefix: str, after: str, limit: int | None, reverse: bool) -> None:
-        """Read a part."""
+        """List a range."""
         mine = self.kv.list(prefix, after, limit, reverse=reverse)
         theirs = self.reference.list(prefix, after, limit, reverse=reverse)
         assert [shape(item) for item in mine] == [shape(item) for item in theirs]
@@ -142,14 +144,14 @@ class KVMachine(RuleBasedStateMachine):
         prefixes=st.lists(st.sampled_from(PREFIXES), max_size=3),
     )
     def read_many(self, keys: list[str], prefixes: list[str]) -> None:
-        """Read several items and several parts, each as if it were alone."""
+        """Compare bulk reads with single reads."""
         kv = self.kv
         assert kv.get_many(keys) == [kv.get(key) for key in keys]
         assert kv.list_many(prefixes) == [kv.list(prefix) for prefix in prefixes]
 
     @invariant()
     def same(self) -> None:
-        """The two hold the same, and the versions are those that the commits told."""
+        """Both have the same items, with the versions that commits returned."""
         mine, theirs = self.kv.list(), self.reference.list()
         assert [shape(item) for item in mine] == [shape(item) for item in theirs]
         for item, twin in zip(mine, theirs, strict=True):
@@ -160,20 +162,20 @@ class KVMachine(RuleBasedStateMachine):
 
 
 def shape(item: Item) -> tuple[str, str, bool]:
-    """Take of an item what must be the same on both sides."""
+    """Return what must be equal on both sides."""
     return item.key, item.value, item.lease is not None
 
 
 def attempt(kv: KV, **what: Any) -> tuple[str, int]:
-    """Commit, and tell the name of the error, if there is one, and the version."""
+    """Commit; return the name of the error and the version."""
     try:
         return "", kv.commit(**what)
     except (exc.Conflict, exc.LeaseLost) as error:
         return type(error).__name__, 0
 
 
-def refusal(kv: KV, lease: Lease) -> str:
-    """Extend a lease, and tell the name of the error, if there is one."""
+def extend_error(kv: KV, lease: Lease) -> str:
+    """Extend a lease; return the name of the error."""
     try:
         kv.extend(lease)
     except exc.LeaseLost as error:
@@ -182,17 +184,10 @@ def refusal(kv: KV, lease: Lease) -> str:
 
 
 def compare_with_reference(
-    places: tuple[KV, KV], pass_time: Callable[[float], None] | None, examples: int, steps: int
+    stores: tuple[KV, KV], pass_time: Callable[[float], None] | None, examples: int, steps: int
 ) -> None:
-    """Run random histories on a place and on the reference.
-
-    Args:
-        places: two objects that lead to the same place.
-        pass_time: lets time pass there; None where that takes as long as it takes.
-        examples: how many histories.
-        steps: of how many steps each.
-    """
-    made = partial(KVMachine, places, pass_time)
+    """Run random histories on a store, by two clients of it, and on the reference."""
+    made = partial(KVMachine, stores, pass_time)
     run_state_machine_as_test(
         cast("type[RuleBasedStateMachine]", made),
         settings=hypothesis.settings(max_examples=examples, stateful_step_count=steps, database=None),
@@ -208,7 +203,7 @@ class ComparedKVContract(KVContract):
 
     @pytest.mark.timeout(300)
     def test_like_the_reference(self, open_kv: OpenKV) -> None:
-        """Whatever is done in whatever order, the store answers as memory does."""
+        """Whatever is done in whatever order, the store results as memory does."""
         with open_kv() as kv, open_kv() as other:
             pass_time = self.pass_time if self.STEPPED else None
             compare_with_reference((kv, other), pass_time, self.EXAMPLES, self.STEPS)

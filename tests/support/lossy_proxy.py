@@ -1,4 +1,4 @@
-"""A way to a server on which answers get lost, and the connection with them, when a test says so."""
+"""A TCP proxy that loses responses of a server together with the connection."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import pytest
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.testing.contracts.kv import LONG, OwnServer, ServerContract, add_one
 
-#: How often each thing is done while answers are lost.
+#: Repetitions of each operation while responses are lost.
 ROUNDS = 12
 
 
-class LosesAnswers:
-    """Passes all on to a server of this machine, and cuts the connection in the place of some answers.
+class LossyProxy:
+    """Forwards to a port of this machine and closes the connection instead of delivering some responses.
 
     Args:
         target: the server's port.
 
     Attributes:
-        port: where it listens.
-        every: cut in the place of every so-manieth answer; 0 for none.
-        cut_in: cut once, in the place of so-manieth answer from now on; 0 for none.
-        lost: how many answers were lost.
+        port: its port.
+        every: lose every n-th response; 0 for none.
+        cut_in: lose the n-th response from now on, once; 0 for none.
+        lost: how many responses were lost.
     """
 
     def __init__(self, target: int) -> None:
         self.every = self.cut_in = self.lost = 0
         self._target = target
-        self._answers = 0
+        self._responses = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="loses-answers", daemon=True).start()
+        threading.Thread(target=self._accept, name="lossy-proxy", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections; those that are open end with their clients."""
-        # A thread that waits in ``accept`` keeps the socket open until somebody comes.
+        """Stop listening; open connections end with their clients."""
+        # A thread blocked in accept() keeps the socket open until the next connection.
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -54,15 +54,15 @@ class LosesAnswers:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
             threading.Thread(target=_pump, args=(client, server), daemon=True).start()
             with suppress(OSError):
-                while (answer := server.recv(1 << 16)) and not self._is_lost():
-                    client.sendall(answer)
+                while (response := server.recv(1 << 16)) and not self._is_lost():
+                    client.sendall(response)
             for end in (client, server):  # the other thread reads from them, too
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
     def _is_lost(self) -> bool:
-        self._answers += 1
-        lost = self.every > 0 and self._answers % self.every == 0
+        self._responses += 1
+        lost = self.every > 0 and self._responses % self.every == 0
         if self.cut_in:
             self.cut_in -= 1
             lost = lost or not self.cut_in
@@ -72,23 +72,22 @@ class LosesAnswers:
 
 def _pump(client: socket.socket, server: socket.socket) -> None:
     with suppress(OSError):
-        while asked := client.recv(1 << 16):
-            server.sendall(asked)
+        while request := client.recv(1 << 16):
+            server.sendall(request)
         server.shutdown(socket.SHUT_WR)
 
 
 class LossyServerContract(ServerContract):
-    """The contract of a store on a server, and what holds while answers of that server are lost.
+    """The contract of a store on a server, also while responses of the server are lost.
 
     Attributes:
-        EVERY: one in so many answers of the server is lost, and the connection with it. A store must be able
-            to reconnect with fewer.
+        EVERY: every n-th response of the server is lost. A store must need fewer responses to reconnect.
     """
 
     EVERY = 7
 
-    def test_answers_are_lost(self, server: OwnServer, losses: Callable[[int], LosesAnswers]) -> None:
-        """Whichever answer is lost, each commit lands once, and each lease lasts."""
+    def test_lost_responses(self, server: OwnServer, losses: Callable[[int], LossyProxy]) -> None:
+        """Whichever response is lost, each commit is applied once, and leases live on."""
         proxy = losses(server.port)
         with self.reach(server, proxy.port) as cut, self.reach(server) as kv:
             lease = cut.grant(LONG)
@@ -107,10 +106,10 @@ class LossyServerContract(ServerContract):
             assert kv.list() == []
         assert proxy.lost >= 3
 
-    def test_answers_to_deletions_are_lost(
-        self, server: OwnServer, losses: Callable[[int], LosesAnswers]
+    def test_lost_responses_to_deletions(
+        self, server: OwnServer, losses: Callable[[int], LossyProxy]
     ) -> None:
-        """Nothing is put by which such a commit could be known again."""
+        """A commit without puts cannot be recognized by what it wrote."""
         proxy = losses(server.port)
         with self.reach(server, proxy.port) as cut, self.reach(server) as kv:
             for number in range(1, 7):
@@ -124,12 +123,12 @@ class LossyServerContract(ServerContract):
         assert proxy.lost >= 1
 
     @pytest.fixture
-    def losses(self) -> Iterator[Callable[[int], LosesAnswers]]:
-        """Give a function that makes a way to a server on which answers get lost."""
-        made: list[LosesAnswers] = []
+    def losses(self) -> Iterator[Callable[[int], LossyProxy]]:
+        """Return a function that makes a lossy proxy to a port."""
+        made: list[LossyProxy] = []
 
-        def make(port: int) -> LosesAnswers:
-            made.append(LosesAnswers(port))
+        def make(port: int) -> LossyProxy:
+            made.append(LossyProxy(port))
             return made[-1]
 
         yield make

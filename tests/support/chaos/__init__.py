@@ -3,8 +3,8 @@
 `plan` derives from a seed which jobs are posted, which faults occur and when: a pure value, the same for the
 same seed. `faults` injects them into `workers` (conductors in processes), `proxies` (connections) and
 servers; `round` carries the plan out and logs what happened. `traces` collects what remains of each job:
-the side effects of its tasks (`effects`), its flow's history and its state on the board. `checker` compares
-traces with the guarantees; it is pure, so that it can be tested with wrong traces.
+effects of its tasks (`effects`), its flow's history and its state on the board. `checker` compares traces
+with the guarantees; it is pure, so that it can be tested with wrong traces.
 """
 
 from tests.support.chaos.checker import check

@@ -1,7 +1,4 @@
-"""A spec made into a real flow, of this library or of any other with the same public names.
-
-TaskFlow's public names are ours, so one builder serves both; which library it is comes in as a `Library`.
-"""
+"""Builds a flow from its spec, with this library or with TaskFlow, which has the same public names."""
 
 from __future__ import annotations
 
@@ -13,18 +10,18 @@ from typing import Any
 
 from stackl_flow import engines, retry, task
 from stackl_flow.patterns import deciders, graph_flow, linear_flow, unordered_flow
-from tests.support.random_flows.record import Call, FlowBoom, Recorder, arguments
+from tests.support.random_flows.record import Call, PlannedError, Recorder, arguments
 from tests.support.random_flows.spec import ALWAYS, Case, FlowSpec, LinkSpec, RetrySpec, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The public modules that a flow is built from.
+    """The public modules of a library.
 
     Attributes:
         task: the module with Task.
         retry: the module with Times and the others.
-        patterns: module with Flow, for each kind of flow.
+        patterns: the module with Flow, by kind of flow.
         depth: the enumeration of decider depths.
         engines: the module with load.
     """
@@ -47,12 +44,12 @@ OURS = Library(
 
 @dataclass(slots=True)
 class Builder:
-    """Makes the objects of one case.
+    """Builds the objects of one case.
 
     Attributes:
         library: what to build from.
-        recorder: where the atoms write their calls.
-        suspend: called by a task that suspends; set once there is an engine.
+        recorder: records the calls of the atoms.
+        suspend: called by a task that suspends; set when the engine exists.
     """
 
     library: Library
@@ -61,9 +58,6 @@ class Builder:
 
     def flow(self, spec: FlowSpec) -> Any:
         """Build a flow.
-
-        Args:
-            spec: what to build.
 
         Returns:
             The library's flow object.
@@ -116,7 +110,7 @@ def _retry_arguments(spec: RetrySpec) -> dict[str, Any]:
 
 
 def _execute(self: Any, **seen: object) -> str:
-    """Be a task's execute: write the call down, then fail or return a value; both name this execution."""
+    """The execute method of tasks: record the call, then fail or return a value; both name the execution."""
     spec: TaskSpec = self.spec
     recorder = self.builder.recorder
     count = recorder.count(spec.name, "execute") + 1
@@ -126,22 +120,22 @@ def _execute(self: Any, **seen: object) -> str:
     if spec.suspends and count == 1:
         self.builder.suspend()
     if fails:
-        raise FlowBoom(result)
+        raise PlannedError(result)
     return result
 
 
 def _revert(self: Any, result: object, flow_failures: Mapping[str, object], **seen: object) -> None:
-    """Be a task's revert: write down what it was shown, then fail if the spec says so."""
+    """The revert method of tasks: record the call, then fail if planned."""
     spec: TaskSpec = self.spec
     shown = result if isinstance(result, str) else type(result).__name__
     call = Call("revert", arguments(seen), shown, tuple(sorted(flow_failures)))
     count = self.builder.recorder.note(spec.name, call)
     if spec.revert_fails == ALWAYS or count <= spec.revert_fails:
-        raise FlowBoom(f"{spec.name} revert {count}")
+        raise PlannedError(f"{spec.name} revert {count}")
 
 
 def _recorded(base: Any, what: str) -> Callable[..., Any]:
-    """Wrap a method of a retry so that it writes its calls down; its signature stays what it was."""
+    """Wrap a method of a retry so that it records its calls, and keep its signature."""
     method = getattr(base, what)
 
     @functools.wraps(method)
@@ -157,7 +151,7 @@ def _recorded(base: Any, what: str) -> Callable[..., Any]:
 
 
 def _decide(answer: str, history: Mapping[str, object]) -> bool:
-    """Be a decider: 'second' lets the target run once a source has run a second time."""
+    """The deciders: 'second' lets the target run when a source has run at least twice."""
     if answer == "second":
         return any(isinstance(value, str) and not value.endswith("#1") for value in history.values())
     return answer == "yes"
@@ -166,13 +160,8 @@ def _decide(answer: str, history: Mapping[str, object]) -> bool:
 def load(case: Case, library: Library = OURS, **options: Any) -> tuple[Any, Recorder]:
     """Build a case and an engine for it.
 
-    Args:
-        case: what to build.
-        library: what to build it from.
-        **options: passed on to `engines.load`, beside the case's own.
-
     Returns:
-        The engine, and the recorder its atoms write to.
+        The engine and the recorder of its atoms.
     """
     builder = Builder(library, Recorder())
     flow = builder.flow(case.flow)

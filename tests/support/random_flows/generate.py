@@ -1,8 +1,4 @@
-"""Random flows, the same ones for the same seed.
-
-A `random.Random` is passed in, so that a seed names a flow for ever (a test prints it) and hypothesis can
-pass its own and shrink what it draws.
-"""
+"""Generates random flows, the same ones for the same seed."""
 
 from __future__ import annotations
 
@@ -39,21 +35,21 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """How often each thing happens, from 0 (never) to 1 (always).
+    """Probabilities.
 
     Attributes:
         subflow: a child is a flow and not a task.
         retry: a flow has a retry.
-        require: a task asks for one value more.
+        require: a task requires one more value.
         fail: a task fails.
         revert_fail: a task's revert fails.
         link: two children of a graph are linked by hand.
         priority: a task has a priority of its own.
         inject: a task has an input of its own.
-        odd: something that is refused: a name nobody provides, two providers, a cycle.
+        odd: something invalid: a value without a provider, two providers, a cycle.
         suspend: a case has a task that suspends the engine.
-        again: a case is run twice.
-        option: a case has defer_reverts, and apart from that never_resolve.
+        again: a case runs twice.
+        option: a case has defer_reverts; also that it has never_resolve.
     """
 
     subflow: float = 0.35
@@ -72,7 +68,7 @@ class Chances:
 
 @dataclass(slots=True)
 class _Draw:
-    """One case in the making: the dice, what is left to spend, and what may be asked for."""
+    """The state of a generation: random numbers, tasks left, visible values."""
 
     dice: random.Random
     chances: Chances
@@ -91,11 +87,6 @@ class _Draw:
 def random_case(dice: random.Random, *, atoms: int = 12, chances: Chances | None = None) -> Case:
     """Draw a flow and a way to run it.
 
-    Args:
-        dice: where chance comes from.
-        atoms: at most this many tasks.
-        chances: how often each thing happens.
-
     Returns:
         The case.
     """
@@ -112,12 +103,7 @@ def random_case(dice: random.Random, *, atoms: int = 12, chances: Chances | None
 
 
 def seeded_case(seed: int, *, atoms: int = 12, chances: Chances | None = None) -> Case:
-    """Draw the case that has this number.
-
-    Args:
-        seed: the number.
-        atoms: at most this many tasks.
-        chances: how often each thing happens.
+    """Generate the case of a seed.
 
     Returns:
         The same case for the same arguments, on every machine.
@@ -126,13 +112,10 @@ def seeded_case(seed: int, *, atoms: int = 12, chances: Chances | None = None) -
 
 
 def calm(chances: Chances) -> Chances:
-    """Return the same chances in a world where no task fails.
-
-    Args:
-        chances: what to start from.
+    """Return the same probabilities, but no task fails.
 
     Returns:
-        Chances with no failing task, so that long flows also reach their end.
+        The probabilities.
     """
     return replace(chances, fail=0.0)
 
@@ -225,11 +208,6 @@ def _with_suspension(draw: _Draw, flow: FlowSpec) -> FlowSpec:
 
 def replace_task(flow: FlowSpec, name: str, **changes: object) -> FlowSpec:
     """Return the flow with one task changed.
-
-    Args:
-        flow: the flow.
-        name: which task.
-        **changes: fields of TaskSpec.
 
     Returns:
         A new flow; the old one is left as it was.

@@ -1,7 +1,7 @@
-"""What atoms were asked to do, and what they were shown.
+"""Records the calls of atoms, and the outcome of a run.
 
-Final states alone hide a lot: a task run twice, a revert that saw the wrong value. So each atom built from
-a spec writes down every call, and two runs are the same run when each atom's own calls are the same.
+Final states alone hide errors such as a task that ran twice or a revert with a wrong value. Two runs are
+equal if each atom had the same calls.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class FlowBoom(Exception):
-    """Raised by a task or a revert whose spec says that it fails."""
+class PlannedError(Exception):
+    """The planned failure of a task or of its revert."""
 
 
 class Call(NamedTuple):
@@ -21,8 +21,7 @@ class Call(NamedTuple):
     Attributes:
         what: execute, revert, on_failure or decide.
         seen: the arguments, sorted by name, as text.
-        result: for a task's execute, what it did; for its revert, the result it was shown; for a retry, its
-            history.
+        result: of a task's execute; for a revert, the result it received; for a retry, its history.
         failures: the names in flow_failures, sorted; empty for an execute.
     """
 
@@ -34,20 +33,16 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class Recorder:
-    """The calls of one run, by atom; deciders stand under the names of their link."""
+    """The calls of one run, by atom; those of deciders by the name of their link."""
 
     calls: dict[str, list[Call]] = field(default_factory=dict)
     order: list[tuple[str, Call]] = field(default_factory=list)
 
     def note(self, name: str, call: Call) -> int:
-        """Write a call down.
-
-        Args:
-            name: the atom.
-            call: what it was asked.
+        """Record a call.
 
         Returns:
-            How many calls of this kind the atom has had, this one included.
+            How many calls of this kind the atom has had, including this one.
         """
         mine = self.calls.setdefault(name, [])
         mine.append(call)
@@ -57,25 +52,18 @@ class Recorder:
     def count(self, name: str, what: str) -> int:
         """Count an atom's calls of one kind.
 
-        Args:
-            name: the atom.
-            what: the kind.
-
         Returns:
             How many there were.
         """
         return sum(1 for call in self.calls.get(name, ()) if call.what == what)
 
     def by_atom(self) -> dict[str, tuple[Call, ...]]:
-        """Return every atom's calls in the order it got them."""
+        """Return the calls of each atom, in their order."""
         return {name: tuple(calls) for name, calls in sorted(self.calls.items())}
 
 
 def arguments(seen: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Turn a call's arguments into text that can be compared.
-
-    Args:
-        seen: argument names and values.
+    """Convert arguments to text for comparison.
 
     Returns:
         Pairs sorted by name.
@@ -85,15 +73,15 @@ def arguments(seen: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a case ended.
+    """The outcome of a case.
 
     Attributes:
         flow_states: the flow's state after each `run`.
-        raised: what each `run` raised, as text; an empty tuple for one that raised nothing.
+        raised: the errors of each `run`, as text; an empty tuple for none.
         atom_states: each atom's last state.
         calls: each atom's calls.
-        order: all calls in the order they were made; it may differ between equal outcomes.
-        values: what the last run has to show (`storage.fetch_all`), when the flow ended in SUCCESS.
+        order: all calls in their order, which may differ between equal outcomes.
+        values: the values of the last run (`storage.fetch_all`), if the flow ended in SUCCESS.
     """
 
     flow_states: tuple[str, ...]
@@ -104,13 +92,10 @@ class Outcome:
     order: tuple[tuple[str, Call], ...] = ()
 
     def differences(self, other: Outcome) -> list[str]:
-        """Say how two outcomes differ.
-
-        Args:
-            other: what to compare with.
+        """Compare two outcomes.
 
         Returns:
-            One line a difference, mine on the left; empty when they are the same.
+            One line for each difference, this outcome on the left.
         """
         lines = []
         for part in ("flow_states", "raised", "values"):

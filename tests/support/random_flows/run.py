@@ -1,4 +1,4 @@
-"""A case run to its end, and the outcome told in words that do not belong to one library."""
+"""Runs a case and describes the outcome in terms that both libraries share."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.support.random_flows.build import OURS, Library, load
-from tests.support.random_flows.record import FlowBoom, Outcome
+from tests.support.random_flows.record import Outcome, PlannedError
 from tests.support.random_flows.spec import Case
 
-#: More runs than any case needs to get past its suspensions.
+#: More runs than any case needs.
 _ENOUGH_RUNS = 12
 
 
 def run_case(case: Case, library: Library = OURS, **options: Any) -> Outcome:
-    """Run a case as often as it says, going on after each suspension and ending where a revert failed.
-
-    Args:
-        case: what to run.
-        library: what to build it from.
-        **options: passed on to `engines.load`.
+    """Run a case as often as planned; resume it after suspensions, stop when a revert fails.
 
     Returns:
-        How it ended; a flow that cannot be built or loaded has no states, only what was raised.
+        The outcome; a flow that cannot be built or loaded has an error and no states.
     """
     try:
         engine, recorder = load(case, library, **options)
-    except Exception as error:  # noqa: BLE001 - what is raised is what is compared
+    except Exception as error:  # noqa: BLE001 - errors are compared
         return Outcome((), (describe(error),), {}, {})
     states: list[str] = []
     raised: list[tuple[str, ...]] = []
@@ -52,13 +47,13 @@ def run_case(case: Case, library: Library = OURS, **options: Any) -> Outcome:
 def _run(engine: Any) -> tuple[str, ...]:
     try:
         engine.run()
-    except Exception as error:  # noqa: BLE001 - what is raised is what is compared
+    except Exception as error:  # noqa: BLE001 - errors are compared
         return describe(error)
     return ()
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """Make text of a value, or of each of several that one name has."""
+    """Convert a value to text, or each of several values of one name."""
     return tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
 
 
@@ -69,20 +64,17 @@ def _atom_states(engine: Any, case: Case) -> dict[str, str]:
 def _atom_state(engine: Any, name: str) -> str:
     try:
         return str(engine.storage.get_atom_state(name))
-    except Exception as error:  # noqa: BLE001 - an atom that was never stored has no state in either library
+    except Exception as error:  # noqa: BLE001 - an atom that was not stored has no state in either library
         return type(error).__name__
 
 
 def describe(error: BaseException) -> tuple[str, ...]:
-    """Name what was raised.
-
-    Args:
-        error: what was raised by a run, a build or a load.
+    """Describe an error.
 
     Returns:
-        The texts of our own failures, sorted, or the type's name for anything else; what is wrapped is told.
+        The texts of planned failures, sorted; for other errors the name of their type.
     """
-    if isinstance(error, FlowBoom):
+    if isinstance(error, PlannedError):
         return (str(error),)
     if type(error).__name__ == "WrappedFailure" and isinstance(error, Iterable):
         return ("WrappedFailure", *sorted(_describe_failure(failure) for failure in error))
@@ -90,6 +82,6 @@ def describe(error: BaseException) -> tuple[str, ...]:
 
 
 def _describe_failure(failure: Any) -> str:
-    if failure.check(FlowBoom):
+    if failure.check(PlannedError):
         return str(failure.exception_str)
     return str(next(iter(failure))).rpartition(".")[2]

@@ -1,8 +1,7 @@
-"""What a random flow is, as plain frozen data.
+"""The specification of a flow, as plain frozen data.
 
-A flow object belongs to one library and holds callables, so two runs of it cannot be compared and a failing
-one cannot be printed. A spec can: the same spec is built for TaskFlow and for us, is shown as text in a
-failed test, and is cut down piece by piece until only what matters is left.
+Unlike a flow object, a spec belongs to no library, can be printed when a test fails, and can be shrunk step
+by step.
 """
 
 from __future__ import annotations
@@ -11,29 +10,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-#: Every time; for `TaskSpec.fails` and `TaskSpec.revert_fails`.
+#: For `TaskSpec.fails` and `TaskSpec.revert_fails`.
 ALWAYS = -1
 
 RetryKind = Literal["Times", "ForEach", "ParameterizedForEach", "AlwaysRevert", "AlwaysRevertAll"]
 FlowKind = Literal["linear", "unordered", "graph"]
-#: What a decider says: nothing (no decider), yes, no, or yes once its source has run more than once.
+#: The decider of a link: none, yes, no, or yes if its source has run more than once.
 Answer = Literal["none", "yes", "no", "second"]
 DepthName = Literal["ALL", "FLOW", "NEIGHBORS", "ATOM"]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """A task that hands on one text value and may fail.
+    """A task that returns a text and may fail.
 
     Attributes:
         name: its name in the flow.
-        provides: the name of its value, None when it has none.
-        requires: the values that it takes.
+        provides: the name of its value; None for none.
+        requires: the names of its inputs.
         priority: as `Atom.priority`.
-        fails: how many of its first executions fail, or ALWAYS.
+        fails: how many of its first executions fail; or ALWAYS.
         revert_fails: how many of its first reverts fail, or ALWAYS.
-        inject: its own inputs, as pairs.
-        suspends: whether its first execution asks the engine to suspend.
+        inject: its injected values, as pairs.
+        suspends: whether its first execution suspends the engine.
     """
 
     name: str
@@ -48,14 +47,14 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True)
 class RetrySpec:
-    """A retry of the library's own five.
+    """One of the five retries of the library.
 
     Attributes:
         name: its name in the flow.
-        kind: which of the five.
-        attempts: executions in all for Times, number of values for the two that go over values.
-        revert_all: as the library's argument of that name.
-        provides: the name of its value, None when it has none.
+        kind: its class.
+        attempts: attempts of Times; number of values of ForEach and ParameterizedForEach.
+        revert_all: the argument of that name.
+        provides: the name of its value; None for none.
     """
 
     name: str
@@ -72,8 +71,8 @@ class LinkSpec:
     Attributes:
         source: name of the child that comes first.
         target: name of the child that waits.
-        answer: what the decider says.
-        depth: how far a "no" reaches.
+        answer: the answer of its decider.
+        depth: the decider depth.
     """
 
     source: str
@@ -108,7 +107,7 @@ class FlowSpec:
                 yield from child.flows()
 
     def atoms(self) -> Iterator[TaskSpec | RetrySpec]:
-        """Yield every atom, in the order of the text: a flow's retry, then its children."""
+        """Yield every atom: a flow's retry, then its children."""
         if self.retry is not None:
             yield self.retry
         for child in self.children:
@@ -128,9 +127,9 @@ class Case:
 
     Attributes:
         flow: the flow.
-        store: values given to the run.
+        store: the initial values.
         options: engine options, such as defer_reverts.
-        runs: how many times `run` is called in all, one after another.
+        runs: how many times `run` is called.
     """
 
     flow: FlowSpec
