@@ -1,4 +1,4 @@
-"""The same in fresh interpreters, where nothing survives a kill that a fork would keep. Few: they are slow."""
+"""The same in fresh interpreters, where nothing survives a kill that a fork would keep. They start slowly."""
 
 from __future__ import annotations
 
