@@ -1,4 +1,4 @@
-"""A board, a database and conductors in processes of their own."""
+"""A deployment: a board, a database, and conductors in separate processes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from stackl_flow.persistence import backends as stores
 from stackl_flow.submission import post_flow
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Seconds; a heart on a busy machine has to be able to keep a lease up.
+#: Lease duration in seconds; a heartbeat on a busy machine must be able to extend it.
 TTL = 2.0
 
 
-class Office:
-    """Everything one test works with."""
+class Deployment:
+    """A board and a database, with the conductors that a test starts."""
 
     def __init__(self, directory: Path, address: str = "", db: str = "") -> None:
         self.address = address or f"dir://{directory}/board"
         self.db = db or f"sqlite:///{directory}/flows.db"
-        self.ledger = directory / "ledger"
+        self.log_file = directory / "log_file"
         self.store = stores.fetch(self.db)
         with self.store.get_connection() as connection:
             connection.upgrade()
@@ -31,14 +31,22 @@ class Office:
         self.board.connect()
         self.started = []
 
-    def post(self, factory, **terms):
-        store = {"ledger": str(self.ledger), **terms.pop("store", {})}
-        return post_flow(self.board, self.store, f"tests.conductors.flows.{factory}", store=store, **terms)
+    def post(self, factory, **options):
+        store = {"log_file": str(self.log_file), **options.pop("store", {})}
+        return post_flow(self.board, self.store, f"tests.conductors.flows.{factory}", store=store, **options)
 
     def start(self, name, *options):
-        """Start a conductor in a process of its own, and wait until it is there."""
+        """Start a conductor in a separate process, and wait until it is ready."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.conductors.worker", name, self.address, self.db, *options],
+            [
+                sys.executable,
+                "-m",
+                "tests.conductors.conductor_process",
+                name,
+                self.address,
+                self.db,
+                *options,
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -48,14 +56,14 @@ class Office:
         return process
 
     def lines(self):
-        """What the tasks did: (task, what, process id)."""
-        if not self.ledger.exists():
+        """Return what the tasks logged: (task, method, process id)."""
+        if not self.log_file.exists():
             return []
-        return [tuple(line.split()) for line in self.ledger.read_text().splitlines()]
+        return [tuple(line.split()) for line in self.log_file.read_text().splitlines()]
 
     def done(self):
-        """What the tasks did, without the process."""
-        return [(name, what) for name, what, _ in self.lines()]
+        """Return what the tasks logged, without the process."""
+        return [(name, method) for name, method, _ in self.lines()]
 
     def close(self):
         for process in self.started:
@@ -68,7 +76,7 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path):
-    office = Office(tmp_path)
-    yield office
-    office.close()
+def deployment(tmp_path):
+    deployment = Deployment(tmp_path)
+    yield deployment
+    deployment.close()

@@ -1,4 +1,4 @@
-"""Flows that the conductors under test run; importable by the processes they start."""
+"""Flows that the conductors under test run; their processes import them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from stackl_flow import task
 from stackl_flow.patterns import linear_flow
 
 
-class Note(task.Task):
-    """Appends a line to a ledger that outlives the process."""
+class LogCall(task.Task):
+    """Appends a line to a file for each call."""
 
     def __init__(self, name, provides=None):
         super().__init__(name, provides=provides)
 
-    def execute(self, ledger):
-        note(ledger, f"{self.name} execute {os.getpid()}")
+    def execute(self, log_file):
+        append_line(log_file, f"{self.name} execute {os.getpid()}")
         return self.name
 
-    def revert(self, ledger):
-        note(ledger, f"{self.name} revert {os.getpid()}")
+    def revert(self, log_file):
+        append_line(log_file, f"{self.name} revert {os.getpid()}")
 
 
 class Nap(task.Task):
     def execute(self, seconds):
-        time.sleep(seconds)  # what is under test is what others do meanwhile
+        time.sleep(seconds)  # the test is about what other conductors do meanwhile
 
 
-class Stay(Note):
-    """Takes longer than any test, and says that it has begun."""
+class Stay(LogCall):
+    """Logs its call, then takes longer than any test."""
 
-    def execute(self, ledger):
-        super().execute(ledger)
-        time.sleep(60)  # what is under test is who has it next
+    def execute(self, log_file):
+        super().execute(log_file)
+        time.sleep(60)  # the test is about the next owner
 
 
 class Fail(task.Task):
@@ -45,7 +45,7 @@ class Fail(task.Task):
 
 
 class Starve(task.Task):
-    """Holds the interpreter for itself, as a long call of a C library does."""
+    """Holds the GIL, like a long call of a C library."""
 
     def execute(self, seconds):
         ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
@@ -56,8 +56,8 @@ class Die(task.Task):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def note(ledger, line):
-    handle = os.open(Path(ledger), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+def append_line(log_file, line):
+    handle = os.open(Path(log_file), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, f"{line}\n".encode())
     finally:
@@ -65,23 +65,23 @@ def note(ledger, line):
 
 
 def good():
-    return linear_flow.Flow("good").add(Note("a", provides="first"), Note("b", provides="second"))
+    return linear_flow.Flow("good").add(LogCall("a", provides="first"), LogCall("b", provides="second"))
 
 
 def bad():
-    return linear_flow.Flow("bad").add(Note("a"), Fail())
+    return linear_flow.Flow("bad").add(LogCall("a"), Fail())
 
 
 def slow():
-    return linear_flow.Flow("slow").add(Note("a"), Nap("nap"), Note("b"))
+    return linear_flow.Flow("slow").add(LogCall("a"), Nap("nap"), LogCall("b"))
 
 
 def staying():
-    return linear_flow.Flow("staying").add(Note("a"), Stay("stay"))
+    return linear_flow.Flow("staying").add(LogCall("a"), Stay("stay"))
 
 
 def greedy():
-    return linear_flow.Flow("greedy").add(Note("a"), Starve("starve"), Note("b"))
+    return linear_flow.Flow("greedy").add(LogCall("a"), Starve("starve"), LogCall("b"))
 
 
 def deadly():

@@ -1,4 +1,4 @@
-"""Conductors whose board and whose flows etcd or ZooKeeper keeps, also while the server is restarted."""
+"""Conductors with board and flows in etcd or ZooKeeper, also while the server restarts."""
 
 import threading
 import uuid
@@ -6,62 +6,62 @@ import uuid
 import pytest
 
 from stackl_flow import states as st
-from tests.conductors.conftest import Office
+from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import LONG, eventually
 
 
 @pytest.fixture(params=["etcd", "zookeeper"])
-def own(request, new_server):
+def server(request, new_server):
     return new_server(request.param)
 
 
 @pytest.fixture
-def far(own, tmp_path):
-    """An office of which nothing but the ledger is on this machine."""
-    office = Office(tmp_path, *(f"{own.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
-    yield office
-    office.close()
+def remote(server, tmp_path):
+    """A deployment with everything but the log file on the server."""
+    deployment = Deployment(tmp_path, *(f"{server.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
+    yield deployment
+    deployment.close()
 
 
-def test_many_conductors_run_each_job_once(far):
+def test_many_conductors_run_each_job_once(remote):
     for index in range(3):
-        far.start(f"c{index}", "--slots", "2")
-    jobs = [far.post("good") for _ in range(20)]
+        remote.start(f"c{index}", "--slots", "2")
+    jobs = [remote.post("good") for _ in range(20)]
     for job in jobs:
         job.result(LONG)
-    assert far.done().count(("a", "execute")) == far.done().count(("b", "execute")) == 20
-    assert far.board.job_count == 0
+    assert remote.done().count(("a", "execute")) == remote.done().count(("b", "execute")) == 20
+    assert remote.board.job_count == 0
 
 
 @pytest.mark.timeout(240)
-def test_the_server_is_killed_in_the_middle(far, own):
-    """Every job ends well, and no task runs twice unless its flow was taken over in the middle of it."""
-    far.start("first", "--slots", "2")
-    far.start("second", "--slots", "2")
+def test_a_server_that_is_killed_meanwhile(remote, server):
+    """Every job succeeds, and a task runs twice only if its flow was taken over while it ran."""
+    remote.start("first", "--slots", "2")
+    remote.start("second", "--slots", "2")
     done = threading.Event()
     times = 0
 
     def disturb():
         nonlocal times
         while times < 4 and not done.wait(0.2):
-            own.kill()
-            own.start()
+            server.kill()
+            server.start()
             times += 1
 
-    disturber = threading.Thread(target=disturb)
-    disturber.start()
+    disturbance = threading.Thread(target=disturb)
+    disturbance.start()
     try:
-        jobs = [far.post("good") for _ in range(20)]
+        jobs = [remote.post("good") for _ in range(20)]
         eventually(lambda: times > 0)
         for job in jobs:
             assert {"first", "second"} <= set(job.result(2 * LONG))
     finally:
         done.set()
-        disturber.join()
-    with far.store.get_connection() as conn:
+        disturbance.join()
+    with remote.store.get_connection() as conn:
         records = list(conn.list_flow_records())
     assert [record.state for record in records] == [st.SUCCESS] * 20
     taken_over = sum(record.epoch - 1 for record in records)
-    assert far.done().count(("a", "execute")) >= 20
-    assert len(far.done()) <= 40 + taken_over
-    assert far.board.job_count == 0
+    assert remote.done().count(("a", "execute")) >= 20
+    assert len(remote.done()) <= 40 + taken_over
+    assert remote.board.job_count == 0

@@ -1,4 +1,4 @@
-"""On every durable board the job of a conductor that is gone runs elsewhere in a lease and a second."""
+"""On every durable board the job of a dead conductor runs elsewhere within its lease and one second."""
 
 import math
 import signal
@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from tests.conductors.conftest import Office
+from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import eventually
 
-#: Seconds. A busy machine may be late by itself: then another lease is tried.
+#: Lease durations in seconds. A busy machine may be late by itself: then a longer one is tried.
 LEASES = (2.0, 4.0, 8.0)
 
 
@@ -49,41 +49,41 @@ def mysql(new_server):
     return (new_server("mysql").url,) * 2
 
 
-PLACES = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "mysql"]
+BACKENDS = ["sqlite", "directory", "redis", "etcd", "zookeeper", "postgresql", "mysql"]
 
 
-def runs_elsewhere_after(office, sign, lease):
-    """Have a job's conductor killed or stopped, and say after how many seconds its task ran elsewhere."""
+def takeover_time(deployment, sign, lease):
+    """Kill or stop a job's conductor, and return after how many seconds its task ran elsewhere."""
     first, second = (uuid.uuid4().hex[:8] for _ in range(2))
-    process = office.start(first, "--lease-ttl", str(lease))
-    job = office.post("staying")
-    eventually(lambda: ("stay", "execute") in office.done())
-    office.start(second, "--lease-ttl", str(lease))
-    if office.board.find_owner(job) != first:
-        return math.inf  # its heart was not given the time for a beat in a whole lease
+    process = deployment.start(first, "--lease-ttl", str(lease))
+    job = deployment.post("staying")
+    eventually(lambda: ("stay", "execute") in deployment.done())
+    deployment.start(second, "--lease-ttl", str(lease))
+    if deployment.board.find_owner(job) != first:
+        return math.inf  # its heartbeat got no processor time for a whole lease
     begun = time.monotonic()
     process.send_signal(sign)
-    eventually(lambda: office.done().count(("stay", "execute")) == 2)
-    took = time.monotonic() - begun
-    assert office.board.find_owner(job) == second
-    assert office.done().count(("a", "execute")) == 1  # what was done is not done again
-    return took
+    eventually(lambda: deployment.done().count(("stay", "execute")) == 2)
+    seconds = time.monotonic() - begun
+    assert deployment.board.find_owner(job) == second
+    assert deployment.done().count(("a", "execute")) == 1  # a finished task does not run again
+    return seconds
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-@pytest.mark.parametrize("place", PLACES)
-def test_in_a_lease_and_a_second(place, sign, request, tmp_path, capsys):
-    addresses = request.getfixturevalue(place)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_takeover_within_a_lease_and_a_second(backend, sign, request, tmp_path, capsys):
+    urls = request.getfixturevalue(backend)
     for lease in LEASES:
         directory = tmp_path / str(lease)
         directory.mkdir()
-        office = Office(directory, *addresses)
+        deployment = Deployment(directory, *urls)
         try:
-            took = runs_elsewhere_after(office, sign, lease)
+            seconds = takeover_time(deployment, sign, lease)
         finally:
-            office.close()
+            deployment.close()
         with capsys.disabled():
-            print(f"\n{place}: after {sign.name} a job ran elsewhere in {took:.2f} s (lease {lease} s)")  # noqa: T201
-        if took < lease + 1:
+            print(f"\n{backend}: after {sign.name} a job ran elsewhere in {seconds:.2f} s (lease {lease} s)")  # noqa: T201
+        if seconds < lease + 1:
             return
-    pytest.fail(f"it took {took:.2f} s with a lease of {lease} s, and too long with {LEASES[:-1]}")
+    pytest.fail(f"it took {seconds:.2f} s with a lease of {lease} s, and too long with {LEASES[:-1]}")

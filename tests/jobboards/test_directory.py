@@ -1,4 +1,4 @@
-"""A board in a directory keeps the contract, with claimers that really die."""
+"""A board in a directory passes the contract, with owners that are killed."""
 
 import pytest
 

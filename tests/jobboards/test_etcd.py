@@ -1,4 +1,4 @@
-"""A board in etcd keeps the contract, with claimers that really die."""
+"""A board in etcd passes the contract, with owners that are killed."""
 
 import time
 import uuid
@@ -14,9 +14,9 @@ class TestEtcd(JobBoardContract):
     def address(self, etcd_url):
         return f"{etcd_url}/{uuid.uuid4()}"
 
-    def die(self, open_board, uuid, who):
-        super().die(open_board, uuid, who)
-        time.sleep(0.6)  # the server looks for leases that ran out only every half second
+    def kill_owner(self, open_board, uuid, owner):
+        super().kill_owner(open_board, uuid, owner)
+        time.sleep(0.6)  # the server checks for expired leases only every half second
 
 
 def test_settings_of_taskflow(etcd_url):

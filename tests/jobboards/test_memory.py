@@ -1,4 +1,4 @@
-"""A board in this process keeps the contract."""
+"""A board in this process passes the contract."""
 
 import uuid
 
@@ -22,7 +22,7 @@ class TestMemory(JobBoardContract):
     def pass_time(self, seconds):
         self.clock.step(seconds)
 
-    def die(self, open_board, uuid, who):
+    def kill_owner(self, open_board, uuid, owner):
         board = open_board()
-        board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), who)
+        board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), owner)
         self.clock.step(self.ttl + 1)

@@ -1,4 +1,4 @@
-"""A board in a PostgreSQL database keeps the contract, with claimers that really die."""
+"""A board in a PostgreSQL database passes the contract, with owners that are killed."""
 
 import uuid
 

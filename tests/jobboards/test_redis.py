@@ -1,4 +1,4 @@
-"""A board in Redis keeps the contract, with claimers that really die."""
+"""A board in Redis passes the contract, with owners that are killed."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""A board in a SQLite file keeps the contract, with claimers that really die."""
+"""A board in a SQLite file passes the contract, with owners that are killed."""
 
 import pytest
 

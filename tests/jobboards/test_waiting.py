@@ -1,4 +1,4 @@
-"""Who always finds work sweeps only now and then, and misses nothing for that."""
+"""An owner that always finds jobs runs maintenance only now and then, and misses nothing."""
 
 import uuid
 
@@ -24,7 +24,7 @@ def board(clock):
         yield board
 
 
-def test_a_lost_claim_is_found_though_there_is_always_other_work(board, clock):
+def test_a_lost_claim_is_found_while_there_are_other_jobs(board, clock):
     lost = board.claim(board.post("lost", priority="HIGH"), "dead")
     board.post("other")
     assert [job.name for job in board.wait(0)] == ["other"]
@@ -33,7 +33,7 @@ def test_a_lost_claim_is_found_though_there_is_always_other_work(board, clock):
     assert lost.state == st.UNCLAIMED
 
 
-def test_a_job_that_falls_due_is_found_though_there_is_always_other_work(board, clock):
+def test_a_due_job_is_found_while_there_are_other_jobs(board, clock):
     board.post("other")
     board.post("due", priority="HIGH", not_before=clock.now() + 0.01)
     assert [job.name for job in board.wait(0)] == ["other"]
@@ -41,16 +41,16 @@ def test_a_job_that_falls_due_is_found_though_there_is_always_other_work(board, 
     assert [job.name for job in board.wait(0)] == ["due", "other"]
 
 
-def test_a_job_that_is_overdue_is_not_claimed_by_who_read_it_in_time(board, clock):
+def test_an_expired_job_that_was_read_before_cannot_be_claimed(board, clock):
     board.post("late", expires_at=clock.now() + 0.01)
     (job,) = board.wait(0)
     clock.step(0.02)
     with pytest.raises(exc.NotFound, match=r"has ended \(dead\)"):
         board.claim(job, "me")
-    assert [kept.name for kept in board.dead_letters] == ["late"]
+    assert [dead.name for dead in board.dead_letters] == ["late"]
 
 
-def test_abilities_that_no_job_needed_before_are_seen(board):
+def test_jobs_of_a_new_group_are_found(board):
     board.post("plain")
     assert [job.name for job in board.wait(0)] == ["plain"]
     board.claim(next(board.wait(0)), "me")

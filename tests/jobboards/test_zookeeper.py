@@ -1,4 +1,4 @@
-"""A board in ZooKeeper keeps the contract, with claimers that really die."""
+"""A board in ZooKeeper passes the contract, with owners that are killed."""
 
 import uuid
 

@@ -10,7 +10,7 @@ from stackl_flow import states as st
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Put
 from stackl_flow.testing.contracts.kv import ItemContract, KeyContract, add_one
-from tests.conductors.conftest import Office
+from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import LONG, eventually
 
 KINDS = ["etcd", "zookeeper"]
@@ -72,27 +72,27 @@ def test_hanging_member_is_skipped(cluster):
 
 def test_claims_survive_leader_failure(cluster, tmp_path):
     """A job that was claimed before is finished by its owner; each job runs once."""
-    office = Office(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
+    deployment = Deployment(tmp_path, *(f"{cluster.url}/{uuid.uuid4()}?timeout=30" for _ in range(2)))
     try:
         for name in ("first", "second"):
-            office.start(name, "--slots", "2", "--lease-ttl", "15")
-        slow = office.post("slow", store={"seconds": 2})
-        eventually(lambda: office.board.find_owner(slow) is not None)
-        owner = office.board.find_owner(slow)
-        jobs = [office.post("good") for _ in range(3)]
+            deployment.start(name, "--slots", "2", "--lease-ttl", "15")
+        slow = deployment.post("slow", store={"seconds": 2})
+        eventually(lambda: deployment.board.find_owner(slow) is not None)
+        owner = deployment.board.find_owner(slow)
+        jobs = [deployment.post("good") for _ in range(3)]
         leader = cluster.leader()
         leader.kill()
-        jobs += [office.post("good") for _ in range(3)]
-        assert office.board.find_owner(slow) == owner
+        jobs += [deployment.post("good") for _ in range(3)]
+        assert deployment.board.find_owner(slow) == owner
         for job in (slow, *jobs):
             job.result(2 * LONG)
-        with office.store.get_connection() as conn:
+        with deployment.store.get_connection() as conn:
             records = conn.list_flow_records()
         assert [record.state for record in records] == [st.SUCCESS] * 7
         again = sum(record.epoch - 1 for record in records)  # the answer of a checkpoint was lost
-        assert sorted(set(office.done())) == [("a", "execute"), ("b", "execute")]
-        assert 14 <= len(office.done()) <= 14 + again
-        assert office.board.job_count == 0
+        assert sorted(set(deployment.done())) == [("a", "execute"), ("b", "execute")]
+        assert 14 <= len(deployment.done()) <= 14 + again
+        assert deployment.board.job_count == 0
     finally:
-        office.close()
+        deployment.close()
     leader.start()

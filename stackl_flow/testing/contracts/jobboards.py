@@ -1,14 +1,14 @@
-"""What every board has to do, as tests to be inherited.
+"""The contract of job boards: a test suite to inherit from.
 
-A board is done when this passes::
+A board is complete when this passes::
 
     class TestMine(JobBoardContract):
         @pytest.fixture
         def address(self, tmp_path):
             return f"mine://{tmp_path}"
 
-Where leases go by a clock that is passed in, and within one process, a ``SteppedClock`` and a ``die`` of its
-own save the waiting.
+A board in one process, whose leases follow an injected clock, may override ``clock`` with a ``SteppedClock``
+and ``kill_owner`` with a simulation, to avoid waiting.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from stackl_flow.jobboards.base import Completion, Job, JobBoard
 from stackl_flow.jobboards.record import JobPriority
 from stackl_flow.testing.crash import in_child
 
-#: Seconds; what a test waits for comes much sooner.
+#: Time-out in seconds; what a test waits for happens much sooner.
 LONG = 20.0
 
 
-class OrderContract:
-    """Posting, order, terms."""
+class QueueContract:
+    """Posting, order, job options, membership."""
 
     clock: Clock
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for the board."""
-        time.sleep(seconds)  # a board that goes by a stepped clock has it stepped instead
+        time.sleep(seconds)  # a board on a stepped clock steps it instead
 
-    def test_the_urgent_first_then_the_old(self, board: JobBoard, other: JobBoard) -> None:
-        """Higher priority comes first, the oldest first within one, whether claimed or not."""
+    def test_order_by_priority_then_age(self, board: JobBoard, other: JobBoard) -> None:
+        """Higher priority comes first, oldest first within a priority, whether claimed or not."""
         for name, priority in (
             ("a", "NORMAL"),
             ("b", "very_low"),
@@ -62,8 +62,8 @@ class OrderContract:
         assert [job.name for job in board.iterjobs()] == ["c", "e", "a", "d", "b"]
         assert board.job_count == 5
 
-    def test_what_was_posted_is_what_is_read(self, board: JobBoard, other: JobBoard) -> None:
-        """Details, name, priority and times come back as they were given."""
+    def test_a_job_is_read_as_it_was_posted(self, board: JobBoard, other: JobBoard) -> None:
+        """Details, name, priority and times are unchanged."""
         details = {"store": {"x": 1, "y": [None, "é"]}, "factory": "m:f"}
         posted = board.post("näme", details=details, priority="LOW")
         (read,) = other.iterjobs()
@@ -72,22 +72,22 @@ class OrderContract:
         assert read.created_on == posted.created_on == read.last_modified
         assert read.created_on.timestamp() == pytest.approx(self.clock.now(), abs=60)
 
-    def test_details_that_are_no_json(self, board: JobBoard) -> None:
-        """Such a job is refused by name, and nothing is posted."""
+    def test_details_without_a_json_form(self, board: JobBoard) -> None:
+        """The error names the job, and nothing is posted."""
         with pytest.raises(exc.NotSerializable, match=r"details of job 'bad'.*object"):
             board.post("bad", details={"x": object()})
         assert board.job_count == 0
 
-    def test_an_unknown_priority_or_term(self, board: JobBoard) -> None:
-        """A misspelt word is refused with those that are known."""
+    def test_an_unknown_priority_or_option(self, board: JobBoard) -> None:
+        """The error lists the valid ones."""
         with pytest.raises(ValueError, match="VERY_HIGH, HIGH"):
             board.post("bad", priority="URGENT")
         with pytest.raises(TypeError, match="not_before"):
             board.post("bad", not_befor=1)
         assert board.job_count == 0
 
-    def test_a_key_posts_once(self, board: JobBoard, other: JobBoard) -> None:
-        """A second post under a key gives the first job, also after it has ended."""
+    def test_an_idempotency_key_posts_once(self, board: JobBoard, other: JobBoard) -> None:
+        """Another post under the same key returns the first job, also after it has ended."""
         first = board.post("one", key="order 7/ä")
         assert other.post("two", key="order 7/ä").uuid == first.uuid
         board.claim(first, "me")
@@ -96,8 +96,8 @@ class OrderContract:
         again = other.post("four", key="order 7/ä")
         assert (again.uuid, again.state, board.job_count) == (first.uuid, st.COMPLETE, 0)
 
-    def test_needs_are_met_by_those_who_can(self, board: JobBoard) -> None:
-        """Who says what he can do is shown only what he can do; a job he cannot do holds nothing up."""
+    def test_required_capabilities(self, board: JobBoard) -> None:
+        """An owner gets only jobs that it is capable of; other jobs do not block the queue."""
         for index in range(100):
             board.post(f"gpu {index}", required_capabilities=["gpu"], priority="HIGH")
             self.pass_time(0.0001)
@@ -110,8 +110,8 @@ class OrderContract:
         assert able[:2] == ["gpu 0", "gpu 1"]
         assert able[-2:] == ["both", "any"]
 
-    def test_a_job_that_is_not_to_run_yet(self, board: JobBoard, other: JobBoard) -> None:
-        """It is on the board, cannot be claimed, and waits for nobody's poll when its time has come."""
+    def test_a_scheduled_job(self, board: JobBoard, other: JobBoard) -> None:
+        """It is on the board, cannot be claimed, and wakes waiting owners when it is due."""
         job = board.post("later", not_before=self.clock.now() + 0.4)
         assert [each.name for each in other.iterjobs()] == ["later"]
         assert list(other.iterjobs(only_unclaimed=True)) == []
@@ -121,26 +121,26 @@ class OrderContract:
         other.claim(next(other.wait(LONG)), "you")
         assert job.state == st.CLAIMED
 
-    def test_a_job_that_nobody_claims_in_time(self, board: JobBoard, other: JobBoard) -> None:
-        """It goes to the bin; one that was claimed in time is left alone."""
-        late = board.post("late", expires_at=self.clock.now() + 0.4)
-        taken = board.post("taken", expires_at=self.clock.now() + 0.4)
-        board.claim(taken, "me")
+    def test_a_job_that_expires(self, board: JobBoard, other: JobBoard) -> None:
+        """It becomes a dead letter, unless it was claimed in time."""
+        expired = board.post("expired", expires_at=self.clock.now() + 0.4)
+        claimed = board.post("claimed", expires_at=self.clock.now() + 0.4)
+        board.claim(claimed, "me")
         self.pass_time(0.5)
-        assert [job.name for job in other.iterjobs()] == ["taken"]
+        assert [job.name for job in other.iterjobs()] == ["claimed"]
         with pytest.raises(exc.JobFailure, match="not claimed before it expired"):
-            late.result(LONG)
+            expired.result(LONG)
 
     def test_waiting_ends_with_a_post(self, board: JobBoard, other: JobBoard) -> None:
-        """Who waits is woken by a post, and gets nothing when the time is over."""
+        """A post wakes a waiting thread; after a time-out there are no jobs."""
         assert list(other.wait(0.05)) == []
-        posting = threading.Timer(0.1, board.post, ("one",))
-        posting.start()
+        poster = threading.Timer(0.1, board.post, ("one",))
+        poster.start()
         assert [job.name for job in other.wait(LONG)] == ["one"]
-        posting.join()
+        poster.join()
 
-    def test_outcomes_are_forgotten_in_time(self, open_board: Callable[..., JobBoard]) -> None:
-        """After the time that is set nothing is known of an ended job, and its key is free."""
+    def test_retention_of_outcomes(self, open_board: Callable[..., JobBoard]) -> None:
+        """After ``outcome_retention`` an ended job is unknown, and its key is free."""
         with open_board(outcome_retention=0.2) as board:
             job = board.post("one", key="k")
             board.claim(job, "me")
@@ -151,19 +151,20 @@ class OrderContract:
                 job.wait(0)
             assert board.post("two", key="k").uuid != job.uuid
 
-    def test_a_job_that_was_never_here(self, board: JobBoard) -> None:
-        """Looking for it says so."""
-        with pytest.raises(exc.NotFound, match="no job 'nobody' on board 'contract'"):
-            board.get_snapshot("nobody")
+    def test_an_unknown_uuid(self, board: JobBoard) -> None:
+        """It is an error that names the board."""
+        for get in (board.get_snapshot, board.get_job):
+            with pytest.raises(exc.NotFound, match="no job 'unknown' on board 'contract'"):
+                get("unknown")
 
-    def test_boards_of_one_place_are_apart(self, board: JobBoard, address: str) -> None:
-        """Another name is another board."""
+    def test_boards_in_one_store_are_separate(self, board: JobBoard, address: str) -> None:
+        """A board of another name is another board."""
         board.post("one")
-        with backends.fetch("contract 2", address, clock=self.clock) as apart:
-            assert list(apart.iterjobs()) == []
+        with backends.fetch("contract 2", address, clock=self.clock) as separate:
+            assert list(separate.iterjobs()) == []
 
-    def test_who_is_here(self, board: JobBoard) -> None:
-        """Somebody can say that he is here, again and again."""
+    def test_membership(self, board: JobBoard) -> None:
+        """Members register, repeatedly; one can be requested to drain."""
         for _ in range(2):
             board.register_entity(Entity("conductor", "c/1", {"host": "h"}))
         assert board.membership.members() == [Entity("conductor", "c/1", {"host": "h"})]
@@ -176,15 +177,15 @@ class OrderContract:
 
 
 def names(jobs: tuple[Job, ...]) -> list[str]:
-    """Say what jobs are called."""
+    """Return the names of jobs."""
     return [job.name for job in jobs]
 
 
-class TurnContract:
-    """Working in turns."""
+class BatchContract:
+    """``complete_and_claim``: ending many claims and making many in one commit."""
 
-    def test_a_turn_ends_claims_and_makes_new_ones(self, board: JobBoard, other: JobBoard) -> None:
-        """What was claimed ends as is said; the first of what waits is claimed, in its order."""
+    def test_a_batch_ends_claims_and_makes_new_ones(self, board: JobBoard, other: JobBoard) -> None:
+        """Claims end as requested; the first waiting jobs are claimed, in order."""
         for name, priority in (("d", "LOW"), ("a", "VERY_HIGH"), ("b", "HIGH"), ("c", "NORMAL")):
             board.post(name, priority=priority)
         first = other.complete_and_claim("me", limit=2)
@@ -198,27 +199,28 @@ class TurnContract:
         second = other.complete_and_claim("me", ends, limit=5)
         assert (names(second.jobs), second.rejected) == (["c", "d"], ())
         assert (done.result(0), done.state, bad.state) == (7, st.COMPLETE, st.COMPLETE)
-        assert [posting.reason for posting in board.dead_letters] == ["no such site"]
+        assert [record.reason for record in board.dead_letters] == ["no such site"]
         assert (
             other.complete_and_claim("me", [Completion(job, "consumed") for job in second.jobs], limit=5).jobs
             == ()
         )
         assert board.job_count == 0
 
-    def test_what_is_given_back_in_a_turn_waits_again(self, board: JobBoard) -> None:
-        """An unbegun job shows no trace of the claim, the others say how theirs ended."""
+    def test_jobs_that_are_given_back_wait_again(self, board: JobBoard) -> None:
+        """The history of claims has their dispositions; an unstarted one is not in it."""
         for name in ("a", "b", "c"):
             board.post(name)
         jobs = board.complete_and_claim("me", limit=3).jobs
-        hows = ("abandoned", "released", "unstarted")
-        board.complete_and_claim("me", [Completion(job, how) for job, how in zip(jobs, hows, strict=True)])
+        dispositions = ("abandoned", "released", "unstarted")
+        completions = [Completion(job, each) for job, each in zip(jobs, dispositions, strict=True)]
+        board.complete_and_claim("me", completions)
         ended = [[claim.ended for claim in job.claims] for job in board.iterjobs(only_unclaimed=True)]
         assert sorted(ended) == [[], ["abandoned"], ["released"]]
         with pytest.raises(exc.JobFailure, match="it is not claimed"):
             board.consume(jobs[2], "me")
 
-    def test_ends_that_come_too_late_do_not_harm_the_others(self, board: JobBoard, other: JobBoard) -> None:
-        """A claim that is not there any more is told of; what else is in the turn lands."""
+    def test_rejected_completions_do_not_affect_the_others(self, board: JobBoard, other: JobBoard) -> None:
+        """Completions of lost claims are returned as rejected; the others are applied."""
         for name in ("a", "b", "c"):
             board.post(name)
         board.post("d", priority="LOW")
@@ -237,8 +239,8 @@ class TurnContract:
         assert (done.state, names(turn.jobs)) == (st.COMPLETE, ["d"])
         assert other.find_owner(theirs) == "you"
 
-    def test_a_turn_of_more_than_one_commit_takes(self, board: JobBoard) -> None:
-        """Ends are spread over as many commits as they need; no more is claimed than fits one."""
+    def test_a_batch_larger_than_one_commit(self, board: JobBoard) -> None:
+        """Completions take as many commits as they need; no more jobs are claimed than fit into one."""
         posted = {board.post(f"job {number}", details={"n": number}).uuid for number in range(60)}
         claimed: list[Job] = []
         while turn := board.complete_and_claim("me", limit=100).jobs:
@@ -247,15 +249,15 @@ class TurnContract:
         assert board.complete_and_claim("me", [Completion(job, "consumed") for job in claimed]).rejected == ()
         assert board.job_count == 0
 
-    def test_those_who_turn_at_once_never_get_the_same(self, open_board: Callable[..., JobBoard]) -> None:
-        """Of several who take many jobs at once each gets others, and all jobs are done."""
+    def test_concurrent_batches_claim_different_jobs(self, open_board: Callable[..., JobBoard]) -> None:
+        """Of several owners each claims other jobs, and every job is done once."""
         done: list[str] = []
 
-        def work(who: str) -> None:
+        def run(owner: str) -> None:
             with open_board() as board:
                 ends: list[Completion] = []
                 while True:
-                    turn = board.complete_and_claim(who, ends, limit=7)
+                    turn = board.complete_and_claim(owner, ends, limit=7)
                     assert turn.rejected == ()
                     ends = [Completion(job, "consumed") for job in turn.jobs]
                     done.extend(names(turn.jobs))
@@ -265,7 +267,7 @@ class TurnContract:
         with open_board() as board:
             for number in range(40):
                 board.post(str(number))
-            threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(3)]
+            threads = [threading.Thread(target=run, args=(f"w{number}",)) for number in range(3)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -273,8 +275,8 @@ class TurnContract:
             assert sorted(done, key=int) == [str(number) for number in range(40)]
             assert board.job_count == 0
 
-    def test_outcomes_of_one_turn_are_forgotten_in_time(self, open_board: Callable[..., JobBoard]) -> None:
-        """What ended together is known together, and forgotten together; the keys are free then."""
+    def test_retention_of_the_outcomes_of_a_batch(self, open_board: Callable[..., JobBoard]) -> None:
+        """Outcomes of one batch expire together; their keys are free then."""
         with open_board(outcome_retention=0.2) as board:
             posted = [board.post(name, key=f"key {name}") for name in ("a", "b", "c")]
             jobs = board.complete_and_claim("me", limit=3).jobs
@@ -291,58 +293,58 @@ class TurnContract:
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for the board."""
-        raise NotImplementedError("the whole contract says how")
+        raise NotImplementedError("JobBoardContract implements this")
 
-    def test_a_turn_takes_what_one_can_do_and_waits_for_it(self, board: JobBoard, other: JobBoard) -> None:
-        """Jobs that need what one cannot are left; who has nothing to tell waits for work."""
+    def test_a_batch_waits_for_jobs_of_its_capabilities(self, board: JobBoard, other: JobBoard) -> None:
+        """Other jobs are left alone; a call without completions waits for jobs."""
         board.post("gpu", required_capabilities=["gpu"])
         assert other.complete_and_claim("me", limit=3, capabilities=[], timeout=0.05).jobs == ()
-        posting = threading.Timer(0.1, board.post, ("plain",))
-        posting.start()
+        poster = threading.Timer(0.1, board.post, ("plain",))
+        poster.start()
         assert names(other.complete_and_claim("me", limit=3, capabilities=[], timeout=LONG).jobs) == ["plain"]
         assert names(other.complete_and_claim("me", limit=3, capabilities=["gpu"]).jobs) == ["gpu"]
-        posting.join()
+        poster.join()
 
-    def test_a_job_that_may_have_killed_its_worker_is_claimed_alone(
+    def test_a_job_whose_claim_was_lost_is_claimed_alone(
         self, board: JobBoard, open_board: Callable[..., JobBoard]
     ) -> None:
-        """One whose last claim was lost comes by itself, so that it takes no others along."""
+        """It may have killed its owner: it must not affect other jobs."""
         board.post("a", priority="HIGH")
         lost = board.post("lost")
         board.post("z", priority="LOW")
-        self.die(open_board, lost.uuid, "dead")
-        taken = [names(board.complete_and_claim("me", limit=5, timeout=LONG).jobs) for _ in range(3)]
-        assert taken == [["a"], ["lost"], ["z"]]
+        self.kill_owner(open_board, lost.uuid, "dead")
+        claimed = [names(board.complete_and_claim("me", limit=5, timeout=LONG).jobs) for _ in range(3)]
+        assert claimed == [["a"], ["lost"], ["z"]]
 
-    def die(self, open_board: Callable[..., JobBoard], uuid: str, who: str) -> None:
-        """Have somebody claim a job and die, and wait until his lease has run out."""
-        raise NotImplementedError("the whole contract says how")
+    def kill_owner(self, open_board: Callable[..., JobBoard], uuid: str, owner: str) -> None:
+        """Have an owner claim a job and die, and wait until its lease has expired."""
+        raise NotImplementedError("JobBoardContract implements this")
 
-    def test_a_turn_is_told_to_those_who_listen(self, board: JobBoard, other: JobBoard) -> None:
-        """Each end and each claim of a turn is news of its own."""
-        heard: list[tuple[str, str]] = []
+    def test_events_of_a_batch(self, board: JobBoard, other: JobBoard) -> None:
+        """Each completion and each claim is an event of its own."""
+        received: list[tuple[str, str]] = []
         done = threading.Event()
 
-        def hear(event: str, details: dict[str, Any]) -> None:
-            heard.append((event, details["job"].name))
+        def receive(event: str, details: dict[str, Any]) -> None:
+            received.append((event, details["job"].name))
             if details["job"].name == "last":
                 done.set()
 
         for name, priority in (("a", "HIGH"), ("b", "LOW")):
             board.post(name, priority=priority)
         jobs = board.complete_and_claim("me", limit=2).jobs
-        other.notifier.register("*", hear)
+        other.notifier.register("*", receive)
         board.complete_and_claim("me", [Completion(job, "consumed") for job in jobs])
         board.post("last")
         assert done.wait(LONG)
-        assert heard == [("REMOVAL", "a"), ("REMOVAL", "b"), ("POSTED", "last")]
+        assert received == [("REMOVAL", "a"), ("REMOVAL", "b"), ("POSTED", "last")]
 
 
 class ClaimContract:
-    """What holds for claims and their ends."""
+    """Claims and how they end."""
 
     def test_a_job_is_claimed_once(self, board: JobBoard, other: JobBoard) -> None:
-        """Of two who want a job one gets it; the other is told who has it."""
+        """Of two owners one gets the job; the error of the other names the owner."""
         job = board.post("one")
         assert (job.state, board.find_owner(job)) == (st.UNCLAIMED, None)
         theirs = next(other.iterjobs())
@@ -355,27 +357,27 @@ class ClaimContract:
         assert list(other.iterjobs(only_unclaimed=True)) == []
         assert [each.uuid for each in other.iterjobs()] == [job.uuid]
 
-    def test_only_the_owner_ends_a_claim(self, board: JobBoard, other: JobBoard) -> None:
-        """Nobody else may consume, abandon, trash or extend."""
+    def test_only_the_owner_can_end_a_claim(self, board: JobBoard, other: JobBoard) -> None:
+        """No other owner can consume, abandon, trash or extend it."""
         job = board.post("one")
         board.claim(job, "me")
         theirs = next(other.iterjobs())
-        for order in (other.consume, other.abandon, other.trash, other.extend):
-            with pytest.raises(exc.JobFailure, match=r"'you' does not own.*'me' claims it"):
-                order(theirs, "you")
+        for method in (other.consume, other.abandon, other.trash, other.extend):
+            with pytest.raises(exc.JobFailure, match=r"'you' does not own.*claimed by 'me'"):
+                method(theirs, "you")
         board.extend(job, "me")
         board.consume(job, "me")
         assert (job.state, board.job_count) == (st.COMPLETE, 0)
 
-    def test_nothing_is_done_with_a_job_that_nobody_claims(self, board: JobBoard) -> None:
+    def test_an_unclaimed_job_cannot_be_ended(self, board: JobBoard) -> None:
         """A job has to be claimed before it is ended."""
         job = board.post("one")
-        for order in (board.consume, board.abandon, board.trash):
+        for method in (board.consume, board.abandon, board.trash):
             with pytest.raises(exc.JobFailure, match="it is not claimed"):
-                order(job, "me")
+                method(job, "me")
 
-    def test_a_claimer_has_a_name(self, board: JobBoard) -> None:
-        """An empty name, or one that is no text, is refused before anything is written."""
+    def test_invalid_owner_names(self, board: JobBoard) -> None:
+        """An empty name, or one that is not a string, is rejected before anything is written."""
         job = board.post("one")
         with pytest.raises(ValueError, match="name"):
             board.claim(job, "")
@@ -383,24 +385,24 @@ class ClaimContract:
             board.claim(job, 5)  # type: ignore[arg-type]
         assert job.state == st.UNCLAIMED
 
-    def test_an_abandoned_job_is_free_again(self, board: JobBoard, other: JobBoard) -> None:
-        """Given back, it can be claimed by others, and remembers who had it."""
+    def test_an_abandoned_job_can_be_claimed_again(self, board: JobBoard, other: JobBoard) -> None:
+        """Its history has the abandoned claim."""
         job = board.post("one")
         board.claim(job, "me")
         board.abandon(job, "me")
-        taken = other.claim(next(other.iterjobs(only_unclaimed=True)), "you")
-        assert [(claim.owner, claim.ended) for claim in taken.claims] == [("me", "abandoned"), ("you", "")]
+        claimed = other.claim(next(other.iterjobs(only_unclaimed=True)), "you")
+        assert [(claim.owner, claim.ended) for claim in claimed.claims] == [("me", "abandoned"), ("you", "")]
         with pytest.raises(exc.JobFailure):
             board.consume(job, "me")
-        other.consume(taken, "you")
+        other.consume(claimed, "you")
 
-    def test_what_has_ended_is_off_the_board(self, board: JobBoard, other: JobBoard) -> None:
-        """A consumed job cannot be claimed, found as owned, or ended again."""
+    def test_a_job_that_has_ended(self, board: JobBoard, other: JobBoard) -> None:
+        """It cannot be claimed or ended, and has no owner."""
         job = board.post("one")
         theirs = next(other.iterjobs())
         board.claim(job, "me")
         board.consume(job, "me")
-        with pytest.raises(exc.NotFound, match="off the board: it was consumed"):
+        with pytest.raises(exc.NotFound, match=r"has ended \(succeeded\)"):
             other.claim(theirs, "you")
         with pytest.raises(exc.NotFound):
             board.consume(job, "me")
@@ -408,22 +410,22 @@ class ClaimContract:
             board.find_owner(job)
 
 
-class JobBoardContract(ClaimContract, OrderContract, TurnContract):
-    """The whole contract: jobs, their order and terms, claims, turns, and here what happens to the owners."""
+class JobBoardContract(ClaimContract, QueueContract, BatchContract):
+    """The whole contract."""
 
-    #: Seconds a claim outlives its owner.
+    #: Lease duration in seconds.
     ttl = 1.0
     clock: Clock = SYSTEM
     settings: dict[str, Any] = {}  # noqa: RUF012  a subclass brings its own
 
     @pytest.fixture
     def address(self) -> str:
-        """Give the address of an empty place."""
+        """Return the URL of an empty store."""
         raise NotImplementedError("a subclass of the contract brings its own address fixture")
 
     @pytest.fixture
     def open_board(self, address: str) -> Callable[..., JobBoard]:
-        """Give a function that opens the board, always the same."""
+        """Return a function that opens the same board again."""
 
         def open_it(**conf: Any) -> JobBoard:
             settings = {"board": address, "ttl": self.ttl, **self.settings, **conf}
@@ -439,55 +441,53 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
 
     @pytest.fixture
     def other(self, open_board: Callable[..., JobBoard]) -> Iterator[JobBoard]:
-        """Open it once more, as another process would."""
+        """Open it again, as another process would."""
         with open_board() as board:
             yield board
 
-    def die(self, open_board: Callable[..., JobBoard], uuid: str, who: str) -> None:
-        """Have somebody claim a job and die, and wait until his lease has run out."""
+    def kill_owner(self, open_board: Callable[..., JobBoard], uuid: str, owner: str) -> None:
+        """Have an owner claim a job and die, and wait until its lease has expired."""
 
         def work() -> None:
             board = open_board()
             board.connect()
-            board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), who)
+            board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), owner)
             os.kill(os.getpid(), signal.SIGKILL)
 
         assert in_child(work) == -signal.SIGKILL
-        time.sleep(self.ttl + 0.1)  # the server's clock is not ours to step
+        time.sleep(self.ttl + 0.1)  # the server's clock cannot be stepped
 
-    # ------------------------------------------------------------- dying
+    # ------------------------------------------------------------- owners that die
 
-    def test_the_job_of_a_dead_owner_is_free(
+    def test_the_job_of_a_dead_owner_can_be_claimed(
         self, board: JobBoard, open_board: Callable[..., JobBoard]
     ) -> None:
-        """When a lease has run out the job waits again; the history says what happened."""
+        """When the lease has expired the job waits again; its history has the lost claim."""
         job = board.post("one")
-        self.die(open_board, job.uuid, "dead")
-        taken = board.claim(next(board.wait(LONG)), "me")
-        assert [(claim.owner, claim.ended) for claim in taken.claims] == [("dead", "lost"), ("me", "")]
-        board.consume(taken, "me")
+        self.kill_owner(open_board, job.uuid, "dead")
+        claimed = board.claim(next(board.wait(LONG)), "me")
+        assert [(claim.owner, claim.ended) for claim in claimed.claims] == [("dead", "lost"), ("me", "")]
+        board.consume(claimed, "me")
 
-    def test_a_job_that_kills_its_workers_is_quarantined(
-        self, board: JobBoard, open_board: Callable[..., JobBoard]
-    ) -> None:
-        """Claimed in vain too often it goes to the bin, with its history; put back, it begins anew."""
+    def test_max_claims(self, board: JobBoard, open_board: Callable[..., JobBoard]) -> None:
+        """After ``max_claims`` failed claims a job is a dead letter with its history, which requeueing clears."""
         job = board.post("poison")
         with open_board(max_claims=2) as strict:
-            for who in ("first", "second"):
-                self.die(open_board, job.uuid, who)
+            for owner in ("first", "second"):
+                self.kill_owner(open_board, job.uuid, owner)
                 list(strict.iterjobs())
         assert list(board.iterjobs()) == []
-        (kept,) = board.dead_letters
-        assert [claim.owner for claim in kept.claims] == ["first", "second"]
-        assert "claimed 2 times without an end" in kept.reason
-        with pytest.raises(exc.JobFailure, match="trashed: claimed 2 times"):
+        (dead,) = board.dead_letters
+        assert [claim.owner for claim in dead.claims] == ["first", "second"]
+        assert "2 claims failed: first (lost), second (lost)" in dead.reason
+        with pytest.raises(exc.JobFailure, match="dead letter: 2 claims failed"):
             job.result(LONG)
         board.dead_letters.requeue(job.uuid)
         assert [each.claims for each in board.iterjobs(only_unclaimed=True)] == [()]
         assert list(board.dead_letters) == []
 
-    def test_an_orderly_stop_does_not_count(self, open_board: Callable[..., JobBoard]) -> None:
-        """A worker that stops gives its jobs back, as often as it likes."""
+    def test_a_graceful_shutdown_does_not_count(self, open_board: Callable[..., JobBoard]) -> None:
+        """An owner that stops gives its jobs back, any number of times."""
         with open_board(max_claims=1) as board:
             job = board.post("one")
             for _ in range(3):
@@ -497,32 +497,32 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
             board.abandon(job, "me")
             assert job.state == st.COMPLETE
 
-    def test_leaving_frees_what_was_claimed(
+    def test_closing_a_board_releases_its_claims(
         self, board: JobBoard, open_board: Callable[..., JobBoard]
     ) -> None:
-        """A board that is closed gives its claims up at once."""
+        """Others can claim the jobs immediately."""
         board.post("one")
-        with open_board() as leaving:
-            leaving.claim(next(leaving.iterjobs()), "gone")
+        with open_board() as closing:
+            closing.claim(next(closing.iterjobs()), "gone")
         assert next(board.wait(LONG)).claims[-1].ended == "lost"
 
-    # ------------------------------------------------------------- waiting for the end
+    # ------------------------------------------------------------- outcomes
 
-    def test_the_poster_waits_for_the_result(self, board: JobBoard, other: JobBoard) -> None:
-        """What the worker says of the job reaches whoever posted it."""
+    def test_waiting_for_the_result(self, board: JobBoard, other: JobBoard) -> None:
+        """The result of ``consume`` is returned where the job was posted."""
         job = board.post("one")
         theirs = other.claim(next(other.iterjobs()), "worker")
         assert not job.wait(0.05)
         with pytest.raises(exc.JobFailure, match="has not ended within"):
             job.result(0.05)
-        ending = threading.Timer(0.1, other.consume, (theirs, "worker", {"result": {"x": [1, 2]}}))
-        ending.start()
+        consumer = threading.Timer(0.1, other.consume, (theirs, "worker", {"result": {"x": [1, 2]}}))
+        consumer.start()
         assert job.result(LONG) == {"x": [1, 2]}
         assert job.wait(LONG)
-        ending.join()
+        consumer.join()
 
-    def test_the_poster_gets_the_failure(self, board: JobBoard) -> None:
-        """A failure is raised where the job was posted."""
+    def test_the_failure_is_raised_by_result(self, board: JobBoard) -> None:
+        """The failure of ``consume`` is raised where the job was posted."""
         job = board.post("one")
         board.claim(job, "worker")
         failure = Failure.from_exception(ValueError("no such site"))
@@ -530,34 +530,34 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
         with pytest.raises(exc.WrappedFailure, match="no such site"):
             job.result(LONG)
 
-    def test_trash_says_why(self, board: JobBoard) -> None:
-        """A trashed job is kept with its reason; waiting for it says so."""
+    def test_a_trashed_job(self, board: JobBoard) -> None:
+        """It is a dead letter with its reason, which ``result`` raises."""
         job = board.post("bad", details={"a": 1})
         board.claim(job, "worker")
         board.trash(job, "worker", "no such factory")
         assert [(each.name, each.reason, each.details) for each in board.dead_letters] == [
             ("bad", "no such factory", {"a": 1})
         ]
-        with pytest.raises(exc.JobFailure, match="was trashed: no such factory"):
+        with pytest.raises(exc.JobFailure, match="dead letter: no such factory"):
             job.result(LONG)
         board.dead_letters.discard(job.uuid)
-        for order in (board.dead_letters.requeue, board.dead_letters.discard):
-            with pytest.raises(exc.NotFound, match="no job"):
-                order(job.uuid)
+        for method in (board.dead_letters.requeue, board.dead_letters.discard):
+            with pytest.raises(exc.NotFound, match="no dead letter"):
+                method(job.uuid)
 
-    # ------------------------------------------------------------- news
+    # ------------------------------------------------------------- events
 
-    def test_news_of_everybody_reach_those_who_listen(self, board: JobBoard, other: JobBoard) -> None:
-        """Each post, claim, abandonment and end is told once, in the order of one writer."""
-        heard: list[tuple[str, str]] = []
+    def test_events_of_other_processes(self, board: JobBoard, other: JobBoard) -> None:
+        """Each post, claim, abandonment and end is received once, in the order of one writer."""
+        received: list[tuple[str, str]] = []
         done = threading.Event()
 
-        def hear(event: str, details: dict[str, Any]) -> None:
-            heard.append((event, details["job"].name))
+        def receive(event: str, details: dict[str, Any]) -> None:
+            received.append((event, details["job"].name))
             if event == "REMOVAL":
                 done.set()
 
-        other.notifier.register("*", hear)
+        other.notifier.register("*", receive)
         job = board.post("one")
         board.claim(job, "me")
         board.abandon(job, "me")
@@ -565,4 +565,4 @@ class JobBoardContract(ClaimContract, OrderContract, TurnContract):
         board.consume(job, "me")
         assert done.wait(LONG)
         wanted = ["POSTED", "CLAIMED", "ABANDONED", "CLAIMED", "REMOVAL"]
-        assert heard == [(event, "one") for event in wanted]
+        assert received == [(event, "one") for event in wanted]

@@ -1,4 +1,4 @@
-"""A job that is deferred waits a while, longer each time, and is quarantined in the end as any other."""
+"""A deferred job is delayed, longer each time, and becomes a dead letter after ``max_claims``."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def defer(board):
     return job
 
 
-def test_it_waits_and_others_are_claimed_meanwhile(board, clock):
+def test_it_is_delayed_and_others_are_claimed_meanwhile(board, clock):
     first, second = board.post("first", priority="HIGH"), board.post("second")
     assert defer(board).uuid == first.uuid
     assert (first.state, board.get_snapshot(first).state) == (st.UNCLAIMED, SCHEDULED)
@@ -37,16 +37,16 @@ def test_it_waits_and_others_are_claimed_meanwhile(board, clock):
     assert [claim.ended for claim in board.get_snapshot(first).record.claims] == ["deferred", ""]
 
 
-def test_twice_as_long_each_time_and_then_it_is_trashed(board, clock):
-    posted, waited = board.post("one"), []
+def test_exponential_backoff_then_dead_letter(board, clock):
+    posted, delays = board.post("one"), []
     for _ in range(8):
         began = clock.now()
         defer(board)
         while board.get_snapshot(posted).state == SCHEDULED:
             clock.step(0.5)
-            list(board.iterjobs())  # whoever looks brings what is due
-        waited.append(clock.now() - began)
-    assert waited == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 60], abs=0.51)
+            list(board.iterjobs())  # runs maintenance
+        delays.append(clock.now() - began)
+    assert delays == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 60], abs=0.51)
     defer(board)
-    (poison,) = board.dead_letters
-    assert "9 claims failed: me (deferred)" in poison.reason
+    (dead,) = board.dead_letters
+    assert "9 claims failed: me (deferred)" in dead.reason

@@ -1,4 +1,4 @@
-"""Boards in places that cannot be used: the error names the place and the remedy, soon, and no password."""
+"""Boards in stores that cannot be used: the error names the store and the remedy, soon, and no password."""
 
 import logging
 import shutil
@@ -15,25 +15,25 @@ from stackl_flow import exceptions as exc
 from stackl_flow.jobboards import backends
 
 RIGHT, WRONG = "l3tmein", "hunter2"
-#: Seconds; with a timeout of one in the address, and on a loaded machine.
+#: Time-out in seconds; with a timeout of 1 in the URL, and on a loaded machine.
 SOON = 20
 
 PATHS = {"redis": "0"}
 SERVERS = ["redis", "zookeeper", "etcd", "postgresql", "mysql"]
 
 
-def refusal(address, caplog, error=exc.StorageFailure):
-    """Say what the board says when it is connected; nothing that is said or logged has a password in it."""
+def connection_error(address, caplog, error=exc.StorageFailure):
+    """Return the message of the error on connecting; neither it nor the log may contain a password."""
     caplog.set_level(logging.DEBUG)
     begun = time.monotonic()
     with pytest.raises(error) as caught:
         backends.fetch("b", address).connect()
     assert time.monotonic() - begun < SOON
-    said = " ".join(str(caught.value).split())
-    for text in (said, caplog.text, repr(caught.value)):
+    message = " ".join(str(caught.value).split())
+    for text in (message, caplog.text, repr(caught.value)):
         assert RIGHT not in text
         assert WRONG not in text
-    return said
+    return message
 
 
 def parts(address):
@@ -42,18 +42,18 @@ def parts(address):
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_nobody_is_there(server, caplog):
+def test_no_server(server, caplog):
     user = f"somebody:{WRONG}@" if server in {"redis", "postgresql", "mysql"} else ""
-    said = refusal(f"{server}://{user}127.0.0.1:1/{PATHS.get(server, 'x')}?timeout=1", caplog)
-    assert "127.0.0.1:1" in said
-    assert "runs and" in said.replace("run and", "runs and")
+    message = connection_error(f"{server}://{user}127.0.0.1:1/{PATHS.get(server, 'x')}?timeout=1", caplog)
+    assert "127.0.0.1:1" in message
+    assert "runs and" in message.replace("run and", "runs and")
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_host_that_nobody_knows(server, caplog):
-    said = refusal(f"{server}://nowhere.invalid/{PATHS.get(server, 'x')}?timeout=1", caplog)
-    assert "nowhere.invalid" in said
-    assert any(word in said for word in ("can be reached", "cannot be found"))
+def test_an_unknown_host(server, caplog):
+    message = connection_error(f"{server}://nowhere.invalid/{PATHS.get(server, 'x')}?timeout=1", caplog)
+    assert "nowhere.invalid" in message
+    assert any(word in message for word in ("can be reached", "cannot be found"))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_host_that_nobody_knows(server, caplog):
         ("dir:///x?colour=red", "sync"),
     ],
 )
-def test_an_option_that_nobody_knows(address, known, caplog):
+def test_an_unknown_option(address, known, caplog):
     with pytest.raises(exc.InvalidFormat, match=f"unknown option 'colour' .*known options are .*{known}"):
         backends.fetch("b", address)
 
@@ -88,7 +88,7 @@ def test_an_option_that_nobody_knows(address, known, caplog):
         f"postgres://user:{WRONG}@host/x",
     ],
 )
-def test_an_address_that_makes_no_sense_does_not_tell_its_password(address):
+def test_the_error_of_an_invalid_url_has_no_password(address):
     with pytest.raises((exc.InvalidFormat, exc.NotFound)) as caught:
         backends.fetch("b", address)
     seen, error = "", caught.value
@@ -109,7 +109,7 @@ def test_an_address_that_makes_no_sense_does_not_tell_its_password(address):
     ],
 )
 def test_a_driver_that_is_not_installed(address, driver, extra):
-    """Asked in a process of its own, in which nothing has been imported yet."""
+    """In a new process, in which nothing has been imported yet."""
     code = f"""
 import sys
 sys.modules[{driver!r}] = None
@@ -125,33 +125,33 @@ except exceptions.NotFound as error:
     assert f"stackl-flow[{extra}]" in found.stdout
 
 
-# ---------------------------------------------------------------- who may come in
+# ---------------------------------------------------------------- authentication
 
 
-def test_redis_and_its_password(new_server, caplog):
+def test_redis_password(new_server, caplog):
     server = new_server("redis", "--requirepass", RIGHT)
     host = parts(server.url)[1]
     for user in (f":{WRONG}@", "", f"somebody:{WRONG}@"):
-        said = refusal(f"redis://{user}{host}", caplog)
-        assert host in said
-        assert "check user and password" in said
-    assert "does not have that many databases" in refusal(f"redis://:{RIGHT}@{host}/99", caplog)
+        message = connection_error(f"redis://{user}{host}", caplog)
+        assert host in message
+        assert "check user and password" in message
+    assert "does not have that many databases" in connection_error(f"redis://:{RIGHT}@{host}/99", caplog)
     with backends.backend("b", f"redis://:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 
 
 @pytest.fixture
 def guarded():
-    """Rules of a PostgreSQL server that asks one user for his password, and knows nothing of others."""
+    """pg_hba.conf of a PostgreSQL server that accepts one user with a password."""
     folder = Path(tempfile.mkdtemp(prefix="stackl-flow-hba-"))
-    folder.chmod(0o755)  # the server is somebody else
+    folder.chmod(0o755)  # the server runs as another user
     rules = folder / "pg_hba.conf"
     rules.write_text("host all stackl 127.0.0.1/32 trust\nhost all locked 127.0.0.1/32 scram-sha-256\n")
     yield rules
     shutil.rmtree(folder)
 
 
-def test_postgresql_and_its_passwords(new_server, guarded, caplog):
+def test_postgresql_passwords(new_server, guarded, caplog):
     server = new_server("postgresql", "-c", f"hba_file={guarded}")
     engine = sa.create_engine(sa.make_url(server.url).set(drivername="postgresql+psycopg"))
     with engine.begin() as owner:
@@ -159,18 +159,18 @@ def test_postgresql_and_its_passwords(new_server, guarded, caplog):
         owner.execute(sa.text("GRANT ALL ON SCHEMA public TO locked"))
     engine.dispose()
     host = parts(server.url)[1]
-    assert "check user and password" in refusal(f"postgresql://locked:{WRONG}@{host}", caplog)
-    assert "check user and password" in refusal(f"postgresql://locked@{host}", caplog)
-    assert "let this user in from here" in refusal(f"postgresql://nobody:{WRONG}@{host}", caplog)
+    assert "check user and password" in connection_error(f"postgresql://locked:{WRONG}@{host}", caplog)
+    assert "check user and password" in connection_error(f"postgresql://locked@{host}", caplog)
+    assert "let this user in from here" in connection_error(f"postgresql://nobody:{WRONG}@{host}", caplog)
     missing = f"postgresql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing"
-    said = refusal(missing, caplog)
-    assert "/nothing" in said
-    assert "create the database first" in said
+    message = connection_error(missing, caplog)
+    assert "/nothing" in message
+    assert "create the database first" in message
     with backends.backend("b", f"postgresql://locked:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 
 
-def test_mysql_and_its_passwords(new_server, caplog):
+def test_mysql_passwords(new_server, caplog):
     server = new_server("mysql")
     engine = sa.create_engine(sa.make_url(server.url).set(drivername="mysql+pymysql"))
     with engine.connect() as root:
@@ -180,22 +180,22 @@ def test_mysql_and_its_passwords(new_server, caplog):
     engine.dispose()
     host = parts(server.url)[1]
     for user in (f"locked:{WRONG}", "locked", f"nobody:{WRONG}"):
-        said = refusal(f"mysql://{user}@{host}", caplog)
-        assert host in said
-        assert "check user and password" in said
-    said = refusal(f"mysql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing", caplog)
-    assert "/nothing" in said
-    assert "create the database first" in said
+        message = connection_error(f"mysql://{user}@{host}", caplog)
+        assert host in message
+        assert "check user and password" in message
+    message = connection_error(f"mysql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing", caplog)
+    assert "/nothing" in message
+    assert "create the database first" in message
     with backends.backend("b", f"mysql://locked:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 
 
-# ---------------------------------------------------------------- what goes away later
+# ---------------------------------------------------------------- outages
 
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_server_that_goes_away_and_comes_back(kind, new_server, caplog):
-    """Whoever posts meanwhile hears of it soon; what was posted before is there afterwards."""
+    """A post fails soon; jobs that were posted before are there afterwards."""
     caplog.set_level(logging.DEBUG)
     server = new_server(kind)
     address = f"{server.url}{'/b' if kind in {'etcd', 'zookeeper'} else ''}?timeout=1"
@@ -214,6 +214,6 @@ def test_a_server_that_goes_away_and_comes_back(kind, new_server, caplog):
 
 def test_a_file_and_a_directory_that_cannot_be_written(tmp_path, caplog):
     (tmp_path / "file").write_text("this is no folder")
-    assert "file" in refusal(f"sqlite:///{tmp_path}/file/jobs.db", caplog)
-    assert "file" in refusal(f"dir://{tmp_path}/file/jobs", caplog)
-    assert "not a SQLite database" in refusal(f"sqlite:///{tmp_path}/file", caplog)
+    assert "file" in connection_error(f"sqlite:///{tmp_path}/file/jobs.db", caplog)
+    assert "file" in connection_error(f"dir://{tmp_path}/file/jobs", caplog)
+    assert "not a SQLite database" in connection_error(f"sqlite:///{tmp_path}/file", caplog)

@@ -1,4 +1,4 @@
-"""Logbooks of consumed jobs: removed at once, after a time, or kept."""
+"""Retention of the logbooks of consumed jobs: deleted at once, after a time, or kept."""
 
 import math
 
@@ -31,105 +31,104 @@ def backend(clock):
 
 @pytest.fixture
 def board(backend):
-    with boards.backend("board", "memory://", persistence=backend) as board:  # its leases live in real time
+    with boards.backend("board", "memory://", persistence=backend) as board:  # its leases follow real time
         yield board
 
 
 def run(board, backend, retention, jobs=1):
-    """Run some jobs; the conductor also looks round once before each."""
+    """Run some jobs; the conductor also applies its retention policy before each."""
     engine = {"clock": backend.clock}
     conductor = Conductor("ann", board, backend, engine_options=engine, retention=retention)
     conductor.run(max_dispatches=jobs)
 
 
-def left(backend):
+def remaining(backend):
     with backend.get_connection() as connection:
         return sorted(book.name for book in connection.get_logbooks(lazy=True))
 
 
 @pytest.fixture
 def post(board, backend, tmp_path):
-    def post(name, factory="good", **terms):
-        store = {"ledger": str(tmp_path / "ledger")}
-        return post_flow(board, backend, f"{FLOWS}.{factory}", name=name, store=store, **terms)
+    def post(name, factory="good", **options):
+        store = {"log_file": str(tmp_path / "log_file")}
+        return post_flow(board, backend, f"{FLOWS}.{factory}", name=name, store=store, **options)
 
     return post
 
 
-def test_all_are_kept_unless_it_is_said(board, backend, post):
+def test_none_keeps_all(board, backend, post):
     post("one")
     run(board, backend, retention=None)
-    assert left(backend) == ["one"]
+    assert remaining(backend) == ["one"]
 
 
-def test_at_once(board, backend, post):
+def test_zero_deletes_at_once(board, backend, post):
     job = post("one")
     run(board, backend, retention=0)
-    assert left(backend) == []
-    assert job.result(0)["ledger"]
+    assert remaining(backend) == []
+    assert job.result(0)["log_file"]
 
 
-def test_after_a_time(board, backend, post, clock):
+def test_seconds(board, backend, post, clock):
     post("one")
     post("two")
     run(board, backend, 7 * DAY, jobs=2)
-    assert left(backend) == ["one", "two"]
+    assert remaining(backend) == ["one", "two"]
     clock.step(7 * DAY - 1)
     post("three")
     run(board, backend, 7 * DAY)
-    assert left(backend) == ["one", "three", "two"]
+    assert remaining(backend) == ["one", "three", "two"]
     clock.step(2)
     post("four")
     run(board, backend, 7 * DAY)
-    assert left(backend) == ["four", "three"]
+    assert remaining(backend) == ["four", "three"]
 
 
-def test_failed_ones_for_another_time(board, backend, post, clock):
-    post("well")
-    post("badly", "bad")
-    keep = RetentionPolicy(0.0, failed_max_age=DAY)
-    run(board, backend, keep, jobs=2)
-    assert left(backend) == ["badly"]
+def test_another_age_for_failed_flows(board, backend, post, clock):
+    post("good one")
+    post("bad one", "bad")
+    policy = RetentionPolicy(0.0, failed_max_age=DAY)
+    run(board, backend, policy, jobs=2)
+    assert remaining(backend) == ["bad one"]
     clock.step(DAY)
     post("next")
-    run(board, backend, keep)
-    assert left(backend) == []
-    post("for ever", "bad")
+    run(board, backend, policy)
+    assert remaining(backend) == []
+    post("kept", "bad")
     run(board, backend, RetentionPolicy(0.0, failed_max_age=math.inf))
     clock.step(1000 * DAY)
     post("next")
     run(board, backend, RetentionPolicy(0.0, failed_max_age=math.inf))
-    assert left(backend) == ["for ever"]
+    assert remaining(backend) == ["kept"]
 
 
-def test_the_newest_stay(board, backend, post, clock):
+def test_the_newest_are_kept(board, backend, post, clock):
     for number in range(4):
         clock.step(1)
         post(f"job {number}")
         run(board, backend, RetentionPolicy(keep_newest=2))
-    assert left(backend) == ["job 1", "job 2", "job 3"]  # looked round before the last was run
+    assert remaining(backend) == ["job 1", "job 2", "job 3"]  # applied before the last was run
 
 
-def test_books_of_others_stay(board, backend, post, clock):
-    """What was not posted with a job, or is on the board still, is not a conductor's business."""
-    flows_of_mine = stores_a_book_of_its_own(backend)
+def test_other_logbooks_are_kept(board, backend, post, clock):
+    """Logbooks that were not posted with a job, or whose job is on the board, are not deleted."""
+    store_logbook_without_job(backend)
     waiting = post("waiting", not_before=4e9)
-    with backend.get_connection() as connection:  # its flow ended, but nobody has consumed it
+    with backend.get_connection() as connection:  # its flow ended, but the job is not consumed
         detail = connection.get_flow_details(waiting.details["flow_uuid"])
         detail.state = "SUCCESS"
         connection.update_flow_details(detail)
     clock.step(10 * DAY)
     post("one")
     run(board, backend, DAY)
-    assert left(backend) == ["mine", "one", "waiting"]
-    assert flows_of_mine
+    assert remaining(backend) == ["mine", "one", "waiting"]
 
 
-def stores_a_book_of_its_own(backend):
-    return engines.run(flows.good(), {"ledger": "/dev/null"}, book=LogBook("mine"), backend=backend)
+def store_logbook_without_job(backend):
+    engines.run(flows.good(), {"log_file": "/dev/null"}, book=LogBook("mine"), backend=backend)
 
 
-def test_what_cannot_be_a_rule_is_refused(board, backend):
+def test_invalid_retention(board, backend):
     for wrong in ("7d", [1], True):
         with pytest.raises(TypeError, match="RetentionPolicy"):
             Conductor("ann", board, backend, retention=wrong)
@@ -138,7 +137,7 @@ def test_what_cannot_be_a_rule_is_refused(board, backend):
             Conductor("ann", board, backend, retention=wrong)
 
 
-def test_posting_again_under_a_key_leaves_no_second_book(backend, post):
+def test_posting_again_under_a_key_leaves_no_second_logbook(backend, post):
     first, again = post("one", key="k"), post("one", key="k")
     assert first.uuid == again.uuid
-    assert left(backend) == ["one"]
+    assert remaining(backend) == ["one"]

@@ -1,4 +1,4 @@
-"""Jobs posted within a transaction of the poster's own: they land with his rows, or never."""
+"""Jobs posted in the caller's own transaction: they are committed with the caller's rows, or never."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ LONG = 30
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def address(request, tmp_path):
-    """A database of its own, with a table of the poster's."""
+    """A new database with a table of the caller's."""
     if request.param == "sqlite":
         yield from with_table(f"sqlite:///{tmp_path}/shop.db")
         return
@@ -62,16 +62,16 @@ def engine_of(address):
 
 
 def raw_of(address):
-    """The driver's own connection, whose rows are no tuples."""
+    """Return a connection of the driver, whose rows are not tuples."""
     url = sa.make_url(address)
     if url.drivername == "sqlite":
         raw = sqlite3.connect(url.database)
         raw.row_factory = lambda _, row: {"row": row}
         return raw
-    words = {"host": url.host, "port": url.port, "user": url.username}
+    arguments = {"host": url.host, "port": url.port, "user": url.username}
     if url.drivername == "postgresql":
-        return psycopg.connect(dbname=url.database, row_factory=psycopg.rows.dict_row, **words)
-    return pymysql.connect(database=url.database, cursorclass=pymysql.cursors.DictCursor, **words)
+        return psycopg.connect(dbname=url.database, row_factory=psycopg.rows.dict_row, **arguments)
+    return pymysql.connect(database=url.database, cursorclass=pymysql.cursors.DictCursor, **arguments)
 
 
 def insert(own, name):
@@ -83,13 +83,13 @@ def insert(own, name):
 
 
 @contextlib.contextmanager
-def owned(address, way):
-    """What a poster may hold."""
+def open_connection(address, kind):
+    """Open one of the kinds of connection that a caller may have."""
     engine = engine_of(address)
-    if way == "connection":
+    if kind == "connection":
         with engine.connect() as own:
             yield own
-    elif way == "session":
+    elif kind == "session":
         with Session(engine) as own:
             yield own
     else:
@@ -107,10 +107,10 @@ def rows(address):
     return found
 
 
-@pytest.mark.parametrize("way", ["connection", "session", "driver"])
-def test_a_job_lands_with_the_posters_rows(address, way):
-    """It is not to be seen before he commits, nor ever when he rolls back; all terms hold."""
-    with boards.backend("b", address) as board, owned(address, way) as own:
+@pytest.mark.parametrize("kind", ["connection", "session", "driver"])
+def test_a_job_is_committed_with_the_callers_rows(address, kind):
+    """It is invisible before the commit, and after a rollback; all options apply."""
+    with boards.backend("b", address) as board, open_connection(address, kind) as own:
         insert(own, "lost")
         board.post("lost", connection=own, key="lost")
         own.rollback()
@@ -129,7 +129,7 @@ def test_a_job_lands_with_the_posters_rows(address, way):
         with boards.backend("b", address) as other:
             assert list(other.iterjobs()) == []
             with pytest.raises(exc.NotFound):
-                other.look(job.uuid)
+                other.get_snapshot(job.uuid)
             own.commit()
             assert [each.name for each in other.iterjobs()] == ["kept", "later"]
             assert [each.uuid for each in other.iterjobs(only_unclaimed=True, capabilities=["gpu"])] == [
@@ -142,25 +142,25 @@ def test_a_job_lands_with_the_posters_rows(address, way):
     assert rows(address) == ["kept"]
 
 
-def test_conductors_wake_when_the_poster_commits(address):
+def test_conductors_are_notified_when_the_caller_commits(address):
     with boards.backend("b", address) as board, boards.backend("b", address) as other:
-        got = []
-        waiter = threading.Thread(target=lambda: got.extend(other.wait(LONG)))
-        told = threading.Event()
-        other.notifier.register("POSTED", lambda _, details: told.set() if details else None)
+        jobs = []
+        waiter = threading.Thread(target=lambda: jobs.extend(other.wait(LONG)))
+        notified = threading.Event()
+        other.notifier.register("POSTED", lambda _, details: notified.set() if details else None)
         waiter.start()
-        with owned(address, "connection") as own:
+        with open_connection(address, "connection") as own:
             board.post("job", connection=own)
-            assert not told.wait(0.3)
-            assert got == []
+            assert not notified.wait(0.3)
+            assert jobs == []
             own.commit()
         waiter.join(LONG)
-        assert [job.name for job in got] == ["job"]
-        assert told.wait(LONG)
+        assert [job.name for job in jobs] == ["job"]
+        assert notified.wait(LONG)
 
 
-def test_killed_before_the_commit_neither_is_there(address):
-    """A poster who is killed between his post and his commit leaves no row, no job and no lock."""
+def test_a_caller_that_is_killed_before_its_commit(address):
+    """It leaves no row, no job and no lock."""
     if address.startswith("sqlite"):
         address += "?timeout=10"
 
@@ -180,11 +180,11 @@ def test_killed_before_the_commit_neither_is_there(address):
     assert rows(address.partition("?")[0]) == []
 
 
-def test_an_open_transaction_keeps_nobody_waiting(postgresql_url):
-    """On PostgreSQL others claim, end and post on while a poster thinks."""
+def test_an_open_transaction_blocks_no_other_owner(postgresql_url):
+    """On PostgreSQL others claim, end and post jobs meanwhile."""
     name = f"b{uuid.uuid4().hex}"
-    with boards.backend(name, postgresql_url) as board, owned(postgresql_url, "connection") as own:
-        board.post("thinking", connection=own)
+    with boards.backend(name, postgresql_url) as board, open_connection(postgresql_url, "connection") as own:
+        board.post("uncommitted", connection=own)
         for number in range(3):
             board.post(f"job {number}")
         done = []
@@ -194,16 +194,16 @@ def test_an_open_transaction_keeps_nobody_waiting(postgresql_url):
             done += [job.name for job in claimed]
         assert done == ["job 0", "job 1", "job 2"]
         own.commit()
-        assert [job.name for job in board.complete_and_claim("me", limit=2).jobs] == ["thinking"]
+        assert [job.name for job in board.complete_and_claim("me", limit=2).jobs] == ["uncommitted"]
 
 
-def test_two_posters_under_one_key(postgresql_url):
-    """The second waits for the first, and gets his job."""
+def test_two_posts_under_one_key(postgresql_url):
+    """The second waits for the first, and returns its job."""
     name = f"b{uuid.uuid4().hex}"
     with (
         boards.backend(name, postgresql_url) as board,
-        owned(postgresql_url, "connection") as first,
-        owned(postgresql_url, "connection") as second,
+        open_connection(postgresql_url, "connection") as first,
+        open_connection(postgresql_url, "connection") as second,
     ):
         job = board.post("first", connection=first, key="k")
         got = []
@@ -218,15 +218,15 @@ def test_two_posters_under_one_key(postgresql_url):
         assert board.job_count == 1
 
 
-def fails(board, connection, *words, error=exc.InvalidFormat):
+def fails(board, connection, *texts, error=exc.InvalidFormat):
     with pytest.raises(error) as caught:
         board.post("x", connection=connection)
-    for word in words:
-        assert word in str(caught.value)
+    for text in texts:
+        assert text in str(caught.value)
     assert WRONG not in str(caught.value)
 
 
-def test_connections_that_are_of_no_use(address, tmp_path):
+def test_unusable_connections(address, tmp_path):
     with boards.backend("b", address) as board:
         fails(board, "no connection", address, "SQLAlchemy connection or session")
         closed = raw_of(address)
@@ -255,7 +255,7 @@ def test_connections_to_another_database_of_the_same_server(postgresql_url, mysq
             engine.dispose()
 
 
-def test_boards_that_can_join_nothing(tmp_path, redis_url):
+def test_boards_that_are_not_in_sql(tmp_path, redis_url):
     raw = sqlite3.connect(":memory:")
     for address in (f"dir://{tmp_path}/b", "memory://b", redis_url.replace("://", f"://:{WRONG}@")):
         board = boards.fetch("b", address)
@@ -270,19 +270,19 @@ def add(x, y):
 
 
 def factory():
-    """A flow that any process can make."""
+    """A flow that every process can make."""
     return linear_flow.Flow("adding").add(FunctorTask(add, provides="sum"))
 
 
-FACTORY = "tests.jobboards.test_joined.factory"
+FACTORY = "tests.jobboards.test_caller_transactions.factory"
 
 
-def test_a_flow_lands_with_the_posters_rows(address):
-    """Posted with a connection to where the flows are, the flow lands with the job, and never without it."""
+def test_a_flow_is_committed_with_the_callers_rows(address):
+    """With a connection to the database of the flows, the flow is committed together with the job."""
     with (
         stores.backend(address) as store,
         boards.backend("b", address, persistence=store) as board,
-        owned(address, "session") as own,
+        open_connection(address, "session") as own,
     ):
         insert(own, "lost")
         post_flow(board, store, FACTORY, store={"x": 1, "y": 2}, connection=own)
@@ -301,11 +301,11 @@ def test_a_flow_lands_with_the_posters_rows(address):
     assert rows(address) == ["kept"]
 
 
-def test_a_flow_kept_elsewhere_is_durable_before_the_job(address, tmp_path):
+def test_a_flow_in_another_database_is_durable_before_the_job(address, tmp_path):
     with (
         stores.backend(f"sqlite:///{tmp_path}/flows.db") as store,
         boards.backend("b", address, persistence=store) as board,
-        owned(address, "driver") as own,
+        open_connection(address, "driver") as own,
     ):
         job = post_flow(board, store, FACTORY, store={"x": 1, "y": 2}, connection=own)
         with store.get_connection() as books:

@@ -1,4 +1,4 @@
-"""The terms of a post, and mistakes in them."""
+"""Options of ``post`` and of boards, and mistakes in them."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ def board():
         yield board
 
 
-def test_one_ability_may_be_a_word(board):
+def test_a_single_capability_may_be_a_string(board):
     assert board.post("job", required_capabilities="gpu").record.required_capabilities == ("gpu",)
     assert board.post("job", required_capabilities=["gpu", "disk"]).record.required_capabilities == (
         "gpu",
@@ -25,18 +25,18 @@ def test_one_ability_may_be_a_word(board):
     )
 
 
-def test_a_point_in_time_may_be_a_datetime(board):
+def test_a_time_may_be_a_datetime(board):
     at = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-    posting = board.post("job", not_before=at, expires_at=at.timestamp()).record
-    assert posting.not_before == posting.expires_at == at.timestamp()
+    record = board.post("job", not_before=at, expires_at=at.timestamp()).record
+    assert record.not_before == record.expires_at == at.timestamp()
 
 
 @pytest.mark.parametrize(
-    ("terms", "error", "says"),
+    ("options", "error", "message"),
     [
         ({"not_bfore": 3}, TypeError, "did you mean 'not_before'"),
         ({"colour": 3}, TypeError, "options are expires_at, key, not_before, required_capabilities, uuid"),
-        ({"not_before": dt.datetime(2100, 1, 1)}, ValueError, "zone"),  # noqa: DTZ001  that is the mistake
+        ({"not_before": dt.datetime(2100, 1, 1)}, ValueError, "zone"),  # noqa: DTZ001  the mistake
         ({"expires_at": "tomorrow"}, TypeError, "seconds since 1970"),
         ({"not_before": True}, TypeError, "seconds since 1970"),
         ({"required_capabilities": [1]}, TypeError, "takes names"),
@@ -45,14 +45,14 @@ def test_a_point_in_time_may_be_a_datetime(board):
         ({"details": "size=3"}, TypeError, "takes a mapping"),
     ],
 )
-def test_a_mistake_is_told_with_what_to_do(board, terms, error, says):
-    with pytest.raises(error, match=says):
-        board.post("job", **terms)
+def test_invalid_options(board, options, error, message):
+    with pytest.raises(error, match=message):
+        board.post("job", **options)
     assert board.job_count == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "conf", "says"),
+    ("name", "conf", "message"),
     [
         ("jobs", None, "a board needs a name and a URL"),
         (None, "memory", "a board needs a name and a URL"),
@@ -61,12 +61,12 @@ def test_a_mistake_is_told_with_what_to_do(board, terms, error, says):
         ("jobs", {"connection": "memory", "max_claims": "few"}, "'max_claims' of a board must be a number"),
     ],
 )
-def test_settings_that_make_no_sense(name, conf, says):
-    with pytest.raises(exc.InvalidFormat, match=says):
+def test_invalid_settings(name, conf, message):
+    with pytest.raises(exc.InvalidFormat, match=message):
         backends.fetch(name, conf)
 
 
-def test_what_is_easily_swapped_is_refused(board):
+def test_swapped_arguments(board):
     with stores.backend("memory") as store:
         with pytest.raises(TypeError, match="the board first"):
             post_flow(store, board, "shop.order")

@@ -1,4 +1,4 @@
-"""Short jobs are claimed some at a time: nothing waits for it, nothing is lost by it."""
+"""Prefetch: short jobs are claimed several at a time; none of them waits or is lost for that."""
 
 from __future__ import annotations
 
@@ -56,27 +56,27 @@ def buffer(open_buffer):
 
 
 def post(board, *names):
-    """Post jobs so that they come in this order."""
+    """Post jobs so that they are claimed in this order."""
     priorities = ("VERY_HIGH", "HIGH", "NORMAL", "LOW", "VERY_LOW")
     return [board.post(name, priority=each) for name, each in zip(names, priorities, strict=False)]
 
 
-def test_so_many_jobs_are_claimed_as_are_done_in_a_moment():
+def test_claim_size_follows_the_duration_of_jobs():
     size = ClaimSize(20)
-    assert size.limit(1) == 1, "nothing is known yet"
+    assert size.limit(1) == 1, "no duration is known yet"
     for _ in range(50):
         size.record(PREFETCH_SECONDS / 10)
     assert (size.limit(1), size.limit(4)) == (pytest.approx(10, abs=1), 20)
     size.record(1.0)
-    assert (size.limit(1), size.limit(4)) == (1, 4), "a slow one counts at once"
+    assert (size.limit(1), size.limit(4)) == (1, 4), "a slow job counts at once"
     size.record(0.0)
-    assert size.limit(1) == 1, "a quick one little by little"
-    careful = ClaimSize(1)
-    careful.record(0.0)
-    assert (careful.limit(1), careful.limit(3)) == (1, 3)
+    assert size.limit(1) == 1, "a quick job counts gradually"
+    single = ClaimSize(1)
+    single.record(0.0)
+    assert (single.limit(1), single.limit(3)) == (1, 3)
 
 
-def test_ends_go_to_the_board_with_the_next_claims(board, buffer, acknowledged):
+def test_results_go_to_the_board_with_the_next_claims(board, buffer, acknowledged):
     first, second, third = post(board, "a", "b", "c")
     buffer.exchange(2, 0)
     a, b = buffer.pop(), buffer.pop()
@@ -89,23 +89,25 @@ def test_ends_go_to_the_board_with_the_next_claims(board, buffer, acknowledged):
     assert buffer.pop().name == "c"
 
 
-def test_nothing_in_hand_waits_for_a_long_job(board, open_buffer, acknowledged):
+def test_a_long_job_does_not_hold_up_others(board, open_buffer, acknowledged):
     jobs = post(board, "short", "long", "other", "third")
     buffer = open_buffer(0.5)
     buffer.exchange(4, 0)
     buffer.complete(buffer.pop(), DONE)
-    buffer.pop()  # and it takes its time
+    buffer.pop()  # it runs for a long time
     eventually(lambda: jobs[0].state == st.COMPLETE)
     eventually(lambda: {job.state for job in jobs[2:]} == {st.UNCLAIMED})
     assert acknowledged == [("short", CONSUMED)]
     assert [board.find_owner(job) for job in jobs[1:]] == ["me", None, None]
-    assert {job.claims for job in board.iterjobs(only_unclaimed=True)} == {()}, "that leaves no trace"
+    assert {job.claims for job in board.iterjobs(only_unclaimed=True)} == {()}, (
+        "an unstarted claim is not in the history"
+    )
     assert buffer.pop() is None
     close(buffer)
 
 
-def test_what_was_claimed_too_long_ago_is_not_begun(board, open_buffer):
-    """A process that was stopped and continued may have lost its claims meanwhile."""
+def test_a_job_is_not_started_after_start_by(board, open_buffer):
+    """A process that was stopped and continued may have lost its claims."""
     (job,) = post(board, "a")
     buffer = open_buffer(0.0)
     buffer.exchange(1, 0)
@@ -114,7 +116,7 @@ def test_what_was_claimed_too_long_ago_is_not_begun(board, open_buffer):
     assert job.state == st.UNCLAIMED
 
 
-def test_what_is_in_hand_at_the_end_goes_back(board, buffer, acknowledged):
+def test_closing_gives_unstarted_jobs_back(board, buffer, acknowledged):
     jobs = post(board, "a", "b", "c")
     buffer.exchange(3, 0)
     buffer.complete(buffer.pop(), DONE)
@@ -123,7 +125,7 @@ def test_what_is_in_hand_at_the_end_goes_back(board, buffer, acknowledged):
     assert acknowledged == [("a", CONSUMED)]
 
 
-def test_a_lost_lease_takes_all_that_is_in_hand(board, buffer, acknowledged, caplog):
+def test_a_lost_lease_empties_the_buffer(board, buffer, acknowledged, caplog):
     jobs = post(board, "a", "b")
     buffer.exchange(2, 0)
     working = buffer.pop()
@@ -137,8 +139,8 @@ def test_a_lost_lease_takes_all_that_is_in_hand(board, buffer, acknowledged, cap
     assert sorted(job.name for job in board.iterjobs(only_unclaimed=True)) == ["a", "b"]
 
 
-def test_an_end_is_told_at_once_while_nobody_turns(board, buffer, acknowledged):
-    """Several slots: a job ends while the conductor waits for more work, or for the last of its jobs."""
+def test_a_result_is_passed_on_immediately_if_no_exchange_follows(board, buffer, acknowledged):
+    """With several slots a job ends while the conductor waits for more jobs, or for the last of its runs."""
     (job,) = post(board, "a")
     buffer.exchange(1, 0)
     working = buffer.pop()
@@ -153,7 +155,7 @@ def test_an_end_is_told_at_once_while_nobody_turns(board, buffer, acknowledged):
     assert board.job_count == 1
 
 
-def test_an_outcome_that_cannot_be_kept_does_not_hold_up_the_others(board, buffer, acknowledged):
+def test_an_outcome_that_cannot_be_stored_does_not_affect_the_others(board, buffer, acknowledged):
     bad, good = post(board, "bad", "good")
     buffer.exchange(2, 0)
     buffer.complete(buffer.pop(), RunResult(CONSUMED, {"state": st.SUCCESS, "result": {"x": object()}}))
@@ -167,40 +169,40 @@ def test_an_outcome_that_cannot_be_kept_does_not_hold_up_the_others(board, buffe
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("ahead", [1, 16])
-def test_each_job_is_run_and_told_once(slots, ahead, tmp_path):
-    ledger = tmp_path / "ledger"
-    told = []
+@pytest.mark.parametrize("prefetch", [1, 16])
+def test_each_job_is_run_and_notified_once(slots, prefetch, tmp_path):
+    log_file = tmp_path / "log_file"
+    consumed = []
     with (
         stores.backend("memory") as store,
         boards.backend("work", f"memory://{uuid.uuid4()}", persistence=store) as board,
     ):
-        given = {"ledger": str(ledger)}
-        jobs = [post_flow(board, store, "tests.conductors.flows.good", store=given) for _ in range(40)]
+        inputs = {"log_file": str(log_file)}
+        jobs = [post_flow(board, store, "tests.conductors.flows.good", store=inputs) for _ in range(40)]
         conductor = backends.fetch(
-            "nonblocking", "me", board, persistence=store, max_simultaneous_jobs=slots, prefetch=ahead
+            "nonblocking", "me", board, persistence=store, max_simultaneous_jobs=slots, prefetch=prefetch
         )
-        conductor.notifier.register("job_consumed", lambda _, details: told.append(details["job"].uuid))
+        conductor.notifier.register("job_consumed", lambda _, details: consumed.append(details["job"].uuid))
         conductor.run(max_dispatches=30)
-        assert (board.job_count, len(told)) == (10, 30)
+        assert (board.job_count, len(consumed)) == (10, 30)
         assert {job.claims for job in board.iterjobs(only_unclaimed=True)} == {()}
         conductor.run(max_dispatches=10)
-        assert Counter(told) == dict.fromkeys((job.uuid for job in jobs), 1)
+        assert Counter(consumed) == dict.fromkeys((job.uuid for job in jobs), 1)
         assert {job.state for job in jobs} == {st.COMPLETE}
-    assert Counter(line.split()[0] for line in ledger.read_text().splitlines()) == {"a": 40, "b": 40}
+    assert Counter(line.split()[0] for line in log_file.read_text().splitlines()) == {"a": 40, "b": 40}
 
 
 @pytest.mark.timeout(120)
-def test_a_job_that_kills_its_process_takes_no_neighbours_into_quarantine(office):
-    """Those that were claimed with it are lost once; from then on each of them is claimed alone."""
-    good = [office.post("good", priority="HIGH") for _ in range(10)]
-    deadly = office.post("deadly")
-    good += [office.post("good", priority="LOW") for _ in range(10)]
+def test_a_job_that_kills_its_process_does_not_affect_others(deployment):
+    """Jobs that were claimed with it are lost once; from then on each of them is claimed alone."""
+    good = [deployment.post("good", priority="HIGH") for _ in range(10)]
+    deadly = deployment.post("deadly")
+    good += [deployment.post("good", priority="LOW") for _ in range(10)]
     for name in ("first", "second"):
-        assert office.start(name, "--max-claims", "2").wait(LONG) == -signal.SIGKILL
-    office.start("heir", "--max-claims", "2")
+        assert deployment.start(name, "--max-claims", "2").wait(LONG) == -signal.SIGKILL
+    deployment.start("third", "--max-claims", "2")
     for job in good:
         job.result(LONG)
     assert deadly.wait(LONG)
-    assert [kept.uuid for kept in office.board.dead_letters] == [deadly.uuid]
-    assert office.done().count(("b", "execute")) == 20
+    assert [dead.uuid for dead in deployment.board.dead_letters] == [deadly.uuid]
+    assert deployment.done().count(("b", "execute")) == 20

@@ -1,4 +1,4 @@
-"""A conductor in its own process: ``python -m tests.conductors.worker NAME BOARD DB [--lease-ttl S]``."""
+"""A conductor in a separate process: ``python -m tests.conductors.conductor_process NAME BOARD DB``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def main() -> None:
     parser.add_argument("--lease-ttl", type=float, default=2.0)
     parser.add_argument("--max-claims", type=int, default=10)
     parser.add_argument("--slots", type=int, default=1)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with (
-        stores.backend(told.db) as store,
+        stores.backend(arguments.db) as store,
         boards.backend(
             "work",
-            {"board": told.board, "ttl": told.lease_ttl, "max_claims": told.max_claims},
+            {"board": arguments.board, "ttl": arguments.lease_ttl, "max_claims": arguments.max_claims},
             persistence=store,
         ) as board,
     ):
         conductor = conductors.fetch(
-            "nonblocking", told.name, board, persistence=store, max_simultaneous_jobs=told.slots
+            "nonblocking", arguments.name, board, persistence=store, max_simultaneous_jobs=arguments.slots
         )
         signal.signal(signal.SIGTERM, lambda *_: conductor.stop())
         sys.stdout.write("ready\n")
