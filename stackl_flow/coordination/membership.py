@@ -63,8 +63,8 @@ class Membership:
         """
         names = [entity.name for entity in self.members()]
         if name not in names:
-            registered = f"registered are: {', '.join(names)}" if names else "none is registered"
-            raise exc.NotFound(f"no member '{name}' is registered: {registered}")
+            registered = f"registered members: {', '.join(names)}" if names else "there are no members"
+            raise exc.NotFound(f"no member '{name}' is registered; {registered}")
         self._kv.commit(puts=[Put(self._drain_key(name), "null")])
 
     def is_drain_requested(self, name: str) -> bool:

@@ -206,7 +206,7 @@ def test_what_happens_is_told_as_it_happens(tell, start, board):
         (("post", ORDER, "--not-before", "soon"), 2, "'soon' is no point in time: write +90"),
         (("jobs", "show", "nobody"), 7, "no job 'nobody' on board 'default'"),
         (("jobs", "list", "--state", "lost"), 2, "waiting, scheduled, claimed, dead"),
-        (("conductors", "drain", "nobody"), 7, "nobody called 'nobody'"),
+        (("conductors", "drain", "nobody"), 7, "no member 'nobody' is registered"),
         (("conduct", "--listen", "here"), 2, "127.0.0.1:8080"),
         (("conduct", "--max-workers", "2"), 2, "--engine parallel"),
         (("jobs", "list", "--board", "carrier://pigeon"), 5, "carrier"),
@@ -242,7 +242,7 @@ def test_a_conductor_on_another_database_says_so(tell, tmp_path):
     assert tell("conduct", "--max-dispatches", "1", "--db", other).code == 0
     shown = tell("jobs", "show", uuid, "--json").data
     assert shown["state"] == "dead"
-    assert f"is not in '{other}': start conductors on the database that it was posted" in shown["reason"]
+    assert f"in '{other}': start conductors with the database that the job was posted" in shown["reason"]
     assert tell("jobs", "requeue", uuid).code == 0
     assert tell("conduct", "--max-dispatches", "1").code == 0
     assert tell("jobs", "show", uuid, "--json").data["outcome"]["state"] == "SUCCESS"

@@ -39,10 +39,10 @@ def test_a_drain_request_is_cleared_by_registering(kv, membership):
 
 
 def test_only_members_can_be_drained(kv, membership):
-    with pytest.raises(exc.NotFound, match="none is registered"):
+    with pytest.raises(exc.NotFound, match="there are no members"):
         membership.request_drain("c")
     membership.register(Entity("conductor", "d"), kv.grant(30.0))
-    with pytest.raises(exc.NotFound, match="no member 'c' is registered: registered are: d"):
+    with pytest.raises(exc.NotFound, match="no member 'c' is registered; registered members: d"):
         membership.request_drain("c")
 
 
