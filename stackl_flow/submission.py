@@ -69,11 +69,30 @@ def post_flow(
     storage = engines.load_from_factory(
         factory, factory_args, factory_kwargs, store, book, backend, secrets=secrets
     ).storage
-    options.update(details={"flow_uuid": storage.flow_uuid}, connection=connection)
-    job = board.post(name or storage.flow_name, book, priority=priority, **options)
-    if job.uuid != book.meta[JOB_KEY]:  # posted before with the same key, with a flow of its own
-        with backend.get_connection() as stored:
-            stored.destroy_logbook(book.uuid)
+    options.update(priority=priority, connection=connection)
+    return post_stored_flow(board, backend, book, storage.flow_uuid, name or storage.flow_name, **options)
+
+
+def post_stored_flow(
+    board: JobBoard, backend: Backend, book: LogBook, flow_uuid: str, name: str, *, uuid: str, **options: Any
+) -> Job:
+    """Post a job for a flow that was stored, with everything needed to run it, in a logbook of its own.
+
+    If a job was posted before with the same ``key``, that job is returned, and the logbook is deleted.
+
+    Args:
+        board: where to post the job.
+        backend: where the logbook is stored.
+        book: the logbook.
+        flow_uuid: the flow in it.
+        name: name of the job.
+        uuid: uuid of the job.
+        options: as for ``JobBoard.post``.
+    """
+    job = board.post(name, book, {"flow_uuid": flow_uuid}, uuid=uuid, **options)
+    if job.uuid != uuid:
+        with backend.get_connection() as connection:
+            connection.destroy_logbook(book.uuid)
     return job
 
 

@@ -16,6 +16,7 @@ from stackl_flow.jobboards.base import Job, JobBoard
 from stackl_flow.jobboards.record import CLAIMED, DEAD, JobPriority, JobRecord
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import new_uuid
+from stackl_flow.submission import post_stored_flow
 
 #: Under which name an operator claims.
 OPERATOR = "operator"
@@ -167,11 +168,9 @@ def post(
     """
     uuid = terms.pop("uuid", None) or new_uuid()
     _, detail, book = keep(backend, spec, arguments, store, name, secrets, uuid)
-    job = board.post(detail.name, book, {"flow_uuid": detail.uuid}, priority, uuid=uuid, **terms)
-    if job.uuid != uuid:  # it was posted under its key before, with a flow of its own
-        with backend.get_connection() as connection:
-            connection.destroy_logbook(book.uuid)
-    return job
+    return post_stored_flow(
+        board, backend, book, detail.uuid, detail.name, uuid=uuid, priority=priority, **terms
+    )
 
 
 def trash(board: JobBoard, uuid: str, reason: str) -> None:

@@ -470,7 +470,7 @@ class JobBoardContract(ClaimContract, QueueContract, BatchContract):
         board.consume(claimed, "me")
 
     def test_max_claims(self, board: JobBoard, open_board: Callable[..., JobBoard]) -> None:
-        """After ``max_claims`` failed claims a job is a dead letter with its history; requeueing clears it."""
+        """After ``max_claims`` failed claims it is a dead letter, with its history; requeued, it has none."""
         job = board.post("poison")
         with open_board(max_claims=2) as strict:
             for owner in ("first", "second"):
