@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.conftest import SHOP
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gated(start, wait_for, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.compat import examples
 
-pytestmark = pytest.mark.usefixtures("work_ahead")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("work_ahead")]
 
 
 @pytest.fixture

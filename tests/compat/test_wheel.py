@@ -8,7 +8,11 @@ from scripts.servers.server import ServerError
 from tests.compat import suite, table, wheel
 from tests.support import summaries
 
-pytestmark = [pytest.mark.timeout(suite.PATIENCE + 60), pytest.mark.usefixtures("work_ahead")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(suite.PATIENCE + 60),
+    pytest.mark.usefixtures("work_ahead"),
+]
 
 
 def of_group(group):

@@ -9,6 +9,8 @@ from stackl_flow import states as st
 from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import LONG, eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["etcd", "zookeeper"])
 def server(request, new_server):

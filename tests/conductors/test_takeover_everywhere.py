@@ -10,6 +10,8 @@ import pytest
 from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import eventually
 
+pytestmark = pytest.mark.slow
+
 #: Lease durations in seconds. A busy machine may be late by itself: then a longer one is tried.
 LEASES = (2.0, 4.0, 8.0)
 

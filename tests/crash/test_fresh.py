@@ -15,6 +15,8 @@ from tests.crash.driver import AT_WORK, Run
 from tests.crash.scenarios import BY_NAME, Scenario
 from tests.crash.test_kill import check, reference
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -11,6 +11,8 @@ from stackl_flow import states
 from tests.crash.driver import AT_WORK, Run, drive_in_child
 from tests.crash.scenarios import SCENARIOS, Scenario
 
+pytestmark = pytest.mark.slow
+
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 
 

@@ -14,6 +14,8 @@ from tests.crash.scenarios import Scenario
 from tests.crash.test_kill import check
 from tests.support.random_flows import OURS, Builder, Call, Chances, Recorder, seeded_case
 
+pytestmark = pytest.mark.slow
+
 #: Nothing that depends on the memory of a process: no suspension, no second run.
 CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)
 #: Seed 56 makes an invalid flow: an atom requires the value of an ignored one.

@@ -15,6 +15,8 @@ from tests.support import summaries
 from tests.support.random_flows import Case, Outcome, RetrySpec, run_case, seeded_case
 from tests.support.random_flows.generate import replace_task
 
+pytestmark = pytest.mark.slow
+
 FLOWS = int(os.environ.get("STACKL_FLOW_DIFFERENTIAL_FLOWS", "4000"))
 BATCHES = 40
 ENDS = {"SUCCESS", "REVERTED", "FAILURE", "REVERT_FAILURE"}

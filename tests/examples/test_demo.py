@@ -13,6 +13,8 @@ from rich.console import Console
 from examples import demo
 from examples.website_deployment import Deployment, start_time
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

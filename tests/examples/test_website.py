@@ -15,6 +15,8 @@ from examples.website import AllocatePort, CreateDatabase, RegisterRoute, StartS
 from examples.website_deployment import HOLD, SERVER, Deployment, http_get, start_time
 from stackl_flow import engines
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 TASKS = [
     "check_name",

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from stackl_flow.jobboards import backends
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 8
 #: Time-out in seconds, far more than it takes.

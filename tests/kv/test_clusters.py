@@ -13,6 +13,8 @@ from stackl_flow.testing.contracts.kv import ItemContract, KeyContract, add_one
 from tests.conductors.conftest import Deployment
 from tests.conductors.test_takeover import LONG, eventually
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["etcd", "zookeeper"]
 
 
@@ -76,7 +78,7 @@ def test_claims_survive_leader_failure(cluster, tmp_path):
     try:
         for name in ("first", "second"):
             deployment.start(name, "--slots", "2", "--lease-ttl", "15")
-        slow = deployment.post("slow", store={"seconds": 2})
+        slow = deployment.post("slow", store={"seconds": 6})
         eventually(lambda: deployment.board.find_owner(slow) is not None)
         owner = deployment.board.find_owner(slow)
         jobs = [deployment.post("good") for _ in range(3)]

@@ -15,6 +15,8 @@ from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
 from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
 from tests.support.file_calls import FileCalls
 
+pytestmark = pytest.mark.slow
+
 #: Each step is one commit: checks, puts, deletes.
 STEPS = [
     ([], [Put("a", "1"), Put("b/c", "1"), Put("b/d", "1")], []),

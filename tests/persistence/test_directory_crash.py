@@ -12,6 +12,8 @@ from tests.crash.scenarios import BY_NAME
 from tests.crash.test_kill import check
 from tests.support.file_calls import FileCalls
 
+pytestmark = pytest.mark.slow
+
 
 class DirectoryRun(Run):
     """A run whose flow is stored in a directory."""

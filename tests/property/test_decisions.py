@@ -14,6 +14,8 @@ from stackl_flow.exceptions import StacklFlowError
 from tests.property.world import CLEAR, World, plan_for
 from tests.support.random_flows import Case, Chances, RetrySpec, seeded_case
 
+pytestmark = pytest.mark.slow
+
 #: Nothing that is refused, and no break but those that a test makes.
 CHANCES = Chances(odd=0, suspend=0, again=0, fail=0.25)
 

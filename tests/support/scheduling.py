@@ -11,11 +11,14 @@ from collections.abc import Iterable
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: Files whose tests are long and share nothing: each test goes to the next free worker.
+#: Files with long tests that share nothing: each test goes to the next free worker.
 _DIVISIBLE = {
     "tests/chaos/test_chaos.py",
     "tests/crash/test_kill.py",
     "tests/differential/test_taskflow.py",
+    "tests/kv/test_directory_crash.py",
+    "tests/persistence/test_directory_crash.py",
+    "tests/property/test_decisions.py",
 }
 #: Files that share what they start in the background.
 _TOGETHER = {
@@ -33,6 +36,12 @@ class FileScheduling(LoadScopeScheduling):
 
 
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """Order tests so that files with slow tests come first, and the run does not end on one of them."""
+    """Order tests so that no long file runs last: slow files, divisible slow files, the rest."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    return sorted(items, key=lambda item: item.path not in slow)
+
+    def order(item: pytest.Item) -> int:
+        if item.path not in slow:
+            return 2
+        return int(item.nodeid.partition("::")[0] in _DIVISIBLE)
+
+    return sorted(items, key=order)

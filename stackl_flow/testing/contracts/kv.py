@@ -460,7 +460,7 @@ class ProcessContract:
     """
 
     ROUNDS = 50
-    WITHIN = 8.0
+    WITHIN = 20.0
 
     @pytest.fixture
     def open_kv(self) -> OpenKV:
