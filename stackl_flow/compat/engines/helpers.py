@@ -102,9 +102,9 @@ def load(
             flow_detail = factories.new_flow_detail(flow, secret_metadata(flow, secrets), store, book, place)
         else:  # TaskFlow notices when it compiles
             flow_detail = factory.create_flow_detail(flow, book=book, backend=place)
-    make = entry_points.find(namespace, kind)
+    make = entry_points.load_plugin(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
+        names = ", ".join(sorted(entry_points.plugins_of(namespace))) or "none"
         raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
     made = cast("Engine", make(flow, flow_detail, place, options))
     register_redaction(made, flow, flow_detail, store or {}, secrets)
