@@ -38,7 +38,7 @@ def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
 
 
 def _plain_signature(function: Callable[..., Any]) -> Signature:
-    """Return the signature of the function itself: a decorator that accepts everything receives everything."""
+    """Return the signature of the function itself; a decorator that accepts anything receives everything."""
     plain = getattr(function, "__func__", None)
     if plain is not None:
         return _read_signature(plain, True)
