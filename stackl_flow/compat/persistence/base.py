@@ -2,7 +2,7 @@
 
 Such a backend has TaskFlow's methods and no ownership or checkpoints, which are built from those methods
 here. The guarantees are those of TaskFlow: a checkpoint is not one transaction, and ownership is known in
-this process only. The backends of this library have both; see `docs/persistence.md`.
+this process only. The backends of this library have both; see `docs/concepts/persistence.md`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _IGNORED: Final = {
     "pool_timeout": _POOL,
     "checkin_yield": _POOL,
     "checkout_ping": "a lost connection is detected and reopened by the operation that needs it",
-    "max_retries": "every operation is retried if the database is locked or lost, see docs/persistence.md",
+    "max_retries": "commits are retried if the database is locked or lost, see docs/reference/backends.md",
     "isolation_level": _TRANSACTIONS,
     "isolation_levels": _TRANSACTIONS,
     "mysql_sql_mode": _TRANSACTIONS,
