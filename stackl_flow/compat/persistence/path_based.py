@@ -160,7 +160,7 @@ class PathBasedConnection(base.Connection):
         """Read a logbook."""
         data = self._get_item(self._join_path(self.book_path, book_uuid))
         book = models.LogBook.from_dict(data, unmarshal_time=True)
-        return book if lazy else book.fill(list(self.get_flows_for_book(book_uuid)))
+        return book if lazy else book.add_stored(list(self.get_flows_for_book(book_uuid)))
 
     def get_logbooks(self, lazy: bool = False) -> Iterator[models.LogBook]:
         """Read all logbooks."""

@@ -68,7 +68,7 @@ class DirBackend(KVBackend):
             if int(size) < 1:
                 raise ValueError(f"'max_cache_size' must be 1 or more, not {size}")
         store = DirectoryKV(settings)
-        super().__init__(settings, codec=PlainCodec(), place=store)
+        super().__init__(settings, codec=PlainCodec(), store=store)
         self.encoding = conf.get("encoding", self.DEFAULT_FILE_ENCODING)
         self.file_cache = _Cache(store, None if size is None else int(size))
         self.conf = self._conf = dict(conf)

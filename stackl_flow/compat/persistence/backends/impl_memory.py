@@ -37,7 +37,7 @@ class MemoryBackend(memory.MemoryBackend):
         copier = copy.deepcopy if settings.get("deep_copy", True) else copy.copy
         super().__init__({"connection": "memory"}, codec=CopyingCodec(copier))
         self.conf = self._conf = settings
-        self._unstored_book = None if flow_detail is None else LogBook("tmp").fill([flow_detail])
+        self._unstored_book = None if flow_detail is None else LogBook("tmp").add_stored([flow_detail])
 
     def get_connection(self) -> Connection:
         """Return a connection, to be used by one thread at a time."""

@@ -42,7 +42,7 @@ class ZkBackend(KVBackend):
     def __init__(self, conf: Mapping[str, Any], client: Any = None) -> None:
         self.path = zookeeper_settings.path_of(conf, "connection", self.DEFAULT_PATH)
         settings = zookeeper_settings.store_settings(conf, self.path, client)
-        super().__init__(settings, codec=PlainCodec(), place=ZooKeeperKV(settings))
+        super().__init__(settings, codec=PlainCodec(), store=ZooKeeperKV(settings))
         self.conf = self._conf = dict(conf)
         self._client = client
         self._is_checked = False
