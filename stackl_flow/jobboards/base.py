@@ -486,5 +486,8 @@ class JobBoard(Protocol):
     def job_count(self) -> int:
         """The number of jobs on the board: waiting, scheduled and claimed."""
 
+    def board_names(self) -> list[str]:
+        """Return the names of all boards in the same store that jobs were posted on."""
+
     def register_entity(self, entity: Entity) -> None:
         """Register a member, such as a conductor, until the lease of its name ends."""

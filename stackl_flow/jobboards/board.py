@@ -20,7 +20,7 @@ from stackl_flow.jobboards.dead_letters import DeadLetters
 from stackl_flow.jobboards.events import BoardNotifier, EventWatcher, EventWriter, ThreadEventWriter
 from stackl_flow.jobboards.keys import GROUP, KEY, MEMBERSHIP, OWNER, BoardKeys, group_of
 from stackl_flow.jobboards.maintenance import Maintenance, QueuePolicy
-from stackl_flow.jobboards.queries import Queries, Waiter
+from stackl_flow.jobboards.queries import Queries, Waiter, board_names
 from stackl_flow.jobboards.record import (
     ABANDONED,
     CONSUMED,
@@ -243,6 +243,9 @@ class KVBoard:
     @property
     def job_count(self) -> int:
         return self._queries.count()
+
+    def board_names(self) -> list[str]:
+        return board_names(self._kv)
 
     def wait(
         self, timeout: float | None = None, capabilities: Collection[str] | None = None

@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Collection, Container, Iterator
 from typing import Any, Final
+from urllib.parse import unquote
 
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
@@ -32,6 +33,17 @@ _FIND_ATTEMPTS: Final = 20
 
 #: Seconds between two maintenance runs by one board object: how late a lost claim may be found.
 MAINTENANCE_PERIOD: Final = 0.25
+
+
+def board_names(kv: KV) -> list[str]:
+    """Return the names of the boards in a store that jobs were posted on; reads a few keys of each board."""
+    names, after = [], ""
+    while first := kv.list(after=after, limit=1):
+        root = first[0].key.partition("/")[0]
+        if kv.list(f"{root}/{JOB}/", limit=1):  # other data, such as flows, has no such key
+            names.append(unquote(root))
+        after = f"{root}0"  # skips all keys of this root: "0" comes after "/"
+    return names
 
 
 class Queries:
