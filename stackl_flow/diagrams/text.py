@@ -1,103 +1,89 @@
-"""The dot form, for Graphviz and everything that reads it.
-
-The mermaid form, for READMEs and web pages that draw it themselves.
-"""
+"""The text formats: Graphviz dot, and Mermaid flowcharts for READMEs and web pages."""
 
 from collections.abc import Iterator
 
-from stackl_flow.diagrams.model import Drawing, Link, Node, printable
-from stackl_flow.diagrams.svg import note, tint
+from stackl_flow.diagrams.model import Diagram, Edge, Node, caption, colors_of, printable
 
 
-def to_dot(drawing: Drawing) -> str:
-    """Write a drawing in the dot language.
-
-    Args:
-        drawing: what to show.
-
-    Returns:
-        The text; flows are clusters.
-    """
-    flows = {node.key for node in drawing.nodes if node.kind == "flow"}
+def to_dot(diagram: Diagram) -> str:
+    """Write a diagram in the dot language; flows become clusters."""
+    flows = {node.key for node in diagram.nodes if node.kind == "flow"}
     lines = [
-        f"digraph {_quote(drawing.root.label)} {{",
+        f"digraph {_dot_label(diagram.root.label)} {{",
         "    compound=true; rankdir=TB; fontname=monospace;",
         '    node [shape=box, style="rounded,filled", fillcolor="#f6f8fa", fontname=monospace];',
-        *_box(drawing, drawing.root, 1),
-        *(_edge(link, flows) for link in drawing.links),
+        *_dot_node(diagram, diagram.root, 1),
+        *(_dot_edge(edge, flows) for edge in diagram.edges),
         "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
-    pad = "    " * depth
-    words = _quote(node.label, note(node))
-    colours = tint(node.mark.state if node.mark is not None else None)
+def _dot_node(diagram: Diagram, node: Node, depth: int) -> Iterator[str]:
+    indent = "    " * depth
+    label = _dot_label(node.label, caption(node))
+    colors = colors_of(node.status.state if node.status is not None else None)
     if node.kind == "flow":
-        yield f"{pad}subgraph cluster_{node.key} {{"
-        yield f'{pad}    label={words}; color="{colours.ink}"; style=rounded;'
-        # Graphviz draws no arrow to a cluster; this point stands for it when it holds nothing else.
-        yield f"{pad}    {node.key} [shape=point, style=invis];"
-        for child in drawing.nodes:
+        yield f"{indent}subgraph cluster_{node.key} {{"
+        yield f'{indent}    label={label}; color="{colors.stroke}"; style=rounded;'
+        # Graphviz draws no edge to a cluster; this invisible point is the end of such edges.
+        yield f"{indent}    {node.key} [shape=point, style=invis];"
+        for child in diagram.nodes:
             if child.parent == node.key:
-                yield from _box(drawing, child, depth + 1)
-        yield f"{pad}}}"
+                yield from _dot_node(diagram, child, depth + 1)
+        yield f"{indent}}}"
     else:
+        look = f'fillcolor="{colors.fill}", color="{colors.stroke}"'
         shape = ", shape=oval" if node.kind == "retry" else ""
-        yield f'{pad}{node.key} [label={words}, fillcolor="{colours.paper}", color="{colours.ink}"{shape}];'
+        yield f"{indent}{node.key} [label={label}, {look}{shape}];"
 
 
-def _edge(link: Link, flows: set[str]) -> str:
-    looks = [f"ltail=cluster_{link.source}"] if link.source in flows else []
-    looks += [f"lhead=cluster_{link.target}"] if link.target in flows else []
-    looks += ["style=dashed"] if link.guarded else []
-    return f"    {link.source} -> {link.target}" + (f" [{', '.join(looks)}];" if looks else ";")
+def _dot_edge(edge: Edge, flows: set[str]) -> str:
+    attributes = [f"ltail=cluster_{edge.source}"] if edge.source in flows else []
+    attributes += [f"lhead=cluster_{edge.target}"] if edge.target in flows else []
+    attributes += ["style=dashed"] if edge.conditional else []
+    return f"    {edge.source} -> {edge.target}" + (f" [{', '.join(attributes)}];" if attributes else ";")
 
 
-def _quote(*lines: str) -> str:
+def _dot_label(*lines: str) -> str:
     escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines if line)
     return '"' + "\\n".join(escaped) + '"'
 
 
-_ESCAPES = {ord(letter): f"#{ord(letter)};" for letter in '"<>{}[]|#;`\\'}
-
-
-def to_mermaid(drawing: Drawing) -> str:
-    """Write a drawing as a mermaid flowchart.
-
-    Args:
-        drawing: what to show.
-
-    Returns:
-        The text, without a Markdown fence around it.
-    """
-    states = sorted({node.mark.state for node in drawing.nodes if node.mark is not None})
-    lines = ["flowchart TD", *_mermaid_box(drawing, drawing.root, 1)]
+def to_mermaid(diagram: Diagram) -> str:
+    """Write a diagram as a Mermaid flowchart, without a Markdown fence around it."""
+    lines = ["flowchart TD", *_mermaid_node(diagram, diagram.root, 1)]
     lines += [
-        f"    {link.source} {'-.->' if link.guarded else '-->'} {link.target}" for link in drawing.links
+        f"    {edge.source} {'-.->' if edge.conditional else '-->'} {edge.target}" for edge in diagram.edges
     ]
-    for state in states:
-        colours = tint(state)
-        lines.append(f"    classDef {state} fill:{colours.paper},stroke:{colours.ink},color:#24292f")
+    for state in sorted({node.status.state for node in diagram.nodes if node.status is not None}):
+        colors = colors_of(state)
+        lines.append(f"    classDef {state} fill:{colors.fill},stroke:{colors.stroke},color:#24292f")
     return "\n".join(lines) + "\n"
 
 
-def _mermaid_box(drawing: Drawing, node: Node, depth: int) -> Iterator[str]:
-    pad = "    " * depth
-    words = "<br/>".join(
-        printable(line).translate(_ESCAPES) for line in (" ".join(node.label.split()), note(node)) if line
+def _mermaid_node(diagram: Diagram, node: Node, depth: int) -> Iterator[str]:
+    indent = "    " * depth
+    label = "<br/>".join(
+        _mermaid_text(line) for line in (" ".join(node.label.split()), caption(node)) if line
     )
-    look = f":::{node.mark.state}" if node.mark is not None else ""
+    css_class = f":::{node.status.state}" if node.status is not None else ""
     if node.kind == "flow":
-        yield f'{pad}subgraph {node.key}["{words}"]'
-        for child in drawing.nodes:
+        yield f'{indent}subgraph {node.key}["{label}"]'
+        for child in diagram.nodes:
             if child.parent == node.key:
-                yield from _mermaid_box(drawing, child, depth + 1)
-        yield f"{pad}end"
-        if node.mark is not None:
-            yield f"{pad}class {node.key} {node.mark.state}"
+                yield from _mermaid_node(diagram, child, depth + 1)
+        yield f"{indent}end"
+        if node.status is not None:
+            yield f"{indent}class {node.key} {node.status.state}"
     elif node.kind == "retry":
-        yield f'{pad}{node.key}(["{words}"]){look}'
+        yield f'{indent}{node.key}(["{label}"]){css_class}'
     else:
-        yield f'{pad}{node.key}["{words}"]{look}'
+        yield f'{indent}{node.key}["{label}"]{css_class}'
+
+
+_MERMAID_ESCAPES = {ord(character): f"#{ord(character)};" for character in '"<>{}[]|#;`\\'}
+
+
+def _mermaid_text(line: str) -> str:
+    return printable(line).translate(_MERMAID_ESCAPES)

@@ -1,4 +1,4 @@
-"""The picture is readable: no box on another, no arrow through a box, nothing beside the page."""
+"""Layouts are readable: boxes do not overlap, no edge passes through a box, nothing is off the page."""
 
 import itertools
 import random
@@ -6,18 +6,18 @@ import random
 import networkx as nx
 import pytest
 
-from stackl_flow.diagrams import Mark, from_graph, svg
-from stackl_flow.diagrams.layout import Cell, crossings, settle, untangle
+from stackl_flow.diagrams import NodeStatus, from_graph, svg
+from stackl_flow.diagrams.layout import Cell, count_crossings, fit_positions, reduce_crossings
 
 STATES = ["PENDING", "RUNNING", "SUCCESS", "FAILURE", "REVERTING", "REVERTED", "REVERT_FAILURE", "IGNORE"]
 
 
 class Plan:
-    """Builds what `Plan.graph` gives, by hand."""
+    """Builds by hand what `Plan.graph` returns."""
 
     def __init__(self, name="flow"):
         self.graph = nx.DiGraph(name=name)
-        self.marks = {}
+        self.statuses = {}
         self.flows = 0
 
     def flow(self, name, parent=None):
@@ -30,11 +30,11 @@ class Plan:
     def atom(self, name, parent, kind="task", state=None):
         self.graph.add_node(name, kind=kind, label=name, parent=parent)
         if state:
-            self.marks[name] = Mark(state, 1.5)
+            self.statuses[name] = NodeStatus(state, 1.5)
         return name
 
-    def drawing(self):
-        return from_graph(self.graph, self.marks, Mark("RUNNING", 12.0))
+    def diagram(self):
+        return from_graph(self.graph, self.statuses, NodeStatus("RUNNING", 12.0))
 
 
 def chain(count):
@@ -110,7 +110,7 @@ ALL = {
 
 @pytest.fixture(params=ALL.values(), ids=ALL.keys())
 def page(request):
-    return svg.build(request.param.drawing())
+    return svg.build_scene(request.param.diagram())
 
 
 def inside(inner, outer):
@@ -132,7 +132,7 @@ def apart(one, other):
 
 
 def trace(route):
-    """Give points all along the way of an arrow, as the SVG draws it."""
+    """Yield points along a route, as the SVG draws it."""
     for (x, y), (to_x, to_y) in itertools.pairwise(route.points):
         half = (y + to_y) / 2
         for step in range(21):
@@ -144,7 +144,7 @@ def trace(route):
                 yield (a + b) * x + (c + d) * to_x, a * y + (b + c) * half + d * to_y
 
 
-def test_boxes_lie_in_their_flow_and_beside_each_other(page):
+def test_boxes_are_inside_their_flow_and_do_not_overlap(page):
     boxes = {box.node.key: box for box in page.boxes}
     for box in page.boxes:
         if box.node.parent is not None:
@@ -157,7 +157,7 @@ def test_boxes_lie_in_their_flow_and_beside_each_other(page):
             assert apart(one, other), (one, other)
 
 
-def test_arrows_touch_no_box_but_their_own_two(page):
+def test_edges_pass_through_no_box(page):
     boxes = {box.node.key: box for box in page.boxes}
     for route in page.routes:
         source = boxes[route.source]
@@ -174,7 +174,7 @@ def test_arrows_touch_no_box_but_their_own_two(page):
                 assert not hit, (route, box)
 
 
-def test_arrows_go_from_the_foot_of_one_box_to_the_head_of_another(page):
+def test_edges_go_from_the_bottom_of_one_box_to_the_top_of_another(page):
     boxes = {box.node.key: box for box in page.boxes}
     for route in page.routes:
         source, target = boxes[route.source], boxes[route.target]
@@ -182,38 +182,38 @@ def test_arrows_go_from_the_foot_of_one_box_to_the_head_of_another(page):
         assert route.points[-1] == pytest.approx((target.x + target.width / 2, target.y))
 
 
-def test_words_fit_into_their_boxes(page):
+def test_text_fits_into_its_box(page):
     for box in page.boxes:
         if box.node.kind != "flow":
             assert max(len(line) for line in box.lines) * 0.61 * svg.NAME_SIZE <= box.width
-            assert len(box.note) * 0.61 * svg.NOTE_SIZE <= box.width
+            assert len(box.caption) * 0.61 * svg.CAPTION_SIZE <= box.width
 
 
-def test_every_arrow_of_the_graph_is_drawn():
-    drawing = tangle(60, 5).drawing()
-    assert {(r.source, r.target) for r in svg.build(drawing).routes} == {
-        (k.source, k.target) for k in drawing.links
+def test_every_edge_of_the_graph_is_drawn():
+    diagram = tangle(60, 5).diagram()
+    assert {(r.source, r.target) for r in svg.build_scene(diagram).routes} == {
+        (k.source, k.target) for k in diagram.edges
     }
 
 
-def test_long_chains_and_wide_flows_are_folded_to_a_page_one_can_look_at():
+def test_long_chains_and_wide_flows_keep_a_readable_aspect_ratio():
     for plan in (chain(200), loose(200), fan(200)):
-        page = svg.build(plan.drawing())
+        page = svg.build_scene(plan.diagram())
         assert 0.7 < page.width / page.height < 3.5
 
 
-def test_places_keep_order_and_distance_and_are_as_wished_where_they_can():
-    assert settle([0, 10, 20], [1, 1, 1], [0, 5, 10]) == [0, 10, 20]
-    assert settle([5, 5], [1, 1], [0, 4]) == [3, 7]
-    assert settle([5, 5], [3, 1], [0, 4]) == [4, 8]
+def test_fitted_positions_keep_order_and_distance_and_are_as_desired_where_possible():
+    assert fit_positions([0, 10, 20], [1, 1, 1], [0, 5, 10]) == [0, 10, 20]
+    assert fit_positions([5, 5], [1, 1], [0, 4]) == [3, 7]
+    assert fit_positions([5, 5], [3, 1], [0, 4]) == [4, 8]
 
 
-def test_untangling_takes_crossings_away():
+def test_reordering_removes_crossings():
     top, bottom = [Cell(1, None) for _ in range(4)], [Cell(1, None) for _ in range(4)]
     for one, other in zip(top, reversed(bottom), strict=True):
-        one.downs.append(other)
-        other.ups.append(one)
+        one.below.append(other)
+        other.above.append(one)
     rows = [top, bottom]
-    assert crossings(rows) == 6
-    untangle(rows)
-    assert crossings(rows) == 0
+    assert count_crossings(rows) == 6
+    reduce_crossings(rows)
+    assert count_crossings(rows) == 0
