@@ -108,7 +108,7 @@ def site_survives(demo: Demo) -> None:
     demo.title("3. A deployment is killed and resumed")
     dead, status = deploy_and_kill(demo, "phoenix")
     demo.check("the process was killed by SIGKILL", status == -signal.SIGKILL)
-    uuid = flows.flows(demo.backend, limit=1)[0].uuid
+    uuid = flows.list_flows(demo.backend, limit=1)[0].uuid
     before = demo.show(uuid, "killed")
     server = demo.deployment("phoenix").server()
     finished = {atom.name for atom in before.atoms if atom.state == states.SUCCESS}

@@ -45,7 +45,7 @@ def sites_as_jobs(demo: Demo) -> None:
     """Post twenty sites as jobs for three conductors, of which one is killed and one is stopped."""
     demo.title("4. Twenty sites as jobs, three conductors, one killed and one stopped")
     url = f"sqlite:///{demo.root}/jobs.db"
-    with boards.open_board(url, books=demo.backend, ttl=LEASE) as board:
+    with boards.open_board(url, persistence=demo.backend, ttl=LEASE) as board:
         jobs: dict[str, Job] = {}
         with ExitStack() as stack:
             processes = {name: stack.enter_context(conductor(demo, url, name)) for name in CONDUCTORS}
@@ -128,7 +128,7 @@ def is_stopped(process: subprocess.Popen[bytes]) -> bool:
 def tasks_in_progress(demo: Demo, board: JobBoard, name: str) -> set[tuple[str, str]]:
     """Return the site and name of tasks in progress in the jobs that a conductor has claimed."""
     mine = [job for job in board.iterjobs() if job.claims and job.claims[-1].who == name]
-    views = [(job.name, flows.show(demo.backend, job.details["flow_uuid"])) for job in mine]
+    views = [(job.name, flows.get_flow(demo.backend, job.details["flow_uuid"])) for job in mine]
     return {(site, atom.name) for site, view in views for atom in view.atoms if atom.state in IN_PROGRESS}
 
 
@@ -182,7 +182,7 @@ def check_results(
     good: list[str] = []
     repeated_pairs: set[tuple[str, str]] = set()
     for site, job in jobs.items():
-        state = flows.show(demo.backend, job.details["flow_uuid"]).flow.state
+        state = flows.get_flow(demo.backend, job.details["flow_uuid"]).flow.state
         ran = list(dict.fromkeys(line["pid"] for line in demo.actions(site)))
         repeated = repeated_tasks(demo, site)
         repeated_pairs |= {(site, atom) for atom in repeated}

@@ -19,8 +19,9 @@ from rich.text import Text
 from examples.website_deployment import Deployment, http_get
 from stackl_flow import engines
 from stackl_flow.cli.tables import flow_panel, state_text
-from stackl_flow.control import flows, pictures
+from stackl_flow.control import diagrams, flows
 from stackl_flow.control.views import FlowView
+from stackl_flow.diagrams import render
 from stackl_flow.engines.base import Engine
 from stackl_flow.persistence.base import Backend
 
@@ -82,12 +83,12 @@ class Demo:
 
     def show(self, uuid: str, name: str) -> FlowView:
         """Print a stored flow as a table of its atoms, and draw it."""
-        view = flows.show(self.backend, uuid)
+        view = flows.get_flow(self.backend, uuid)
         self.console.print()
         self.console.print(flow_panel(view))
-        drawing, problem = pictures.stored_picture(self.backend, uuid)
+        diagram, problem = diagrams.stored_flow_diagram(self.backend, uuid)
         path = self.shown / f"{name}.svg"
-        path.write_text(pictures.draw(drawing, "svg"), encoding="utf-8")
+        path.write_text(render(diagram, "svg"), encoding="utf-8")
         self.console.print()
         self.check(
             f"the flow and its states are drawn in {path}", problem is None and path.stat().st_size > 0

@@ -21,7 +21,7 @@ def page(template: str) -> str:
     """
     root = typer.main.get_command(app)
     parts = ["## Global options\n", _options(root), *_commands(root)]
-    codes = [f"| {int(code)} | {_cell(meaning)} |" for code, meaning in errors.ABOUT.items()]
+    codes = [f"| {int(code)} | {_cell(meaning)} |" for code, meaning in errors.EXIT_CODES.items()]
     generated = {
         "<!-- the commands -->": "\n".join(part for part in parts if part),
         "<!-- the exit codes -->": "\n".join(["| code | meaning |", "|---|---|", *codes]),

@@ -1,4 +1,4 @@
-"""The command line: `stackl-flow`, one command a question or order of the desk."""
+"""The command line `stackl-flow`: parses options, calls the functions of `control`, and prints results."""
 
 from stackl_flow.cli.app import main
 

@@ -1,4 +1,4 @@
-"""`python -m stackl_flow.cli`, for where the script is not on the path."""
+"""Runs the command line as `python -m stackl_flow.cli`."""
 
 from stackl_flow.cli.app import main
 

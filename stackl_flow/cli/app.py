@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""Assembles the commands into one application."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -11,13 +11,13 @@ from stackl_flow.cli.commands import conduct, conductors, db, flows, graph, jobs
 from stackl_flow.cli.errors import DEBUG
 from stackl_flow.cli.options import help_of
 
-_HELP = """Run flows of tasks that finish or are undone, look at them, and go on with those that were left.
+_HELP = """Run flows of tasks that complete or are rolled back, inspect them, and resume unfinished ones.
 
-A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, as in shop.flows:order.
+A flow is built by a factory, a Python function that returns it: MODULE:FACTORY, such as shop.flows:order.
 
-[bold]A first round[/bold]
+[bold]Run flows[/bold]
 
-  export STACKL_FLOW_DB=sqlite:///flows.db
+  export STACKL_FLOW_DB=flows.db
 
   stackl-flow run shop.flows:order --store order=17
 
@@ -29,7 +29,7 @@ A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, 
 
   stackl-flow resume --all
 
-[bold]Jobs, for other processes to run[/bold]
+[bold]Post jobs for conductors to run[/bold]
 
   export STACKL_FLOW_BOARD=jobs.db
 
@@ -43,35 +43,35 @@ A flow comes from a factory, a Python function that returns it: MODULE:FACTORY, 
 app = typer.Typer(
     name="stackl-flow",
     help=_HELP,
-    epilog=errors.epilog(),
+    epilog=errors.exit_codes_help(),
     no_args_is_help=True,
     rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,  # they hold what flows were given
+    pretty_exceptions_show_locals=False,  # local variables contain the inputs of flows
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "run": run.run,
-    "resume": resume.resume,
-    "list": flows.list_flows,
-    "show": flows.show,
-    "history": flows.show_history,
-    "graph": graph.graph,
-    "post": post.post,
-    "conduct": conduct.conduct,
-}
+_FLOWS = "Flows"
 _JOBS = "Jobs and conductors"
-_CARE = "Care"
-for _name, _command in _COMMANDS.items():
-    _panel = _JOBS if _name in {"post", "conduct"} else "Flows"
+_MAINTENANCE = "Maintenance"
+_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("run", run.run, _FLOWS),
+    ("resume", resume.resume, _FLOWS),
+    ("list", flows.list_flows, _FLOWS),
+    ("show", flows.show, _FLOWS),
+    ("history", flows.show_history, _FLOWS),
+    ("graph", graph.graph, _FLOWS),
+    ("post", post.post, _JOBS),
+    ("conduct", conduct.conduct, _JOBS),
+)
+for _name, _command, _panel in _COMMANDS:
     app.command(_name, help=help_of(_command), rich_help_panel=_panel)(_command)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=_JOBS)
 app.add_typer(conductors.app, name="conductors", rich_help_panel=_JOBS)
-app.add_typer(retention.app, name="runs", rich_help_panel=_CARE)
-app.add_typer(db.app, name="db", rich_help_panel=_CARE)
+app.add_typer(retention.app, name="runs", rich_help_panel=_MAINTENANCE)
+app.add_typer(db.app, name="db", rich_help_panel=_MAINTENANCE)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"stackl-flow {stackl_flow.__version__}")
         raise typer.Exit
 
@@ -79,11 +79,12 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    del version  # dealt with in its callback
+    del version  # handled by its callback
     DEBUG.set(debug)
 
 

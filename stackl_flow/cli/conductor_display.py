@@ -1,10 +1,8 @@
-"""What a person sees of a conductor: a live table on a terminal, one JSON object a line in a pipe."""
+"""What a user sees of a conductor: a live table on a terminal, one line of JSON per event in a pipe."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,116 +13,59 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.tables import span_text
+from stackl_flow.cli.tables import duration_text
 from stackl_flow.conductors.conductor import Conductor
-from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION
+from stackl_flow.control.health import ConductorStats
 
-_REFRESH = 8
-_LAST = 8
-_ENDS = {event: event.removeprefix("job_") for event in EVENT_OF_DISPOSITION.values()}
-#: The ways in which work on a job ends, in words.
-ENDS = tuple(_ENDS.values())
-_COLOURS = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}
+_REFRESH_PER_SECOND = 8
+_STYLES = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}
 
 
-class Tally:
-    """Counts what a conductor did; its threads put it in, others read it.
+class ConductorDisplay:
+    """The running and recent jobs of a conductor; redrawn whenever the screen is refreshed."""
 
-    Args:
-        name: the conductor's name.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.ends: Counter[str] = Counter()
-        self._began = time.monotonic()
-        self._running: dict[str, tuple[str, str, float]] = {}
-        self._last: list[tuple[str, str, float]] = []
-        self._lock = threading.Lock()
-
-    def hear(self, event: str, details: Mapping[str, Any]) -> None:
-        """Take an event of the conductor.
-
-        Args:
-            event: the event.
-            details: which job it is about.
-        """
-        job, now = details["job"], time.monotonic()
-        with self._lock:
-            since = self._running.get(job.uuid, (job.name, "", now))[2]
-            if event in _ENDS:
-                self.ends[_ENDS[event]] += 1
-                self._running.pop(job.uuid, None)
-                self._last = [*self._last, (job.name, _ENDS[event], now - since)][-_LAST:]
-            else:
-                self._running[job.uuid] = (job.name, event.partition("_")[0], since)
-
-    @property
-    def age(self) -> float:
-        """For how many seconds it has counted."""
-        return time.monotonic() - self._began
-
-    @property
-    def running(self) -> list[tuple[str, str, float]]:
-        """The jobs at work: name, stage, and since when on the monotonic clock."""
-        with self._lock:
-            return list(self._running.values())
+    def __init__(self, name: str, stats: ConductorStats) -> None:
+        self._name = name
+        self._stats = stats
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the table."""
+        """Draw the display."""
         now = time.monotonic()
+        running, recent = self._stats.snapshot()
         table = Table.grid(Column(), Column(no_wrap=True), Column(no_wrap=True), padding=(0, 2))
-        with self._lock:
-            last, running = list(self._last), list(self._running.values())
-        for name, end, seconds in last:
-            table.add_row(Text(f"  {name}", style="dim"), Text(end, style=_COLOURS[end]), span_text(seconds))
-        for name, stage, since in running[: max(4, options.size.height - len(last) - 3)]:
-            table.add_row(Text(f"> {name}"), Text(stage, style="cyan"), span_text(now - since))
-        counts = ", ".join(f"{count} {end}" for end, count in self.ends.items()) or "nothing done yet"
-        head = Text.assemble((self.name, "bold"), f"  {len(running)} at work, {counts}  ")
-        head.append(span_text(now - self._began), style="dim")
+        for finished in recent:
+            disposition = Text(finished.disposition, style=_STYLES[finished.disposition])
+            table.add_row(
+                Text(f"  {finished.name}", style="dim"), disposition, duration_text(finished.seconds)
+            )
+        for job in running[: max(4, options.size.height - len(recent) - 3)]:
+            table.add_row(
+                Text(f"> {job.name}"), Text(job.stage, style="cyan"), duration_text(now - job.started)
+            )
+        counts = ", ".join(
+            f"{count} {disposition}" for disposition, count in self._stats.dispositions.items()
+        )
+        head = Text.assemble((self._name, "bold"), f"  {len(running)} running, {counts or 'no jobs yet'}  ")
+        head.append(duration_text(self._stats.uptime), style="dim")
         yield Group(head, table)
 
 
-class Lines:
-    """Writes each event of a conductor as one JSON object a line.
-
-    Args:
-        out: the voice of the command.
-    """
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-
-    def hear(self, event: str, details: Mapping[str, Any]) -> None:
-        """Write an event.
-
-        Args:
-            event: the event.
-            details: which job it is about.
-        """
-        job = details["job"]
-        told = {"at": time.time(), "event": event, "job": job.uuid, "name": job.name}
-        self._out.line({**told, "conductor": details["conductor"].name})
-
-
 @contextmanager
-def showing(conductor: Conductor, out: Output) -> Iterator[Tally]:
-    """Show what a conductor does while it runs.
-
-    Args:
-        conductor: the conductor.
-        out: the voice of the command.
-
-    Yields:
-        The tally.
-    """
-    tally = Tally(conductor.name)
-    conductor.notifier.register("*", tally.hear)
+def show_conductor(conductor: Conductor, out: Output) -> Iterator[ConductorStats]:
+    """Show the jobs of a conductor while it runs, and count them."""
+    stats = ConductorStats()
+    conductor.notifier.register("*", stats.record)
     if out.live:
-        with Live(tally, console=out.console, refresh_per_second=_REFRESH, transient=True):
-            yield tally
-        out.console.print(tally)
+        display = ConductorDisplay(conductor.name, stats)
+        with Live(display, console=out.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True):
+            yield stats
+        out.console.print(display)
         return
-    conductor.notifier.register("*", Lines(out).hear)
-    yield tally
+
+    def write_line(event: str, details: Mapping[str, Any]) -> None:
+        job = details["job"]
+        line = {"at": time.time(), "event": event, "job": job.uuid, "name": job.name}
+        out.json_line({**line, "conductor": conductor.name})
+
+    conductor.notifier.register("*", write_line)
+    yield stats

@@ -1,7 +1,4 @@
-"""Errors become one message and an exit code; a traceback is shown only to those who ask.
-
-Exit codes: what a script learns from how a command ends.
-"""
+"""Errors of commands: each becomes one message and an exit code; --debug adds a traceback."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,11 +10,11 @@ import typer
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction, states
-from stackl_flow.cli.output import Output, standard_output_kept
+from stackl_flow.cli.output import Output, reserve_stdout
 
 
 class Exit(IntEnum):
-    """Every code that a command ends with; `ABOUT` says them in words."""
+    """The exit codes of all commands; `EXIT_CODES` describes them."""
 
     OK = 0
     FAILED = 1
@@ -32,7 +29,7 @@ class Exit(IntEnum):
     ABORTED = 130
 
 
-ABOUT = {
+EXIT_CODES = {
     Exit.OK: "success; for a flow: SUCCESS",
     Exit.FAILED: "the flow failed: REVERTED (rolled back) or FAILURE",
     Exit.USAGE: "invalid usage: unknown option, invalid value, or unusable factory",
@@ -53,7 +50,7 @@ _BY_STATE = {
     states.REVERT_FAILURE: Exit.STUCK,
 }
 
-#: The first class that fits decides, so the special ones come before the general ones.
+#: The first class that matches decides, so specific classes come before general ones.
 _BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exc.OwnershipLost, Exit.OWNERSHIP),
     (exc.JobFailure, Exit.OWNERSHIP),
@@ -69,91 +66,60 @@ _BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exc.InvalidFormat, Exit.STORAGE),
 )
 
-
-def for_state(state: str) -> Exit:
-    """Give the code for the state in which a flow was left.
-
-    Args:
-        state: the flow's state.
-
-    Returns:
-        The code.
-    """
-    return _BY_STATE.get(state, Exit.SUSPENDED)
-
-
-def for_error(error: BaseException) -> Exit:
-    """Give the code for an error.
-
-    Args:
-        error: what was raised.
-
-    Returns:
-        The code; INTERNAL for an error that is not of our tree.
-    """
-    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), Exit.INTERNAL)
-
-
-def epilog() -> str:
-    """Write all codes for the end of the help.
-
-    Returns:
-        One paragraph a code, in rich markup.
-    """
-    lines = [f"[bold]{code:>3}[/bold]  {words}" for code, words in ABOUT.items()]
-    return "[bold]Exit codes[/bold]\n\n" + "\n\n".join(lines)
-
-
 #: Whether --debug was given.
 DEBUG: ContextVar[bool] = ContextVar("DEBUG", default=False)
 
 
+def exit_code_of_state(state: str) -> Exit:
+    """Return the exit code for a flow that a run left in this state."""
+    return _BY_STATE.get(state, Exit.SUSPENDED)
+
+
+def exit_code_of_error(error: BaseException) -> Exit:
+    """Return the exit code for an error; INTERNAL for errors that this library does not define."""
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), Exit.INTERNAL)
+
+
+def exit_codes_help() -> str:
+    """Return the table of exit codes for the help text, in rich markup."""
+    lines = [f"[bold]{code:>3}[/bold]  {meaning}" for code, meaning in EXIT_CODES.items()]
+    return "[bold]Exit codes[/bold]\n\n" + "\n\n".join(lines)
+
+
 @contextmanager
-def answering(*, as_json: bool, secrets: Iterable[str] = ()) -> Iterator[Output]:
-    """Give a command its voice, and turn errors into messages.
+def command_output(*, as_json: bool, secrets: Iterable[str] = ()) -> Iterator[Output]:
+    """Provide the output of a command, and turn errors into messages and exit codes.
 
     Args:
-        as_json: answers and errors are JSON.
-        secrets: values that the command was given and is not to show.
-
-    Yields:
-        The voice.
+        as_json: write results and errors as JSON.
+        secrets: values that are redacted in everything that the command writes.
 
     Raises:
-        Exit: the command ends, with the code of the error.
+        typer.Exit: the command failed.
     """
     with ExitStack() as stack:
         stack.enter_context(redaction.redacting(secrets))
-        answers = stack.enter_context(standard_output_kept()) if as_json else sys.stdout
-        yield from _guarded(Output(as_json=as_json, answers=answers))
+        results = stack.enter_context(reserve_stdout()) if as_json else sys.stdout
+        yield from _handle_errors(Output(as_json=as_json, results=results))
 
 
-def _guarded(out: Output) -> Iterator[Output]:
+def _handle_errors(out: Output) -> Iterator[Output]:
     try:
         yield out
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-        # These speak to the command line itself, which knows what to do.
-        raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it becomes a message and a code
-        code = for_error(error)
+        raise  # typer handles these itself
+    except Exception as error:  # noqa: BLE001  every error becomes a message and an exit code
+        code = exit_code_of_error(error)
         if DEBUG.get():
-            out.say(redaction.format_traceback((type(error), error, error.__traceback__)).rstrip())
-        out.refuse(type(error).__name__, message(error, code), code)
+            out.message(redaction.format_traceback((type(error), error, error.__traceback__)).rstrip())
+        out.error(type(error).__name__, error_message(error, code), code)
         raise typer.Exit(code) from None
 
 
-def message(error: BaseException, code: Exit) -> str:
-    """Write an error for people.
-
-    Args:
-        error: what was raised.
-        code: the exit code it leads to.
-
-    Returns:
-        The message; below it, indented, those of our own errors that led to it.
-    """
+def error_message(error: BaseException, code: Exit) -> str:
+    """Return the message of an error, and indented below it the messages of our errors that caused it."""
     if not isinstance(error, exc.StacklFlowError):
-        hint = " (--debug shows where)" if code is Exit.INTERNAL else ""
+        hint = " (use --debug for a traceback)" if code is Exit.INTERNAL else ""
         return f"{type(error).__name__}: {error}{hint}"
     lines = [str(error.args[0] if error.args else type(error).__name__)]
     cause = error.cause

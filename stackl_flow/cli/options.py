@@ -1,9 +1,4 @@
-"""The options that several commands share.
-
-The options of the commands that go to a jobboard.
-
-Help texts, made of docstrings without the line breaks of the source; words for a shell to complete.
-"""
+"""Options that several commands share, and helpers for help texts and shell completion."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.control.boards import BOARD
-from stackl_flow.control.opening import check_shared
+from stackl_flow.control.opening import require_shared
+
+# ------------------------------------------------------------- output
+
+Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
+Results = Annotated[bool, typer.Option("--results", help="Include the results of tasks.")]
+
+# ------------------------------------------------------------- storage
 
 Db = Annotated[
     str | None,
@@ -22,81 +23,20 @@ Db = Annotated[
         "--db",
         metavar="URL",
         envvar="STACKL_FLOW_DB",
-        help="Where flows are stored: an address such as sqlite:///flows.db, or the path of an SQLite file.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
-Results = Annotated[bool, typer.Option("--results", help="Show the values that the flow has made, too.")]
-Arguments = Annotated[
-    list[str] | None,
-    typer.Option("--arg", metavar="NAME=VALUE", help="An argument for the factory. Repeatable."),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--max-workers", min=1, metavar="N", help="Threads of the parallel engine."),
-]
-
-
-Secrets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--secret",
-        metavar="NAME=@FILE",
-        help="A text that the flow asks for and nobody is to see: from a file, from the standard input with"
-        " NAME=@-, asked for with NAME alone, or NAME=VALUE. No log and no answer shows it. Repeatable.",
+        help="Database of flows: a URL such as sqlite:///flows.db, or the path of an SQLite file.",
     ),
 ]
 
 
-class EngineKind(StrEnum):
-    """The engines that a command can choose."""
-
-    serial = "serial"
-    parallel = "parallel"
-
-
-EngineOption = Annotated[
-    EngineKind, typer.Option("--engine", help="One task after the other, or on several threads.")
-]
-
-
-def needed(db: str | None) -> str:
-    """Insist on a place of storage.
-
-    Args:
-        db: what was given.
-
-    Returns:
-        The same, when it was given.
+def require_db(db: str | None) -> str:
+    """Return the value of --db.
 
     Raises:
-        BadParameter: it was not.
+        typer.BadParameter: it was not given.
     """
     if not db:
-        raise typer.BadParameter(
-            "say where the flows are: --db URL, or STACKL_FLOW_DB=URL", param_hint="--db"
-        )
+        raise typer.BadParameter("no database: pass --db URL or set STACKL_FLOW_DB", param_hint="--db")
     return db
-
-
-def engine_options(kind: EngineKind, workers: int | None) -> dict[str, Any]:
-    """Put the engine's options together.
-
-    Args:
-        kind: which engine.
-        workers: threads of the parallel one.
-
-    Returns:
-        Keyword arguments for `engines.load`.
-
-    Raises:
-        BadParameter: threads were asked for, but not the engine that has some.
-    """
-    if workers is not None and kind is not EngineKind.parallel:
-        raise typer.BadParameter(
-            "only the parallel engine has workers: add --engine parallel", param_hint="--max-workers"
-        )
-    return {"engine": kind.value} | ({"max_workers": workers} if workers is not None else {})
 
 
 Board = Annotated[
@@ -105,81 +45,128 @@ Board = Annotated[
         "--board",
         metavar="URL",
         envvar="STACKL_FLOW_BOARD",
-        help="Where the jobboard is: an address such as dir:///srv/jobs, or the path of an SQLite file.",
+        help="Store of the job board: a URL such as redis://localhost, or the path of an SQLite file.",
     ),
 ]
 BoardName = Annotated[
-    str, typer.Option("--board-name", help="The board's name: several may share one place.")
+    str,
+    typer.Option(
+        "--board-name", metavar="NAME", help="Name of the job board; one store can hold several boards."
+    ),
 ]
-JobArgument = Annotated[
-    str, typer.Argument(metavar="JOB", help="The job: its uuid, the beginning of it, or its name.")
-]
-DEFAULT_NAME = BOARD
 
 
-def needed_board(board: str | None) -> str:
-    """Insist on a board.
-
-    Args:
-        board: what was given.
-
-    Returns:
-        The same, when it was given.
+def require_board(board: str | None) -> str:
+    """Return the value of --board.
 
     Raises:
-        BadParameter: it was not.
+        typer.BadParameter: it was not given.
     """
     if not board:
         raise typer.BadParameter(
-            "say where the jobboard is: --board URL, or STACKL_FLOW_BOARD=URL", param_hint="--board"
+            "no job board: pass --board URL or set STACKL_FLOW_BOARD", param_hint="--board"
         )
     return board
 
 
 @contextmanager
-def reachable(board: str, db: str) -> Iterator[None]:
-    """Insist on places that other processes find, too.
-
-    Args:
-        board: where the board is.
-        db: where the flows are.
-
-    Yields:
-        Nothing.
+def shared_storage(board: str, db: str) -> Iterator[None]:
+    """Check that other processes can reach a board and a database.
 
     Raises:
         StorageFailure: one of them is in the memory of this process.
     """
-    check_shared(board, "--board")
-    check_shared(db, "--db")
+    require_shared(board, "--board")
+    require_shared(db, "--db")
     yield
 
 
-def help_of(command: Callable[..., None]) -> str:
-    """Make the help of a command.
+# ------------------------------------------------------------- flows and jobs
 
-    Args:
-        command: the function, with a docstring.
+FactoryArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:FACTORY", help="Function that returns the flow, such as shop.flows:order."
+    ),
+]
+FlowArgument = Annotated[
+    str, typer.Argument(metavar="FLOW", help="UUID of the flow, the beginning of it, or the flow's name.")
+]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="UUID of the job, the beginning of it, or the job's name.")
+]
+Store = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="NAME=VALUE",
+        help="Input value of the flow; parsed as JSON if it is valid JSON, else text. Repeatable.",
+    ),
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=@FILE",
+        help="Secret input of the flow (text), redacted in all output: NAME=@FILE reads a file, NAME=@- reads"
+        " standard input, NAME alone prompts for it. Repeatable.",
+    ),
+]
+FactoryArguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arg",
+        metavar="NAME=VALUE",
+        help="Keyword argument of the factory, parsed like --store. Repeatable.",
+    ),
+]
 
-    Returns:
-        Its docstring with each paragraph on one line, as the help formatter breaks lines by itself.
+# ------------------------------------------------------------- engines
+
+
+class EngineKind(StrEnum):
+    """The engines that a command can select."""
+
+    serial = "serial"
+    parallel = "parallel"
+
+
+EngineOption = Annotated[
+    EngineKind, typer.Option("--engine", help="Run one task at a time, or several on threads.")
+]
+MaxWorkers = Annotated[
+    int | None,
+    typer.Option("--max-workers", min=1, metavar="N", help="Number of threads of the parallel engine."),
+]
+
+
+def engine_options(kind: EngineKind, max_workers: int | None) -> dict[str, Any]:
+    """Return the keyword arguments of `engines.load`.
+
+    Raises:
+        typer.BadParameter: --max-workers was given without the parallel engine.
     """
+    if max_workers is not None and kind is not EngineKind.parallel:
+        raise typer.BadParameter(
+            "only the parallel engine has workers: add --engine parallel", param_hint="--max-workers"
+        )
+    return {"engine": kind.value} | ({"max_workers": max_workers} if max_workers is not None else {})
+
+
+# ------------------------------------------------------------- help and completion
+
+
+def help_of(command: Callable[..., None]) -> str:
+    """Return a command's docstring with each paragraph on one line; the help formatter wraps it."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(part if part.startswith(" ") else " ".join(part.split()) for part in paragraphs)
 
 
-def words_of(words: Iterable[str]) -> Callable[[str], list[str]]:
-    """Make what a shell asks for the words that an option may have.
+def completion_of(values: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a function that completes one of these values, ignoring case."""
+    known = list(values)
 
-    Args:
-        words: the words.
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in known if value.lower().startswith(incomplete.lower())]
 
-    Returns:
-        A function from the beginning of a word, in whatever case, to the words that begin so.
-    """
-    known = list(words)
-
-    def beginning(incomplete: str) -> list[str]:
-        return [word for word in known if word.lower().startswith(incomplete.lower())]
-
-    return beginning
+    return complete

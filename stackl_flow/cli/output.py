@@ -1,8 +1,7 @@
-"""Where a command's words go: a person's terminal, a plain pipe, or a machine that wants JSON.
+"""Output of commands: results for a terminal or a pipe, or JSON.
 
-How a flow is answered, for people and for machines.
-
-Keeps the standard output for the answer, whatever tasks print meanwhile, so that a machine can read it.
+Results go to standard output, messages and errors to standard error. With --json, standard output is
+reserved for the result, whatever tasks print meanwhile.
 """
 
 import json
@@ -20,20 +19,14 @@ from stackl_flow import codec, redaction
 from stackl_flow.cli.tables import flow_panel, values_table
 from stackl_flow.control.views import FlowView
 
-#: Columns of a line in a pipe: nothing is folded there but very long names.
+#: Columns of a line in a pipe: only very long names are wrapped.
 _PIPE_WIDTH = 500
-_TIMES = frozenset({"started", "ended", "created", "updated", "not_before", "at"})
+#: Fields with seconds since the epoch, which become ISO 8601 in JSON.
+_TIME_FIELDS = frozenset({"started", "ended", "created", "updated", "finished_at", "not_before", "at"})
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console for this process's output.
-
-    Args:
-        stderr: for messages instead of answers.
-
-    Returns:
-        The console: as wide as the terminal, or wide and without colours in a pipe.
-    """
+    """Make a console: as wide as the terminal, or wide and without colors in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
@@ -45,125 +38,92 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 class Output:
-    """The voice of one command.
+    """The output of one command; secrets are redacted in everything that it writes.
 
     Args:
-        as_json: answers are JSON; nothing else goes to the standard output.
-        answers: where answers go.
+        as_json: write results as JSON, and nothing else to standard output.
+        results: the stream for results.
     """
 
-    def __init__(self, *, as_json: bool, answers: TextIO) -> None:
+    def __init__(self, *, as_json: bool, results: TextIO) -> None:
         self.as_json = as_json
-        self._answers = answers
+        self._results = results
         self.console = make_console()
-        self.messages = make_console(stderr=True)
+        self._messages = make_console(stderr=True)
 
     @property
     def live(self) -> bool:
-        """Whether a person looks at the output as it comes."""
+        """Whether the output is a terminal that can show a live display."""
         return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
 
-    def answer(self, shown: RenderableType, data: Any) -> None:
-        """Give the answer.
-
-        Args:
-            shown: for people.
-            data: the same for machines.
-        """
+    def result(self, renderable: RenderableType, data: Any) -> None:
+        """Write the result of the command: `data` with --json, else `renderable`."""
         if self.as_json:
-            self._answers.write(
-                json.dumps(redaction.redact_data(plain(data)), indent=2, ensure_ascii=False) + "\n"
-            )
+            self._results.write(json.dumps(_json_data(data), indent=2, ensure_ascii=False) + "\n")
         else:
-            self.console.print(shown)
+            self.console.print(renderable)
 
-    def machine(self, data: Any) -> None:
-        """Give an answer that people have seen already; only machines get it here.
-
-        Args:
-            data: the answer.
-        """
+    def json_result(self, data: Any) -> None:
+        """Write a result that is only needed with --json, because a display has shown it already."""
         if self.as_json:
-            self.answer("", data)
+            self.result("", data)
 
-    def raw(self, text: str) -> None:
-        """Write a text as it is, such as a picture that goes into a file.
+    def json_line(self, data: Any) -> None:
+        """Write one of many results immediately, as one line of JSON."""
+        self._results.write(json.dumps(_json_data(data), ensure_ascii=False) + "\n")
+        self._results.flush()
 
-        Args:
-            text: the text.
-        """
-        self._answers.write(redaction.redact(text))
+    def text(self, text: str) -> None:
+        """Write text as it is, such as a diagram."""
+        self._results.write(redaction.redact(text))
 
-    def line(self, data: Any) -> None:
-        """Give one of many answers, at once, as one line of JSON.
+    def message(self, text: str) -> None:
+        """Write a message to standard error."""
+        self._messages.print(redaction.redact(text), markup=False, soft_wrap=True)
 
-        Args:
-            data: the answer.
-        """
-        self._answers.write(json.dumps(redaction.redact_data(plain(data)), ensure_ascii=False) + "\n")
-        self._answers.flush()
-
-    def say(self, words: str) -> None:
-        """Tell something beside the answer; it goes to the standard error output.
+    def error(self, kind: str, text: str, code: int) -> None:
+        """Write an error.
 
         Args:
-            words: one message.
+            kind: name of the exception class.
+            text: the message.
+            code: the exit code.
         """
-        self.messages.print(redaction.redact(words), markup=False, soft_wrap=True)
-
-    def refuse(self, kind: str, words: str, code: int) -> None:
-        """Tell why there is no answer.
-
-        Args:
-            kind: the error's class.
-            words: the message.
-            code: the exit code that follows.
-        """
-        words = redaction.redact(words)
+        text = redaction.redact(text)
         if self.as_json:
-            error = {"error": {"type": kind, "message": words}, "exit_code": code}
-            self._answers.write(json.dumps(error, indent=2, ensure_ascii=False) + "\n")
-        self.messages.print(f"[bold red]error:[/bold red] {_escaped(words)}", soft_wrap=True)
+            data = {"error": {"type": kind, "message": text}, "exit_code": code}
+            self._results.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        escaped = text.replace("[", r"\[")
+        self._messages.print(f"[bold red]error:[/bold red] {escaped}", soft_wrap=True)
 
 
-def plain(value: Any, name: str = "") -> Any:
-    """Turn an answer into JSON data.
+def _json_data(data: Any) -> Any:
+    return redaction.redact_data(to_json_data(data))
+
+
+def to_json_data(value: Any, field: str = "") -> Any:
+    """Turn a result into JSON data; times become ISO 8601 in UTC.
 
     Args:
-        value: dataclasses, lists, dictionaries and values; times become ISO 8601 in UTC.
-        name: the field that holds it.
-
-    Returns:
-        The data.
+        value: dataclasses, lists, dictionaries, and values that the codec can encode.
+        field: name of the field that contains the value.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {key: plain(part, key) for key, part in asdict(value).items()}
-    if isinstance(value, float) and name in _TIMES:
+        return {key: to_json_data(part, key) for key, part in asdict(value).items()}
+    if isinstance(value, float) and field in _TIME_FIELDS:
         return datetime.fromtimestamp(value, UTC).isoformat(timespec="microseconds")
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: plain(part, key) for key, part in value.items()}
+        return {key: to_json_data(part, key) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part, name) for part in value]
+        return [to_json_data(part, field) for part in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.loads(codec.encode(value))
 
 
-def _escaped(words: str) -> str:
-    return words.replace("[", r"\[")
-
-
-def flow_answer(view: FlowView, *, results: bool) -> tuple[RenderableType, dict[str, Any]]:
-    """Put the answer about one flow together.
-
-    Args:
-        view: the flow.
-        results: with the values that its atoms have made.
-
-    Returns:
-        The answer for people, and the same for machines.
-    """
-    data: dict[str, Any] = plain(view)
+def flow_result(view: FlowView, *, results: bool) -> tuple[RenderableType, dict[str, Any]]:
+    """Return a flow as something to print and as JSON data, with or without the results of its atoms."""
+    data: dict[str, Any] = to_json_data(view)
     data["counts"] = view.counts()
     values = [(atom["name"], atom["result"]) for atom in data["atoms"]]
     parts: list[RenderableType] = [flow_panel(view)]
@@ -177,25 +137,25 @@ def flow_answer(view: FlowView, *, results: bool) -> tuple[RenderableType, dict[
 
 
 @contextmanager
-def standard_output_kept() -> Iterator[TextIO]:
-    """Send to the standard error output what tasks, and programs that they start, print.
+def reserve_stdout() -> Iterator[TextIO]:
+    """Redirect to standard error what tasks, and programs that they start, write to standard output.
 
     Yields:
-        The standard output, for the answer.
+        The original standard output.
     """
-    own = sys.stdout
+    stdout = sys.stdout
     with redirect_stdout(sys.stderr):
         try:
-            number = own.fileno()
+            descriptor = stdout.fileno()
         except OSError:
-            # A stand-in without a file, as in tests: programs that are started do not write to it anyway.
-            yield own
+            # A replacement without a file, as in tests: child processes do not write to it anyway.
+            yield stdout
             return
-        own.flush()
-        with os.fdopen(os.dup(number), "w", encoding=own.encoding) as kept:
-            os.dup2(sys.stderr.fileno(), number)
+        stdout.flush()
+        with os.fdopen(os.dup(descriptor), "w", encoding=stdout.encoding) as original:
+            os.dup2(sys.stderr.fileno(), descriptor)
             try:
-                yield kept
-                kept.flush()
+                yield original
+                original.flush()
             finally:
-                os.dup2(kept.fileno(), number)
+                os.dup2(original.fileno(), descriptor)

@@ -1,4 +1,4 @@
-"""Ctrl-C suspends a flow; a second one ends the process as it stands, which a stored flow survives."""
+"""Process signals: the first Ctrl-C or SIGTERM requests a graceful stop, a second one ends the process."""
 
 import contextlib
 import os
@@ -15,45 +15,43 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interruptible(suspend: Callable[[], None], tell: Callable[[str], None], last: str) -> Iterator[None]:
-    """Watch for Ctrl-C (SIGINT) and SIGTERM while a flow runs.
+def stop_on_signal(
+    request_stop: Callable[[], None], show_message: Callable[[str], None], aborted_message: str
+) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM while something runs.
 
     Args:
-        suspend: asks the engine to stop after the atoms at work.
-        tell: shows a message.
-        last: what to say when a second signal ends the process.
-
-    Yields:
-        Nothing.
+        request_stop: called on the first signal.
+        show_message: shows a message to the user.
+        aborted_message: what is written when a second signal ends the process.
     """
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread hears signals; elsewhere whoever started us stops us in another way.
+        # Python delivers signals to the main thread only; in other threads the caller stops us otherwise.
         yield
         return
-    heard = 0
+    count = 0
 
-    def hear(_number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            _farewell(last)
-            # No clean-up: a task that hangs would hold it up. To a stored flow this is just a crash.
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            _write_last_message(aborted_message)
+            # No clean-up: a task that hangs would delay it. For a stored flow this is the same as a crash.
             os._exit(Exit.ABORTED)
-        suspend()
-        # Nobody may read it any more, or the signal came in the middle of a line that is being written:
-        # neither is a reason to go on working.
+        request_stop()
+        # The output may be closed, or the signal arrived in the middle of a write to it: stop all the same.
         with contextlib.suppress(OSError, RuntimeError):
-            tell("suspending after the atoms at work; Ctrl-C once more aborts at once")
+            show_message("stopping after the running tasks; press Ctrl-C again to abort immediately")
 
-    before = {number: signal.signal(number, hear) for number in _SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _farewell(words: str) -> None:
-    """Speak past every buffer and give a terminal its cursor back: nothing else runs after this."""
+def _write_last_message(message: str) -> None:
+    """Write past all buffers and show the terminal's cursor again, because nothing else runs after this."""
     show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""
-    os.write(2, f"{show_cursor}\n{words}\n".encode())
+    os.write(2, f"{show_cursor}\n{message}\n".encode())

@@ -1,9 +1,11 @@
-"""NAME=VALUE on the command line: JSON where it is JSON, text where it is not; secrets from safer places."""
+"""Parses the values of options: NAME=VALUE pairs, secrets, times and addresses."""
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
 from typing import Any, Final
@@ -12,22 +14,24 @@ import typer
 
 from stackl_flow import exceptions as exc
 
+_HINT: Final = "--secret"
+_STDIN: Final = "@-"
+_MAX_PORT: Final = 65_535
 
-def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
-    """Read the values of a repeatable option.
+
+def parse_pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """Parse the values of a repeatable NAME=VALUE option.
+
+    A VALUE that is JSON (numbers, true, null, lists, objects, quoted text) is parsed, any other is text.
 
     Args:
-        texts: each "NAME=VALUE"; the value is read as JSON when it is JSON (numbers, true, null, lists,
-            objects, quoted text), else taken as text.
-        option: the option's name, for messages.
-
-    Returns:
-        The values by name.
+        texts: the option's values.
+        option: the option's name, for error messages.
 
     Raises:
-        BadParameter: a text has no name or no "=", or a name comes twice.
+        typer.BadParameter: a text has no name or no "=", or a name occurs twice.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         name = name.strip()
@@ -35,89 +39,114 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
             raise typer.BadParameter(
                 f"'{text}' is not NAME=VALUE, such as size=3 or title=hello", param_hint=option
             )
-        if name in found:
-            raise typer.BadParameter(f"'{name}' is given twice", param_hint=option)
-        found[name] = _value(value)
-    return found
+        if name in values:
+            raise typer.BadParameter(f"duplicate name '{name}'", param_hint=option)
+        values[name] = _parse_value(value)
+    return values
 
 
-@contextmanager
-def naming_what_lacks() -> Iterator[None]:
-    """Add to an error about missing values how they are given here.
-
-    Raises:
-        MissingDependencies: the error, with a note.
-    """
+def _parse_value(text: str) -> Any:
     try:
-        yield
-    except exc.MissingDependencies as error:
-        lacking = " ".join(f"--store {one}=VALUE" for one in error.missing_requirements)
-        error.add_note(f"from here: {lacking}")
-        raise
-
-
-_OPTION: Final = "--secret"
-_FROM_INPUT: Final = "@-"
-
-
-def secrets(texts: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:
-    """Read the values of ``--secret``; no message shows one of them.
-
-    Args:
-        texts: each "NAME=@FILE", "NAME=@-" for the standard input, "NAME" to be asked for it on the terminal,
-            or "NAME=VALUE". The value is text, whatever it looks like; the line break at the end of a file is
-            left out.
-        others: names that have values already.
-
-    Returns:
-        The values by name.
-
-    Raises:
-        BadParameter: there is no name, it comes twice, or the value cannot be read.
-    """
-    found: dict[str, str] = {}
-    taken = set(others)
-    for text in texts:
-        name, equals, source = text.partition("=")
-        name = name.strip()
-        if not name or any(character.isspace() for character in name):
-            raise typer.BadParameter("write NAME=@FILE, NAME=@-, NAME or NAME=VALUE", param_hint=_OPTION)
-        if name in taken:
-            raise typer.BadParameter(f"'{name}' is given twice", param_hint=_OPTION)
-        taken.add(name)
-        found[name] = _secret(name, source) if equals else _asked(name)
-    return found
-
-
-def _secret(name: str, source: str) -> str:
-    if not source.startswith("@"):
-        return source
-    try:
-        text = sys.stdin.read() if source == _FROM_INPUT else Path(source[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise typer.BadParameter(
-            f"cannot read '{name}' from the file '{source[1:]}': {why}", param_hint=_OPTION
-        ) from None
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _asked(name: str) -> str:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            f"there is no terminal on which '{name}' could be asked for: write {name}=@FILE or {name}=@-",
-            param_hint=_OPTION,
-        )
-    return getpass(f"{name}: ")
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_reject_constant)
     except ValueError:
         return text
 
 
-def _no_constant(word: str) -> Any:
-    # NaN and Infinity are words of Python's reader, not of JSON: whoever types them means the text.
-    raise ValueError(word)
+def _reject_constant(name: str) -> Any:
+    # NaN and Infinity are extensions of Python's parser, not JSON: on the command line they are text.
+    raise ValueError(name)
+
+
+@contextmanager
+def hint_missing_inputs() -> Iterator[None]:
+    """Add to an error about missing inputs how to pass them on the command line."""
+    try:
+        yield
+    except exc.MissingDependencies as error:
+        options = " ".join(f"--store {name}=VALUE" for name in error.missing_requirements)
+        error.add_note(f"pass them with {options}")
+        raise
+
+
+def read_secrets(texts: Iterable[str], other_names: Iterable[str] = ()) -> dict[str, str]:
+    """Read the values of `--secret`; no error message contains one of them.
+
+    Args:
+        texts: "NAME=@FILE", "NAME=@-" (standard input), "NAME" (prompt) or "NAME=VALUE". Values are text; the
+            newline at the end of a file is removed.
+        other_names: names that already have a value.
+
+    Raises:
+        typer.BadParameter: a name is missing or occurs twice, or a value cannot be read.
+    """
+    values: dict[str, str] = {}
+    used = set(other_names)
+    for text in texts:
+        name, equals, source = text.partition("=")
+        name = name.strip()
+        if not name or any(character.isspace() for character in name):
+            raise typer.BadParameter("write NAME=@FILE, NAME=@-, NAME or NAME=VALUE", param_hint=_HINT)
+        if name in used:
+            raise typer.BadParameter(f"duplicate name '{name}'", param_hint=_HINT)
+        used.add(name)
+        values[name] = _read_secret(name, source) if equals else _prompt(name)
+    return values
+
+
+def _read_secret(name: str, source: str) -> str:
+    if not source.startswith("@"):
+        return source
+    try:
+        text = sys.stdin.read() if source == _STDIN else Path(source[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise typer.BadParameter(
+            f"cannot read '{name}' from the file '{source[1:]}': {reason}", param_hint=_HINT
+        ) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _prompt(name: str) -> str:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            f"cannot prompt for '{name}' without a terminal: pass {name}=@FILE or {name}=@-",
+            param_hint=_HINT,
+        )
+    return getpass(f"{name}: ")
+
+
+def parse_time(text: str | None, option: str) -> float | None:
+    """Return the seconds since the epoch of "+SECONDS" from now or of ISO 8601 (UTC by default).
+
+    Args:
+        text: the option's value, or None.
+        option: the option's name, for error messages.
+
+    Raises:
+        typer.BadParameter: the text is neither.
+    """
+    if text is None:
+        return None
+    try:
+        if text.startswith("+"):
+            return time.time() + float(text)
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"invalid time '{text}': write +90 or 2030-01-31T08:00:00Z", param_hint=option
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """Parse "HOST:PORT", or ":PORT" for the loopback address; port 0 means any free port.
+
+    Raises:
+        typer.BadParameter: the text is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > _MAX_PORT:
+        raise typer.BadParameter(
+            f"invalid address '{text}': write HOST:PORT, such as 127.0.0.1:8080", param_hint=option
+        )
+    return host or "127.0.0.1", int(port)

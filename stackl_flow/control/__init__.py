@@ -1,6 +1,6 @@
-"""The operator's desk: every question and order about stored flows, as functions on a backend.
+"""Operator queries and commands as functions, shared by the command line and the web API.
 
-`flows` (which there are, how one stands), `history`, `pictures`, `orders` (start, go on), `places` (opening
-storage), `factories` and `owners`. Answers are frozen dataclasses of `views`; how they look on a screen
-is the door's business.
+`flows` queries stored flows and applies retention, `runs` creates and resumes them, `boards` queries and
+changes job boards, `diagrams` draws flows, `health` reports on a conductor, and `opening` opens the storage
+that all of them work on. Results are frozen dataclasses (`views`); presentation is up to the caller.
 """

@@ -1,32 +1,36 @@
-"""Jobboards as an operator sees them: what is on one, who works there, and what to do about it."""
+"""Job boards: list and show jobs, post, trash and requeue them, list and drain conductors."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction, urls
-from stackl_flow.control.opening import existing, told_as_storage
-from stackl_flow.control.runs import keep
+from stackl_flow import redaction
+from stackl_flow.control.opening import errors_as_storage_failure, require_existing
+from stackl_flow.control.runs import store_flow
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard
-from stackl_flow.jobboards.record import CLAIMED, DEAD, JobPriority, JobRecord
+from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobPriority, JobRecord
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import new_uuid
 from stackl_flow.submission import post_stored_flow
+from stackl_flow.urls import expand_path
 
-#: Under which name an operator claims.
-OPERATOR = "operator"
-#: Name of the board that is meant when none is named.
-BOARD = "default"
+#: Name of the board that is used if none is named.
+DEFAULT_BOARD: Final = "default"
+#: The owner of claims that an operator makes.
+OPERATOR: Final = "operator"
+#: States that jobs can be listed by.
+LISTED_STATES: Final = (WAITING, SCHEDULED, CLAIMED, DEAD)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimView:
-    """One claim of a job; `ended` is empty while it lasts."""
+    """One claim of a job; `ended` says how it ended, such as "abandoned", and is empty while it lasts."""
 
     owner: str
     at: float
@@ -35,7 +39,11 @@ class ClaimView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job; `owner` claims it now, `reason` says why it was trashed, `outcome` what came of it."""
+    """A job.
+
+    `owner` is the conductor that claims it now, `reason` says why it is a dead letter, and `outcome` is the
+    result of a job that has ended.
+    """
 
     uuid: str
     name: str
@@ -53,8 +61,8 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerView:
-    """A conductor that is at the board, with the jobs it claims."""
+class ConductorView:
+    """A conductor that is registered on a board, with the names of the jobs that it claims."""
 
     name: str
     hostname: str
@@ -65,124 +73,180 @@ class WorkerView:
 
 @contextmanager
 def open_board(
-    place: str, name: str = BOARD, books: Backend | None = None, *, new: bool = True, **settings: Any
+    url: str,
+    name: str = DEFAULT_BOARD,
+    persistence: Backend | None = None,
+    *,
+    create: bool = True,
+    **options: Any,
 ) -> Iterator[JobBoard]:
-    """Open a board.
+    """Open and connect a board.
 
     Args:
-        place: its address, or the path of an SQLite file.
-        name: its name; boards of different names may share a place.
-        books: where its jobs' flows are stored.
-        new: whether a place that is not there yet may be made.
-        settings: as for `jobboards.backends.fetch`, such as ttl=.
-
-    Yields:
-        The board, connected.
+        url: the URL of its store, or the path of an SQLite file.
+        name: name of the board; a store can hold several.
+        persistence: where the flows of its jobs are stored.
+        create: whether the file or directory of the store may be created.
+        options: as for `jobboards.backends.fetch`, such as ttl=.
 
     Raises:
-        StorageFailure: it cannot be used; the message tells what to do.
+        StorageFailure: it does not exist or cannot be used.
     """
-    url = urls.expand_path(place) if new else existing(place, "--board", "`stackl-flow post`")
-    conf = {"connection": url, **settings}
-    with told_as_storage():
-        board = backends.fetch(name, conf, persistence=books)
+    url = expand_path(url) if create else require_existing(url, "--board", "`stackl-flow post`")
+    with errors_as_storage_failure():
+        board = backends.fetch(name, {"connection": url, **options}, persistence=persistence)
     with board:
         yield board
 
 
-def jobs(board: JobBoard, state: str | None = None, limit: int | None = None) -> list[JobView]:
-    """List the jobs on a board, in the order in which they are to be claimed.
+# ------------------------------------------------------------- queries
+
+
+def list_jobs(board: JobBoard, state: str | None = None, limit: int | None = None) -> list[JobView]:
+    """List jobs in the order in which they are claimed.
 
     Args:
         board: the board.
-        state: "waiting", "claimed", "scheduled" or "dead"; all but the dead if left out.
-        limit: at most so many.
-
-    Returns:
-        The jobs.
+        state: one of `LISTED_STATES`; by default all jobs but dead letters.
+        limit: maximum number of jobs.
     """
     if state == DEAD:
-        found = (_view(record, DEAD) for record in board.dead_letters)
+        views = (_job_view(record, DEAD) for record in board.dead_letters)
     else:
-        listed = (_job_view(board, job) for job in board.iterjobs())
-        found = (view for view in listed if view is not None and state in {None, view.state})
-    return [view for view, _ in zip(found, range(limit or 1_000_000_000), strict=False)]
+        views = (view for view in _views_on_board(board) if state in {None, view.state})
+    return list(itertools.islice(views, limit))
 
 
-def find(board: JobBoard, wanted: str) -> JobView:
-    """Find one job.
+def find_job(board: JobBoard, identifier: str) -> JobView:
+    """Find one job by its uuid, the beginning of its uuid, or its name.
 
-    Args:
-        board: the board.
-        wanted: its uuid, or the beginning of it, or its name.
-
-    Returns:
-        The job.
+    A job that has ended is found only by its full uuid, and only until its outcome expires.
 
     Raises:
-        NotFound: there is none.
-        MultipleChoices: there are several.
+        NotFound: no job matches; the message names other boards in the same store.
+        MultipleChoices: several jobs match.
     """
-    fitting = [view for view in [*jobs(board), *jobs(board, DEAD)] if _fits(view, wanted)]
-    if len(fitting) > 1:
-        raise exc.MultipleChoices(f"{len(fitting)} jobs fit '{wanted}': give more of the uuid")
-    if fitting:
-        return fitting[0]
-    ended = board.get_snapshot(wanted)  # only a whole uuid finds a job that has ended
-    outcome = (ended.outcome or {}).get("outcome", {})
-    return _view(ended.ended_record(wanted), ended.state, outcome=outcome)
+    views = itertools.chain(list_jobs(board), list_jobs(board, DEAD))
+    matches = [view for view in views if view.uuid.startswith(identifier) or view.name == identifier]
+    if len(matches) > 1:
+        raise exc.MultipleChoices(f"'{identifier}' matches {len(matches)} jobs: use more of the uuid")
+    if matches:
+        return matches[0]
+    try:
+        snapshot = board.get_snapshot(identifier)
+    except exc.NotFound as error:
+        raise exc.NotFound(f"{error.args[0]}{other_boards_hint(board)}") from error
+    outcome = (snapshot.outcome or {}).get("outcome", {})
+    return _job_view(snapshot.ended_record(identifier), snapshot.state, outcome=outcome)
+
+
+def other_boards_hint(board: JobBoard) -> str:
+    """Return the end of a message that nothing was found: the other boards in the store, if there are any."""
+    names = [name for name in board.board_names() if name != board.name]
+    if not names:
+        return ""
+    return f"; other boards in this store: {', '.join(map(repr, names))} (choose one with --board-name)"
+
+
+def list_conductors(board: JobBoard) -> list[ConductorView]:
+    """List the conductors that are registered on a board."""
+    jobs: dict[str, list[str]] = {}
+    for view in list_jobs(board, CLAIMED):
+        jobs.setdefault(view.owner or "", []).append(view.name)
+    return [
+        ConductorView(
+            name=member.name,
+            hostname=str(member.metadata.get("hostname", "?")),
+            pid=member.metadata.get("pid"),
+            slots=member.metadata.get("slots"),
+            jobs=tuple(jobs.get(member.name, ())),
+        )
+        for member in board.membership.members("conductor")
+    ]
+
+
+def find_conductors(board: JobBoard, name: str) -> list[tuple[str, int | None]]:
+    """Return host and process id of each registered conductor of a name; there should be at most one."""
+    found = [member.metadata for member in board.membership.members("conductor") if member.name == name]
+    return [(str(metadata.get("hostname", "?")), metadata.get("pid")) for metadata in found]
+
+
+def _views_on_board(board: JobBoard) -> Iterator[JobView]:
+    for job in board.iterjobs():
+        try:
+            snapshot = board.get_snapshot(job)
+            owner = board.find_owner(job) if snapshot.state == CLAIMED else None
+        except exc.NotFound:
+            continue  # it ended after iterjobs had read it
+        yield _job_view(snapshot.record or job.record, snapshot.state, owner)
+
+
+def _job_view(
+    record: JobRecord, state: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
+) -> JobView:
+    secrets = redaction.secret_names(record.details)
+    with redaction.redacting(redaction.find_values(record.details, secrets)):
+        return JobView(
+            uuid=record.uuid,
+            name=record.name,
+            state=state,
+            priority=record.priority.value,
+            owner=owner,
+            created=record.created_on,
+            updated=record.changed_on,
+            not_before=record.not_before,
+            required_capabilities=record.required_capabilities,
+            claims=tuple(ClaimView(claim.owner, claim.at, claim.ended) for claim in record.claims),
+            reason=redaction.redact(record.reason),
+            details=redaction.redact_data(redaction.mask(record.details, secrets)),
+            outcome=redaction.redact_data(outcome),
+        )
+
+
+# ------------------------------------------------------------- commands
 
 
 def post(
     board: JobBoard,
     backend: Backend,
-    spec: str,
-    arguments: Mapping[str, Any],
+    factory: str,
+    factory_kwargs: Mapping[str, Any],
     store: Mapping[str, Any],
     name: str | None = None,
     priority: str = JobPriority.NORMAL.value,
     secrets: Collection[str] | None = None,
-    **terms: Any,
+    **options: Any,
 ) -> Job:
-    """Store a flow, made by its factory, and post it as a job.
+    """Build and check a flow, store it, and post it as a job.
 
     Args:
-        board: the board.
+        board: where the job is posted.
         backend: where the flow is stored.
-        spec: "MODULE:FACTORY".
-        arguments: keyword arguments for the factory; stored with the flow.
-        store: values that the flow's atoms ask for.
-        name: what to call the job, if not by the flow's name.
-        priority: how urgent it is.
-        secrets: names of values that are not to be seen.
-        terms: as for the board's `post`, such as key= and required_capabilities=.
-
-    Returns:
-        The job.
+        factory: "MODULE:FACTORY".
+        factory_kwargs: keyword arguments of the factory; stored with the flow.
+        store: input values of the flow.
+        name: name of the job, by default the flow's name.
+        priority: the name of a `JobPriority`.
+        secrets: names of values that are redacted everywhere.
+        options: as for the board's `post`, such as key= and required_capabilities=.
 
     Raises:
         FactoryNotFound: the factory cannot be imported or called.
-        DependencyFailure: an atom needs something that nobody gives.
-        NotSerializable: a value cannot be stored; nothing was.
-        StorageFailure: flow or job cannot be stored.
+        DependencyFailure: an input of an atom is missing.
+        NotSerializable: a value cannot be stored; nothing was stored.
+        StorageFailure: the flow or the job cannot be stored.
     """
-    uuid = terms.pop("uuid", None) or new_uuid()
-    _, detail, book = keep(backend, spec, arguments, store, name, secrets, uuid)
-    return post_stored_flow(
-        board, backend, book, detail.uuid, detail.name, uuid=uuid, priority=priority, **terms
-    )
+    uuid = options.pop("uuid", None) or new_uuid()
+    _, detail, book = store_flow(backend, factory, factory_kwargs, store, name, secrets, uuid)
+    options |= {"uuid": uuid, "priority": priority}
+    return post_stored_flow(board, backend, book, detail.uuid, detail.name, **options)
 
 
 def trash(board: JobBoard, uuid: str, reason: str) -> None:
-    """Take a job that nobody claims off the board, and keep it in the bin.
-
-    Args:
-        board: the board.
-        uuid: which.
-        reason: why.
+    """Move an unclaimed job to the dead letters.
 
     Raises:
-        UnclaimableJob: somebody claims it.
+        UnclaimableJob: it is claimed.
         NotFound: it is not on the board.
     """
     job = board.get_job(uuid)
@@ -190,93 +254,25 @@ def trash(board: JobBoard, uuid: str, reason: str) -> None:
     board.trash(job, OPERATOR, reason)
 
 
-def conductors(board: JobBoard) -> list[WorkerView]:
-    """List the conductors at a board.
+def requeue(board: JobBoard, view: JobView) -> None:
+    """Put a dead letter back on the board, without its history of claims.
 
-    Args:
-        board: the board.
-
-    Returns:
-        Those who are alive, with what each claims.
+    Raises:
+        NotFound: the job is not a dead letter.
     """
-    held: dict[str, list[str]] = {}
-    for view in jobs(board, CLAIMED):
-        held.setdefault(view.owner or "", []).append(view.name)
-    views = []
-    for entity in board.membership.members("conductor"):
-        told = entity.metadata
-        views.append(
-            WorkerView(
-                entity.name,
-                str(told.get("hostname", "?")),
-                told.get("pid"),
-                told.get("slots"),
-                tuple(held.get(entity.name, ())),
-            )
-        )
-    return views
+    if view.state != DEAD:
+        raise exc.NotFound(f"job '{view.name}' ({view.uuid}) is {view.state}, not dead")
+    board.dead_letters.requeue(view.uuid)
 
 
-def namesakes(board: JobBoard, name: str) -> list[tuple[str, int | None]]:
-    """List the conductors of a name that are at a board: there should be one at most.
+def drain(board: JobBoard, conductor: str) -> None:
+    """Request a conductor, on any machine, to release its jobs and exit.
 
-    Args:
-        board: the board.
-        name: the name.
-
-    Returns:
-        Host and process of each.
+    Raises:
+        NotFound: no conductor of this name is registered.
     """
-    found = [entity.metadata for entity in board.membership.members("conductor") if entity.name == name]
-    return [(str(told.get("hostname", "?")), told.get("pid")) for told in found]
-
-
-def _fits(view: JobView, wanted: str) -> bool:
-    return view.uuid.startswith(wanted) or view.name == wanted
-
-
-def _job_view(board: JobBoard, job: Job) -> JobView | None:
-    """Read a listed job; None if it has ended since, and its outcome has expired."""
-    try:
-        snapshot = board.get_snapshot(job)
-        owner = board.find_owner(job) if snapshot.state == CLAIMED else None
-    except exc.NotFound:  # it has ended since
-        try:
-            snapshot, owner = board.get_snapshot(job), None
-        except exc.NotFound:
-            return None
-    return _view(snapshot.record or job.record, snapshot.state, owner)
-
-
-def _view(
-    record: JobRecord, state: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
-) -> JobView:
-    secrets = redaction.secret_names(record.details)
-    with redaction.redacting(redaction.find_values(record.details, secrets)):
-        return _shown(
-            record, redaction.redact_data(redaction.mask(record.details, secrets)), state, owner, outcome
-        )
-
-
-def _shown(
-    record: JobRecord,
-    details: Mapping[str, Any],
-    state: str,
-    owner: str | None,
-    outcome: Mapping[str, Any] | None,
-) -> JobView:
-    return JobView(
-        uuid=record.uuid,
-        name=record.name,
-        state=state,
-        priority=record.priority.value,
-        owner=owner,
-        created=record.created_on,
-        updated=record.changed_on,
-        not_before=record.not_before,
-        required_capabilities=record.required_capabilities,
-        claims=tuple(ClaimView(claim.owner, claim.at, claim.ended) for claim in record.claims),
-        reason=redaction.redact(record.reason),
-        details=details,
-        outcome=redaction.redact_data(outcome),
-    )
+    names = [member.name for member in board.membership.members("conductor")]
+    if conductor not in names:
+        registered = f"registered are {', '.join(names)}" if names else "none is running"
+        raise exc.NotFound(f"no conductor '{conductor}' is registered on board '{board.name}'; {registered}")
+    board.membership.request_drain(conductor)

@@ -1,55 +1,156 @@
-"""Opening the place where flows are stored, for looking or for working."""
+"""Opens the storage of flows and boards: for running, for resuming, or read-only.
+
+Read-only commands never create anything, and a missing file or directory is an error.
+"""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stackl_flow import exceptions as exc
-from stackl_flow import urls
-from stackl_flow.control.runs import use_working_directory
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.base import Backend
+from stackl_flow.urls import expand_path
 
 _PLAIN_NAMES = ("memory",)
 _SQLITE = "sqlite:///"
-#: What lies in files of this machine.
-_KINDS = {"sqlite": "database file", "dir": "directory", "directory": "directory", "file": "directory"}
+#: URL schemes of files on this machine, with what a message calls them.
+_LOCAL = {"sqlite": "database file", "dir": "directory", "directory": "directory", "file": "directory"}
 _IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 
+# ------------------------------------------------------------- URLs
 
-class AsStored:
-    """A codec that leaves values as the JSON they are stored as.
 
-    An operator has to see a flow even where the types of its values are not importable.
+def require_existing(url: str, option: str, remedy: str) -> str:
+    """Check that the file or directory of a URL exists, and return the URL.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+        option: the command line option that it was passed with.
+        remedy: the command that creates it.
+
+    Raises:
+        StorageFailure: it does not exist.
+    """
+    url = expand_path(url)
+    scheme, _, rest = url.partition("://")
+    path = (url.removeprefix(_SQLITE) if scheme == "sqlite" else rest).partition("?")[0]
+    kind = _LOCAL.get(scheme)
+    if kind and path and not path.startswith((":", "/:", "file:")) and not Path(path).exists():
+        raise exc.StorageFailure(
+            f"{kind} '{Path(path).absolute()}' does not exist: check {option} and the current directory,"
+            f" or create it with {remedy}"
+        )
+    return url
+
+
+def require_shared(url: str, option: str) -> None:
+    """Check that other processes can reach a store.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+        option: the command line option that it was passed with.
+
+    Raises:
+        StorageFailure: it is in the memory of this process.
+    """
+    full_url = expand_path(url)
+    if full_url.partition("?")[0] in {*_PLAIN_NAMES, *_IN_MEMORY} or full_url.startswith("memory:"):
+        raise exc.StorageFailure(
+            f"'{url}' is in the memory of this process and is lost when it ends: pass {option} a URL that"
+            " conductors can reach, such as the path of a file"
+        )
+
+
+# ------------------------------------------------------------- backends
+
+
+@contextmanager
+def open_for_running(url: str) -> Iterator[Backend]:
+    """Open storage in which flows run; its tables are created or migrated if needed.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+
+    Raises:
+        StorageFailure: it cannot be used.
+    """
+    with _fetch(expand_path(url)) as backend:
+        _upgrade(backend)
+        yield backend
+
+
+@contextmanager
+def open_for_resuming(url: str) -> Iterator[Backend]:
+    """Open existing storage to resume flows in it.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+
+    Raises:
+        StorageFailure: it does not exist or cannot be used.
+    """
+    with _fetch(_require_database(url)) as backend:
+        _validate(backend)
+        yield backend
+
+
+@contextmanager
+def open_read_only(url: str) -> Iterator[Backend]:
+    """Open existing storage for queries; values are returned as stored JSON, and none can be written.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+
+    Raises:
+        StorageFailure: it does not exist or cannot be used.
+    """
+    with _fetch(_require_database(url), codec=RawJSONCodec()) as backend:
+        _validate(backend)
+        yield backend
+
+
+def upgrade_database(url: str) -> str:
+    """Create the tables of a database, or migrate them to the version of this library.
+
+    Args:
+        url: a URL, or the path of an SQLite file.
+
+    Returns:
+        The name of the database for messages, without any password.
+
+    Raises:
+        StorageFailure: it cannot be used.
+        IncompatibleVersion: a newer version of this library created it.
+    """
+    with _fetch(expand_path(url)) as backend:
+        _upgrade(backend)
+        return backend.name
+
+
+class RawJSONCodec:
+    """A codec that returns values as the JSON they are stored as.
+
+    An operator has to see a flow even if the types of its values cannot be imported here.
     """
 
     def encode(self, value: Any) -> str:
-        """Refuse: what was read this way must not be written back.
-
-        Args:
-            value: any value.
+        """Refuse to write: values that were read this way must not be written back.
 
         Raises:
             NotSupported: always.
         """
         del value
-        raise exc.NotSupported(
-            "this backend was opened for looking only: open it with the usual codec to write"
-        )
+        raise exc.NotSupported("this backend was opened read-only: open it with the usual codec to write")
 
     def decode(self, text: str) -> Any:
-        """Read JSON text.
-
-        Args:
-            text: the stored text.
-
-        Returns:
-            Plain JSON data.
+        """Parse JSON.
 
         Raises:
-            InvalidFormat: the text is no JSON.
+            InvalidFormat: the text is not JSON.
         """
         try:
             return json.loads(text)
@@ -59,112 +160,12 @@ class AsStored:
             ) from error
 
 
-def check_shared(place: str, option: str) -> None:
-    """Refuse a place in memory for what another process is to find there.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-        option: which option it was given to.
-
-    Raises:
-        StorageFailure: it is in the memory of this process.
-    """
-    url = urls.expand_path(place)
-    if url.partition("?")[0] in {*_PLAIN_NAMES, *_IN_MEMORY} or url.startswith("memory:"):
-        raise exc.StorageFailure(
-            f"'{place}' is in the memory of this command and gone with it: give {option} a place that"
-            " conductors reach, too, such as the path of a file"
-        )
-
-
-@contextmanager
-def for_work(place: str) -> Iterator[Backend]:
-    """Open a place to run flows in; its tables are made or brought up to date.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-
-    Yields:
-        The backend.
-
-    Raises:
-        StorageFailure: it cannot be used; the message tells what to do.
-    """
-    with _fetch(urls.expand_path(place)) as backend:
-        _upgrade(backend)
-        yield backend
-
-
-@contextmanager
-def for_resuming(place: str) -> Iterator[Backend]:
-    """Open a place that must exist already, to go on with flows in it.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-
-    Yields:
-        The backend.
-
-    Raises:
-        StorageFailure: it is not there or cannot be used.
-    """
-    with _fetch(_existing(place)) as backend:
-        _validate(backend)
-        yield backend
-
-
-@contextmanager
-def for_looking(place: str) -> Iterator[Backend]:
-    """Open a place that must exist already, to read what is in it.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-
-    Yields:
-        A backend that gives values as the JSON they are stored as, and refuses to write any.
-
-    Raises:
-        StorageFailure: it is not there or cannot be used.
-    """
-    with _fetch(_existing(place), codec=AsStored()) as backend:
-        _validate(backend)
-        yield backend
-
-
-def upgrade(place: str) -> str:
-    """Make the tables of a place, or bring them to the version of this code.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-
-    Returns:
-        What to call the place in messages, without any password.
-
-    Raises:
-        StorageFailure: it cannot be used.
-        IncompatibleVersion: a newer version of this library made it.
-    """
-    with _fetch(urls.expand_path(place)) as backend:
-        _upgrade(backend)
-        return backend.name
-
-
-@contextmanager
-def told_as_storage() -> Iterator[None]:
-    """Tell of an address that makes no sense as of a place that cannot be used.
-
-    Raises:
-        StorageFailure: there is no such place; the message tells what to do.
-    """
-    use_working_directory()  # the address may name a codec, which may be in a module here
-    try:
-        yield
-    except (exc.NotFound, exc.InvalidFormat) as error:
-        raise exc.StorageFailure(str(error.args[0]), cause=error.cause) from error
+def _require_database(url: str) -> str:
+    return require_existing(url, "--db", "`stackl-flow db upgrade`")
 
 
 def _fetch(url: str, **options: Any) -> Backend:
-    with told_as_storage():
+    with errors_as_storage_failure():
         return backends.fetch(url, **options)
 
 
@@ -173,36 +174,28 @@ def _upgrade(backend: Backend) -> None:
         connection.upgrade()
 
 
-def existing(place: str, option: str, remedy: str) -> str:
-    """Check that a file or directory is there: whoever only looks must not make an empty one.
-
-    Args:
-        place: a URL, or the path of a SQLite file.
-        option: which option it was given to.
-        remedy: what makes one.
-
-    Returns:
-        The address.
-
-    Raises:
-        StorageFailure: it is not there.
-    """
-    url = urls.expand_path(place)
-    scheme, _, rest = url.partition("://")
-    path = (url.removeprefix(_SQLITE) if scheme == "sqlite" else rest).partition("?")[0]
-    kind = _KINDS.get(scheme)
-    if kind and path and not path.startswith((":", "/:", "file:")) and not Path(path).exists():
-        raise exc.StorageFailure(
-            f"there is no {kind} '{Path(path).absolute()}': check {option} and where you are,"
-            f" or make it with {remedy}"
-        )
-    return url
-
-
-def _existing(place: str) -> str:
-    return existing(place, "--db", "`stackl-flow db upgrade`")
-
-
 def _validate(backend: Backend) -> None:
     with backend.get_connection() as connection:
         connection.validate()
+
+
+@contextmanager
+def errors_as_storage_failure() -> Iterator[None]:
+    """Report an invalid URL or an unknown backend as storage that cannot be used.
+
+    Raises:
+        StorageFailure: the URL is invalid.
+    """
+    add_working_directory()  # the URL may name a codec, which may be a module there
+    try:
+        yield
+    except (exc.NotFound, exc.InvalidFormat) as error:
+        raise exc.StorageFailure(str(error.args[0]), cause=error.cause) from error
+
+
+def add_working_directory() -> str:
+    """Put the current directory first on the import path, and return it."""
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    return directory

@@ -1,6 +1,7 @@
-"""Orders: run a flow from its factory, and go on with a stored one.
+"""Runs of flows: create one from a factory, load a stored one, and run it.
 
-Flows by the name of their factory, as in "shop.flows:order", and what can be wrong with that name.
+A factory is written "MODULE:FACTORY", as in "shop.flows:order". Errors say which part of the name is wrong
+and what to write instead.
 """
 
 import inspect
@@ -15,7 +16,8 @@ from typing import Any
 from stackl_flow import engines, redaction, states
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
-from stackl_flow.control.flows import flows
+from stackl_flow.control.flows import list_flows
+from stackl_flow.control.opening import add_working_directory
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines import factories
 from stackl_flow.engines.base import Engine
@@ -29,59 +31,52 @@ from stackl_flow.persistence.retention import JOB_KEY
 
 Factory = Callable[..., Flow | Atom]
 
+# ------------------------------------------------------------- factories
+
 
 def import_factory(spec: str) -> Factory:
-    """Import a factory; the current directory is looked in first, as `python -m` does.
+    """Import a factory; the current directory is searched first, as with `python -m`.
 
     Args:
-        spec: "MODULE:FACTORY", the factory may be a dotted path inside the module.
-
-    Returns:
-        The factory.
+        spec: "MODULE:FACTORY"; FACTORY may be a dotted path inside the module.
 
     Raises:
-        FactoryNotFound: it is not there or cannot be called; the message says which part is wrong.
+        FactoryNotFound: it cannot be imported or called.
     """
     module, colon, path = spec.partition(":")
     if not colon or not module or not path:
         first, dot, last = spec.strip(":").rpartition(".")
         like = f"{first}:{last}" if dot and last != "py" and os.sep not in spec else "shop.flows:order"
-        raise exc.FactoryNotFound(f"'{spec}' is no factory: write MODULE:FACTORY, such as {like}")
+        raise exc.FactoryNotFound(f"invalid factory '{spec}': write MODULE:FACTORY, such as {like}")
     if module.endswith(".py") or os.sep in module:
-        named = ".".join(part for part in Path(module.removesuffix(".py")).parts if part not in {".", os.sep})
+        dotted = ".".join(p for p in Path(module.removesuffix(".py")).parts if p not in {".", os.sep})
         raise exc.FactoryNotFound(
-            f"'{spec}' names a file: name the module, from where it is imported, such as {named}:{path}"
+            f"'{spec}' is the path of a file: write the name of the module, such as {dotted}:{path}"
         )
     return _import(spec)
 
 
-def make_again(detail: FlowDetail) -> Flow | Atom:
-    """Make a stored flow again by the factory that made it.
-
-    Args:
-        detail: what is stored of it.
-
-    Returns:
-        The flow.
+def rebuild_flow(detail: FlowDetail) -> Flow | Atom:
+    """Build a stored flow again with its factory.
 
     Raises:
-        FactoryNotFound: it was stored without a factory, or that cannot be imported or called here.
+        FactoryNotFound: it was stored without a factory, or the factory cannot be imported or called here.
     """
-    made = detail.meta.get(factories.META_FACTORY)
-    if not made:
+    factory = detail.meta.get(factories.META_FACTORY)
+    if not factory:
         raise exc.FactoryNotFound(
             f"flow '{detail.name}' ({detail.uuid}) was stored without a factory: "
-            f"resume it from the program that made it, with engines.load(flow, flow_detail=...)"
+            f"resume it from the program that created it, with engines.load(flow, flow_detail=...)"
         )
-    name, args, kwargs = made["name"], made.get("args") or (), made.get("kwargs") or {}
-    given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
-    remedy = f"the flow was stored with ({given}), let it take these"
-    return make_flow(_import(name), kwargs, name, args, remedy)
+    name, args, kwargs = factory["name"], factory.get("args") or (), factory.get("kwargs") or {}
+    stored = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+    remedy = f"the flow was stored with ({stored}), so the factory has to accept these"
+    return build_flow(_import(name), kwargs, name, args, remedy)
 
 
-def make_flow(
+def build_flow(
     factory: Factory,
-    arguments: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
     spec: str,
     args: Sequence[Any] = (),
     remedy: str = "",
@@ -89,77 +84,63 @@ def make_flow(
     """Call a factory.
 
     Args:
-        factory: what makes the flow.
-        arguments: keyword arguments for it.
-        spec: how to call it in messages.
-        args: further arguments, that go before.
-        remedy: what to do when the arguments do not fit, if not to give what is missing.
+        factory: returns the flow.
+        kwargs: its keyword arguments.
+        spec: the factory's name for error messages.
+        args: its positional arguments.
+        remedy: what an error message advises if the arguments do not match the factory's signature.
 
     Returns:
-        The flow, or the single task that was made.
+        The flow, or a single task.
 
     Raises:
-        FactoryNotFound: the arguments do not fit, the factory raised, or it made something else than a flow.
+        FactoryNotFound: the arguments do not match, the factory raised, or it did not return a flow.
     """
     try:
-        inspect.signature(factory).bind(*args, **arguments)
+        inspect.signature(factory).bind(*args, **kwargs)
     except TypeError as error:
         if not remedy and "missing" in str(error):
-            remedy = "give them with --arg NAME=VALUE"
+            remedy = "pass them with --arg NAME=VALUE"
         more = f", {remedy}" if remedy else ""
         raise exc.FactoryNotFound(
             f"factory '{spec}' cannot be called with these arguments ({error}): "
-            f"it takes {inspect.signature(factory)}{more}"
+            f"its signature is {inspect.signature(factory)}{more}"
         ) from error
     try:
-        made = factory(*args, **arguments)
+        flow = factory(*args, **kwargs)
     except exc.StacklFlowError:
-        # A flow that is wrong in itself (a cycle, a name twice) says so best.
-        raise
+        raise  # the errors of an invalid flow (a cycle, a duplicate name) are clear by themselves
     except Exception as error:
         raise exc.FactoryNotFound(
             f"factory '{spec}' raised {type(error).__name__}: {error}", cause=error
         ) from error
     try:
-        return factories.check_flow(made, spec)
+        return factories.check_flow(flow, spec)
     except exc.NotAnAtom as error:
         raise exc.FactoryNotFound(str(error)) from error
 
 
-def use_working_directory() -> str:
-    """Let modules in the current directory be imported, before all others.
-
-    Returns:
-        The directory.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return here
-
-
 def _import(name: str) -> Factory:
-    here = use_working_directory()
+    directory = add_working_directory()
     try:
         return factories.import_factory(name)
     except exc.FactoryNotFound as error:
-        hint = _hint(error, here)
+        hint = _import_hint(error, directory)
         raise exc.FactoryNotFound(f"{error.args[0]}{hint}", cause=error.cause) from error
 
 
-def _hint(error: exc.FactoryNotFound, here: str) -> str:
-    """Tell what a person at a shell can do about a factory that cannot be imported."""
-    if error.cause is not None or error.name is None:
-        return ""
+def _import_hint(error: exc.FactoryNotFound, directory: str) -> str:
+    is_missing = isinstance(error.cause, ModuleNotFoundError) and error.cause.name == error.name
+    if error.name is None or not (error.cause is None or is_missing):
+        return ""  # the module exists, but importing it failed
     module = sys.modules.get(error.name)
     if module is not None:
-        own = _functions(module)
-        return f"; its functions are {', '.join(own)}" if own else ""
-    return f"; looked in {here} first: check the name and where you are"
+        functions = _public_functions(module)
+        return f"; its functions are {', '.join(functions)}" if functions else ""
+    return f"; {directory} was searched first: check the name and the current directory"
 
 
-def _functions(module: ModuleType) -> list[str]:
-    """List the functions that a module defines itself; only these can be meant."""
+def _public_functions(module: ModuleType) -> list[str]:
     return sorted(
         name
         for name, value in vars(module).items()
@@ -167,172 +148,154 @@ def _functions(module: ModuleType) -> list[str]:
     )
 
 
-#: States of a flow that was left before its end.
-UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
-_FAILED = frozenset({states.FAILURE, states.REVERTED, states.REVERT_FAILURE})
+# ------------------------------------------------------------- engines
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended; `error` is what made the flow fail, if it did."""
-
-    uuid: str
-    state: str
-    error: Exception | None = None
-
-
-def start(
+def create_engine(
     backend: Backend,
-    spec: str,
-    arguments: Mapping[str, Any],
+    factory: str,
+    factory_kwargs: Mapping[str, Any],
     store: Mapping[str, Any],
     name: str | None = None,
     secrets: Collection[str] | None = None,
-    **options: Any,
+    **engine_options: Any,
 ) -> Engine:
-    """Make a flow by its factory, store it, and make an engine for it; nothing runs yet.
+    """Build and store a new flow, and return an engine for it; nothing runs yet.
 
     Args:
-        backend: where to store it.
-        spec: "MODULE:FACTORY".
-        arguments: keyword arguments for the factory; stored with the flow.
-        store: values that the flow's atoms ask for.
-        name: what to call the stored flow, if not by its own name.
-        secrets: names of values that are not to be seen.
-        options: as for `engines.load`, such as engine= and max_workers=.
-
-    Returns:
-        The engine.
+        backend: where to store the flow.
+        factory: "MODULE:FACTORY".
+        factory_kwargs: keyword arguments of the factory; stored with the flow.
+        store: input values of the flow.
+        name: name of the stored flow, by default the flow's own name.
+        secrets: names of values that are redacted everywhere.
+        engine_options: as for `engines.load`, such as engine= and max_workers=.
 
     Raises:
         FactoryNotFound: the factory cannot be imported or called.
-        CompilationFailure: the flow is wrong in itself.
-        DependencyFailure: an atom needs something that nobody gives.
+        CompilationFailure: the flow is invalid.
+        DependencyFailure: an input of an atom is missing.
         StorageFailure: the flow cannot be stored.
     """
-    flow, detail, _ = keep(backend, spec, arguments, store, name, secrets)
-    return engines.load(flow, flow_detail=detail, backend=backend, **options)
+    flow, detail, _ = store_flow(backend, factory, factory_kwargs, store, name, secrets)
+    return engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
 
 
-def keep(
+def store_flow(
     backend: Backend,
-    spec: str,
-    arguments: Mapping[str, Any],
+    factory: str,
+    factory_kwargs: Mapping[str, Any],
     store: Mapping[str, Any],
     name: str | None = None,
     secrets: Collection[str] | None = None,
-    job: str | None = None,
+    job_uuid: str | None = None,
 ) -> tuple[Item, FlowDetail, LogBook]:
-    """Make a flow by its factory, check it, and store it with all that it takes to run it elsewhere.
+    """Build and check a flow, and store it with everything that another process needs to run it.
 
     Args:
-        backend: where to store it.
-        spec: "MODULE:FACTORY".
-        arguments: as for `start`, as are all that follow.
-        store: values that the flow's atoms ask for.
-        name: what to call the stored flow, if not by its own name.
-        secrets: names of values that are not to be seen.
-        job: the job that the flow is to be posted with.
+        backend: where to store the flow.
+        factory: as for `create_engine`, like the arguments that follow.
+        factory_kwargs: keyword arguments of the factory.
+        store: input values of the flow.
+        name: name of the stored flow.
+        secrets: names of values that are redacted everywhere.
+        job_uuid: the job with which the flow is going to be posted.
 
     Returns:
-        The flow, its detail, and the book that the detail is in.
+        The flow, its detail, and the logbook that contains the detail.
 
     Raises:
-        StacklFlowError: as for `start`; nothing was stored.
+        StacklFlowError: as for `create_engine`; nothing was stored.
     """
-    flow = make_flow(import_factory(spec), arguments, spec)
-    # Looked at before anything is stored, so that a mistake leaves no half-made flow behind.
-    _check(flow, store, secrets)
+    flow = build_flow(import_factory(factory), factory_kwargs, factory)
+    _check(flow, store, secrets)  # before anything is stored, so that an error leaves nothing behind
     title = name or str(flow.name)
-    notes = {
-        **factory_metadata(spec.replace(":", "."), None, arguments),
-        **secret_metadata(flow, secrets, store, arguments),
+    meta = {
+        **factory_metadata(factory.replace(":", "."), None, factory_kwargs),
+        **secret_metadata(flow, secrets, store, factory_kwargs),
     }
     book = LogBook(title)
-    if job is not None:
-        book.meta[JOB_KEY] = job
-    return flow, new_flow_detail(flow, notes, store, book, backend, name=title), book
+    if job_uuid is not None:
+        book.meta[JOB_KEY] = job_uuid
+    return flow, new_flow_detail(flow, meta, store, book, backend, name=title), book
 
 
 def _check(flow: Item, store: Mapping[str, Any], secrets: Collection[str] | None = None) -> None:
-    """Go through all that can be wrong with a flow, without any storage."""
+    """Check a flow by preparing it without storage."""
     trial = engines.load(flow, store=dict(store), secrets=secrets)
     trial.compile()
     trial.prepare()
     trial.validate()
 
 
-def reload(backend: Backend, flow_uuid: str, **options: Any) -> Engine:
-    """Make an engine for a stored flow, to go on with it; nothing runs yet.
+def load_engine(backend: Backend, flow_uuid: str, **engine_options: Any) -> Engine:
+    """Return an engine that continues a stored flow; nothing runs yet.
 
     Args:
-        backend: where it is stored.
-        flow_uuid: its whole uuid.
-        options: as for `engines.load`, such as engine= and max_workers=.
-
-    Returns:
-        The engine.
+        backend: where the flow is stored.
+        flow_uuid: its full uuid.
+        engine_options: as for `engines.load`, such as engine= and max_workers=.
 
     Raises:
         NotFound: there is no such flow.
-        FactoryNotFound: its factory cannot be imported or called, or it was stored without one.
-        CompilationFailure: the flow is wrong in itself.
-        DependencyFailure: a new atom needs something that nobody gives; nothing was stored of it.
+        FactoryNotFound: it was stored without a factory, or the factory cannot be imported or called.
+        CompilationFailure: the flow is invalid.
+        DependencyFailure: an input of a new atom is missing; nothing was stored.
         StorageFailure: the flow cannot be read.
     """
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
     with redaction.redacting(secret_values(detail.meta, detail)):
-        flow = make_again(detail)
-        engine = engines.load(flow, flow_detail=detail, backend=backend, **options)
+        flow = rebuild_flow(detail)
+        engine = engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
         engine.compile()
         if engine.compilation is not None and set(engine.compilation.names) - {atom.name for atom in detail}:
-            # Atoms are new to it: what they lack is said before any of them is stored.
+            # The flow has new atoms: report missing inputs before any of them is stored.
             _check(flow, detail.meta.get(META_INJECTED, {}))
         return engine
 
 
-def unfinished(backend: Backend, *, stuck: bool = False) -> list[FlowSummary]:
-    """List the flows that were left before their end, the oldest first.
-
-    Args:
-        backend: where they are stored.
-        stuck: flows in REVERT_FAILURE too.
-
-    Returns:
-        The flows.
-    """
-    wanted = {*UNFINISHED, *([states.REVERT_FAILURE] if stuck else [])}
-    return [flow for flow in reversed(flows(backend)) if flow.state in wanted]
+#: States of unfinished flows.
+UNFINISHED = (states.PENDING, states.RUNNING, states.SUSPENDING, states.SUSPENDED, states.RESUMING)
+_FAILED = frozenset({states.FAILURE, states.REVERTED, states.REVERT_FAILURE})
 
 
-def carry_out(engine: Engine) -> Outcome:
-    """Run an engine until its flow comes to rest.
+def unfinished_flows(backend: Backend, *, include_stuck: bool = False) -> list[FlowSummary]:
+    """List unfinished flows, oldest first; with `include_stuck` also flows in REVERT_FAILURE."""
+    wanted = {*UNFINISHED, *([states.REVERT_FAILURE] if include_stuck else [])}
+    return [flow for flow in reversed(list_flows(backend)) if flow.state in wanted]
 
-    Args:
-        engine: the engine.
 
-    Returns:
-        How the flow ended, also when it failed.
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended; `error` is the error that made the flow fail, if it failed."""
+
+    uuid: str
+    state: str
+    error: Exception | None = None
+
+
+def run_engine(engine: Engine) -> RunResult:
+    """Run an engine until its flow finishes, fails or is suspended.
 
     Raises:
-        OwnershipLost: another process has taken the flow over.
+        OwnershipLost: another process has taken over the flow.
         ExecutionFailure: a task called `sys.exit`.
-        StacklFlowError: the engine could not bring the flow to an end.
+        StacklFlowError: the engine could not continue the flow.
     """
-    error: Exception | None = None
+    failure: Exception | None = None
     try:
         engine.run()
     except exc.OwnershipLost:
         raise
-    except SystemExit as ended:
+    except SystemExit as error:
         raise exc.ExecutionFailure(
-            f"a task ended the program in the middle of the flow, with sys.exit({ended.code!r}):"
-            f" let it raise an error of its own, so that the flow is undone"
-        ) from ended
-    except Exception as raised:
-        # What a task raised comes out here once the flow has ended; all else is the engine's own trouble.
+            f"a task ended the process with sys.exit({error.code!r}) while the flow was running:"
+            f" raise an exception instead, so that the flow is rolled back"
+        ) from error
+    except Exception as error:
+        # An error of a task is re-raised once the flow has failed; every other error is the engine's own.
         if engine.storage.get_flow_state() not in _FAILED:
             raise
-        error = raised
-    return Outcome(engine.storage.flow_uuid, str(engine.storage.get_flow_state()), error)
+        failure = error
+    return RunResult(engine.storage.flow_uuid, str(engine.storage.get_flow_state()), failure)

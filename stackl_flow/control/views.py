@@ -1,8 +1,7 @@
-"""What an operator sees of stored flows: frozen answers, free of any backend and of any screen.
+"""Query results: frozen dataclasses, independent of any backend and of any presentation.
 
-Times are seconds since 1970 in UTC, spans are seconds.
-
-When something worked and for how long, read off its moves.
+Times are seconds since the epoch (UTC), durations are seconds. Working times of flows and atoms are derived
+from their transitions (`measure`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ class FailureView:
 
     @property
     def line(self) -> str:
-        """The failure in one line, such as "ValueError: no such port"."""
+        """The failure on one line, such as "ValueError: no such port"."""
         first = self.message.strip().partition("\n")[0]
         return f"{self.kind.rpartition('.')[2]}: {first}" if first else self.kind
 
@@ -33,9 +32,9 @@ class FailureView:
 class AtomView:
     """One atom of a flow.
 
-    `started` is when it first ran, `ended` when it came to rest (None while it works or was cut off).
-    `seconds` is its total working time over all attempts; `revert_seconds` is the part of it
-    spent in `revert`. Time in which the process was dead is in neither.
+    `started` is when it first ran, `ended` when it last stopped (None while it runs, or if its process died).
+    `seconds` is its total working time over all attempts, `revert_seconds` the part of it spent in `revert`.
+    Neither includes the time between the death of a process and the resume.
     """
 
     name: str
@@ -55,7 +54,7 @@ class AtomView:
 
 @dataclass(frozen=True, slots=True)
 class FlowSummary:
-    """One line of the list of flows."""
+    """One row of the list of flows."""
 
     uuid: str
     name: str
@@ -69,7 +68,7 @@ class FlowSummary:
 
 @dataclass(frozen=True, slots=True)
 class FlowView:
-    """A flow with its atoms, in the order in which they were stored."""
+    """A flow with its atoms, in the order in which they are stored."""
 
     flow: FlowSummary
     factory: str | None
@@ -79,28 +78,20 @@ class FlowView:
     atoms: tuple[AtomView, ...]
 
     def counts(self) -> dict[str, int]:
-        """Count the atoms by state.
-
-        Returns:
-            The number of atoms for each state that occurs.
-        """
-        found: dict[str, int] = {}
+        """Count the atoms by state; only states that occur are included."""
+        counts: dict[str, int] = {}
         for atom in self.atoms:
-            found[atom.state] = found.get(atom.state, 0) + 1
-        return found
+            counts[atom.state] = counts.get(atom.state, 0) + 1
+        return counts
 
     def failures(self) -> list[tuple[AtomView, FailureView]]:
-        """List everything that failed.
-
-        Returns:
-            Pairs of an atom and one of its failures, in the order of the atoms.
-        """
+        """List all failures, each with its atom, in the order of the atoms."""
         return [(atom, failure) for atom in self.atoms for failure in atom.failures]
 
 
 @dataclass(frozen=True, slots=True)
-class MoveView:
-    """One move in a flow's history; `atom` is None when the flow itself moved."""
+class TransitionView:
+    """One transition in a flow's history; `atom` is None for a transition of the flow itself."""
 
     seq: int
     atom: str | None
@@ -110,9 +101,21 @@ class MoveView:
     owner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When an atom or a flow worked, and for how long; the fields are those of `AtomView`."""
+
+    started: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    revert_seconds: float | None = None
+    attempts: int = 0
+
+
+NOT_STARTED = Timing()
+
 _WORKING = frozenset({states.RUNNING, states.REVERTING, states.RETRYING, states.SUSPENDING, states.RESUMING})
-_UNDOING = frozenset({states.REVERTING})
-_AT_REST = frozenset(
+_STOPPED = frozenset(
     {
         states.SUCCESS,
         states.FAILURE,
@@ -124,46 +127,33 @@ _AT_REST = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """What the moves of one atom, or of the flow itself, tell."""
+def measure(transitions: Iterable[Transition], owner_arrivals: Mapping[str, float]) -> Timing:
+    """Add up the working time of one atom or of a flow.
 
-    started: float | None = None
-    ended: float | None = None
-    seconds: float | None = None
-    revert_seconds: float | None = None
-    attempts: int = 0
-
-
-NEVER = Times()
-
-
-def measure(moves: Iterable[Transition], arrivals: Mapping[str, float]) -> Times:
-    """Add up the working time of one atom, or of a flow.
-
-    When one owner left it at work and another brought it on, the time in between is that of a crash: only
-    what came after the other's arrival counts, and it counts as one more attempt.
+    If one owner left it in a working state and another owner made the next transition, the first owner died.
+    The time until the second owner's arrival is not working time, and its run counts as one more attempt.
 
     Args:
-        moves: its moves, in order.
-        arrivals: when each owner made its first move in the flow.
+        transitions: its transitions, in order.
+        owner_arrivals: when each owner made its first transition in the flow.
 
     Returns:
-        The times; seconds is None when it never worked for a span that is known.
+        The timing; `seconds` is None if no working time is known.
     """
     started = ended = seconds = revert_seconds = None
     attempts = 0
-    before: Transition | None = None
-    for move in moves:
-        if before is not None and before.new in _WORKING:
-            span = max(0.0, move.at - max(before.at, arrivals[move.owner]))
+    previous: Transition | None = None
+    for transition in transitions:
+        if previous is not None and previous.new in _WORKING:
+            span = max(0.0, transition.at - max(previous.at, owner_arrivals[transition.owner]))
             seconds = span + (seconds or 0.0)
-            if before.new in _UNDOING:
+            if previous.new == states.REVERTING:
                 revert_seconds = span + (revert_seconds or 0.0)
-            attempts += before.new == states.RUNNING and before.owner != move.owner and move.new in _AT_REST
-        if move.new == states.RUNNING:
+            is_rerun = previous.new == states.RUNNING and previous.owner != transition.owner
+            attempts += is_rerun and transition.new in _STOPPED
+        if transition.new == states.RUNNING:
             attempts += 1
-            started = move.at if started is None else started
-        ended = move.at if move.new in _AT_REST else None
-        before = move
-    return Times(started, ended, seconds, revert_seconds, attempts)
+            started = transition.at if started is None else started
+        ended = transition.at if transition.new in _STOPPED else None
+        previous = transition
+    return Timing(started, ended, seconds, revert_seconds, attempts)

@@ -1,9 +1,10 @@
-"""Backends store flows; their connections read and write logbooks, flows and atoms.
+"""What every backend is: a place that hands out connections.
 
-A backend is shared by threads, and each thread uses a connection of its own. Every method that writes is one
-transaction: when it returns, all of it is durable; when it raises, none of it is stored.
+The public verbs stand in ``connection``, once for all; a backend brings the dumb operations of ``rows``. A
+connection belongs to one thread at a time; a backend may be shared, each thread with a connection of its own.
+Every verb that writes is one transaction: all of it is durable when the verb returns, or none of it.
 
-A subclass implements the operations on rows (see `records.RecordStore`); the public methods are here.
+The public verbs on what is stored, said once for all backends.
 """
 
 from __future__ import annotations
@@ -18,39 +19,45 @@ from stackl_flow.codec import TextCodec
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
+    AtomRecord,
+    AtomUpdate,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
-    RecordStore,
+    Rows,
     Transition,
-    check_same_kind,
     flow_changes,
-    merge_changes,
+    join,
     not_found,
     ownership_lost,
+    same_kind,
 )
-
-__all__ = ["Backend", "Connection", "MissingAtoms"]
 
 #: Receives a flow as it is stored, and returns the atoms to add to it.
 MissingAtoms = Callable[[FlowDetail], Iterable[AtomDetail]]
 
+__all__ = [
+    "AtomRecord",
+    "AtomUpdate",
+    "Backend",
+    "BookRecord",
+    "Changes",
+    "Checkpoint",
+    "Connection",
+    "FlowRecord",
+    "Rows",
+    "Transition",
+]
+
 
 class Backend(ABC):
-    """Stores flows. Threads may share it; each uses a connection of its own.
-
-    Use it in a ``with`` statement, or close it after use.
+    """A place where flows are remembered.
 
     Args:
-        conf: the settings, with the URL under "connection".
-        codec: encodes values as text, and decodes them.
-        clock: the source of the time at which rows are created.
-
-    Attributes:
-        conf: the settings.
-        codec: the codec.
-        clock: the clock.
+        conf: the settings, with the address under "connection".
+        codec: makes text of values and values of text; the shared one if left out.
+        clock: tells when rows were made.
     """
 
     def __init__(
@@ -63,28 +70,32 @@ class Backend(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What messages call this backend: its URL, without password and options."""
+        """What to call this place in messages, without any password."""
 
     @abstractmethod
     def get_connection(self) -> Connection:
-        """Return a connection, for one thread at a time; close it after use."""
+        """Make a connection, to be used by one thread at a time.
+
+        Returns:
+            The connection; close it after use.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Release what this backend holds."""
+        """Let go of all that this backend holds."""
 
     def join_transaction(self, connection: Any) -> Backend:
-        """Return a backend that writes in a transaction of the caller, if it is one of the same SQL database.
+        """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
 
         Args:
             connection: the caller's connection, in a transaction.
 
         Returns:
-            A backend that writes by that connection; or this backend, whose writes are durable at once, if
-            the connection leads elsewhere.
+            A backend that writes by that connection, if it leads to the same SQL database; else this one,
+            whose writes are durable at once.
 
         Raises:
-            InvalidFormat: the connection is closed.
+            InvalidFormat: the connection is closed, or no connection.
         """
         del connection
         return self
@@ -96,15 +107,11 @@ class Backend(ABC):
         self.close()
 
 
-class Connection(RecordStore):
-    """Reads and writes logbooks, flows and atoms. One thread uses it at a time.
-
-    Use it in a ``with`` statement, or close it after use. Each method is one transaction. Besides the errors
-    that are listed, every method raises `StorageFailure` if the backend cannot be reached or used, and
-    `NotSerializable` or `InvalidFormat` for values that the codec cannot encode or decode.
+class Connection(Rows):
+    """The verbs on stored books, flows and atoms.
 
     Args:
-        backend: the backend.
+        backend: the place this connection leads to.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -113,7 +120,7 @@ class Connection(RecordStore):
 
     @property
     def backend(self) -> Backend:
-        """The backend of this connection."""
+        """The place this connection leads to."""
         return self._backend
 
     def __enter__(self) -> Self:
@@ -124,52 +131,54 @@ class Connection(RecordStore):
 
     @abstractmethod
     def close(self) -> None:
-        """Release what this connection holds; the next method opens it again."""
+        """Let go of what this connection holds; the next verb opens it again."""
 
     @abstractmethod
     def upgrade(self) -> None:
-        """Create the schema, or bring it to the version of this code.
+        """Bring the schema to the version of this code; nothing happens if it is there.
 
         Raises:
-            IncompatibleVersion: a newer version of this library created it.
+            IncompatibleVersion: a newer version of this library made it.
         """
 
     @abstractmethod
     def validate(self) -> None:
-        """Check that this code can use the backend.
+        """Check that the place can be used by this code.
 
         Raises:
-            StorageFailure: it cannot; the message says what to do.
+            StorageFailure: it cannot; the message tells what to do.
         """
 
-    # ------------------------------------------------------------------ logbooks
-
     def clear_all(self) -> None:
-        """Delete all logbooks and all that is in them."""
+        """Delete every book and all that is in it."""
         with self._transaction(write=True):
             self._delete_all()
 
     def save_logbook(self, book: LogBook) -> LogBook:
-        """Store a logbook with its flows and their atoms, over what is stored of them.
+        """Store a book with its flows and their atoms, over what is stored of them.
 
-        Flows and atoms that are stored but not in ``book`` stay.
+        Args:
+            book: the book.
 
         Returns:
-            The logbook as it is stored now.
+            The book as it is stored now.
         """
         at = self._backend.clock.now()
         with self._transaction(write=True):
-            exists = bool(self._read_books(book.uuid))
-            changes = merge_changes([self._changes(fd, book.uuid, at) for fd in book])
-            self._apply(changes._replace(books=[serialization.book_record(self._codec, book, at)]))
-            return self._book(self._read_books(book.uuid)[0]) if exists else book
+            known = bool(self._read_books(book.uuid))
+            parts = [self._changes(fd, book.uuid, at) for fd in book]
+            self._apply(join(parts)._replace(books=[serialization.book_record(self._codec, book, at)]))
+            return self._book(self._read_books(book.uuid)[0]) if known else book
 
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
-        """Return a logbook.
+        """Read a book.
 
         Args:
-            book_uuid: UUID of the logbook.
+            book_uuid: its identity.
             lazy: leave its flows out.
+
+        Returns:
+            The book.
 
         Raises:
             NotFound: there is none.
@@ -180,16 +189,22 @@ class Connection(RecordStore):
         raise not_found("log book", book_uuid)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
-        """Return all logbooks, oldest first.
+        """Read all books.
 
         Args:
             lazy: leave their flows out.
+
+        Returns:
+            The books, oldest first.
         """
         with self._transaction(write=False):
             return [self._book(record, lazy) for record in self._read_books()]
 
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a logbook and all that is in it.
+        """Delete a book and all that is in it.
+
+        Args:
+            book_uuid: its identity.
 
         Raises:
             NotFound: there is none.
@@ -198,63 +213,79 @@ class Connection(RecordStore):
             if not self._delete_book(book_uuid):
                 raise not_found("log book", book_uuid)
 
-    # ------------------------------------------------------------------ flows
-
     def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> list[FlowDetail]:
-        """Return the flows of a logbook, oldest first; none if there is no such logbook.
+        """Read the flows of a book.
 
         Args:
-            book_uuid: UUID of the logbook.
+            book_uuid: the book's identity.
             lazy: leave their atoms out.
+
+        Returns:
+            The flow details, oldest first; none if there is no such book.
         """
         with self._transaction(write=False):
             return [self._flow(record, lazy) for record in self._read_flows(book_uuid=book_uuid)]
 
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
-        """Return a flow.
+        """Read a flow.
 
         Args:
-            fd_uuid: UUID of the flow.
+            fd_uuid: its identity.
             lazy: leave its atoms out.
+
+        Returns:
+            The flow detail.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return self._flow(self._read_flow(fd_uuid), lazy)
+            return self._flow(self._one_flow(fd_uuid), lazy)
 
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
-        """Store a flow's state and metadata, and its atoms, new ones included.
+        """Store a flow's state and notes, and its atoms, new ones too.
+
+        Args:
+            flow_detail: the flow.
 
         Returns:
             The flow as it is stored now.
 
         Raises:
-            NotFound: it was never saved in a logbook.
+            NotFound: it was never saved in a book.
         """
         with self._transaction(write=True):
-            book_uuid = self._read_flow(flow_detail.uuid).book_uuid
+            book_uuid = self._one_flow(flow_detail.uuid).book_uuid
             self._apply(self._changes(flow_detail, book_uuid, self._backend.clock.now()))
-            return self._flow(self._read_flow(flow_detail.uuid))
+            return self._flow(self._one_flow(flow_detail.uuid))
 
     def get_flow_record(self, flow_uuid: str) -> FlowRecord:
-        """Return the row of a flow: its state, owner and epoch, without atoms.
+        """Read a flow's row: its state, owner and epoch.
+
+        Args:
+            flow_uuid: its identity.
+
+        Returns:
+            The row.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return self._read_flow(flow_uuid)
+            return self._one_flow(flow_uuid)
 
     def list_flow_records(
         self, state: str | None = None, limit: int | None = None, newest_first: bool = True
     ) -> list[FlowRecord]:
-        """Return the rows of many flows.
+        """Read the rows of many flows.
 
         Args:
             state: only flows in this state.
-            limit: the maximum number of flows.
-            newest_first: start with the flow that was saved last.
+            limit: at most so many.
+            newest_first: begin with the flow saved last.
+
+        Returns:
+            The rows.
         """
         with self._transaction(write=False):
             return self._read_flows(state=state, limit=limit, newest_first=newest_first)
@@ -269,7 +300,7 @@ class Connection(RecordStore):
         Args:
             flow_uuid: UUID of the flow.
             owner: name of the new owner, for people to read.
-            at: the current time, in seconds since the epoch (UTC).
+            at: time of the change, in seconds since the epoch (UTC).
             missing_atoms: receives the stored flow and returns the atoms to add. It may be called again, with
                 what is stored by then. If it raises, the owner does not change.
 
@@ -280,7 +311,7 @@ class Connection(RecordStore):
             NotFound: there is no such flow.
         """
         with self._transaction(write=True):
-            record = self._read_flow(flow_uuid)
+            record = self._one_flow(flow_uuid)
             if missing_atoms is not None:
                 added = serialization.atom_records(self._codec, flow_uuid, missing_atoms(self._flow(record)))
                 if added:
@@ -288,44 +319,52 @@ class Connection(RecordStore):
             self._set_owner(flow_uuid, record.epoch + 1, owner, at)
             return record.epoch + 1
 
-    def checkpoint(self, cp: Checkpoint) -> None:
-        """Store what one step of an engine changed.
-
-        Raises:
-            OwnershipLost: the epoch is not the one of the flow's owner.
-            NotFound: the flow, or an atom in the checkpoint, is not stored.
-        """
-        self._write_checkpoint(cp)
-
     def get_history(self, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[Transition]:
-        """Return the transitions of a flow and its atoms, in the order they happened.
+        """Read the moves of a flow and its atoms, in the order they were made.
 
         Args:
-            flow_uuid: UUID of the flow.
-            after: only transitions with a higher ``seq``.
-            limit: the maximum number of transitions.
+            flow_uuid: the flow.
+            after: only moves with a higher ``seq``.
+            limit: at most so many.
+
+        Returns:
+            The moves.
         """
         with self._transaction(write=False):
             return self._read_transitions(flow_uuid, after, limit)
 
-    # ------------------------------------------------------------------ atoms
-
     def get_atoms_for_flow(self, fd_uuid: str) -> list[AtomDetail]:
-        """Return the atoms of a flow in the order they were added; none if there is no such flow."""
+        """Read the atoms of a flow.
+
+        Args:
+            fd_uuid: the flow's identity.
+
+        Returns:
+            The atom details, in the order they were added; none if there is no such flow.
+        """
         with self._transaction(write=False):
             return [serialization.atom_detail(self._codec, record) for record in self._read_atoms(fd_uuid)]
 
     def get_atom_details(self, ad_uuid: str) -> AtomDetail:
-        """Return an atom.
+        """Read an atom.
+
+        Args:
+            ad_uuid: its identity.
+
+        Returns:
+            The atom detail.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return serialization.atom_detail(self._codec, self._read_existing_atom(ad_uuid))
+            return serialization.atom_detail(self._codec, self._one_atom(ad_uuid))
 
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
         """Store an atom.
+
+        Args:
+            atom_detail: the atom.
 
         Returns:
             The atom as it is stored now.
@@ -334,32 +373,41 @@ class Connection(RecordStore):
             NotFound: it was never saved in a flow.
         """
         with self._transaction(write=True):
-            old = self._read_existing_atom(atom_detail.uuid)
+            old = self._one_atom(atom_detail.uuid)
             (new,) = serialization.atom_records(self._codec, old.flow_uuid, [atom_detail])
-            self._apply(Changes(atoms=[check_same_kind(old, new)]))
+            self._apply(Changes(atoms=[same_kind(old, new)]))
             return serialization.atom_detail(self._codec, new)
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store new atoms of a flow.
+        """Store many new atoms of a flow at once.
 
         Args:
-            flow_uuid: UUID of the flow.
+            flow_uuid: the flow.
             details: the atoms.
-            epoch: the epoch of the caller's ownership, checked if given.
+            epoch: the epoch of the caller, checked when given.
 
         Raises:
             NotFound: there is no such flow.
-            OwnershipLost: the epoch is not the one of the flow's owner.
-            Duplicate: an atom with the same UUID is stored.
+            OwnershipLost: somebody else owns the flow now.
         """
         records = serialization.atom_records(self._codec, flow_uuid, details)
         with self._transaction(write=True):
-            flow = self._read_flow(flow_uuid)
+            flow = self._one_flow(flow_uuid)
             if epoch is not None and epoch != flow.epoch:
                 raise ownership_lost(flow_uuid, epoch, flow.epoch, flow.owner)
             self._apply(Changes(new_atoms=records))
 
-    # ------------------------------------------------------------------ details and rows
+    def checkpoint(self, cp: Checkpoint) -> None:
+        """Store what one step of an engine changed, all of it or nothing.
+
+        Args:
+            cp: the changes, with the epoch of the engine.
+
+        Raises:
+            OwnershipLost: somebody else owns the flow now.
+            NotFound: the flow, or an atom in the checkpoint, is not stored.
+        """
+        self._write_checkpoint(cp)
 
     def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
         return serialization.flow_detail(self._codec, record, () if lazy else self._read_atoms(record.uuid))

@@ -1,4 +1,4 @@
-"""Two ways to give a command: within this process, and in one of its own as a person does."""
+"""Two ways to run a command: in this process, and in a process of its own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SHOP = "tests.cli.shop"
 
 
 @dataclass
-class Answer:
+class Result:
     code: int
     out: str
     err: str
@@ -40,24 +40,24 @@ def db(tmp_path):
 
 
 @pytest.fixture
-def give(db, monkeypatch):
-    """Give a command here; --db is in the environment."""
+def invoke(db, monkeypatch):
+    """Run a command in this process, with --db in the environment."""
     monkeypatch.chdir(ROOT)
 
-    def give(*words, **env):
-        told = {"STACKL_FLOW_DB": db, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **env}
-        result = CliRunner().invoke(app, [str(word) for word in words], env=told)
+    def invoke(*words, **env):
+        variables = {"STACKL_FLOW_DB": db, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **env}
+        result = CliRunner().invoke(app, [str(word) for word in words], env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Answer(result.exit_code, result.stdout, result.stderr)
+        return Result(result.exit_code, result.stdout, result.stderr)
 
-    return give
+    return invoke
 
 
 @pytest.fixture
 def start(db):
-    """Start a command in a process of its own."""
-    begun = []
+    """Start a command in its own process."""
+    started = []
 
     def start(*words, cwd=ROOT, **env):
         process = subprocess.Popen(
@@ -68,11 +68,11 @@ def start(db):
             stderr=subprocess.PIPE,
             text=True,
         )
-        begun.append(process)
+        started.append(process)
         return process
 
     yield start
-    for process in begun:
+    for process in started:
         if process.poll() is None:
             process.kill()
         process.communicate()
@@ -80,23 +80,23 @@ def start(db):
 
 @pytest.fixture
 def finish():
-    """Wait for the end of a process."""
+    """Wait until a process has ended."""
 
     def finish(process):
         out, err = process.communicate(timeout=60)
-        return Answer(process.returncode, out, err)
+        return Result(process.returncode, out, err)
 
     return finish
 
 
 @pytest.fixture
 def wait_for():
-    """Wait until a file is there."""
+    """Wait until a file exists."""
 
     def wait_for(path):
         end = time.monotonic() + 30
         while not path.exists():
-            assert time.monotonic() < end, f"{path} never came"
+            assert time.monotonic() < end, f"{path} does not exist"
             time.sleep(0.01)
 
     return wait_for
@@ -104,14 +104,14 @@ def wait_for():
 
 @pytest.fixture
 def terminal(db):
-    """Start a command on a terminal of its own, which would show colours."""
-    begun = []
+    """Start a command in its own terminal, with colors."""
+    started = []
 
     def terminal(*words, columns=100, lines=30, **env):
-        coloured = {key: value for key, value in environment().items() if key != "NO_COLOR"}
-        begun.append(Terminal(words, ROOT, {**coloured, "STACKL_FLOW_DB": db, **env}, columns, lines))
-        return begun[-1]
+        variables = {key: value for key, value in environment().items() if key != "NO_COLOR"}
+        started.append(Terminal(words, ROOT, {**variables, "STACKL_FLOW_DB": db, **env}, columns, lines))
+        return started[-1]
 
     yield terminal
-    for one in begun:
+    for one in started:
         one.close()

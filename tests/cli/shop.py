@@ -29,7 +29,7 @@ class Step(task.Task):
 
 
 class Gate(task.Task):
-    """Says that it has begun, and waits for a file to go on."""
+    """Creates a file when it starts, and waits for another to continue."""
 
     def __init__(self, name, folder):
         super().__init__(name=name)
@@ -43,7 +43,7 @@ class Gate(task.Task):
 
 
 class Dies(task.Task):
-    """Takes its whole process with it, unless it is told not to."""
+    """Kills its process once."""
 
     def __init__(self, fuse):
         super().__init__(name="dies")
@@ -56,7 +56,7 @@ class Dies(task.Task):
 
 
 class Noisy(task.Task):
-    """Prints, and starts a program that does."""
+    """Prints, and starts a program that prints."""
 
     def execute(self):
         print("from the task")  # noqa: T201  as tasks do
@@ -114,7 +114,7 @@ def exits():
     return linear_flow.Flow("exits").add(Step("first"), Exits("exits"))
 
 
-nameless = lambda: linear_flow.Flow("nameless").add(Step("alone"))  # noqa: E731  some write it so
+nameless = lambda: linear_flow.Flow("nameless").add(Step("alone"))  # noqa: E731  a factory can be a lambda
 
 
 async def later():
@@ -135,7 +135,7 @@ def circle():
 
 
 def renamed(folder):
-    """A retry takes a task's name once the marker is there, which no stored flow can follow."""
+    """Once the marker exists, a retry has the name of a task, so that stored flows no longer match."""
     if (Path(folder) / "changed").exists():
         inner = unordered_flow.Flow("inner", retry=retry.Times(2, name="gate")).add(Step("inside"))
         return linear_flow.Flow("gated").add(Step("first"), inner, Step("last"))
@@ -143,7 +143,7 @@ def renamed(folder):
 
 
 def grown(folder):
-    """There is one task more once the marker is there, and nobody gives what it needs."""
+    """Once the marker exists, there is one more task, with a missing input."""
     flow = gated(folder)
     return flow.add(Sized("late")) if (Path(folder) / "changed").exists() else flow
 

@@ -1,4 +1,4 @@
-"""A terminal without a desk: a command runs in it, and what a person would see can be read."""
+"""A virtual terminal: runs a command and shows what a user would see on the screen."""
 
 import fcntl
 import os
@@ -11,22 +11,22 @@ import time
 
 import pyte
 
-_PATIENCE = 60.0  # seconds; as long as any other test waits for a process
+_TIMEOUT = 60.0  # seconds
 _CHUNK = 65536
-#: Makes the terminal on standard input that of its process, so that Ctrl-C reaches it.
+#: Makes the terminal on standard input the controlling terminal, so that Ctrl-C reaches the process.
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios;fcntl.ioctl(0, termios.TIOCSCTTY, 0);os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
 class Terminal:
-    """A pseudo terminal with a command in it.
+    """A command in a pseudo terminal.
 
     Args:
         words: the command, after `stackl-flow`.
         cwd: where it runs.
         env: its environment.
-        columns: the width in letters.
+        columns: the width in characters.
         lines: the height in lines.
     """
 
@@ -51,7 +51,7 @@ class Terminal:
 
     @property
     def rows(self):
-        """What stands on the screen, without the blank ends of lines and the empty lines."""
+        """The lines of the screen, without trailing blanks and empty lines."""
         return [row.rstrip() for row in self._screen.display if row.strip()]
 
     @property
@@ -66,17 +66,17 @@ class Terminal:
         os.write(self._ours, keys)
 
     def wait_for(self, *words):
-        """Read until all of these stand on the screen at once."""
-        end = time.monotonic() + _PATIENCE
+        """Read until all of these are on the screen at once."""
+        end = time.monotonic() + _TIMEOUT
         while not all(word in self.text for word in words):
-            assert time.monotonic() < end, f"{words} never came:\n{self.text}"
-            assert self.read(), f"it ended without {words}:\n{self.text}"
+            assert time.monotonic() < end, f"{words} did not appear:\n{self.text}"
+            assert self.read(), f"the process ended without {words}:\n{self.text}"
 
     def finish(self):
-        """Read to the end; gives the exit code."""
+        """Read to the end and return the exit code."""
         while self.read():
             pass
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(_TIMEOUT)
 
     def close(self):
         if self.process.poll() is None:
@@ -85,12 +85,12 @@ class Terminal:
         os.close(self._ours)
 
     def read(self):
-        """Read what there is, waiting for some; gives False at the end."""
-        ready, _, _ = select.select([self._ours], [], [], _PATIENCE)
-        assert ready, f"nothing came for {_PATIENCE} s:\n{self.text}"
+        """Read some output, waiting if there is none; return False at the end."""
+        ready, _, _ = select.select([self._ours], [], [], _TIMEOUT)
+        assert ready, f"no output for {_TIMEOUT} s:\n{self.text}"
         try:
             chunk = os.read(self._ours, _CHUNK)
-        except OSError:  # Linux says so when the other side is closed
+        except OSError:  # on Linux: the other side is closed
             return False
         self.raw += chunk
         self._stream.feed(chunk)

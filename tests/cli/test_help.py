@@ -21,8 +21,8 @@ def check(words):
 
 
 @pytest.mark.parametrize("name", ["run", "resume", "list", "show", "history", "graph", "post", "conduct"])
-def test_the_examples_in_a_help_text_are_commands(name, give):
-    examples = re.findall(r"^ +(stackl-flow .*)$", give(name, "--help", COLUMNS="300").out, re.MULTILINE)
+def test_the_examples_in_a_help_text_are_commands(name, invoke):
+    examples = re.findall(r"^ +(stackl-flow .*)$", invoke(name, "--help", COLUMNS="300").out, re.MULTILINE)
     assert examples
     for example in examples:
         assert check(shlex.split(example)[1:])[0] == name

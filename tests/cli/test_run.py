@@ -1,4 +1,4 @@
-"""`stackl-flow run`: ends, exit codes, answers, and mistakes made on purpose."""
+"""`stackl-flow run`: results, exit codes and errors."""
 
 import re
 
@@ -7,8 +7,8 @@ import pytest
 from tests.cli.conftest import SHOP
 
 
-def test_success(give):
-    answer = give("run", f"{SHOP}:order", "--store", "order=17")
+def test_success(invoke):
+    answer = invoke("run", f"{SHOP}:order", "--store", "order=17")
     assert answer.code == 0
     assert re.search(r"^[\d:.]+ task ship: SUCCESS$", answer.out, re.MULTILINE)
     assert re.search(r"^order  SUCCESS  [0-9a-f-]{36}$", answer.out, re.MULTILINE)
@@ -16,8 +16,8 @@ def test_success(give):
     assert f"factory {SHOP}.order" in answer.out
 
 
-def test_json_is_all_there_is_on_the_output(give):
-    data = give("run", f"{SHOP}:order", "--store", "order=17", "--json").data
+def test_with_json_nothing_else_is_on_standard_output(invoke):
+    data = invoke("run", f"{SHOP}:order", "--store", "order=17", "--json").data
     assert data["flow"]["state"] == "SUCCESS"
     assert data["exit_code"] == 0
     assert [atom["name"] for atom in data["atoms"]] == [
@@ -33,25 +33,25 @@ def test_json_is_all_there_is_on_the_output(give):
     assert "result" not in data["atoms"][0]
 
 
-def test_a_failed_flow_ends_with_one_and_says_why(give):
-    answer = give("run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+def test_a_failed_flow_exits_with_1_and_shows_the_error(invoke):
+    answer = invoke("run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
     assert answer.code == 1
     assert "ship failed: ValueError: no stock for order 17" in answer.out
     assert answer.out.count("REVERTED") > 6
     assert "Traceback" not in answer.out + answer.err
 
 
-def test_debug_shows_the_traceback_of_a_failed_task(give):
-    answer = give("--debug", "run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+def test_debug_shows_the_traceback_of_a_failed_task(invoke):
+    answer = invoke("--debug", "run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
     assert answer.code == 1
     assert "Traceback" in answer.err
     assert "shop.py" in answer.err
 
 
-def test_a_failed_revert_parks_the_flow_and_resume_frees_it(give, tmp_path):
+def test_after_a_failed_revert_the_flow_is_stuck_until_it_is_resumed(invoke, tmp_path):
     block = tmp_path / "block"
     block.touch()
-    answer = give(
+    answer = invoke(
         "run",
         f"{SHOP}:order",
         "--store",
@@ -66,108 +66,108 @@ def test_a_failed_revert_parks_the_flow_and_resume_frees_it(give, tmp_path):
     uuid = answer.data["flow"]["uuid"]
     assert answer.data["resume"].startswith(f"stackl-flow resume {uuid} --db ")
     assert answer.data["resume"] in answer.err
-    still = give("resume", uuid)
+    still = invoke("resume", uuid)
     assert still.code == 3
-    assert "reserve failed while being undone: RuntimeError: cannot take back" in still.out
-    assert "1 stuck" in give("resume", "--all").err
+    assert "reserve failed in revert: RuntimeError: cannot take back" in still.out
+    assert "1 stuck" in invoke("resume", "--all").err
     block.unlink()
-    freed = give("resume", "--all", "--stuck")
+    freed = invoke("resume", "--all", "--stuck")
     assert freed.code == 1
-    assert give("show", uuid, "--json").data["counts"] == {"REVERTED": 6}
+    assert invoke("show", uuid, "--json").data["counts"] == {"REVERTED": 6}
 
 
-def test_values_are_json_where_they_are_json(give):
-    words = [
+def test_values_are_parsed_as_json_if_they_are_json(invoke):
+    pairs = [
         f"order={text}" for text in ('[1, {"a": null}]', "3.5", '"17"', "seventeen", "true", "a=b", "", "NaN")
     ]
     made = [
-        give("run", f"{SHOP}:lone", "--store", word, "--results", "--json").data["atoms"][0]["result"][
+        invoke("run", f"{SHOP}:lone", "--store", word, "--results", "--json").data["atoms"][0]["result"][
             "order"
         ]
-        for word in words
+        for word in pairs
     ]
     assert made == [[1, {"a": None}], 3.5, "17", "seventeen", True, "a=b", "", "NaN"]
 
 
-def test_results_for_people(give):
-    answer = give("run", f"{SHOP}:lone", "--store", "order=17", "--results")
+def test_results_on_a_terminal(invoke):
+    answer = invoke("run", f"{SHOP}:lone", "--store", "order=17", "--results")
     assert re.search(r'^alone +\{"order": 17\}', answer.out, re.MULTILINE)
 
 
-def test_without_a_database_the_flow_runs_in_memory(give):
-    answer = give("run", f"{SHOP}:order", "--store", "order=1", STACKL_FLOW_DB="")
+def test_without_a_database_the_flow_runs_in_memory(invoke):
+    answer = invoke("run", f"{SHOP}:order", "--store", "order=1", STACKL_FLOW_DB="")
     assert answer.code == 0
     assert "ship" in answer.out
 
 
-def test_name(give):
-    give("run", f"{SHOP}:order", "--store", "order=1", "--name", "breakfast")
-    assert give("show", "breakfast", "--json").data["flow"]["name"] == "breakfast"
+def test_name(invoke):
+    invoke("run", f"{SHOP}:order", "--store", "order=1", "--name", "breakfast")
+    assert invoke("show", "breakfast", "--json").data["flow"]["name"] == "breakfast"
 
 
-def test_parallel(give):
-    answer = give(
+def test_parallel(invoke):
+    answer = invoke(
         "run", f"{SHOP}:order", "--store", "order=1", "--engine", "parallel", "--max-workers", "3", "--json"
     )
     assert answer.data["counts"] == {"SUCCESS": 6}
 
 
 @pytest.mark.parametrize(("fail", "code"), [("false", 0), ("true", 1)])
-def test_what_tasks_print_does_not_get_into_an_answer_in_json(start, finish, fail, code):
+def test_output_of_tasks_is_not_mixed_into_json(start, finish, fail, code):
     answer = finish(start("run", f"{SHOP}:noisy", "--store", "order=1", "--arg", f"fail={fail}", "--json"))
     assert answer.code == code
     assert answer.data["flow"]["name"] == "noisy"
-    said = ["from the factory", "from the task", "from its program", *["from the revert"] * code]
-    assert [line for line in said if line not in answer.err] == []
+    printed = ["from the factory", "from the task", "from its program", *["from the revert"] * code]
+    assert [line for line in printed if line not in answer.err] == []
 
 
-def test_what_tasks_print_is_seen_where_no_machine_reads(start, finish):
+def test_output_of_tasks_is_shown_without_json(start, finish):
     out = finish(start("run", f"{SHOP}:noisy", "--store", "order=1")).out
     assert "from the task" in out
     assert "from its program" in out
 
 
-def test_a_reader_that_goes_away_is_no_error(start, give):
-    give("run", f"{SHOP}:lone", "--store", "order=1")
+def test_a_closed_pipe_is_not_an_error(start, invoke):
+    invoke("run", f"{SHOP}:lone", "--store", "order=1")
     process = start("list", "--json")
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
 
 
-def test_a_task_that_ends_the_program_is_told_of(give):
-    answer = give("run", f"{SHOP}:exits", "--store", "order=1")
+def test_a_task_that_calls_sys_exit_is_reported(invoke):
+    answer = invoke("run", f"{SHOP}:exits", "--store", "order=1")
     assert answer.code == 70
-    assert "a task ended the program in the middle of the flow, with sys.exit(3)" in answer.err
+    assert "a task ended the process with sys.exit(3) while the flow was running" in answer.err
     assert "stackl-flow resume" in answer.err
 
 
-def test_a_factory_without_a_name_of_its_own_is_found_again_by_the_one_it_was_called_by(give):
-    uuid = give("run", f"{SHOP}:nameless", "--store", "order=1", "--json").data["flow"]["uuid"]
-    assert give("show", uuid, "--json").data["factory"] == f"{SHOP}.nameless"
-    assert give("graph", uuid).err == ""
+def test_a_factory_that_is_a_lambda_is_stored_under_its_name_in_the_module(invoke):
+    uuid = invoke("run", f"{SHOP}:nameless", "--store", "order=1", "--json").data["flow"]["uuid"]
+    assert invoke("show", uuid, "--json").data["factory"] == f"{SHOP}.nameless"
+    assert invoke("graph", uuid).err == ""
 
 
-def test_a_result_without_json_form_fails_the_flow_and_names_the_atom(give):
-    answer = give("run", f"{SHOP}:odd", "--store", "order=1")
+def test_a_result_without_json_form_fails_the_task(invoke):
+    answer = invoke("run", f"{SHOP}:odd", "--store", "order=1")
     assert answer.code == 1
     assert "odd failed: NotSerializable" in answer.out
 
 
-MISTAKES = {
+ERRORS = {
     f"{SHOP}:nope": (2, "has no 'nope'; its functions are a_class, broken, circle, dying, exits, gated"),
     f"{SHOP}:Step.nope": (2, "has no 'Step.nope'"),
     f"{SHOP}:NOT_CALLABLE": (2, "is an int and not callable; name a function"),
-    f"{SHOP}:nothing": (2, "returned None, not a flow"),
-    f"{SHOP}:a_class": (2, "returned the class Step, not a flow"),
+    f"{SHOP}:nothing": (2, "returned None instead of a flow"),
+    f"{SHOP}:a_class": (2, "returned the class Step instead of a flow"),
     f"{SHOP}:later": (2, "is async: make it a plain function"),
-    f"{SHOP}:number": (2, "returned an int, not a flow"),
+    f"{SHOP}:number": (2, "returned an int instead of a flow"),
     f"{SHOP}:broken": (2, "raised KeyError: 'no such shop'"),
     f"{SHOP}:gated": (2, "missing a required argument: 'folder'"),
     "tests.cli.nowhere:order": (2, "there is no module 'tests.cli.nowhere'"),
-    "nowhere.at.all:order": (2, "there is no module 'nowhere' on the import path; looked in "),
+    "nowhere.at.all:order": (2, "there is no module 'nowhere' on the import path; "),
     "tests/cli/shop.py:order": (
         2,
-        "name the module, from where it is imported, such as tests.cli.shop:order",
+        "write the name of the module, such as tests.cli.shop:order",
     ),
     "order": (2, "write MODULE:FACTORY"),
     ":order": (2, "write MODULE:FACTORY"),
@@ -178,40 +178,40 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("spec", "wanted"), MISTAKES.items(), ids=MISTAKES.keys())
-def test_mistakes_in_the_factory_or_its_flow(give, spec, wanted):
+@pytest.mark.parametrize(("spec", "wanted"), ERRORS.items(), ids=ERRORS.keys())
+def test_errors_of_the_factory_or_its_flow(invoke, spec, wanted):
     code, words = wanted
-    answer = give("run", spec)
+    answer = invoke("run", spec)
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.startswith("error: ")
     assert words in answer.err
     assert "Traceback" not in answer.err
-    assert give("list", "--json").data == [], "a mistake leaves no half-made flow behind"
+    assert invoke("list", "--json").data == [], "nothing is stored"
 
 
-def test_a_missing_input_names_the_atom_and_the_input(give):
-    err = give("run", f"{SHOP}:order").err
-    assert err.splitlines()[-1] == "from here: --store order=VALUE"
+def test_a_missing_input_names_the_atom_and_the_input(invoke):
+    err = invoke("run", f"{SHOP}:order").err
+    assert err.splitlines()[-1] == "pass them with --store order=VALUE"
     assert "order" in err
     assert "reserve" in err
     assert "ship" in err
 
 
-def test_arguments_that_do_not_fit(give):
-    answer = give("run", f"{SHOP}:order", "--arg", "colour=red")
+def test_arguments_that_do_not_match_the_signature(invoke):
+    answer = invoke("run", f"{SHOP}:order", "--arg", "colour=red")
     assert answer.code == 2
     assert "unexpected keyword argument 'colour'" in answer.err
     assert "fail=False, block=None" in answer.err
 
 
-def test_modules_that_cannot_be_imported(give, tmp_path, monkeypatch):
+def test_modules_that_cannot_be_imported(invoke, tmp_path, monkeypatch):
     (tmp_path / "crooked.py").write_text("def flow(:\n")
     (tmp_path / "hungry.py").write_text("import not_installed_anywhere\n")
     (tmp_path / "angry.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
-    assert "raised SyntaxError" in give("run", "crooked:flow").err
-    assert "imports 'not_installed_anywhere', which is not installed" in give("run", "hungry:flow").err
-    assert "raised ZeroDivisionError: division by zero" in give("run", "angry:flow").err
+    assert "raised SyntaxError" in invoke("run", "crooked:flow").err
+    assert "imports 'not_installed_anywhere', which is not installed" in invoke("run", "hungry:flow").err
+    assert "raised ZeroDivisionError: division by zero" in invoke("run", "angry:flow").err
 
 
 @pytest.mark.parametrize(
@@ -219,21 +219,21 @@ def test_modules_that_cannot_be_imported(give, tmp_path, monkeypatch):
     [
         (["--store", "order"], "not NAME=VALUE"),
         (["--store", "=3"], "not NAME=VALUE"),
-        (["--store", "a=1", "--store", "a=2"], "given twice"),
+        (["--store", "a=1", "--store", "a=2"], "duplicate name 'a'"),
         (["--max-workers", "3"], "--engine parallel"),
-        (["--engine", "steam"], "'serial', 'parallel'"),
+        (["--engine", "other"], "'serial', 'parallel'"),
         (["--engine", "parallel", "--max-workers", "0"], "--max-workers"),
         (["--colour"], "No such option"),
     ],
 )
-def test_wrong_options(give, words, hint):
-    answer = give("run", f"{SHOP}:order", *words)
+def test_invalid_options(invoke, words, hint):
+    answer = invoke("run", f"{SHOP}:order", *words)
     assert answer.code == 2
     assert hint in answer.err
 
 
-def test_an_error_in_json(give):
-    answer = give("run", f"{SHOP}:nope", "--json")
+def test_an_error_in_json(invoke):
+    answer = invoke("run", f"{SHOP}:nope", "--json")
     assert answer.code == 2
     assert answer.data["exit_code"] == 2
     assert answer.data["error"]["type"] == "FactoryNotFound"

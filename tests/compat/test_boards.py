@@ -126,7 +126,7 @@ def test_the_place_is_the_board_whatever_its_users_call_it(program, kind, port, 
         "None COMPLETE",
         "UNCLAIMED None",
     ]
-    with boards.backend(control.BOARD, OURS[kind].format(port=port, name=name)) as board:
+    with boards.backend(control.DEFAULT_BOARD, OURS[kind].format(port=port, name=name)) as board:
         assert [job.name for job in board.iterjobs()] == ["job-1", "job-2"]
 
 
@@ -459,7 +459,7 @@ def test_flows_in_zookeeper(python, zookeeper_url, name):
         try:
             persistences.fetch({{**conf, **wrong}}).get_connection()
         except exceptions.StorageFailure as error:
-            print("that TaskFlow stored" in str(error))
+            print("TaskFlow itself stored" in str(error))
     try:
         persistences.fetch({{**conf, "path": "relative"}})
     except ValueError:

@@ -1,4 +1,4 @@
-"""Flows with a bit of everything, and a place to store them."""
+"""A database for flows."""
 
 import pytest
 
@@ -12,5 +12,5 @@ def url(tmp_path):
 
 @pytest.fixture
 def backend(url):
-    with backends.backend(url) as place:
-        yield place
+    with backends.backend(url) as backend:
+        yield backend

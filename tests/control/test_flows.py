@@ -1,4 +1,4 @@
-"""The desk: what is stored, how one flow stands, and going on with it."""
+"""Operator queries and commands on stored flows."""
 
 import os
 import socket
@@ -8,9 +8,7 @@ import pytest
 
 from stackl_flow import codec, engines, retry, task, urls
 from stackl_flow import exceptions as exc
-from stackl_flow.control import flows, opening, pictures, runs
-from stackl_flow.control import flows as history
-from stackl_flow.control import flows as owners
+from stackl_flow.control import diagrams, flows, opening, runs
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.diagrams import to_svg
 from stackl_flow.patterns import linear_flow
@@ -57,7 +55,7 @@ def flow(count=2):
 
 @pytest.fixture
 def spec(tmp_path, monkeypatch):
-    """A factory that can be imported by its name."""
+    """Return the name of a factory that can be imported."""
     name = f"made_{os.urandom(4).hex()}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
@@ -72,8 +70,8 @@ def failed(backend):
     return engine.storage.flow_uuid
 
 
-def test_a_flow_as_it_stands(backend, failed):
-    view = flows.show(backend, failed)
+def test_get_flow(backend, failed):
+    view = flows.get_flow(backend, failed)
     assert (view.flow.name, view.flow.state, view.factory) == ("post", "REVERTED", None)
     assert [(a.name, a.kind, a.state, a.attempts) for a in view.atoms] == [
         ("twice", "retry", "REVERTED", 2),
@@ -89,109 +87,107 @@ def test_a_flow_as_it_stands(backend, failed):
     assert "raise ConnectionError" in failure.traceback
 
 
-def test_answers_cannot_be_changed(backend, failed):
-    view = flows.show(backend, failed)
+def test_views_are_immutable(backend, failed):
+    view = flows.get_flow(backend, failed)
     with pytest.raises(AttributeError):
         view.flow = None
     with pytest.raises(AttributeError):
         view.atoms[0].state = "SUCCESS"
 
 
-def test_history_tells_of_flow_and_atoms(backend, failed):
-    moves = history.history(backend, failed)
-    assert {move.atom for move in moves} == {None, "twice", "pack", "send"}
-    assert moves[-1].new == "REVERTED"
-    assert history.history(backend, failed, after=moves[1].seq, limit=1) == [moves[2]]
+def test_history_has_transitions_of_the_flow_and_its_atoms(backend, failed):
+    transitions = flows.get_history(backend, failed)
+    assert {transition.atom for transition in transitions} == {None, "twice", "pack", "send"}
+    assert transitions[-1].new == "REVERTED"
+    assert flows.get_history(backend, failed, after=transitions[1].seq, limit=1) == [transitions[2]]
 
 
-def test_an_operator_sees_values_of_types_that_are_not_imported(backend, url):
+def test_values_are_shown_without_importing_their_types(backend, url):
     engine = engines.load(post(), store={"weight": 3}, backend=backend)
     engine.run()
-    with opening.for_looking(url) as looking:
-        results = {atom.name: atom.result for atom in flows.show(looking, "post").atoms}
+    with opening.open_read_only(url) as read_only:
+        results = {atom.name: atom.result for atom in flows.get_flow(read_only, "post").atoms}
         assert results["pack"] == {"$tests.control.Parcel": {"weight": 3}} or "weight" in str(results["pack"])
         with (
-            pytest.raises(exc.NotSupported, match="looking only"),
-            looking.get_connection() as connection,
+            pytest.raises(exc.NotSupported, match="opened read-only"),
+            read_only.get_connection() as connection,
         ):
             connection.update_atom_details(connection.get_atoms_for_flow(engine.storage.flow_uuid)[1])
 
 
-def test_find(backend, failed):
+def test_find_flow(backend, failed):
     other = engines.load(post(), store={"weight": 1}, backend=backend)
-    assert flows.find(backend, failed).uuid == failed
-    assert flows.find(backend, failed[:20]).uuid == failed
+    assert flows.find_flow(backend, failed).uuid == failed
+    assert flows.find_flow(backend, failed[:20]).uuid == failed
     with pytest.raises(exc.MultipleChoices, match=other.storage.flow_uuid):
-        flows.find(backend, "post")
+        flows.find_flow(backend, "post")
     with pytest.raises(exc.NotFound, match="2 flows"):
-        flows.find(backend, "nobody")
-    assert [flow.state for flow in flows.flows(backend)] == ["PENDING", "REVERTED"]
-    assert [flow.uuid for flow in flows.flows(backend, state="REVERTED")] == [failed]
-    assert len(flows.flows(backend, limit=1)) == 1
+        flows.find_flow(backend, "missing")
+    assert [flow.state for flow in flows.list_flows(backend)] == ["PENDING", "REVERTED"]
+    assert [flow.uuid for flow in flows.list_flows(backend, state="REVERTED")] == [failed]
+    assert len(flows.list_flows(backend, limit=1)) == 1
 
 
-def test_start_and_go_on(backend, spec):
-    engine = runs.start(backend, spec, {"count": 3}, {"word": "hello"}, name="greeting")
+def test_a_stored_flow_is_continued_from_its_factory(backend, spec):
+    engine = runs.create_engine(backend, spec, {"count": 3}, {"word": "hello"}, name="greeting")
     uuid = engine.storage.flow_uuid
-    assert [flow.uuid for flow in runs.unfinished(backend)] == [uuid]
-    again = runs.reload(backend, uuid)
-    assert runs.carry_out(again) == runs.Outcome(uuid, "SUCCESS")
-    view = flows.show(backend, "greeting")
+    assert [flow.uuid for flow in runs.unfinished_flows(backend)] == [uuid]
+    again = runs.load_engine(backend, uuid)
+    assert runs.run_engine(again) == runs.RunResult(uuid, "SUCCESS")
+    view = flows.get_flow(backend, "greeting")
     assert view.factory == spec.replace(":", ".")
     assert [atom.result for atom in view.atoms] == ["hello"] * 3
-    assert runs.unfinished(backend) == []
+    assert runs.unfinished_flows(backend) == []
 
 
-def test_a_flow_without_a_factory_is_not_for_the_desk_to_resume(backend, failed):
+def test_a_flow_without_a_factory_cannot_be_loaded(backend, failed):
     with pytest.raises(exc.FactoryNotFound, match=r"without a factory.*engines\.load"):
-        runs.reload(backend, failed)
+        runs.load_engine(backend, failed)
 
 
-def test_carry_out_tells_how_it_failed(backend):
-    outcome = runs.carry_out(engines.load(post(fail=True), store={"weight": 1}, backend=backend))
-    assert outcome.state == "REVERTED"
-    assert isinstance(outcome.error, ConnectionError)
+def test_the_result_of_a_failed_run_has_the_error(backend):
+    result = runs.run_engine(engines.load(post(fail=True), store={"weight": 1}, backend=backend))
+    assert result.state == "REVERTED"
+    assert isinstance(result.error, ConnectionError)
 
 
-def test_trouble_of_the_engine_is_no_outcome(backend):
+def test_errors_of_the_engine_are_raised(backend):
     with pytest.raises(exc.MissingDependencies):
-        runs.carry_out(engines.load(post(), backend=backend))
+        runs.run_engine(engines.load(post(), backend=backend))
 
 
-def test_a_picture_of_a_flow_in_hand_with_its_states(backend, failed):
-    svg = to_svg(pictures.picture(post(), flows.show(backend, failed)))
+def test_a_diagram_shows_states(backend, failed):
+    svg = to_svg(diagrams.flow_diagram(post(), flows.get_flow(backend, failed)))
     assert "failed · REVERTED" in svg
-    assert svg.count("url(#tip)") == 2
-    drawing, trouble = pictures.stored_picture(backend, failed)
-    assert "without a factory" in trouble
-    assert drawing.links == ()
-    with pytest.raises(exc.NotFound, match="svg, mermaid, dot"):
-        pictures.draw(drawing, "oil")
+    assert svg.count("url(#arrow)") == 2
+    diagram, reason = diagrams.stored_flow_diagram(backend, failed)
+    assert "without a factory" in reason
+    assert diagram.edges == ()
 
 
 def summary(state, owner):
     return FlowSummary("u", "n", state, "b", owner, 1, 0.0, None)
 
 
-def test_whose_flow_is_at_work():
+def test_a_flow_of_a_live_process_of_this_machine_is_protected():
     here = socket.gethostname()
     alive, dead = os.getppid(), 2**22 + 1
     with pytest.raises(exc.OwnershipLost, match=f"process {alive} of this machine"):
-        owners.check_free(summary("RUNNING", f"{here}:{alive}:x"))
+        flows.check_not_running(summary("RUNNING", f"{here}:{alive}:x"))
     for state, owner in [
         ("RUNNING", f"{here}:{dead}:x"),
         ("RUNNING", f"elsewhere:{alive}:x"),
         ("RUNNING", f"{here}:{os.getpid()}:x"),
-        ("RUNNING", "somebody"),
+        ("RUNNING", "unknown"),
         ("RUNNING", f"{here}:abc:x"),
         ("RUNNING", None),
         ("SUSPENDED", f"{here}:{alive}:x"),
     ]:
-        owners.check_free(summary(state, owner))
+        flows.check_not_running(summary(state, owner))
 
 
 @pytest.mark.parametrize(
-    ("typed", "address"),
+    ("text", "url"),
     [
         ("flows.db", "sqlite:///flows.db"),
         ("/var/flows.db", "sqlite:////var/flows.db"),
@@ -200,5 +196,5 @@ def test_whose_flow_is_at_work():
         ("sqlite:///x.db?timeout=3", "sqlite:///x.db?timeout=3"),
     ],
 )
-def test_addresses(typed, address):
-    assert urls.expand_path(typed) == address
+def test_paths_and_urls(text, url):
+    assert urls.expand_path(text) == url

@@ -82,5 +82,5 @@ def test_every_global_option_is_in_the_reference(reference):
 
 
 def test_every_exit_code_is_in_the_reference(reference):
-    for code, meaning in errors.ABOUT.items():
+    for code, meaning in errors.EXIT_CODES.items():
         assert f"| {int(code)} | {meaning}" in reference

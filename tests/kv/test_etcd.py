@@ -32,6 +32,7 @@ def test_pages_of_a_long_range(etcd_url):
 
 
 class TestEtcd(ComparedKVContract, ProcessContract):
+    WITHIN = 20
     TTL = 1
     EXAMPLES = 20
 

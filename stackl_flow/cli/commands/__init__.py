@@ -1,1 +1,1 @@
-"""The commands, one module a handful; each only asks the desk and prints."""
+"""The commands: each parses its options, calls a function of `control` and prints the result."""

@@ -1,75 +1,83 @@
-"""`stackl-flow conduct`: claims jobs from a board and runs their flows."""
+"""`stackl-flow conduct`: runs a conductor, which claims jobs from a board and runs their flows."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.commands.retention import keeping
-from stackl_flow.cli.conductor_display import ENDS, Tally, showing
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.health import answering_health, read_address
+from stackl_flow.cli.commands.retention import parse_policy
+from stackl_flow.cli.conductor_display import show_conductor
+from stackl_flow.cli.errors import command_output
 from stackl_flow.cli.options import (
-    DEFAULT_NAME,
     Board,
     BoardName,
     Db,
     EngineKind,
     EngineOption,
     Json,
-    Workers,
+    MaxWorkers,
     engine_options,
-    needed,
-    needed_board,
-    reachable,
+    require_board,
+    require_db,
+    shared_storage,
 )
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.signals import interruptible
+from stackl_flow.cli.signals import stop_on_signal
+from stackl_flow.cli.values import parse_address
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.control import boards, opening
-from stackl_flow.control.runs import use_working_directory
+from stackl_flow.control.boards import DEFAULT_BOARD
+from stackl_flow.control.health import health
 from stackl_flow.jobboards.board import TTL
 from stackl_flow.persistence.retention import RetentionPolicy
 
 Name = Annotated[
-    str | None, typer.Option("--name", help="Its name; HOST-PID if left out. No two may have the same.")
+    str | None,
+    typer.Option("--name", help="Name of the conductor, unique on the board; HOST-PID by default."),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="How many jobs at once.")]
-Can = Annotated[
+Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Maximum number of concurrent jobs.")]
+Capabilities = Annotated[
     list[str] | None,
     typer.Option(
-        "--capability", metavar="ABILITY", help="What it can do: jobs that need more are left to others."
+        "--capability",
+        metavar="NAME",
+        help="Capability of the conductor: it claims only jobs that require no others; by default all."
+        " Repeatable.",
     ),
 ]
-Dispatches = Annotated[
-    int | None, typer.Option("--max-dispatches", min=1, metavar="N", help="End after so many jobs.")
+MaxDispatches = Annotated[
+    int | None,
+    typer.Option("--max-dispatches", min=1, metavar="N", help="Exit after running this number of jobs."),
 ]
-Ttl = Annotated[
+LeaseTTL = Annotated[
     float,
     typer.Option(
-        "--lease-ttl", min=0.5, metavar="SECONDS", help="After its death others have its jobs in so long."
+        "--lease-ttl",
+        min=0.5,
+        metavar="SECONDS",
+        help="Lease TTL: how long until the jobs of a dead conductor are reassigned.",
     ),
 ]
-RemoveBooks = Annotated[
+Retention = Annotated[
     str | None,
     typer.Option(
         "--retention",
         metavar="AGE",
-        help="Remove logbooks of consumed jobs after so long, such as 7d; 0s for at once.",
+        help="Delete logbooks of consumed jobs after this time, such as 12h, 7d or 0s (immediately);"
+        " by default they are kept.",
     ),
 ]
-KeepFailed = Annotated[
+FailedRetention = Annotated[
     str | None,
     typer.Option(
         "--failed-retention",
         metavar="AGE",
-        help="With --retention: another age for those that failed; 'never' keeps them.",
+        help="With --retention: another time for failed flows; 'never' keeps them.",
     ),
 ]
 Listen = Annotated[
@@ -77,7 +85,7 @@ Listen = Annotated[
     typer.Option(
         "--listen",
         metavar="HOST:PORT",
-        help="Answer GET /health there, 200 if all is well, and GET /metrics.",
+        help="Serve GET /health (200 while running, else 503) and GET /metrics (Prometheus).",
     ),
 ]
 
@@ -87,21 +95,22 @@ def conduct(
     db: Db = None,
     jobs: Jobs = 1,
     name: Name = None,
-    can: Can = None,
+    capability: Capabilities = None,
     engine: EngineOption = EngineKind.serial,
-    max_workers: Workers = None,
-    max_dispatches: Dispatches = None,
-    ttl: Ttl = TTL,
-    retention: RemoveBooks = None,
-    remove_failed_books: KeepFailed = None,
+    max_workers: MaxWorkers = None,
+    max_dispatches: MaxDispatches = None,
+    lease_ttl: LeaseTTL = TTL,
+    retention: Retention = None,
+    failed_retention: FailedRetention = None,
     listen: Listen = None,
-    board_name: BoardName = DEFAULT_NAME,
+    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
-    """Claim jobs from a board and run their flows, until it is told to stop.
+    """Run a conductor: claim jobs from a board and run their flows, until stopped.
 
-    Ctrl-C, SIGTERM or `conductors drain` stop it in order: running flows are suspended at their next task and
-    their jobs go back to the board. Killed, its jobs go to others when its claims run out.
+    Ctrl-C, SIGTERM and `conductors drain` shut it down gracefully: running flows are suspended after their
+    current tasks, and their jobs are released. If it is killed, other conductors claim its jobs when its
+    lease expires.
 
     [bold]Examples[/bold]
 
@@ -109,62 +118,47 @@ def conduct(
 
       stackl-flow conduct --board redis://localhost --db flows.db --capability gpu --listen 127.0.0.1:8080
     """
-    place, where, options = needed_board(board), needed(db), engine_options(engine, max_workers)
-    address = None if listen is None else read_address(listen)
-    keep = _keep(retention, remove_failed_books)
-    kind = str(options.pop("engine"))
-    use_working_directory()
-    settings: dict[str, Any] = {"max_simultaneous_jobs": jobs, "capabilities": can or None, "retention": keep}
+    board_url, db_url, options = require_board(board), require_db(db), engine_options(engine, max_workers)
+    address = None if listen is None else parse_address(listen, "--listen")
+    settings: dict[str, Any] = {
+        "max_simultaneous_jobs": jobs,
+        "capabilities": capability or None,
+        "retention": _retention_policy(retention, failed_retention),
+    }
+    engine_name = str(options.pop("engine"))
+    opening.add_working_directory()
     with (
-        answering(as_json=as_json or not sys.stdout.isatty()) as out,
-        reachable(place, where),
-        opening.for_work(where) as backend,
-        boards.open_board(place, board_name, backend, ttl=ttl) as opened,
+        command_output(as_json=as_json or not sys.stdout.isatty()) as out,
+        shared_storage(board_url, db_url),
+        opening.open_for_running(db_url) as backend,
+        boards.open_board(board_url, board_name, backend, ttl=lease_ttl) as job_board,
     ):
         name = name or f"{socket.gethostname()}-{os.getpid()}"
-        for host, process in boards.namesakes(opened, name):
-            out.say(
-                f"a conductor called {name} is at this board already (process {process} of {host}): unless"
-                " it has just died, give this one another --name"
+        for host, pid in boards.find_conductors(job_board, name):
+            out.message(
+                f"a conductor named {name} is already registered on this board (process {pid} of {host}):"
+                " unless it has just died, give this one another --name"
             )
-        _run(Conductor(name, opened, backend, kind, options, **settings), out, address, max_dispatches)
+        conductor = Conductor(name, job_board, backend, engine_name, options, **settings)
+        _run(conductor, out, address, max_dispatches)
 
 
 def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, limit: int | None) -> None:
-    """Have a conductor run, seen and heard, until it is told to stop."""
+    """Run a conductor with its display, its health server and signal handlers."""
     with ExitStack() as stack:
-        tally = stack.enter_context(showing(conductor, out))
+        stats = stack.enter_context(show_conductor(conductor, out))
         if address is not None:
-            port = stack.enter_context(answering_health(address, lambda: health(conductor, tally)))
-            out.say(f"health: http://{address[0]}:{port}/health")
-        stack.enter_context(interruptible(conductor.stop, out.say, "aborted; others take its jobs over"))
-        out.say(f"conductor {conductor.name} waits for jobs; Ctrl-C stops it in order")
+            from stackl_flow.cli.health_server import serve_health  # noqa: PLC0415  http.server loads slowly
+
+            port = stack.enter_context(serve_health(address, lambda: health(conductor, stats)))
+            out.message(f"health: http://{address[0]}:{port}/health")
+        aborted = "aborted; other conductors take over its jobs"
+        stack.enter_context(stop_on_signal(conductor.stop, out.message, aborted))
+        out.message(f"conductor {conductor.name} is waiting for jobs; press Ctrl-C to stop gracefully")
         conductor.run(limit)
 
 
-def _keep(age: str | None, failed: str | None) -> RetentionPolicy | None:
-    if age is None and failed is not None:
-        raise typer.BadParameter("it goes with --retention AGE", param_hint="--failed-retention")
-    return None if age is None else keeping(age, failed)
-
-
-def health(conductor: Conductor, tally: Tally) -> Mapping[str, Any]:
-    """Tell how a conductor is.
-
-    Args:
-        conductor: the conductor.
-        tally: what it did.
-
-    Returns:
-        Whether it is well, its state, for how many seconds it has been there, and its counts.
-    """
-    well = conductor.dispatching and not conductor.stopping
-    state = "running" if well else "stopping" if conductor.dispatching else "stopped"
-    return {
-        "ok": well,
-        "name": conductor.name,
-        "state": state,
-        "uptime": round(tally.age, 3),
-        "running": [name for name, _, _ in tally.running],
-        **{end: tally.ends[end] for end in ENDS},
-    }
+def _retention_policy(age: str | None, failed_age: str | None) -> RetentionPolicy | None:
+    if age is None and failed_age is not None:
+        raise typer.BadParameter("requires --retention AGE", param_hint="--failed-retention")
+    return None if age is None else parse_policy(age, failed_age)

@@ -1,4 +1,4 @@
-"""`stackl-flow conductors`: who works at a board, and how to have one stop."""
+"""`stackl-flow conductors`: lists the conductors of a board, and drains them."""
 
 from __future__ import annotations
 
@@ -8,44 +8,53 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.options import DEFAULT_NAME, Board, BoardName, Json, help_of, needed_board
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.options import Board, BoardName, Json, help_of, require_board
 from stackl_flow.cli.tables import conductors_table
 from stackl_flow.control import boards
+from stackl_flow.control.boards import DEFAULT_BOARD
 
-app = typer.Typer(help="Look at the conductors of a board, and have them stop.", no_args_is_help=True)
+app = typer.Typer(help="List the conductors of a board, and drain them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The conductor's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the conductor.")]
 
 
-def list_conductors(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False) -> None:
-    """List the conductors at a board, with the jobs that each claims.
+def list_conductors(
+    board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False
+) -> None:
+    """List the conductors of a board, with the jobs that they claim.
 
     [bold]Examples[/bold]
 
       stackl-flow conductors list --board jobs.db
     """
-    place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        found = boards.conductors(opened)
-        out.answer(conductors_table(found), found)
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        found = boards.list_conductors(job_board)
+        out.result(conductors_table(found), found)
         if not found:
-            out.say(f"no conductors at board '{board_name}'")
+            out.message(f"no conductors on board '{board_name}'{boards.other_boards_hint(job_board)}")
 
 
 def drain(
-    name: Name, board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False
+    name: Name, board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False
 ) -> None:
-    """Have a conductor, on whatever machine, hand over what it runs and end.
+    """Request a conductor, on any machine, to suspend its flows, release its jobs and exit.
 
     [bold]Examples[/bold]
 
       stackl-flow conductors drain worker-3 --board jobs.db
     """
-    place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        opened.membership.request_drain(name)
-        out.answer(Text(f"asked {name} to stop"), {"name": name})
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        boards.drain(job_board, name)
+        out.result(Text(f"requested {name} to stop"), {"name": name})
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {"list": list_conductors, "drain": drain}

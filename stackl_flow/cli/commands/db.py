@@ -1,29 +1,29 @@
-"""`stackl-flow db`: care of the database."""
+"""`stackl-flow db`: manages the database schema."""
 
 import typer
 
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.options import Db, Json, needed
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.options import Db, Json, require_db
 from stackl_flow.control import opening
 
-app = typer.Typer(no_args_is_help=True, help="Care of the database where flows are stored.")
+app = typer.Typer(no_args_is_help=True, help="Manage the database schema.")
 
 
 @app.command()
 def upgrade(db: Db = None, as_json: Json = False) -> None:
-    """Make the tables, or bring them to the version of this code; nothing happens when they are there.
+    """Create the tables, or migrate them to this version; no effect if they are up to date.
 
     [bold]Example[/bold]
 
       stackl-flow db upgrade --db sqlite:///flows.db
     """
-    place = needed(db)
-    with answering(as_json=as_json) as out:
-        name = opening.upgrade(place)
-        out.answer(f"{name} is up to date", {"database": name, "up_to_date": True})
+    url = require_db(db)
+    with command_output(as_json=as_json) as out:
+        name = opening.upgrade_database(url)
+        out.result(f"{name} is up to date", {"database": name, "up_to_date": True})
 
 
-# With a single command typer would drop its name; this keeps `db upgrade` two words.
+# For an app with a single command typer would omit the command's name; the callback prevents that.
 @app.callback()
 def _db() -> None:
-    """Care of the database where flows are stored."""
+    """Manage the database schema."""

@@ -1,36 +1,34 @@
-"""`stackl-flow list`, `show` and `history`: questions about stored flows."""
+"""`stackl-flow list`, `show` and `history`: queries of stored flows."""
 
 from typing import Annotated
 
 import typer
 
 from stackl_flow import states
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.options import Db, Json, Results, needed, words_of
-from stackl_flow.cli.output import flow_answer
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.options import Db, FlowArgument, Json, Results, completion_of, require_db
+from stackl_flow.cli.output import flow_result
 from stackl_flow.cli.tables import flows_table, history_table
 from stackl_flow.control import flows, opening
-from stackl_flow.control import flows as history
 
-Wanted = Annotated[
-    str, typer.Argument(metavar="UUID", help="The flow: its uuid, the beginning of it, or its name.")
-]
-_STATES = frozenset(word for move in states.FLOW_TRANSITIONS for word in move)
+_STATES = frozenset(state for transition in states.FLOW_TRANSITIONS for state in transition)
 State = Annotated[
     str | None,
     typer.Option(
         "--state",
         metavar="STATE",
         help="Only flows in this state, such as SUSPENDED.",
-        autocompletion=words_of(sorted(_STATES)),
+        autocompletion=completion_of(sorted(_STATES)),
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
-After = Annotated[int, typer.Option("--after", min=0, metavar="SEQ", help="Only moves after this one.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Maximum number of rows.")]
+After = Annotated[
+    int, typer.Option("--after", min=0, metavar="SEQ", help="Only transitions after this sequence number.")
+]
 
 
 def list_flows(db: Db = None, state: State = None, limit: Limit = None, as_json: Json = False) -> None:
-    """List the stored flows, the newest first.
+    """List the stored flows, newest first.
 
     [bold]Examples[/bold]
 
@@ -38,20 +36,21 @@ def list_flows(db: Db = None, state: State = None, limit: Limit = None, as_json:
 
       stackl-flow list --db flows.db --state REVERT_FAILURE --json
     """
-    place = needed(db)
+    url = require_db(db)
     if state is not None and state.upper() not in _STATES:
         raise typer.BadParameter(
-            f"'{state}' is no state of a flow: {', '.join(sorted(_STATES))}", param_hint="--state"
+            f"'{state}' is not a state of a flow; use one of {', '.join(sorted(_STATES))}",
+            param_hint="--state",
         )
-    with answering(as_json=as_json) as out, opening.for_looking(place) as backend:
-        found = flows.flows(backend, state.upper() if state else None, limit)
-        out.answer(flows_table(found), found)
+    with command_output(as_json=as_json) as out, opening.open_read_only(url) as backend:
+        found = flows.list_flows(backend, state.upper() if state else None, limit)
+        out.result(flows_table(found), found)
         if not found:
-            out.say("no flows")
+            out.message(f"no flows in state {state.upper()}" if state else "no flows")
 
 
-def show(wanted: Wanted, db: Db = None, results: Results = False, as_json: Json = False) -> None:
-    """Show one flow: its atoms with states and times, and why what failed.
+def show(identifier: FlowArgument, db: Db = None, results: Results = False, as_json: Json = False) -> None:
+    """Show a flow: its tasks with states and times, and the error of each failed task.
 
     [bold]Examples[/bold]
 
@@ -59,15 +58,15 @@ def show(wanted: Wanted, db: Db = None, results: Results = False, as_json: Json 
 
       stackl-flow show 3f2a --db flows.db --results --json
     """
-    place = needed(db)
-    with answering(as_json=as_json) as out, opening.for_looking(place) as backend:
-        out.answer(*flow_answer(flows.show(backend, wanted), results=results))
+    url = require_db(db)
+    with command_output(as_json=as_json) as out, opening.open_read_only(url) as backend:
+        out.result(*flow_result(flows.get_flow(backend, identifier), results=results))
 
 
 def show_history(
-    wanted: Wanted, db: Db = None, after: After = 0, limit: Limit = None, as_json: Json = False
+    identifier: FlowArgument, db: Db = None, after: After = 0, limit: Limit = None, as_json: Json = False
 ) -> None:
-    """Show every move of a flow and its atoms: from which state to which, when, and by which process.
+    """Show the state transitions of a flow and its tasks, each with its time and the owner that made it.
 
     [bold]Examples[/bold]
 
@@ -75,7 +74,8 @@ def show_history(
 
       stackl-flow history 3f2a --db flows.db --after 120 --limit 20 --json
     """
-    place = needed(db)
-    with answering(as_json=as_json) as out, opening.for_looking(place) as backend:
-        moves = history.history(backend, flows.find(backend, wanted).uuid, after, limit)
-        out.answer(history_table(moves), moves)
+    url = require_db(db)
+    with command_output(as_json=as_json) as out, opening.open_read_only(url) as backend:
+        flow = flows.find_flow(backend, identifier)
+        transitions = flows.get_history(backend, flow.uuid, after, limit)
+        out.result(history_table(transitions), transitions)

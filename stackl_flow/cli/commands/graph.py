@@ -1,4 +1,4 @@
-"""`stackl-flow graph`: the picture of a flow."""
+"""`stackl-flow graph`: draws a diagram of a flow."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.options import Arguments, Db, Json, needed
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.options import Db, FactoryArguments, Json, require_db
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.values import pairs
-from stackl_flow.control import opening, pictures, runs
-from stackl_flow.diagrams import Drawing
+from stackl_flow.cli.values import parse_pairs
+from stackl_flow.control import diagrams, opening, runs
+from stackl_flow.diagrams import Diagram, render
 
 
-class Form(StrEnum):
-    """The formats of a picture."""
+class DiagramFormat(StrEnum):
+    """The formats of diagrams."""
 
     mermaid = "mermaid"
     dot = "dot"
@@ -25,39 +25,43 @@ class Form(StrEnum):
 Target = Annotated[
     str,
     typer.Argument(
-        metavar="MODULE:FACTORY|UUID", help="A factory, or a stored flow by uuid, beginning of it or name."
+        metavar="MODULE:FACTORY|FLOW",
+        help="Factory of a flow, or a stored flow: its UUID, the beginning of it, or its name.",
     ),
 ]
-FormOption = Annotated[
-    Form | None,
-    typer.Option("--format", help="Told by the file's ending, if left out; mermaid without a file."),
+FormatOption = Annotated[
+    DiagramFormat | None,
+    typer.Option(
+        "--format",
+        help="Format of the diagram; by default taken from the extension of --output, else mermaid.",
+    ),
 ]
-FileOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write the picture.")
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the diagram to a file.")
 ]
 
-_ENDINGS = {
-    ".svg": Form.svg,
-    ".dot": Form.dot,
-    ".gv": Form.dot,
-    ".mmd": Form.mermaid,
-    ".mermaid": Form.mermaid,
+_FORMAT_OF_EXTENSION = {
+    ".svg": DiagramFormat.svg,
+    ".dot": DiagramFormat.dot,
+    ".gv": DiagramFormat.dot,
+    ".mmd": DiagramFormat.mermaid,
+    ".mermaid": DiagramFormat.mermaid,
 }
-#: Whoever asks for one of these does not want a text.
-_OTHER_PICTURES = frozenset(
+#: Other formats of pictures: writing Mermaid text to such a file would surprise the user.
+_UNSUPPORTED_EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".pdf", ".ps", ".eps", ".html"}
 )
 
 
 def graph(
     target: Target,
-    form: FormOption = None,
-    output: FileOption = None,
-    arg: Arguments = None,
+    diagram_format: FormatOption = None,
+    output: OutputOption = None,
+    arg: FactoryArguments = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a flow; a stored one with its states and times.
+    """Draw a diagram of a flow; that of a stored flow shows states and times.
 
     [bold]Examples[/bold]
 
@@ -65,40 +69,39 @@ def graph(
 
       stackl-flow graph 3f2a --db flows.db --output order.svg
     """
-    arguments = pairs(arg or (), "--arg")
-    if form is None:
-        form = _form_of(output)
-    with answering(as_json=as_json) as out:
+    factory_kwargs = parse_pairs(arg or (), "--arg")
+    if diagram_format is None:
+        diagram_format = _default_format(output)
+    with command_output(as_json=as_json) as out:
         if ":" in target:
-            factory = runs.import_factory(target)
-            drawing = pictures.picture(runs.make_flow(factory, arguments, target))
+            flow = runs.build_flow(runs.import_factory(target), factory_kwargs, target)
+            diagram = diagrams.flow_diagram(flow)
         else:
-            drawing = _stored(target, needed(db), out)
-        _write(pictures.draw(drawing, form.value), form, output, out)
+            diagram = _stored_flow_diagram(target, require_db(db), out)
+        _write(render(diagram, diagram_format.value), diagram_format, output, out)
 
 
-def _form_of(output: Path | None) -> Form:
-    ending = output.suffix.lower() if output is not None else ""
-    if ending in _OTHER_PICTURES:
+def _default_format(output: Path | None) -> DiagramFormat:
+    extension = output.suffix.lower() if output is not None else ""
+    if extension in _UNSUPPORTED_EXTENSIONS:
         raise typer.BadParameter(
-            f"cannot draw '{ending}': end it in {', '.join(_ENDINGS)}, or say --format", param_hint="--output"
+            f"cannot write '{extension}' files: use {', '.join(_FORMAT_OF_EXTENSION)}, or pass --format",
+            param_hint="--output",
         )
-    return _ENDINGS.get(ending, Form.mermaid)
+    return _FORMAT_OF_EXTENSION.get(extension, DiagramFormat.mermaid)
 
 
-def _stored(wanted: str, db: str, out: Output) -> Drawing:
-    runs.use_working_directory()
-    with opening.for_looking(db) as backend:
-        drawing, trouble = pictures.stored_picture(backend, wanted)
-    if trouble is not None:
-        out.say(
-            f"the flow cannot be built from its factory, so its atoms are drawn without arrows: {trouble}"
-        )
-    return drawing
+def _stored_flow_diagram(identifier: str, db: str, out: Output) -> Diagram:
+    opening.add_working_directory()
+    with opening.open_read_only(db) as backend:
+        diagram, reason = diagrams.stored_flow_diagram(backend, identifier)
+    if reason is not None:
+        out.message(f"the flow cannot be built from its factory, so the diagram has no arrows: {reason}")
+    return diagram
 
 
-def _write(text: str, form: Form, output: Path | None, out: Output) -> None:
-    data: dict[str, Any] = {"format": form.value, "file": None, "picture": text}
+def _write(text: str, diagram_format: DiagramFormat, output: Path | None, out: Output) -> None:
+    data: dict[str, Any] = {"format": diagram_format.value, "file": None, "diagram": text}
     if output is not None:
         try:
             output.write_text(text, encoding="utf-8")
@@ -106,9 +109,9 @@ def _write(text: str, form: Form, output: Path | None, out: Output) -> None:
             raise typer.BadParameter(
                 f"cannot write '{output}': {error.strerror}", param_hint="--output"
             ) from error
-        data = {"format": form.value, "file": str(output), "picture": None}
+        data = {"format": diagram_format.value, "file": str(output), "diagram": None}
         if not out.as_json:
-            out.say(f"wrote {output}")
+            out.message(f"wrote {output}")
     elif not out.as_json:
-        out.raw(text)
-    out.machine(data)
+        out.text(text)
+    out.json_result(data)

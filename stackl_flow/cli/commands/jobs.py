@@ -1,4 +1,4 @@
-"""`stackl-flow jobs`: what is on a board, and what to do about it."""
+"""`stackl-flow jobs`: queries and changes the jobs of a board."""
 
 from __future__ import annotations
 
@@ -10,46 +10,40 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from stackl_flow import exceptions as exc
-from stackl_flow.cli.errors import answering
-from stackl_flow.cli.options import (
-    DEFAULT_NAME,
-    Board,
-    BoardName,
-    JobArgument,
-    Json,
-    help_of,
-    needed_board,
-    words_of,
-)
-from stackl_flow.cli.signals import interruptible
-from stackl_flow.cli.tables import clock_text, job_panel, jobs_table
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.options import Board, BoardName, JobArgument, Json, completion_of, help_of, require_board
+from stackl_flow.cli.signals import stop_on_signal
+from stackl_flow.cli.tables import job_panel, jobs_table, time_text
 from stackl_flow.control import boards
+from stackl_flow.control.boards import DEFAULT_BOARD, LISTED_STATES
 
-app = typer.Typer(help="Look at the jobs of a board, trash them, put them back.", no_args_is_help=True)
+app = typer.Typer(
+    help=f"Show the jobs of a board; trash and requeue them. Without --board-name, the board is named"
+    f" '{DEFAULT_BOARD}'.",
+    no_args_is_help=True,
+)
 
-_LISTED = ("waiting", "scheduled", "claimed", "dead")
 State = Annotated[
     str | None,
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only jobs that are waiting, scheduled, claimed or dead.",
-        autocompletion=words_of(_LISTED),
+        help="Only jobs in this state: waiting, scheduled, claimed or dead. By default all but dead jobs.",
+        autocompletion=completion_of(LISTED_STATES),
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the job.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Maximum number of jobs.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Reason; stored with the job.")]
 
 
 def list_jobs(
     board: Board = None,
     state: State = None,
     limit: Limit = None,
-    board_name: BoardName = DEFAULT_NAME,
+    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
-    """List the jobs on a board, in the order in which they are claimed.
+    """List the jobs of a board, in the order in which they are claimed.
 
     [bold]Examples[/bold]
 
@@ -57,97 +51,114 @@ def list_jobs(
 
       stackl-flow jobs list --board jobs.db --state dead --json
     """
-    place = needed_board(board)
-    if state is not None and state not in _LISTED:
-        raise typer.BadParameter(f"'{state}' is none of {', '.join(_LISTED)}", param_hint="--state")
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        found = boards.jobs(opened, state, limit)
-        out.answer(jobs_table(found), found)
+    url = require_board(board)
+    if state is not None and state not in LISTED_STATES:
+        raise typer.BadParameter(
+            f"invalid state '{state}'; use one of {', '.join(LISTED_STATES)}", param_hint="--state"
+        )
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        found = boards.list_jobs(job_board, state, limit)
+        out.result(jobs_table(found), found)
         if not found:
-            out.say(f"no jobs on board '{board_name}'")
+            kind = f"{state} jobs" if state else "jobs"
+            out.message(f"no {kind} on board '{board_name}'{boards.other_boards_hint(job_board)}")
 
 
 def show(
-    wanted: JobArgument, board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False
+    identifier: JobArgument,
+    board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
+    as_json: Json = False,
 ) -> None:
-    """Show one job: who claimed it, how that ended, and what came of it.
+    """Show a job: its claims and how they ended, and its outcome.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs show 3f2a --board jobs.db
     """
-    place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        found = boards.find(opened, wanted)
-        out.answer(job_panel(found), found)
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        job = boards.find_job(job_board, identifier)
+        out.result(job_panel(job), job)
 
 
-def watch(board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False) -> None:
-    """Tell what happens on a board as it happens, until Ctrl-C.
+def watch(board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False) -> None:
+    """Show the events of a board as they happen, until Ctrl-C.
 
-    With --json each line is one JSON object.
+    With --json each line is a JSON object.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs watch --board redis://localhost
     """
-    place = needed_board(board)
-    ended = threading.Event()
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name) as opened:
+    url = require_board(board)
+    stopped = threading.Event()
+    with command_output(as_json=as_json) as out, boards.open_board(url, board_name) as job_board:
 
-        def tell(event: str, details: dict[str, Any]) -> None:
-            job = details["job"]
+        def write_event(event: str, details: dict[str, Any]) -> None:
+            job, now = details["job"], time.time()
             owner = job.claims[-1].owner if job.claims else ""
             if as_json:
-                out.line(
-                    {"at": time.time(), "event": event, "job": job.uuid, "name": job.name, "owner": owner}
-                )
+                out.json_line({"at": now, "event": event, "job": job.uuid, "name": job.name, "owner": owner})
                 return
-            out.console.print(f"{clock_text(time.time())} {event} {job.name} {owner}".rstrip(), markup=False)
+            out.console.print(f"{time_text(now)} {event} {job.name} {owner}".rstrip(), markup=False)
             out.console.file.flush()
 
-        opened.notifier.register("*", tell)
-        out.say("watching; Ctrl-C ends it")
-        with interruptible(ended.set, lambda _words: None, "ended"):
-            ended.wait()
+        job_board.notifier.register("*", write_event)
+        out.message(f"watching board '{board_name}'; press Ctrl-C to stop")
+        with stop_on_signal(stopped.set, lambda _message: None, "stopped"):
+            stopped.wait()
 
 
 def trash(
-    wanted: JobArgument,
+    identifier: JobArgument,
     board: Board = None,
     reason: Reason = "trashed by an operator",
-    board_name: BoardName = DEFAULT_NAME,
+    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
-    """Take a job that nobody claims off the board; it is kept in the bin.
+    """Move an unclaimed job to the dead letters.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs trash 3f2a --board jobs.db --reason "posted by mistake"
     """
-    place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        found = boards.find(opened, wanted)
-        boards.trash(opened, found.uuid, reason)
-        out.answer(Text(f"trashed {found.name} {found.uuid}"), {"uuid": found.uuid, "name": found.name})
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        job = boards.find_job(job_board, identifier)
+        boards.trash(job_board, job.uuid, reason)
+        out.result(Text(f"trashed {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
 
 
 def requeue(
-    wanted: JobArgument, board: Board = None, board_name: BoardName = DEFAULT_NAME, as_json: Json = False
+    identifier: JobArgument,
+    board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
+    as_json: Json = False,
 ) -> None:
-    """Put a trashed job back on the board, as if it had never been claimed.
+    """Put a dead letter back on the board, without its history of claims.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs requeue 3f2a --board jobs.db
     """
-    place = needed_board(board)
-    with answering(as_json=as_json) as out, boards.open_board(place, board_name, new=False) as opened:
-        found = boards.find(opened, wanted)
-        if found.state != "dead":
-            raise exc.NotFound(f"job '{found.name}' ({found.uuid}) is {found.state}, not dead")
-        opened.dead_letters.requeue(found.uuid)
-        out.answer(Text(f"requeued {found.name} {found.uuid}"), {"uuid": found.uuid, "name": found.name})
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        job = boards.find_job(job_board, identifier)
+        boards.requeue(job_board, job)
+        out.result(Text(f"requeued {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,72 +1,80 @@
-"""`stackl-flow post`: a flow goes to the board, for a conductor to run."""
+"""`stackl-flow post`: stores a flow and posts it as a job."""
 
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from stackl_flow import exceptions as exc
-from stackl_flow.cli.commands.run import FactoryArgument, Store
-from stackl_flow.cli.errors import Exit, answering
+from stackl_flow.cli.errors import Exit, command_output
 from stackl_flow.cli.options import (
-    DEFAULT_NAME,
-    Arguments,
     Board,
     BoardName,
     Db,
+    FactoryArgument,
+    FactoryArguments,
     Json,
     Secrets,
-    needed,
-    needed_board,
-    reachable,
-    words_of,
+    Store,
+    completion_of,
+    require_board,
+    require_db,
+    shared_storage,
 )
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
+from stackl_flow.cli.values import hint_missing_inputs, parse_pairs, parse_time, read_secrets
 from stackl_flow.control import boards, opening
+from stackl_flow.control.boards import DEFAULT_BOARD
 from stackl_flow.jobboards.base import Job
 from stackl_flow.jobboards.record import JobPriority
 
-_PRIORITIES = ", ".join(priority.value for priority in JobPriority)
+_PRIORITIES = [priority.value for priority in JobPriority]
 
-Name = Annotated[str | None, typer.Option("--name", help="What to call the job, if not by the flow's name.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the job; by default the flow's name.")]
 Priority = Annotated[
     str,
     typer.Option(
         "--priority",
         metavar="PRIORITY",
-        help=f"How urgent it is: {_PRIORITIES}.",
-        autocompletion=words_of([priority.value for priority in JobPriority]),
+        help=f"Priority of the job: {', '.join(_PRIORITIES)}.",
+        autocompletion=completion_of(_PRIORITIES),
     ),
 ]
 Key = Annotated[
     str | None,
-    typer.Option("--key", help="JobRecord again under this key gives the job that is there already."),
+    typer.Option("--key", metavar="KEY", help="Idempotency key: a job is posted only once for each key."),
 ]
-Needs = Annotated[
+Requires = Annotated[
     list[str] | None,
-    typer.Option("--requires", metavar="ABILITY", help="What a conductor has to be able to do. Repeatable."),
+    typer.Option(
+        "--requires",
+        metavar="CAPABILITY",
+        help="Capability that a conductor needs to claim the job. Repeatable.",
+    ),
 ]
 NotBefore = Annotated[
     str | None,
-    typer.Option("--not-before", metavar="WHEN", help="Not to run before: +SECONDS, or a time in ISO 8601."),
-]
-ClaimBy = Annotated[
-    str | None,
     typer.Option(
-        "--expires", metavar="WHEN", help="Trashed if nobody has claimed it by then; as --not-before."
+        "--not-before",
+        metavar="TIME",
+        help="The job is not claimed before this time: +SECONDS from now, or ISO 8601 (UTC by default).",
     ),
 ]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait for the job's end, and answer with what came of it.")
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        "--expires",
+        metavar="TIME",
+        help="The job becomes a dead letter if it has not been claimed by this time; format as --not-before.",
+    ),
 ]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended, and return its result.")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="With --wait: at most so long.")
+    float | None,
+    typer.Option("--timeout", min=0, metavar="SECONDS", help="With --wait: maximum time to wait."),
 ]
 
 
@@ -76,21 +84,21 @@ def post(
     db: Db = None,
     store: Store = None,
     secret: Secrets = None,
-    arg: Arguments = None,
+    arg: FactoryArguments = None,
     name: Name = None,
     priority: Priority = JobPriority.NORMAL.value,
     key: Key = None,
-    need: Needs = None,
+    requires: Requires = None,
     not_before: NotBefore = None,
-    expires_at: ClaimBy = None,
+    expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = None,
-    board_name: BoardName = DEFAULT_NAME,
+    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
     """Post a flow as a job, for a conductor to run.
 
-    The flow is stored in --db, the job on --board; conductors are started with the same two.
+    The flow is stored in --db, the job on --board. Start conductors with the same two options.
 
     [bold]Examples[/bold]
 
@@ -100,72 +108,57 @@ def post(
 
       stackl-flow post shop.flows:charge --secret card=@card.txt --board jobs.db --db flows.db
     """
-    values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
-    hidden = secrets(secret or (), values)
-    place, where = needed_board(board), needed(db)
-    times = {"not_before": moment(not_before, "--not-before"), "expires_at": moment(expires_at, "--expires")}
-    what = {"key": key, "required_capabilities": tuple(need or ()), "priority": _urgency(priority)}
-    terms: dict[str, Any] = {**what, **times}
+    inputs, factory_kwargs = parse_pairs(store or (), "--store"), parse_pairs(arg or (), "--arg")
+    secrets = read_secrets(secret or (), inputs)
+    board_url, db_url = require_board(board), require_db(db)
+    options: dict[str, Any] = {
+        "priority": _parse_priority(priority),
+        "key": key,
+        "required_capabilities": tuple(requires or ()),
+        "not_before": parse_time(not_before, "--not-before"),
+        "expires_at": parse_time(expires, "--expires"),
+    }
     with (
-        answering(as_json=as_json, secrets=hidden.values()) as out,
-        reachable(place, where),
-        opening.for_work(where) as backend,
-        boards.open_board(place, board_name, backend) as opened,
+        command_output(as_json=as_json, secrets=secrets.values()) as out,
+        shared_storage(board_url, db_url),
+        opening.open_for_running(db_url) as backend,
+        boards.open_board(board_url, board_name, backend) as job_board,
     ):
-        given, marks = {**values, **hidden}, list(hidden)
-        with naming_what_lacks():
-            job = boards.post(opened, backend, factory, arguments, given, name, secrets=marks, **terms)
+        with hint_missing_inputs():
+            job = boards.post(
+                job_board,
+                backend,
+                factory,
+                factory_kwargs,
+                {**inputs, **secrets},
+                name,
+                secrets=list(secrets),
+                **options,
+            )
         if not wait:
-            out.answer(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
+            out.result(Text(f"posted {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
             return
-        out.say(f"posted {job.name} {job.uuid}; waiting for its end")
-        raise typer.Exit(_wait(out, job, timeout))
+        out.message(f"posted {job.name} {job.uuid}; waiting until it has ended")
+        raise typer.Exit(_wait_for_job(out, job, timeout))
 
 
-def _urgency(text: str) -> str:
+def _parse_priority(text: str) -> str:
     try:
         return JobPriority.convert(text).value
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--priority") from None
 
 
-def moment(text: str | None, option: str) -> float | None:
-    """Read a point in time.
-
-    Args:
-        text: "+SECONDS" from now, or ISO 8601 (UTC if it says nothing else); None for none.
-        option: which option it was given to.
-
-    Returns:
-        Seconds since 1970 UTC.
-
-    Raises:
-        BadParameter: it is neither.
-    """
-    if text is None:
-        return None
-    try:
-        if text.startswith("+"):
-            return time.time() + float(text)
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"'{text}' is no point in time: write +90 or 2030-01-31T08:00:00Z", param_hint=option
-        ) from None
-    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-
-
-def _wait(out: Output, job: Job, timeout: float | None) -> Exit:
-    """Wait for a job's end and answer with it."""
-    told: dict[str, Any] = {"uuid": job.uuid, "name": job.name}
+def _wait_for_job(out: Output, job: Job, timeout: float | None) -> Exit:
+    data: dict[str, Any] = {"uuid": job.uuid, "name": job.name}
     if not job.wait(timeout):
-        out.answer(Text(f"{job.name} has not ended within {timeout:g} s; it stays on the board"), told)
+        out.result(Text(f"{job.name} has not ended within {timeout:g} s; it stays on the board"), data)
         return Exit.SUSPENDED
     try:
         result = job.result(0)
     except (exc.JobFailure, exc.WrappedFailure) as error:
-        out.answer(Text(f"{job.name} failed: {error}", style="red"), {**told, "failed": str(error)})
+        out.result(Text(f"{job.name} failed: {error}", style="red"), {**data, "failed": str(error)})
         return Exit.FAILED
     text = json.dumps(result, ensure_ascii=False, default=str)
-    out.answer(Text(f"{job.name} is done: {text}"), {**told, "result": result})
+    out.result(Text(f"{job.name} succeeded: {text}"), {**data, "result": result})
     return Exit.OK

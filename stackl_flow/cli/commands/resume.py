@@ -1,4 +1,4 @@
-"""`stackl-flow resume`: go on with flows that were left."""
+"""`stackl-flow resume`: continues unfinished flows."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,52 +8,56 @@ import typer
 
 from stackl_flow import exceptions as exc
 from stackl_flow import states
-from stackl_flow.cli.errors import Exit, answering, for_error, for_state, message
+from stackl_flow.cli.errors import (
+    Exit,
+    command_output,
+    error_message,
+    exit_code_of_error,
+    exit_code_of_state,
+)
+from stackl_flow.cli.flow_runner import report_result, run_with_display
 from stackl_flow.cli.options import (
     Db,
     EngineKind,
     EngineOption,
     Json,
+    MaxWorkers,
     Results,
-    Workers,
     engine_options,
-    needed,
+    require_db,
 )
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.session import drive, sum_up
 from stackl_flow.control import flows, opening, runs
-from stackl_flow.control.flows import check_free
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.persistence.base import Backend
 
-Wanted = Annotated[
-    str | None, typer.Argument(metavar="UUID", help="The flow: its uuid, the beginning of it, or its name.")
+OptionalFlow = Annotated[
+    str | None,
+    typer.Argument(metavar="FLOW", help="UUID of the flow, the beginning of it, or the flow's name."),
 ]
-All = Annotated[
-    bool, typer.Option("--all", help="Every flow that was left before its end, the oldest first.")
-]
-Stuck = Annotated[bool, typer.Option("--stuck", help="With --all: flows stuck in REVERT_FAILURE, too.")]
+All = Annotated[bool, typer.Option("--all", help="Resume all unfinished flows, oldest first.")]
+Stuck = Annotated[bool, typer.Option("--stuck", help="With --all: include flows stuck in REVERT_FAILURE.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Take a flow over even from a process of this machine that is alive.")
+    bool, typer.Option("--force", help="Take over a flow even if a live process of this machine owns it.")
 ]
-Answer = tuple[Exit, dict[str, Any]]
+Result = tuple[Exit, dict[str, Any]]
 
 
 def resume(
-    wanted: Wanted = None,
-    everything: All = False,
+    identifier: OptionalFlow = None,
+    resume_all: All = False,
     stuck: Stuck = False,
     force: Force = False,
     db: Db = None,
     engine: EngineOption = EngineKind.serial,
-    max_workers: Workers = None,
+    max_workers: MaxWorkers = None,
     results: Results = False,
     as_json: Json = False,
 ) -> None:
-    """Go on with a stored flow where it was left: forwards, or in the middle of its rollback.
+    """Resume a stored flow from its last checkpoint, forwards or in the middle of its rollback.
 
-    What was finished is not done again; an atom that was at work when its process died runs again. A flow
-    whose process is alive on this machine is left alone, unless --force takes it over.
+    Finished tasks do not run again; a task that was running when its process died does. A flow that a live
+    process of this machine owns is left alone, unless --force is given.
 
     [bold]Examples[/bold]
 
@@ -61,25 +65,25 @@ def resume(
 
       stackl-flow resume --all --db flows.db
     """
-    place = needed(db)
-    if (wanted is None) is not everything:
-        raise typer.BadParameter("name one flow, or give --all", param_hint="UUID")
+    url = require_db(db)
+    if (identifier is None) is not resume_all:
+        raise typer.BadParameter("pass one flow, or --all", param_hint="FLOW")
     options = engine_options(engine, max_workers)
-    with answering(as_json=as_json) as out, opening.for_resuming(place) as backend:
-        one = partial(_one, backend, out, place, options, force=force, results=results)
-        if wanted is not None:
-            code, data = one(flows.find(backend, wanted))
-            out.machine(data)
+    with command_output(as_json=as_json) as out, opening.open_for_resuming(url) as backend:
+        resume_flow = partial(_resume_flow, backend, out, url, options, force=force, results=results)
+        if identifier is not None:
+            code, data = resume_flow(flows.find_flow(backend, identifier))
+            out.json_result(data)
         else:
-            found = runs.unfinished(backend, stuck=stuck)
-            code = _all(found, one, out)
-            left = 0 if stuck else len(flows.flows(backend, states.REVERT_FAILURE))
-            if not found or left:
-                out.say(_rest(len(found), left))
+            found = runs.unfinished_flows(backend, include_stuck=stuck)
+            code = _resume_all(found, resume_flow, out)
+            skipped = 0 if stuck else len(flows.list_flows(backend, states.REVERT_FAILURE))
+            if not found or skipped:
+                out.message(_remaining_message(len(found), skipped))
         raise typer.Exit(code)
 
 
-def _one(
+def _resume_flow(
     backend: Backend,
     out: Output,
     db: str,
@@ -88,38 +92,38 @@ def _one(
     *,
     force: bool,
     results: bool,
-) -> Answer:
-    """Go on with one flow; one that is at its end is only shown."""
+) -> Result:
+    """Resume one flow; a finished flow is only shown."""
     if flow.state in {states.SUCCESS, states.REVERTED}:
-        out.say(f"flow {flow.name} ({flow.uuid}) has ended already: {flow.state}")
-        return sum_up(backend, runs.Outcome(flow.uuid, flow.state), out, db, results=results)
+        out.message(f"flow {flow.name} ({flow.uuid}) is already finished: {flow.state}")
+        return report_result(backend, runs.RunResult(flow.uuid, flow.state), out, db, results=results)
     if not force:
-        check_free(flow)
-    outcome = drive(runs.reload(backend, flow.uuid, **options), out, db)
-    return sum_up(backend, outcome, out, db, results=results)
+        flows.check_not_running(flow)
+    result = run_with_display(runs.load_engine(backend, flow.uuid, **options), out, db)
+    return report_result(backend, result, out, db, results=results)
 
 
-def _all(found: list[FlowSummary], one: Callable[[FlowSummary], Answer], out: Output) -> Exit:
-    """Go on with one flow after the other; trouble with one does not keep the others waiting."""
-    worst, answers = Exit.OK, []
+def _resume_all(found: list[FlowSummary], resume_flow: Callable[[FlowSummary], Result], out: Output) -> Exit:
+    """Resume flows one after the other; an error of one flow does not affect the others."""
+    worst, results = Exit.OK, []
     for flow in found:
         try:
-            code, data = one(flow)
+            code, data = resume_flow(flow)
         except exc.StacklFlowError as error:
-            code = for_error(error)
+            code = exit_code_of_error(error)
+            message = error_message(error, code)
             data = {"flow": {"uuid": flow.uuid, "name": flow.name}, "exit_code": int(code)}
-            data["error"] = {"type": type(error).__name__, "message": message(error, code)}
-            out.say(f"flow {flow.name} ({flow.uuid}): {message(error, code)}")
+            data["error"] = {"type": type(error).__name__, "message": message}
+            out.message(f"flow {flow.name} ({flow.uuid}): {message}")
         worst = max(worst, code)
-        answers.append(data)
-        if code is for_state(states.SUSPENDED):
-            # Whoever pressed Ctrl-C did not want the next flow to begin.
-            break
-    out.machine(answers)
+        results.append(data)
+        if code is exit_code_of_state(states.SUSPENDED):
+            break  # after Ctrl-C the next flow must not start
+    out.json_result(results)
     return worst
 
 
-def _rest(done: int, stuck: int) -> str:
-    words = [] if done else ["nothing to resume"]
-    words += [f"{stuck} stuck in REVERT_FAILURE, --stuck takes them up too"] if stuck else []
-    return "; ".join(words)
+def _remaining_message(found: int, skipped: int) -> str:
+    parts = [] if found else ["nothing to resume"]
+    parts += [f"{skipped} stuck in REVERT_FAILURE: use --stuck to resume them, too"] if skipped else []
+    return "; ".join(parts)

@@ -1,38 +1,29 @@
-"""`stackl-flow run`: a flow from its factory."""
+"""`stackl-flow run`: builds a flow with its factory, stores it and runs it."""
 
 from typing import Annotated
 
 import typer
 
-from stackl_flow.cli.errors import answering
+from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.flow_runner import report_result, run_with_display
 from stackl_flow.cli.options import (
-    Arguments,
     Db,
     EngineKind,
     EngineOption,
+    FactoryArgument,
+    FactoryArguments,
     Json,
+    MaxWorkers,
     Results,
     Secrets,
-    Workers,
+    Store,
     engine_options,
 )
-from stackl_flow.cli.session import drive, sum_up
-from stackl_flow.cli.values import naming_what_lacks, pairs, secrets
+from stackl_flow.cli.values import hint_missing_inputs, parse_pairs, read_secrets
 from stackl_flow.control import opening, runs
 
-FactoryArgument = Annotated[
-    str, typer.Argument(metavar="MODULE:FACTORY", help="What makes the flow, such as shop.flows:order.")
-]
-Store = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--store",
-        metavar="NAME=VALUE",
-        help="A value that the flow asks for, read as JSON if it is JSON, else as text. Repeatable.",
-    ),
-]
 Name = Annotated[
-    str | None, typer.Option("--name", help="What to call the stored flow, if not by its own name.")
+    str | None, typer.Option("--name", help="Name of the stored flow; by default the flow's own name.")
 ]
 
 
@@ -40,18 +31,18 @@ def run(
     factory: FactoryArgument,
     store: Store = None,
     secret: Secrets = None,
-    arg: Arguments = None,
+    arg: FactoryArguments = None,
     db: Db = None,
     name: Name = None,
     engine: EngineOption = EngineKind.serial,
-    max_workers: Workers = None,
+    max_workers: MaxWorkers = None,
     results: Results = False,
     as_json: Json = False,
 ) -> None:
-    """Run a flow to its end; when it fails, what it did is undone.
+    """Run a flow until it succeeds, or fails and is rolled back.
 
-    The factory is imported with the current directory on the path. Without --db the flow is only kept in
-    memory and is gone with this process. Ctrl-C suspends the flow after the tasks at work.
+    The factory is imported with the current directory first on the path. Without --db the flow is kept in
+    memory and cannot be resumed. Ctrl-C suspends the flow after the running tasks.
 
     [bold]Examples[/bold]
 
@@ -59,17 +50,18 @@ def run(
 
       stackl-flow run shop.flows:order --arg express=true --engine parallel --max-workers 4
     """
-    values, arguments = pairs(store or (), "--store"), pairs(arg or (), "--arg")
-    hidden = secrets(secret or (), values)
+    inputs, factory_kwargs = parse_pairs(store or (), "--store"), parse_pairs(arg or (), "--arg")
+    secrets = read_secrets(secret or (), inputs)
     options = engine_options(engine, max_workers)
     with (
-        answering(as_json=as_json, secrets=hidden.values()) as out,
-        opening.for_work(db or "memory") as backend,
+        command_output(as_json=as_json, secrets=secrets.values()) as out,
+        opening.open_for_running(db or "memory") as backend,
     ):
-        given = {**values, **hidden}
-        with naming_what_lacks():
-            started = runs.start(backend, factory, arguments, given, name, list(hidden), **options)
-        outcome = drive(started, out, db)
-        code, data = sum_up(backend, outcome, out, db, results=results)
-        out.machine(data)
+        with hint_missing_inputs():
+            created = runs.create_engine(
+                backend, factory, factory_kwargs, {**inputs, **secrets}, name, list(secrets), **options
+            )
+        result = run_with_display(created, out, db)
+        code, data = report_result(backend, result, out, db, results=results)
+        out.json_result(data)
         raise typer.Exit(code)

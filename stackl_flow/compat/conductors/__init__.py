@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.conductors`."""
+"""TaskFlow's `taskflow.conductors`: ours, by its names and arguments."""

@@ -1,4 +1,4 @@
-"""TaskFlow's abstract classes of jobs and boards, for boards that are written for TaskFlow."""
+"""What boards and jobs are to TaskFlow: the classes that a board of somebody else's making stands on."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class _Logger(Protocol):
 
 
 class Job(abc.ABC):
-    """A named job on a board.
+    """A named piece of work on a board.
 
     Args:
-        board: the board.
-        name: the name; need not be unique.
-        uuid: the UUID; a new one by default.
-        details: data for the conductors.
-        backend: the backend with its logbook.
+        board: where it is.
+        name: what it is called; need not be unique.
+        uuid: its identity; a new one if left out.
+        details: what workers need to know.
+        backend: where its logbook can be read.
         book: its logbook.
-        book_data: name and uuid of its logbook, if the logbook itself is not available.
+        book_data: name and uuid of its logbook, where the book itself is not at hand.
     """
 
     def __init__(
@@ -64,41 +64,41 @@ class Job(abc.ABC):
     @property
     @abc.abstractmethod
     def priority(self) -> JobPriority:
-        """The priority."""
+        """How urgent it is."""
 
     @property
     @abc.abstractmethod
     def created_on(self) -> Any:
-        """The time of posting."""
+        """When it was posted."""
 
     @property
     @abc.abstractmethod
     def last_modified(self) -> Any:
-        """The time of the last change."""
+        """When it was last changed."""
 
     @property
     def board(self) -> Any:
-        """The board."""
+        """The board it is on."""
         return self._board
 
     @property
     def name(self) -> str:
-        """The name."""
+        """What it is called."""
         return self._name
 
     @property
     def uuid(self) -> str:
-        """The UUID."""
+        """Its identity."""
         return self._uuid
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """The data for the conductors."""
+        """What workers need to know."""
         return self._details
 
     @property
     def book(self) -> Any:
-        """The logbook, read on first access, or None."""
+        """Its logbook, read when it is first asked for; None if it has none."""
         if self._book is None and self._backend is not None and self.book_uuid is not None:
             with contextlib.closing(self._backend.get_connection()) as connection:
                 self._book = connection.get_logbook(self.book_uuid)
@@ -106,15 +106,15 @@ class Job(abc.ABC):
 
     @property
     def book_uuid(self) -> str | None:
-        """The UUID of the logbook, or None."""
-        uuid: str | None = self._book_data.get("uuid") if self._book is None else self._book.uuid
-        return uuid
+        """The uuid of its logbook, or None."""
+        found: str | None = self._book_data.get("uuid") if self._book is None else self._book.uuid
+        return found
 
     @property
     def book_name(self) -> str | None:
-        """The name of the logbook, or None."""
-        name: str | None = self._book_data.get("name") if self._book is None else self._book.name
-        return name
+        """The name of its logbook, or None."""
+        found: str | None = self._book_data.get("name") if self._book is None else self._book.name
+        return found
 
     def wait(
         self,
@@ -124,49 +124,57 @@ class Job(abc.ABC):
         max_delay: float = 60.0,
         sleep_func: Callable[[float], None] = time.sleep,
     ) -> bool:
-        """Wait until the job is complete, by polling its state.
+        """Wait until the job has ended, by asking for its state now and then.
 
         Args:
-            timeout: seconds; None waits without limit.
-            delay: seconds before the second poll.
-            delay_multiplier: the growth factor of the delay.
-            max_delay: the maximum delay in seconds.
-            sleep_func: sleeps for a number of seconds.
+            timeout: how many seconds to wait at most; None for ever.
+            delay: seconds before the second question.
+            delay_multiplier: by how much longer each further pause is.
+            max_delay: the longest pause, in seconds.
+            sleep_func: called with seconds to wait.
 
         Returns:
-            False if the timeout expired.
+            False if the time was over first.
         """
         end = None if timeout is None else SYSTEM.monotonic() + timeout
-        for next_delay in generate_delays(delay, max_delay, multiplier=delay_multiplier):
-            remaining = None if end is None else end - SYSTEM.monotonic()
-            if remaining is not None and remaining <= 0:
+        for pause in generate_delays(delay, max_delay, multiplier=delay_multiplier):
+            left = None if end is None else end - SYSTEM.monotonic()
+            if left is not None and left <= 0:
                 return False
             if self.state == states.COMPLETE:
                 return True
-            sleep_func(next_delay if remaining is None else min(next_delay, remaining))
+            sleep_func(pause if left is None else min(pause, left))
         return False
 
     def __str__(self) -> str:
-        return format_job(self)
+        """Show what helps in a log."""
+        return told(self)
 
 
-def format_job(job: Any) -> str:
-    """Return the text of a job as in TaskFlow: class, name, priority, UUID and details."""
+def told(job: Any) -> str:
+    """Show a job as TaskFlow does.
+
+    Args:
+        job: the job, of either making.
+
+    Returns:
+        Its kind, name, priority, uuid and details.
+    """
     return (
         f"{type(job).__name__}: {job.name} (priority={job.priority}, uuid={job.uuid}, details={job.details})"
     )
 
 
 class JobBoardIterator(Iterator[Any]):
-    """Iterates over the jobs of a board, which are fetched at the first step.
+    """Goes over the jobs of a board, which are fetched when the first is asked for.
 
     Args:
-        board: the board.
-        logger: receives warnings about jobs whose state cannot be read.
-        board_fetch_func: returns the jobs; called with ``ensure_fresh``.
-        board_removal_func: called with a job that does not exist any more.
-        only_unclaimed: skip claimed jobs; may be changed before the first step.
-        ensure_fresh: let the board read from its server; may be changed before the first step.
+        board: whose jobs these are.
+        logger: hears of jobs that cannot be asked for their state.
+        board_fetch_func: gives the jobs; called with ``ensure_fresh``.
+        board_removal_func: called with a job that turns out to be gone.
+        only_unclaimed: whether to leave out those that somebody claims; may be changed before the first.
+        ensure_fresh: whether the board is to ask its server first; may be changed before the first.
     """
 
     def __init__(
@@ -188,22 +196,22 @@ class JobBoardIterator(Iterator[Any]):
 
     @property
     def board(self) -> Any:
-        """The board."""
+        """Whose jobs these are."""
         return self._board
 
     def __next__(self) -> Any:
-        """Return the next job that exists and, with ``only_unclaimed``, is unclaimed."""
+        """Give the next job that is there and, if only those are wanted, that nobody claims."""
         if self._jobs is None:
-            jobs = () if self._fetch is None else self._fetch(ensure_fresh=self.ensure_fresh)
-            self._jobs = collections.deque(jobs)
-        wanted_states = _UNCLAIMED if self.only_unclaimed else _ANY
+            found = () if self._fetch is None else self._fetch(ensure_fresh=self.ensure_fresh)
+            self._jobs = collections.deque(found)
+        wanted = _UNCLAIMED if self.only_unclaimed else _ANY
         while self._jobs:
             job = self._jobs.popleft()
             try:
-                if job.state in wanted_states:
+                if job.state in wanted:
                     return job
             except exc.JobFailure:
-                self._logger.warning("cannot read the state of job '%s'", job, exc_info=True)
+                self._logger.warning("job '%s' cannot be asked for its state", job, exc_info=True)
             except exc.NotFound:
                 if self._remove is not None:
                     self._remove(job)
@@ -211,10 +219,10 @@ class JobBoardIterator(Iterator[Any]):
 
 
 class JobBoard(abc.ABC):
-    """A board on which jobs are posted, claimed and completed.
+    """A place where jobs are posted, claimed and taken off.
 
     Args:
-        name: the name of the board.
+        name: the board's name.
         conf: its settings.
     """
 
@@ -224,26 +232,26 @@ class JobBoard(abc.ABC):
 
     @property
     def name(self) -> str:
-        """The name of the board."""
+        """The board's name."""
         return self._name
 
     @property
     @abc.abstractmethod
     def connected(self) -> bool:
-        """Whether the board is connected."""
+        """Whether it can be used."""
 
     @property
     @abc.abstractmethod
     def job_count(self) -> int:
-        """The number of jobs on the board, as far as known."""
+        """How many jobs are on it, as far as it knows."""
 
     @abc.abstractmethod
     def connect(self) -> None:
-        """Connect the board."""
+        """Open it."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close the board."""
+        """Close it."""
 
     @abc.abstractmethod
     def post(
@@ -257,42 +265,42 @@ class JobBoard(abc.ABC):
 
     @abc.abstractmethod
     def claim(self, job: Any, who: str) -> Any:
-        """Claim a job. Raise UnclaimableJob if it is claimed, NotFound if it does not exist."""
+        """Claim a job. Raise UnclaimableJob if somebody has it, NotFound if it is gone."""
 
     @abc.abstractmethod
     def abandon(self, job: Any, who: str) -> None:
-        """Release a claimed job. Raise JobFailure if another owner claims it, NotFound if it is unclaimed."""
+        """Give a claimed job back. Raise JobFailure if it is somebody else's, NotFound if it is nobody's."""
 
     @abc.abstractmethod
     def consume(self, job: Any, who: str) -> None:
-        """Complete a claimed job. Raise the errors of `abandon`."""
+        """Take a claimed job off. Raise JobFailure if it is somebody else's, NotFound if it is nobody's."""
 
     @abc.abstractmethod
     def trash(self, job: Any, who: str) -> None:
-        """Set a claimed job aside for inspection. Raise the errors of `abandon`."""
+        """Put a claimed job away, to be looked at. Raise as ``consume`` does."""
 
     @abc.abstractmethod
     def find_owner(self, job: Any) -> str | None:
-        """Return the owner of a job, or None."""
+        """Say who claims a job."""
 
     @abc.abstractmethod
     def iterjobs(self, only_unclaimed: bool = False, ensure_fresh: bool = False) -> Iterator[Any]:
-        """Iterate over the jobs by priority, oldest first within one."""
+        """Go over the jobs: higher priority first, oldest first within one."""
 
     @abc.abstractmethod
     def wait(self, timeout: float | None = None) -> Iterator[Any]:
-        """Wait until there are jobs, and iterate over them. Raise NotFound after the timeout."""
+        """Wait until there are jobs, and go over them. Raise NotFound when the time is over."""
 
     @abc.abstractmethod
     def register_entity(self, entity: Any) -> None:
-        """Register a conductor with the board."""
+        """Say who is here."""
 
 
 class NotifyingJobBoard(JobBoard):
-    """A board whose ``notifier`` notifies POSTED and REMOVAL.
+    """A board that tells of POSTED and REMOVAL.
 
     Args:
-        name: the name of the board.
+        name: the board's name.
         conf: its settings.
     """
 

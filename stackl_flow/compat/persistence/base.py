@@ -1,8 +1,8 @@
-"""TaskFlow's `taskflow.persistence.base`: the base classes of backends that are written for TaskFlow.
+"""TaskFlow's `taskflow.persistence.base`: what a backend made for TaskFlow stands on.
 
-Such a backend has TaskFlow's methods and no ownership or checkpoints, which are built from those methods
-here. The guarantees are those of TaskFlow: a checkpoint is not one transaction, and ownership is known in
-this process only. The backends of this library have both; see `docs/concepts/persistence.md`.
+Such a backend knows TaskFlow's verbs and nothing of owners and checkpoints; here these are made of those
+verbs. It gives what it gave under TaskFlow: a checkpoint is not one transaction, and an owner is known in
+this process only. A backend of ours gives both; see `docs/persistence.md`.
 """
 
 from __future__ import annotations
@@ -14,48 +14,47 @@ from typing import Any, Final, Self
 import tenacity
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat.persistence.codecs import CopyingCodec
+from stackl_flow.compat.persistence.codecs import Keeping
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import AtomRecord, Checkpoint, ownership_lost
 
-#: The number of attempts to store a checkpoint.
+#: How often a backend made for TaskFlow is asked to save, and how many seconds apart.
 ATTEMPTS: Final = 3
-#: The delay between attempts, in seconds.
 WAIT: Final = 5.0
 
 
 class Backend(base.Backend):
-    """Base class of backends; all backends of this library are virtual subclasses.
+    """A place where flows are remembered; every backend of ours is one of these.
 
     Args:
         conf: the settings.
 
     Raises:
-        TypeError: the settings are not a dictionary.
+        TypeError: the settings are no dictionary.
     """
 
     def __init__(self, conf: Mapping[str, Any] | None = None) -> None:
         if conf and not isinstance(conf, Mapping):
-            raise TypeError(f"settings must be a dictionary, not {type(conf).__name__}: {conf!r}")
-        # The backend encodes and copies values itself.
-        super().__init__(conf, codec=CopyingCodec(lambda value: value))
+            raise TypeError(f"a dictionary of settings is needed, not {type(conf).__name__}: {conf!r}")
+        # What it is given it stores in its own way, and copies if it has to.
+        super().__init__(conf, codec=Keeping(lambda value: value))
         self._conf = self.conf
         self.owners: dict[str, tuple[int, str]] = {}
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        # issubclass() would recurse, because this class derives from base.Backend.
+        # Not by issubclass, which would come back here: this class is one of those below ours.
         return True if cls is Backend and base.Backend in other.__mro__ else NotImplemented
 
     @property
     def name(self) -> str:
-        """The name for messages."""
+        """What to call this place in messages."""
         return type(self).__name__
 
 
 class Connection(abc.ABC):
-    """Base class of connections; all connections of this library are virtual subclasses."""
+    """The verbs on stored books, flows and atoms; every connection of ours is one of these."""
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
@@ -64,15 +63,15 @@ class Connection(abc.ABC):
     @property
     @abc.abstractmethod
     def backend(self) -> Any:
-        """The backend of this connection."""
+        """The place this connection leads to."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Release the resources of this connection."""
+        """Let go of what this connection holds."""
 
     @abc.abstractmethod
     def upgrade(self) -> None:
-        """Upgrade the stored schema to the version of this code."""
+        """Bring the place to the version of this code."""
 
     @abc.abstractmethod
     def clear_all(self) -> None:
@@ -80,7 +79,7 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def validate(self) -> None:
-        """Check that the backend can be used."""
+        """Check that the place can be used."""
 
     @abc.abstractmethod
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
@@ -88,27 +87,27 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
-        """Store a flow that was saved before, with its atoms."""
+        """Store a flow that was saved before, and its atoms."""
 
     @abc.abstractmethod
     def save_logbook(self, book: LogBook) -> LogBook:
-        """Store a logbook with its flows and their atoms."""
+        """Store a book with its flows and their atoms."""
 
     @abc.abstractmethod
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a logbook with its flows and their atoms."""
+        """Delete a book and all that is in it."""
 
     @abc.abstractmethod
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
-        """Read a logbook."""
+        """Read a book."""
 
     @abc.abstractmethod
     def get_logbooks(self, lazy: bool = False) -> Iterable[LogBook]:
-        """Read all logbooks."""
+        """Read all books."""
 
     @abc.abstractmethod
     def get_flows_for_book(self, book_uuid: str) -> Iterable[FlowDetail]:
-        """Read the flows of a logbook."""
+        """Read the flows of a book."""
 
     @abc.abstractmethod
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
@@ -122,7 +121,7 @@ class Connection(abc.ABC):
     def get_atoms_for_flow(self, fd_uuid: str) -> Iterable[AtomDetail]:
         """Read the atoms of a flow."""
 
-    # ------------------------------------------------------------- methods that the engines need besides
+    # ------------------------------------------------------------- what our engines say besides
 
     def __enter__(self) -> Self:
         return self
@@ -157,15 +156,15 @@ class Connection(abc.ABC):
         return epoch
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store new atoms of a flow.
+        """Store many new atoms of a flow.
 
         Args:
-            flow_uuid: UUID of the flow.
+            flow_uuid: the flow.
             details: the atoms.
-            epoch: the epoch of the caller, checked if given.
+            epoch: the epoch of the caller, checked when given.
 
         Raises:
-            OwnershipLost: another engine in this process owns the flow now.
+            OwnershipLost: somebody else in this process owns the flow now.
         """
         self._check_owner(flow_uuid, epoch)
         flow = self.get_flow_details(flow_uuid)
@@ -174,14 +173,14 @@ class Connection(abc.ABC):
         self.update_flow_details(flow)
 
     def checkpoint(self, cp: Checkpoint) -> None:
-        """Store the changes of one engine step, atom by atom; repeat a failed attempt after `WAIT` seconds.
+        """Store what one step of an engine changed, atom by atom; if it fails, again some seconds later.
 
         Args:
-            cp: the changes, with the epoch of the engine; transitions are not stored.
+            cp: the changes, with the epoch of the engine; the history of moves is not kept.
 
         Raises:
-            OwnershipLost: another engine in this process owns the flow now.
-            StorageFailure: all attempts failed.
+            OwnershipLost: somebody else in this process owns the flow now.
+            StorageFailure: no attempt came to an end.
         """
         self._check_owner(cp.flow_uuid, cp.epoch)
         tenacity.Retrying(

@@ -1,6 +1,7 @@
-"""TaskFlow's `taskflow.engines.action_engine.compiler`: the plan of an engine as a graph and a tree.
+"""TaskFlow's `taskflow.engines.action_engine.compiler`: a plan, shown as a graph and a tree of objects.
 
-An engine runs its own plan; ``execution_graph`` and ``hierarchy`` are built on access.
+An engine runs its plan of numbers. Who asks for ``execution_graph`` or ``hierarchy``, to draw or to look
+around, gets them made at that moment.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FLOWS: Final = (FLOW, FLOW_END)
 
 
 class Terminator:
-    """The end node of a flow.
+    """The node where a flow ends.
 
     Args:
         flow: the flow.
@@ -38,24 +39,25 @@ class Terminator:
 
     @property
     def flow(self) -> Flow:
-        """The flow."""
+        """The flow that ends here."""
         return self._flow
 
     @property
     def name(self) -> str:
-        """The name of the flow with a suffix."""
+        """The flow's name, and a mark."""
         return f"{self._flow.name}[$]"
 
     def __str__(self) -> str:
+        """Show the flow, and a mark."""
         return f'"{str(self._flow).strip(chr(34))}[$]"'
 
 
 class Compilation(plans.Plan):
-    """A plan with the attributes of TaskFlow's compilations.
+    """A plan that can be looked at as TaskFlow's users do.
 
     Args:
         plan: the plan.
-        item: the flow or task that was compiled.
+        item: what it is the plan of.
     """
 
     TASK: ClassVar[str] = TASK
@@ -69,22 +71,22 @@ class Compilation(plans.Plan):
 
     @cached_property
     def execution_graph(self) -> OrderedDiGraph:
-        """Atoms, flows and ends of flows, in execution order."""
+        """Atoms, flows and their ends, in the order in which they run."""
         item: Item = vars(self)["_item"]
         graph = OrderedDiGraph(name=str(item.name))
-        _add_to_graph(graph, item, None)
+        _lay(graph, item, None)
         graph.freeze()
         return graph
 
     @cached_property
     def hierarchy(self) -> Node:
-        """The tree of flows and their items."""
-        root = _build_tree(vars(self)["_item"])
-        root.freeze()
-        return root
+        """Flows, and what is in them."""
+        top = _branch(vars(self)["_item"])
+        top.freeze()
+        return top
 
 
-def _add_node(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) -> None:
+def _add(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) -> None:
     graph.add_node(node, kind=kind)
     if retry is not None:
         graph.nodes[node]["retry"] = retry
@@ -92,54 +94,54 @@ def _add_node(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) 
         graph.nodes[node]["noop"] = True
 
 
-def _add_to_graph(graph: OrderedDiGraph, item: Item, retry: Retry | None) -> tuple[Any, Any]:
-    """Add an atom or flow to the graph; return its first and last node."""
+def _lay(graph: OrderedDiGraph, item: Item, retry: Retry | None) -> tuple[Any, Any]:
+    """Lay an atom or a flow; returns where one enters and where one leaves."""
     if isinstance(item, Atom):
-        _add_node(graph, item, TASK, retry)
+        _add(graph, item, TASK, retry)
         return item, item
-    _add_node(graph, item, FLOW, retry)
+    _add(graph, item, FLOW, retry)
     first: Any = item
     to_first = {LINK_INVARIANT: True}
     if item.retry is not None:
-        _add_node(graph, item.retry, RETRY, retry)
+        _add(graph, item.retry, RETRY, retry)
         graph.add_edge(item, item.retry, to_first)
         first, to_first = item.retry, {LINK_INVARIANT: True, LINK_RETRY: True}
-    ends = {inner: _add_to_graph(graph, inner, item.retry or retry) for inner in item}
+    ways = {inner: _lay(graph, inner, item.retry or retry) for inner in item}
     end = Terminator(item)
-    _add_node(graph, end, FLOW_END, retry)
-    targets, sources = set(), set()
+    _add(graph, end, FLOW_END, retry)
+    led_to, led_from = set(), set()
     for u, v, meta in item.iter_links():
-        graph.add_edge(ends[u][1], ends[v][0], meta)
-        sources.add(u)
-        targets.add(v)
-    for inner, (first_node, last_node) in ends.items():
-        if inner not in targets:
-            graph.add_edge(first, first_node, to_first)
-        if inner not in sources:
-            graph.add_edge(last_node, end, {LINK_INVARIANT: True})
-    if not ends:
+        graph.add_edge(ways[u][1], ways[v][0], meta)
+        led_from.add(u)
+        led_to.add(v)
+    for inner, (entry, leave) in ways.items():
+        if inner not in led_to:
+            graph.add_edge(first, entry, to_first)
+        if inner not in led_from:
+            graph.add_edge(leave, end, {LINK_INVARIANT: True})
+    if not ways:
         graph.add_edge(first, end, {LINK_INVARIANT: True})
     return item, end
 
 
-def _build_tree(item: Item) -> Node:
-    """Return the tree of an atom or flow."""
+def _branch(item: Item) -> Node:
+    """Make the tree of an atom or a flow."""
     if isinstance(item, Atom):
         return Node(item, kind=TASK)
     node = Node(item, kind=FLOW)
     if item.retry is not None:
         node.add(Node(item.retry, kind=RETRY))
     for inner in item:
-        node.add(_build_tree(inner))
+        node.add(_branch(inner))
     return node
 
 
 class PatternCompiler:
-    """Compiles a flow or task.
+    """Compiles a flow or a task.
 
     Args:
-        root: the flow or task.
-        freeze: no effect: the result is immutable.
+        root: the flow or the task.
+        freeze: has no meaning here: what comes out cannot be changed.
     """
 
     def __init__(self, root: Any, freeze: bool = True) -> None:
@@ -148,11 +150,14 @@ class PatternCompiler:
         self._compilation: Compilation | None = None
 
     def compile(self) -> Compilation:
-        """Compile the flow, once.
+        """Compile it, once.
+
+        Returns:
+            What it comes to.
 
         Raises:
-            TypeError: ``root`` is neither a flow nor a task.
-            ValueError: an atom or name occurs more than once.
+            TypeError: that is neither a flow nor a task.
+            ValueError: something stands in it more than once.
         """
         root = self._root
         if isinstance(root, Retry) or not isinstance(root, (Atom, Flow)):

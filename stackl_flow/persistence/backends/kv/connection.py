@@ -1,4 +1,9 @@
-"""The backend for key-value stores, its connections, and the cursor of an engine's checkpoints."""
+"""Rows of books, flows, atoms and moves as items of a place.
+
+What a checkpoint has to know of its flow, kept from one to the next: so that it reads nothing.
+
+The backend for places of items.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,12 @@ from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
-from stackl_flow.kv import backends as stores
+from stackl_flow.kv import backends as places
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.kv.store import KV
-from stackl_flow.persistence.backends.kv import layout
-from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
-from stackl_flow.persistence.backends.kv.transaction import FlowTransaction
+from stackl_flow.persistence.backends.kv import layout, transaction
+from stackl_flow.persistence.backends.kv.layout import Head, Row
+from stackl_flow.persistence.backends.kv.transaction import Draft
 from stackl_flow.persistence.base import Backend, Connection, MissingAtoms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
@@ -33,33 +38,21 @@ from stackl_flow.persistence.records import (
     ownership_lost,
 )
 
-T = TypeVar("T")
 
-_MAX_ATTEMPTS: Final = 200
-_MAX_DELAY: Final = 0.02
-_PAGE_SIZE: Final = 200
-
-
-class CheckpointCursor:
-    """What a checkpoint needs to know of its flow, kept from one to the next, so that it reads nothing.
+class Desk:
+    """The head and row of a flow as they were last seen, the last page of its moves, and its atoms' uuids.
 
     Args:
-        kv: the store.
-        flow_uuid: UUID of the flow.
+        kv: the place.
+        flow_uuid: the flow.
         version: the version of its head.
         head: its head.
         row: its row.
-        atoms: the UUIDs of its atoms; read when they are needed, by default.
+        atoms: the uuids of its atoms; read when they are needed, if left out.
     """
 
     def __init__(
-        self,
-        kv: KV,
-        flow_uuid: str,
-        version: int,
-        head: FlowHead,
-        row: FlowRow,
-        atoms: set[str] | None = None,
+        self, kv: KV, flow_uuid: str, version: int, head: Head, row: Row, atoms: set[str] | None = None
     ) -> None:
         self._kv = kv
         self.flow_uuid = flow_uuid
@@ -68,44 +61,49 @@ class CheckpointCursor:
         self._head = head
         self._row = row
         self._atoms = atoms
-        # The last page of transitions: None if it has to be read, empty if the next one starts a page.
-        self._page: list[list[Any]] | None = None if head.transitions % layout.TRANSITIONS_PER_PAGE else []
+        self._page: list[list[Any]] | None = None if head.moves % layout.PAGE else []
 
     @classmethod
     def read(cls, kv: KV, flow_uuid: str) -> Self:
         """Read what is to be known of a flow.
 
+        Args:
+            kv: the place.
+            flow_uuid: the flow.
+
+        Returns:
+            The desk.
+
         Raises:
             NotFound: there is no such flow.
         """
-        # A writer of the row writes the head too, so a row that is newer than the head is never overwritten.
+        # Whoever writes the row writes the head: a row that is newer than the head will not be written over.
         head, row = kv.get_many([layout.head_key(flow_uuid), layout.row_key(flow_uuid)])
         if head is None or row is None:
             raise not_found("flow", flow_uuid)
-        flow_head, flow_row = FlowHead(*layout.decode(head.value)), FlowRow(*layout.decode(row.value))
-        return cls(kv, flow_uuid, head.version, flow_head, flow_row)
+        return cls(kv, flow_uuid, head.version, Head(*layout.read(head.value)), Row(*layout.read(row.value)))
 
-    def write(self, cp: Checkpoint, at: float) -> None:
+    def land(self, cp: Checkpoint, at: float) -> None:
         """Write a checkpoint.
 
         Args:
-            cp: the checkpoint.
-            at: the current time, in seconds since the epoch (UTC).
+            cp: what changed.
+            at: seconds since 1970, UTC.
 
         Raises:
             OwnershipLost: the epoch is not the owner's.
             NotFound: an atom is not stored.
-            Conflict: the flow was written since its head was read: use a new cursor.
+            Conflict: somebody wrote the flow since its head was read: make another desk.
         """
         head = self._head
         if head.epoch != cp.epoch:
             raise ownership_lost(cp.flow_uuid, cp.epoch, head.epoch, head.owner)
         head = head._replace(writes=head.writes + 1)
-        for atom in cp.atoms:
-            if atom.uuid not in self._known_atoms():
-                raise not_found("atom", atom.uuid)
-        values = {uuid: columns for uuid, *columns in cp.atoms}
-        items = layout.encode_atom_values(cp.flow_uuid, values, head.writes, self._kv.limits.operations)
+        for move in cp.atoms:
+            if move.uuid not in self._known_atoms():
+                raise not_found("atom", move.uuid)
+        moved = {uuid: columns for uuid, *columns in cp.atoms}
+        items = layout.atom_items(cp.flow_uuid, moved, head.writes, self._kv.limits.operations)
         puts = [Put(key, value) for key, value in items]
         if cp.flow_state is not None or cp.flow_meta is not None:
             state = head.state if cp.flow_state is None else cp.flow_state
@@ -113,87 +111,94 @@ class CheckpointCursor:
         row = self._row
         if cp.flow_meta is not None:
             row = row._replace(meta=cp.flow_meta)
-            puts.append(Put(layout.row_key(self.flow_uuid), layout.encode(row)))
+            puts.append(Put(layout.row_key(self.flow_uuid), layout.write(row)))
         page = self._page
         if cp.transitions:
             page = self._last_page()
-            pages = list(layout.append_transitions(page, cp.transitions, cp.owner, head.transitions))
+            pages = list(layout.add_moves(page, cp.transitions, cp.owner, head.moves))
             puts += [
-                Put(layout.history_key(cp.flow_uuid, number), layout.encode(each)) for number, each in pages
+                Put(layout.history_key(cp.flow_uuid, number), layout.write(each)) for number, each in pages
             ]
             page = pages[-1][1]
-            head = head._replace(transitions=head.transitions + len(cp.transitions))
-        puts.append(Put(self._key, layout.encode(head)))
+            head = head._replace(moves=head.moves + len(cp.transitions))
+        puts.append(Put(self._key, layout.write(head)))
         self._version = self._kv.commit([Check(self._key, self._version)], puts)
         self._head, self._row = head, row
-        self._page = page if head.transitions % layout.TRANSITIONS_PER_PAGE else []
+        self._page = page if head.moves % layout.PAGE else []
 
     def _last_page(self) -> list[list[Any]]:
         if self._page is None:
-            number = self._head.transitions // layout.TRANSITIONS_PER_PAGE
+            number = self._head.moves // layout.PAGE
             page = self._kv.get(layout.history_key(self.flow_uuid, number))
-            self._page = [] if page is None else layout.decode(page.value)
+            self._page = [] if page is None else layout.read(page.value)
         return self._page
 
     def _known_atoms(self) -> set[str]:
         if self._atoms is None:
-            pages = self._kv.list(layout.atom_pages_prefix(self.flow_uuid))[: self._head.atom_pages]
-            self._atoms = {line[0] for page in pages for line in layout.decode(page.value)}
+            pages = self._kv.list(f"{layout.flow_prefix(self.flow_uuid)}made/")
+            counted = pages[: self._head.pages]
+            self._atoms = {line[0] for page in counted for line in layout.read(page.value)}
         return self._atoms
 
 
+T = TypeVar("T")
+
+_TRIES: Final = 200
+_LONGEST_PAUSE: Final = 0.02
+_AT_ONCE: Final = 200
+
+
 class KVConnection(Connection):
-    """Reads and writes flows in a key-value store.
+    """Reads and writes flows in a place of items.
 
     Args:
         backend: the backend.
-        kv: its store.
-        next_sort_key: returns keys that sort in the order of the calls.
+        kv: its place.
+        stamp: gives marks that sort in the order in which they were asked for.
     """
 
-    def __init__(self, backend: KVBackend, kv: KV, next_sort_key: Callable[[], str]) -> None:
+    def __init__(self, backend: KVBackend, kv: KV, stamp: Callable[[], str]) -> None:
         super().__init__(backend)
         self._kv = kv
-        self._next_sort_key = next_sort_key
-        self._open_transaction = FlowTransaction(kv)
-        self._prefetched: Sequence[str] = ()
-        self._cursor: CheckpointCursor | None = None
-        self._last_flow: str | None = None
+        self._stamp = stamp
+        self._draft = Draft(kv)
+        self._ahead: Sequence[str] = ()
+        self._desk: Desk | None = None
+        self._looked_in: str | None = None
 
     def close(self) -> None:
-        """Forget what was read; the store is closed with the backend."""
-        self._cursor = None
-        self._open_transaction = FlowTransaction(self._kv)
+        """Forget what was read; the place is closed with the backend."""
+        self._desk = None
+        self._draft = Draft(self._kv)
 
     def upgrade(self) -> None:
-        """Record the format in the store, unless it is recorded.
+        """Note the format in the place, unless it is noted.
 
         Raises:
-            IncompatibleVersion: a newer version of this library has written there.
+            IncompatibleVersion: a newer version of this library wrote there.
         """
         if not self._is_prepared():
-            text = layout.encode({"format": layout.FORMAT})
+            text = layout.write({"format": layout.FORMAT})
             try:
                 self._kv.commit([Check(layout.FORMAT_KEY, ABSENT)], [Put(layout.FORMAT_KEY, text)])
             except exc.Conflict:
                 self._is_prepared()
 
     def validate(self) -> None:
-        """Check that this code can store flows there.
+        """Check that flows can be kept there by this code.
 
         Raises:
-            StorageFailure: the store was not prepared, or cannot be reached.
-            IncompatibleVersion: a newer version of this library has written there.
+            StorageFailure: nobody prepared the place, or it cannot be reached.
+            IncompatibleVersion: a newer version of this library wrote there.
         """
         if not self._is_prepared():
             raise exc.StorageFailure(
-                f"'{self._kv.name}' is not prepared for flows: run"
-                f" 'stackl-flow db upgrade --db {self._kv.name}', or call upgrade() on a connection"
+                f"'{self._kv.name}' was never prepared for flows: call upgrade() or `stackl-flow db upgrade`"
             )
 
     def _is_prepared(self) -> bool:
         item = self._kv.get(layout.FORMAT_KEY)
-        found = layout.FORMAT if item is None else layout.decode(item.value)["format"]
+        found = layout.FORMAT if item is None else layout.read(item.value)["format"]
         if found > layout.FORMAT:
             raise exc.IncompatibleVersion(
                 f"flows in '{self._kv.name}' have format {found}, this code writes {layout.FORMAT}: "
@@ -201,130 +206,123 @@ class KVConnection(Connection):
             )
         return item is not None
 
-    # ------------------------------------------------------------------ transactions
-
-    @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[None]:
-        prefetched, self._prefetched = self._prefetched, ()
-        if not write:
-            with self._kv.snapshot():
-                self._open_transaction = FlowTransaction(self._kv, prefetched)
-                yield
-            self._open_transaction = FlowTransaction(self._kv)
-            return
-        self._open_transaction = FlowTransaction(self._kv, prefetched)
-        self._cursor = None
-        yield
-        self._open_transaction.commit()
-
-    def _retry_conflicts(self, verb: Callable[..., T], *args: Any, prefetched: Sequence[str] = ()) -> T:
-        """Call a method again while another writer changes what it has read."""
-        delay = 0.0005
-        for _ in range(_MAX_ATTEMPTS):
-            self._prefetched = prefetched
-            try:
-                return verb(*args)
-            except exc.Conflict as error:
-                conflict = error
-            # At random, so that writers that collided do not collide again.
-            SYSTEM.sleep(random.uniform(0, delay))  # noqa: S311  no secret
-            delay = min(delay * 1.5, _MAX_DELAY)
-        raise exc.StorageFailure(
-            f"{_MAX_ATTEMPTS} attempts to write in '{self._kv.name}' met other writers: try again later",
-            cause=conflict,
-        )
-
-    # ------------------------------------------------------------------ public methods
+    # What is written is checked against what was read, so a verb is done again when somebody was quicker.
 
     def clear_all(self) -> None:
-        """Delete everything; see the base class."""
-        self._retry_conflicts(super().clear_all)
+        """Delete every book and all that is in it."""
+        self._again(super().clear_all)
 
     def save_logbook(self, book: LogBook) -> LogBook:
-        """Store a logbook; see the base class."""
-        prefetched = layout.book_prefix(book.uuid), *(layout.flow_prefix(detail.uuid) for detail in book)
-        return self._retry_conflicts(super().save_logbook, book, prefetched=prefetched)
+        """Store a book; see the base class."""
+        ahead = layout.book_prefix(book.uuid), *(layout.flow_prefix(detail.uuid) for detail in book)
+        return self._again(super().save_logbook, book, ahead=ahead)
 
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a logbook and all that is in it; see the base class."""
-        self._retry_conflicts(super().destroy_logbook, book_uuid)
+        """Delete a book and all that is in it; see the base class."""
+        self._again(super().destroy_logbook, book_uuid)
 
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
         """Store a flow and its atoms; see the base class."""
-        prefetched = (layout.flow_prefix(flow_detail.uuid),)
-        return self._retry_conflicts(super().update_flow_details, flow_detail, prefetched=prefetched)
+        ahead = (layout.flow_prefix(flow_detail.uuid),)
+        return self._again(super().update_flow_details, flow_detail, ahead=ahead)
 
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
         """Store an atom; see the base class."""
-        return self._retry_conflicts(super().update_atom_details, atom_detail)
-
-    def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store new atoms of a flow; see the base class."""
-        prefetched = (layout.flow_prefix(flow_uuid),)
-        self._retry_conflicts(super().add_atoms, flow_uuid, list(details), epoch, prefetched=prefetched)
+        return self._again(super().update_atom_details, atom_detail)
 
     def take_ownership(
         self, flow_uuid: str, owner: str, at: float, missing_atoms: MissingAtoms | None = None
     ) -> int:
-        """Become the owner of a flow and store the atoms that it lacks; see the base class."""
+        """Become the owner of a flow and add the atoms it lacks; see the base class."""
         if missing_atoms is None:
-            return self._retry_conflicts(super().take_ownership, flow_uuid, owner, at)
-        prefetched = (layout.flow_prefix(flow_uuid),)
-        args = (flow_uuid, owner, at, missing_atoms)
-        return self._retry_conflicts(self._take_ownership, *args, prefetched=prefetched)
+            return self._again(super().take_ownership, flow_uuid, owner, at)
+        ahead = (layout.flow_prefix(flow_uuid),)
+        return self._again(self._take_ownership, flow_uuid, owner, at, missing_atoms, ahead=ahead)
 
     def _take_ownership(self, flow_uuid: str, owner: str, at: float, missing_atoms: MissingAtoms) -> int:
         atoms: set[str] = set()
 
-        def added_to(stored: FlowDetail) -> Iterable[AtomDetail]:
+        def matched(stored: FlowDetail) -> Iterable[AtomDetail]:
             atoms.update(detail.uuid for detail in stored)
             added = list(missing_atoms(stored))
             atoms.update(detail.uuid for detail in added)
             return added
 
-        epoch = super().take_ownership(flow_uuid, owner, at, added_to)
-        # What was written is known, so the first checkpoint reads nothing.
-        transaction = self._open_transaction
-        head, row = transaction.read_head(flow_uuid), transaction.read_row(flow_uuid)
+        epoch = super().take_ownership(flow_uuid, owner, at, matched)
+        # What was written is known: the first checkpoint has nothing to ask.
+        head, row = transaction.head(self._draft, flow_uuid), transaction.row(self._draft, flow_uuid)
         if head is not None and row is not None:
-            self._cursor = CheckpointCursor(self._kv, flow_uuid, transaction.version, head, row, atoms)
-        self._open_transaction = FlowTransaction(self._kv)
+            self._desk = Desk(self._kv, flow_uuid, self._draft.version, head, row, atoms)
+        self._draft = Draft(self._kv)
         return epoch
 
+    def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
+        """Store many new atoms of a flow at once; see the base class."""
+        ahead = (layout.flow_prefix(flow_uuid),)
+        self._again(super().add_atoms, flow_uuid, list(details), epoch, ahead=ahead)
+
+    def _again(self, verb: Callable[..., T], *args: Any, ahead: Sequence[str] = ()) -> T:
+        pause = 0.0005
+        for _ in range(_TRIES):
+            self._ahead = ahead
+            try:
+                return verb(*args)
+            except exc.Conflict as error:
+                conflict = error
+            # Chance parts those who collide.
+            SYSTEM.sleep(random.uniform(0, pause))  # noqa: S311  no secret
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        raise exc.StorageFailure(
+            f"others kept writing the same in '{self._kv.name}', {_TRIES} times over: try again later",
+            cause=conflict,
+        )
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[None]:
+        ahead, self._ahead = self._ahead, ()
+        if not write:
+            with self._kv.snapshot():
+                self._draft = Draft(self._kv, ahead)
+                yield
+            self._draft = Draft(self._kv)
+            return
+        self._draft = Draft(self._kv, ahead)
+        self._desk = None
+        yield
+        self._draft.commit()
+
+    # ---------------------------------------------------------------- reading
+
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
-        """Return a logbook; see the base class."""
-        self._prefetched = () if lazy else (layout.book_prefix(book_uuid),)
+        """Read a book; see the base class."""
+        self._ahead = () if lazy else (layout.book_prefix(book_uuid),)
         return super().get_logbook(book_uuid, lazy)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
-        """Return all logbooks; see the base class."""
-        self._prefetched = (layout.BOOKS,)
+        """Read all books; see the base class."""
+        self._ahead = (layout.BOOKS,)
         return super().get_logbooks(lazy)
 
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
-        """Return a flow; see the base class."""
-        self._prefetched = () if lazy else (layout.flow_prefix(fd_uuid),)
+        """Read a flow; see the base class."""
+        self._ahead = () if lazy else (layout.flow_prefix(fd_uuid),)
         return super().get_flow_details(fd_uuid, lazy)
-
-    # ------------------------------------------------------------------ reading
 
     def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
         if not lazy:
-            flows = map(layout.flow_prefix, self._flows_of_book(record.uuid))
-            self._open_transaction.prefetch_prefixes(flows)
+            self._draft.look_below(map(layout.flow_prefix, self._flows_of(record.uuid)))
         return super()._book(record, lazy)
 
-    def _flows_of_book(self, book_uuid: str) -> Iterator[str]:
-        for item in self._open_transaction.items(layout.flows_of_book_prefix(book_uuid)):
-            yield layout.decode(item.value)
+    def _flows_of(self, book_uuid: str) -> Iterator[str]:
+        for item in self._draft.items(layout.flows_of(book_uuid)):
+            yield layout.read(item.value)
 
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
         if uuid is not None:
-            text = self._open_transaction.get(layout.book_key(uuid))
-            return [] if text is None else [layout.decode_book(text)[1]]
-        items = self._open_transaction.items(layout.BOOKS)
-        rows = (item.value for item in items if item.key.endswith("/row"))
-        return [record for _, record in sorted(map(layout.decode_book, rows))]
+            text = self._draft.get(layout.book_key(uuid))
+            return [] if text is None else [layout.read_book(text)[1]]
+        rows = (item.value for item in self._draft.items(layout.BOOKS) if item.key.endswith("/row"))
+        return [record for _, record in sorted(map(layout.read_book, rows))]
 
     def _read_flows(
         self,
@@ -337,34 +335,34 @@ class KVConnection(Connection):
         if uuid is not None:
             pages: Iterable[list[str]] = [[uuid]]
         elif book_uuid is not None:
-            pages = [list(self._flows_of_book(book_uuid))]
+            pages = [list(self._flows_of(book_uuid))]
         else:
             pages = self._all_flows(newest_first=newest_first)
-        matching = (
+        found = (
             record
             for page in pages
-            for record in self._open_transaction.read_flows(page)
+            for record in transaction.flows(self._draft, page)
             if book_uuid in (None, record.book_uuid) and (state is None or state == record.state)
         )
-        return list(islice(matching, limit))
+        return list(islice(found, limit))
 
     def _all_flows(self, *, newest_first: bool) -> Iterator[list[str]]:
         after = ""
-        while page := self._kv.list(layout.FLOWS, after, _PAGE_SIZE, reverse=newest_first):
-            yield [layout.decode(item.value) for item in page]
+        while page := self._kv.list(layout.FLOWS, after, _AT_ONCE, reverse=newest_first):
+            yield [layout.read(item.value) for item in page]
             after = page[-1].key
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
-        return self._open_transaction.read_atoms(flow_uuid)
+        return transaction.atoms(self._draft, flow_uuid)
 
     def _read_atom(self, uuid: str) -> AtomRecord | None:
         flows = chain.from_iterable(self._all_flows(newest_first=True))
-        # One atom of a flow is often read after another.
-        last = [] if self._last_flow is None else [self._last_flow]
+        # Who asks for one atom asks for the next.
+        last = [] if self._looked_in is None else [self._looked_in]
         for flow_uuid in chain(last, flows):
-            record = self._open_transaction.read_atom(flow_uuid, uuid)
+            record = transaction.atom(self._draft, flow_uuid, uuid)
             if record is not None:
-                self._last_flow = flow_uuid
+                self._looked_in = flow_uuid
                 return record
         return None
 
@@ -372,60 +370,62 @@ class KVConnection(Connection):
         return list(islice(self._transitions(flow_uuid, after), limit))
 
     def _transitions(self, flow_uuid: str, after: int) -> Iterator[Transition]:
-        number = after // layout.TRANSITIONS_PER_PAGE
+        number = after // layout.PAGE
         last = layout.history_key(flow_uuid, number - 1) if number else ""
-        while pages := self._kv.list(layout.history_prefix(flow_uuid), last, _PAGE_SIZE):
+        while pages := self._kv.list(layout.history_prefix(flow_uuid), last, _AT_ONCE):
             for page in pages:
                 last = page.key
-                for transition in layout.decode_transitions(page.value, int(page.key.rpartition("/")[2])):
-                    if transition.seq > after:
-                        yield transition
+                for move in layout.read_moves(page.value, int(page.key.rpartition("/")[2])):
+                    if move.seq > after:
+                        yield move
 
-    # ------------------------------------------------------------------ writing
+    # ---------------------------------------------------------------- writing
 
     def _apply(self, changes: Changes) -> None:
-        self._open_transaction.apply(changes, self._next_sort_key)
+        transaction.apply(self._draft, changes, self._stamp)
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
-        self._open_transaction.set_owner(flow_uuid, epoch, owner, at)
+        transaction.set_owner(self._draft, flow_uuid, epoch, owner, at)
 
     def _delete_book(self, uuid: str) -> bool:
-        return self._open_transaction.delete_book(uuid)
+        return transaction.delete_book(self._draft, uuid)
 
     def _delete_all(self) -> None:
-        self._open_transaction.delete_all()
+        for item in self._draft.items(layout.ROOT):
+            if item.key != layout.FORMAT_KEY:
+                self._draft.delete(item.key, last=not item.key.endswith(("/row", "/head")))
 
     def _write_checkpoint(self, cp: Checkpoint) -> None:
         at = self._backend.clock.now()
-        cursor, self._cursor = self._cursor, None
-        if cursor is not None and cursor.flow_uuid == cp.flow_uuid:
+        desk, self._desk = self._desk, None
+        if desk is not None and desk.flow_uuid == cp.flow_uuid:
             try:
-                cursor.write(cp, at)
+                desk.land(cp, at)
             except (exc.Conflict, exc.OwnershipLost, exc.NotFound):
-                pass  # the cursor is out of date: a new one is read below
+                pass  # what the desk knew is old: it is asked anew below
             else:
-                self._cursor = cursor
+                self._desk = desk
                 return
-        self._cursor = self._retry_conflicts(self._write_with_new_cursor, cp, at)
+        self._desk = self._again(self._land_anew, cp, at)
 
-    def _write_with_new_cursor(self, cp: Checkpoint, at: float) -> CheckpointCursor:
-        cursor = CheckpointCursor.read(self._kv, cp.flow_uuid)
-        cursor.write(cp, at)
-        return cursor
+    def _land_anew(self, cp: Checkpoint, at: float) -> Desk:
+        desk = Desk.read(self._kv, cp.flow_uuid)
+        desk.land(cp, at)
+        return desk
 
 
 class KVBackend(Backend):
-    """Stores flows in a key-value store.
+    """Keeps flows as items of a place.
 
     Args:
-        conf: the URL of the store, such as "dir:///var/lib/app", or a mapping with one under "connection" and
-            options beside it.
-        codec: encodes values as text.
-        clock: the source of time.
-        store: the store, instead of one for the URL; it is closed with the backend.
+        conf: "connection" is the address of the place, such as "dir:///var/lib/app"; options stand in it or
+            beside it.
+        codec: makes text of values and values of text; the shared one if left out.
+        clock: tells when rows were made.
+        place: the place itself, instead of one made for the address; closed with the backend.
 
     Raises:
-        InvalidFormat: the URL or one of its options is invalid.
+        InvalidFormat: the address or an option makes no sense.
     """
 
     def __init__(
@@ -433,28 +433,36 @@ class KVBackend(Backend):
         conf: Mapping[str, Any] | str,
         codec: TextCodec = codecs.DEFAULT,
         clock: Clock = SYSTEM,
-        store: KV | None = None,
+        place: KV | None = None,
     ) -> None:
         super().__init__(urls.parse(conf).conf, codec=codec, clock=clock)
-        self.kv = stores.fetch(conf, clock=clock) if store is None else store
-        self._last_sort_key = 0
+        self.kv = places.fetch(conf, clock=clock) if place is None else place
+        self._last = 0
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """The URL, without password and options."""
+        """The address, without any password."""
         return self.kv.name
 
     def get_connection(self) -> KVConnection:
-        """Return a connection, for one thread at a time."""
-        return KVConnection(self, self.kv, self.next_sort_key)
+        """Make a connection, to be used by one thread at a time.
+
+        Returns:
+            The connection; close it after use.
+        """
+        return KVConnection(self, self.kv, self.stamp)
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the place."""
         self.kv.close()
 
-    def next_sort_key(self) -> str:
-        """Return a key that sorts after all that this backend returned: microseconds, in 17 digits."""
+    def stamp(self) -> str:
+        """Make a mark of now that sorts behind all that this backend made before.
+
+        Returns:
+            The mark: microseconds since 1970, in 17 digits.
+        """
         with self._lock:
-            self._last_sort_key = max(self._last_sort_key + 1, int(self.clock.now() * 1_000_000))
-            return f"{self._last_sort_key:017}"
+            self._last = max(self._last + 1, int(self.clock.now() * 1_000_000))
+            return f"{self._last:017}"

@@ -1,4 +1,4 @@
-"""Flows that hold secrets, and let them out wherever a task can; and a conductor with every listener on."""
+"""Flows that put secrets wherever a task can, and a conductor with all listeners."""
 
 import contextlib
 import logging
@@ -12,19 +12,19 @@ from stackl_flow.listeners import logging as listeners
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends as stores
 
-# Made up for these tests.
+# Invented for these tests.
 PASSWORD = "tr0ub4dor &\"3'/\u00e9"  # noqa: S105  see above
 PIN = 739102
 KEY = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA7bq\nc2VjcmV0IGxpbmUgdHdv\n-----END KEY-----\n"
 TOKEN = "token-5e1f0a77"  # noqa: S105  see above
 STORE = {"password": PASSWORD, "account": {"pin": PIN, "name": "ann"}, "key": KEY}
 SECRETS = ["password", "pin", "key", "token"]
-#: What must be in nothing that anybody can read.
+#: No output may contain any of these.
 PARTS = ["tr0ub4dor", "739102", "MIIEpAIBAAKCAQEA7bq", "c2VjcmV0IGxpbmUgdHdv", "5e1f0a77"]
 
 
 class Login(task.Task):
-    """Gets everything, and gives a token on."""
+    """Receives all secrets and provides a token."""
 
     default_provides = ("token", "user")
 
@@ -54,15 +54,15 @@ class Use(task.Task):
             raise RuntimeError(f"cannot log out: {token} {password}")
 
 
-class Printed(Exception):
-    """An error whose text is not its arguments."""
+class PrintedError(Exception):
+    """An error whose text is not in its arguments."""
 
-    def __init__(self, told):
+    def __init__(self, value):
         super().__init__()
-        self._told = told
+        self._value = value
 
     def __str__(self):
-        return f"printed {self._told}"
+        return f"printed {self._value}"
 
 
 def good():
@@ -77,10 +77,10 @@ def bad(block=False):
 
 
 def broken(password):
-    raise Printed(password)
+    raise PrintedError(password)
 
 
-class Watched(Conductor):
+class ListeningConductor(Conductor):
     def _listeners_from_job(self, job, engine):
         captured = capturing.CaptureListener(engine)
         yield listeners.LoggingListener(engine)
@@ -100,23 +100,23 @@ def _at_the_end(do):
 
 
 def _raise(_state, details):
-    """Be a listener that breaks on what it is told."""
-    raise ValueError(f"a listener said {details.get('result')}")
+    """Raise an error that contains a result, as a listener."""
+    raise ValueError(f"listener received {details.get('result')}")
 
 
 def main(db, board, dispatches):
-    """Conduct, with everything logged."""
+    """Run a conductor, with everything logged."""
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     with (
         stores.backend(db) as backend,
         boards.backend("default", board, persistence=backend) as jobs,
     ):
-        conductor = Watched("watched", jobs, backend)
-        conductor.notifier.register("preparation_end", _break_listener)
+        conductor = ListeningConductor("watched", jobs, backend)
+        conductor.notifier.register("preparation_end", _add_failing_listener)
         conductor.run(int(dispatches))
 
 
-def _break_listener(_event, details):
+def _add_failing_listener(_event, details):
     details["engine"].atom_notifier.register("*", _raise)
 
 
