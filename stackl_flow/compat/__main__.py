@@ -1,4 +1,4 @@
-"""`python -m stackl_flow.compat PROGRAM [ARGS...]`: runs a program that was written for TaskFlow."""
+"""`python -m stackl_flow.compat PROGRAM [ARGS...]` runs a program that was written for TaskFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackl_flow.compat.import_hook import install
 
 _ABOUT = """\
 Run a Python program that was written for OpenStack TaskFlow, unchanged, on stackl_flow: every
-"import taskflow..." in it is served by stackl_flow. TaskFlow itself need not be installed."""
+"import taskflow..." is served by stackl_flow. TaskFlow itself need not be installed."""
 
 _MORE = """\
 examples:
@@ -23,7 +23,7 @@ To do the same inside a program, put this before its first "import taskflow":
   from stackl_flow import compat
   compat.install()
 
-A name that is not served raises ImportError, which says where to look."""
+Names that are not available raise ImportError with a pointer to the alternative."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,30 +38,28 @@ def _parser() -> argparse.ArgumentParser:
         "-m",
         dest="is_module",
         action="store_true",
-        help="what follows is the name of a module, as for python -m",
+        help="run a module, as with python -m",
     )
-    parser.add_argument("program", metavar="PROGRAM", help="a Python file, or with -m the name of a module")
-    parser.add_argument(
-        "args", metavar="ARGS", nargs=argparse.REMAINDER, help="handed to the program as they are"
-    )
+    parser.add_argument("program", metavar="PROGRAM", help="Python file, or name of a module with -m")
+    parser.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="arguments of the program")
     return parser
 
 
 def main() -> None:
-    """Read the command line, install, and run the program as Python would."""
+    """Parse the command line, install the import hook, and run the program as Python would."""
     parser = _parser()
-    told = parser.parse_args()
-    program: str = told.program
-    if not told.is_module and not os.path.exists(program):  # noqa: PTH110  a path as the user wrote it
-        parser.error(f"there is no file '{program}' (for a module, put -m before it)")
+    options = parser.parse_args()
+    program: str = options.program
+    if not options.is_module and not os.path.exists(program):  # noqa: PTH110  the path as entered
+        parser.error(f"file '{program}' does not exist (to run a module, use -m)")
     install()
-    sys.argv = [program, *told.args]
-    if told.is_module:
-        # Python itself put the present folder first in sys.path, as it does for "python -m".
+    sys.argv = [program, *options.args]
+    if options.is_module:
+        # sys.path[0] is the current directory already, as for "python -m".
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
-        # And for a file it is the file's own folder.
-        sys.path[0] = os.path.dirname(os.path.abspath(program))  # noqa: PTH100, PTH120  sys.path holds words
+        # For a file, it is the directory of the file.
+        sys.path[0] = os.path.dirname(os.path.abspath(program))  # noqa: PTH100, PTH120  sys.path contains text
         runpy.run_path(program, run_name="__main__")
 
 

@@ -1,4 +1,4 @@
-"""Plug-ins under TaskFlow's entry-point groups: ours by TaskFlow's names, and those of other packages."""
+"""Plugins in TaskFlow's entry point groups: those of this library and those of other packages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _CONDUCTORS: Final = "stackl_flow.compat.conductors.backends"
 _ENGINE: Final = "stackl_flow.compat.engines.action_engine.engine"
 _BACKENDS: Final = "stackl_flow.compat.persistence.backends"
 
-#: What TaskFlow itself registers, by group, and our further boards.
-_OWN: Final[dict[str, dict[str, str]]] = {
+#: The entry points of TaskFlow, and further boards, served by this library.
+_BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "taskflow.conductors": {
         "blocking": f"{_CONDUCTORS}.impl_blocking:BlockingConductor",
         "nonblocking": f"{_CONDUCTORS}.impl_nonblocking:NonBlockingConductor",
@@ -43,35 +43,22 @@ _OWN: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def known(group: str) -> dict[str, metadata.EntryPoint]:
-    """List the plug-ins of a group.
-
-    Args:
-        group: such as "taskflow.engines".
-
-    Returns:
-        The entry points by name; those of TaskFlow itself, if it is installed beside us, are ours.
-    """
-    own = {name: metadata.EntryPoint(name, place, group) for name, place in _OWN.get(group, {}).items()}
-    found = {
-        plug.name: plug
-        for plug in metadata.entry_points(group=group)
-        if plug.dist is None or plug.dist.name != "taskflow"
+def plugins_of(group: str) -> dict[str, metadata.EntryPoint]:
+    """Return the plugins of a group by name. Entry points of an installed TaskFlow are ignored."""
+    built_in = {
+        name: metadata.EntryPoint(name, target, group) for name, target in _BUILT_IN.get(group, {}).items()
     }
-    return {**own, **found}
+    installed = {
+        plugin.name: plugin
+        for plugin in metadata.entry_points(group=group)
+        if plugin.dist is None or plugin.dist.name != "taskflow"
+    }
+    return {**built_in, **installed}
 
 
-def find(group: str, name: str) -> Any | None:
-    """Load a plug-in.
-
-    Args:
-        group: such as "taskflow.engines".
-        name: such as "parallel".
-
-    Returns:
-        What it stands for, or None where there is no such plug-in.
-    """
-    own = _OWN.get(group, {}).get(name)
-    # Reading what is installed takes longer than running a small flow.
-    plug = metadata.EntryPoint(name, own, group) if own else known(group).get(name)
-    return None if plug is None else plug.load()
+def load_plugin(group: str, name: str) -> Any | None:
+    """Load a plugin; return None if it does not exist."""
+    target = _BUILT_IN.get(group, {}).get(name)
+    # Reading the installed entry points takes longer than running a small flow.
+    plugin = metadata.EntryPoint(name, target, group) if target else plugins_of(group).get(name)
+    return None if plugin is None else plugin.load()

@@ -1,7 +1,7 @@
-"""Serves `import taskflow.x.y` from our modules.
+"""The import hook that serves `import taskflow.x.y` from this library.
 
-A module that serves under TaskFlow's name is not loaded a second time: what stands in `sys.modules` is the
-one and only. That is how patches of dotted names take effect, and why nothing is slower once imported.
+Modules are not loaded a second time under TaskFlow's name: `sys.modules` refers to the same module. So
+patches of dotted names take effect, and there is no cost after the import.
 """
 
 from __future__ import annotations
@@ -21,48 +21,40 @@ ROOT: Final = "taskflow"
 
 
 class Loader(importlib.abc.Loader):
-    """Puts the module that serves in the place of an empty one."""
+    """Replaces an empty module by the module that serves its name."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python to make an empty module.
-
-        Args:
-            spec: what was found.
-        """
+        """Let Python create an empty module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module that serves into `sys.modules`; a bare package stays as it is.
-
-        Args:
-            module: the empty module.
-        """
+        """Put the serving module into `sys.modules`; a bare package stays as it is."""
         name = module.__name__
         if name in module_map.MODULES:
-            # Python takes what stands here after loading, and leaves what it knows of itself alone.
+            # Python uses the entry of sys.modules after loading.
             served = sys.modules[name] = importlib.import_module(module_map.MODULES[name])
-            logger_names.offer(name, served)
-            for word, place in module_map.OFFERED.get(name, {}).items():
-                vars(served).setdefault(word, pkgutil.resolve_name(place))
+            logger_names.add_log_attribute(name, served)
+            for attribute, source in module_map.EXTRA_ATTRIBUTES.get(name, {}).items():
+                vars(served).setdefault(attribute, pkgutil.resolve_name(source))
             if module_map.is_package(name) and served.__name__.startswith(f"{__package__}."):
-                # "from taskflow.engines import base" looks below the module's own name, which is another.
+                # "from taskflow.engines import base" would look below the real name of the module.
                 vars(served).setdefault("__getattr__", functools.partial(_child, name))
         else:
-            module.__doc__ = f"{name}, served by stackl_flow.compat."
+            module.__doc__ = f"{name}, provided by stackl_flow.compat."
 
 
-def _child(package: str, word: str) -> ModuleType:
-    """Import a module below a package of TaskFlow that is served by one of another name."""
-    if not word.startswith("_"):
+def _child(package: str, name: str) -> ModuleType:
+    """Import a submodule of a package that is served by a package of another name."""
+    if not name.startswith("_"):
         try:
-            return importlib.import_module(f"{package}.{word}")
+            return importlib.import_module(f"{package}.{name}")
         except ImportError as error:
-            if error.name != f"{package}.{word}":
+            if error.name != f"{package}.{name}":
                 raise
-    raise AttributeError(f"module '{package}' has no attribute '{word}'")
+    raise AttributeError(f"module '{package}' has no attribute '{name}'")
 
 
 class Finder:
-    """Finds TaskFlow's modules among ours; refuses those that are not served."""
+    """Finds TaskFlow's modules in this library and rejects those that are not available."""
 
     def __init__(self) -> None:
         self._loader = Loader()
@@ -70,18 +62,10 @@ class Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module.
-
-        Args:
-            name: its dotted name.
-            path: where its package is, which has no meaning here.
-            target: the module that is to be loaded anew, which has no meaning here.
-
-        Returns:
-            How to load it, or None for what is not TaskFlow's.
+        """Return the spec of a module of TaskFlow, or None for other modules.
 
         Raises:
-            ImportError: it is TaskFlow's and we do not serve it.
+            ImportError: the module is not available.
         """
         del path, target
         if name != ROOT and not name.startswith(f"{ROOT}."):
@@ -90,9 +74,9 @@ class Finder:
             return ModuleSpec(
                 name, self._loader, origin="stackl_flow.compat", is_package=module_map.is_package(name)
             )
-        # A ModuleNotFoundError would be hidden by what Python says of "from taskflow import name".
+        # "from taskflow import name" would replace the message of a ModuleNotFoundError.
         raise ImportError(
-            f"stackl_flow.compat does not serve '{name}': {module_map.why_not(name)}", name=name
+            f"stackl_flow.compat does not provide '{name}': {module_map.explain_missing(name)}", name=name
         )
 
 
@@ -100,29 +84,25 @@ _FINDER: Final = Finder()
 
 
 def install() -> None:
-    """Serve `import taskflow...` from stackl_flow, from now on and in this whole process.
+    """Serve `import taskflow...` from this library in this process.
 
     Raises:
-        ImportError: the real TaskFlow is imported already.
+        ImportError: the real TaskFlow is already imported.
     """
     if _FINDER in sys.meta_path:
         return
     loaded = sorted(name for name in sys.modules if name == ROOT or name.startswith(f"{ROOT}."))
     if loaded:
         raise ImportError(
-            f"TaskFlow itself is imported already ({len(loaded)} of its modules), so its names cannot be"
-            " served any more: call stackl_flow.compat.install() before the first 'import taskflow', or"
+            f"TaskFlow itself is already imported ({len(loaded)} modules), so its names cannot be replaced:"
+            " call stackl_flow.compat.install() before the first 'import taskflow', or"
             " start the program with 'python -m stackl_flow.compat PROGRAM'",
             name=ROOT,
         )
-    logger_names.rename()
+    logger_names.rename_loggers()
     sys.meta_path.insert(0, _FINDER)
 
 
 def is_installed() -> bool:
-    """Say whether TaskFlow's names are served in this process.
-
-    Returns:
-        True when they are.
-    """
+    """Return whether this process imports TaskFlow's names from this library."""
     return _FINDER in sys.meta_path

@@ -1,4 +1,4 @@
-"""Log records under TaskFlow's logger names: services set levels, handlers and filters by them."""
+"""Log records under TaskFlow's logger names, by which services configure levels, handlers and filters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 from stackl_flow import redaction
 from stackl_flow.compat import module_map
 
-#: Where TaskFlow says what modules of ours say that serve none of its own as a whole.
-_OTHERS: Final = {
+#: TaskFlow's loggers for modules of this library that serve none of its modules.
+_OTHER_LOGGERS: Final = {
     "stackl_flow": "taskflow",
     "stackl_flow.compat.jobs.boards": "taskflow.jobs.base",
     "stackl_flow.conductors.conductor": "taskflow.conductors.base",
@@ -33,34 +33,25 @@ _OTHERS: Final = {
 }
 
 
-def table() -> dict[str, str]:
-    """Return TaskFlow's logger names, by ours.
-
-    Returns:
-        A logger of each module that serves, and the others that say something.
-    """
-    served = {ours: theirs for theirs, ours in module_map.MODULES.items()}
-    return {**served, **_OTHERS}
+def taskflow_loggers() -> dict[str, str]:
+    """Return TaskFlow's logger names by those of this library."""
+    served = {ours: name for name, ours in module_map.MODULES.items()}
+    return {**served, **_OTHER_LOGGERS}
 
 
-def rename() -> None:
-    """Have our loggers, those made already and those still to come, be TaskFlow's."""
-    # As with TaskFlow, a program that sets up no logging is told nothing.
+def rename_loggers() -> None:
+    """Replace the loggers of this library, existing and future ones, by TaskFlow's."""
+    # As in TaskFlow, nothing is logged unless the program configures logging.
     logging.getLogger("taskflow").addHandler(logging.NullHandler())
-    for ours, theirs in table().items():
-        logger = redaction.get_logger(theirs)
+    for ours, name in taskflow_loggers().items():
+        logger = redaction.get_logger(name)
         logging.Logger.manager.loggerDict[ours] = logger
         module = sys.modules.get(ours)
         if module is not None and isinstance(vars(module).get("_LOG"), logging.Logger):
             vars(module)["_LOG"] = logger
 
 
-def offer(name: str, module: ModuleType) -> None:
-    """Offer a module's logger as `LOG`, which is what programs patch.
-
-    Args:
-        name: TaskFlow's name of the module.
-        module: what serves it.
-    """
-    own = vars(module).setdefault("_LOG", redaction.get_logger(name))
-    vars(module).setdefault("LOG", own)
+def add_log_attribute(name: str, module: ModuleType) -> None:
+    """Add the logger of a module as its attribute `LOG`, which programs patch."""
+    logger = vars(module).setdefault("_LOG", redaction.get_logger(name))
+    vars(module).setdefault("LOG", logger)

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.logging`: the words of the standard library and one level below DEBUG."""
+"""TaskFlow's `taskflow.logging`: the names of the standard library and a level below DEBUG."""
 
 from __future__ import annotations
 
@@ -17,39 +17,19 @@ TRACE: Final = BLATHER
 
 
 class TraceLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger that knows a level below DEBUG."""
+    """A logger with a level below DEBUG."""
 
     def trace(self, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log at level TRACE.
-
-        Args:
-            msg: what to say.
-            args: what is put into it.
-            kwargs: as for ``log``.
-        """
+        """Log at level TRACE."""
         self.log(TRACE, msg, *args, **kwargs)
 
     def warn(self, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log at level WARNING.
-
-        Args:
-            msg: what to say.
-            args: what is put into it.
-            kwargs: as for ``log``.
-        """
+        """Log at level WARNING."""
         self.warning(msg, *args, **kwargs)
 
 
 def getLogger(name: str = "taskflow", extra: Mapping[str, object] | None = None) -> TraceLogger:  # noqa: N802
-    """Return a logger that says nothing unless the program has handlers.
-
-    Args:
-        name: which one.
-        extra: goes with each record.
-
-    Returns:
-        The logger.
-    """
+    """Return a logger that drops its records unless the program configures handlers."""
     logger = logging.getLogger(name)
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

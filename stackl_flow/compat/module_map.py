@@ -1,14 +1,14 @@
-"""The table of names: which module of ours serves which of TaskFlow's.
+"""The modules of this library that serve TaskFlow's module names.
 
-Where the shapes agree, TaskFlow's name leads to our very module, so that what a program patches there is what
-is really used. Where they differ, it leads to a module below `stackl_flow.compat`, at the same path.
+Where the interfaces agree, TaskFlow's name refers to the module itself, so patches by a program take
+effect. Where they differ, it refers to a module below `stackl_flow.compat` with the same path.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Packages that hold modules and nothing else.
+#: Packages without content of their own.
 PACKAGES: Final = frozenset(
     {
         "taskflow",
@@ -22,7 +22,7 @@ PACKAGES: Final = frozenset(
     }
 )
 
-#: TaskFlow's modules, by what serves them.
+#: TaskFlow's module names and the modules that serve them.
 MODULES: Final[dict[str, str]] = {
     "taskflow.atom": "stackl_flow.atom",
     "taskflow.conductors.backends": "stackl_flow.compat.conductors.backends",
@@ -93,8 +93,8 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.version": "stackl_flow.compat.version",
 }
 
-#: Names that one of our own modules is offered besides, as `module:name`, when it serves.
-OFFERED: Final[dict[str, dict[str, str]]] = {
+#: Attributes added to a module of this library when it serves a name of TaskFlow, as `module:attribute`.
+EXTRA_ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "taskflow.retry": {"ForEachBase": "stackl_flow.compat.retries:ForEachBase"},
     "taskflow.states": {
         "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW",
@@ -108,42 +108,30 @@ OFFERED: Final[dict[str, dict[str, str]]] = {
     },
 }
 
-#: What TaskFlow has and we do not serve, and where its users find what they need.
-ELSEWHERE: Final[dict[str, str]] = {
+#: Modules of TaskFlow that are not available, with the reason or alternative.
+UNAVAILABLE: Final[dict[str, str]] = {
     "taskflow.engines.worker_based": "remote execution is done by existing engines: Celery, Dask or Ray",
-    "taskflow.test": "it belongs to TaskFlow's own tests",
-    "taskflow.tests": "they belong to TaskFlow itself",
-    "taskflow.utils.kombu_utils": "no room of ours speaks to kombu",
-    "taskflow.utils.schema_utils": "use the jsonschema package itself",
+    "taskflow.test": "it is part of the tests of TaskFlow",
+    "taskflow.tests": "they are the tests of TaskFlow",
+    "taskflow.utils.kombu_utils": "stackl_flow does not use kombu directly",
+    "taskflow.utils.schema_utils": "use the jsonschema package",
 }
 
 
 def is_package(name: str) -> bool:
-    """Say whether a name has others below it.
-
-    Args:
-        name: TaskFlow's name of a module.
-
-    Returns:
-        True for packages.
-    """
+    """Return whether a module name of TaskFlow has submodules."""
     return name in PACKAGES or any(other.startswith(f"{name}.") for other in MODULES)
 
 
-def why_not(name: str) -> str:
-    """Say why a module is not served, and where to look.
-
-    Args:
-        name: TaskFlow's name of it.
-
-    Returns:
-        Half a sentence.
-    """
-    known = name
-    while known:
-        if known in ELSEWHERE:
-            return ELSEWHERE[known]
-        known = known.rpartition(".")[0]
+def explain_missing(name: str) -> str:
+    """Return why a module is not available and what to use instead."""
+    ancestor = name
+    while ancestor:
+        if ancestor in UNAVAILABLE:
+            return UNAVAILABLE[ancestor]
+        ancestor = ancestor.rpartition(".")[0]
     parent = name.rpartition(".")[0]
     served = sorted(other for other in (*MODULES, *PACKAGES) if other.rpartition(".")[0] == parent)
-    return f"of '{parent}' there is {', '.join(served)}" if served else "see stackl_flow/compat/module_map.py"
+    return (
+        f"available in '{parent}': {', '.join(served)}" if served else "see stackl_flow/compat/module_map.py"
+    )

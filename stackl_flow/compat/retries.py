@@ -1,4 +1,4 @@
-"""What `taskflow.retry` has besides ours."""
+"""The part of `taskflow.retry` that `stackl_flow.retry` does not have."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from stackl_flow.retry import (
 
 
 class ForEachBase(Retry):
-    """What programs derive retries from that try one element of a collection after the other.
+    """Base class of retries that try the elements of a collection one by one.
 
     Args:
-        name: see ``Retry``, as for all that follow.
-        provides: the name for the element of this attempt.
-        requires: names handed over besides those in the signature.
-        auto_extract: read what is required off the signatures.
+        name: the name; defaults to the name of the flow plus ``_retry``.
+        provides: the name of the element of the current attempt.
+        requires: inputs besides those in the signatures.
+        auto_extract: read the inputs from the signatures.
         rebind: names to look up instead of the argument names.
-        revert_all: undo everything, not only the flow, when the elements are used up.
+        revert_all: after the last element, revert everything instead of only the flow.
     """
 
     def __init__(
@@ -46,5 +46,5 @@ class ForEachBase(Retry):
         return next_value(self.name, values, history)
 
     def _on_failure(self, values: Iterable[Any], history: History) -> Decision:
-        """Decide to retry while elements are left."""
+        """Return `Decision.RETRY` while elements are left."""
         return RETRY if unused_values(values, history) else self._revert_action

@@ -1,4 +1,4 @@
-"""Where TaskFlow's storage writes what it is told: in an engine's journal, or straight into a backend."""
+"""Writers of TaskFlow's storage: to the journal of an engine, or directly to a backend."""
 
 from __future__ import annotations
 
@@ -18,45 +18,42 @@ from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, 
 from stackl_flow.retry import Retry
 from stackl_flow.task import Task
 
-#: Names of the atoms that an atom can see, nearest first, in groups.
+#: The names of the atoms that are visible to an atom, grouped by scope, nearest first.
 Scopes = Iterable[Iterable[str]]
 
-_SILENT: Final[Any] = SimpleNamespace(outputs=())
+#: Stands for atoms whose outputs are unknown.
+_NO_OUTPUTS: Final[Any] = SimpleNamespace(outputs=())
 
 
-class Desk(Protocol):
-    """Takes down what has changed."""
+class StorageWriter(Protocol):
+    """Stores changes."""
 
     @property
     def backend(self) -> Backend | None:
-        """Where that is stored, or None."""
+        """The backend, or None."""
 
     def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
         """Store new atoms.
 
         Args:
-            details: the details of those that are new.
-            atoms: those, and others that are known already.
+            details: the details of the new atoms.
+            atoms: these atoms, and others that exist already.
         """
 
-    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
+    def save_atom(self, detail: AtomDetail, changed: AtomDetail) -> None:
         """Store an atom.
 
         Args:
-            detail: the atom, as it was.
-            changed: as it is to be.
+            detail: the atom before the change.
+            changed: the atom after the change.
         """
 
-    def keep_flow(self, state: str | None = None) -> None:
-        """Store the flow's own state and notes.
-
-        Args:
-            state: its new state; None leaves it.
-        """
+    def save_flow(self, state: str | None = None) -> None:
+        """Store the flow's metadata and, unless it is None, its new state."""
 
 
-class OfEngine:
-    """Writes into the journal of an engine, behind its back.
+class JournalWriter:
+    """Writes to the journal of an engine.
 
     Args:
         journal: the journal.
@@ -67,15 +64,11 @@ class OfEngine:
 
     @property
     def backend(self) -> Backend | None:
-        """Where the flow is stored, or None."""
+        """The backend, or None."""
         return self._journal.backend
 
     def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
-        """Refuse new atoms: an engine knows its own.
-
-        Args:
-            details: the details of those that are new.
-            atoms: those, and others that are known already.
+        """Reject new atoms.
 
         Raises:
             InvalidState: some are new.
@@ -83,37 +76,30 @@ class OfEngine:
         del atoms
         if details:
             names = [detail.name for detail in details]
-            raise exc.InvalidState(f"flow '{self._journal.flow.name}' has no atoms {names}: add them to it")
+            raise exc.InvalidState(
+                f"flow '{self._journal.flow.name}' has no atoms {names}: add them to the flow"
+            )
 
-    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
-        """Store an atom with the engine's own checkpoint.
-
-        Args:
-            detail: the atom, as it was.
-            changed: as it is to be.
-        """
+    def save_atom(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Store an atom with a checkpoint of the engine."""
         self._journal.replace_atom(detail, changed)
         self._journal.save_atom(detail)
         self._journal.commit()
 
-    def keep_flow(self, state: str | None = None) -> None:
-        """Store the flow's own state; its notes are written by the journal's own verbs.
-
-        Args:
-            state: its new state; None leaves it.
-        """
+    def save_flow(self, state: str | None = None) -> None:
+        """Store the flow's new state, unless it is None; the journal itself stores metadata."""
         if state is not None:
             self._journal.force_flow_state(state)
         self._journal.commit()
 
 
-class ByHand:
-    """Writes straight into a backend, without any engine.
+class BackendWriter:
+    """Writes to a backend without an engine.
 
     Args:
-        journal: where it is all looked up; it has no backend.
-        backend: where to write, or None.
-        scope_fetcher: tells what an atom can see.
+        journal: the journal for lookups, without a backend.
+        backend: the backend, or None.
+        scope_fetcher: returns the atoms that are visible to an atom.
     """
 
     def __init__(
@@ -126,66 +112,52 @@ class ByHand:
         self.backend = backend
         self._scope_fetcher = scope_fetcher
         self._atoms: dict[str, Atom] = {}
-        self._know(())
+        self._register(())
 
     def add(self, details: Sequence[AtomDetail], atoms: Iterable[Atom]) -> None:
-        """Store new atoms, and learn what atoms provide.
-
-        Args:
-            details: the details of those that are new.
-            atoms: those, and others that are known already.
-        """
+        """Store new atoms, and register the outputs of all given atoms."""
         if details:
-            page = self._journal.flow.copy(retain_contents=False)
+            changes = self._journal.flow.copy(retain_contents=False)
             for detail in details:
-                page.add(detail)
-            self._store(page)
+                changes.add(detail)
+            self._store(changes)
             for detail in details:
                 self._journal.flow.add(detail)
-        self._know(atoms)
+        self._register(atoms)
 
-    def _know(self, atoms: Iterable[Atom]) -> None:
+    def _register(self, atoms: Iterable[Atom]) -> None:
         journal = self._journal
         self._atoms.update((str(atom.name), atom) for atom in atoms)
         names = tuple(detail.name for detail in journal.flow)
-        known = tuple(self._atoms.get(name, _SILENT) for name in names)
+        atoms_by_number = tuple(self._atoms.get(name, _NO_OUTPUTS) for name in names)
         index = {name: number for number, name in enumerate(names)}
-        plan = Plan(journal.flow.name, known, names, index, (), (), (), (), (), (), {})
+        plan = Plan(journal.flow.name, atoms_by_number, names, index, (), (), (), (), (), (), {})
         journal.index_atoms(plan)
-        self.providers = _Seen(plan, self._scope_fetcher)
+        self.providers = _ScopedProviders(plan, self._scope_fetcher)
 
-    def keep(self, detail: AtomDetail, changed: AtomDetail) -> None:
-        """Store an atom; if that fails, nothing has changed here either.
-
-        Args:
-            detail: the atom, as it was.
-            changed: as it is to be.
-        """
+    def save_atom(self, detail: AtomDetail, changed: AtomDetail) -> None:
+        """Store an atom; nothing changes if that fails."""
         if self.backend is not None:
             with self.backend.get_connection() as conn:
                 conn.update_atom_details(changed)
         self._journal.replace_atom(detail, changed)
 
-    def keep_flow(self, state: str | None = None) -> None:
-        """Store the flow's own state and notes.
-
-        Args:
-            state: its new state; None leaves it.
-        """
+    def save_flow(self, state: str | None = None) -> None:
+        """Store the flow's metadata and, unless it is None, its new state."""
         flow = self._journal.flow
-        page = flow.copy(retain_contents=False)
-        page.state = flow.state if state is None else state
-        self._store(page)
-        flow.state = page.state
+        changes = flow.copy(retain_contents=False)
+        changes.state = flow.state if state is None else state
+        self._store(changes)
+        flow.state = changes.state
 
-    def _store(self, page: FlowDetail) -> None:
+    def _store(self, changes: FlowDetail) -> None:
         if self.backend is not None:
             with self.backend.get_connection() as conn:
-                conn.update_flow_details(page)
+                conn.update_flow_details(changes)
 
 
-class _Seen(Providers):
-    """Knows who provides what, and has somebody else say who can see whom."""
+class _ScopedProviders(Providers):
+    """Providers whose visibility is determined by a scope fetcher."""
 
     def __init__(self, plan: Plan, scope_fetcher: Callable[[str], Scopes | None] | None) -> None:
         super().__init__(plan)
@@ -194,41 +166,35 @@ class _Seen(Providers):
     def visible(self, atom: int, name: str) -> Iterator[tuple[int, int]]:
         fetch = self._scope_fetcher
         scopes = None if fetch is None else fetch(self._plan.names[atom])
-        known = self.of(name)
+        providers = self.of(name)
         for level, scope in enumerate(scopes or ()):
-            numbers = [self._plan.index[near] for near in scope if near in self._plan.index]
-            yield from ((level, number) for number in numbers if number in known)
+            numbers = [self._plan.index[other] for other in scope if other in self._plan.index]
+            yield from ((level, number) for number in numbers if number in providers)
 
 
 class Lock:
-    """One lock under the two names of TaskFlow's: here readers keep the others out as well."""
+    """TaskFlow's reader-writer lock; readers exclude each other, too."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
 
     def write_lock(self) -> AbstractContextManager[bool]:
-        """Give what keeps all others out, for a ``with``."""
+        """Return the lock as a context manager."""
         return self._lock
 
     read_lock = write_lock
 
 
-def kind_of(atom: Atom) -> type[AtomDetail]:
-    """Find the class of an atom's detail.
-
-    Args:
-        atom: a task or a retry.
-
-    Returns:
-        The class.
+def detail_class(atom: Atom) -> type[AtomDetail]:
+    """Return the class of the detail of an atom.
 
     Raises:
-        TypeError: it is neither.
-        ValueError: it has no name.
+        TypeError: the atom is neither a task nor a retry.
+        ValueError: the atom has no name.
     """
-    for of, kind in ((Task, TaskDetail), (Retry, RetryDetail)):
-        if isinstance(atom, of):
+    for atom_class, kind in ((Task, TaskDetail), (Retry, RetryDetail)):
+        if isinstance(atom, atom_class):
             if not atom.name:
-                raise ValueError(f"{of.__name__} name must be non-empty")
+                raise ValueError(f"{atom_class.__name__} name must be non-empty")
             return kind
     raise TypeError(f"Unknown atom '{atom}' ({type(atom)}) requested to ensure")

@@ -1,10 +1,10 @@
-"""TaskFlow's `taskflow.version`: the version of TaskFlow whose names are served here."""
+"""TaskFlow's `taskflow.version`."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: The TaskFlow whose surface and behaviour the conformance runs are made with.
+#: The version of TaskFlow whose interface and behaviour the conformance tests check.
 TASKFLOW_VERSION: Final = "6.5.0"
 
 TASK_VENDOR: Final = "OpenStack Foundation"
@@ -13,18 +13,10 @@ TASK_PACKAGE: Final[str | None] = None
 
 
 def version_string() -> str:
-    """Return the version of TaskFlow that this stands in for.
-
-    Returns:
-        The number, as text.
-    """
+    """Return the version of TaskFlow."""
     return TASKFLOW_VERSION
 
 
 def version_string_with_package() -> str:
-    """Return the version; there is no packager's suffix here.
-
-    Returns:
-        The number, as text.
-    """
+    """Return the version of TaskFlow; there is no packaging suffix."""
     return TASKFLOW_VERSION

@@ -1,4 +1,4 @@
-"""Where a ZooKeeper ensemble is, read out of TaskFlow's settings, or out of a client of kazoo's."""
+"""Settings of the ZooKeeper store, from TaskFlow's settings or from a kazoo client."""
 
 from __future__ import annotations
 
@@ -8,59 +8,53 @@ from urllib.parse import urlsplit
 
 from stackl_flow.compat.utils import kazoo_utils
 
-#: The oldest servers that know transactions.
+#: The oldest servers with transactions.
 MIN_VERSION: Final = (3, 4, 0)
 
-#: Settings that the place takes as they are.
-AS_THEY_ARE: Final = (
+#: Settings that the store supports unchanged.
+UNCHANGED: Final = (
     "randomize_hosts", "use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password",
 )  # fmt: skip
 
-#: What of a client says how its servers are reached.
-_OF_CLIENT: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
+#: Attributes of a client that describe its connection.
+_CLIENT_ATTRIBUTES: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
 
 
 def path_of(conf: Mapping[str, Any], key: str, default: str) -> str:
-    """Read below which node all is to be kept.
+    """Return the path below which everything is stored.
 
     Args:
         conf: TaskFlow's settings.
-        key: under which an address may stand, which may end with the path.
-        default: the path where none is given.
-
-    Returns:
-        The path.
+        key: the key of a URL, which may contain the path.
+        default: the default path.
 
     Raises:
-        ValueError: it is empty, or does not begin with a slash.
+        ValueError: the path is empty or not absolute.
     """
-    address = str(conf.get(key, ""))
-    of_address = urlsplit(address).path if ":" in address else ""
-    path = str(conf["path"]) if "path" in conf else of_address or default
+    url = str(conf.get(key, ""))
+    url_path = urlsplit(url).path if ":" in url else ""
+    path = str(conf["path"]) if "path" in conf else url_path or default
     if not path.startswith("/"):
-        raise ValueError(f"the path of ZooKeeper's nodes must be absolute, such as '{default}', not '{path}'")
+        raise ValueError(f"the ZooKeeper path must be absolute, such as '{default}', not '{path}'")
     return path
 
 
-def place_of(conf: Mapping[str, Any], path: str, client: Any = None) -> dict[str, Any]:
-    """Make settings of our place.
+def store_settings(conf: Mapping[str, Any], path: str, client: Any = None) -> dict[str, Any]:
+    """Return the settings of the store.
 
     Args:
         conf: TaskFlow's settings.
-        path: below which node all is to be kept.
-        client: a client whose servers are meant, instead of those in the settings.
-
-    Returns:
-        The settings.
+        path: the path below which everything is stored.
+        client: a client whose servers are used instead of those in the settings.
     """
-    ours: dict[str, Any] = {"connection": "zookeeper"}
+    settings: dict[str, Any] = {"connection": "zookeeper"}
     if client is None:
         hosts = conf["hosts"] if "hosts" in conf else conf.get("hostname", "localhost:2181")
-        ours["hosts"], _, root = kazoo_utils.hosts_of(hosts).partition("/")
-        told = {word: conf.get(word) for word in AS_THEY_ARE}
+        settings["hosts"], _, root = kazoo_utils.hosts_of(hosts).partition("/")
+        options = {key: conf.get(key) for key in UNCHANGED}
     else:
-        ours["hosts"], root = ",".join(f"{host}:{port}" for host, port in client.hosts), client.chroot
-        told = {word: getattr(client, word) for word in _OF_CLIENT}
-    ours["path"] = f"/{root.strip('/')}{path}".replace("//", "/")
-    ours.update((word, value) for word, value in told.items() if value is not None)
-    return ours
+        settings["hosts"], root = ",".join(f"{host}:{port}" for host, port in client.hosts), client.chroot
+        options = {key: getattr(client, key) for key in _CLIENT_ATTRIBUTES}
+    settings["path"] = f"/{root.strip('/')}{path}".replace("//", "/")
+    settings.update((key, value) for key, value in options.items() if value is not None)
+    return settings

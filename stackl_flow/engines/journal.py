@@ -26,8 +26,9 @@ from stackl_flow.engines.commands import Transition
 from stackl_flow.engines.plan import Plan
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import serialization
-from stackl_flow.persistence.base import Backend, Checkpoint, Connection
+from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
+from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.retry import Retry
 
 _LOG = redaction.get_logger(__name__)

@@ -1,1 +1,1 @@
-"""What is remembered of flows: books of flow details, and the backends that keep them."""
+"""Stores flows: logbooks, flow details and atom details, with their transitions, in a backend."""

@@ -1,10 +1,9 @@
-"""What every backend is: a place that hands out connections.
+"""Backends store flows; their connections read and write logbooks, flows and atoms.
 
-The public verbs stand in ``connection``, once for all; a backend brings the dumb operations of ``rows``. A
-connection belongs to one thread at a time; a backend may be shared, each thread with a connection of its own.
-Every verb that writes is one transaction: all of it is durable when the verb returns, or none of it.
+A backend is shared by threads, and each thread uses a connection of its own. Every method that writes is one
+transaction: when it returns, all of it is durable; when it raises, none of it is stored.
 
-The public verbs on what is stored, said once for all backends.
+A subclass implements the operations on rows (see `records.RecordStore`); the public methods are here.
 """
 
 from __future__ import annotations
@@ -19,45 +18,39 @@ from stackl_flow.codec import TextCodec
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
-    AtomRecord,
-    AtomUpdate,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
-    Rows,
+    RecordStore,
     Transition,
+    check_same_kind,
     flow_changes,
-    join,
+    merge_changes,
     not_found,
     ownership_lost,
-    same_kind,
 )
+
+__all__ = ["Backend", "Connection", "MissingAtoms"]
 
 #: Receives a flow as it is stored, and returns the atoms to add to it.
 MissingAtoms = Callable[[FlowDetail], Iterable[AtomDetail]]
 
-__all__ = [
-    "AtomRecord",
-    "AtomUpdate",
-    "Backend",
-    "BookRecord",
-    "Changes",
-    "Checkpoint",
-    "Connection",
-    "FlowRecord",
-    "Rows",
-    "Transition",
-]
-
 
 class Backend(ABC):
-    """A place where flows are remembered.
+    """Stores flows. Threads may share it; each uses a connection of its own.
+
+    Use it in a ``with`` statement, or close it after use.
 
     Args:
-        conf: the settings, with the address under "connection".
-        codec: makes text of values and values of text; the shared one if left out.
-        clock: tells when rows were made.
+        conf: the settings, with the URL under "connection".
+        codec: encodes values as text, and decodes them.
+        clock: the source of the time at which rows are created.
+
+    Attributes:
+        conf: the settings.
+        codec: the codec.
+        clock: the clock.
     """
 
     def __init__(
@@ -70,32 +63,28 @@ class Backend(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call this place in messages, without any password."""
+        """What messages call this backend: its URL, without password and options."""
 
     @abstractmethod
     def get_connection(self) -> Connection:
-        """Make a connection, to be used by one thread at a time.
-
-        Returns:
-            The connection; close it after use.
-        """
+        """Return a connection, for one thread at a time; close it after use."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of all that this backend holds."""
+        """Release what this backend holds."""
 
     def join_transaction(self, connection: Any) -> Backend:
-        """Give a backend whose writes are part of a transaction of the caller's own, where that can be.
+        """Return a backend that writes in a transaction of the caller, if it is one of the same SQL database.
 
         Args:
             connection: the caller's connection, in a transaction.
 
         Returns:
-            A backend that writes by that connection, if it leads to the same SQL database; else this one,
-            whose writes are durable at once.
+            A backend that writes by that connection; or this backend, whose writes are durable at once, if
+            the connection leads elsewhere.
 
         Raises:
-            InvalidFormat: the connection is closed, or no connection.
+            InvalidFormat: the connection is closed.
         """
         del connection
         return self
@@ -107,11 +96,15 @@ class Backend(ABC):
         self.close()
 
 
-class Connection(Rows):
-    """The verbs on stored books, flows and atoms.
+class Connection(RecordStore):
+    """Reads and writes logbooks, flows and atoms. One thread uses it at a time.
+
+    Use it in a ``with`` statement, or close it after use. Each method is one transaction. Besides the errors
+    that are listed, every method raises `StorageFailure` if the backend cannot be reached or used, and
+    `NotSerializable` or `InvalidFormat` for values that the codec cannot encode or decode.
 
     Args:
-        backend: the place this connection leads to.
+        backend: the backend.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -120,7 +113,7 @@ class Connection(Rows):
 
     @property
     def backend(self) -> Backend:
-        """The place this connection leads to."""
+        """The backend of this connection."""
         return self._backend
 
     def __enter__(self) -> Self:
@@ -131,54 +124,52 @@ class Connection(Rows):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what this connection holds; the next verb opens it again."""
+        """Release what this connection holds; the next method opens it again."""
 
     @abstractmethod
     def upgrade(self) -> None:
-        """Bring the schema to the version of this code; nothing happens if it is there.
+        """Create the schema, or bring it to the version of this code.
 
         Raises:
-            IncompatibleVersion: a newer version of this library made it.
+            IncompatibleVersion: a newer version of this library created it.
         """
 
     @abstractmethod
     def validate(self) -> None:
-        """Check that the place can be used by this code.
+        """Check that this code can use the backend.
 
         Raises:
-            StorageFailure: it cannot; the message tells what to do.
+            StorageFailure: it cannot; the message says what to do.
         """
 
+    # ------------------------------------------------------------------ logbooks
+
     def clear_all(self) -> None:
-        """Delete every book and all that is in it."""
+        """Delete all logbooks and all that is in them."""
         with self._transaction(write=True):
             self._delete_all()
 
     def save_logbook(self, book: LogBook) -> LogBook:
-        """Store a book with its flows and their atoms, over what is stored of them.
+        """Store a logbook with its flows and their atoms, over what is stored of them.
 
-        Args:
-            book: the book.
+        Flows and atoms that are stored but not in ``book`` stay.
 
         Returns:
-            The book as it is stored now.
+            The logbook as it is stored now.
         """
         at = self._backend.clock.now()
         with self._transaction(write=True):
-            known = bool(self._read_books(book.uuid))
-            parts = [self._changes(fd, book.uuid, at) for fd in book]
-            self._apply(join(parts)._replace(books=[serialization.book_record(self._codec, book, at)]))
-            return self._book(self._read_books(book.uuid)[0]) if known else book
+            exists = bool(self._read_books(book.uuid))
+            changes = merge_changes([self._changes(fd, book.uuid, at) for fd in book])
+            self._apply(changes._replace(books=[serialization.book_record(self._codec, book, at)]))
+            return self._book(self._read_books(book.uuid)[0]) if exists else book
 
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
-        """Read a book.
+        """Return a logbook.
 
         Args:
-            book_uuid: its identity.
+            book_uuid: UUID of the logbook.
             lazy: leave its flows out.
-
-        Returns:
-            The book.
 
         Raises:
             NotFound: there is none.
@@ -189,22 +180,16 @@ class Connection(Rows):
         raise not_found("log book", book_uuid)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
-        """Read all books.
+        """Return all logbooks, oldest first.
 
         Args:
             lazy: leave their flows out.
-
-        Returns:
-            The books, oldest first.
         """
         with self._transaction(write=False):
             return [self._book(record, lazy) for record in self._read_books()]
 
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a book and all that is in it.
-
-        Args:
-            book_uuid: its identity.
+        """Delete a logbook and all that is in it.
 
         Raises:
             NotFound: there is none.
@@ -213,79 +198,63 @@ class Connection(Rows):
             if not self._delete_book(book_uuid):
                 raise not_found("log book", book_uuid)
 
+    # ------------------------------------------------------------------ flows
+
     def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> list[FlowDetail]:
-        """Read the flows of a book.
+        """Return the flows of a logbook, oldest first; none if there is no such logbook.
 
         Args:
-            book_uuid: the book's identity.
+            book_uuid: UUID of the logbook.
             lazy: leave their atoms out.
-
-        Returns:
-            The flow details, oldest first; none if there is no such book.
         """
         with self._transaction(write=False):
             return [self._flow(record, lazy) for record in self._read_flows(book_uuid=book_uuid)]
 
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
-        """Read a flow.
+        """Return a flow.
 
         Args:
-            fd_uuid: its identity.
+            fd_uuid: UUID of the flow.
             lazy: leave its atoms out.
-
-        Returns:
-            The flow detail.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return self._flow(self._one_flow(fd_uuid), lazy)
+            return self._flow(self._read_flow(fd_uuid), lazy)
 
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
-        """Store a flow's state and notes, and its atoms, new ones too.
-
-        Args:
-            flow_detail: the flow.
+        """Store a flow's state and metadata, and its atoms, new ones included.
 
         Returns:
             The flow as it is stored now.
 
         Raises:
-            NotFound: it was never saved in a book.
+            NotFound: it was never saved in a logbook.
         """
         with self._transaction(write=True):
-            book_uuid = self._one_flow(flow_detail.uuid).book_uuid
+            book_uuid = self._read_flow(flow_detail.uuid).book_uuid
             self._apply(self._changes(flow_detail, book_uuid, self._backend.clock.now()))
-            return self._flow(self._one_flow(flow_detail.uuid))
+            return self._flow(self._read_flow(flow_detail.uuid))
 
     def get_flow_record(self, flow_uuid: str) -> FlowRecord:
-        """Read a flow's row: its state, owner and epoch.
-
-        Args:
-            flow_uuid: its identity.
-
-        Returns:
-            The row.
+        """Return the row of a flow: its state, owner and epoch, without atoms.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return self._one_flow(flow_uuid)
+            return self._read_flow(flow_uuid)
 
     def list_flow_records(
         self, state: str | None = None, limit: int | None = None, newest_first: bool = True
     ) -> list[FlowRecord]:
-        """Read the rows of many flows.
+        """Return the rows of many flows.
 
         Args:
             state: only flows in this state.
-            limit: at most so many.
-            newest_first: begin with the flow saved last.
-
-        Returns:
-            The rows.
+            limit: the maximum number of flows.
+            newest_first: start with the flow that was saved last.
         """
         with self._transaction(write=False):
             return self._read_flows(state=state, limit=limit, newest_first=newest_first)
@@ -300,7 +269,7 @@ class Connection(Rows):
         Args:
             flow_uuid: UUID of the flow.
             owner: name of the new owner, for people to read.
-            at: time of the change, in seconds since the epoch (UTC).
+            at: the current time, in seconds since the epoch (UTC).
             missing_atoms: receives the stored flow and returns the atoms to add. It may be called again, with
                 what is stored by then. If it raises, the owner does not change.
 
@@ -311,7 +280,7 @@ class Connection(Rows):
             NotFound: there is no such flow.
         """
         with self._transaction(write=True):
-            record = self._one_flow(flow_uuid)
+            record = self._read_flow(flow_uuid)
             if missing_atoms is not None:
                 added = serialization.atom_records(self._codec, flow_uuid, missing_atoms(self._flow(record)))
                 if added:
@@ -319,52 +288,44 @@ class Connection(Rows):
             self._set_owner(flow_uuid, record.epoch + 1, owner, at)
             return record.epoch + 1
 
+    def checkpoint(self, cp: Checkpoint) -> None:
+        """Store what one step of an engine changed.
+
+        Raises:
+            OwnershipLost: the epoch is not the one of the flow's owner.
+            NotFound: the flow, or an atom in the checkpoint, is not stored.
+        """
+        self._write_checkpoint(cp)
+
     def get_history(self, flow_uuid: str, after: int = 0, limit: int | None = None) -> list[Transition]:
-        """Read the moves of a flow and its atoms, in the order they were made.
+        """Return the transitions of a flow and its atoms, in the order they happened.
 
         Args:
-            flow_uuid: the flow.
-            after: only moves with a higher ``seq``.
-            limit: at most so many.
-
-        Returns:
-            The moves.
+            flow_uuid: UUID of the flow.
+            after: only transitions with a higher ``seq``.
+            limit: the maximum number of transitions.
         """
         with self._transaction(write=False):
             return self._read_transitions(flow_uuid, after, limit)
 
+    # ------------------------------------------------------------------ atoms
+
     def get_atoms_for_flow(self, fd_uuid: str) -> list[AtomDetail]:
-        """Read the atoms of a flow.
-
-        Args:
-            fd_uuid: the flow's identity.
-
-        Returns:
-            The atom details, in the order they were added; none if there is no such flow.
-        """
+        """Return the atoms of a flow in the order they were added; none if there is no such flow."""
         with self._transaction(write=False):
             return [serialization.atom_detail(self._codec, record) for record in self._read_atoms(fd_uuid)]
 
     def get_atom_details(self, ad_uuid: str) -> AtomDetail:
-        """Read an atom.
-
-        Args:
-            ad_uuid: its identity.
-
-        Returns:
-            The atom detail.
+        """Return an atom.
 
         Raises:
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return serialization.atom_detail(self._codec, self._one_atom(ad_uuid))
+            return serialization.atom_detail(self._codec, self._read_existing_atom(ad_uuid))
 
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
         """Store an atom.
-
-        Args:
-            atom_detail: the atom.
 
         Returns:
             The atom as it is stored now.
@@ -373,41 +334,32 @@ class Connection(Rows):
             NotFound: it was never saved in a flow.
         """
         with self._transaction(write=True):
-            old = self._one_atom(atom_detail.uuid)
+            old = self._read_existing_atom(atom_detail.uuid)
             (new,) = serialization.atom_records(self._codec, old.flow_uuid, [atom_detail])
-            self._apply(Changes(atoms=[same_kind(old, new)]))
+            self._apply(Changes(atoms=[check_same_kind(old, new)]))
             return serialization.atom_detail(self._codec, new)
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store many new atoms of a flow at once.
+        """Store new atoms of a flow.
 
         Args:
-            flow_uuid: the flow.
+            flow_uuid: UUID of the flow.
             details: the atoms.
-            epoch: the epoch of the caller, checked when given.
+            epoch: the epoch of the caller's ownership, checked if given.
 
         Raises:
             NotFound: there is no such flow.
-            OwnershipLost: somebody else owns the flow now.
+            OwnershipLost: the epoch is not the one of the flow's owner.
+            Duplicate: an atom with the same UUID is stored.
         """
         records = serialization.atom_records(self._codec, flow_uuid, details)
         with self._transaction(write=True):
-            flow = self._one_flow(flow_uuid)
+            flow = self._read_flow(flow_uuid)
             if epoch is not None and epoch != flow.epoch:
                 raise ownership_lost(flow_uuid, epoch, flow.epoch, flow.owner)
             self._apply(Changes(new_atoms=records))
 
-    def checkpoint(self, cp: Checkpoint) -> None:
-        """Store what one step of an engine changed, all of it or nothing.
-
-        Args:
-            cp: the changes, with the epoch of the engine.
-
-        Raises:
-            OwnershipLost: somebody else owns the flow now.
-            NotFound: the flow, or an atom in the checkpoint, is not stored.
-        """
-        self._write_checkpoint(cp)
+    # ------------------------------------------------------------------ details and rows
 
     def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
         return serialization.flow_detail(self._codec, record, () if lazy else self._read_atoms(record.uuid))

@@ -1,4 +1,4 @@
-"""Books and flow details made in one call, stored at once when a backend is given."""
+"""Create logbooks and flow details, and store them if a backend is given."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
 
 
 def temporary_log_book(backend: Backend | None = None) -> LogBook:
-    """Make a book for a short time, such as a test.
+    """Create a logbook named "tmp", as for a test.
 
     Args:
-        backend: where to store it; nowhere if left out.
-
-    Returns:
-        The book.
+        backend: where to store it; it is not stored by default.
     """
     book = LogBook("tmp")
     if backend is not None:
@@ -27,14 +24,11 @@ def temporary_log_book(backend: Backend | None = None) -> LogBook:
 def temporary_flow_detail(
     backend: Backend | None = None, meta: dict[str, Any] | None = None
 ) -> tuple[LogBook, FlowDetail]:
-    """Make a flow detail in a book for a short time, such as a test.
+    """Create a flow detail in a logbook named "tmp", as for a test.
 
     Args:
-        backend: where to store them; nowhere if left out.
-        meta: notes for the flow detail.
-
-    Returns:
-        The book and the flow detail in it.
+        backend: where to store them; they are not stored by default.
+        meta: metadata of the flow detail.
     """
     book = LogBook("tmp")
     return book, _add(FlowDetail("tmp-flow-detail", new_uuid()), book, backend, meta)
@@ -47,17 +41,14 @@ def create_flow_detail(
     meta: dict[str, Any] | None = None,
     name: str | None = None,
 ) -> FlowDetail:
-    """Make the detail of a flow, add it to a book and store both.
+    """Create the detail of a flow, add it to a logbook and store both.
 
     Args:
         flow: the flow.
-        book: the book; with a backend, a new one if left out.
-        backend: where to store them; nowhere if left out.
-        meta: notes for the flow detail.
-        name: what to call it; the flow's name if left out.
-
-    Returns:
-        The flow detail.
+        book: the logbook; by default a new one if there is a backend.
+        backend: where to store them; they are not stored by default.
+        meta: metadata of the flow detail.
+        name: name of the flow detail; by default the flow's.
     """
     uuid = new_uuid()
     if book is None and backend is not None:
@@ -74,9 +65,8 @@ def _add(
         return flow_detail
     book.add(flow_detail)
     if backend is not None:
-        # Only the new flow is stored: the book's others may be running elsewhere by now, and know better.
-        page = book.copy(retain_contents=False)
-        page.fill([flow_detail])
+        # Only the new flow: the others may be running elsewhere, and their details here may be out of date.
+        with_new_flow = book.copy(retain_contents=False).add_stored([flow_detail])
         with backend.get_connection() as conn:
-            conn.save_logbook(page)
+            conn.save_logbook(with_new_flow)
     return flow_detail

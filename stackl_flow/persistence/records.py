@@ -1,10 +1,7 @@
-"""What passes between this library and a backend: frozen rows whose values are text already.
+"""The rows that backends store, and the operations on rows that a backend implements.
 
-A backend never sees a user's value, only the JSON text of it. Times are seconds since 1970 in UTC.
-
-The handful of dumb operations on text rows that a backend has to offer.
-
-What has to be written so that storage agrees with a detail.
+Rows are frozen, and their values are JSON text: a backend never sees a value of a user. Times are seconds
+since the epoch (UTC).
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from stackl_flow import exceptions as exc
 
 
 class BookRecord(NamedTuple):
-    """A log book as it is stored."""
+    """A stored logbook."""
 
     uuid: str
     name: str
@@ -28,7 +25,19 @@ class BookRecord(NamedTuple):
 
 
 class FlowRecord(NamedTuple):
-    """A flow as it is stored, with its owner: the epoch grows by one each time that somebody takes it."""
+    """A stored flow and its owner.
+
+    Attributes:
+        uuid: UUID of the flow.
+        book_uuid: UUID of its logbook.
+        name: name of the flow.
+        state: the state of the flow, or None.
+        meta: its metadata as JSON text, or None.
+        epoch: how often its ownership was taken; every write of an owner is checked against it.
+        owner: the name of the process that took it last, or None.
+        created_at: when it was first stored, in seconds since the epoch (UTC).
+        updated_at: when its state, metadata or owner changed last, or None.
+    """
 
     uuid: str
     book_uuid: str
@@ -42,7 +51,7 @@ class FlowRecord(NamedTuple):
 
 
 class AtomRecord(NamedTuple):
-    """An atom as it is stored; ``kind`` is "TASK_DETAIL" or "RETRY_DETAIL"."""
+    """A stored atom; ``kind`` is "TASK_DETAIL" or "RETRY_DETAIL"."""
 
     uuid: str
     flow_uuid: str
@@ -59,7 +68,7 @@ class AtomRecord(NamedTuple):
 
 
 class AtomUpdate(NamedTuple):
-    """All that can change in an atom's row while it runs."""
+    """All columns of an atom that change while it runs; ``uuid`` says which atom."""
 
     uuid: str
     state: str | None
@@ -72,7 +81,16 @@ class AtomUpdate(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One move in the history of a flow; ``atom`` is None when the flow itself moved."""
+    """A change of state in the history of a flow.
+
+    Attributes:
+        seq: its number within the flow, from 1; numbers grow, and may have gaps.
+        atom: name of the atom; None if the flow itself changed state.
+        old: the state before, or None.
+        new: the state after.
+        at: when it happened, in seconds since the epoch (UTC).
+        owner: the name of the process that did it.
+    """
 
     seq: int
     atom: str | None
@@ -83,10 +101,16 @@ class Transition(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """What one step of an engine changed; it lands whole, and only while the epoch is still the owner's.
+    """What one step of an engine changed. It is written as a whole, and only if the epoch is the owner's.
 
-    ``transitions`` are (atom or None, old state, new state, at). A ``flow_state`` or ``flow_meta`` of None
-    leaves the stored one.
+    Attributes:
+        flow_uuid: UUID of the flow.
+        epoch: the epoch of the engine's ownership.
+        owner: the name of the engine's process, for the history.
+        flow_state: the new state of the flow; None leaves the stored one.
+        flow_meta: the new metadata of the flow as JSON text; None leaves the stored one.
+        atoms: the new values of the atoms that changed.
+        transitions: (atom or None, old state, new state, time) of each change of state, in order.
     """
 
     flow_uuid: str
@@ -99,7 +123,7 @@ class Checkpoint(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Rows to be written together: books new or changed, flows and atoms new, flows and atoms changed."""
+    """Rows that are written together: logbooks, new or not; new flows and atoms; changed flows and atoms."""
 
     books: Sequence[BookRecord] = ()
     new_flows: Sequence[FlowRecord] = ()
@@ -108,50 +132,19 @@ class Changes(NamedTuple):
     atoms: Sequence[AtomRecord] = ()
 
 
-def not_found(what: str, uuid: str) -> exc.NotFound:
-    """Make the error for something that is not stored.
+class RecordStore(ABC):
+    """The operations on rows that a backend implements.
 
-    Args:
-        what: "log book", "flow" or "atom".
-        uuid: its identity.
-
-    Returns:
-        The error, to be raised.
-    """
-    return exc.NotFound(f"No {what} found with uuid '{uuid}'")
-
-
-def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> exc.OwnershipLost:
-    """Make the error for a writer that is no longer the flow's owner.
-
-    Args:
-        flow_uuid: the flow.
-        held: the epoch that the writer holds.
-        epoch: the epoch that is stored.
-        owner: who holds it.
-
-    Returns:
-        The error, to be raised.
-    """
-    return exc.OwnershipLost(
-        f"flow '{flow_uuid}' was taken over by '{owner}' (epoch {epoch}, ours was {held}): "
-        f"nothing of this write was stored; leave the flow to its new owner, or load it again to take it back"
-    )
-
-
-class Rows(ABC):
-    """Rows of books, flows, atoms and moves, written and read as they are.
-
-    All but ``_write_checkpoint`` are called inside ``_transaction``.
+    All except ``_write_checkpoint`` are called inside ``_transaction``.
     """
 
     @abstractmethod
     def _transaction(self, *, write: bool) -> AbstractContextManager[None]:
-        """Open a transaction that sees one moment; kept at the end, undone when the block raises."""
+        """Hold a transaction on one snapshot: committed at the end, rolled back if the block raises."""
 
     @abstractmethod
     def _read_books(self, uuid: str | None = None) -> list[BookRecord]:
-        """Read one book, or all of them, oldest first."""
+        """Read one logbook, or all of them, oldest first."""
 
     @abstractmethod
     def _read_flows(
@@ -162,11 +155,11 @@ class Rows(ABC):
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[FlowRecord]:
-        """Read the flows for which all that is given holds."""
+        """Read the flows that match all that is given."""
 
     @abstractmethod
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
-        """Read a flow's atoms in the order they were added."""
+        """Read the atoms of a flow in the order they were added."""
 
     @abstractmethod
     def _read_atom(self, uuid: str) -> AtomRecord | None:
@@ -174,19 +167,19 @@ class Rows(ABC):
 
     @abstractmethod
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
-        """Read a flow's moves in order."""
+        """Read the transitions of a flow after a number, in order."""
 
     @abstractmethod
     def _apply(self, changes: Changes) -> None:
-        """Write rows. Raise Duplicate when a new row's uuid is taken."""
+        """Write rows. Raise `Duplicate` if the UUID of a new row exists."""
 
     @abstractmethod
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
-        """Write a flow's owner and epoch."""
+        """Write the owner and epoch of a flow."""
 
     @abstractmethod
     def _delete_book(self, uuid: str) -> bool:
-        """Delete a book and all below it. Say whether there was one."""
+        """Delete a logbook and all that is in it. Return whether there was one."""
 
     @abstractmethod
     def _delete_all(self) -> None:
@@ -194,14 +187,14 @@ class Rows(ABC):
 
     @abstractmethod
     def _write_checkpoint(self, cp: Checkpoint) -> None:
-        """Do a checkpoint in a transaction of its own: this is what the engine waits for."""
+        """Write a checkpoint in a transaction of its own. The engine waits for this."""
 
-    def _one_flow(self, uuid: str) -> FlowRecord:
+    def _read_flow(self, uuid: str) -> FlowRecord:
         for record in self._read_flows(uuid=uuid):
             return record
         raise not_found("flow", uuid)
 
-    def _one_atom(self, uuid: str) -> AtomRecord:
+    def _read_existing_atom(self, uuid: str) -> AtomRecord:
         record = self._read_atom(uuid)
         if record is None:
             raise not_found("atom", uuid)
@@ -211,16 +204,13 @@ class Rows(ABC):
 def flow_changes(
     flow: FlowRecord, old: FlowRecord | None, atoms: Sequence[AtomRecord], stored: Iterable[AtomRecord]
 ) -> Changes:
-    """Compare a flow and its atoms with what is stored of them.
+    """Return the rows to write for a flow and its atoms; atoms that have not changed are left out.
 
     Args:
-        flow: the flow's row as it should be.
-        old: its row as it is, or None.
+        flow: the row of the flow as it should be.
+        old: its row as it is stored, or None.
         atoms: the rows of its atoms as they should be.
-        stored: the rows as they are.
-
-    Returns:
-        The rows to write; rows that are the same already are not among them.
+        stored: the rows as they are stored.
 
     Raises:
         NotSupported: an atom is stored as one of another kind.
@@ -232,22 +222,15 @@ def flow_changes(
         flows=[flow],
         new_atoms=[record for record in atoms if record.uuid not in known],
         atoms=[
-            same_kind(known[record.uuid], record)
+            check_same_kind(known[record.uuid], record)
             for record in atoms
             if known.get(record.uuid, record) != record
         ],
     )
 
 
-def same_kind(old: AtomRecord, new: AtomRecord) -> AtomRecord:
-    """Refuse to make a retry of a stored task, or a task of a retry.
-
-    Args:
-        old: the row as it is.
-        new: the row as it should be.
-
-    Returns:
-        The new row.
+def check_same_kind(old: AtomRecord, new: AtomRecord) -> AtomRecord:
+    """Return the new row of an atom; a task does not become a retry, nor a retry a task.
 
     Raises:
         NotSupported: the kinds differ.
@@ -259,18 +242,36 @@ def same_kind(old: AtomRecord, new: AtomRecord) -> AtomRecord:
     return new
 
 
-def join(parts: Sequence[Changes]) -> Changes:
-    """Put the changes of several flows together.
-
-    Args:
-        parts: the changes.
-
-    Returns:
-        One set of changes.
-    """
+def merge_changes(parts: Sequence[Changes]) -> Changes:
+    """Return the changes of several flows as one."""
     return Changes(
         new_flows=[row for part in parts for row in part.new_flows],
         flows=[row for part in parts for row in part.flows],
         new_atoms=[row for part in parts for row in part.new_atoms],
         atoms=[row for part in parts for row in part.atoms],
+    )
+
+
+def not_found(what: str, uuid: str) -> exc.NotFound:
+    """Return the error for a "log book", "flow" or "atom" that is not stored."""
+    return exc.NotFound(f"No {what} found with uuid '{uuid}'")
+
+
+def duplicate(what: str, uuid: str) -> exc.Duplicate:
+    """Return the error for a new "flow" or "atom" whose UUID exists."""
+    return exc.Duplicate(f"a {what} with uuid '{uuid}' is stored already")
+
+
+def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> exc.OwnershipLost:
+    """Return the error for a writer that no longer owns a flow.
+
+    Args:
+        flow_uuid: the flow.
+        held: the epoch of the writer.
+        epoch: the epoch that is stored.
+        owner: the owner that is stored.
+    """
+    return exc.OwnershipLost(
+        f"flow '{flow_uuid}' was taken over by '{owner}' (epoch {epoch}, ours was {held}): "
+        f"nothing of this write was stored; leave the flow to its new owner, or load it again to take it back"
     )

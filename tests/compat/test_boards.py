@@ -459,7 +459,7 @@ def test_flows_in_zookeeper(python, zookeeper_url, name):
         try:
             persistences.fetch({{**conf, **wrong}}).get_connection()
         except exceptions.StorageFailure as error:
-            print("TaskFlow itself stored" in str(error))
+            print("that TaskFlow stored" in str(error))
     try:
         persistences.fetch({{**conf, "path": "relative"}})
     except ValueError:

@@ -151,7 +151,7 @@ def test_a_kind_that_is_not_there(program):
             print(error)
     """)
 
-    assert board.startswith("Could not find jobboard 'nowhere' in 'taskflow.jobboards': known are dir, etcd,")
+    assert board.startswith("unknown jobboard 'nowhere' in 'taskflow.jobboards': known jobboards are dir,")
     assert conductor == (
-        "Could not find conductor 'nobody' in 'taskflow.conductors': known are blocking, nonblocking"
+        "unknown conductor 'nobody' in 'taskflow.conductors': known conductors are blocking, nonblocking"
     )

@@ -62,7 +62,7 @@ def test_a_program_that_is_not_there(compat):
     done = compat("nothing.py")
 
     assert done.returncode == 2
-    assert "there is no file 'nothing.py'" in done.stderr
+    assert "file 'nothing.py' does not exist" in done.stderr
     assert "-m" in done.stderr
 
 

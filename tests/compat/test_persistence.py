@@ -231,7 +231,7 @@ def test_settings_of_the_address_come_beside_it():
 
 
 def test_unknown_backend():
-    with pytest.raises(exc.NotFound, match=r"(?s)'nowhere'.*known are .*memory"):
+    with pytest.raises(exc.NotFound, match=r"(?s)'nowhere'.*known backends are .*memory"):
         backends.fetch({"connection": "nowhere://x"})
 
 
@@ -273,7 +273,7 @@ def test_what_taskflow_itself_stored_is_refused(tmp_path, address):
     address = address.format(tmp_path)
     subprocess.run([sys.executable, "-c", write, address, str(tmp_path)], check=True)
     with (
-        pytest.raises(exc.StorageFailure, match="of its own"),
+        pytest.raises(exc.StorageFailure, match=r"of its own|use another directory"),
         backends.backend({"connection": address, "path": str(tmp_path)}),
     ):
         pytest.fail("it was opened")
@@ -395,7 +395,7 @@ def test_files_lists_what_is_there():
     assert files.get("/a/b/c") == {"x": [1]}
     assert files.get("/nothing", "else") == "else"
     assert files.ls_r("/a") == ["b", "b/c"]
-    with pytest.raises(ValueError, match="2 paths below"):
+    with pytest.raises(ValueError, match="2 descendants"):
         files.delete("/a")
     files.delete("/", recursive=True)
     assert files.ls("/") == []

@@ -151,7 +151,7 @@ def test_bad_atoms(storage):
         storage.cleanup_retry_history("p", states.PENDING)
     with pytest.raises(TypeError, match="'r' is not of the expected type"):
         storage.set_task_progress("r", 0.5)
-    with pytest.raises(exc.StorageFailure, match="made no attempt yet"):
+    with pytest.raises(exc.StorageFailure, match="has no attempts"):
         storage.save_retry_failure("r", "p", Failure.from_exception(RuntimeError()))
 
 

@@ -84,3 +84,13 @@ def test_every_name_of_a_block_is_imported_from_a_public_path():
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stackl_flow"):
                     private += [name.name for name in node.names if name.name.startswith("_")]
     assert private == []
+
+
+def test_a_page_that_the_code_names_exists():
+    sources = [
+        path for folder in ("stackl_flow", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
+    named = {
+        page for path in sources for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8"))
+    }
+    assert [page for page in sorted(named) if not (ROOT / page).exists()] == []

@@ -212,7 +212,7 @@ def test_run_makes_a_missing_database_no_secret(path, log):
 
 
 def test_a_directory_that_is_not_there(tmp_path, log):
-    with pytest.raises(exc.StorageFailure, match=r"no/flows.db.*make it first"):
+    with pytest.raises(exc.StorageFailure, match=r"no/flows.db.*create it first"):
         engines.run(chain(log), backend=f"sqlite:///{tmp_path}/no/flows.db")
     assert log == []
 

@@ -26,8 +26,8 @@ class TestDirectory(ComparedKVContract, ProcessContract):
     def pass_time(self, seconds):
         self.clock.step(seconds)
 
-    def test_woken_from_another_process(self, kv, open_kv, tmp_path):
-        super().test_woken_from_another_process(kv, open_kv)
+    def test_notified_by_another_process(self, kv, open_kv, tmp_path):
+        super().test_notified_by_another_process(kv, open_kv)
         assert list((tmp_path / "kv" / "waiters").iterdir()) == []
 
 

@@ -1,7 +1,8 @@
 """After a power failure a directory store has every commit that returned.
 
 The simulated disk keeps as little as it may: of a file the data of its last sync, of a folder the names at
-its last sync. The power fails once at every call that changes a file.
+its last sync. The power fails once at every call that changes a file. This test runs on a real disk, where
+syncs are not free.
 """
 
 import os
@@ -103,10 +104,10 @@ needs_proc = pytest.mark.skipif(
     ("options", "batch"),
     [("journal_size=1", 128), ("journal_size=700", 1), ("journal_size=1200", 1), ("", 128)],
 )
-def test_power_failure_at_every_call(options, batch, tmp_path, monkeypatch):
+def test_power_failure_at_every_call(options, batch, disk_path, monkeypatch):
     monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
     after = states()
-    for done, items in fail_at_every_call(options, tmp_path, monkeypatch):
+    for done, items in fail_at_every_call(options, disk_path, monkeypatch):
         reached = int(items.pop("done", "0"))
         assert reached in {done, done + 1}
         assert items == after[reached]

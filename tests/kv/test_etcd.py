@@ -32,7 +32,6 @@ def test_pages_of_a_long_range(etcd_url):
 
 
 class TestEtcd(ComparedKVContract, ProcessContract):
-    WITHIN = 20
     TTL = 1
     EXAMPLES = 20
 

@@ -28,8 +28,7 @@ def address(mysql_url):
 
 class TestMariaDB(ComparedKVContract, ProcessContract):
     # Nobody is woken there: each looks four times a second.
-    ROUNDS = 3
-    WITHIN = 20
+    ROUND_TRIPS = 3
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
     EXAMPLES = 20
@@ -48,7 +47,7 @@ def test_keys_that_differ_in_case(address):
 
 class TestServer(LossyServerContract):
     EVERY = 25  # to begin anew takes some
-    NOBODY = GONE = "cannot be reached"
+    UNREACHABLE = DOWN = "cannot be reached"
 
     @pytest.fixture
     def server(self, new_server):

@@ -39,7 +39,7 @@ class TestPostgreSQL(ComparedKVContract, ProcessContract):
 
 class TestServer(LossyServerContract):
     EVERY = 25  # to begin anew takes some
-    NOBODY = GONE = "cannot be reached"
+    UNREACHABLE = DOWN = "cannot be reached"
 
     @pytest.fixture
     def server(self, new_server):

@@ -10,7 +10,6 @@ from tests.support.kv_machine import ComparedKVContract
 
 
 class TestZooKeeper(ComparedKVContract, ProcessContract):
-    WITHIN = 20
     TTL = 1.0
     EXAMPLES = 15
 

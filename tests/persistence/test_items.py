@@ -25,7 +25,7 @@ class NarrowKV(MemoryKV):
 
 @pytest.fixture
 def backend():
-    with KVBackend("memory", place=NarrowKV()) as backend:
+    with KVBackend("memory", store=NarrowKV()) as backend:
         backend.get_connection().upgrade()
         yield backend
 
@@ -83,7 +83,7 @@ class DiesAtKV(NarrowKV):
 @pytest.mark.parametrize("left", range(8))
 def test_atoms_added_in_parts_are_there_all_or_none(left):
     place = DiesAtKV()
-    with KVBackend("memory", place=place) as backend, backend.get_connection() as conn:
+    with KVBackend("memory", store=place) as backend, backend.get_connection() as conn:
         flow = saved_flow(backend)
         first = [models.TaskDetail(f"first {n}", models.new_uuid()) for n in range(5)]
         conn.add_atoms(flow.uuid, first)
@@ -106,7 +106,7 @@ def test_atoms_added_in_parts_are_there_all_or_none(left):
 
 def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
     place = DiesAtKV()
-    with KVBackend("memory", place=place) as backend, backend.get_connection() as conn:
+    with KVBackend("memory", store=place) as backend, backend.get_connection() as conn:
         flow, tasks = with_tasks(backend, 30)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         for task in tasks:
@@ -160,7 +160,7 @@ class TornKV(MemoryKV):
 def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
     place = TornKV()
     with (
-        KVBackend("memory", place=place) as backend,
+        KVBackend("memory", store=place) as backend,
         backend.get_connection() as old,
         backend.get_connection() as new,
     ):

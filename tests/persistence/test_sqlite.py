@@ -16,7 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.persistence.backends.sql import tables as schema
-from stackl_flow.persistence.base import Checkpoint
+from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
     checkpoint,

@@ -89,7 +89,7 @@ class LossyServerContract(ServerContract):
     def test_lost_responses(self, server: OwnServer, losses: Callable[[int], LossyProxy]) -> None:
         """Whichever response is lost, each commit is applied once, and leases live on."""
         proxy = losses(server.port)
-        with self.reach(server, proxy.port) as cut, self.reach(server) as kv:
+        with self.open_on(server, proxy.port) as cut, self.open_on(server) as kv:
             lease = cut.grant(LONG)
             proxy.every = self.EVERY
             for number in range(ROUNDS):
@@ -111,7 +111,7 @@ class LossyServerContract(ServerContract):
     ) -> None:
         """A commit without puts cannot be recognized by what it wrote."""
         proxy = losses(server.port)
-        with self.reach(server, proxy.port) as cut, self.reach(server) as kv:
+        with self.open_on(server, proxy.port) as cut, self.open_on(server) as kv:
             for number in range(1, 7):
                 kv.commit(puts=[Put("a", "1"), Put("b", "1")])
                 cut.get("a")

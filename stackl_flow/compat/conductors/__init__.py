@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.conductors`: ours, by its names and arguments."""
+"""TaskFlow's `taskflow.conductors`."""

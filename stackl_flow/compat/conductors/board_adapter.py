@@ -1,4 +1,4 @@
-"""A board of somebody else's making, with what our conductors ask of a board besides TaskFlow's verbs."""
+"""Adapter that lets the conductors of this library use boards with TaskFlow's methods only."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from stackl_flow.compat.jobs import board_methods
 from stackl_flow.jobboards.base import ClaimBatch, Completion
 
 
-class _Nobody:
-    """Says that nobody was asked to leave: such a board knows of no orders."""
+class _NoMembership:
+    """A membership without drain requests, because such boards have none."""
 
     @staticmethod
     def is_drain_requested(_name: str) -> bool:
         return False
 
 
-class Foreign:
-    """Answers for a board that has only TaskFlow's verbs; how its claims are kept up is its own business.
+class BoardAdapter:
+    """Adds the methods that conductors need to a board; the board itself keeps its claims alive.
 
     Args:
-        board: the board.
+        board: a board with TaskFlow's methods.
     """
 
     def __init__(self, board: Any) -> None:
         self._board = board
-        self.membership = _Nobody()
+        self.membership = _NoMembership()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._board, name)
 
     def connect(self) -> None:
-        """Connect the board, unless it is connected."""
+        """Connect the board unless it is connected."""
         if not self._board.connected:
             self._board.connect()
 
     def on_lease_lost(self, callback: Callable[[str], None]) -> None:
-        """Do nothing: nobody tells us of claims that are lost."""
+        """Do nothing: such boards do not report lost leases."""
 
     def use_heartbeat_process(self) -> None:
-        """Do nothing."""
+        """Do nothing: such boards have their own heartbeat."""
 
     def complete_and_claim(
         self,
@@ -50,18 +50,11 @@ class Foreign:
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
     ) -> ClaimBatch:
-        """End claims and claim jobs, one after the other."""
+        """End claims and claim jobs, one by one."""
         del capabilities
         return board_methods.complete_and_claim(self._board, owner, completions, limit, timeout)
 
 
-def ours(board: Any) -> Any:
-    """Make a board of ours of any board.
-
-    Args:
-        board: one of ours, or one with TaskFlow's verbs.
-
-    Returns:
-        The board itself, or what answers for it.
-    """
-    return board if board is None or hasattr(board, "complete_and_claim") else Foreign(board)
+def adapt(board: Any) -> Any:
+    """Return a board of this library itself, and an adapter for other boards."""
+    return board if board is None or hasattr(board, "complete_and_claim") else BoardAdapter(board)

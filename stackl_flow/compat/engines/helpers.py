@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.engines.helpers`: ours, with engines and backends by TaskFlow's entry points."""
+"""TaskFlow's `taskflow.engines.helpers`, with engines and backends from TaskFlow's entry point groups."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ __all__ = [
 ENGINES_NAMESPACE: Final = "taskflow.engines"
 ENGINE_DEFAULT: Final = "default"
 
-Place = Backend | Mapping[str, Any] | None
+AnyBackend = Backend | Mapping[str, Any] | None
 
 
-def _backend_of(backend: Place) -> Backend | None:
+def _backend_of(backend: AnyBackend) -> Backend | None:
     if backend is None or isinstance(backend, Backend):
         return backend
     return p_backends.fetch(backend)
 
 
 def _read_engine(engine: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Take an engine's name and options out of a word or a URI such as ``parallel://?max_workers=2``."""
-    kind, told = extract_driver_and_conf(engine or ENGINE_DEFAULT, "engine")
-    return kind, {**{word: value for word, value in told.items() if word != "engine"}, **options}
+    """Return the name of an engine and its options, from a name or a URI such as ``parallel://?max_workers=2``."""
+    kind, settings = extract_driver_and_conf(engine or ENGINE_DEFAULT, "engine")
+    return kind, {**{key: value for key, value in settings.items() if key != "engine"}, **options}
 
 
 def _import_factory(name: str) -> Callable[..., Item]:
-    """Import a factory where TaskFlow does it, because its users' tests put theirs in there.
+    """Import a factory with oslo.utils, as TaskFlow does, because tests of programs replace that function.
 
-    Without oslo.utils, which comes with TaskFlow and not with us, our own way serves.
+    oslo.utils is installed with TaskFlow, not with this library.
     """
     if importlib.util.find_spec("oslo_utils") is None:
         return factories.import_factory(name)
@@ -69,48 +69,47 @@ def load(
     store: Mapping[str, Any] | None = None,
     flow_detail: FlowDetail | None = None,
     book: LogBook | None = None,
-    backend: Place = None,
+    backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str | None = ENGINE_DEFAULT,
     *,
     secrets: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
-    """Get an engine for a flow.
+    """Create an engine for a flow.
 
     Args:
-        flow: the flow, or a lone task.
-        store: values for the flow, by name.
-        flow_detail: what is known of it; a new one if left out.
-        book: where a new detail is put.
-        backend: where it is stored: a backend or its settings; None keeps it in this process.
-        namespace: the group of entry points in which engines are looked up.
-        engine: which one, or a URI with options.
-        secrets: names of values that are not to be seen; not TaskFlow's.
-        kwargs: options for the engine.
-
-    Returns:
-        The engine.
+        flow: the flow or a single task.
+        store: inputs of the flow, by name.
+        flow_detail: the stored flow; a new one by default.
+        book: the logbook of a new flow detail.
+        backend: the backend or its settings; None: only in this process.
+        namespace: the entry point group of engines.
+        engine: the name of the engine, or a URI with options.
+        secrets: names of secret values; not part of TaskFlow.
+        kwargs: options of the engine.
 
     Raises:
-        NotFound: there is no such engine or backend.
+        NotFound: the engine or backend does not exist.
     """
     kind, options = _read_engine(engine, kwargs)
-    place = _backend_of(backend)
+    storage_backend = _backend_of(backend)
     if flow_detail is None:
         if isinstance(cast("object", flow), Item):
-            flow_detail = factories.new_flow_detail(flow, secret_metadata(flow, secrets), store, book, place)
-        else:  # TaskFlow notices when it compiles
-            flow_detail = factory.create_flow_detail(flow, book=book, backend=place)
-    make = entry_points.find(namespace, kind)
-    if make is None:
-        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
-        raise exc.NotFound(f"Could not find engine '{kind}' in '{namespace}': known are {names}")
-    made = cast("Engine", make(flow, flow_detail, place, options))
-    register_redaction(made, flow, flow_detail, store or {}, secrets)
+            flow_detail = factories.new_flow_detail(
+                flow, secret_metadata(flow, secrets), store, book, storage_backend
+            )
+        else:  # as in TaskFlow, compiling raises the error
+            flow_detail = factory.create_flow_detail(flow, book=book, backend=storage_backend)
+    factory_of_engine = entry_points.load_plugin(namespace, kind)
+    if factory_of_engine is None:
+        names = ", ".join(sorted(entry_points.plugins_of(namespace))) or "none"
+        raise exc.NotFound(f"unknown engine '{kind}' in '{namespace}': known engines are {names}")
+    instance = cast("Engine", factory_of_engine(flow, flow_detail, storage_backend, options))
+    register_redaction(instance, flow, flow_detail, store or {}, secrets)
     if store:
-        made.storage.inject(store)
-    return made
+        instance.storage.inject(store)
+    return instance
 
 
 def run(
@@ -118,42 +117,19 @@ def run(
     store: Mapping[str, Any] | None = None,
     flow_detail: FlowDetail | None = None,
     book: LogBook | None = None,
-    backend: Place = None,
+    backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str | None = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Run a flow.
-
-    Args:
-        flow: as for ``load``, as are all that follow.
-        store: values for the flow, by name.
-        flow_detail: what is known of it.
-        book: where a new detail is put.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        kwargs: options for the engine.
-
-    Returns:
-        All values by name.
-    """
-    made = load(flow, store, flow_detail, book, backend, namespace, engine, **kwargs)
-    made.run()
-    return made.storage.fetch_all()
+    """Run a flow and return all values by name; see `load`."""
+    instance = load(flow, store, flow_detail, book, backend, namespace, engine, **kwargs)
+    instance.run()
+    return instance.storage.fetch_all()
 
 
 def run_iter(flow: Item, *args: Any, **kwargs: Any) -> Iterator[str]:
-    """Run a flow step by step.
-
-    Args:
-        flow: the flow.
-        args: as for ``load``.
-        kwargs: as for ``load``.
-
-    Returns:
-        The engine's states as it goes.
-    """
+    """Run a flow step by step; yields the states of the engine. See `load`."""
     return load(flow, *args, **kwargs).run_iter()
 
 
@@ -162,40 +138,36 @@ def save_factory_details(
     flow_factory: Factory,
     factory_args: Sequence[Any] | None = None,
     factory_kwargs: Mapping[str, Any] | None = None,
-    backend: Place = None,
+    backend: AnyBackend = None,
 ) -> None:
-    """Note with a flow detail how its flow is made.
+    """Store how a flow is created with its flow detail.
 
     Args:
-        flow_detail: the detail.
-        flow_factory: the function that makes the flow, or its full name.
+        flow_detail: the flow detail.
+        flow_factory: the factory, or its full name.
         factory_args: its arguments.
         factory_kwargs: its keyword arguments.
-        backend: where the detail is stored, to store it at once.
+        backend: the backend in which the flow detail is updated.
     """
-    place = _backend_of(backend)
-    factories.save_factory_details(flow_detail, flow_factory, factory_args, factory_kwargs, backend=place)
+    storage_backend = _backend_of(backend)
+    factories.save_factory_details(
+        flow_detail, flow_factory, factory_args, factory_kwargs, backend=storage_backend
+    )
 
 
 def flow_from_detail(flow_detail: FlowDetail) -> Item:
-    """Make a flow again by the factory that made it.
-
-    Args:
-        flow_detail: what is stored of the flow.
-
-    Returns:
-        What the factory makes.
+    """Create a stored flow by its factory.
 
     Raises:
-        ValueError: it was not made by a factory.
-        ImportError: the factory cannot be imported here.
+        ValueError: no factory is stored.
+        ImportError: the factory cannot be imported.
     """
-    made = (flow_detail.meta or {}).get(META_FACTORY)
-    if not made:
+    stored = (flow_detail.meta or {}).get(META_FACTORY)
+    if not stored:
         raise ValueError(
             f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved."
         )
-    return _import_factory(made["name"])(*made.get("args", ()), **made.get("kwargs", {}))
+    return _import_factory(stored["name"])(*stored.get("args", ()), **stored.get("kwargs", {}))
 
 
 def load_from_factory(
@@ -204,54 +176,39 @@ def load_from_factory(
     factory_kwargs: Mapping[str, Any] | None = None,
     store: Mapping[str, Any] | None = None,
     book: LogBook | None = None,
-    backend: Place = None,
+    backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str | None = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> Engine:
-    """Make a flow by its factory and get an engine for it; how it was made is stored with it.
+    """Create a flow by its factory, store the factory with it, and create an engine; see `load`.
 
     Args:
-        flow_factory: the function that makes the flow, or its full name.
+        flow_factory: the factory, or its full name.
         factory_args: its arguments.
         factory_kwargs: its keyword arguments.
-        store: as for ``load``, as are all that follow.
-        book: where the flow detail is put.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        kwargs: options for the engine.
-
-    Returns:
-        The engine.
+        store: inputs of the flow, by name.
+        book: the logbook of the flow detail.
+        backend: the backend or its settings.
+        namespace: the entry point group of engines.
+        engine: the name of the engine, or a URI with options.
+        kwargs: options of the engine.
     """
-    notes = factories.factory_metadata(flow_factory, factory_args, factory_kwargs)
-    make = factories.import_factory(notes[META_FACTORY]["name"])
-    flow = make(*(factory_args or ()), **(factory_kwargs or {}))
-    place = _backend_of(backend)
-    flow_detail = factories.new_flow_detail(flow, notes, store, book, place)
-    return load(flow, store, flow_detail, book, place, namespace, engine, **kwargs)
+    metadata = factories.factory_metadata(flow_factory, factory_args, factory_kwargs)
+    create = factories.import_factory(metadata[META_FACTORY]["name"])
+    flow = create(*(factory_args or ()), **(factory_kwargs or {}))
+    storage_backend = _backend_of(backend)
+    flow_detail = factories.new_flow_detail(flow, metadata, store, book, storage_backend)
+    return load(flow, store, flow_detail, book, storage_backend, namespace, engine, **kwargs)
 
 
 def load_from_detail(
     flow_detail: FlowDetail,
     store: Mapping[str, Any] | None = None,
-    backend: Place = None,
+    backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str | None = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> Engine:
-    """Get an engine for a stored flow that was made by a factory.
-
-    Args:
-        flow_detail: what is stored of it.
-        store: as for ``load``, as are all that follow.
-        backend: where it is stored.
-        namespace: where engines are looked up.
-        engine: which one.
-        kwargs: options for the engine.
-
-    Returns:
-        The engine.
-    """
+    """Create an engine for a stored flow that was created by a factory; see `load`."""
     return load(flow_from_detail(flow_detail), store, flow_detail, None, backend, namespace, engine, **kwargs)

@@ -1,4 +1,4 @@
-"""What boards and jobs are to TaskFlow: the classes that a board of somebody else's making stands on."""
+"""TaskFlow's abstract classes of jobs and boards, for boards that are written for TaskFlow."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class _Logger(Protocol):
 
 
 class Job(abc.ABC):
-    """A named piece of work on a board.
+    """A named job on a board.
 
     Args:
-        board: where it is.
-        name: what it is called; need not be unique.
-        uuid: its identity; a new one if left out.
-        details: what workers need to know.
-        backend: where its logbook can be read.
+        board: the board.
+        name: the name; need not be unique.
+        uuid: the UUID; a new one by default.
+        details: data for the conductors.
+        backend: the backend with its logbook.
         book: its logbook.
-        book_data: name and uuid of its logbook, where the book itself is not at hand.
+        book_data: name and uuid of its logbook, if the logbook itself is not available.
     """
 
     def __init__(
@@ -64,41 +64,41 @@ class Job(abc.ABC):
     @property
     @abc.abstractmethod
     def priority(self) -> JobPriority:
-        """How urgent it is."""
+        """The priority."""
 
     @property
     @abc.abstractmethod
     def created_on(self) -> Any:
-        """When it was posted."""
+        """The time of posting."""
 
     @property
     @abc.abstractmethod
     def last_modified(self) -> Any:
-        """When it was last changed."""
+        """The time of the last change."""
 
     @property
     def board(self) -> Any:
-        """The board it is on."""
+        """The board."""
         return self._board
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name."""
         return self._name
 
     @property
     def uuid(self) -> str:
-        """Its identity."""
+        """The UUID."""
         return self._uuid
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What workers need to know."""
+        """The data for the conductors."""
         return self._details
 
     @property
     def book(self) -> Any:
-        """Its logbook, read when it is first asked for; None if it has none."""
+        """The logbook, read on first access, or None."""
         if self._book is None and self._backend is not None and self.book_uuid is not None:
             with contextlib.closing(self._backend.get_connection()) as connection:
                 self._book = connection.get_logbook(self.book_uuid)
@@ -106,15 +106,15 @@ class Job(abc.ABC):
 
     @property
     def book_uuid(self) -> str | None:
-        """The uuid of its logbook, or None."""
-        found: str | None = self._book_data.get("uuid") if self._book is None else self._book.uuid
-        return found
+        """The UUID of the logbook, or None."""
+        uuid: str | None = self._book_data.get("uuid") if self._book is None else self._book.uuid
+        return uuid
 
     @property
     def book_name(self) -> str | None:
-        """The name of its logbook, or None."""
-        found: str | None = self._book_data.get("name") if self._book is None else self._book.name
-        return found
+        """The name of the logbook, or None."""
+        name: str | None = self._book_data.get("name") if self._book is None else self._book.name
+        return name
 
     def wait(
         self,
@@ -124,57 +124,49 @@ class Job(abc.ABC):
         max_delay: float = 60.0,
         sleep_func: Callable[[float], None] = time.sleep,
     ) -> bool:
-        """Wait until the job has ended, by asking for its state now and then.
+        """Wait until the job is complete, by polling its state.
 
         Args:
-            timeout: how many seconds to wait at most; None for ever.
-            delay: seconds before the second question.
-            delay_multiplier: by how much longer each further pause is.
-            max_delay: the longest pause, in seconds.
-            sleep_func: called with seconds to wait.
+            timeout: seconds; None waits without limit.
+            delay: seconds before the second poll.
+            delay_multiplier: the growth factor of the delay.
+            max_delay: the maximum delay in seconds.
+            sleep_func: sleeps for a number of seconds.
 
         Returns:
-            False if the time was over first.
+            False if the timeout expired.
         """
         end = None if timeout is None else SYSTEM.monotonic() + timeout
-        for pause in generate_delays(delay, max_delay, multiplier=delay_multiplier):
-            left = None if end is None else end - SYSTEM.monotonic()
-            if left is not None and left <= 0:
+        for next_delay in generate_delays(delay, max_delay, multiplier=delay_multiplier):
+            remaining = None if end is None else end - SYSTEM.monotonic()
+            if remaining is not None and remaining <= 0:
                 return False
             if self.state == states.COMPLETE:
                 return True
-            sleep_func(pause if left is None else min(pause, left))
+            sleep_func(next_delay if remaining is None else min(next_delay, remaining))
         return False
 
     def __str__(self) -> str:
-        """Show what helps in a log."""
-        return told(self)
+        return format_job(self)
 
 
-def told(job: Any) -> str:
-    """Show a job as TaskFlow does.
-
-    Args:
-        job: the job, of either making.
-
-    Returns:
-        Its kind, name, priority, uuid and details.
-    """
+def format_job(job: Any) -> str:
+    """Return the text of a job as in TaskFlow: class, name, priority, UUID and details."""
     return (
         f"{type(job).__name__}: {job.name} (priority={job.priority}, uuid={job.uuid}, details={job.details})"
     )
 
 
 class JobBoardIterator(Iterator[Any]):
-    """Goes over the jobs of a board, which are fetched when the first is asked for.
+    """Iterates over the jobs of a board, which are fetched at the first step.
 
     Args:
-        board: whose jobs these are.
-        logger: hears of jobs that cannot be asked for their state.
-        board_fetch_func: gives the jobs; called with ``ensure_fresh``.
-        board_removal_func: called with a job that turns out to be gone.
-        only_unclaimed: whether to leave out those that somebody claims; may be changed before the first.
-        ensure_fresh: whether the board is to ask its server first; may be changed before the first.
+        board: the board.
+        logger: receives warnings about jobs whose state cannot be read.
+        board_fetch_func: returns the jobs; called with ``ensure_fresh``.
+        board_removal_func: called with a job that does not exist any more.
+        only_unclaimed: skip claimed jobs; may be changed before the first step.
+        ensure_fresh: let the board read from its server; may be changed before the first step.
     """
 
     def __init__(
@@ -196,22 +188,22 @@ class JobBoardIterator(Iterator[Any]):
 
     @property
     def board(self) -> Any:
-        """Whose jobs these are."""
+        """The board."""
         return self._board
 
     def __next__(self) -> Any:
-        """Give the next job that is there and, if only those are wanted, that nobody claims."""
+        """Return the next job that exists and, with ``only_unclaimed``, is unclaimed."""
         if self._jobs is None:
-            found = () if self._fetch is None else self._fetch(ensure_fresh=self.ensure_fresh)
-            self._jobs = collections.deque(found)
-        wanted = _UNCLAIMED if self.only_unclaimed else _ANY
+            jobs = () if self._fetch is None else self._fetch(ensure_fresh=self.ensure_fresh)
+            self._jobs = collections.deque(jobs)
+        wanted_states = _UNCLAIMED if self.only_unclaimed else _ANY
         while self._jobs:
             job = self._jobs.popleft()
             try:
-                if job.state in wanted:
+                if job.state in wanted_states:
                     return job
             except exc.JobFailure:
-                self._logger.warning("job '%s' cannot be asked for its state", job, exc_info=True)
+                self._logger.warning("cannot read the state of job '%s'", job, exc_info=True)
             except exc.NotFound:
                 if self._remove is not None:
                     self._remove(job)
@@ -219,10 +211,10 @@ class JobBoardIterator(Iterator[Any]):
 
 
 class JobBoard(abc.ABC):
-    """A place where jobs are posted, claimed and taken off.
+    """A board on which jobs are posted, claimed and completed.
 
     Args:
-        name: the board's name.
+        name: the name of the board.
         conf: its settings.
     """
 
@@ -232,26 +224,26 @@ class JobBoard(abc.ABC):
 
     @property
     def name(self) -> str:
-        """The board's name."""
+        """The name of the board."""
         return self._name
 
     @property
     @abc.abstractmethod
     def connected(self) -> bool:
-        """Whether it can be used."""
+        """Whether the board is connected."""
 
     @property
     @abc.abstractmethod
     def job_count(self) -> int:
-        """How many jobs are on it, as far as it knows."""
+        """The number of jobs on the board, as far as known."""
 
     @abc.abstractmethod
     def connect(self) -> None:
-        """Open it."""
+        """Connect the board."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close it."""
+        """Close the board."""
 
     @abc.abstractmethod
     def post(
@@ -265,42 +257,42 @@ class JobBoard(abc.ABC):
 
     @abc.abstractmethod
     def claim(self, job: Any, who: str) -> Any:
-        """Claim a job. Raise UnclaimableJob if somebody has it, NotFound if it is gone."""
+        """Claim a job. Raise UnclaimableJob if it is claimed, NotFound if it does not exist."""
 
     @abc.abstractmethod
     def abandon(self, job: Any, who: str) -> None:
-        """Give a claimed job back. Raise JobFailure if it is somebody else's, NotFound if it is nobody's."""
+        """Release a claimed job. Raise JobFailure if another owner claims it, NotFound if it is unclaimed."""
 
     @abc.abstractmethod
     def consume(self, job: Any, who: str) -> None:
-        """Take a claimed job off. Raise JobFailure if it is somebody else's, NotFound if it is nobody's."""
+        """Complete a claimed job. Raise the errors of `abandon`."""
 
     @abc.abstractmethod
     def trash(self, job: Any, who: str) -> None:
-        """Put a claimed job away, to be looked at. Raise as ``consume`` does."""
+        """Set a claimed job aside for inspection. Raise the errors of `abandon`."""
 
     @abc.abstractmethod
     def find_owner(self, job: Any) -> str | None:
-        """Say who claims a job."""
+        """Return the owner of a job, or None."""
 
     @abc.abstractmethod
     def iterjobs(self, only_unclaimed: bool = False, ensure_fresh: bool = False) -> Iterator[Any]:
-        """Go over the jobs: higher priority first, oldest first within one."""
+        """Iterate over the jobs by priority, oldest first within one."""
 
     @abc.abstractmethod
     def wait(self, timeout: float | None = None) -> Iterator[Any]:
-        """Wait until there are jobs, and go over them. Raise NotFound when the time is over."""
+        """Wait until there are jobs, and iterate over them. Raise NotFound after the timeout."""
 
     @abc.abstractmethod
     def register_entity(self, entity: Any) -> None:
-        """Say who is here."""
+        """Register a conductor with the board."""
 
 
 class NotifyingJobBoard(JobBoard):
-    """A board that tells of POSTED and REMOVAL.
+    """A board whose ``notifier`` notifies POSTED and REMOVAL.
 
     Args:
-        name: the board's name.
+        name: the name of the board.
         conf: its settings.
     """
 

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.jobs.base`: what its boards are, and the two functions with which they are made."""
+"""TaskFlow's `taskflow.jobs.base`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,14 @@ __all__ = [
 
 
 def check_who(meth: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a decorator for verbs of a board: the claimer must have a name.
-
-    Args:
-        meth: a method that is called with a job and the claimer's name.
-
-    Returns:
-        The method that refuses others.
-    """
+    """Decorate a method of a board with arguments job and claimer: the claimer must have a name."""
 
     @functools.wraps(meth)
-    def checked(self: Any, job: Any, who: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Any, job: Any, who: Any, *args: Any, **kwargs: Any) -> Any:
         claims.check_owner(who)
         return meth(self, job, who, *args, **kwargs)
 
-    return checked
+    return wrapper
 
 
 def format_posting(
@@ -44,23 +37,20 @@ def format_posting(
     book: Any = None,
     priority: JobPriority = JobPriority.NORMAL,
 ) -> dict[str, Any]:
-    """Write a posting as plain data.
+    """Return the data of a posted job as a dictionary.
 
     Args:
-        uuid: the job's identity.
-        name: what it is called.
-        created_on: when it was posted.
-        last_modified: when it was last changed.
-        details: what workers need to know.
+        uuid: the UUID of the job.
+        name: its name.
+        created_on: the time of posting.
+        last_modified: the time of the last change.
+        details: data for the conductors.
         book: its logbook.
-        priority: how urgent it is.
-
-    Returns:
-        The data.
+        priority: its priority.
     """
     times = {"created_on": created_on, "last_modified": last_modified}
     posting: dict[str, Any] = {"uuid": uuid, "name": name, "priority": priority.value}
-    posting.update((word, when) for word, when in times.items() if when is not None)
+    posting.update((key, time) for key, time in times.items() if time is not None)
     posting["details"] = details or {}
     if book is not None:
         posting["book"] = {"name": book.name, "uuid": book.uuid}

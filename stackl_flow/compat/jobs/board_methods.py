@@ -1,4 +1,4 @@
-"""A turn made of single verbs, for boards whose verbs somebody else has written, or put in place."""
+"""A batch of claims and completions made of single calls, for boards with TaskFlow's methods only."""
 
 from __future__ import annotations
 
@@ -11,44 +11,35 @@ from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.base import ClaimBatch, Completion, RejectedCompletion
 from stackl_flow.jobboards.record import CONSUMED, TRASHED
 
-#: The verbs of TaskFlow's boards by which claims are made and ended.
-VERBS: Final = ("claim", "consume", "abandon", "trash", "iterjobs", "_fetch_jobs")
+#: The methods of TaskFlow's boards that make and end claims.
+METHODS: Final = ("claim", "consume", "abandon", "trash", "iterjobs", "_fetch_jobs")
 
 _NAMES: Final[Mapping[str, str]] = {CONSUMED: "consume", TRASHED: "trash"}
 
 
-def own(kind: type[Any]) -> Mapping[str, Any]:
-    """Note what a class answers to the verbs.
-
-    Args:
-        kind: the class, before anybody could change it.
-
-    Returns:
-        Functions by verb.
-    """
-    return {verb: getattr(kind, verb) for verb in VERBS}
+def methods_of(kind: type[Any]) -> Mapping[str, Any]:
+    """Return the functions of a class that implement `METHODS`."""
+    return {name: getattr(kind, name) for name in METHODS}
 
 
-def is_changed(board: Any, noted: Mapping[str, Any]) -> bool:
-    """Say whether a board answers to a verb with something else than what was noted.
-
-    Args:
-        board: the board.
-        noted: what ``own`` noted.
-    """
-    return any(getattr(getattr(board, verb), "__func__", None) is not meant for verb, meant in noted.items())
+def is_overridden(board: Any, originals: Mapping[str, Any]) -> bool:
+    """Return whether any of the methods of a board is not the one that `methods_of` returned."""
+    return any(
+        getattr(getattr(board, name), "__func__", None) is not original
+        for name, original in originals.items()
+    )
 
 
 def complete_and_claim(
     board: Any, owner: str, completions: Iterable[Completion], limit: int, timeout: float | None
 ) -> ClaimBatch:
-    """End claims and make new ones, one by one.
+    """End claims and claim jobs, one by one.
 
     Args:
-        board: anything with the methods of TaskFlow's boards.
+        board: any board with TaskFlow's methods.
         owner: the owner of the claims.
         completions: how its claims end.
-        limit: maximum number of jobs to claim.
+        limit: the maximum number of jobs to claim.
         timeout: seconds to sleep if there was nothing to end and nothing to claim.
     """
     rejected: list[RejectedCompletion] = []
@@ -60,7 +51,7 @@ def complete_and_claim(
             rejected.append(RejectedCompletion(completion, error))
     claimed = tuple(_claim(board, owner, limit)) if limit > 0 else ()
     if limit > 0 and not claimed and not ends and timeout:
-        time.sleep(timeout)  # as TaskFlow's conductors do: such a board has no notification
+        time.sleep(timeout)  # as in TaskFlow: these boards have no wake-ups
     return ClaimBatch(claimed, tuple(rejected), math.inf)
 
 

@@ -1,4 +1,4 @@
-"""A board that answers as TaskFlow's do; it stands on any place of items."""
+"""TaskFlow's job board on the key-value stores of this library."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.compat.jobs import abstract, board_methods
 from stackl_flow.compat.jobs.job import Job
-from stackl_flow.compat.persistence.codecs import plain
+from stackl_flow.compat.persistence.codecs import to_plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import base as jobs
 from stackl_flow.jobboards.backends import pop_policy
 from stackl_flow.jobboards.base import ClaimBatch, Completion
 from stackl_flow.jobboards.board import TTL, KVBoard
 from stackl_flow.jobboards.record import JobPriority, JobRecord
-from stackl_flow.kv import backends as places
+from stackl_flow.kv import backends as stores
 
 _LOG: Final = redaction.get_logger(__name__)
 
-#: What every board is called in its place: to TaskFlow the place is the board, whatever its users call it.
-_IN_PLACE: Final = "default"
-#: Stands for abilities that nobody spoke of: TaskFlow's users know of none.
-_UNSAID: Final[Any] = object()
+#: The name of every board in its store: in TaskFlow the path identifies a board, not its name.
+_BOARD_NAME: Final = "default"
+#: Default of ``capabilities``, to tell the callers of TaskFlow's method from the conductors of this library.
+_NOT_GIVEN: Final[Any] = object()
 
 
 class Board(KVBoard):
-    """A board by TaskFlow's settings.
+    """A board with TaskFlow's settings.
 
     Args:
-        name: the board's name.
-        conf: the place's settings, TaskFlow's or ours; "ttl" is how many seconds a claim outlives its owner.
-        client: a client of the server, of which the address is taken.
-        persistence: the backend in which the jobs' logbooks are.
+        name: the name of the board.
+        conf: settings of the store, in TaskFlow's or this library's form; "ttl" is the lease TTL in seconds.
+        client: a client of the server, of which only the address is used.
+        persistence: the backend with the logbooks of the jobs.
     """
 
-    #: What stands under "board" for this kind.
+    #: The name of the plugin, under "board" in the settings.
     KIND: ClassVar[str] = "memory"
-    #: What its jobs are.
+    #: The class of its jobs.
     JOB: ClassVar[type[Job]] = Job
-    #: Which of TaskFlow's settings the place takes; None for all there are. Others mean nothing here.
-    TAKEN: ClassVar[frozenset[str] | None] = None
+    #: TaskFlow's settings that the store supports, others have no effect; None: all.
+    SUPPORTED: ClassVar[frozenset[str] | None] = None
 
     def __init__(
         self,
@@ -51,37 +51,37 @@ class Board(KVBoard):
         client: Any = None,
         persistence: Any = None,
     ) -> None:
-        told = {"board": conf} if isinstance(conf, str) else {"board": self.KIND, **(conf or {})}
-        settings = dict(extract_driver_and_conf(told, "board")[1])
+        given = {"board": conf} if isinstance(conf, str) else {"board": self.KIND, **(conf or {})}
+        settings = dict(extract_driver_and_conf(given, "board")[1])
         self._conf = dict(settings)
         self._client = client
-        self.ttl = float(self._ttl_of(settings) or TTL)
+        self.ttl = float(self._pop_ttl(settings) or TTL)
         policy = pop_policy(settings)
-        place = places.fetch(self._place_of(settings, client))
-        super().__init__(_IN_PLACE, place, persistence, ttl=self.ttl, policy=policy)
+        store = stores.fetch(self._store_settings(settings, client))
+        super().__init__(_BOARD_NAME, store, persistence, ttl=self.ttl, policy=policy)
         self.name = name
 
-    def _ttl_of(self, settings: dict[str, Any]) -> Any:
-        """Take out how many seconds a claim outlives its owner."""
+    def _pop_ttl(self, settings: dict[str, Any]) -> Any:
+        """Remove the lease TTL from the settings and return it."""
         return settings.pop("ttl", None)
 
-    def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
-        """Make our settings of TaskFlow's."""
+    def _store_settings(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
+        """Convert TaskFlow's settings to those of the store."""
         if client is not None:
-            raise TypeError(f"a board of kind '{self.KIND}' takes no client")
-        return self._taken(settings)
+            raise TypeError(f"a board of kind '{self.KIND}' does not take a client")
+        return self._supported(settings)
 
-    def _taken(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep what the place takes, and leave out what stands in the address as well."""
+    def _supported(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that the store supports, without those in the URL."""
         board = settings.get("board", self.KIND)
-        address, _, _ = str(settings.get("connection", board)).partition("?")
-        said = _in_address(address) if "://" in address else {}
-        rest = {word: value for word, value in settings.items() if said.get(word, _UNSAID) != value}
-        unknown = set() if self.TAKEN is None else rest.keys() - self.TAKEN
-        for word in sorted(unknown - {"board", "connection"}):
-            _LOG.debug("setting '%s' has no effect on a board of kind '%s'", word, self.KIND)
-        taken = {word: rest[word] for word in rest.keys() - unknown - {"board"}}
-        return {**taken, "connection": address}
+        url, _, _ = str(settings.get("connection", board)).partition("?")
+        in_url = _settings_of_url(url) if "://" in url else {}
+        rest = {key: value for key, value in settings.items() if in_url.get(key, _NOT_GIVEN) != value}
+        unknown = set() if self.SUPPORTED is None else rest.keys() - self.SUPPORTED
+        for key in sorted(unknown - {"board", "connection"}):
+            _LOG.debug("setting '%s' has no effect on a board of kind '%s'", key, self.KIND)
+        supported = {key: rest[key] for key in rest.keys() - unknown - {"board"}}
+        return {**supported, "connection": url}
 
     def _make_job(self, record: JobRecord, version: int) -> Job:
         return self.JOB(self, record, version, self._logbooks)
@@ -94,84 +94,71 @@ class Board(KVBoard):
         priority: JobPriority | str = JobPriority.NORMAL,
         **terms: Any,
     ) -> jobs.Job:
-        """Post a job; of details without a JSON form what is nearest is posted, as TaskFlow does.
+        """Post a job; details without a JSON representation are converted to plain values, as in TaskFlow.
 
         Args:
-            name: what to call it; need not be unique.
-            book: the logbook that goes with it.
-            details: what workers need to know.
-            priority: how urgent it is.
-            terms: as for our own boards.
-
-        Returns:
-            The job.
+            name: the name; need not be unique.
+            book: the logbook of the job.
+            details: data for the conductors.
+            priority: the priority.
+            terms: further options of the job, as for the boards of this library.
 
         Raises:
-            NotSerializable: nothing plain is near a detail.
+            NotSerializable: a detail cannot be converted.
             JobFailure: the board cannot be written.
         """
         try:
             return super().post(name, book, details, priority, **terms)
         except exc.NotSerializable:
-            return super().post(name, book, plain(details), priority, **terms)
+            return super().post(name, book, to_plain(details), priority, **terms)
 
     def claim(self, job: jobs.Job, who: str, expiry: float | None = None) -> jobs.Job:
         """Claim a job.
 
         Args:
-            job: which.
-            who: the claimer's name.
-            expiry: has no meaning here: a claim lasts while its owner lives, and ``ttl`` seconds longer.
-
-        Returns:
-            The job as it is now.
+            job: the job.
+            who: the claimer.
+            expiry: no effect: a claim lasts while its owner lives, and ``ttl`` seconds longer.
 
         Raises:
-            UnclaimableJob: somebody has it.
-            NotFound: it is not on the board any more.
+            UnclaimableJob: the job is claimed.
+            NotFound: the job is not on the board any more.
         """
         del expiry
         return super().claim(job, who)
 
     def abandon(self, job: jobs.Job, who: str, *, counts: bool = True) -> None:
-        """Give a claimed job back.
+        """Release a claimed job.
 
         Args:
-            job: which.
+            job: the job.
             who: the claimer.
-            counts: whether this counts towards quarantine.
+            counts: whether the claim counts towards ``max_claims``.
 
         Raises:
-            JobFailure: somebody else claims it.
-            NotFound: nobody claims it, or it is not on the board any more.
+            JobFailure: another owner claims the job.
+            NotFound: the job is unclaimed or not on the board any more.
         """
         self._check_claimed(job)
         super().abandon(job, who, counts=counts)
 
     def consume(self, job: jobs.Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
-        """Take a job off the board, because it is done.
+        """Complete a claimed job.
 
         Args:
-            job: which.
+            job: the job.
             who: the claimer.
-            outcome: what came of it.
+            outcome: the result of the job.
 
         Raises:
-            JobFailure: somebody else claims it.
-            NotFound: nobody claims it, or it is not on the board any more.
+            JobFailure: another owner claims the job.
+            NotFound: the job is unclaimed or not on the board any more.
         """
         self._check_claimed(job)
         super().consume(job, who, outcome)
 
     def find_owner(self, job: jobs.Job) -> str | None:
-        """Say who claims a job.
-
-        Args:
-            job: which.
-
-        Returns:
-            The claimer's name; None if nobody claims it, or it is not on the board any more.
-        """
+        """Return the owner of a job; None if it is unclaimed or not on the board any more."""
         try:
             return super().find_owner(job)
         except exc.NotFound:
@@ -186,18 +173,15 @@ class Board(KVBoard):
         only_unclaimed: bool = False,
         ensure_fresh: bool = False,
         capabilities: Collection[str] | None = None,
-    ) -> _Jobs:
-        """Go over the jobs: higher priority first, oldest first within one.
+    ) -> _JobIterator:
+        """Iterate over the jobs by priority, oldest first within one.
 
         Args:
-            only_unclaimed: only those that may be claimed now.
-            ensure_fresh: no more than a reminder; what is read is always fresh.
-            capabilities: only jobs that require no others; with ``only_unclaimed``.
-
-        Returns:
-            The jobs, read as they are asked for.
+            only_unclaimed: skip jobs that cannot be claimed now.
+            ensure_fresh: no effect: the jobs are always read from the store.
+            capabilities: with ``only_unclaimed``, skip jobs that require other capabilities.
         """
-        return _Jobs(
+        return _JobIterator(
             self, functools.partial(self._fetch_jobs, capabilities=capabilities), only_unclaimed, ensure_fresh
         )
 
@@ -207,7 +191,7 @@ class Board(KVBoard):
         only_unclaimed: bool = False,
         capabilities: Collection[str] | None = None,
     ) -> Iterator[jobs.Job]:
-        """Read the jobs; by this name programs that test what they do without a board have it fail."""
+        """Read the jobs; programs replace this method to simulate failures."""
         return super().iterjobs(only_unclaimed, ensure_fresh, capabilities)
 
     def complete_and_claim(
@@ -218,47 +202,44 @@ class Board(KVBoard):
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
     ) -> ClaimBatch:
-        """End claims and claim jobs, by the single verbs if a program has put others in their place."""
-        if board_methods.is_changed(self, _VERBS):
+        """End claims and claim jobs in a batch; one by one if a program has overridden TaskFlow's methods."""
+        if board_methods.is_overridden(self, _METHODS):
             return board_methods.complete_and_claim(self, owner, completions, limit, timeout)
         return super().complete_and_claim(owner, completions, limit, capabilities, timeout)
 
     def wait(
-        self, timeout: float | None = None, capabilities: Collection[str] | None = _UNSAID
+        self, timeout: float | None = None, capabilities: Collection[str] | None = _NOT_GIVEN
     ) -> Iterator[jobs.Job]:
-        """Wait until there are jobs to be claimed.
+        """Wait until there are jobs to claim.
 
         Args:
-            timeout: how many seconds to wait at most; None for ever.
-            capabilities: only jobs that require no others; our conductors ask so.
-
-        Returns:
-            The jobs.
+            timeout: seconds; None waits without limit.
+            capabilities: skip jobs that require other capabilities; passed by the conductors of this library.
 
         Raises:
-            NotFound: the time is over, and TaskFlow's user asked.
+            NotFound: the timeout expired, and ``capabilities`` was not passed.
         """
-        if capabilities is not _UNSAID:
+        if capabilities is not _NOT_GIVEN:
             return super().wait(timeout, capabilities)
-        found = list(super().wait(timeout))
-        if timeout is not None and not found:
-            raise exc.NotFound(f"no jobs came to board '{self.name}' within {timeout} s")
-        return _Jobs(self, lambda **_: iter(found))
+        available = list(super().wait(timeout))
+        if timeout is not None and not available:
+            raise exc.NotFound(f"no jobs on board '{self.name}' within {timeout} s")
+        return _JobIterator(self, lambda **_: iter(available))
 
 
-def _in_address(address: str) -> Mapping[str, Any]:
-    """Say what an address tells of the server."""
-    return merge_uri(parse_uri(address), {})
+def _settings_of_url(url: str) -> Mapping[str, Any]:
+    """Return the settings in a URL."""
+    return merge_uri(parse_uri(url), {})
 
 
-class _Jobs(abstract.JobBoardIterator):
-    """Goes over the jobs of our board, which knows by itself where each stands.
+class _JobIterator(abstract.JobBoardIterator):
+    """Iterates over the jobs of a board of this library, which filters them itself.
 
     Args:
-        board: whose jobs these are.
-        fetch: gives the jobs; called with ``ensure_fresh`` and ``only_unclaimed``.
-        only_unclaimed: may be changed before the first is asked for.
-        ensure_fresh: may be changed before the first is asked for.
+        board: the board.
+        fetch: returns the jobs; called with ``ensure_fresh`` and ``only_unclaimed``.
+        only_unclaimed: may be changed before the first step.
+        ensure_fresh: may be changed before the first step.
     """
 
     def __init__(
@@ -269,15 +250,16 @@ class _Jobs(abstract.JobBoardIterator):
         ensure_fresh: bool = False,
     ) -> None:
         super().__init__(board, _LOG, only_unclaimed=only_unclaimed, ensure_fresh=ensure_fresh)
-        self._ask = fetch
-        self._found: Iterator[jobs.Job] | None = None
+        self._fetch_jobs = fetch
+        self._jobs_left: Iterator[jobs.Job] | None = None
 
     def __next__(self) -> jobs.Job:
-        """Give the next job."""
-        if self._found is None:
-            self._found = self._ask(ensure_fresh=self.ensure_fresh, only_unclaimed=self.only_unclaimed)
-        return next(self._found)
+        if self._jobs_left is None:
+            self._jobs_left = self._fetch_jobs(
+                ensure_fresh=self.ensure_fresh, only_unclaimed=self.only_unclaimed
+            )
+        return next(self._jobs_left)
 
 
 abstract.NotifyingJobBoard.register(Board)
-_VERBS: Final = board_methods.own(Board)
+_METHODS: Final = board_methods.methods_of(Board)

@@ -1,4 +1,4 @@
-"""A job that answers as TaskFlow's do."""
+"""TaskFlow's jobs."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 @functools.total_ordering
 class Job(jobs.Job):
-    """A job, with what TaskFlow's jobs know besides."""
+    """A job with the further attributes and methods of TaskFlow's jobs."""
 
     board: Board
 
     @property
     def state(self) -> str:
-        """UNCLAIMED, CLAIMED or COMPLETE, asked of the board now.
+        """UNCLAIMED, CLAIMED or COMPLETE, read from the board.
 
         Raises:
-            JobFailure: the board is closed, or cannot be reached.
+            JobFailure: the board is closed or cannot be reached.
         """
         if not self.board.connected:
             raise exc.JobFailure(f"board '{self.board.name}' of job '{self.name}' is closed: connect it")
         try:
-            known = super().state
-            # Its owner may be gone, and nobody may have looked for work since, who would free it.
-            is_lost = known == states.CLAIMED and self.board.find_owner(self) is None
-            return states.UNCLAIMED if is_lost else known
+            state = super().state
+            # The owner may be dead and its claim not released yet.
+            is_lost = state == states.CLAIMED and self.board.find_owner(self) is None
+            return states.UNCLAIMED if is_lost else state
         except exc.NotFound:
-            return states.COMPLETE  # it ended so long ago that its outcome has been forgotten
+            return states.COMPLETE  # its outcome has expired
         except exc.StorageFailure as error:
-            raise exc.JobFailure(f"cannot ask for job '{self.name}' ({self.uuid})", error) from error
+            raise exc.JobFailure(f"cannot read job '{self.name}' ({self.uuid})", error) from error
 
     def wait(
         self,
@@ -49,34 +49,27 @@ class Job(jobs.Job):
         max_delay: float = 60.0,
         sleep_func: Callable[[float], None] = time.sleep,
     ) -> bool:
-        """Wait until the job has ended.
+        """Wait until the job is complete; the board notifies, so the arguments for polling have no effect.
 
         Args:
-            timeout: how many seconds to wait at most; None for ever.
-            delay: has no meaning here, as all that follow: the board wakes us, nothing is polled.
-            delay_multiplier: see there.
-            max_delay: see there.
-            sleep_func: see there.
+            timeout: seconds; None waits without limit.
+            delay: no effect.
+            delay_multiplier: no effect.
+            max_delay: no effect.
+            sleep_func: no effect.
 
         Returns:
-            False if the time was over first.
+            False if the timeout expired.
         """
         del delay, delay_multiplier, max_delay, sleep_func
         return super().wait(timeout)
 
     def expires_in(self) -> float:
-        """Say how many seconds a claim of it lasts if its owner dies now."""
+        """Return the seconds after which a claim expires if its owner dies now."""
         return self.board.ttl
 
     def extend_expiry(self, expiry: float) -> bool:
-        """Let the claim last its whole time from now on, which happens by itself while its owner lives.
-
-        Args:
-            expiry: has no meaning here: every claim on a board lasts equally long.
-
-        Returns:
-            False where nobody claims it.
-        """
+        """Renew the claim; return False if the job is unclaimed. ``expiry`` has no effect."""
         del expiry
         owner = self.board.find_owner(self)
         if owner is None:
@@ -85,7 +78,6 @@ class Job(jobs.Job):
         return True
 
     def __eq__(self, other: object) -> bool:
-        """Say whether it is the same job, whichever iterator it came from."""
         if not isinstance(other, Job):
             return NotImplemented
         return self.uuid == other.uuid
@@ -94,17 +86,16 @@ class Job(jobs.Job):
         return hash(self.uuid)
 
     def __lt__(self, other: object) -> bool:
-        """Say whether it comes before another: higher priority first, oldest first within one."""
         if not isinstance(other, Job):
             return NotImplemented
-        return self._rank < other._rank
+        return self._sort_key < other._sort_key
 
     @property
-    def _rank(self) -> tuple[int, float, str]:
+    def _sort_key(self) -> tuple[int, float, str]:
         return self.priority.rank, self.record.created_on, self.uuid
 
     def __str__(self) -> str:
-        return abstract.told(self)
+        return abstract.format_job(self)
 
 
 abstract.Job.register(Job)

@@ -1,8 +1,8 @@
-"""TaskFlow's `taskflow.persistence.base`: what a backend made for TaskFlow stands on.
+"""TaskFlow's `taskflow.persistence.base`: the base classes of backends that are written for TaskFlow.
 
-Such a backend knows TaskFlow's verbs and nothing of owners and checkpoints; here these are made of those
-verbs. It gives what it gave under TaskFlow: a checkpoint is not one transaction, and an owner is known in
-this process only. A backend of ours gives both; see `docs/persistence.md`.
+Such a backend has TaskFlow's methods and no ownership or checkpoints, which are built from those methods
+here. The guarantees are those of TaskFlow: a checkpoint is not one transaction, and ownership is known in
+this process only. The backends of this library have both; see `docs/concepts/persistence.md`.
 """
 
 from __future__ import annotations
@@ -14,47 +14,48 @@ from typing import Any, Final, Self
 import tenacity
 
 from stackl_flow import exceptions as exc
-from stackl_flow.compat.persistence.codecs import Keeping
+from stackl_flow.compat.persistence.codecs import CopyingCodec
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import AtomRecord, Checkpoint, ownership_lost
 
-#: How often a backend made for TaskFlow is asked to save, and how many seconds apart.
+#: The number of attempts to store a checkpoint.
 ATTEMPTS: Final = 3
+#: The delay between attempts, in seconds.
 WAIT: Final = 5.0
 
 
 class Backend(base.Backend):
-    """A place where flows are remembered; every backend of ours is one of these.
+    """Base class of backends; all backends of this library are virtual subclasses.
 
     Args:
         conf: the settings.
 
     Raises:
-        TypeError: the settings are no dictionary.
+        TypeError: the settings are not a dictionary.
     """
 
     def __init__(self, conf: Mapping[str, Any] | None = None) -> None:
         if conf and not isinstance(conf, Mapping):
-            raise TypeError(f"a dictionary of settings is needed, not {type(conf).__name__}: {conf!r}")
-        # What it is given it stores in its own way, and copies if it has to.
-        super().__init__(conf, codec=Keeping(lambda value: value))
+            raise TypeError(f"settings must be a dictionary, not {type(conf).__name__}: {conf!r}")
+        # The backend encodes and copies values itself.
+        super().__init__(conf, codec=CopyingCodec(lambda value: value))
         self._conf = self.conf
         self.owners: dict[str, tuple[int, str]] = {}
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        # Not by issubclass, which would come back here: this class is one of those below ours.
+        # issubclass() would recurse, because this class derives from base.Backend.
         return True if cls is Backend and base.Backend in other.__mro__ else NotImplemented
 
     @property
     def name(self) -> str:
-        """What to call this place in messages."""
+        """The name for messages."""
         return type(self).__name__
 
 
 class Connection(abc.ABC):
-    """The verbs on stored books, flows and atoms; every connection of ours is one of these."""
+    """Base class of connections; all connections of this library are virtual subclasses."""
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
@@ -63,15 +64,15 @@ class Connection(abc.ABC):
     @property
     @abc.abstractmethod
     def backend(self) -> Any:
-        """The place this connection leads to."""
+        """The backend of this connection."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of what this connection holds."""
+        """Release the resources of this connection."""
 
     @abc.abstractmethod
     def upgrade(self) -> None:
-        """Bring the place to the version of this code."""
+        """Upgrade the stored schema to the version of this code."""
 
     @abc.abstractmethod
     def clear_all(self) -> None:
@@ -79,7 +80,7 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def validate(self) -> None:
-        """Check that the place can be used."""
+        """Check that the backend can be used."""
 
     @abc.abstractmethod
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
@@ -87,27 +88,27 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
-        """Store a flow that was saved before, and its atoms."""
+        """Store a flow that was saved before, with its atoms."""
 
     @abc.abstractmethod
     def save_logbook(self, book: LogBook) -> LogBook:
-        """Store a book with its flows and their atoms."""
+        """Store a logbook with its flows and their atoms."""
 
     @abc.abstractmethod
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a book and all that is in it."""
+        """Delete a logbook with its flows and their atoms."""
 
     @abc.abstractmethod
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
-        """Read a book."""
+        """Read a logbook."""
 
     @abc.abstractmethod
     def get_logbooks(self, lazy: bool = False) -> Iterable[LogBook]:
-        """Read all books."""
+        """Read all logbooks."""
 
     @abc.abstractmethod
     def get_flows_for_book(self, book_uuid: str) -> Iterable[FlowDetail]:
-        """Read the flows of a book."""
+        """Read the flows of a logbook."""
 
     @abc.abstractmethod
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
@@ -121,7 +122,7 @@ class Connection(abc.ABC):
     def get_atoms_for_flow(self, fd_uuid: str) -> Iterable[AtomDetail]:
         """Read the atoms of a flow."""
 
-    # ------------------------------------------------------------- what our engines say besides
+    # ------------------------------------------------------------- methods that the engines need besides
 
     def __enter__(self) -> Self:
         return self
@@ -156,15 +157,15 @@ class Connection(abc.ABC):
         return epoch
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
-        """Store many new atoms of a flow.
+        """Store new atoms of a flow.
 
         Args:
-            flow_uuid: the flow.
+            flow_uuid: UUID of the flow.
             details: the atoms.
-            epoch: the epoch of the caller, checked when given.
+            epoch: the epoch of the caller, checked if given.
 
         Raises:
-            OwnershipLost: somebody else in this process owns the flow now.
+            OwnershipLost: another engine in this process owns the flow now.
         """
         self._check_owner(flow_uuid, epoch)
         flow = self.get_flow_details(flow_uuid)
@@ -173,14 +174,14 @@ class Connection(abc.ABC):
         self.update_flow_details(flow)
 
     def checkpoint(self, cp: Checkpoint) -> None:
-        """Store what one step of an engine changed, atom by atom; if it fails, again some seconds later.
+        """Store the changes of one engine step, atom by atom; repeat a failed attempt after `WAIT` seconds.
 
         Args:
-            cp: the changes, with the epoch of the engine; the history of moves is not kept.
+            cp: the changes, with the epoch of the engine; transitions are not stored.
 
         Raises:
-            OwnershipLost: somebody else in this process owns the flow now.
-            StorageFailure: no attempt came to an end.
+            OwnershipLost: another engine in this process owns the flow now.
+            StorageFailure: all attempts failed.
         """
         self._check_owner(cp.flow_uuid, cp.epoch)
         tenacity.Retrying(

@@ -1,7 +1,7 @@
-"""TaskFlow's `taskflow.persistence.path_based`: for backends that keep items under paths, with links.
+"""TaskFlow's `taskflow.persistence.path_based`: the base of backends that store items under paths.
 
-Books, flows and atoms lie in three folders; a book's folder holds a link to each of its flows, a flow's
-folder one to each of its atoms.
+Logbooks, flows and atoms are in three folders. The folder of a logbook contains links to its flows, the
+folder of a flow links to its atoms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Model = TypeVar("_Model", models.LogBook, models.FlowDetail, models.AtomDetail)
 
 
 class PathBasedBackend(base.Backend):
-    """A place whose items lie below a path.
+    """Base class of backends whose items are below a path.
 
     Args:
         conf: the settings; "path" is the path.
@@ -33,15 +33,15 @@ class PathBasedBackend(base.Backend):
 
     @property
     def path(self) -> str | None:
-        """The path below which everything lies."""
+        """The path below which everything is stored."""
         return self._path
 
 
 class PathBasedConnection(base.Connection):
-    """The verbs on stored books, flows and atoms, made of a few operations on paths.
+    """Implements the methods of a connection on a few operations on paths.
 
     Args:
-        backend: the place this connection leads to.
+        backend: the backend of this connection.
     """
 
     def __init__(self, backend: Any) -> None:
@@ -52,12 +52,12 @@ class PathBasedConnection(base.Connection):
 
     @property
     def backend(self) -> Any:
-        """The place this connection leads to."""
+        """The backend of this connection."""
         return self._backend
 
     @property
     def book_path(self) -> Any:
-        """The folder of the books."""
+        """The folder of the logbooks."""
         return self._book_path
 
     @property
@@ -70,15 +70,15 @@ class PathBasedConnection(base.Connection):
         """The folder of the atoms."""
         return self._atom_path
 
-    # ------------------------------------------------------------- what a backend brings
+    # ------------------------------------------------------------- operations of a backend
 
     @abc.abstractmethod
     def _join_path(self, *parts: Any) -> Any:
-        """Put the parts of a path together."""
+        """Join the parts of a path."""
 
     @abc.abstractmethod
     def _get_item(self, path: Any) -> Any:
-        """Read an item. Raise NotFound when there is none."""
+        """Read an item; raise NotFound if it does not exist."""
 
     @abc.abstractmethod
     def _set_item(self, path: Any, value: Any, transaction: Any) -> None:
@@ -86,31 +86,31 @@ class PathBasedConnection(base.Connection):
 
     @abc.abstractmethod
     def _del_tree(self, path: Any, transaction: Any) -> None:
-        """Remove an item and all below it."""
+        """Delete an item and its descendants."""
 
     @abc.abstractmethod
     def _get_children(self, path: Any) -> Iterable[str]:
-        """List the names of what is in a folder."""
+        """List the names of the items in a folder."""
 
     @abc.abstractmethod
     def _ensure_path(self, path: Any) -> None:
-        """Make a folder, unless it is there."""
+        """Create a folder unless it exists."""
 
     @abc.abstractmethod
     def _create_link(self, src_path: Any, dest_path: Any, transaction: Any) -> None:
-        """Make a path lead to another."""
+        """Create a link at ``dest_path`` to ``src_path``."""
 
     @abc.abstractmethod
     def _transaction(self) -> AbstractContextManager[Any]:
         """Open a transaction."""
 
-    # ------------------------------------------------------------- the verbs
+    # ------------------------------------------------------------- public methods
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: the connection has no resources."""
 
     def upgrade(self) -> None:
-        """Make the folders that are not there yet."""
+        """Create the folders that do not exist."""
         for path in (self.book_path, self.flow_path, self.atom_path):
             self._ensure_path(path)
 
@@ -121,54 +121,54 @@ class PathBasedConnection(base.Connection):
                 self._del_tree(path, transaction)
 
     def save_logbook(self, book: models.LogBook) -> models.LogBook:
-        """Store a book with its flows and their atoms."""
-        place = self._join_path(self.book_path, book.uuid)
+        """Store a logbook with its flows and their atoms."""
+        book_path = self._join_path(self.book_path, book.uuid)
         with self._transaction() as transaction:
             self._update(book, transaction, ignore_missing=True)
             for flow in book:
                 self._update_flow(flow, transaction, ignore_missing=True)
-                flow_place = self._join_path(self.flow_path, flow.uuid)
-                self._create_link(flow_place, self._join_path(place, flow.uuid), transaction)
+                flow_path = self._join_path(self.flow_path, flow.uuid)
+                self._create_link(flow_path, self._join_path(book_path, flow.uuid), transaction)
         return book
 
     def update_flow_details(
         self, flow_detail: models.FlowDetail, ignore_missing: bool = False
     ) -> models.FlowDetail:
-        """Store a flow and its atoms; it must have been saved before, unless that is to be ignored."""
+        """Store a flow with its atoms; it must exist unless ``ignore_missing`` is true."""
         with self._transaction() as transaction:
             return self._update_flow(flow_detail, transaction, ignore_missing)
 
     def update_atom_details(
         self, atom_detail: models.AtomDetail, ignore_missing: bool = False
     ) -> models.AtomDetail:
-        """Store an atom; it must have been saved before, unless that is to be ignored."""
+        """Store an atom; it must exist unless ``ignore_missing`` is true."""
         with self._transaction() as transaction:
             return self._update(atom_detail, transaction, ignore_missing)
 
     def destroy_logbook(self, book_uuid: str) -> None:
-        """Delete a book and all that is in it."""
-        place = self._join_path(self.book_path, book_uuid)
+        """Delete a logbook with its flows and their atoms."""
+        book_path = self._join_path(self.book_path, book_uuid)
         with self._transaction() as transaction:
-            for flow_uuid in list(self._get_children(place)):
-                flow_place = self._join_path(self.flow_path, flow_uuid)
-                for atom_uuid in list(self._get_children(flow_place)):
+            for flow_uuid in list(self._get_children(book_path)):
+                flow_path = self._join_path(self.flow_path, flow_uuid)
+                for atom_uuid in list(self._get_children(flow_path)):
                     self._del_tree(self._join_path(self.atom_path, atom_uuid), transaction)
-                self._del_tree(flow_place, transaction)
-            self._del_tree(place, transaction)
+                self._del_tree(flow_path, transaction)
+            self._del_tree(book_path, transaction)
 
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> models.LogBook:
-        """Read a book."""
+        """Read a logbook."""
         data = self._get_item(self._join_path(self.book_path, book_uuid))
         book = models.LogBook.from_dict(data, unmarshal_time=True)
-        return book if lazy else book.fill(list(self.get_flows_for_book(book_uuid)))
+        return book if lazy else book.add_stored(list(self.get_flows_for_book(book_uuid)))
 
     def get_logbooks(self, lazy: bool = False) -> Iterator[models.LogBook]:
-        """Read all books."""
+        """Read all logbooks."""
         for uuid in self._get_children(self.book_path):
             yield self.get_logbook(uuid, lazy=lazy)
 
     def get_flows_for_book(self, book_uuid: str, lazy: bool = False) -> Iterator[models.FlowDetail]:
-        """Read the flows of a book."""
+        """Read the flows of a logbook."""
         for uuid in self._get_children(self._join_path(self.book_path, book_uuid)):
             yield self.get_flow_details(uuid, lazy)
 
@@ -194,21 +194,21 @@ class PathBasedConnection(base.Connection):
         self, flow: models.FlowDetail, transaction: Any, ignore_missing: bool
     ) -> models.FlowDetail:
         self._update(flow, transaction, ignore_missing)
-        place = self._join_path(self.flow_path, flow.uuid)
+        flow_path = self._join_path(self.flow_path, flow.uuid)
         for atom in flow:
-            atom_place = self._join_path(self.atom_path, atom.uuid)
-            self._create_link(atom_place, self._join_path(place, atom.uuid), transaction)
+            atom_path = self._join_path(self.atom_path, atom.uuid)
+            self._create_link(atom_path, self._join_path(flow_path, atom.uuid), transaction)
             self._update(atom, transaction, ignore_missing=True)
         return flow
 
     def _update(self, item: _Model, transaction: Any, ignore_missing: bool) -> _Model:
-        place = self._join_path(self._folder(item), item.uuid)
+        path = self._join_path(self._folder(item), item.uuid)
         try:
-            item = _read_as(item, self._get_item(place)).merge(item)
+            item = _from_dict(item, self._get_item(path)).merge(item)
         except exc.NotFound:
             if not ignore_missing:
                 raise
-        self._set_item(place, _form(item), transaction)
+        self._set_item(path, _to_dict(item), transaction)
         return item
 
     def _folder(self, item: object) -> Any:
@@ -217,7 +217,7 @@ class PathBasedConnection(base.Connection):
         return self.flow_path if isinstance(item, models.FlowDetail) else self.atom_path
 
 
-def _form(item: models.LogBook | models.FlowDetail | models.AtomDetail) -> dict[str, Any]:
+def _to_dict(item: models.LogBook | models.FlowDetail | models.AtomDetail) -> dict[str, Any]:
     if isinstance(item, models.LogBook):
         return item.to_dict(marshal_time=True)
     if isinstance(item, models.FlowDetail):
@@ -225,13 +225,13 @@ def _form(item: models.LogBook | models.FlowDetail | models.AtomDetail) -> dict[
     return {"atom": item.to_dict(), "type": models.atom_detail_type(item)}
 
 
-def _read_as(like: _Model, form: dict[str, Any]) -> Any:
-    if isinstance(like, models.LogBook):
-        return models.LogBook.from_dict(form, unmarshal_time=True)
-    if isinstance(like, models.FlowDetail):
-        return models.FlowDetail.from_dict(form)
-    return _read_atom(form)
+def _from_dict(template: _Model, data: dict[str, Any]) -> Any:
+    if isinstance(template, models.LogBook):
+        return models.LogBook.from_dict(data, unmarshal_time=True)
+    if isinstance(template, models.FlowDetail):
+        return models.FlowDetail.from_dict(data)
+    return _read_atom(data)
 
 
-def _read_atom(form: dict[str, Any]) -> models.AtomDetail:
-    return models.atom_detail_class(form["type"]).from_dict(form["atom"])
+def _read_atom(data: dict[str, Any]) -> models.AtomDetail:
+    return models.atom_detail_class(data["type"]).from_dict(data["atom"])

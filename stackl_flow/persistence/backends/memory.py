@@ -1,7 +1,7 @@
 """The reference backend: the same text rows in dictionaries, under one lock.
 
-``memory`` is a store of its own that lives as long as its backend; ``memory://name`` is one store for all who
-say that name in this process, kept until the process ends.
+``memory`` is a store of its own that lasts as long as its backend; ``memory://name`` is one store for all
+backends with that name in this process, until the process ends.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from itertools import count
 from typing import Any, Final
 
 from stackl_flow import codec as codecs
-from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
-from stackl_flow.persistence.base import (
+from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.records import (
     AtomRecord,
-    Backend,
     BookRecord,
     Changes,
     Checkpoint,
-    Connection,
     FlowRecord,
     Transition,
+    duplicate,
+    not_found,
+    ownership_lost,
 )
-from stackl_flow.persistence.records import not_found, ownership_lost
 
 
 class _Store:
-    """Everything in one place of memory."""
+    """All rows of one store."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -41,10 +41,10 @@ class _Store:
     def clear(self) -> None:
         self.books: dict[str, BookRecord] = {}
         self.flows: dict[str, FlowRecord] = {}
-        self.flows_of: defaultdict[str, list[str]] = defaultdict(list)
+        self.flows_of_book: defaultdict[str, list[str]] = defaultdict(list)
         self.atoms: dict[str, AtomRecord] = {}
-        self.atoms_of: defaultdict[str, list[str]] = defaultdict(list)
-        self.moves_of: defaultdict[str, list[Transition]] = defaultdict(list)
+        self.atoms_of_flow: defaultdict[str, list[str]] = defaultdict(list)
+        self.history_of_flow: defaultdict[str, list[Transition]] = defaultdict(list)
         self.seq: Iterator[int] = count(1)
 
 
@@ -53,56 +53,48 @@ _NAMED_LOCK: Final = threading.Lock()
 
 
 class MemoryBackend(Backend):
-    """Keeps everything in this process.
+    """Stores flows in the memory of this process.
 
     Args:
-        conf: "connection" is "memory" or "memory://name".
-        codec: makes text of values and values of text; the shared one if left out.
-        clock: tells when rows were made.
+        conf: "memory" or "memory://name", or a mapping with one of them under "connection".
+        codec: encodes values as text.
+        clock: the source of time.
     """
 
     def __init__(
         self, conf: Mapping[str, Any] | None = None, codec: TextCodec = codecs.DEFAULT, clock: Clock = SYSTEM
     ) -> None:
         super().__init__(conf, codec=codec, clock=clock)
-        place = urls.parse(conf or "memory").read_options()
-        self._name = place.masked_url
-        if place.location:
+        options = urls.parse(conf or "memory").read_options()
+        self._name = options.masked_url
+        if options.location:
             with _NAMED_LOCK:
-                self.store = _NAMED.setdefault(place.location, _Store())
+                self.store = _NAMED.setdefault(options.location, _Store())
         else:
             self.store = _Store()
 
     @property
     def name(self) -> str:
-        """What to call this place in messages."""
+        """The URL."""
         return self._name
 
     def get_connection(self) -> MemoryConnection:
-        """Make a connection, to be used by one thread at a time.
-
-        Returns:
-            The connection.
-        """
+        """Return a connection, for one thread at a time."""
         return MemoryConnection(self)
 
     def close(self) -> None:
-        """Do nothing: the store goes when nobody refers to it any more."""
+        """Do nothing: an unnamed store is gone when nothing refers to it."""
 
 
 class MemoryConnection(Connection):
-    """Reads and writes a store in memory.
-
-    Args:
-        backend: the backend with the store.
-    """
+    """Reads and writes a store in memory."""
 
     def __init__(self, backend: MemoryBackend) -> None:
         super().__init__(backend)
         self._store = backend.store
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
     def upgrade(self) -> None:
         """Do nothing: memory is never older than the code."""
@@ -111,7 +103,7 @@ class MemoryConnection(Connection):
         """Do nothing: memory can always be used."""
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[None]:  # noqa: ARG002  a reader needs the lock as well
+    def _transaction(self, *, write: bool) -> Iterator[None]:  # noqa: ARG002  readers need the lock as well
         with self._store.lock:
             yield
 
@@ -130,39 +122,39 @@ class MemoryConnection(Connection):
         newest_first: bool = False,
     ) -> list[FlowRecord]:
         flows = self._store.flows
-        uuids = flows if book_uuid is None else self._store.flows_of.get(book_uuid, ())
+        uuids = flows if book_uuid is None else self._store.flows_of_book.get(book_uuid, ())
         rows = [flows[each] for each in (uuids if uuid is None else [uuid]) if each in flows]
         if newest_first:
             rows.reverse()
-        found = [
+        matching = [
             row
             for row in rows
             if book_uuid in (None, row.book_uuid) and (state is None or state == row.state)
         ]
-        return found if limit is None else found[:limit]
+        return matching if limit is None else matching[:limit]
 
     def _read_atoms(self, flow_uuid: str) -> Iterable[AtomRecord]:
-        return [self._store.atoms[uuid] for uuid in self._store.atoms_of.get(flow_uuid, ())]
+        return [self._store.atoms[uuid] for uuid in self._store.atoms_of_flow.get(flow_uuid, ())]
 
     def _read_atom(self, uuid: str) -> AtomRecord | None:
         return self._store.atoms.get(uuid)
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
-        found = [move for move in self._store.moves_of.get(flow_uuid, ()) if move.seq > after]
-        return found if limit is None else found[:limit]
+        rows = [row for row in self._store.history_of_flow.get(flow_uuid, ()) if row.seq > after]
+        return rows if limit is None else rows[:limit]
 
     def _apply(self, changes: Changes) -> None:
         store = self._store
-        # All that can be refused is refused before the first row is written: there is no undoing here.
-        _refuse_taken("flow", store.flows, [row.uuid for row in changes.new_flows])
-        _refuse_taken("atom", store.atoms, [row.uuid for row in changes.new_atoms])
+        # Everything is checked before the first row is written, because nothing can be rolled back.
+        _check_unique("flow", store.flows, [row.uuid for row in changes.new_flows])
+        _check_unique("atom", store.atoms, [row.uuid for row in changes.new_atoms])
         store.books.update((row.uuid, row) for row in changes.books)
         store.flows.update((row.uuid, row) for row in (*changes.new_flows, *changes.flows))
         for flow in changes.new_flows:
-            store.flows_of[flow.book_uuid].append(flow.uuid)
+            store.flows_of_book[flow.book_uuid].append(flow.uuid)
         for row in changes.new_atoms:
             store.atoms[row.uuid] = row
-            store.atoms_of[row.flow_uuid].append(row.uuid)
+            store.atoms_of_flow[row.flow_uuid].append(row.uuid)
         store.atoms.update((row.uuid, row) for row in changes.atoms)
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
@@ -173,10 +165,10 @@ class MemoryConnection(Connection):
         store = self._store
         if store.books.pop(uuid, None) is None:
             return False
-        for flow in store.flows_of.pop(uuid, ()):
+        for flow in store.flows_of_book.pop(uuid, ()):
             del store.flows[flow]
-            store.moves_of.pop(flow, None)
-            for atom in store.atoms_of.pop(flow, ()):
+            store.history_of_flow.pop(flow, None)
+            for atom in store.atoms_of_flow.pop(flow, ()):
                 del store.atoms[atom]
         return True
 
@@ -191,25 +183,25 @@ class MemoryConnection(Connection):
                 raise not_found("flow", cp.flow_uuid)
             if flow.epoch != cp.epoch:
                 raise ownership_lost(cp.flow_uuid, cp.epoch, flow.epoch, flow.owner)
-            moved = []
+            updated = []
             for uuid, *values in cp.atoms:
                 atom = store.atoms.get(uuid)
                 if atom is None or atom.flow_uuid != cp.flow_uuid:
                     raise not_found("atom", uuid)
-                moved.append(AtomRecord(*atom[:5], *values))
-            store.atoms.update((row.uuid, row) for row in moved)
+                updated.append(AtomRecord(*atom[:5], *values))
+            store.atoms.update((row.uuid, row) for row in updated)
             if cp.flow_state is not None or cp.flow_meta is not None:
                 store.flows[cp.flow_uuid] = flow._replace(
                     state=flow.state if cp.flow_state is None else cp.flow_state,
                     meta=flow.meta if cp.flow_meta is None else cp.flow_meta,
                     updated_at=self._backend.clock.now(),
                 )
-            store.moves_of[cp.flow_uuid].extend(
-                Transition(next(store.seq), *move, cp.owner) for move in cp.transitions
+            store.history_of_flow[cp.flow_uuid].extend(
+                Transition(next(store.seq), *transition, cp.owner) for transition in cp.transitions
             )
 
 
-def _refuse_taken(what: str, known: Mapping[str, Any], uuids: list[str]) -> None:
-    taken = known.keys() & uuids
+def _check_unique(what: str, stored: Mapping[str, Any], uuids: list[str]) -> None:
+    taken = stored.keys() & uuids
     if taken or len(set(uuids)) != len(uuids):
-        raise exc.Duplicate(f"a {what} with uuid {min(taken or uuids)!r} is stored already")
+        raise duplicate(what, min(taken or uuids))

@@ -157,6 +157,31 @@ class QueueContract:
             with pytest.raises(exc.NotFound, match="no job 'unknown' on board 'contract'"):
                 get("unknown")
 
+    def test_a_job_by_its_uuid(self, board: JobBoard, other: JobBoard) -> None:
+        """Another process gets the job, can claim it, and gets its result after it has ended."""
+        uuid = board.post("one", details={"a": 1}).uuid
+        job = other.get_job(uuid)
+        assert (job.uuid, job.name, job.details) == (uuid, "one", {"a": 1})
+        other.consume(other.claim(job, "me"), "me", {"result": 7})
+        ended = board.get_job(uuid)
+        assert (ended.name, ended.details, ended.result(0)) == ("one", {}, 7)
+
+    def test_states(self, board: JobBoard) -> None:
+        """The six states of a job."""
+        jobs = [board.post(f"job {number}") for number in range(4)]
+        later = board.post("later", not_before=self.clock.now() + 3600)
+        assert {board.get_snapshot(job).state for job in jobs} == {"waiting"}
+        for job in jobs:
+            board.claim(job, "me")
+        good, reverted, bad, poison = jobs
+        assert board.get_snapshot(good).state == "claimed"
+        board.consume(good, "me", {"state": st.SUCCESS, "result": {}})
+        board.consume(reverted, "me", {"state": st.REVERTED})
+        board.consume(bad, "me", {"failure": Failure.from_exception(ValueError()).to_dict()})
+        board.trash(poison, "me", "no flow")
+        states = [board.get_snapshot(job).state for job in (good, reverted, bad, poison, later)]
+        assert states == ["succeeded", "failed", "failed", "dead", "scheduled"]
+
     def test_boards_in_one_store_are_separate(self, board: JobBoard, address: str) -> None:
         """A board of another name is another board."""
         board.post("one")
@@ -239,22 +264,22 @@ class BatchContract:
         other.abandon(theirs, "me")
         other.claim(theirs, "you")
         other.consume(next(job for job in other.iterjobs() if job.uuid == gone.uuid), "me")
-        turn = board.complete_and_claim(
+        batch = board.complete_and_claim(
             "me", [Completion(job, "consumed") for job in (lost, done, gone)], limit=1
         )
-        assert {late.completion.job.uuid: type(late.error) for late in turn.rejected} == {
+        assert {each.completion.job.uuid: type(each.error) for each in batch.rejected} == {
             lost.uuid: exc.JobFailure,
             gone.uuid: exc.NotFound,
         }
-        assert (done.state, names(turn.jobs)) == (st.COMPLETE, ["d"])
+        assert (done.state, names(batch.jobs)) == (st.COMPLETE, ["d"])
         assert other.find_owner(theirs) == "you"
 
     def test_a_batch_larger_than_one_commit(self, board: JobBoard) -> None:
         """Completions take as many commits as they need; no more jobs are claimed than fit into one."""
         posted = {board.post(f"job {number}", details={"n": number}).uuid for number in range(60)}
         claimed: list[Job] = []
-        while turn := board.complete_and_claim("me", limit=100).jobs:
-            claimed += turn
+        while jobs := board.complete_and_claim("me", limit=100).jobs:
+            claimed += jobs
         assert (len(claimed), {job.uuid for job in claimed}) == (60, posted)
         assert board.complete_and_claim("me", [Completion(job, "consumed") for job in claimed]).rejected == ()
         assert board.job_count == 0
@@ -267,10 +292,10 @@ class BatchContract:
             with open_board() as board:
                 ends: list[Completion] = []
                 while True:
-                    turn = board.complete_and_claim(owner, ends, limit=7)
-                    assert turn.rejected == ()
-                    ends = [Completion(job, "consumed") for job in turn.jobs]
-                    done.extend(names(turn.jobs))
+                    batch = board.complete_and_claim(owner, ends, limit=7)
+                    assert batch.rejected == ()
+                    ends = [Completion(job, "consumed") for job in batch.jobs]
+                    done.extend(names(batch.jobs))
                     if not ends and next(board.iterjobs(only_unclaimed=True), None) is None:
                         return
 
@@ -458,13 +483,13 @@ class JobBoardContract(ClaimContract, QueueContract, BatchContract):
     def kill_owner(self, open_board: Callable[..., JobBoard], uuid: str, owner: str) -> None:
         """Have an owner claim a job and die, and wait until its lease has expired."""
 
-        def work() -> None:
+        def claim_and_die() -> None:
             board = open_board()
             board.connect()
             board.claim(next(job for job in board.iterjobs() if job.uuid == uuid), owner)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        assert in_child(work) == -signal.SIGKILL
+        assert in_child(claim_and_die) == -signal.SIGKILL
         time.sleep(self.ttl + 0.1)  # the server's clock cannot be stepped
 
     # ------------------------------------------------------------- owners that die

@@ -22,7 +22,8 @@ from stackl_flow import states
 from stackl_flow import states as st
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import factory, models, retention
-from stackl_flow.persistence.base import AtomUpdate, Backend, Checkpoint
+from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.records import AtomUpdate, Checkpoint
 from stackl_flow.persistence.retention import RetentionPolicy
 
 

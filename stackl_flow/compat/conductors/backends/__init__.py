@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.conductors.backends`: finds the conductor by its kind."""
+"""TaskFlow's `taskflow.conductors.backends`: finds a conductor by its kind."""
 
 from __future__ import annotations
 
@@ -15,23 +15,20 @@ CONDUCTOR_NAMESPACE: Final = "taskflow.conductors"
 def fetch(
     kind: str, name: str, jobboard: JobBoard, namespace: str = CONDUCTOR_NAMESPACE, **kwargs: Any
 ) -> Conductor:
-    """Make a conductor.
+    """Create a conductor.
 
     Args:
         kind: "blocking" or "nonblocking".
-        name: what to call it.
-        jobboard: where it claims jobs.
-        namespace: the group of entry points to look in.
+        name: the name of the conductor.
+        jobboard: the board from which it claims jobs.
+        namespace: the entry point group.
         kwargs: further arguments, such as ``persistence`` and ``engine``.
 
-    Returns:
-        The conductor.
-
     Raises:
-        NotFound: there is no such kind.
+        NotFound: no conductor has that kind.
     """
-    make = entry_points.find(namespace, kind)
+    make = entry_points.load_plugin(namespace, kind)
     if make is None:
-        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
-        raise exc.NotFound(f"Could not find conductor '{kind}' in '{namespace}': known are {names}")
+        names = ", ".join(sorted(entry_points.plugins_of(namespace))) or "none"
+        raise exc.NotFound(f"unknown conductor '{kind}' in '{namespace}': known conductors are {names}")
     return cast("Conductor", make(name, jobboard, **kwargs))

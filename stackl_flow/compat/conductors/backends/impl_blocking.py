@@ -9,13 +9,13 @@ from stackl_flow.jobboards.base import JobBoard
 
 
 class BlockingConductor(ExecutorConductor):
-    """Runs one job after the other, in the thread that calls ``run``.
+    """Runs one job at a time, in the thread that calls ``run``.
 
     Args:
-        name: as for ``ExecutorConductor``, as are all that follow.
-        jobboard: where it claims jobs.
-        args: further arguments.
-        kwargs: further keyword arguments.
+        name: the name of the conductor.
+        jobboard: the board from which it claims jobs.
+        args: see `ExecutorConductor`.
+        kwargs: see `ExecutorConductor`.
     """
 
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = 1

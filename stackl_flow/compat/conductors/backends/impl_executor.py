@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.conductors.backends.impl_executor`: what its conductors have in common."""
+"""TaskFlow's `taskflow.conductors.backends.impl_executor`: the base class of its conductors."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ class ExecutorConductor(conductor.Conductor):
     """A conductor with TaskFlow's arguments.
 
     Args:
-        name: what to call it.
-        jobboard: where it claims jobs.
-        persistence: where their flows are stored.
-        engine: which engine runs them.
-        engine_options: options for it.
-        wait_timeout: how many seconds to wait for jobs before looking whether to stop.
-        log: where the moves of the flows are logged.
-        max_simultaneous_jobs: how many jobs at once; as many as serve the machine best if not positive.
+        name: the name of the conductor.
+        jobboard: the board from which it claims jobs.
+        persistence: the backend with the flows of the jobs.
+        engine: the kind of engine.
+        engine_options: options of the engine.
+        wait_timeout: seconds to wait for jobs before checking whether to stop.
+        log: the logger for transitions of the flows.
+        max_simultaneous_jobs: the maximum number of concurrent jobs; if not positive, chosen by the number of
+            processors.
 
     Raises:
-        ValueError: that is no length of time.
+        ValueError: ``wait_timeout`` is not a number.
     """
 
     ENTITY_KIND: ClassVar[str] = conductor.ENTITY_KIND
@@ -65,28 +66,28 @@ class ExecutorConductor(conductor.Conductor):
     ) -> None:
         slots = int(self.MAX_SIMULTANEOUS_JOBS if max_simultaneous_jobs is None else max_simultaneous_jobs)
         super().__init__(
-            name, board_adapter.ours(jobboard), persistence, engine, engine_options,
+            name, board_adapter.adapt(jobboard), persistence, engine, engine_options,
             wait_timeout=convert_to_timeout(wait_timeout, self.WAIT_TIMEOUT).value,
             max_simultaneous_jobs=slots if slots > 0 else get_optimal_thread_count(),
         )  # fmt: skip
-        self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's takes any event's name
+        self.notifier = Notifier()  # type: ignore[assignment]  # TaskFlow's notifier accepts any event
         self._name, self._jobboard = name, jobboard
         self._log = log or self.LOG or redaction.get_logger("taskflow.conductors.backends.impl_executor")
-        self._is_over = False
+        self._is_stopped_for_good = False
         self._results: dict[Future[bool], RunResult] = {}
 
     def run(self, max_dispatches: int | None = None) -> None:
-        """Claim and run jobs until it is stopped, which it may have been before.
+        """Claim and run jobs until the conductor is stopped, which may have happened before.
 
         Args:
-            max_dispatches: return when so many jobs have been run; None or a negative number for no limit.
+            max_dispatches: return after this number of jobs; None or a negative number: no limit.
         """
-        if not self._is_over:
+        if not self._is_stopped_for_good:
             super().run(max_dispatches)
 
     def stop(self) -> None:
-        """Ask it to stop, for good."""
-        self._is_over = True
+        """Stop the conductor for good."""
+        self._is_stopped_for_good = True
         super().stop()
 
     def _dispatch_job(self, run: JobRun) -> RunResult:
@@ -95,46 +96,46 @@ class ExecutorConductor(conductor.Conductor):
         if result.disposition != CONSUMED or error is None:
             return result
         failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
-        # A program may have added to them.
+        # Programs may extend NO_CONSUME_EXCEPTIONS.
         if failures and all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
             return RunResult(DEFERRED, {}, error)
         return result
 
     def _job_ended(self, job: Job, result: RunResult) -> None:
-        done: Future[bool] = Future()
+        future: Future[bool] = Future()
         if result.disposition == TRASHED and result.error is not None:
-            done.set_exception(result.error)
+            future.set_exception(result.error)
         else:
-            done.set_result(result.disposition == CONSUMED)
-        self._results[done] = result
+            future.set_result(result.disposition == CONSUMED)
+        self._results[future] = result
         try:
-            self._on_job_done(job, done)
-        except Exception:  # noqa: BLE001  the program's own: the job has ended, and others are to be done
+            self._on_job_done(job, future)
+        except Exception:  # noqa: BLE001  code of the program; the job has ended, and others are to run
             self._log.warning("_on_job_done raised for %r", job, exc_info=True)
         finally:
-            del self._results[done]
+            del self._results[future]
 
     def _on_job_done(self, job: Job, fut: Future[bool]) -> None:
-        """Hear that a job has come to its end, and that the board knows; made for being overridden.
+        """Handle the completion of a job on the board; may be overridden.
 
         Args:
             job: the job.
-            fut: whether it was consumed; raises why it was trashed.
+            fut: returns whether the job was consumed, or raises the error for which it was trashed.
         """
         super()._job_ended(job, self._results[fut])
 
     def _notify(self, event: str, details: dict[str, Any]) -> None:
-        # To TaskFlow a job that is given back is abandoned, whatever the reason.
+        # In TaskFlow, every released job is abandoned.
         if event == EVENT_OF_DISPOSITION[RELEASED]:
             event = EVENT_OF_DISPOSITION[DEFERRED]
         super()._notify(event, details)
 
     @staticmethod
     def _load_engine(*args: Any, **kwargs: Any) -> Engine:
-        """Make an engine of one of TaskFlow's kinds for a stored flow."""
+        """Create an engine of a TaskFlow kind for a stored flow."""
         return engines.load_from_detail(*args, **kwargs)
 
     def _listeners_from_job(self, job: Job, engine: Engine) -> list[AbstractContextManager[Any]]:
-        """Get what is to listen to a job's engine; made for being overridden."""
+        """Return the listeners of the engine of a job; may be overridden."""
         del job
         return [LoggingListener(engine, log=self._log)]

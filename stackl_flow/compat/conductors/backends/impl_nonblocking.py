@@ -12,17 +12,17 @@ from stackl_flow.jobboards.base import JobBoard
 
 
 class NonBlockingConductor(ExecutorConductor):
-    """Runs several jobs at once.
+    """Runs several jobs concurrently.
 
     Args:
-        name: as for ``ExecutorConductor``, as are all that follow.
-        jobboard: where it claims jobs.
-        args: further arguments.
-        executor_factory: makes what the jobs are submitted to; a pool of threads if left out.
-        kwargs: further keyword arguments.
+        name: the name of the conductor.
+        jobboard: the board from which it claims jobs.
+        args: see `ExecutorConductor`.
+        executor_factory: creates the executor of the jobs; a thread pool by default.
+        kwargs: see `ExecutorConductor`.
 
     Raises:
-        ValueError: the factory cannot be called.
+        ValueError: the factory is not callable.
     """
 
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = get_optimal_thread_count()
@@ -36,7 +36,7 @@ class NonBlockingConductor(ExecutorConductor):
         **kwargs: Any,
     ) -> None:
         if executor_factory is not None and not callable(executor_factory):
-            raise ValueError("Provided keyword argument 'executor_factory' must be callable")
+            raise ValueError("executor_factory must be callable")
         super().__init__(name, jobboard, *args, **kwargs)
         if executor_factory is not None:
             self._executor_factory = executor_factory  # type: ignore[method-assign]  # TaskFlow's own way

@@ -1,7 +1,6 @@
-"""TaskFlow's `taskflow.engines.action_engine.compiler`: a plan, shown as a graph and a tree of objects.
+"""TaskFlow's `taskflow.engines.action_engine.compiler`: the plan of an engine as a graph and a tree.
 
-An engine runs its plan of numbers. Who asks for ``execution_graph`` or ``hierarchy``, to draw or to look
-around, gets them made at that moment.
+An engine runs its own plan; ``execution_graph`` and ``hierarchy`` are built on access.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ FLOWS: Final = (FLOW, FLOW_END)
 
 
 class Terminator:
-    """The node where a flow ends.
+    """The end node of a flow.
 
     Args:
         flow: the flow.
@@ -39,25 +38,24 @@ class Terminator:
 
     @property
     def flow(self) -> Flow:
-        """The flow that ends here."""
+        """The flow."""
         return self._flow
 
     @property
     def name(self) -> str:
-        """The flow's name, and a mark."""
+        """The name of the flow with a suffix."""
         return f"{self._flow.name}[$]"
 
     def __str__(self) -> str:
-        """Show the flow, and a mark."""
         return f'"{str(self._flow).strip(chr(34))}[$]"'
 
 
 class Compilation(plans.Plan):
-    """A plan that can be looked at as TaskFlow's users do.
+    """A plan with the attributes of TaskFlow's compilations.
 
     Args:
         plan: the plan.
-        item: what it is the plan of.
+        item: the flow or task that was compiled.
     """
 
     TASK: ClassVar[str] = TASK
@@ -71,22 +69,22 @@ class Compilation(plans.Plan):
 
     @cached_property
     def execution_graph(self) -> OrderedDiGraph:
-        """Atoms, flows and their ends, in the order in which they run."""
+        """Atoms, flows and ends of flows, in execution order."""
         item: Item = vars(self)["_item"]
         graph = OrderedDiGraph(name=str(item.name))
-        _lay(graph, item, None)
+        _add_to_graph(graph, item, None)
         graph.freeze()
         return graph
 
     @cached_property
     def hierarchy(self) -> Node:
-        """Flows, and what is in them."""
-        top = _branch(vars(self)["_item"])
-        top.freeze()
-        return top
+        """The tree of flows and their items."""
+        root = _build_tree(vars(self)["_item"])
+        root.freeze()
+        return root
 
 
-def _add(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) -> None:
+def _add_node(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) -> None:
     graph.add_node(node, kind=kind)
     if retry is not None:
         graph.nodes[node]["retry"] = retry
@@ -94,54 +92,54 @@ def _add(graph: OrderedDiGraph, node: Any, kind: str, retry: Retry | None) -> No
         graph.nodes[node]["noop"] = True
 
 
-def _lay(graph: OrderedDiGraph, item: Item, retry: Retry | None) -> tuple[Any, Any]:
-    """Lay an atom or a flow; returns where one enters and where one leaves."""
+def _add_to_graph(graph: OrderedDiGraph, item: Item, retry: Retry | None) -> tuple[Any, Any]:
+    """Add an atom or flow to the graph; return its first and last node."""
     if isinstance(item, Atom):
-        _add(graph, item, TASK, retry)
+        _add_node(graph, item, TASK, retry)
         return item, item
-    _add(graph, item, FLOW, retry)
+    _add_node(graph, item, FLOW, retry)
     first: Any = item
     to_first = {LINK_INVARIANT: True}
     if item.retry is not None:
-        _add(graph, item.retry, RETRY, retry)
+        _add_node(graph, item.retry, RETRY, retry)
         graph.add_edge(item, item.retry, to_first)
         first, to_first = item.retry, {LINK_INVARIANT: True, LINK_RETRY: True}
-    ways = {inner: _lay(graph, inner, item.retry or retry) for inner in item}
+    ends = {inner: _add_to_graph(graph, inner, item.retry or retry) for inner in item}
     end = Terminator(item)
-    _add(graph, end, FLOW_END, retry)
-    led_to, led_from = set(), set()
+    _add_node(graph, end, FLOW_END, retry)
+    targets, sources = set(), set()
     for u, v, meta in item.iter_links():
-        graph.add_edge(ways[u][1], ways[v][0], meta)
-        led_from.add(u)
-        led_to.add(v)
-    for inner, (entry, leave) in ways.items():
-        if inner not in led_to:
-            graph.add_edge(first, entry, to_first)
-        if inner not in led_from:
-            graph.add_edge(leave, end, {LINK_INVARIANT: True})
-    if not ways:
+        graph.add_edge(ends[u][1], ends[v][0], meta)
+        sources.add(u)
+        targets.add(v)
+    for inner, (first_node, last_node) in ends.items():
+        if inner not in targets:
+            graph.add_edge(first, first_node, to_first)
+        if inner not in sources:
+            graph.add_edge(last_node, end, {LINK_INVARIANT: True})
+    if not ends:
         graph.add_edge(first, end, {LINK_INVARIANT: True})
     return item, end
 
 
-def _branch(item: Item) -> Node:
-    """Make the tree of an atom or a flow."""
+def _build_tree(item: Item) -> Node:
+    """Return the tree of an atom or flow."""
     if isinstance(item, Atom):
         return Node(item, kind=TASK)
     node = Node(item, kind=FLOW)
     if item.retry is not None:
         node.add(Node(item.retry, kind=RETRY))
     for inner in item:
-        node.add(_branch(inner))
+        node.add(_build_tree(inner))
     return node
 
 
 class PatternCompiler:
-    """Compiles a flow or a task.
+    """Compiles a flow or task.
 
     Args:
-        root: the flow or the task.
-        freeze: has no meaning here: what comes out cannot be changed.
+        root: the flow or task.
+        freeze: no effect: the result is immutable.
     """
 
     def __init__(self, root: Any, freeze: bool = True) -> None:
@@ -150,14 +148,11 @@ class PatternCompiler:
         self._compilation: Compilation | None = None
 
     def compile(self) -> Compilation:
-        """Compile it, once.
-
-        Returns:
-            What it comes to.
+        """Compile the flow, once.
 
         Raises:
-            TypeError: that is neither a flow nor a task.
-            ValueError: something stands in it more than once.
+            TypeError: ``root`` is neither a flow nor a task.
+            ValueError: an atom or name occurs more than once.
         """
         root = self._root
         if isinstance(root, Retry) or not isinstance(root, (Atom, Flow)):

@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.engines.action_engine.engine`: ours by its class names, what differs mapped back."""
+"""TaskFlow's `taskflow.engines.action_engine.engine`: engines of this library with TaskFlow's differences."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from stackl_flow.persistence.models import FlowDetail
 __all__ = ["ActionEngine", "ParallelActionEngine", "SerialActionEngine"]
 
 
-#: Where these classes are at home as far as a program can see, for example when it prints an engine.
-_SHOWN: Final = "taskflow.engines.action_engine.engine"
-_ENDS: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
+#: The module of these classes as programs see it, for example in the text of an engine.
+_MODULE: Final = "taskflow.engines.action_engine.engine"
+_FINISHED: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 
 
 @functools.lru_cache(maxsize=2048)
 def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
-    plain = [*inspect.signature(function, follow_wrapped=False).parameters.values()][bound:]
-    named = tuple(one.name for one in plain if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY))
-    return Signature(named, (), any(one.kind is one.VAR_KEYWORD for one in plain))
+    parameters = [*inspect.signature(function, follow_wrapped=False).parameters.values()][bound:]
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return Signature(names, (), any(p.kind is p.VAR_KEYWORD for p in parameters))
 
 
 def _plain_signature(function: Callable[..., Any]) -> Signature:
-    """Read what a decorator takes, not what it decorates: one that takes anything is handed all there is."""
+    """Return the signature of the function itself; a decorator that accepts anything receives everything."""
     plain = getattr(function, "__func__", None)
     if plain is not None:
         return _read_signature(plain, True)
     try:
         return _read_signature(function, False)
-    except TypeError:  # not hashable, so not to be remembered
+    except TypeError:  # not hashable, so it cannot be cached
         return _read_signature.__wrapped__(function, False)
 
 
@@ -52,35 +52,35 @@ class _Loop(Loop):
     """A loop that finishes in TaskFlow's states and notifies in TaskFlow's order."""
 
     def revert_signature(self, atom: Atom) -> Signature:
-        """Return what the ``revert`` that is called accepts, without looking through decorators."""
+        """Return the signature of ``revert``, without following decorators."""
         return _plain_signature(atom.revert)
 
     def final_state(self, state: str) -> str:
-        """Return FAILURE where a revert failed, as TaskFlow does."""
+        """Return FAILURE if a revert failed, as TaskFlow does."""
         return st.FAILURE if state == st.REVERT_FAILURE else state
 
     def take_notifications(self) -> list[AppliedTransition]:
-        """Hold back the ends of a batch's atoms until all of them have ended.
+        """Delay the notifications of finished atoms until all atoms of the batch have finished.
 
-        They are stored one by one nevertheless: what is done stays done when the process dies.
+        The transitions themselves are stored one by one, so a crash does not lose them.
         """
         transitions = super().take_notifications()
         if not self.is_batch_running:
             return transitions
-        self.pending_notifications = [each for each in transitions if each.new in _ENDS]
-        return [each for each in transitions if each.new not in _ENDS]
+        self.pending_notifications = [each for each in transitions if each.new in _FINISHED]
+        return [each for each in transitions if each.new not in _FINISHED]
 
 
 class ActionEngine(base.Engine):
-    """What TaskFlow's engines have in common: a mixin that stands before an engine of ours.
+    """Mixin with the common behaviour of TaskFlow's engines; precedes the engine class in the bases.
 
-    Being the first, it is where a program's patches take effect.
+    So patches by a program take effect.
 
     Args:
-        flow: the flow, or a lone task.
-        flow_detail: what is known of it.
-        backend: where that is stored, or None to keep it in this process.
-        options: see ``EngineOptions``; those of the executor besides.
+        flow: the flow or a single task.
+        flow_detail: the stored flow.
+        backend: the backend; None: only in this process.
+        options: see ``EngineOptions``; further options of the executor.
     """
 
     NO_RERAISING_STATES: ClassVar[frozenset[str]] = frozenset({st.SUSPENDED, st.SUCCESS})
@@ -104,21 +104,21 @@ class ActionEngine(base.Engine):
     def create_storage(
         self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
     ) -> storage.Storage:
-        """Create a storage that can be written to as TaskFlow's can."""
+        """Create a storage with TaskFlow's methods to change it."""
         return Storage.for_engine(journal, injected, providers)
 
     @property
     def _task_executor(self) -> Executor:
-        # TaskFlow's own name, by which its tests and its users' see what an engine runs on.
+        # TaskFlow's name, which its tests and those of programs use.
         return self.executor
 
     @_task_executor.setter
-    def _task_executor(self, performs: Executor) -> None:
-        self.executor = performs
+    def _task_executor(self, executor: Executor) -> None:
+        self.executor = executor
 
     @property
     def compilation(self) -> Compilation | None:
-        """The plan, which can be looked at as a graph and a tree; None before ``compile``."""
+        """The plan, with TaskFlow's graph and tree; None before ``compile``."""
         plan = super().compilation
         if plan is None:
             return None
@@ -127,30 +127,30 @@ class ActionEngine(base.Engine):
         return self._compilation
 
     def run(self, timeout: float | None = None) -> None:
-        """Run the flow to its end, or to a suspension.
+        """Run the flow until it finishes or is suspended.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again.
+            timeout: seconds to wait for calls before checking again.
         """
         super().run(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
 
     def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
-        """Run the flow step by step; sending a true value, or closing, asks for a pause.
+        """Run the flow step by step; sending a true value, or closing the generator, suspends it.
 
         Args:
-            timeout: how many seconds to wait for calls before looking up again.
+            timeout: seconds to wait for calls before checking again.
 
-        Returns:
-            The engine's states and, at last, the flow's.
+        Yields:
+            The states of the engine and, last, the state of the flow.
         """
         inner = super().run_iter(timeout)
         return cast("Generator[str, bool | None, None]", inner)
 
 
 class SerialActionEngine(ActionEngine, FlowEngine):
-    """Runs one atom after the other."""
+    """Runs one atom at a time."""
 
-    __module__ = _SHOWN
+    __module__ = _MODULE
 
     def create_executor(self) -> Executor:
         """Create an executor that performs each call on submission."""
@@ -158,12 +158,12 @@ class SerialActionEngine(ActionEngine, FlowEngine):
 
 
 class ParallelActionEngine(ActionEngine, FlowEngine):
-    """Runs atoms at the same time, on threads or on an executor that is given.
+    """Runs atoms in parallel, on threads or on a given executor.
 
-    Its further options: ``executor`` and ``max_workers``.
+    Further options: ``executor`` and ``max_workers``.
     """
 
-    __module__ = _SHOWN
+    __module__ = _MODULE
     EXTRA_OPTIONS = frozenset({"executor", "max_workers"})
 
     def create_executor(self) -> Executor:

@@ -28,17 +28,17 @@ REVERTED: Final = "reverted"
 
 
 class SerialTaskExecutor(SerialExecutor):
-    """Performs each call as soon as it has it: who steps through a run sees it done before WAITING."""
+    """Performs each call on submission: code that steps through a run sees it finished before WAITING."""
 
     performs_on_submit = True
 
 
 class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
-    """Performs calls on greenthreads, which need eventlet.
+    """Performs calls on greenthreads; needs eventlet.
 
     Args:
-        executor: what to submit to; None for a pool of its own.
-        max_workers: how many greenthreads the pool of its own has.
+        executor: the executor; None: a new pool.
+        max_workers: the number of greenthreads of a new pool.
     """
 
     def __init__(self, executor: futures.Executor | None = None, max_workers: int | None = None) -> None:
@@ -46,16 +46,9 @@ class ParallelGreenThreadTaskExecutor(ParallelThreadTaskExecutor):
 
 
 def make(options: Mapping[str, Any]) -> TaskExecutor:
-    """Make the executor that a parallel engine's options ask for.
-
-    Args:
-        options: ``executor`` and ``max_workers`` are read.
-
-    Returns:
-        The executor.
-    """
-    wanted, workers = options.get("executor"), options.get("max_workers")
-    made = threads.create_executor(wanted, workers)
-    if isinstance(wanted, str) and wanted.lower().startswith("green"):
+    """Create the executor of a parallel engine from its options ``executor`` and ``max_workers``."""
+    requested, workers = options.get("executor"), options.get("max_workers")
+    executor = threads.create_executor(requested, workers)
+    if isinstance(requested, str) and requested.lower().startswith("green"):
         return ParallelGreenThreadTaskExecutor(max_workers=int(workers) if workers else None)
-    return made
+    return executor

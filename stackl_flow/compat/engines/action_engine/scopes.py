@@ -1,4 +1,4 @@
-"""TaskFlow's `taskflow.engines.action_engine.scopes`: which atoms another may get values from."""
+"""TaskFlow's `taskflow.engines.action_engine.scopes`: the atoms that are visible to an atom."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stackl_flow.compat.types.tree import Node
 
 
 class ScopeWalker:
-    """Goes over what an atom can see, its own flow first, then the flow around that, and so on.
+    """Iterates over the atoms visible to an atom, by flow, from its own flow outwards.
 
     Args:
         compilation: the compiled flow.
-        atom: the atom that looks.
-        names_only: give names instead of atoms.
+        atom: the atom.
+        names_only: yield names instead of atoms.
 
     Raises:
         ValueError: the atom is not in the flow.
@@ -30,25 +30,25 @@ class ScopeWalker:
         self._names_only = names_only
 
     def __iter__(self) -> Iterator[list[Atom] | list[str]]:
-        """Go over the flows outwards: in each, the atoms that can be seen, nearest first."""
-        before = self._graph.bfs_predecessors_iter(self._node.item)
-        unseen = {node for node in before if self._graph.nodes[node]["kind"] in ATOMS}
+        """Yield the visible atoms of each flow, nearest first."""
+        predecessors = self._graph.bfs_predecessors_iter(self._node.item)
+        remaining = {node for node in predecessors if self._graph.nodes[node]["kind"] in ATOMS}
         last = self._node
-        for around in self._node.path_iter(include_self=False):
-            if not unseen:
+        for parent in self._node.path_iter(include_self=False):
+            if not remaining:
                 return
-            siblings = list(around)[: around.index(last.item)]
-            seen = [atom for atom in _backwards(siblings) if atom in unseen]
-            unseen.difference_update(seen)
-            yield [str(atom.name) for atom in seen] if self._names_only else seen
-            last = around
+            siblings = list(parent)[: parent.index(last.item)]
+            visible = [atom for atom in _atoms_reversed(siblings) if atom in remaining]
+            remaining.difference_update(visible)
+            yield [str(atom.name) for atom in visible] if self._names_only else visible
+            last = parent
 
 
-def _backwards(nodes: list[Node]) -> Iterator[Atom]:
-    """Go over the atoms in and below some nodes, last first."""
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
+def _atoms_reversed(nodes: list[Node]) -> Iterator[Atom]:
+    """Iterate over the atoms in nodes and their descendants, last first."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
         if isinstance(node.item, Atom):
             yield node.item
-        waiting.extend(node)
+        stack.extend(node)

@@ -17,42 +17,29 @@ BACKEND_NAMESPACE: Final = "taskflow.jobboards"
 def fetch(
     name: str, conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any
 ) -> JobBoard:
-    """Make a board; nothing is opened yet.
+    """Create a board; it is not connected.
 
     Args:
-        name: the board's name.
-        conf: settings with a plug-in's name, or an address, under "board"; or that alone.
-        namespace: the group of entry points to look in.
-        kwargs: more arguments for the board, such as ``persistence`` and ``client``.
-
-    Returns:
-        The board.
+        name: the name of the board.
+        conf: settings with the name of a plugin, or a URL, under "board"; or only that value.
+        namespace: the entry point group.
+        kwargs: further arguments of the board, such as ``persistence`` and ``client``.
 
     Raises:
-        NotFound: there is no such board.
+        NotFound: no board has that name.
     """
     kind, settings = extract_driver_and_conf(conf, "board")
-    make = entry_points.find(namespace, kind)
-    if make is None:
-        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
-        raise exc.NotFound(f"Could not find jobboard '{kind}' in '{namespace}': known are {names}")
-    return cast("JobBoard", make(name, settings, **kwargs))
+    factory = entry_points.load_plugin(namespace, kind)
+    if factory is None:
+        names = ", ".join(sorted(entry_points.plugins_of(namespace))) or "none"
+        raise exc.NotFound(f"unknown jobboard '{kind}' in '{namespace}': known jobboards are {names}")
+    return cast("JobBoard", factory(name, settings, **kwargs))
 
 
 @contextmanager
 def backend(
     name: str, conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any
 ) -> Iterator[JobBoard]:
-    """Make a board, connect it, and close it at the end.
-
-    Args:
-        name: as for ``fetch``.
-        conf: as for ``fetch``.
-        namespace: as for ``fetch``.
-        kwargs: as for ``fetch``.
-
-    Yields:
-        The board.
-    """
+    """Create and connect a board, and close it at the end; see `fetch`."""
     with fetch(name, conf, namespace, **kwargs) as board:
         yield board

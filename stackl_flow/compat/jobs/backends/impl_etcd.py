@@ -18,35 +18,40 @@ class EtcdJobBoard(Board):
     """A board in an etcd cluster.
 
     Args:
-        name: the board's name.
+        name: the name of the board.
         conf: TaskFlow's settings: ``host``, ``port``, ``protocol``, ``ca_cert``, ``cert_key``, ``cert_cert``,
-            ``timeout``, ``api_path`` and ``path``; ``ttl`` is how many seconds a claim outlives its owner.
-        client: a client of etcd3gw's, of which the address is taken.
-        persistence: the backend in which the jobs' logbooks are.
+            ``timeout``, ``api_path`` and ``path``; ``ttl`` is the lease TTL in seconds.
+        client: an etcd3gw client, of which only the address is used.
+        persistence: the backend with the logbooks of the jobs.
     """
 
     KIND = "etcd"
     JOB = EtcdJob
-    TAKEN = frozenset(
+    SUPPORTED = frozenset(
         {"host", "port", "protocol", "ca_cert", "cert_key", "cert_cert", "timeout", "api_path", "path"}
     )
     ROOT_PATH: ClassVar[str] = "/taskflow/jobs"
     DEFAULT_PATH: ClassVar[str] = "jobboard"
 
-    def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
-        ours = self._taken(settings)
-        ours["path"] = f"{self.ROOT_PATH}/{settings.get('path', self.DEFAULT_PATH).strip('/')}"
+    def _store_settings(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
+        store = self._supported(settings)
+        store["path"] = f"{self.ROOT_PATH}/{settings.get('path', self.DEFAULT_PATH).strip('/')}"
         if client is not None:
-            ours.update(_address_of(client))
-        return ours
+            store.update(_settings_of_client(client))
+        return store
 
 
-def _address_of(client: Any) -> dict[str, Any]:
-    """Read where the server of a client is, and how it is reached."""
+def _settings_of_client(client: Any) -> dict[str, Any]:
+    """Return the settings for the server of a client."""
     verify, certificate = client.session.verify, client.session.cert
-    told = {"host": client.host, "port": client.port, "protocol": client.protocol, "timeout": client.timeout}
+    settings = {
+        "host": client.host,
+        "port": client.port,
+        "protocol": client.protocol,
+        "timeout": client.timeout,
+    }
     if isinstance(verify, str):
-        told["ca_cert"] = verify
+        settings["ca_cert"] = verify
     if certificate is not None:
-        told["cert_cert"], told["cert_key"] = certificate
-    return told
+        settings["cert_cert"], settings["cert_key"] = certificate
+    return settings

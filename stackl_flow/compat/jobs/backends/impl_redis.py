@@ -13,8 +13,8 @@ __all__ = ["RedisJob", "RedisJobBoard"]
 _TLS: Final = frozenset(
     {"ssl_keyfile", "ssl_certfile", "ssl_password", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path"}
 )
-#: What of a client's own settings says where its server is, and how it is reached.
-_OF_CLIENT: Final = frozenset({"host", "port", "path", "db", "username", "password"}) | _TLS
+#: The settings of a client that describe its server and connection.
+_CLIENT_SETTINGS: Final = frozenset({"host", "port", "path", "db", "username", "password"}) | _TLS
 
 
 class RedisJob(Job):
@@ -25,16 +25,15 @@ class RedisJobBoard(Board):
     """A board in a Redis server.
 
     Args:
-        name: the board's name.
-        conf: TaskFlow's settings; ``namespace`` is what its keys begin with, ``ttl`` how many seconds a claim
-            outlives its owner.
-        client: a client of the server, of which the address is taken.
-        persistence: the backend in which the jobs' logbooks are.
+        name: the name of the board.
+        conf: TaskFlow's settings; ``namespace`` is the prefix of its keys, ``ttl`` the lease TTL in seconds.
+        client: a client of the server, of which only the address is used.
+        persistence: the backend with the logbooks of the jobs.
     """
 
     KIND = "redis"
     JOB = RedisJob
-    TAKEN = _TLS | {
+    SUPPORTED = _TLS | {
         "host", "port", "unix_socket_path", "db", "username", "password", "namespace", "ssl",
         "encoding", "encoding_errors", "socket_timeout", "socket_connect_timeout",
         "retry_on_timeout", "health_check_interval", "sentinel", "sentinel_fallbacks", "sentinel_kwargs",
@@ -45,30 +44,30 @@ class RedisJobBoard(Board):
 
     @property
     def namespace(self) -> str | bytes:
-        """What the keys begin with, as it was given."""
-        found: str | bytes = self._conf.get("namespace", self.DEFAULT_NAMESPACE)
-        return found
+        """The prefix of the keys, as given."""
+        namespace: str | bytes = self._conf.get("namespace", self.DEFAULT_NAMESPACE)
+        return namespace
 
-    def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
-        ours = self._taken(settings)
+    def _store_settings(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
+        store = self._supported(settings)
         namespace = self.namespace
-        ours["namespace"] = namespace.decode() if isinstance(namespace, bytes) else namespace
+        store["namespace"] = namespace.decode() if isinstance(namespace, bytes) else namespace
         if client is not None:
-            ours.update(_address_of(client))
-        if not parse_bool(ours.get("ssl"), default=ours["connection"].startswith("rediss:")):
-            # TaskFlow takes them and lets them lie; our place asks what they are for.
-            ours = {word: value for word, value in ours.items() if word not in _TLS}
-        return ours
+            store.update(_settings_of_client(client))
+        if not parse_bool(store.get("ssl"), default=store["connection"].startswith("rediss:")):
+            # TaskFlow ignores them without ssl; the store would reject them.
+            store = {key: value for key, value in store.items() if key not in _TLS}
+        return store
 
 
-def _address_of(client: Any) -> dict[str, Any]:
-    """Read where the server of a client is."""
+def _settings_of_client(client: Any) -> dict[str, Any]:
+    """Return the settings for the server of a client."""
     pool = client.connection_pool
-    told = {word: pool.connection_kwargs.get(word) for word in _OF_CLIENT}
-    told["unix_socket_path"] = told.pop("path")
-    if told["host"] is None and told["unix_socket_path"] is None:
+    settings = {key: pool.connection_kwargs.get(key) for key in _CLIENT_SETTINGS}
+    settings["unix_socket_path"] = settings.pop("path")
+    if settings["host"] is None and settings["unix_socket_path"] is None:
         raise TypeError(
-            f"a client with {type(pool).__name__} does not say where its server is: give the board its"
-            " settings instead, such as 'sentinel', 'host' and 'port'"
+            f"a client with {type(pool).__name__} has no server address: pass the settings of the board"
+            " instead, such as 'sentinel', 'host' and 'port'"
         )
-    return {**told, "ssl": "SSL" in pool.connection_class.__name__}
+    return {**settings, "ssl": "SSL" in pool.connection_class.__name__}

@@ -22,13 +22,13 @@ class ZookeeperJobBoard(Board):
     """A board in a ZooKeeper ensemble.
 
     Args:
-        name: the board's name.
+        name: the name of the board.
         conf: TaskFlow's settings: ``hosts``, ``path``, and for TLS ``use_ssl``, ``verify_certs``, ``ca``,
-            ``certfile``, ``keyfile`` and ``keyfile_password``. ``ttl``, or ``timeout``, is how many seconds a
-            claim outlives its owner.
-        client: a client of kazoo's, of which the address is taken; it is started when the board connects.
-        persistence: the backend in which the jobs' logbooks are.
-        emit_notifications: whether the notifier is told what happens on the board.
+            ``certfile``, ``keyfile`` and ``keyfile_password``. ``ttl``, or ``timeout``, is the lease TTL in
+            seconds.
+        client: a kazoo client, of which only the address is used; it is started when the board connects.
+        persistence: the backend with the logbooks of the jobs.
+        emit_notifications: whether the notifier notifies changes of the board.
 
     Raises:
         ValueError: the path is empty or not absolute.
@@ -36,9 +36,9 @@ class ZookeeperJobBoard(Board):
 
     KIND = "zookeeper"
     JOB = ZookeeperJob
-    TAKEN = frozenset({"hosts", "path", *zookeeper_settings.AS_THEY_ARE})
+    SUPPORTED = frozenset({"hosts", "path", *zookeeper_settings.UNCHANGED})
     MIN_ZK_VERSION: ClassVar[tuple[int, ...]] = zookeeper_settings.MIN_VERSION
-    #: What the names of TaskFlow's own nodes begin or end with. Ours have other names.
+    #: Parts of the node names in TaskFlow; the nodes of this library have other names.
     JOB_PREFIX: ClassVar[str] = "job"
     LOCK_POSTFIX: ClassVar[str] = ".lock"
     DEFAULT_PATH: ClassVar[str] = "/taskflow/jobs"
@@ -51,22 +51,22 @@ class ZookeeperJobBoard(Board):
         persistence: Any = None,
         emit_notifications: bool = True,
     ) -> None:
-        self._emits = emit_notifications
+        self._emit_notifications = emit_notifications
         super().__init__(name, conf, client, persistence)
 
     @property
     def path(self) -> str:
-        """The node below which all is kept."""
+        """The path of the board."""
         return self._path
 
     def connect(self, timeout: float = 10.0) -> None:
-        """Get ready; a client that was given is started, if it is not.
+        """Connect; start the client if one was given and is not started.
 
         Args:
-            timeout: for how many seconds the client tries to reach a server.
+            timeout: seconds for which the client tries to reach a server.
 
         Raises:
-            JobFailure: it could not.
+            JobFailure: no server was reached.
         """
         if self._client is not None:
             try:
@@ -75,15 +75,15 @@ class ZookeeperJobBoard(Board):
                 raise exc.JobFailure(f"board '{self.name}' cannot be reached: {error}", error) from error
         super().connect()
 
-    def _ttl_of(self, settings: dict[str, Any]) -> Any:
-        # With TaskFlow a claim ends with its owner's session, which lasts so long after his last word.
+    def _pop_ttl(self, settings: dict[str, Any]) -> Any:
+        # In TaskFlow, a claim ends with the session of its owner, after this timeout.
         timeout = settings.pop("timeout", None)
         return settings.pop("ttl", None) or timeout
 
-    def _place_of(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
+    def _store_settings(self, settings: dict[str, Any], client: Any) -> dict[str, Any]:
         self._path = zookeeper_settings.path_of(settings, "board", self.DEFAULT_PATH)
-        return zookeeper_settings.place_of(settings, self._path, client)
+        return zookeeper_settings.store_settings(settings, self._path, client)
 
     def _watch(self) -> None:
-        if self._emits:
+        if self._emit_notifications:
             super()._watch()

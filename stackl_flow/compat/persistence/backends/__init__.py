@@ -15,44 +15,32 @@ BACKEND_NAMESPACE: Final = "taskflow.persistence"
 
 
 def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any) -> Backend:
-    """Make the backend for TaskFlow's settings.
+    """Create the backend for TaskFlow's settings.
 
     Args:
-        conf: settings with a plug-in's name, or an address, under "connection"; or the address alone.
-        namespace: the group of entry points to look in.
-        kwargs: more arguments for the backend.
-
-    Returns:
-        The backend.
+        conf: settings with the name of a plugin, or a URL, under "connection"; or only that value.
+        namespace: the entry point group.
+        kwargs: further arguments of the backend.
 
     Raises:
-        NotFound: there is no such backend.
+        NotFound: no backend has that name.
     """
     name, settings = extract_driver_and_conf(conf, "connection")
-    # "mysql+pymysql://..." is the backend "mysql".
+    # The backend of "mysql+pymysql://..." is "mysql".
     kind = name.partition("+")[0]
-    make = entry_points.find(namespace, kind)
-    if make is None:
-        names = ", ".join(sorted(entry_points.known(namespace))) or "none"
-        raise exc.NotFound(f"Could not find backend {name!r} in '{namespace}': known are {names}")
-    return cast("Backend", make(settings, **kwargs))
+    factory = entry_points.load_plugin(namespace, kind)
+    if factory is None:
+        names = ", ".join(sorted(entry_points.plugins_of(namespace))) or "none"
+        raise exc.NotFound(f"unknown backend {name!r} in '{namespace}': known backends are {names}")
+    return cast("Backend", factory(settings, **kwargs))
 
 
 @contextmanager
 def backend(
     conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **kwargs: Any
 ) -> Iterator[Backend]:
-    """Make a backend, bring it up to date, and close it at the end.
-
-    Args:
-        conf: as for ``fetch``.
-        namespace: as for ``fetch``.
-        kwargs: as for ``fetch``.
-
-    Yields:
-        The backend.
-    """
-    with fetch(conf, namespace, **kwargs) as place:
-        with place.get_connection() as conn:
+    """Create a backend, upgrade its schema, and close it at the end; see `fetch`."""
+    with fetch(conf, namespace, **kwargs) as opened:
+        with opened.get_connection() as conn:
             conn.upgrade()
-        yield place
+        yield opened

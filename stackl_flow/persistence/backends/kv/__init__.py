@@ -1,4 +1,4 @@
-"""Flows remembered in any place of items: a directory, and the servers that ``kv`` knows."""
+"""Flows in any key-value store of `kv`: a directory, Redis, etcd or ZooKeeper."""
 
 from stackl_flow.persistence.backends.kv.connection import KVBackend
 

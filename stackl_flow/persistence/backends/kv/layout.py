@@ -1,25 +1,26 @@
-"""How books, flows, atoms and moves lie in a place of items: their keys, and what stands under each.
+"""How logbooks, flows, atoms and transitions are stored in a key-value store: keys, and the value of each.
 
 ::
 
     persistence/format                        {"format": 1}
-    persistence/book/BOOK/row                 the book
-    persistence/book/BOOK/flows/STAMP-FLOW    "FLOW": the flows of a book, in the order they came
-    persistence/flows/STAMP-FLOW              "FLOW": all flows, in the order they came
-    persistence/flow/FLOW/row                 name, notes, book: what changes seldom
-    persistence/flow/FLOW/head                epoch, owner, state, how many atoms' pages and moves there are
+    persistence/book/BOOK/row                 the logbook
+    persistence/book/BOOK/flows/SORT-FLOW     "FLOW": the flows of a logbook, in the order they were added
+    persistence/flows/SORT-FLOW               "FLOW": all flows, in the order they were added
+    persistence/flow/FLOW/row                 name, metadata, logbook: what seldom changes
+    persistence/flow/FLOW/head                epoch, owner, state, the counts of atom pages and transitions
     persistence/flow/FLOW/made/NUMBER         a page of atoms, as they were when they were added
-    persistence/flow/FLOW/atom/ATOM           what changed of an atom since
-    persistence/flow/FLOW/many/WRITE          the same of many atoms at once, where a place takes few items
-    persistence/history/FLOW/NUMBER           a page of moves
+    persistence/flow/FLOW/atom/ATOM           the current values of an atom
+    persistence/flow/FLOW/many/WRITE          those of many atoms at once, where a commit takes few items
+    persistence/history/FLOW/NUMBER           a page of transitions
 
-Whoever writes anything of a flow writes its head in the same commit, and checks the version it had read: so
-two writers never both land, and an owner who was superseded lands nothing. A checkpoint writes the head, one
-item for each atom that moved, and the last page of moves: never the whole flow. New atoms come by the hundred
-on a page, because a flow may have a hundred thousand and most places take each item one by one.
+Every write of a flow also writes its head, in the same commit, and checks the version of the head that was
+read. So of two concurrent writers one fails, and a former owner can write nothing. A checkpoint writes the
+head, one item for each atom that changed, and the last page of transitions: never the whole flow. New atoms
+are stored by the hundred on a page, because a flow may have a hundred thousand and most stores take each item
+one by one.
 
-Nothing tells from an atom's uuid alone where it is: an index would double the items of every flow for a
-question that is asked seldom. A connection that has not read its flow looks through the flows, newest first.
+There is no index from the UUID of an atom to its flow: it would double the items of every flow for a query
+that is rare. A connection that has not read the flow searches all flows, newest first.
 """
 
 from __future__ import annotations
@@ -36,119 +37,132 @@ ROOT: Final = "persistence/"
 FORMAT_KEY: Final = f"{ROOT}format"
 BOOKS: Final = f"{ROOT}book/"
 FLOWS: Final = f"{ROOT}flows/"
-#: How many moves stand on a page of the history: it is written again with each, until it is full.
-PAGE: Final = 32
-#: How many characters of atoms stand on a page; ZooKeeper takes a million.
-_MADE_PAGE: Final = 60_000
+#: How many transitions a page has. The last page is written again with each checkpoint, until it is full.
+TRANSITIONS_PER_PAGE: Final = 32
+#: How many characters of atoms a page has; ZooKeeper takes a million.
+_MAX_ATOM_PAGE: Final = 60_000
 
-write = json.JSONEncoder(separators=(",", ":")).encode
-read = json.loads
+encode = json.JSONEncoder(separators=(",", ":")).encode
+decode = json.loads
 
 
-class Head(NamedTuple):
-    """What changes of a flow with every write; counts the pages of its atoms, its moves, and the writes."""
+class FlowHead(NamedTuple):
+    """What changes in a flow with every write.
+
+    Attributes:
+        epoch: the epoch of its owner.
+        owner: its owner, or None.
+        state: its state, or None.
+        updated_at: when it changed last, or None.
+        atom_pages: how many pages of atoms it has.
+        transitions: how many transitions it has.
+        writes: how often it was written.
+    """
 
     epoch: int
     owner: str | None
     state: str | None
     updated_at: float | None
-    pages: int
-    moves: int
+    atom_pages: int
+    transitions: int
     writes: int
 
 
-class Row(NamedTuple):
-    """What seldom changes of a flow; ``stamp`` gives its place in the order of flows."""
+class FlowRow(NamedTuple):
+    """What seldom changes in a flow; flows are ordered by ``sort_key``."""
 
     book_uuid: str
     name: str
     meta: str | None
     created_at: float
-    stamp: str
+    sort_key: str
+
+
+# ---------------------------------------------------------------------- keys
 
 
 def book_prefix(uuid: str) -> str:
-    """Give the prefix of a book's row and flows."""
+    """Return the prefix of a logbook's row and flows."""
     return f"{BOOKS}{quote(uuid)}/"
 
 
 def book_key(uuid: str) -> str:
-    """Give the key of a book's row."""
+    """Return the key of a logbook's row."""
     return f"{book_prefix(uuid)}row"
 
 
-def flows_of(book_uuid: str) -> str:
-    """Give the prefix of a book's flows."""
+def flows_of_book_prefix(book_uuid: str) -> str:
+    """Return the prefix of a logbook's flows."""
     return f"{book_prefix(book_uuid)}flows/"
 
 
 def flow_prefix(uuid: str) -> str:
-    """Give the prefix of all that is stored of a flow, but its history."""
+    """Return the prefix of all that is stored of a flow, except its history."""
     return f"{ROOT}flow/{quote(uuid)}/"
 
 
 def head_key(uuid: str) -> str:
-    """Give the key of a flow's head."""
+    """Return the key of a flow's head."""
     return f"{flow_prefix(uuid)}head"
 
 
 def row_key(uuid: str) -> str:
-    """Give the key of a flow's row."""
+    """Return the key of a flow's row."""
     return f"{flow_prefix(uuid)}row"
 
 
-def made_key(flow_uuid: str, number: int) -> str:
-    """Give the key of a page of atoms."""
-    return f"{flow_prefix(flow_uuid)}made/{number:08}"
+def order_keys(book_uuid: str, flow_uuid: str, sort_key: str) -> tuple[str, str]:
+    """Return the two keys that order a flow: among those of its logbook, and among all."""
+    name = f"{sort_key}-{quote(flow_uuid)}"
+    return f"{flows_of_book_prefix(book_uuid)}{name}", f"{FLOWS}{name}"
+
+
+def atom_pages_prefix(flow_uuid: str) -> str:
+    """Return the prefix of the pages of atoms."""
+    return f"{flow_prefix(flow_uuid)}made/"
+
+
+def atom_page_key(flow_uuid: str, number: int) -> str:
+    """Return the key of a page of atoms."""
+    return f"{atom_pages_prefix(flow_uuid)}{number:08}"
 
 
 def atom_key(flow_uuid: str, uuid: str) -> str:
-    """Give the key of what changed of an atom."""
+    """Return the key of the current values of an atom."""
     return f"{flow_prefix(flow_uuid)}atom/{quote(uuid)}"
 
 
-def atom_items(
-    flow_uuid: str, moved: Mapping[str, Sequence[Any]], write_number: int, operations: int | None
-) -> Iterator[tuple[str, str]]:
-    """Write what changed of atoms.
-
-    Args:
-        flow_uuid: their flow.
-        moved: all columns that can change while an atom runs, by the atom's uuid.
-        write_number: the number of this write of the flow: of two that tell of an atom the later one counts.
-        operations: how many items a commit may have; None for any.
-
-    Yields:
-        Keys and values: an item each, or one for all where they would be too many.
-    """
-    if operations is not None and len(moved) > operations // 4:
-        yield f"{flow_prefix(flow_uuid)}many/{write_number:012}", write(moved)
-        return
-    for uuid, columns in moved.items():
-        yield atom_key(flow_uuid, uuid), write([write_number, *columns])
+def batches_prefix(flow_uuid: str) -> str:
+    """Return the prefix of the current values of many atoms."""
+    return f"{flow_prefix(flow_uuid)}many/"
 
 
 def history_prefix(flow_uuid: str) -> str:
-    """Give the prefix of a flow's history."""
+    """Return the prefix of a flow's history."""
     return f"{ROOT}history/{quote(flow_uuid)}/"
 
 
 def history_key(flow_uuid: str, number: int) -> str:
-    """Give the key of a page of moves."""
+    """Return the key of a page of transitions."""
     return f"{history_prefix(flow_uuid)}{number:010}"
 
 
-def flow_record(uuid: str, row: Row, head: Head) -> FlowRecord:
-    """Put a flow's record together.
+# ---------------------------------------------------------------------- logbooks and flows
 
-    Args:
-        uuid: the flow.
-        row: what seldom changes.
-        head: what changes often.
 
-    Returns:
-        The record.
-    """
+def encode_book(record: BookRecord, sort_key: str) -> str:
+    """Encode a logbook and its sort key."""
+    return encode({**record._asdict(), "stamp": sort_key})
+
+
+def decode_book(text: str) -> tuple[str, BookRecord]:
+    """Decode the sort key of a logbook, and the logbook."""
+    columns = decode(text)
+    return columns.pop("stamp"), BookRecord(**columns)
+
+
+def flow_record(uuid: str, row: FlowRow, head: FlowHead) -> FlowRecord:
+    """Return the record of a flow."""
     return FlowRecord(
         uuid,
         row.book_uuid,
@@ -162,46 +176,16 @@ def flow_record(uuid: str, row: Row, head: Head) -> FlowRecord:
     )
 
 
-def write_book(record: BookRecord, stamp: str) -> str:
-    """Write a book.
-
-    Args:
-        record: the book.
-        stamp: its place in the order of books.
-
-    Returns:
-        The text.
-    """
-    return write({**record._asdict(), "stamp": stamp})
+# ---------------------------------------------------------------------- atoms
 
 
-def read_book(text: str) -> tuple[str, BookRecord]:
-    """Read a book.
-
-    Args:
-        text: what ``write_book`` gave.
-
-    Returns:
-        Its place in the order of books, and the book.
-    """
-    told = read(text)
-    return told.pop("stamp"), BookRecord(**told)
-
-
-def made_pages(records: Iterable[AtomRecord]) -> Iterator[str]:
-    """Write new atoms on pages.
-
-    Args:
-        records: the atoms, all of one flow.
-
-    Yields:
-        The pages.
-    """
+def encode_atom_pages(records: Iterable[AtomRecord]) -> Iterator[str]:
+    """Encode new atoms of a flow on as many pages as they take."""
     lines: list[str] = []
     size = 0
     for record in records:
-        line = _made_line(record)
-        if lines and size + len(line) > _MADE_PAGE:
+        line = _encode_atom(record)
+        if lines and size + len(line) > _MAX_ATOM_PAGE:
             yield f"[{','.join(lines)}]"
             lines, size = [], 0
         lines.append(line)
@@ -210,72 +194,74 @@ def made_pages(records: Iterable[AtomRecord]) -> Iterator[str]:
         yield f"[{','.join(lines)}]"
 
 
-def made_page(records: Iterable[AtomRecord]) -> str:
-    """Write atoms on one page, however long it gets.
-
-    Args:
-        records: the atoms, all of one flow.
-
-    Returns:
-        The page.
-    """
-    return f"[{','.join(map(_made_line, records))}]"
+def encode_atom_page(records: Iterable[AtomRecord]) -> str:
+    """Encode atoms of a flow on one page, whatever its size."""
+    return f"[{','.join(map(_encode_atom, records))}]"
 
 
-def _made_line(record: AtomRecord) -> str:
+def _encode_atom(record: AtomRecord) -> str:
     uuid, _, *columns = record
-    return write([uuid, *columns])
+    return encode([uuid, *columns])
 
 
-def read_made(text: str, flow_uuid: str) -> Iterator[AtomRecord]:
-    """Read a page of atoms.
-
-    Args:
-        text: one of ``made_pages``.
-        flow_uuid: the flow they belong to.
-
-    Yields:
-        The atoms as they were when they were added.
-    """
-    for uuid, *columns in read(text):
+def decode_atom_page(text: str, flow_uuid: str) -> Iterator[AtomRecord]:
+    """Decode the atoms of a page, as they were when they were added."""
+    for uuid, *columns in decode(text):
         yield AtomRecord(uuid, flow_uuid, *columns)
 
 
-def add_moves(
-    page: list[list[Any]], moves: Iterable[Sequence[Any]], owner: str, number: int
-) -> Iterator[tuple[int, list[list[Any]]]]:
-    """Write moves behind those on the last page, and on new pages when it is full.
+def encode_atom_values(
+    flow_uuid: str, values: Mapping[str, Sequence[Any]], write_number: int, operations: int | None
+) -> Iterator[tuple[str, str]]:
+    """Encode the current values of atoms.
 
     Args:
-        page: the last page, if it is not full, else an empty one; it is not changed.
-        moves: what is to be added: atom, old state, new state, time; at least one.
-        owner: who made them.
-        number: how many moves there are already.
+        flow_uuid: UUID of their flow.
+        values: all columns that change while an atom runs, by the atom's UUID.
+        write_number: the number of this write of the flow; of several values of an atom the latest counts.
+        operations: how many items a commit may have; None for any number.
 
     Yields:
-        The pages to write, each with its number.
+        Keys and values: one for each atom, or one for all if they are too many for a commit.
+    """
+    if operations is not None and len(values) > operations // 4:
+        yield f"{batches_prefix(flow_uuid)}{write_number:012}", encode(values)
+        return
+    for uuid, columns in values.items():
+        yield atom_key(flow_uuid, uuid), encode([write_number, *columns])
+
+
+# ---------------------------------------------------------------------- transitions
+
+
+def append_transitions(
+    page: list[list[Any]], transitions: Iterable[Sequence[Any]], owner: str, count: int
+) -> Iterator[tuple[int, list[list[Any]]]]:
+    """Append transitions to the last page, and to new pages when it is full.
+
+    Args:
+        page: the last page if it is not full, else an empty one; it is not changed.
+        transitions: at least one (atom, old state, new state, time).
+        owner: the process that made them.
+        count: how many transitions there are already.
+
+    Yields:
+        The number and the content of each page to write.
     """
     page = list(page)
-    for at, move in enumerate(moves, start=number):
-        if at % PAGE == 0:
+    for number, transition in enumerate(transitions, start=count):
+        if number % TRANSITIONS_PER_PAGE == 0:
             if page:
-                yield (at - 1) // PAGE, page
+                yield (number - 1) // TRANSITIONS_PER_PAGE, page
             page = []
-        page.append([*move, owner])
-        number = at + 1
+        page.append([*transition, owner])
+        count = number + 1
     if page:
-        yield (number - 1) // PAGE, page
+        yield (count - 1) // TRANSITIONS_PER_PAGE, page
 
 
-def read_moves(text: str, number: int) -> Iterator[Transition]:
-    """Read a page of moves.
-
-    Args:
-        text: the page.
-        number: its number.
-
-    Yields:
-        The moves.
-    """
-    for seq, (atom, old, new, at, owner) in enumerate(read(text), start=number * PAGE + 1):
+def decode_transitions(text: str, number: int) -> Iterator[Transition]:
+    """Decode the transitions of the page with a number."""
+    first = number * TRANSITIONS_PER_PAGE + 1
+    for seq, (atom, old, new, at, owner) in enumerate(decode(text), start=first):
         yield Transition(seq, atom, old, new, at, owner)

@@ -1,4 +1,4 @@
-"""Flows in the tables of a database: SQLAlchemy writes the statements, the driver runs them."""
+"""Flows in the tables of an SQL database: SQLAlchemy writes the statements, the driver runs them."""
 
 from __future__ import annotations
 
