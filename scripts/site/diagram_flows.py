@@ -17,16 +17,6 @@ def _declined(**_: object) -> None:
     raise RuntimeError("card declined")
 
 
-def linear() -> LinearFlow:
-    """Three tasks, one after another."""
-    return LinearFlow("order").add(_step("reserve"), _step("charge"), _step("ship"))
-
-
-def unordered() -> UnorderedFlow:
-    """Three tasks in any order."""
-    return UnorderedFlow("notify").add(_step("mail"), _step("text"), _step("print"))
-
-
 def graph() -> GraphFlow:
     """Tasks ordered by the values that they exchange."""
     return GraphFlow("quote").add(

@@ -9,12 +9,7 @@ from typer.testing import CliRunner
 from stackl_flow.cli.app import app
 
 #: The name of a picture, and the factory of its flow in `diagram_flows.py`.
-FLOWS = {
-    "linear": "linear",
-    "unordered": "unordered",
-    "graph": "graph",
-    "nested": "nested",
-}
+FLOWS = {"graph": "graph", "nested": "nested"}
 #: A flow that is run first, so that the picture shows its states.
 RUN = {"reverted": "failing"}
 
