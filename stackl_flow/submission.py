@@ -60,7 +60,7 @@ def post_flow(
         InvalidFormat: the connection is closed, not in a transaction, or leads to another database than the
             board's.
         NotSupported: a connection was given, and the board is not in an SQL database.
-        JobFailure: the board cannot be written; the flow is stored, but no job refers to it.
+        StorageFailure: the store failed; if it was the board's, the flow is stored, but no job refers to it.
     """
     _check_arguments(board, persistence)
     book = LogBook(name or "job")

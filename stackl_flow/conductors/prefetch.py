@@ -174,8 +174,8 @@ class PrefetchBuffer:
         """Pass everything to the board, however long it cannot be reached.
 
         Claims of jobs that are not running would last as long as this process, so only a stop ends the
-            attempts: the
-        claims then expire with their lease, and the next owner resumes the flows from their last checkpoints.
+        attempts. The claims then expire with their lease, and the next owner resumes the flows from
+        their last checkpoints.
 
         Args:
             stopped: set when a stop is requested.

@@ -241,13 +241,11 @@ class JobBoard(Protocol):
     Make one with ``stackl_flow.jobboards.backends.fetch`` or ``backend``.
 
     Threads may share a board: every method may be called from any thread. An *owner* is the name of one
-        worker:
-    do not claim under the same name from two boards or processes at the same time. A board that was connected
-    before ``os.fork`` must not be used in the child; connect another one.
+    claiming program or thread: do not claim under the same name from two boards at the same time. After
+    ``os.fork`` connect another board in the child, which does not inherit the heartbeat of its parent.
 
-    All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` (``JobFailure`` is
-    one of its kind) if the store cannot be reached; nothing was changed then unless the method says
-    otherwise.
+    All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` if the store cannot be
+    used; nothing was changed then, unless the method says otherwise.
 
     Attributes:
         name: name of the board; boards of different names may share a store.
@@ -272,7 +270,7 @@ class JobBoard(Protocol):
         """Connect to the store; has no effect on a connected board.
 
         Raises:
-            JobFailure: the store cannot be reached.
+            StorageFailure: the store cannot be used.
         """
 
     def close(self) -> None:
@@ -339,7 +337,7 @@ class JobBoard(Protocol):
 
         Args:
             job: a waiting job.
-            owner: name of the claiming worker.
+            owner: the name under which the job is claimed.
 
         Returns:
             The same object, with the record and the fencing token of the claim.
@@ -410,7 +408,7 @@ class JobBoard(Protocol):
         whose last claim was lost is claimed alone. A completion that is rejected does not affect the others.
 
         Args:
-            owner: name of the worker.
+            owner: the name under which jobs are claimed.
             completions: how its claims end.
             limit: maximum number of jobs to claim.
             capabilities: claim only jobs that require no others; None for all jobs.

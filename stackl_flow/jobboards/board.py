@@ -105,10 +105,6 @@ class KVBoard:
             self._connected = True
             self._watch()
 
-    def _watch(self) -> None:
-        if self._connected and self.notifier:
-            self._watcher.start()
-
     def close(self) -> None:
         self._watcher.stop()
         self._leases.close()
@@ -256,11 +252,18 @@ class KVBoard:
     def wait_for(self, job: Job, timeout: float | None = None) -> JobSnapshot | None:
         return self._waiter.wait_for_end(job.uuid, self.get_snapshot, timeout)
 
-    # ------------------------------------------------------------- internals
+    # ------------------------------------------------------------- hooks for subclasses (compat)
 
     def _make_job(self, record: JobRecord, version: int) -> Job:
-        """Make the object of a job; ``compat`` overrides this."""
+        """Make the object of a job."""
         return Job(self, record, version, self._logbooks)
+
+    def _watch(self) -> None:
+        """Watch the events of the board, if it is connected and has callbacks."""
+        if self._connected and self.notifier:
+            self._watcher.start()
+
+    # ------------------------------------------------------------- internals
 
     def _jobs(self, snapshots: Iterator[JobSnapshot]) -> Iterator[Job]:
         for state, record, version, _ in snapshots:
