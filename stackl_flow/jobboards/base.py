@@ -244,8 +244,8 @@ class JobBoard(Protocol):
     claiming program or thread: do not claim under the same name from two boards at the same time. After
     ``os.fork`` connect another board in the child, which does not inherit the heartbeat of its parent.
 
-    All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` if the store cannot be
-    used; nothing was changed then, unless the method says otherwise.
+    All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` if the store cannot
+    be used; nothing was changed then, unless the method says otherwise.
 
     Attributes:
         name: name of the board; boards of different names may share a store.
