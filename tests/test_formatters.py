@@ -1,4 +1,4 @@
-"""A failure told with what led to it."""
+"""The formatter of failures."""
 
 import contextlib
 
@@ -11,7 +11,7 @@ from stackl_flow.persistence import backends, factory
 
 
 class Breaks(task.Task):
-    """Fails, whatever it is given."""
+    """Fails, whatever its arguments are."""
 
     def execute(self, **kwargs):
         raise ValueError("broken")
@@ -26,7 +26,7 @@ def named(name):
 
 
 def told(flow, atom="broken", store=None, **kwargs):
-    """Run a flow until an atom fails, and return what is told of it at that moment."""
+    """Run a flow until an atom fails, and return the formatted failure."""
     engine = engines.load(flow, store=store)
     formatter = FailureFormatter(engine, **kwargs)
     found = []
@@ -42,7 +42,7 @@ def told(flow, atom="broken", store=None, **kwargs):
     return text
 
 
-def test_the_atoms_before_it_are_told_nearest_first():
+def test_predecessors_are_listed_nearest_first():
     flow = LinearFlow("f").add(gives("a", 1), gives("b", 2, ["a"]), Breaks("broken", requires=["b"]))
     assert told(flow) == (
         "3 predecessors (most recent first):\n"
@@ -52,7 +52,7 @@ def test_the_atoms_before_it_are_told_nearest_first():
     )
 
 
-def test_flows_and_retries_before_it_are_told_and_where_flows_end_is_passed_over():
+def test_predecessors_include_flows_and_retries():
     inner = LinearFlow("inner", retry=retry.Times(1, "r")).add(gives("a", 1))
     text = told(LinearFlow("f").add(inner, Breaks("broken")))
     assert [line.split(" {")[0] for line in text.splitlines()[1:]] == [
@@ -63,7 +63,7 @@ def test_flows_and_retries_before_it_are_told_and_where_flows_end_is_passed_over
     ]
 
 
-def test_each_way_is_shown_and_what_lies_on_several_is_told_once():
+def test_predecessor_on_several_paths_is_shown_in_full_once():
     source, left, right = gives("source", 0), gives("left", 1, ["source"]), gives("right", 2, ["source"])
     flow = GraphFlow("f").add(source, left, right, Breaks("broken", requires=["left", "right"]))
     lines = [line.split(" {")[0] for line in told(flow).splitlines()]
@@ -75,7 +75,7 @@ def test_each_way_is_shown_and_what_lies_on_several_is_told_once():
     )  # fmt: skip
 
 
-def test_branches_are_drawn():
+def test_predecessors_are_drawn_as_a_tree():
     inner = UnorderedFlow("inner").add(gives("a", 1), gives("b", 2))
     flow = LinearFlow("f").add(inner, gives("c", 3), Breaks("broken"))
     lines = [line.split(" {")[0] for line in told(flow).splitlines()]
@@ -90,16 +90,16 @@ def test_branches_are_drawn():
     ]
 
 
-def test_many_ways_cost_no_more_than_their_length():
+def test_cost_is_linear_for_exponentially_many_paths():
     flow = LinearFlow("f")
-    for number in range(40):  # 2 to the 40th power ways lead through this
+    for number in range(40):  # 2 ** 40 paths lead through this
         flow.add(UnorderedFlow(f"u{number}").add(gives(f"a{number}", 1), gives(f"b{number}", 1)))
     text = told(flow.add(Breaks("broken")), max_predecessors=1000)
     assert text.startswith("121 predecessors")
     assert len(text.splitlines()) < 250
 
 
-def test_the_nearest_of_many_are_shown():
+def test_max_predecessors_limits_the_list():
     flow = LinearFlow("f").add(*(gives(f"a{number}", number) for number in range(150)), Breaks("broken"))
     lines = told(flow, max_predecessors=3).splitlines()
     assert lines[0] == "151 predecessors (most recent first):"
@@ -107,18 +107,18 @@ def test_the_nearest_of_many_are_shown():
     assert lines[-1] == "  and 148 further back"
 
 
-def test_an_atom_that_stands_alone_has_none():
+def test_atom_without_predecessors():
     assert told(Breaks("broken")) == "0 predecessors (most recent first):"
 
 
-def test_inputs_and_outputs_of_some_are_hidden():
+def test_inputs_and_outputs_of_some_atoms_are_hidden():
     flow = LinearFlow("f").add(gives("a", "secret"), gives("b", 2, ["a"]), Breaks("broken"))
     lines = told(flow, hide_inputs_outputs_of=["a"]).splitlines()
     assert lines[2] == "  |__Atom 'a' {'intention': 'EXECUTE', 'state': 'SUCCESS'}"
     assert "'requires': {'a': 'secret'}" in lines[1]
 
 
-def test_values_are_masked_by_key_and_by_the_name_under_which_they_are_given():
+def test_values_are_masked_by_key_and_by_name():
     login = {"user": "me", "password": "s3cret", "further": [{"password": "s3cret"}]}
     flow = LinearFlow("f").add(
         gives("login", login),
@@ -156,13 +156,13 @@ def test_masking(data, shown):
     assert mask(data, ["key"]) == shown
 
 
-def test_what_is_masked_is_not_changed():
+def test_masking_does_not_change_its_input():
     data = {"key": 1, "in": [{"key": 2}]}
     mask(data, ["key"])
     assert data == {"key": 1, "in": [{"key": 2}]}
 
 
-def test_once_the_flow_is_undone_its_predecessors_are_not_told():
+def test_predecessors_are_omitted_once_the_flow_is_reverted():
     engine = engines.load(LinearFlow("f").add(gives("a", 1), Breaks("broken")))
     with contextlib.suppress(ValueError):
         engine.run()
@@ -170,7 +170,7 @@ def test_once_the_flow_is_undone_its_predecessors_are_not_told():
     assert FailureFormatter(engine).format(fail, named("broken")) == (fail.exc_info, "")
 
 
-def test_a_failure_from_storage_is_told_with_its_traceback():
+def test_stored_failure_is_formatted_with_its_traceback():
     with backends.backend("memory") as backend:
         flow = LinearFlow("f").add(gives("a", 1), Breaks("broken"))
         detail = factory.create_flow_detail(flow, backend=backend)
@@ -189,13 +189,13 @@ def test_a_failure_from_storage_is_told_with_its_traceback():
     assert "\n    raise ValueError(\"broken\")\n2 predecessors (most recent first):\n  Atom 'a' {" in text
 
 
-def test_before_the_flow_is_compiled_there_is_only_the_failure():
+def test_failure_only_before_the_flow_is_compiled():
     engine = engines.load(Breaks("broken"))
     fail = Failure.from_exception(ValueError("x"))
     assert FailureFormatter(engine).format(fail, named("broken")) == (fail.exc_info, "")
 
 
-def test_an_atom_that_is_not_there_is_not_told_of():
+def test_unmatched_atom_has_no_predecessors():
     engine = engines.load(Breaks("broken"))
     engine.compile()
     engine.prepare()

@@ -1,4 +1,4 @@
-"""Each engine in turn, and each place where a flow may be kept."""
+"""Fixtures: each kind of engine, and backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackl_flow.persistence import backends
 
 @pytest.fixture(params=["serial", "parallel"])
 def load(request):
-    """Give ``engines.load`` for each kind of engine."""
+    """Return ``engines.load`` for each kind of engine."""
 
     def make(flow, **kwargs):
         return engines.load(flow, engine=request.param, **kwargs)
@@ -20,7 +20,7 @@ def load(request):
 
 @pytest.fixture(params=["memory", "sqlite"])
 def backend(request, tmp_path):
-    """Give each backend, ready for use."""
+    """Return each backend, ready for use."""
     address = "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 'flows.db'}"
     with backends.backend(address) as made:
         yield made
@@ -28,5 +28,5 @@ def backend(request, tmp_path):
 
 @pytest.fixture
 def log():
-    """Give a list for tasks to write to."""
+    """Return a list that tasks append to."""
     return []

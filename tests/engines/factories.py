@@ -1,4 +1,4 @@
-"""Functions that make flows, to be found again by name."""
+"""Flow factories, for tests that import them by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_FUNCTION = 5
 
 
 def letters(names, word=""):
-    """Make a step for each letter, which writes to ``LOG``."""
+    """Create a step for each letter that appends to ``LOG``."""
     flow = LinearFlow("letters")
     for name in names:
         step = Step(name, LOG)
@@ -24,12 +24,12 @@ class Shop:
 
     @staticmethod
     def flow(name):
-        """Make a flow with one step."""
+        """Create a flow with one step."""
         return LinearFlow("shop").add(Step(name, LOG))
 
 
 def make_inner():
-    """Give a function that nobody can import."""
+    """Return a function that cannot be imported."""
 
     def inner():
         return LinearFlow("inner")

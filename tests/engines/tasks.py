@@ -1,4 +1,4 @@
-"""Tasks that write down what was done to them, and ways to look at what became of a flow."""
+"""Tasks that record their calls, and functions that inspect a flow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ ALWAYS = 10**6
 
 
 class Step(task.Task):
-    """Writes its name when it executes and ``-name`` when it reverts; fails as often as it is told to.
+    """Appends its name when it executes and ``-name`` when it reverts; fails a given number of times.
 
     Args:
         name: the task's name.
-        log: the list that it writes to.
-        fails: how many executions fail.
-        revert_fails: how many reverts fail.
-        result: what it gives; its name in capitals if left out.
+        log: the list to append to.
+        fails: number of executions that fail.
+        revert_fails: number of reverts that fail.
+        result: its result; its name in capitals if left out.
         priority: as for any atom.
         kwargs: as for any task.
     """
@@ -45,7 +45,7 @@ class Step(task.Task):
 
 
 class Keep(task.Task):
-    """Keeps every set of arguments that it is handed."""
+    """Records the arguments of every call."""
 
     def __init__(self, name="keep", **kwargs):
         self.executed, self.reverted = [], []
@@ -59,7 +59,7 @@ class Keep(task.Task):
 
 
 def steps(names, log, **kwargs):
-    """Make a step for each letter."""
+    """Create a step for each letter."""
     return [Step(name, log, **kwargs) for name in names]
 
 
@@ -68,15 +68,15 @@ def states_of(engine):
     return {name: engine.storage.get_atom_state(name) for name in engine.compilation.names}
 
 
-def moves_of(notifier):
-    """Have every move that a notifier tells of written down as (state, details)."""
+def transitions_of(notifier):
+    """Return a list to which every notification is appended as (state, details)."""
     told = []
     notifier.register("*", lambda state, details: told.append((state, details)))
     return told
 
 
-def ends(engine, error=None):
-    """Run an engine, which may end with an error of that kind, and return the flow's state."""
+def final_state(engine, error=None):
+    """Run an engine, which may raise an exception of a class, and return the flow's final state."""
     with contextlib.suppress(*([error] if error else [])):
         engine.run()
     return engine.storage.get_flow_state()

@@ -1,4 +1,4 @@
-"""What execute and revert are handed, and what happens when something is missing."""
+"""Arguments of execute and revert, and missing inputs."""
 
 import re
 
@@ -6,31 +6,31 @@ import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, states, task
 from stackl_flow import exceptions as exc
-from tests.engines.tasks import Keep, Step, ends
+from tests.engines.tasks import Keep, Step, final_state
 
 
 def functor(function, name="f", **kwargs):
     return task.FunctorTask(function, name=name, provides="out", **kwargs)
 
 
-def test_names_are_taken_off_the_signature(load):
+def test_arguments_are_read_from_the_signature(load):
     assert engines.run(functor(lambda x, y: x - y), store={"x": 5, "y": 3})["out"] == 2
 
 
-def test_an_optional_argument_is_left_out_when_nobody_has_it():
+def test_optional_argument_without_provider_is_left_out():
     assert engines.run(functor(lambda x, y=10: x + y), store={"x": 1})["out"] == 11
 
 
-def test_an_optional_argument_is_handed_over_when_somebody_has_it():
+def test_optional_argument_with_provider_is_passed():
     assert engines.run(functor(lambda x, y=10: x + y), store={"x": 1, "y": 2})["out"] == 3
 
 
-def test_an_optional_argument_of_an_invisible_provider_is_left_out():
+def test_optional_argument_of_invisible_provider_is_left_out():
     flow = UnorderedFlow("u").add(Step("a", [], provides="y"), functor(lambda y=10: y))
     assert engines.run(flow)["out"] == 10
 
 
-def test_keyword_only_arguments_count():
+def test_keyword_only_arguments_are_passed():
     def execute(*, x, y=2):
         return x + y
 
@@ -56,13 +56,13 @@ def test_rebind_by_name_and_by_order():
         (("x",), 5, {}),
     ],
 )
-def test_how_a_result_is_taken_apart(provides, result, named):
+def test_provides_selects_parts_of_the_result(provides, result, named):
     assert engines.run(task.FunctorTask(lambda: result, name="f", provides=provides)) == named
 
 
-def test_what_execute_and_revert_are_handed_by_name_only(load):
+def test_requires_passes_names_that_are_not_in_the_signature(load):
     keep = Keep(requires=["x"], revert_requires=["y"])
-    ends(load(LinearFlow("f").add(keep, Step("bad", [], fails=1)), store={"x": 1, "y": 2}), ValueError)
+    final_state(load(LinearFlow("f").add(keep, Step("bad", [], fails=1)), store={"x": 1, "y": 2}), ValueError)
     assert keep.executed == [{"x": 1}]
     (undone,) = keep.reverted
     assert set(undone) == {"y", "result", "flow_failures"}
@@ -77,14 +77,16 @@ def test_what_execute_and_revert_are_handed_by_name_only(load):
         lambda seen: lambda result, **kwargs: seen.append((result, sorted(kwargs))),
     ],
 )
-def test_a_revert_function_takes_only_what_it_asks_for(load, make):
+def test_revert_function_receives_only_what_it_accepts(load, make):
     seen = []
     work = task.FunctorTask(lambda: 5, name="a", revert=make(seen))
-    assert ends(load(LinearFlow("f").add(work, Step("bad", [], fails=1))), ValueError) == states.REVERTED
+    assert (
+        final_state(load(LinearFlow("f").add(work, Step("bad", [], fails=1))), ValueError) == states.REVERTED
+    )
     assert seen in (["called"], [(5,)], [["bad"]], [(5, ["flow_failures"])])
 
 
-def test_a_revert_method_takes_only_what_it_asks_for(load):
+def test_revert_method_receives_only_what_it_accepts(load):
     class Plain(task.Task):
         def execute(self):
             return 5
@@ -94,15 +96,16 @@ def test_a_revert_method_takes_only_what_it_asks_for(load):
 
     seen = []
     assert (
-        ends(load(LinearFlow("f").add(Plain("p"), Step("bad", [], fails=1))), ValueError) == states.REVERTED
+        final_state(load(LinearFlow("f").add(Plain("p"), Step("bad", [], fails=1))), ValueError)
+        == states.REVERTED
     )
     assert seen == ["called"]
 
 
-# ------------------------------------------------------------------ missing
+# ------------------------------------------------------------------ missing inputs
 
 
-def test_everything_that_is_missing_is_named_at_once_before_anything_runs(load, log):
+def test_all_missing_inputs_are_reported_before_anything_runs(load, log):
     flow = LinearFlow("f").add(
         Step("a", log),
         Step("b", log, requires=["p", "q"]),
@@ -122,7 +125,7 @@ def test_everything_that_is_missing_is_named_at_once_before_anything_runs(load, 
     assert engine.storage.get_flow_state() == states.PENDING
 
 
-def test_what_only_revert_lacks_is_missing_too(load):
+def test_missing_inputs_of_revert_are_reported(load):
     class Undo(task.Task):
         def execute(self):
             pass
@@ -134,7 +137,7 @@ def test_what_only_revert_lacks_is_missing_too(load):
         load(LinearFlow("f").add(Undo("u"))).run()
 
 
-def test_a_lone_task_is_named_itself(load):
+def test_error_of_a_lone_task_names_the_task(load):
     with pytest.raises(
         exc.MissingDependencies, match=r"method 'execute' of \"f==1.0\" is missing required inputs \['x'\]"
     ):
@@ -149,7 +152,7 @@ def test_a_lone_task_is_named_itself(load):
         ({1: 2}, r"did you mean 'tittle'"),
     ],
 )
-def test_a_name_that_is_nearly_right_is_pointed_out(load, log, store, hint):
+def test_misspelled_name_gets_a_suggestion(load, log, store, hint):
     made = Step("a", log, **({} if "titel" in store else {"provides": "tittle"}))
     flow = LinearFlow("f").add(made, functor(lambda title: title))
     with pytest.raises(exc.MissingDependencies) as caught:
@@ -164,13 +167,13 @@ def test_provider_that_runs_too_late_is_reported(load, log, kind):
         load(kind("f").add(functor(lambda title: title), late)).run()
 
 
-def test_a_name_like_no_other_gets_no_hint(load, log):
+def test_name_without_similar_ones_gets_no_suggestion(load, log):
     with pytest.raises(exc.MissingDependencies) as caught:
         load(functor(lambda title: title), store={"size": 1}).run()
     assert "was" not in caught.value.args[0]
 
 
-def test_what_was_missing_can_be_given_later(load):
+def test_missing_input_can_be_injected_later(load):
     engine = load(functor(lambda x: x))
     with pytest.raises(exc.MissingDependencies):
         engine.run()

@@ -1,4 +1,4 @@
-"""Bad input: each ends in one clear error that names culprit and remedy, and spoils nothing stored."""
+"""Bad input: each case raises one error that names cause and remedy, and leaves stored data intact."""
 
 import contextlib
 import datetime as dt
@@ -14,7 +14,7 @@ import pytest
 from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, factory
-from tests.engines.tasks import Step, ends, states_of, steps
+from tests.engines.tasks import Step, final_state, states_of, steps
 
 # ------------------------------------------------------------------ the flow itself
 
@@ -28,7 +28,7 @@ def test_missing_requirement(backend, log, keep):
     assert log == []
 
 
-def test_missing_requirement_leaves_a_flow_that_can_run_once_it_is_given(backend, log):
+def test_flow_with_missing_input_can_run_once_it_is_injected(backend, log):
     flow = LinearFlow("shop").add(Step("pay", log, requires=["card"]))
     detail = factory.create_flow_detail(flow, backend=backend)
     with pytest.raises(exc.MissingDependencies):
@@ -50,12 +50,12 @@ def test_duplicate_atom_names(load, log):
     assert log == []
 
 
-def test_a_retry_named_like_a_task(load, log):
+def test_retry_with_the_name_of_a_task(load, log):
     with pytest.raises(exc.Duplicate, match=r"\['a'\]"):
         load(LinearFlow("f", retry=retry.Times(1, "a")).add(Step("a", log))).run()
 
 
-def test_a_cycle_names_its_atoms(log):
+def test_cycle_of_links_is_reported_with_its_atoms(log):
     a, b, c, d = steps("abcd", log)
     flow = GraphFlow("ring").add(a, b, c, d).link(a, b).link(b, c)
     with pytest.raises(exc.DependencyFailure, match=r"'ring'.*'c' -> 'a' -> 'b' -> 'c'") as caught:
@@ -65,7 +65,7 @@ def test_a_cycle_names_its_atoms(log):
     assert sorted(log) == ["a", "b", "c", "d"]
 
 
-def test_a_cycle_of_needs_names_its_atoms():
+def test_cycle_of_dependencies_is_reported_with_its_atoms():
     flow = GraphFlow("ring").add(
         Step("egg", [], requires=["hen"], provides="egg"), Step("far", [], provides="far")
     )
@@ -86,7 +86,7 @@ def test_a_cycle_of_needs_names_its_atoms():
     ],
 )
 @pytest.mark.parametrize("kind", [LinearFlow, GraphFlow])
-def test_a_task_that_is_no_task(kind, thing, words):
+def test_item_that_is_not_a_task(kind, thing, words):
     with pytest.raises(exc.NotAnAtom, match=f"'shop': {words}") as caught:
         kind("shop").add(thing)
     # TaskFlow raises a TypeError.
@@ -94,7 +94,7 @@ def test_a_task_that_is_no_task(kind, thing, words):
 
 
 @pytest.mark.parametrize("thing", [Step, None, "a", lambda: None])
-def test_a_flow_that_is_no_flow(thing):
+def test_flow_that_is_not_a_flow(thing):
     with pytest.raises(exc.NotAnAtom, match=r"not a task or flow: .* is (neither a task|a class)"):
         engines.run(thing)
 
@@ -103,7 +103,7 @@ def test_a_flow_that_is_no_flow(thing):
 
 
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
-def test_a_result_without_json_form_fails_its_task_and_the_flow_is_undone(backend, log, kind):
+def test_result_that_cannot_be_stored_fails_its_task_and_reverts_the_flow(backend, log, kind):
     flow = LinearFlow("f").add(
         Step("a", log, provides="x"), Step("open", log, result={"handle": object()}), Step("c", log)
     )
@@ -117,36 +117,36 @@ def test_a_result_without_json_form_fails_its_task_and_the_flow_is_undone(backen
         assert connection.get_flow_details(detail.uuid).state == states.REVERTED
 
 
-def test_the_same_result_is_fine_without_a_backend(load, log):
-    assert ends(load(Step("open", log, result=object()))) == states.SUCCESS
+def test_result_without_json_form_is_accepted_without_a_backend(load, log):
+    assert final_state(load(Step("open", log, result=object()))) == states.SUCCESS
 
 
-def test_a_retry_can_mend_a_result_without_json_form(backend):
+def test_retry_can_recover_from_a_result_that_cannot_be_stored(backend):
     results = [object(), 5]
     work = task.FunctorTask(lambda: results.pop(0), name="a", provides="x")
     flow = LinearFlow("f", retry=retry.Times(2, "r")).add(work)
     assert engines.run(flow, backend=backend)["x"] == 5
 
 
-def test_a_value_of_a_retry_without_json_form_fails_it(backend, log):
+def test_retry_value_that_cannot_be_stored_fails_the_retry(backend, log):
     flow = LinearFlow("f", retry=retry.ForEach([object()], "r", provides="x")).add(Step("a", log))
     with pytest.raises(exc.NotSerializable, match="atom 'r'"):
         engines.run(flow, backend=backend)
     assert log == []
 
 
-def test_a_result_of_revert_without_json_form_is_not_kept_and_the_rollback_goes_on(backend, log):
+def test_revert_result_that_cannot_be_stored_is_dropped_and_the_rollback_continues(backend, log):
     class Undo(Step):
         def revert(self, **kwargs):
             super().revert()
             return object()
 
     engine = engines.load(LinearFlow("f").add(Undo("a", log), Step("b", log, fails=1)), backend=backend)
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "b", "-b", "-a"]
 
 
-def test_an_error_with_arguments_without_json_form_is_kept_all_the_same(backend):
+def test_exception_with_arguments_that_cannot_be_stored_is_stored_without_them(backend):
     class Odd(Exception):
         pass
 
@@ -156,13 +156,13 @@ def test_an_error_with_arguments_without_json_form_is_kept_all_the_same(backend)
     flow = task.FunctorTask(fail, name="a")
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
-    assert ends(engine, Odd) == states.REVERTED
+    assert final_state(engine, Odd) == states.REVERTED
     with backend.get_connection() as connection:
         (stored,) = connection.get_flow_details(detail.uuid)
     assert "Odd" in stored.failure.exc_type_names[0]
 
 
-def test_values_of_rich_types_are_stored_as_they_are(backend):
+def test_rich_types_are_stored_and_restored(backend):
     moment = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     value = {"when": moment, "set": {1}, 5: (1, 2), "raw": b"\x00"}
     flow = task.FunctorTask(lambda: value, name="a", provides="x")
@@ -183,7 +183,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def stored(path, log):
-    """Give the uuid of a flow a -> b -> c in a closed database, suspended after a."""
+    """Return the uuid of a flow a -> b -> c in a closed database, suspended after a."""
     with backends.backend(f"sqlite:///{path}") as backend:
         flow = chain(log)
         detail = factory.create_flow_detail(flow, backend=backend)
@@ -205,24 +205,24 @@ def resume(path, uuid, flow, options=""):
         return engines.run(flow, flow_detail=detail, backend=backend)
 
 
-def test_run_makes_a_missing_database_no_secret(path, log):
+def test_missing_database_is_reported(path, log):
     with pytest.raises(exc.StorageFailure, match=rf"{path}.*(db upgrade|upgrade)"):
         engines.run(chain(log), backend=f"sqlite:///{path}")
     assert log == []
 
 
-def test_a_directory_that_is_not_there(tmp_path, log):
+def test_missing_directory_is_reported(tmp_path, log):
     with pytest.raises(exc.StorageFailure, match=r"no/flows.db.*create it first"):
         engines.run(chain(log), backend=f"sqlite:///{tmp_path}/no/flows.db")
     assert log == []
 
 
-def test_a_backend_that_is_not_known(log):
+def test_unknown_backend_is_reported(log):
     with pytest.raises(exc.NotFound, match=r"nosuch.*memory.*sqlite"):
         engines.run(chain(log), backend="nosuch://here")
 
 
-def test_a_newer_database(path, stored, log):
+def test_database_with_a_newer_schema_is_reported(path, stored, log):
     with contextlib.closing(sqlite3.connect(path)) as other:
         (table,) = other.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%version%'"
@@ -240,7 +240,7 @@ def test_a_newer_database(path, stored, log):
     assert log == ["b", "c"]
 
 
-def test_no_database_at_all(path, log):
+def test_file_that_is_not_a_database_is_reported(path, log):
     path.write_text("a letter to a friend " * 100)
     with pytest.raises(exc.StorageFailure, match=rf"{path}.*is not a SQLite database"):
         engines.run(chain(log), backend=f"sqlite:///{path}")
@@ -248,7 +248,7 @@ def test_no_database_at_all(path, log):
     assert path.read_text().startswith("a letter")
 
 
-def test_a_corrupt_database(path, stored, log):
+def test_corrupt_database_is_reported(path, stored, log):
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         for page in range(1, size // 4096):
@@ -268,7 +268,7 @@ def locked(path):
         other.execute("ROLLBACK")
 
 
-def test_a_locked_database(path, stored, log):
+def test_locked_database_is_reported(path, stored, log):
     with locked(path), pytest.raises(exc.StorageFailure, match=rf"{path}.*locked by another process"):
         resume(path, stored, chain(log), "?timeout=0.05&retry_delay=0")
     assert log == []
@@ -277,7 +277,7 @@ def test_a_locked_database(path, stored, log):
 
 
 def history_is_sound(backend, uuid):
-    """Check that each move begins where the one before it ended."""
+    """Check that each transition starts in the state in which the previous one ended."""
     stands = {}
     with backend.get_connection() as connection:
         for move in connection.get_history(uuid):
@@ -290,7 +290,7 @@ def history_is_sound(backend, uuid):
 
 @pytest.mark.parametrize("same_engine", [True, False])
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
-def test_a_database_that_is_locked_while_the_flow_runs(path, stored, log, same_engine, kind):
+def test_database_locked_during_a_run(path, stored, log, same_engine, kind):
     with (
         contextlib.ExitStack() as lock,
         backends.fetch(f"sqlite:///{path}?timeout=0.05&retry_delay=0") as backend,
@@ -314,13 +314,13 @@ def test_a_database_that_is_locked_while_the_flow_runs(path, stored, log, same_e
             with backend.get_connection() as connection:
                 detail = connection.get_flow_details(stored)
             engine = engines.load(flow, flow_detail=detail, backend=backend, engine=kind)
-        # What was not written did not happen: b runs once more.
-        assert ends(engine) == states.SUCCESS
+        # What was not stored did not happen: b runs again.
+        assert final_state(engine) == states.SUCCESS
         assert log == ["b", "b", "c"]
         history_is_sound(backend, stored)
 
 
-def test_a_full_database_while_the_flow_runs(path, log):
+def test_full_database_during_a_run(path, log):
     with backends.backend(f"sqlite:///{path}") as backend:
         flow = LinearFlow("f").add(Step("a", log), Step("big", log, result="x" * 3_000_000), Step("c", log))
         detail = factory.create_flow_detail(flow, backend=backend)
@@ -335,7 +335,7 @@ def test_a_full_database_while_the_flow_runs(path, log):
 
 @contextlib.contextmanager
 def as_nobody():
-    """Become a user whom file modes bind; root may write to anything."""
+    """Switch to an unprivileged user; root may write to any file."""
     if os.geteuid():
         yield
         return
@@ -346,8 +346,8 @@ def as_nobody():
         os.seteuid(0)
 
 
-def test_a_read_only_database(log):
-    place = Path(tempfile.mkdtemp())  # tmp_path can not be reached by other users
+def test_read_only_database_is_reported(log):
+    place = Path(tempfile.mkdtemp())  # other users cannot access tmp_path
     place.chmod(0o755)
     path = place / "flows.db"
     address = f"sqlite:///{path}?journal_mode=DELETE"
@@ -363,7 +363,7 @@ def test_a_read_only_database(log):
         assert log == []
         path.chmod(0o644)
         with backends.fetch(address) as backend:
-            assert ends(engines.load(flow, flow_detail=detail, backend=backend)) == states.SUCCESS
+            assert final_state(engines.load(flow, flow_detail=detail, backend=backend)) == states.SUCCESS
         assert log == ["a", "b"]
     finally:
         shutil.rmtree(place)
@@ -391,7 +391,7 @@ def test_a_read_only_database(log):
         ("tests..flow", "it is not the name of a function: write package.module:function"),
     ],
 )
-def test_a_factory_that_cannot_be_imported(name, reason):
+def test_factory_that_cannot_be_imported(name, reason):
     with pytest.raises(exc.FactoryNotFound, match=f"'{name}': ({reason})") as caught:
         engines.load_from_factory(name)
     assert isinstance(caught.value, ImportError)
@@ -410,7 +410,7 @@ def test_a_factory_that_cannot_be_imported(name, reason):
         ("raise SystemExit(0)", "importing .* exits; .* __name__ == '__main__'"),
     ],
 )
-def test_a_factory_whose_module_is_broken_tells_why(tmp_path, monkeypatch, body, reason):
+def test_factory_in_a_broken_module_is_reported_with_the_reason(tmp_path, monkeypatch, body, reason):
     (tmp_path / "broken_factory_module.py").write_text(f"{body}\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(exc.FactoryNotFound, match=f"(?s)'broken_factory_module.flow': {reason}") as caught:
@@ -418,7 +418,7 @@ def test_a_factory_whose_module_is_broken_tells_why(tmp_path, monkeypatch, body,
     assert caught.value.cause is not None
 
 
-def test_a_stored_flow_whose_factory_is_gone_can_be_resumed_when_it_is_back(tmp_path, monkeypatch, backend):
+def test_stored_flow_can_be_resumed_once_its_factory_is_available_again(tmp_path, monkeypatch, backend):
     module = tmp_path / "coming_and_going.py"
     source = (
         "from stackl_flow import LinearFlow, FunctorTask\n"
@@ -436,6 +436,6 @@ def test_a_stored_flow_whose_factory_is_gone_can_be_resumed_when_it_is_back(tmp_
         engines.load_from_detail(detail, backend=backend)
     (tmp_path / "gone.py").rename(module)
     again = engines.load_from_detail(detail, backend=backend)
-    assert ends(again) == states.SUCCESS
+    assert final_state(again) == states.SUCCESS
     assert again.storage.fetch("x") == 5
     assert states_of(again) == {"a": states.SUCCESS}

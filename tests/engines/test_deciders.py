@@ -1,10 +1,10 @@
-"""Deciders at work: whose word counts, and how far a "no" reaches."""
+"""Deciders: which of them are called, and the depth of a rejection."""
 
 import pytest
 
 from stackl_flow import Depth, GraphFlow, LinearFlow, engines, retry, states
 from stackl_flow.persistence import backends, factory
-from tests.engines.tasks import Step, ends, states_of, steps
+from tests.engines.tasks import Step, final_state, states_of, steps
 
 
 def no(history):
@@ -16,7 +16,7 @@ def yes(history):
 
 
 def chain(log, depth, decider=no):
-    """Make a -> b (decided) -> c -> a flow with d in it."""
+    """Create a -> b (with a decider) -> c -> a flow that contains d."""
     a, b, c, d = steps("abcd", log)
     sub = LinearFlow("sub").add(d)
     flow = GraphFlow("f").add(a, b, c, sub)
@@ -37,7 +37,7 @@ def chain(log, depth, decider=no):
         ("atom", "b"),
     ],
 )
-def test_how_far_a_no_reaches(load, log, depth, ignored):
+def test_depth_of_a_rejection(load, log, depth, ignored):
     engine = load(chain(log, depth))
     engine.run()
     assert engine.storage.get_flow_state() == states.SUCCESS
@@ -46,7 +46,7 @@ def test_how_far_a_no_reaches(load, log, depth, ignored):
     assert "".join(name for name in "abcd" if found[name] == states.IGNORE) == ignored
 
 
-def test_neighbors_are_those_right_behind_and_no_further(load, log):
+def test_depth_neighbors_ignores_direct_successors_only(load, log):
     a, b, c, d = steps("abcd", log)
     flow = (
         GraphFlow("f").add(a, b, c, d).link(a, b, decider=no, decider_depth="NEIGHBORS").link(b, c).link(c, d)
@@ -55,25 +55,25 @@ def test_neighbors_are_those_right_behind_and_no_further(load, log):
     assert log == ["a", "d"]
 
 
-def test_flow_reaches_all_behind_it_in_the_same_flow(load, log):
+def test_depth_flow_ignores_all_later_atoms_in_the_same_flow(load, log):
     a, b, c, d, e = steps("abcde", log)
     inner = GraphFlow("in").add(a, b, c, d).link(a, b, decider=no, decider_depth="FLOW").link(b, c).link(c, d)
     load(LinearFlow("out").add(inner, e)).run()
     assert log == ["a", "e"]
 
 
-def test_a_yes_lets_everything_run(load, log):
+def test_accepting_decider_lets_everything_run(load, log):
     load(chain(log, None, yes)).run()
     assert log == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("answer", [0, "", None, []])
-def test_what_is_not_true_is_a_no(load, log, answer):
+def test_falsy_values_reject(load, log, answer):
     load(chain(log, None, lambda history: answer)).run()
     assert log == ["a"]
 
 
-def test_the_history_holds_the_results_of_the_decided_links_only(load, log):
+def test_history_contains_results_of_links_with_deciders_only(load, log):
     seen = []
 
     def look(history):
@@ -96,7 +96,7 @@ def test_the_history_holds_the_results_of_the_decided_links_only(load, log):
         (("ATOM", "ATOM"), "c"),
     ],
 )
-def test_of_several_noes_the_widest_counts(load, log, depths, ignored):
+def test_widest_of_several_rejections_applies(load, log, depths, ignored):
     a, b, c, d, e = steps("abcde", log)
     sub = LinearFlow("sub").add(e)
     flow = GraphFlow("f").add(a, b, c, d, sub).link(c, d).link(d, sub)
@@ -108,14 +108,14 @@ def test_of_several_noes_the_widest_counts(load, log, depths, ignored):
     assert "".join(name for name in "abcde" if found[name] == states.IGNORE) == ignored
 
 
-def test_one_no_is_enough(load, log):
+def test_one_rejection_is_enough(load, log):
     a, b, c = steps("abc", log)
     flow = GraphFlow("f").add(a, b, c).link(a, c, decider=yes).link(b, c, decider=no)
     load(flow).run()
     assert sorted(log) == ["a", "b"]
 
 
-def test_an_ignored_source_neither_votes_nor_appears(load, log):
+def test_deciders_of_ignored_sources_are_skipped(load, log):
     asked = []
 
     def never(history):
@@ -134,14 +134,14 @@ def test_an_ignored_source_neither_votes_nor_appears(load, log):
     assert sorted(log) == ["a", "c", "d"]
 
 
-def test_with_only_ignored_sources_the_atom_runs(load, log):
+def test_atom_with_only_ignored_sources_runs(load, log):
     a, b, c = steps("abc", log)
     flow = GraphFlow("f").add(a, b, c).link(a, b, decider=no, decider_depth="ATOM").link(b, c, decider=no)
     load(flow).run()
     assert log == ["a", "c"]
 
 
-def test_a_decider_before_a_flow_holds_all_of_it(load, log):
+def test_decider_before_a_flow_applies_to_all_of_it(load, log):
     a, b, c, d = steps("abcd", log)
     inner = LinearFlow("in").add(b, c)
     load(GraphFlow("f").add(a, inner, d).link(a, inner, decider=no).link(inner, d)).run()
@@ -152,11 +152,11 @@ def test_ignored_atoms_are_not_reverted(load, log):
     a, b, c = Step("a", log), Step("b", log), Step("c", log, fails=1)
     flow = GraphFlow("f").add(a, b, c).link(a, b, decider=no, decider_depth="ATOM").link(b, c)
     engine = load(flow)
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "c", "-c", "-a"]
 
 
-def test_each_attempt_decides_anew(load, log):
+def test_deciders_are_evaluated_again_in_each_attempt(load, log):
     answers = [False, True]
     a, b, c = Step("a", log), Step("b", log), Step("c", log, fails=1)
     flow = GraphFlow("f", retry=retry.Times(2, "r")).add(a, b, c)
@@ -165,19 +165,19 @@ def test_each_attempt_decides_anew(load, log):
     assert log == ["a", "c", "-c", "-a", "a", "b", "c"]
 
 
-def test_a_decider_is_asked_again_when_a_reverted_flow_runs_again(load, log):
+def test_deciders_are_evaluated_again_when_a_reverted_flow_runs_again(load, log):
     answers = [False, True]
     a, b, c = Step("a", log), Step("b", log), Step("c", log, fails=1)
     flow = GraphFlow("f").add(a, b, c)
     flow.link(a, b, decider=lambda history: answers.pop(0), decider_depth="ATOM").link(b, c)
     engine = load(flow)
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     log.clear()
     engine.run()
     assert log == ["a", "b", "c"]
 
 
-def test_a_decider_that_raises_stops_the_flow_which_asks_again_when_run_again(load, log):
+def test_decider_that_raises_fails_the_flow_and_is_evaluated_again_on_the_next_run(load, log):
     answers = [LookupError("cannot tell"), True]
 
     def unsure(history):
@@ -187,13 +187,13 @@ def test_a_decider_that_raises_stops_the_flow_which_asks_again_when_run_again(lo
         raise answer
 
     engine = load(chain(log, None, unsure))
-    assert ends(engine, LookupError) == states.FAILURE
+    assert final_state(engine, LookupError) == states.FAILURE
     assert log == ["a"]
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert log == ["a", "b", "c", "d"]
 
 
-def test_what_was_ignored_stays_ignored_on_resumption(tmp_path, log):
+def test_ignored_atoms_stay_ignored_on_resume(tmp_path, log):
     place = f"sqlite:///{tmp_path / 'flows.db'}"
     with backends.backend(place) as backend:
         flow = chain(log, "ATOM")

@@ -1,4 +1,4 @@
-"""Engines: order, results, errors, being run again, calls out of order."""
+"""Engines: order, results, errors, repeated runs, calls in the wrong order."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
-from tests.engines.tasks import Step, ends, states_of, steps
+from tests.engines.tasks import Step, final_state, states_of, steps
 
 # ------------------------------------------------------------------ order
 
@@ -22,7 +22,7 @@ def test_linear_runs_in_order(load, log):
     assert set(states_of(engine).values()) == {states.SUCCESS}
 
 
-def test_linear_reverts_in_reverse_order_and_raises_the_error_itself(load, log):
+def test_linear_reverts_in_reverse_order_and_raises_the_original_exception(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log), Step("c", log, fails=1), Step("d", log)))
     with pytest.raises(ValueError, match="c failed"):
         engine.run()
@@ -36,14 +36,14 @@ def test_linear_reverts_in_reverse_order_and_raises_the_error_itself(load, log):
     }
 
 
-def test_graph_runs_by_links_and_reverts_against_them(load, log):
+def test_graph_runs_along_links_and_reverts_against_them(load, log):
     a, b, c, d = [*steps("abc", log), Step("d", log, fails=1)]
     flow = GraphFlow("f").add(d, c, b, a).link(a, b).link(b, c).link(c, d)
-    assert ends(load(flow), ValueError) == states.REVERTED
+    assert final_state(load(flow), ValueError) == states.REVERTED
     assert log == ["a", "b", "c", "d", "-d", "-c", "-b", "-a"]
 
 
-def test_diamond_waits_for_both_sides(load, log):
+def test_diamond_waits_for_both_branches(load, log):
     a, b, c, d = steps("abcd", log)
     flow = GraphFlow("f").add(a, b, c, d).link(a, b).link(a, c).link(b, d).link(c, d)
     load(flow, max_workers=2).run()
@@ -52,38 +52,38 @@ def test_diamond_waits_for_both_sides(load, log):
     assert log[3] == "d"
 
 
-def test_nested_flows_run_as_one_item(load, log):
+def test_nested_flow_runs_as_one_item(load, log):
     inner = UnorderedFlow("inner").add(*steps("bc", log))
     load(LinearFlow("outer").add(Step("a", log), inner, Step("d", log)), max_workers=1).run()
     assert log == ["a", "b", "c", "d"]
 
 
-def test_a_lone_task_is_a_flow(load, log):
+def test_lone_task_runs_as_a_flow(load, log):
     engine = load(Step("a", log, provides="x"))
     engine.run()
     assert (log, engine.storage.fetch_all()) == (["a"], {"x": "A"})
 
 
-def test_an_empty_flow_succeeds(load):
-    assert ends(load(LinearFlow("f"))) == states.SUCCESS
+def test_empty_flow_succeeds(load):
+    assert final_state(load(LinearFlow("f"))) == states.SUCCESS
 
 
 @pytest.mark.parametrize("flow", [LinearFlow, UnorderedFlow, GraphFlow])
-def test_an_empty_flow_inside_does_not_stop_what_follows(load, log, flow):
+def test_empty_subflow_does_not_block_its_successors(load, log, flow):
     outer = LinearFlow("outer").add(Step("a", log), flow("hole"), Step("b", log))
     load(outer).run()
     assert log == ["a", "b"]
 
 
-def test_higher_priority_first_when_executing_and_when_reverting(load, log):
+def test_higher_priority_starts_first(load, log):
     priorities = {"a": 1, "b": 5, "c": 3}
     group = UnorderedFlow("g").add(*(Step(n, log, priority=p) for n, p in priorities.items()))
     engine = load(LinearFlow("f").add(group, Step("z", log, fails=1)), max_workers=1)
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["b", "c", "a", "z", "-z", "-b", "-c", "-a"]
 
 
-def test_equal_priorities_keep_the_order_in_which_they_were_added(load, log):
+def test_equal_priorities_keep_insertion_order(load, log):
     names = [f"t{number:02}" for number in range(20)]
     load(UnorderedFlow("f").add(*(Step(n, log) for n in names)), max_workers=1).run()
     assert log == names
@@ -106,7 +106,7 @@ assert log == names + [name + "!" for name in names], log
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
-def test_siblings_start_in_added_order_whatever_the_hash_seed(seed, kind):
+def test_siblings_start_in_insertion_order_for_any_hash_seed(seed, kind):
     code = _SIBLINGS.replace("ENGINE", repr(kind))
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -119,23 +119,23 @@ def test_siblings_start_in_added_order_whatever_the_hash_seed(seed, kind):
     assert done.returncode == 0, done.stderr
 
 
-def test_what_was_chosen_together_runs_together_even_when_one_fails(log):
+def test_whole_batch_runs_even_when_one_task_fails(log):
     flow = UnorderedFlow("f").add(Step("a", log, fails=1), *steps("bc", log))
-    assert ends(engines.load(flow), ValueError) == states.REVERTED
+    assert final_state(engines.load(flow), ValueError) == states.REVERTED
     assert log == ["a", "b", "c", "-c", "-b", "-a"]
 
 
 # ------------------------------------------------------------------ results
 
 
-def test_run_returns_what_was_given_and_what_was_provided(log):
+def test_run_returns_inputs_and_provided_values(log):
     flow = LinearFlow("f").add(
         Step("a", log, result=(1, 2), provides=("x", "y")), Step("b", log, provides="z", requires=["x"])
     )
     assert engines.run(flow, store={"given": 0}) == {"given": 0, "x": 1, "y": 2, "z": "B"}
 
 
-def test_several_providers_of_one_name_come_as_a_list(log):
+def test_values_of_several_providers_are_returned_as_a_list(log):
     flow = LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, provides="x"))
     engine = engines.load(flow, store={"x": 0})
     engine.run()
@@ -143,7 +143,7 @@ def test_several_providers_of_one_name_come_as_a_list(log):
     assert engine.storage.fetch("x") == 0
 
 
-def test_tasks_get_the_live_object_without_a_backend():
+def test_tasks_receive_the_same_objects_without_a_backend():
     thing = object()
     seen = []
     flow = LinearFlow("f").add(
@@ -154,9 +154,9 @@ def test_tasks_get_the_live_object_without_a_backend():
     assert seen[0][0] is thing
 
 
-def test_what_was_undone_is_no_longer_there(load, log):
+def test_reverted_values_are_not_available(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1)))
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert engine.storage.fetch_all() == {}
     with pytest.raises(exc.NotFound):
         engine.storage.fetch("x")
@@ -165,7 +165,7 @@ def test_what_was_undone_is_no_longer_there(load, log):
 # ------------------------------------------------------------------ errors
 
 
-def test_several_failures_are_raised_as_one_in_the_order_of_the_flow(load, log):
+def test_several_failures_are_raised_as_wrapped_failure_in_flow_order(load, log):
     engine = load(UnorderedFlow("f").add(*steps("xy", log, fails=1)), max_workers=1)
     with pytest.raises(exc.WrappedFailure) as caught:
         engine.run()
@@ -178,7 +178,7 @@ def _raise(error):
     raise error
 
 
-def test_stop_iteration_is_just_a_failure(load, log):
+def test_stop_iteration_is_a_failure_like_any_other(load, log):
     broken = task.FunctorTask(lambda: _raise(StopIteration("enough")), name="b")
     engine = load(LinearFlow("f").add(Step("a", log), broken))
     with pytest.raises(StopIteration, match="enough"):
@@ -187,7 +187,7 @@ def test_stop_iteration_is_just_a_failure(load, log):
     assert log == ["a", "-a"]
 
 
-def test_stop_iteration_through_run_iter_is_told_apart_from_its_end(load):
+def test_run_iter_wraps_stop_iteration(load):
     engine = load(task.FunctorTask(lambda: _raise(StopIteration("enough")), name="b"))
     with pytest.raises(exc.WrappedFailure, match="enough") as caught:
         list(engine.run_iter())
@@ -195,7 +195,7 @@ def test_stop_iteration_through_run_iter_is_told_apart_from_its_end(load):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-def test_an_interrupt_in_the_engines_own_thread_goes_through_and_the_flow_can_be_run_again(log, error):
+def test_interrupt_in_the_engine_thread_propagates_and_the_flow_can_run_again(log, error):
     errors = [error]
 
     def interrupted():
@@ -215,7 +215,7 @@ def test_an_interrupt_in_the_engines_own_thread_goes_through_and_the_flow_can_be
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-def test_an_interrupt_in_a_worker_thread_fails_the_task(log, error):
+def test_interrupt_in_a_worker_thread_fails_the_task(log, error):
     flow = LinearFlow("f").add(Step("a", log), task.FunctorTask(lambda: _raise(error), name="b"))
     engine = engines.load(flow, engine="parallel")
     with pytest.raises(RuntimeError, match=type(error).__name__):
@@ -224,7 +224,7 @@ def test_an_interrupt_in_a_worker_thread_fails_the_task(log, error):
     assert log == ["a", "-a"]
 
 
-def test_hooks_are_called_around_execute_and_revert_whether_they_work_or_not(load):
+def test_hooks_are_called_around_execute_and_revert(load):
     log = []
 
     class Hooked(Step):
@@ -240,11 +240,11 @@ def test_hooks_are_called_around_execute_and_revert_whether_they_work_or_not(loa
         def post_revert(self):
             log.append("after undo")
 
-    assert ends(load(Hooked("a", log, fails=1)), ValueError) == states.REVERTED
+    assert final_state(load(Hooked("a", log, fails=1)), ValueError) == states.REVERTED
     assert log == ["before", "a", "after", "before undo", "-a", "after undo"]
 
 
-def test_a_provider_that_gave_too_little_stops_the_flow_and_names_both(load, log):
+def test_incomplete_result_fails_the_flow_and_names_provider_and_value(load, log):
     flow = LinearFlow("f").add(
         Step("giver", log, result=[1], provides=("p", "q")), Step("needy", log, requires=["q"])
     )
@@ -255,24 +255,24 @@ def test_a_provider_that_gave_too_little_stops_the_flow_and_names_both(load, log
     assert log == ["giver"]
 
 
-# ------------------------------------------------------------------ calls out of order
+# ------------------------------------------------------------------ calls in the wrong order
 
 
 @pytest.mark.parametrize("call", ["prepare", "validate", "suspend", "reset"])
-def test_nothing_goes_before_compile(load, call):
+def test_engine_requires_compile(load, call):
     with pytest.raises(exc.InvalidState, match=f"{call}.*not been compiled"):
         getattr(load(LinearFlow("f")), call)()
 
 
 @pytest.mark.parametrize("call", ["validate", "reset"])
-def test_nothing_but_prepare_comes_right_after_compile(load, call):
+def test_engine_requires_prepare(load, call):
     engine = load(LinearFlow("f"))
     engine.compile()
     with pytest.raises(exc.InvalidState, match=f"{call}.*storage populated"):
         getattr(engine, call)()
 
 
-def test_steps_by_hand_are_the_same_as_run(load, log):
+def test_explicit_preparation_is_the_same_as_run(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     assert engine.compilation is None
     engine.compile()
@@ -286,7 +286,7 @@ def test_steps_by_hand_are_the_same_as_run(load, log):
     assert log == ["a", "b"]
 
 
-def test_a_running_engine_is_locked(load):
+def test_running_engine_cannot_be_run_again(load):
     refused = []
 
     def again():
@@ -308,23 +308,23 @@ def test_a_running_engine_is_locked(load):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_the_lock_is_given_back_after_a_failure(load, log):
+def test_lock_is_released_after_a_failure(load, log):
     engine = load(Step("a", log, fails=1))
-    assert ends(engine, ValueError) == states.REVERTED
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine, ValueError) == states.REVERTED
+    assert final_state(engine) == states.SUCCESS
 
 
 # ------------------------------------------------------------------ statistics
 
 
-def test_statistics_count_the_atoms(load, log):
+def test_statistics_count_atoms(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1), Step("b", log)))
     engine.run()
     told = engine.statistics
     assert set(told["seconds_per_state"]) >= {"scheduling", "waiting", "analyzing"}
     assert all(seconds >= 0 for seconds in told["seconds_per_state"].values())
     assert told["active_for"] >= 0
-    # The retry twice, a twice, b once, and a undone once.
+    # The retry twice, a twice, b once, and the revert of a.
     assert (told["completed"], told["discarded_failures"]) == (6, 1)
     assert (told["awaiting"], told["incomplete"]) == (0, 0)
 
@@ -343,34 +343,34 @@ def test_statistics_can_be_read_during_a_run(load, log):
     assert engine.statistics["completed"] == 2
 
 
-def test_statistics_can_be_left_out(load, log):
+def test_statistics_can_be_disabled(load, log):
     engine = load(Step("a", log), gather_statistics=False)
     engine.run()
     assert set(engine.statistics) == {"active_for"}
 
 
-# ------------------------------------------------------------------ getting an engine
+# ------------------------------------------------------------------ loading an engine
 
 
-def test_options_in_a_uri():
+def test_options_in_a_url():
     engine = engines.load(
         LinearFlow("f"), engine="parallel://?max_workers=2&defer_reverts=yes", executor="threads"
     )
     assert engine.options == {"max_workers": "2", "defer_reverts": "yes", "executor": "threads"}
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
 
 
-def test_an_unknown_engine_is_named_with_those_that_are_known():
+def test_unknown_engine_is_reported_with_the_known_ones():
     with pytest.raises(exc.NotFound, match=r"'nope'.*default, parallel, serial"):
         engines.load(LinearFlow("f"), engine="nope")
 
 
-def test_helpers_take_the_same_words(log):
+def test_helpers_take_the_same_arguments(log):
     assert engines.run(Step("a", log, provides="x"), {"y": 1}) == {"x": "A", "y": 1}
     assert list(engines.run_iter(Step("a", log)))[-1] == states.SUCCESS
 
 
-def test_run_iter_yields_the_round_of_the_engine(load, log):
+def test_run_iter_yields_the_states_of_the_engine(load, log):
     told = list(load(Step("a", log)).run_iter())
     assert told[:4] == ["RESUMING", "SCHEDULING", "WAITING", "ANALYZING"]
     assert told[-1] == "SUCCESS"

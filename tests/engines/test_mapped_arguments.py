@@ -1,4 +1,4 @@
-"""What an atom is, or would be, handed, asked of storage from outside."""
+"""Storage queries for the arguments of an atom."""
 
 import contextlib
 
@@ -11,7 +11,7 @@ from tests.engines.tasks import Step, steps
 
 @pytest.fixture
 def engine(log):
-    """Give an engine that ran two providers of one name, and one of another."""
+    """Return an engine that ran two providers of one name, and one of another."""
     flow = LinearFlow("f").add(
         Step("a", log, result=1, provides="x"),
         Step("b", log, result={"y": 2, "z": 3}, provides={"y", "z"}),
@@ -34,24 +34,24 @@ def engine(log):
         ({"k": "own", "l": "given"}, "c", {"k": 5, "l": 6}),
     ],
 )
-def test_values_by_argument(engine, mapping, atom, found):
+def test_mapped_arguments(engine, mapping, atom, found):
     assert engine.storage.fetch_mapped_args(mapping, atom_name=atom) == found
 
 
-def test_what_an_atom_does_not_see_it_is_not_handed(engine):
+def test_invisible_providers_are_not_used(engine):
     with pytest.raises(exc.NotFound, match="'k' <= 'x' was not produced by any accessible provider"):
         engine.storage.fetch_mapped_args({"k": "x"}, atom_name="a")
     with pytest.raises(exc.NotFound, match="'k' <= 'own'"):
         engine.storage.fetch_mapped_args({"k": "own"}, atom_name="b")
 
 
-def test_what_is_optional_may_be_missing(engine):
+def test_optional_arguments_may_be_missing(engine):
     fetch = engine.storage.fetch_mapped_args
     assert fetch({"k": "x", "l": "none"}, "c", optional_args=["l"]) == {"k": 1}
     assert fetch({"k": "x", "l": "y"}, "c", optional_args=["l"]) == {"k": 1, "l": 2}
 
 
-def test_who_can_be_seen_may_be_said(engine):
+def test_visible_providers_can_be_passed(engine):
     fetch = engine.storage.fetch_mapped_args
     assert fetch({"k": "x"}, "b", scope_walker=[["c"], ["a"]]) == {"k": 4}
     assert fetch({"k": "x"}, "b", scope_walker=[["nobody"], ["a", "c"]]) == {"k": 1}
@@ -59,12 +59,12 @@ def test_who_can_be_seen_may_be_said(engine):
         fetch({"k": "x"}, "c", scope_walker=[["b"]])
 
 
-def test_an_unknown_atom_is_named(engine):
+def test_unknown_atom_is_reported(engine):
     with pytest.raises(exc.NotFound, match="'nobody'"):
         engine.storage.fetch_mapped_args({"k": "x"}, atom_name="nobody")
 
 
-def test_before_it_ran_nobody_has_provided(log):
+def test_nothing_is_provided_before_the_run(log):
     engine = engines.load(GraphFlow("f").add(Step("a", log, provides="x"), Step("b", log, requires=["x"])))
     with pytest.raises(exc.NotFound):
         engine.storage.fetch_mapped_args({"k": "x"})
@@ -74,7 +74,7 @@ def test_before_it_ran_nobody_has_provided(log):
         engine.storage.fetch_mapped_args({"k": "x"}, "b", optional_args=["k"])
 
 
-def test_an_intention_can_be_changed(log):
+def test_intention_can_be_changed(log):
     engine = engines.load(LinearFlow("f").add(*steps("ab", log), Step("c", log, fails=1)))
     with contextlib.suppress(ValueError):
         engine.run()
@@ -87,7 +87,7 @@ def test_an_intention_can_be_changed(log):
         engine.storage.set_atom_intention("nobody", "EXECUTE")
 
 
-def test_what_nobody_will_provide(log):
+def test_unsatisfied_arguments(log):
     flow = LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, inject={"own": 5}))
     engine = engines.load(flow, store={"given": 6})
     engine.compile()

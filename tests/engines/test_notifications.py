@@ -1,4 +1,4 @@
-"""What is told of a flow and its atoms, and progress."""
+"""Notifications about flows and atoms, and progress."""
 
 import contextlib
 import logging
@@ -10,16 +10,16 @@ import pytest
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, factory
-from tests.engines.tasks import Step, ends, moves_of, steps
+from tests.engines.tasks import Step, final_state, steps, transitions_of
 
 
 def pairs(told, name):
     return [(details["old_state"], state) for state, details in told if details.get("task_name") == name]
 
 
-def test_every_move_of_a_flow_is_told(load, log):
+def test_every_transition_of_a_flow_is_notified(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
-    told = moves_of(engine.notifier)
+    told = transitions_of(engine.notifier)
     engine.run()
     assert [(state, details["old_state"]) for state, details in told] == [
         ("RUNNING", "PENDING"),
@@ -30,11 +30,11 @@ def test_every_move_of_a_flow_is_told(load, log):
         assert (details["flow_name"], details["flow_uuid"]) == ("f", engine.storage.flow_uuid)
 
 
-def test_every_move_of_every_atom_is_told_in_order(load, log):
+def test_every_transition_of_atoms_is_notified_in_order(load, log):
     flow = LinearFlow("f", retry=retry.Times(2, "t")).add(Step("a", log), Step("b", log, fails=2))
     engine = load(flow)
-    told = moves_of(engine.atom_notifier)
-    assert ends(engine, ValueError) == states.REVERTED
+    told = transitions_of(engine.atom_notifier)
+    assert final_state(engine, ValueError) == states.REVERTED
     short = [
         (details.get("task_name") or details["retry_name"], details["old_state"], state)
         for state, details in told
@@ -50,10 +50,10 @@ def test_every_move_of_every_atom_is_told_in_order(load, log):
     ]  # fmt: skip
 
 
-def test_details_of_an_atom(load, log):
+def test_details_of_atom_notifications(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log), Step("b", log, fails=1)))
-    told = moves_of(engine.atom_notifier)
-    ends(engine, ValueError)
+    told = transitions_of(engine.atom_notifier)
+    final_state(engine, ValueError)
     by_move = {(d.get("task_name") or d.get("retry_name"), state): d for state, d in told}
     assert by_move["a", "RUNNING"] == {
         "task_name": "a",
@@ -67,15 +67,15 @@ def test_details_of_an_atom(load, log):
     assert by_move["r", "SUCCESS"]["result"] == 1
 
 
-def test_a_failed_revert_is_told_with_its_failure(load, log):
+def test_failed_revert_is_notified_with_its_failure(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, revert_fails=1), Step("b", log, fails=1)))
-    told = moves_of(engine.atom_notifier)
-    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    told = transitions_of(engine.atom_notifier)
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
     (details,) = [details for state, details in told if state == "REVERT_FAILURE"]
     assert details["result"].check(RuntimeError)
 
 
-def test_one_event_alone_can_be_asked_for(load, log):
+def test_callback_for_a_single_state(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     names = []
     engine.atom_notifier.register("SUCCESS", lambda state, details: names.append(details["task_name"]))
@@ -83,7 +83,7 @@ def test_one_event_alone_can_be_asked_for(load, log):
     assert names == ["a", "b"]
 
 
-def test_a_listener_that_raises_disturbs_nothing_and_is_logged(load, log, caplog):
+def test_callback_that_raises_is_logged_and_does_not_affect_the_run(load, log, caplog):
     def broken(state, details):
         raise LookupError("listener")
 
@@ -96,7 +96,7 @@ def test_a_listener_that_raises_disturbs_nothing_and_is_logged(load, log, caplog
     assert [("broken" in line, "raised LookupError" in line) for line in told] == [(True, True)] * 2
 
 
-def test_a_move_is_stored_before_it_is_told(backend, log):
+def test_transition_is_stored_before_it_is_notified(backend, log):
     flow = LinearFlow("f").add(*steps("ab", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
@@ -113,18 +113,18 @@ def test_a_move_is_stored_before_it_is_told(backend, log):
     assert seen == [("a", "SUCCESS", "SUCCESS"), ("b", "SUCCESS", "SUCCESS")]
 
 
-def test_a_reset_tells_the_flows_move(load, log):
+def test_reset_notifies_the_flow_transition(load, log):
     engine = load(Step("a", log))
     engine.run()
-    told = moves_of(engine.notifier)
+    told = transitions_of(engine.notifier)
     engine.reset()
     assert [(details["old_state"], state) for state, details in told] == [("SUCCESS", "PENDING")]
 
 
-def test_moves_of_parallel_atoms_are_each_in_order(log):
+def test_transitions_of_each_parallel_atom_are_in_order(log):
     flow = UnorderedFlow("f").add(*(Step(f"t{n}", log) for n in range(20)))
     engine = engines.load(flow, engine="parallel", max_workers=4)
-    told = moves_of(engine.atom_notifier)
+    told = transitions_of(engine.atom_notifier)
     engine.run()
     for number in range(20):
         assert pairs(told, f"t{number}") == [("PENDING", "RUNNING"), ("RUNNING", "SUCCESS")]
@@ -134,7 +134,7 @@ def test_moves_of_parallel_atoms_are_each_in_order(log):
 
 
 class Slow(task.Task):
-    """Tells how far it has come."""
+    """Reports its progress."""
 
     def __init__(self, *told, name="slow"):
         super().__init__(name)
@@ -145,7 +145,7 @@ class Slow(task.Task):
             self.update_progress(progress, **details)
 
 
-def test_progress_is_told_to_those_who_registered_with_the_task(load):
+def test_progress_is_notified_to_callbacks_of_the_task(load):
     work = Slow((0.3, {}), (0.7, {"step": 2}))
     told = []
     work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(dict(details)))
@@ -153,7 +153,7 @@ def test_progress_is_told_to_those_who_registered_with_the_task(load):
     assert told == [{"progress": 0.0}, {"progress": 0.3}, {"progress": 0.7, "step": 2}, {"progress": 1.0}]
 
 
-def test_progress_is_zero_at_first_and_one_at_the_end(load, log):
+def test_progress_starts_at_zero_and_ends_at_one(load, log):
     engine = load(Step("a", log))
     engine.compile()
     engine.prepare()
@@ -162,14 +162,14 @@ def test_progress_is_zero_at_first_and_one_at_the_end(load, log):
     assert engine.storage.get_task_progress("a") == 1.0
 
 
-def test_progress_stays_where_the_task_failed(load):
+def test_progress_of_a_failed_task_is_kept(load):
     class Breaks(Slow):
         def execute(self):
             super().execute()
             raise ValueError("half-way")
 
     engine = load(Breaks((0.4, {"file": "x"})), never_resolve=True)
-    assert ends(engine, ValueError) == states.FAILURE
+    assert final_state(engine, ValueError) == states.FAILURE
     assert engine.storage.get_task_progress("slow") == 0.4
     assert engine.storage.get_task_progress_details("slow") == {
         "at_progress": 0.4,
@@ -177,7 +177,7 @@ def test_progress_stays_where_the_task_failed(load):
     }
 
 
-def test_no_details_no_progress_details(load):
+def test_progress_without_details(load):
     engine = load(Slow((0.4, {})))
     engine.run()
     assert engine.storage.get_task_progress_details("slow") is None
@@ -207,7 +207,7 @@ def test_progress_is_stored(tmp_path):
     assert stored.to_dict()["meta"]["progress"] == 1.0
 
 
-def test_progress_that_a_state_implies_is_not_stored_and_yet_known(tmp_path):
+def test_progress_implied_by_a_state_is_not_stored(tmp_path):
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
         detail = factory.create_flow_detail(Slow((0.25, {})), backend=place)
         engine = engines.load(Slow((0.25, {})), flow_detail=detail, backend=place)
@@ -222,7 +222,7 @@ def test_progress_that_a_state_implies_is_not_stored_and_yet_known(tmp_path):
     assert engine.storage.get_task_progress("slow") == again.storage.get_task_progress("slow") == 1.0
 
 
-def test_progress_details_that_have_no_json_form_are_left_out_and_logged(backend, caplog):
+def test_progress_details_that_cannot_be_stored_are_dropped_and_logged(backend, caplog):
     work = Slow((0.25, {"thing": object()}))
     engine = engines.load(work, backend=backend)
     with caplog.at_level(logging.WARNING):
@@ -232,7 +232,7 @@ def test_progress_details_that_have_no_json_form_are_left_out_and_logged(backend
     assert "'slow'" in caplog.text
 
 
-def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
+def test_progress_of_a_running_task_can_be_read_by_others(backend):
     gate, told = threading.Event(), threading.Event()
 
     class Waits(task.Task):
@@ -259,14 +259,14 @@ def test_progress_of_a_task_at_work_can_be_read_from_outside(backend):
 
 
 def progress_of(backend, uuid):
-    """Read as another process would how far the only task of a flow has come."""
+    """Read the progress of a flow's only task, as another process would."""
     with backend.get_connection() as connection:
         (stored,) = connection.get_flow_details(uuid)
     return stored.state, stored.progress
 
 
 @pytest.mark.parametrize("way", ["execute", "revert"])
-def test_the_serial_engine_stores_progress_at_once(backend, way):
+def test_serial_engine_stores_progress_at_once(backend, way):
     class Looks(task.Task):
         def work(self):
             for progress in (0.25, 0.5):
@@ -290,7 +290,7 @@ def test_the_serial_engine_stores_progress_at_once(backend, way):
     assert seen == [(at_work, 0.25), (at_work, 0.5)]
 
 
-def test_progress_told_by_a_thread_of_the_task_is_stored_by_the_engine(load, backend):
+def test_progress_from_a_thread_of_the_task_is_stored_by_the_engine(load, backend):
     class Threaded(task.Task):
         def execute(self):
             helper = threading.Thread(target=self.update_progress, args=(0.5,))
@@ -308,7 +308,7 @@ def test_progress_told_by_a_thread_of_the_task_is_stored_by_the_engine(load, bac
     assert progress_of(backend, detail.uuid) == (states.FAILURE, 0.5)
 
 
-def test_progress_of_a_flow_that_was_taken_over_does_not_land_nor_fail_the_task(backend, caplog):
+def test_progress_after_ownership_was_lost_is_dropped_without_failing_the_task(backend, caplog):
     class Robbed(task.Task):
         def execute(self):
             with backend.get_connection() as connection:
@@ -328,7 +328,7 @@ def test_progress_of_a_flow_that_was_taken_over_does_not_land_nor_fail_the_task(
     assert "progress of atom 'a' is not stored yet" in caplog.text
 
 
-def test_progress_outside_a_run_goes_to_listeners_only():
+def test_progress_outside_a_run_is_only_notified():
     work = Slow()
     told = []
     work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(details["progress"]))

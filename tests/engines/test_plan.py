@@ -1,4 +1,4 @@
-"""The plan that a flow comes to."""
+"""Plans: the compiled form of a flow."""
 
 import dataclasses
 
@@ -11,11 +11,11 @@ from tests.engines.tasks import Step, steps
 
 
 def names_after(plan, name):
-    """Return the names of all atoms behind one."""
+    """Return the names of all atoms after one."""
     return {plan.names[number] for number in plan.dependents_of(plan.index[name])}
 
 
-def test_atoms_are_numbered_in_the_order_in_which_they_would_run_one_by_one():
+def test_atoms_are_numbered_in_serial_running_order():
     a, b, c, d = steps("abcd", [])
     inner = GraphFlow("in").add(d, c).link(c, d)
     plan = compile_flow(LinearFlow("out", retry=retry.Times(1, "r")).add(a, inner, b))
@@ -26,26 +26,26 @@ def test_atoms_are_numbered_in_the_order_in_which_they_would_run_one_by_one():
     assert plan.name == "out"
 
 
-def test_kinds():
+def test_kinds_of_nodes():
     plan = compile_flow(LinearFlow("f", retry=retry.Times(1, "r")).add(*steps("a", [])))
     assert plan.kinds == (RETRY, TASK, FLOW, FLOW_END)
 
 
-def test_links_of_a_linear_flow():
+def test_edges_of_a_linear_flow():
     plan = compile_flow(LinearFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
     assert plan.successors == ((1,), (2,), (end,), (0,), ())
     assert plan.predecessors == ((begin,), (0,), (1,), (), (2,))
 
 
-def test_unordered_items_stand_between_begin_and_end():
+def test_unordered_items_are_between_begin_and_end():
     plan = compile_flow(UnorderedFlow("f").add(*steps("abc", [])))
     begin, end = 3, 4
     assert plan.successors[begin] == (0, 1, 2)
     assert plan.predecessors[end] == (0, 1, 2)
 
 
-def test_wide_after_wide_needs_a_sum_of_links_not_a_product():
+def test_edges_between_wide_flows_are_a_sum_not_a_product():
     first = UnorderedFlow("one").add(*(Step(f"a{n}", []) for n in range(100)))
     second = UnorderedFlow("two").add(*(Step(f"b{n}", []) for n in range(100)))
     plan = compile_flow(LinearFlow("f").add(first, second))
@@ -53,7 +53,7 @@ def test_wide_after_wide_needs_a_sum_of_links_not_a_product():
     assert names_after(plan, "a0") == {f"b{n}" for n in range(100)}
 
 
-def test_a_retry_stands_before_the_items_of_its_flow_and_answers_for_them():
+def test_retry_precedes_the_items_of_its_flow():
     inner = LinearFlow("in", retry=retry.Times(1, "ri")).add(*steps("b", []))
     plan = compile_flow(LinearFlow("out", retry=retry.Times(1, "ro")).add(*steps("a", []), inner))
     answer = {name: plan.retry_of[plan.index[name]] for name in plan.names}
@@ -62,30 +62,30 @@ def test_a_retry_stands_before_the_items_of_its_flow_and_answers_for_them():
     assert names_after(plan, "ri") == {"b"}
 
 
-def test_an_empty_flow_is_a_way_through():
+def test_empty_flow_connects_its_neighbours():
     plan = compile_flow(LinearFlow("f").add(*steps("a", []), UnorderedFlow("hole"), *steps("b", [])))
     assert names_after(plan, "a") == {"b"}
 
 
-def test_a_lone_task():
+def test_plan_of_a_lone_task():
     plan = compile_flow(Step("a", []))
     assert (plan.names, plan.kinds, plan.scopes) == (("a",), (TASK,), ())
 
 
-def test_a_plan_is_frozen():
+def test_plan_is_frozen():
     plan = compile_flow(Step("a", []))
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.name = "b"
 
 
-def test_a_decider_before_a_flow_is_handed_down_to_its_first_atoms():
+def test_decider_before_a_flow_applies_to_its_first_atoms():
     a, b, c, d = steps("abcd", [])
     inner = UnorderedFlow("in").add(b, LinearFlow("deep").add(c, d))
     plan = compile_flow(GraphFlow("f").add(a, inner).link(a, inner, decider=lambda history: True))
     assert {plan.names[number] for number in plan.deciders} == {"b", "c"}
 
 
-def test_as_a_graph():
+def test_export_as_graph():
     a, b, c = steps("abc", [])
     flow = GraphFlow("f").add(a, b, LinearFlow("in", retry=retry.Times(1, "r")).add(c))
     graph = compile_flow(flow.link(a, b, decider=lambda history: True, decider_depth="FLOW")).graph()
@@ -105,7 +105,7 @@ def test_as_a_graph():
     assert graph.has_edge("r", "c")
 
 
-def test_an_atom_named_like_the_node_of_a_flow_has_a_node_of_its_own():
+def test_atom_with_the_name_of_a_flow_node_has_its_own_node():
     graph = compile_flow(LinearFlow("f").add(Step("f[0", []), Step("f]0", []))).graph()
     assert {data["label"]: data["kind"] for _, data in graph.nodes(data=True)} == {
         "f[0": "task", "f]0": "task", "f": "flow_end",
@@ -117,30 +117,30 @@ def test_an_atom_named_like_the_node_of_a_flow_has_a_node_of_its_own():
     assert len(graph) == 4
 
 
-def test_two_flows_of_one_name_are_told_apart():
+def test_two_flows_with_the_same_name():
     twins = [LinearFlow("twin").add(Step(name, [])) for name in "ab"]
     assert compile_flow(LinearFlow("f").add(*twins)).names == ("a", "b")
 
 
-def test_one_task_in_two_places_is_refused():
+def test_task_in_two_positions_is_rejected():
     task = Step("a", [])
     with pytest.raises(exc.Duplicate, match="Step 'a' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(task, LinearFlow("in").add(task)))
 
 
-def test_one_flow_in_two_places_is_refused():
+def test_flow_in_two_positions_is_rejected():
     inner = LinearFlow("in").add(Step("a", []))
     with pytest.raises(exc.Duplicate, match="'in' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(LinearFlow("x").add(inner), LinearFlow("y").add(inner)))
 
 
-def test_a_retry_in_two_flows_is_refused():
+def test_retry_in_two_flows_is_rejected():
     shared = retry.Times(1, "r")
     flows = [LinearFlow(name, retry=shared).add(Step(name, [])) for name in "ab"]
     with pytest.raises(exc.Duplicate, match="Times 'r' is in the flow more than once"):
         compile_flow(LinearFlow("f").add(*flows))
 
 
-def test_a_retry_among_the_items_is_refused():
+def test_retry_among_the_items_is_rejected():
     with pytest.raises(exc.NotAnAtom, match="not a task or flow"):
         compile_flow(LinearFlow("f").add(retry.Times(1, "r")))

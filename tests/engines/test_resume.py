@@ -1,4 +1,4 @@
-"""Flows taken up again: by another engine, from what is stored, with atoms matched by name."""
+"""Resuming stored flows in another engine, with atoms matched by name."""
 
 import logging
 
@@ -9,11 +9,11 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
 from stackl_flow.persistence import factory as books
 from tests.engines import factories
-from tests.engines.tasks import ALWAYS, Keep, Step, ends, steps
+from tests.engines.tasks import ALWAYS, Keep, Step, final_state, steps
 
 
 def stop_at(backend, flow, name, state=states.SUCCESS):
-    """Run a new flow until an atom comes to a state, then leave it suspended; returns its uuid."""
+    """Run a new flow until an atom enters a state, then suspend it; returns its uuid."""
     detail = books.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
     engine.atom_notifier.register(
@@ -25,22 +25,22 @@ def stop_at(backend, flow, name, state=states.SUCCESS):
 
 
 def take_up(backend, uuid, flow, **kwargs):
-    """Get an engine for a stored flow, as another process would."""
+    """Create an engine for a stored flow, as another process would."""
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(uuid)
     return engines.load(flow, flow_detail=detail, backend=backend, **kwargs)
 
 
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
-def test_what_was_done_is_not_done_again(backend, log, kind):
+def test_successful_atoms_do_not_run_again(backend, log, kind):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("abc", log)), "b")
     log.clear()
     engine = take_up(backend, uuid, LinearFlow("f").add(*steps("abc", log)), engine=kind)
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert log == ["c"]
 
 
-def test_values_come_back_from_storage(backend, log):
+def test_values_are_restored(backend, log):
     first = LinearFlow("f").add(Step("a", log, result=(1, {2, 3}), provides=("x", "y")), Step("b", log))
     uuid = stop_at(backend, first, "a")
     keep = Keep("b", requires=["x", "y"])
@@ -49,7 +49,7 @@ def test_values_come_back_from_storage(backend, log):
     assert keep.executed == [{"x": 1, "y": {2, 3}}]
 
 
-def test_what_was_given_comes_back_from_storage(backend, log):
+def test_injected_values_are_restored(backend, log):
     flow = LinearFlow("f").add(Step("a", log), Step("b", log, requires=["x"]))
     detail = books.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, store={"x": 1}, flow_detail=detail, backend=backend)
@@ -60,7 +60,7 @@ def test_what_was_given_comes_back_from_storage(backend, log):
     assert keep.executed == [{"x": 1}]
 
 
-def test_a_rollback_goes_on_where_it_was(backend, log):
+def test_rollback_continues_where_it_stopped(backend, log):
     def flow():
         return LinearFlow("f").add(*steps("abc", log), Step("d", log, fails=1))
 
@@ -74,7 +74,7 @@ def test_a_rollback_goes_on_where_it_was(backend, log):
     assert list(engine.storage.get_failures()) == ["d"]
 
 
-def test_a_lone_failure_from_storage_is_raised_wrapped(backend, log):
+def test_single_failure_from_storage_is_raised_wrapped(backend, log):
     def flow():
         return LinearFlow("f").add(Step("a", log), Step("b", log, fails=1))
 
@@ -87,7 +87,7 @@ def test_a_lone_failure_from_storage_is_raised_wrapped(backend, log):
     assert "in execute" in failure.traceback_str
 
 
-def test_a_lone_failure_that_is_still_live_here_is_raised_as_itself(backend, log):
+def test_single_failure_of_this_process_is_raised_as_itself(backend, log):
     class Bang(Step):
         def execute(self):
             raise error
@@ -109,7 +109,7 @@ def test_a_lone_failure_that_is_still_live_here_is_raised_as_itself(backend, log
     assert caught.value is error
 
 
-def test_an_error_that_is_live_here_does_not_hide_a_later_one(backend, log):
+def test_exception_of_this_process_does_not_hide_a_later_stored_failure(backend, log):
     def flow(fails):
         return LinearFlow("f").add(Step("a", log), Step("b", log, fails=fails))
 
@@ -117,14 +117,14 @@ def test_an_error_that_is_live_here_does_not_hide_a_later_one(backend, log):
     stale = engines.load(flow(1), flow_detail=detail, backend=backend)
     with pytest.raises(ValueError, match="b failed"):
         stale.run()
-    ends(take_up(backend, detail.uuid, flow(0)))
+    final_state(take_up(backend, detail.uuid, flow(0)))
     assert [atom.failure is None for atom in detail] == [True, False], "known here, and out of date"
     again = engines.load(flow(0), flow_detail=detail, backend=backend)
-    assert ends(again) == states.SUCCESS
+    assert final_state(again) == states.SUCCESS
     assert again.storage.get_failures() == {}
 
 
-def test_revert_is_handed_stored_results_and_failures(backend, log):
+def test_revert_receives_stored_results_and_failures(backend, log):
     class Nosy(Step):
         def revert(self, result, flow_failures, **kwargs):
             seen.append((result, {name: failure.exception_str for name, failure in flow_failures.items()}))
@@ -135,33 +135,33 @@ def test_revert_is_handed_stored_results_and_failures(backend, log):
         return LinearFlow("f").add(Nosy("a", log), Step("b", log), Step("c", log, fails=1))
 
     uuid = stop_at(backend, flow(), "b", states.REVERTED)
-    ends(take_up(backend, uuid, flow()), exc.WrappedFailure)
+    final_state(take_up(backend, uuid, flow()), exc.WrappedFailure)
     assert seen == [("A", {"c": "c failed"})]
 
 
-def test_the_history_of_a_retry_comes_back(backend, log):
+def test_retry_history_is_restored(backend, log):
     def flow(fails):
         return LinearFlow("f", retry=retry.Times(3, "r", provides="n")).add(Step("a", log, fails=fails))
 
     uuid = stop_at(backend, flow(ALWAYS), "a", states.REVERTED)
     engine = take_up(backend, uuid, flow(ALWAYS))
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "-a"] * 3
 
 
-def test_the_history_tells_of_failures_before_the_resumption(backend, log):
+def test_retry_history_contains_failures_before_the_resume(backend, log):
     def flow(fails):
         return LinearFlow("f", retry=retry.Times(3, "r")).add(Step("a", log, fails=fails))
 
     uuid = stop_at(backend, flow(1), "a", states.REVERTED)
     engine = take_up(backend, uuid, flow(0))
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     history = engine.storage.get_retry_history("r")
     assert list(history.provided_iter()) == [1, 2]
     assert history.caused_by(ValueError, index=0)
 
 
-def test_a_failure_that_was_mended_before_the_resumption_is_forgotten(backend, log):
+def test_failure_that_was_resolved_before_the_resume_is_gone(backend, log):
     def flow(fails, last):
         inner = LinearFlow("in", retry=retry.Times(2, "r")).add(Step("a", log, fails=fails, provides="x"))
         return LinearFlow("f").add(inner, Step("b", log), last)
@@ -177,13 +177,13 @@ def test_a_failure_that_was_mended_before_the_resumption_is_forgotten(backend, l
     keep = Keep("c", requires=["x"])
     again = take_up(backend, detail.uuid, flow(0, keep))
     again.atom_notifier.register("SUCCESS", lambda _, details: done.append(details.get("task_name")))
-    assert ends(again) == states.SUCCESS
+    assert final_state(again) == states.SUCCESS
     assert done == ["b", "c"]
     assert keep.executed == [{"x": "A"}]
     assert again.storage.get_failures() == {}
 
 
-def test_a_parked_flow_is_taken_up_by_another_engine(backend, log):
+def test_flow_in_revert_failure_is_resumed_by_another_engine(backend, log):
     def flow(revert_fails):
         return LinearFlow("f").add(
             Step("a", log), Step("b", log, revert_fails=revert_fails), Step("c", log, fails=1)
@@ -191,73 +191,73 @@ def test_a_parked_flow_is_taken_up_by_another_engine(backend, log):
 
     detail = books.create_flow_detail(flow(1), backend=backend)
     engine = engines.load(flow(1), flow_detail=detail, backend=backend)
-    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
     log.clear()
-    assert ends(take_up(backend, detail.uuid, flow(0)), exc.WrappedFailure) == states.REVERTED
+    assert final_state(take_up(backend, detail.uuid, flow(0)), exc.WrappedFailure) == states.REVERTED
     assert log == ["-b", "-a"]
 
 
-def test_a_finished_flow_stays_finished(backend, log):
+def test_finished_flow_stays_finished(backend, log):
     flow = LinearFlow("f").add(Step("a", log, provides="x"))
     detail = books.create_flow_detail(flow, backend=backend)
     engines.run(flow, flow_detail=detail, backend=backend)
     engine = take_up(backend, detail.uuid, LinearFlow("f").add(Step("a", log, provides="x")))
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert engine.storage.fetch("x") == "A"
     assert log == ["a"]
 
 
-def test_a_failed_flow_that_was_not_resolved_is_resolved_by_the_next(backend, log):
+def test_unresolved_failure_is_resolved_by_the_next_engine(backend, log):
     flow = LinearFlow("f").add(Step("a", log), Step("b", log, fails=1))
     detail = books.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend, never_resolve=True)
-    assert ends(engine, ValueError) == states.FAILURE
+    assert final_state(engine, ValueError) == states.FAILURE
     engine = take_up(backend, detail.uuid, flow)
-    assert ends(engine, exc.WrappedFailure) == states.REVERTED
+    assert final_state(engine, exc.WrappedFailure) == states.REVERTED
     assert log == ["a", "b", "-b", "-a"]
 
 
 # ------------------------------------------------------------------ a flow that changed
 
 
-def test_an_added_atom_runs(backend, log):
+def test_added_atom_runs(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("ac", log)), "a")
     take_up(backend, uuid, LinearFlow("f").add(*steps("abcd", log))).run()
     assert log == ["a", "b", "c", "d"]
 
 
-def test_an_atom_added_before_what_is_done_runs_too(backend, log):
+def test_atom_added_before_finished_ones_runs(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("bc", log)), "b")
     engine = take_up(backend, uuid, LinearFlow("f").add(*steps("abc", log)))
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert log == ["b", "a", "c"]
 
 
-def test_a_removed_atom_is_left_alone_with_a_warning(backend, log, caplog):
+def test_removed_atom_is_kept_and_logged(backend, log, caplog):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("abc", log)), "a")
     engine = take_up(backend, uuid, LinearFlow("f").add(*steps("ac", log)))
     with caplog.at_level(logging.WARNING):
-        assert ends(engine) == states.SUCCESS
+        assert final_state(engine) == states.SUCCESS
     assert log == ["a", "c"]
     assert "['b']" in caplog.text
-    # It is stored all the same, should the old code come back.
+    # It stays stored, in case the old code is used again.
     assert engine.storage.get_atom_state("b") == states.PENDING
 
 
-def test_reordered_atoms_keep_what_they_did(backend, log):
+def test_reordered_atoms_keep_their_results(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("abc", log)), "b")
     take_up(backend, uuid, LinearFlow("f").add(*steps("cba", log))).run()
     assert log == ["a", "b", "c"]
 
 
-def test_another_pattern_is_no_matter(backend, log):
+def test_pattern_may_change(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("abc", log)), "a")
     a, b, c = steps("abc", log)
     take_up(backend, uuid, GraphFlow("g").add(a, b, c).link(a, c).link(c, b)).run()
     assert log == ["a", "c", "b"]
 
 
-def test_a_changed_version_keeps_the_old_result(backend, log):
+def test_changed_version_keeps_the_result(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("ab", log)), "a")
     a, b = steps("ab", log)
     a.version = (2, 0)
@@ -266,26 +266,26 @@ def test_a_changed_version_keeps_the_old_result(backend, log):
     assert log == ["a", "b"]
     with backend.get_connection() as conn:
         stored = conn.get_atom_details(engine.storage.get_atom_uuid("a"))
-    # As text, as TaskFlow stores it; the version of the code that made the result.
+    # As text, as TaskFlow stores it; the version of the code that produced the result.
     assert stored.version == "1.0"
 
 
-def test_a_task_that_became_a_retry_is_refused_and_nothing_is_lost(backend, log):
+def test_task_that_became_a_retry_is_rejected_and_nothing_is_lost(backend, log):
     uuid = stop_at(backend, LinearFlow("f").add(*steps("ab", log)), "a")
     changed = LinearFlow("f", retry=retry.Times(1, "a")).add(Step("b", log))
     with pytest.raises(exc.FlowChanged, match=r"atom 'a' of flow 'f'.*stored as a task and is now a retry"):
         take_up(backend, uuid, changed).run()
-    assert ends(take_up(backend, uuid, LinearFlow("f").add(*steps("ab", log)))) == states.SUCCESS
+    assert final_state(take_up(backend, uuid, LinearFlow("f").add(*steps("ab", log)))) == states.SUCCESS
     assert log == ["a", "b"]
 
 
-def test_a_retry_that_became_a_task_is_refused(backend, log):
+def test_retry_that_became_a_task_is_rejected(backend, log):
     uuid = stop_at(backend, LinearFlow("f", retry=retry.Times(1, "r")).add(*steps("ab", log)), "a")
     with pytest.raises(exc.FlowChanged, match=r"'r'.*stored as a retry and is now a task"):
         take_up(backend, uuid, LinearFlow("f").add(*steps("rab", log))).run()
 
 
-def test_an_atom_that_still_waits_to_be_undone_may_not_go(backend, log):
+def test_atom_that_has_to_be_reverted_cannot_be_removed(backend, log):
     def flow(names):
         return LinearFlow("f").add(*steps(names, log), Step("z", log, fails=1))
 
@@ -293,15 +293,15 @@ def test_an_atom_that_still_waits_to_be_undone_may_not_go(backend, log):
     log.clear()
     with pytest.raises(exc.FlowChanged, match=r"flow 'f'.*being reverted.*\['b'\]"):
         take_up(backend, uuid, flow("ac")).run()
-    # One that is undone already may.
-    assert ends(take_up(backend, uuid, flow("ab")), exc.WrappedFailure) == states.REVERTED
+    # One that is reverted already can.
+    assert final_state(take_up(backend, uuid, flow("ab")), exc.WrappedFailure) == states.REVERTED
     assert log == ["-b", "-a"]
 
 
 # ------------------------------------------------------------------ two engines
 
 
-def test_the_engine_that_was_superseded_writes_nothing_more(backend, log):
+def test_superseded_engine_writes_nothing(backend, log):
     flow = LinearFlow("f").add(*steps("abc", log))
     detail = books.create_flow_detail(flow, backend=backend)
     first = engines.load(flow, flow_detail=detail, backend=backend)
@@ -309,7 +309,7 @@ def test_the_engine_that_was_superseded_writes_nothing_more(backend, log):
     while next(rounds) != states.WAITING:
         pass
     second = take_up(backend, detail.uuid, LinearFlow("f").add(*steps("abc", log)))
-    assert ends(second) == states.SUCCESS
+    assert final_state(second) == states.SUCCESS
     with backend.get_connection() as connection:
         before = connection.get_history(detail.uuid)
     with pytest.raises(exc.OwnershipLost, match="f"):
@@ -325,7 +325,7 @@ def test_the_engine_that_was_superseded_writes_nothing_more(backend, log):
 @pytest.mark.parametrize(
     "factory", [factories.letters, "tests.engines.factories.letters", "tests.engines.factories:letters"]
 )
-def test_a_flow_is_made_again_by_its_factory(tmp_path, factory):
+def test_flow_is_created_again_by_its_factory(tmp_path, factory):
     address = f"sqlite:///{tmp_path / 'flows.db'}"
     factories.LOG.clear()
     with backends.backend(address) as backend:
@@ -338,17 +338,17 @@ def test_a_flow_is_made_again_by_its_factory(tmp_path, factory):
         with backend.get_connection() as connection:
             detail = connection.get_flow_details(uuid)
         assert len(engines.flow_from_detail(detail)) == 3
-        assert ends(engines.load_from_detail(detail, backend=backend)) == states.SUCCESS
+        assert final_state(engines.load_from_detail(detail, backend=backend)) == states.SUCCESS
     assert factories.LOG == ["a!", "b!", "c!"]
 
 
-def test_a_factory_in_a_class():
+def test_factory_in_a_class():
     engine = engines.load_from_factory(factories.Shop.flow, ["x"])
     assert engine.storage.flow_meta["factory"]["name"] == "tests.engines.factories.Shop.flow"
     assert len(engines.flow_from_detail(engine._flow_detail)) == 1
 
 
-def test_how_a_flow_is_made_can_be_noted_afterwards(backend, log):
+def test_factory_can_be_saved_afterwards(backend, log):
     detail = books.create_flow_detail(LinearFlow("f"), backend=backend)
     engines.save_factory_details(detail, factories.letters, ["ab"], backend=backend)
     with backend.get_connection() as connection:
@@ -356,7 +356,7 @@ def test_how_a_flow_is_made_can_be_noted_afterwards(backend, log):
     assert [item.name for item in engines.flow_from_detail(stored)] == ["a", "b"]
 
 
-def test_a_flow_that_no_factory_made_says_so():
+def test_flow_without_a_factory_is_reported():
     detail = books.create_flow_detail(LinearFlow("mine"))
     with pytest.raises(ValueError, match=f"mine {detail.uuid}: no factory information"):
         engines.flow_from_detail(detail)
@@ -367,6 +367,6 @@ def test_a_flow_that_no_factory_made_says_so():
     [lambda: LinearFlow("f"), LinearFlow("f").add, factories.make_inner()],
     ids=["lambda", "method", "inner"],
 )
-def test_what_cannot_be_found_again_by_name_is_refused(factory):
+def test_factory_that_is_not_reimportable_is_rejected(factory):
     with pytest.raises(ValueError, match=r"not reimportable by name.*top level of a module"):
         engines.load_from_factory(factory)

@@ -1,14 +1,14 @@
-"""Retries at work: what is undone, what runs again, who is asked and what they are told."""
+"""Retries: what is reverted, what runs again, which retry decides, and its history."""
 
 import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
-from tests.engines.tasks import ALWAYS, Keep, Step, ends, states_of, steps
+from tests.engines.tasks import ALWAYS, Keep, Step, final_state, states_of, steps
 
 
 class Scripted(retry.Retry):
-    """A retry that decides as it is told and writes down what it was asked."""
+    """A retry that returns given decisions and records its calls."""
 
     def __init__(self, name, *decisions, **kwargs):
         super().__init__(name, **kwargs)
@@ -27,13 +27,13 @@ class Scripted(retry.Retry):
 
 
 @pytest.mark.parametrize(("attempts", "runs"), [(1, 1), (2, 2), (5, 5)])
-def test_times_counts_all_executions(load, log, attempts, runs):
+def test_times_limits_the_number_of_attempts(load, log, attempts, runs):
     flow = LinearFlow("f", retry=retry.Times(attempts, "r")).add(Step("a", log, fails=ALWAYS))
-    assert ends(load(flow), ValueError) == states.REVERTED
+    assert final_state(load(flow), ValueError) == states.REVERTED
     assert log == ["a", "-a"] * runs
 
 
-def test_times_provides_the_number_of_the_attempt(load, log):
+def test_times_provides_the_attempt_number(load, log):
     keep = Keep(requires=["n"])
     flow = LinearFlow("f", retry=retry.Times(3, "r", provides="n")).add(keep, Step("a", log, fails=2))
     engine = load(flow)
@@ -43,7 +43,7 @@ def test_times_provides_the_number_of_the_attempt(load, log):
     assert engine.storage.get_failures() == {}
 
 
-def test_a_retry_undoes_its_own_flow_and_nothing_before_it(load, log):
+def test_retry_reverts_its_own_flow_only(load, log):
     inner = LinearFlow("inner", retry=retry.Times(2, "r")).add(*steps("bc", log), Step("d", log, fails=1))
     engine = load(LinearFlow("outer").add(Step("a", log), inner, Step("e", log)))
     engine.run()
@@ -51,16 +51,16 @@ def test_a_retry_undoes_its_own_flow_and_nothing_before_it(load, log):
     assert set(states_of(engine).values()) == {states.SUCCESS}
 
 
-def test_what_follows_a_flow_is_undone_when_a_later_failure_reaches_an_outer_retry(load, log):
+def test_outer_retry_reverts_everything_in_its_flow(load, log):
     inner = LinearFlow("inner", retry=retry.Times(5, "inner")).add(Step("a", log))
     outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(inner, Step("b", log, fails=1))
     load(outer).run()
-    # The inner retry did its part; it starts afresh with the outer one.
+    # The inner retry succeeded; it starts over with the outer one.
     assert log == ["a", "b", "-b", "-a", "a", "b"]
 
 
 @pytest.mark.parametrize("values", [["x", "y", "z"], ("x", "y", "z")])
-def test_for_each_provides_one_value_after_the_other(load, log, values):
+def test_for_each_provides_each_value_in_turn(load, log, values):
     keep = Keep(requires=["v"])
     flow = LinearFlow("f", retry=retry.ForEach(values, "r", provides="v")).add(keep, Step("a", log, fails=2))
     engine = load(flow)
@@ -70,13 +70,13 @@ def test_for_each_provides_one_value_after_the_other(load, log, values):
     assert engine.storage.fetch("v") == "z"
 
 
-def test_for_each_gives_up_when_its_values_are_used_up(load, log):
+def test_for_each_reverts_after_its_last_value(load, log):
     flow = LinearFlow("f", retry=retry.ForEach([1, 2], "r")).add(Step("a", log, fails=ALWAYS))
-    assert ends(load(flow), ValueError) == states.REVERTED
+    assert final_state(load(flow), ValueError) == states.REVERTED
     assert log == ["a", "-a"] * 2
 
 
-def test_for_each_without_values_fails_itself(load, log):
+def test_for_each_without_values_fails(load, log):
     engine = load(LinearFlow("f", retry=retry.ForEach([], "r")).add(Step("a", log)))
     with pytest.raises(exc.NotFound, match=r"No elements left.*r"):
         engine.run()
@@ -84,13 +84,13 @@ def test_for_each_without_values_fails_itself(load, log):
     assert engine.storage.get_flow_state() == states.REVERTED
 
 
-def test_for_each_uses_equal_values_as_often_as_they_are_there(load, log):
+def test_for_each_uses_equal_values_separately(load, log):
     flow = LinearFlow("f", retry=retry.ForEach([1, 1, 2], "r")).add(Step("a", log, fails=ALWAYS))
-    ends(load(flow), ValueError)
+    final_state(load(flow), ValueError)
     assert log == ["a", "-a"] * 3
 
 
-def test_parameterized_for_each_takes_its_values_from_the_flow(load, log):
+def test_parameterized_for_each_reads_its_values_from_the_flow(load, log):
     controller = retry.ParameterizedForEach("r", provides="v", rebind={"values": "hosts"})
     keep = Keep(requires=["v"])
     flow = LinearFlow("f").add(
@@ -103,21 +103,21 @@ def test_parameterized_for_each_takes_its_values_from_the_flow(load, log):
 
 
 @pytest.mark.parametrize("controller", [retry.Times(1, "r", revert_all=True), retry.AlwaysRevertAll("r")])
-def test_revert_all_undoes_everything_without_asking_further(load, log, controller):
+def test_revert_all_skips_outer_retries(load, log, controller):
     inner = LinearFlow("inner", retry=controller).add(Step("b", log, fails=1))
     outer = LinearFlow("outer", retry=retry.Times(9, "outer")).add(Step("a", log), inner)
-    assert ends(load(outer), ValueError) == states.REVERTED
+    assert final_state(load(outer), ValueError) == states.REVERTED
     assert log == ["a", "b", "-b", "-a"]
 
 
-def test_always_revert_undoes_its_own_flow_only(load, log):
+def test_always_revert_reverts_its_own_flow_only(load, log):
     inner = LinearFlow("inner", retry=retry.AlwaysRevert("r")).add(Step("b", log, fails=1))
     engine = load(LinearFlow("outer").add(Step("a", log), inner))
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "b", "-b"]
 
 
-def test_a_retry_that_gives_up_leaves_it_to_the_one_around_it(load, log):
+def test_retry_that_gives_up_defers_to_the_outer_one(load, log):
     inner = LinearFlow("inner", retry=retry.Times(2, "inner")).add(Step("b", log, fails=3))
     outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(Step("a", log), inner)
     engine = load(outer)
@@ -126,7 +126,7 @@ def test_a_retry_that_gives_up_leaves_it_to_the_one_around_it(load, log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_three_deep_each_is_asked_from_the_inside_out(load, log):
+def test_nested_retries_are_evaluated_from_the_inside_out(load, log):
     retries = [Scripted(name, *decisions) for name, decisions in (
         ("r1", ["RETRY"]), ("r2", ["REVERT"]), ("r3", ["RETRY", "REVERT"]))]  # fmt: skip
     flow = LinearFlow("f3", retry=retries[2]).add(Step("a", log, fails=2))
@@ -137,22 +137,22 @@ def test_three_deep_each_is_asked_from_the_inside_out(load, log):
     assert [len(each.asked) for each in retries] == [1, 1, 2]
 
 
-def test_the_history_tells_what_was_provided_and_what_failed(load):
+def test_history_contains_values_and_failures(load):
     controller = Scripted("r", "RETRY", "RETRY", "REVERT")
     flow = LinearFlow("f", retry=controller).add(Step("a", [], fails=ALWAYS))
     engine = load(flow)
-    ends(engine, ValueError)
+    final_state(engine, ValueError)
     assert controller.asked == [
         [(1, ["a"])],
         [(1, ["a"]), (2, ["a"])],
         [(1, ["a"]), (2, ["a"]), (3, ["a"])],
     ]
     assert controller.reverted == [controller.asked[-1]]
-    # Once the retry is undone there is nothing left to tell.
+    # A reverted retry has no history.
     assert len(engine.storage.get_retry_history("r")) == 0
 
 
-def test_the_history_of_a_flow_that_came_through_stays(load):
+def test_history_of_a_successful_flow_is_kept(load):
     flow = LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", [], fails=1))
     engine = load(flow)
     engine.run()
@@ -164,14 +164,14 @@ def test_the_history_of_a_flow_that_came_through_stays(load):
     assert [name for name, _ in engine.storage.get_retry_histories()] == ["r"]
 
 
-def test_a_task_has_no_history(load):
+def test_task_has_no_history(load):
     engine = load(Step("a", []))
     engine.run()
     with pytest.raises(exc.NotFound, match="'a' is a task"):
         engine.storage.get_retry_history("a")
 
 
-def test_all_failures_of_one_attempt_are_in_the_history(log):
+def test_history_contains_all_failures_of_an_attempt(log):
     controller = Scripted("r", "RETRY", "RETRY")
     flow = UnorderedFlow("f", retry=controller).add(Step("a", log, fails=1), Step("b", log, fails=1))
     engine = engines.load(flow)
@@ -180,7 +180,7 @@ def test_all_failures_of_one_attempt_are_in_the_history(log):
     assert len(engine.storage.get_retry_history("r")) == 2
 
 
-def test_on_failure_is_handed_the_same_values_as_execute(load):
+def test_on_failure_receives_the_arguments_of_execute(load):
     class Judge(retry.Retry):
         def execute(self, limit, history):
             return None
@@ -190,7 +190,7 @@ def test_on_failure_is_handed_the_same_values_as_execute(load):
 
     log = []
     flow = LinearFlow("f", retry=Judge("j")).add(Step("a", log, fails=ALWAYS))
-    assert ends(load(flow, store={"limit": 3}), ValueError) == states.REVERTED
+    assert final_state(load(flow, store={"limit": 3}), ValueError) == states.REVERTED
     assert log.count("a") == 3
 
 
@@ -198,7 +198,7 @@ def test_on_failure_is_handed_the_same_values_as_execute(load):
     ("JUNK", exc.InvalidFormat, "'r' returned 'JUNK'"),
     (None, exc.InvalidFormat, "'r' returned None"),
 ])  # fmt: skip
-def test_an_answer_that_is_no_decision_stops_the_flow(load, log, answer, kind, words):
+def test_invalid_decision_fails_the_flow(load, log, answer, kind, words):
     flow = LinearFlow("f", retry=Scripted("r", answer)).add(Step("a", log), Step("b", log, fails=1))
     engine = load(flow)
     with pytest.raises(kind, match=words):
@@ -207,7 +207,7 @@ def test_an_answer_that_is_no_decision_stops_the_flow(load, log, answer, kind, w
     assert log == ["a", "b"]
 
 
-def test_an_error_in_on_failure_stops_the_flow_which_asks_again_when_run_again(load, log):
+def test_on_failure_that_raises_fails_the_flow_and_is_evaluated_again_on_the_next_run(load, log):
     class Unsure(Scripted):
         def on_failure(self, **kwargs):
             answer = super().on_failure(**kwargs)
@@ -227,7 +227,7 @@ def test_an_error_in_on_failure_stops_the_flow_which_asks_again_when_run_again(l
     assert log == ["a", "-a"]
 
 
-def test_a_retry_that_cannot_execute_is_a_failure_of_the_flow_around_it(load, log):
+def test_retry_whose_execute_fails_is_a_failure_of_the_outer_flow(load, log):
     class Broken(Scripted):
         def execute(self, history, **kwargs):
             raise OSError("no")
@@ -235,40 +235,40 @@ def test_a_retry_that_cannot_execute_is_a_failure_of_the_flow_around_it(load, lo
     inner = LinearFlow("inner", retry=Broken("r")).add(Step("b", log))
     outer = LinearFlow("outer", retry=retry.Times(2, "outer")).add(Step("a", log), inner)
     engine = load(outer)
-    assert ends(engine, OSError) == states.REVERTED
+    assert final_state(engine, OSError) == states.REVERTED
     assert log == ["a", "-a", "a", "-a"]
 
 
-def test_a_retry_that_cannot_be_undone_parks_the_flow(load, log):
+def test_retry_whose_revert_fails_ends_in_revert_failure(load, log):
     class Stuck(retry.AlwaysRevert):
         def revert(self, *args, **kwargs):
             raise OSError("stuck")
 
     flow = LinearFlow("f", retry=Stuck("r")).add(Step("a", log, fails=1))
     engine = load(flow)
-    assert ends(engine, OSError) == states.REVERT_FAILURE
+    assert final_state(engine, OSError) == states.REVERT_FAILURE
     assert states_of(engine) == {"r": states.REVERT_FAILURE, "a": states.REVERTED}
 
 
-def test_a_failed_revert_within_a_retried_flow_parks_it(load, log):
+def test_failed_revert_in_a_retried_flow_ends_in_revert_failure(load, log):
     flow = LinearFlow("f", retry=retry.Times(3, "r")).add(
         Step("a", log, revert_fails=1), Step("b", log, fails=1)
     )
     engine = load(flow)
-    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
     assert log == ["a", "b", "-b", "-a"]
-    # Taken up again, it goes on where it was: undo a, then the second attempt.
-    assert ends(engine) == states.SUCCESS
+    # Resumed, it continues where it was: revert a, then the second attempt.
+    assert final_state(engine) == states.SUCCESS
     assert log == ["a", "b", "-b", "-a", "-a", "a", "b"]
 
 
-def test_a_retry_gets_the_name_of_its_flow(load, log):
+def test_default_name_of_a_retry(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(1)).add(Step("a", log)))
     engine.run()
     assert set(states_of(engine)) == {"f_retry", "a"}
 
 
-def test_retried_siblings_do_not_disturb_each_other(load, log):
+def test_retried_siblings_are_independent(load, log):
     def side(name, fails):
         return LinearFlow(name, retry=retry.Times(3, f"{name} retry")).add(Step(name, log, fails=fails))
 
@@ -281,13 +281,13 @@ def test_retried_siblings_do_not_disturb_each_other(load, log):
 
 
 @pytest.mark.parametrize("pattern", [LinearFlow, UnorderedFlow, GraphFlow])
-def test_a_retry_is_a_provider_in_every_pattern(load, pattern):
+def test_retry_is_a_provider_in_every_pattern(load, pattern):
     keep = Keep(requires=["n"])
     load(pattern("f", retry=retry.Times(1, "r", provides="n")).add(keep)).run()
     assert keep.executed == [{"n": 1}]
 
 
-def test_a_failure_is_forgotten_once_its_atom_succeeded(load, log):
+def test_failure_is_cleared_once_its_atom_succeeds(load, log):
     class Nosy(task.Task):
         def execute(self):
             pass
@@ -298,5 +298,5 @@ def test_a_failure_is_forgotten_once_its_atom_succeeded(load, log):
     seen = []
     inner = LinearFlow("inner", retry=retry.Times(2, "r")).add(Step("a", log, fails=1))
     flow = LinearFlow("f").add(Nosy("n"), inner, Step("b", log, fails=1))
-    assert ends(load(flow), ValueError) == states.REVERTED
+    assert final_state(load(flow), ValueError) == states.REVERTED
     assert seen == [["b"]]

@@ -1,16 +1,16 @@
-"""Rollback: what is undone, with what in hand; failed reverts; options; and running again afterwards."""
+"""Rollback: arguments of revert, failed reverts, options, and running again afterwards."""
 
 import pytest
 
 from stackl_flow import LinearFlow, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import factory
-from tests.engines.tasks import ALWAYS, Step, ends, states_of, steps
+from tests.engines.tasks import ALWAYS, Step, final_state, states_of, steps
 
 # ------------------------------------------------------------------ reverting
 
 
-def test_revert_is_handed_the_result_and_the_failures(load):
+def test_revert_receives_the_result_and_the_failures(load):
     seen = []
 
     class Watching(task.Task):
@@ -21,25 +21,25 @@ def test_revert_is_handed_the_result_and_the_failures(load):
             seen.append((x, result, flow_failures))
 
     flow = LinearFlow("f").add(Watching("w"), Step("bad", [], fails=1))
-    assert ends(load(flow, store={"x": 1}), ValueError) == states.REVERTED
+    assert final_state(load(flow, store={"x": 1}), ValueError) == states.REVERTED
     ((x, result, failures),) = seen
     assert (x, result) == (1, 2)
     assert list(failures) == ["bad"]
     assert failures["bad"].check(ValueError)
 
 
-def test_the_failed_task_is_handed_its_failure_as_result(load):
+def test_failed_task_receives_its_failure_as_result(load):
     seen = []
 
     class Failing(Step):
         def revert(self, result, **kwargs):
             seen.append(result)
 
-    assert ends(load(Failing("a", [], fails=1)), ValueError) == states.REVERTED
+    assert final_state(load(Failing("a", [], fails=1)), ValueError) == states.REVERTED
     assert seen[0].check(ValueError)
 
 
-def test_a_revert_that_needs_more_than_execute_gets_it(load):
+def test_revert_with_more_arguments_than_execute(load):
     seen = []
 
     class Undo(task.Task):
@@ -50,11 +50,11 @@ def test_a_revert_that_needs_more_than_execute_gets_it(load):
             seen.append(z)
 
     flow = LinearFlow("f").add(Undo("u"), Step("bad", [], fails=1))
-    assert ends(load(flow, store={"z": 5}), ValueError) == states.REVERTED
+    assert final_state(load(flow, store={"z": 5}), ValueError) == states.REVERTED
     assert seen == [5]
 
 
-def test_a_failed_revert_parks_the_flow_and_running_it_again_takes_the_rollback_up(load, log):
+def test_failed_revert_ends_in_revert_failure_and_the_next_run_continues_the_rollback(load, log):
     flow = LinearFlow("f").add(
         Step("a", log), Step("b", log, revert_fails=1), Step("c", log), Step("d", log, fails=1)
     )
@@ -79,15 +79,15 @@ def test_a_failed_revert_parks_the_flow_and_running_it_again_takes_the_rollback_
     assert engine.storage.get_revert_failures() == {}
 
 
-def test_a_parked_flow_stays_parked_while_the_revert_fails(load, log):
+def test_flow_stays_in_revert_failure_while_the_revert_fails(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, revert_fails=2), Step("b", log, fails=1)))
-    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
-    assert ends(engine, RuntimeError) == states.REVERT_FAILURE
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "b", "-b", "-a", "-a", "-a"]
 
 
-def test_the_revert_of_a_parked_flow_is_handed_the_result_again(load):
+def test_repeated_revert_receives_the_result_again(load):
     seen = []
 
     class Stubborn(Step):
@@ -96,18 +96,18 @@ def test_the_revert_of_a_parked_flow_is_handed_the_result_again(load):
             return super().revert()
 
     engine = load(LinearFlow("f").add(Stubborn("a", [], revert_fails=1), Step("b", [], fails=1)))
-    ends(engine, RuntimeError)
-    ends(engine, ValueError)
+    final_state(engine, RuntimeError)
+    final_state(engine, ValueError)
     assert seen == ["A", "A"]
 
 
 # ------------------------------------------------------------------ options
 
 
-def test_never_resolve_leaves_everything_where_it_is(load, log):
+def test_never_resolve_reverts_nothing(load, log):
     flow = LinearFlow("f", retry=retry.Times(3, "again")).add(Step("a", log), Step("b", log, fails=1))
     engine = load(flow, never_resolve=True)
-    assert ends(engine, ValueError) == states.FAILURE
+    assert final_state(engine, ValueError) == states.FAILURE
     assert log == ["a", "b"]
     assert states_of(engine) == {"again": states.SUCCESS, "a": states.SUCCESS, "b": states.FAILURE}
 
@@ -119,32 +119,32 @@ def _nested(log):
     return LinearFlow("outer").add(Step("a", log), inner)
 
 
-def test_an_inner_retry_that_gives_up_leaves_the_outer_atoms(load, log):
+def test_inner_retry_that_gives_up_does_not_revert_outer_atoms(load, log):
     engine = load(_nested(log))
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "b", "c", "-c", "-b"]
     assert states_of(engine)["a"] == states.SUCCESS
 
 
 @pytest.mark.parametrize("value", [True, "True", "yes"])
-def test_defer_reverts_undoes_the_outer_atoms_too(load, log, value):
+def test_defer_reverts_reverts_outer_atoms(load, log, value):
     engine = load(_nested(log), defer_reverts=value)
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     assert log == ["a", "b", "c", "-c", "-b", "-a"]
     assert states_of(engine)["a"] == states.REVERTED
 
 
 @pytest.mark.parametrize("value", [False, "False", "0", "no"])
-def test_an_option_that_says_no_in_text_is_a_no(load, log, value):
+def test_option_as_text(load, log, value):
     engine = load(_nested(log), defer_reverts=value)
-    ends(engine, ValueError)
+    final_state(engine, ValueError)
     assert "-a" not in log
 
 
-# ------------------------------------------------------------------ once more
+# ------------------------------------------------------------------ running again
 
 
-def test_running_a_finished_flow_again_does_nothing(load, log):
+def test_finished_flow_does_not_run_again(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     engine.run()
     engine.run()
@@ -152,9 +152,9 @@ def test_running_a_finished_flow_again_does_nothing(load, log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_a_reverted_flow_runs_from_the_beginning(load, log):
+def test_reverted_flow_runs_again_from_the_beginning(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1)))
-    assert ends(engine, ValueError) == states.REVERTED
+    assert final_state(engine, ValueError) == states.REVERTED
     log.clear()
     engine.run()
     assert log == ["a", "b"]
@@ -163,7 +163,7 @@ def test_a_reverted_flow_runs_from_the_beginning(load, log):
     assert engine.storage.fetch("x") == "A"
 
 
-def test_reset_sets_everything_back(load, log):
+def test_reset_resets_all_atoms(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(1, "r", provides="n")).add(Step("a", log, provides="x")))
     engine.run()
     engine.reset()
@@ -175,7 +175,7 @@ def test_reset_sets_everything_back(load, log):
     assert log == ["a", "a"]
 
 
-def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, log):
+def test_second_engine_on_the_same_flow_detail(load, log):
     detail = factory.create_flow_detail(LinearFlow("f"))
     load(LinearFlow("f").add(Step("a", log, provides="x")), flow_detail=detail).run()
     second = load(LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log)), flow_detail=detail)
@@ -185,24 +185,24 @@ def test_an_engine_of_its_own_sees_what_another_left_in_the_flow_detail(load, lo
 
 
 @pytest.mark.parametrize("rest", ["paused", "failed", "parked", "finished", "undone"])
-def test_reset_from_every_rest(load, log, rest):
+def test_reset_from_every_final_state(load, log, rest):
     fails, stuck = int(rest in {"failed", "parked", "undone"}), int(rest == "parked")
     flow = LinearFlow("f").add(Step("a", log, revert_fails=stuck), Step("b", log, fails=fails))
     engine = load(flow, never_resolve=rest == "failed")
     if rest == "paused":
         engine.atom_notifier.register("SUCCESS", lambda *_, **__: engine.suspend())
-    ends(engine, Exception)
+    final_state(engine, Exception)
     engine.atom_notifier.reset()
     log.clear()
     engine.reset()
     assert states_of(engine) == {"a": states.PENDING, "b": states.PENDING}
     assert engine.storage.get_failures() == engine.storage.get_revert_failures() == {}
     assert not engine.storage.has_failures()
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert log == ["a", "b"]
 
 
-def test_a_running_flow_is_not_reset(load, log):
+def test_running_flow_cannot_be_reset(load, log):
     def reset():
         log.append("b")
         engine.reset()

@@ -1,24 +1,24 @@
-"""What can be asked of, and given to, a flow."""
+"""Storage: queries about a flow, injected values, metadata."""
 
 import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import factory
-from tests.engines.tasks import Step, ends, steps
+from tests.engines.tasks import Step, final_state, steps
 
 
 @pytest.fixture
 def failed(log):
-    """Give an engine whose flow a -> b -> c failed at b, and was undone."""
+    """Return an engine whose flow a -> b -> c failed at b and was reverted."""
     engine = engines.load(
         LinearFlow("f").add(Step("a", log, provides="x"), Step("b", log, fails=1), Step("c", log))
     )
-    ends(engine, ValueError)
+    final_state(engine, ValueError)
     return engine
 
 
-def test_who_the_flow_is(log):
+def test_identity_of_the_flow(log):
     detail = factory.create_flow_detail(LinearFlow("f"), meta={"note": 1})
     storage = engines.load(LinearFlow("f"), flow_detail=detail).storage
     assert (storage.flow_name, storage.flow_uuid) == ("f", detail.uuid)
@@ -26,7 +26,7 @@ def test_who_the_flow_is(log):
     assert storage.get_flow_state() == states.PENDING
 
 
-def test_what_is_known_of_an_atom(log):
+def test_queries_about_an_atom(log):
     engine = engines.load(LinearFlow("f").add(Step("a", log)))
     engine.run()
     storage = engine.storage
@@ -41,12 +41,12 @@ def test_what_is_known_of_an_atom(log):
     "ask", ["get_atom_state", "get_atom_intention", "get_atom_uuid", "get", "get_revert_result",
             "get_task_progress", "get_retry_history"],
 )  # fmt: skip
-def test_an_unknown_atom_is_named(failed, ask):
+def test_unknown_atom_is_reported(failed, ask):
     with pytest.raises(exc.NotFound, match="'zzz' in flow 'f'"):
         getattr(failed.storage, ask)("zzz")
 
 
-def test_results_of_a_flow_that_was_undone(failed):
+def test_results_of_a_reverted_flow(failed):
     storage = failed.storage
     assert storage.get("b").check(ValueError)
     assert storage.get_revert_result("b") is None
@@ -58,19 +58,19 @@ def test_results_of_a_flow_that_was_undone(failed):
         storage.get_revert_result("c")
 
 
-def test_what_revert_gave_is_kept(log):
+def test_revert_result_is_kept(log):
     class Undo(Step):
         def revert(self, **kwargs):
             return "undone"
 
     engine = engines.load(Undo("a", log, fails=1))
-    ends(engine, ValueError)
+    final_state(engine, ValueError)
     assert engine.storage.get_revert_result("a") == "undone"
 
 
-def test_failures_by_atom_in_the_order_of_the_flow(log):
+def test_failures_by_atom_in_flow_order(log):
     engine = engines.load(UnorderedFlow("f").add(*steps("zya", log, fails=1)))
-    ends(engine, exc.WrappedFailure)
+    final_state(engine, exc.WrappedFailure)
     assert list(engine.storage.get_failures()) == ["z", "y", "a"]
     assert engine.storage.get_execute_failures() == engine.storage.get_failures()
     assert engine.storage.has_failures()
@@ -84,7 +84,7 @@ def test_no_failures(log):
     assert engine.storage.get_failures() == {}
 
 
-def test_a_name_nobody_provides_and_one_that_is_not_there_yet(log):
+def test_fetch_of_an_unknown_name_and_of_one_without_value_yet(log):
     engine = engines.load(LinearFlow("f").add(Step("a", log, provides="x")))
     engine.compile()
     engine.prepare()
@@ -94,14 +94,14 @@ def test_a_name_nobody_provides_and_one_that_is_not_there_yet(log):
         engine.storage.fetch("x")
 
 
-def test_many_handlers(log):
+def test_many_handler_selects_from_several_values(log):
     engine = engines.load(LinearFlow("f").add(*steps("ab", log, provides="x")))
     engine.run()
     assert engine.storage.fetch("x", many_handler=lambda values: values[-1]) == "B"
     assert engine.storage.fetch_all(many_handler=tuple) == {"x": ("A", "B")}
 
 
-def test_values_can_be_given_before_and_between_runs(load, log):
+def test_values_can_be_injected_before_and_between_runs(load, log):
     engine = load(LinearFlow("f").add(Step("a", log)), store={"x": 1})
     assert engine.storage.fetch_all() == {"x": 1}
     engine.storage.inject({"y": 2})
@@ -110,7 +110,7 @@ def test_values_can_be_given_before_and_between_runs(load, log):
     assert engine.storage.fetch_all() == {"x": 3, "y": 2}
 
 
-def test_what_is_given_is_stored_unless_it_is_passing(backend, log):
+def test_injected_values_are_stored_unless_transient(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, store={"x": 1}, flow_detail=detail, backend=backend)
@@ -123,12 +123,12 @@ def test_what_is_given_is_stored_unless_it_is_passing(backend, log):
     assert again.storage.fetch_all() == {"x": 1, "z": (1, 2)}
 
 
-def test_what_cannot_be_stored_is_refused_by_name_with_the_remedy(backend):
+def test_injected_value_that_cannot_be_stored_is_rejected(backend):
     with pytest.raises(exc.NotSerializable, match=r"value 'x' of flow 'f'.*transient=True"):
         engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
 
 
-def test_what_is_injected_into_an_atom_is_stored_when_the_engine_is_told_so(backend, log):
+def test_values_injected_into_an_atom_are_stored_with_inject_transient_off(backend, log):
     flow = LinearFlow("f").add(Step("a", log, inject={"x": 1}), Step("b", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend, inject_transient=False)
@@ -138,7 +138,7 @@ def test_what_is_injected_into_an_atom_is_stored_when_the_engine_is_told_so(back
     assert {each.name: each.meta.get("injected") for each in stored} == {"a": {"x": 1}, "b": None}
 
 
-def test_notes_are_kept(backend, log):
+def test_metadata_is_stored(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
@@ -153,7 +153,7 @@ def test_notes_are_kept(backend, log):
     assert next(iter(stored)).meta["why"] == "so"
 
 
-def test_histories_by_retry(log):
+def test_histories_of_retries(log):
     inner = LinearFlow("in", retry=retry.Times(1, "ri")).add(Step("a", log))
     engine = engines.load(LinearFlow("out", retry=retry.Times(1, "ro")).add(inner))
     engine.run()
@@ -165,7 +165,7 @@ def test_histories_by_retry(log):
     }
 
 
-def test_notes_taken_after_a_run_are_stored_at_once(backend, log):
+def test_metadata_set_after_a_run_is_stored_at_once(backend, log):
     flow = LinearFlow("f").add(*steps("ab", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail, backend=backend)
@@ -178,7 +178,7 @@ def test_notes_taken_after_a_run_are_stored_at_once(backend, log):
     assert [atom.meta.get("seen") for atom in stored] == [1, None]
 
 
-def test_of_a_retry_all_its_results_are_given(log):
+def test_result_of_a_retry_is_the_list_of_its_attempts(log):
     flow = LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1))
     engine = engines.load(flow)
     engine.run()
@@ -187,8 +187,8 @@ def test_of_a_retry_all_its_results_are_given(log):
     assert failures["a"].check(ValueError)
 
 
-def test_notes_taken_before_a_stored_flow_is_owned_are_kept(backend, log):
-    """The flow is read anew when it is taken over."""
+def test_metadata_set_before_ownership_is_kept(backend, log):
+    """The stored flow is read again when it is owned."""
     flow = LinearFlow("f").add(*steps("ab", log))
     detail = factory.create_flow_detail(flow, backend=backend)
     first = engines.load(flow, flow_detail=detail, backend=backend)

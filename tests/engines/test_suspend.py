@@ -1,15 +1,15 @@
-"""Pauses: asked for by a listener, a thread or through run_iter; and going on afterwards."""
+"""Suspension: requested by a callback, a thread or through run_iter; and resuming afterwards."""
 
 import threading
 
 import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states, task
-from tests.engines.tasks import Step, ends, states_of, steps
+from tests.engines.tasks import Step, final_state, states_of, steps
 
 
 def suspend_when(engine, name, state):
-    """Have a pause asked for when an atom comes to a state."""
+    """Request suspension when an atom enters a state."""
 
     def told(now, details):
         if details.get("task_name", details.get("retry_name")) == name and now == state:
@@ -18,7 +18,7 @@ def suspend_when(engine, name, state):
     engine.atom_notifier.register("*", told)
 
 
-def test_a_listener_asks_and_nothing_new_begins(load, log):
+def test_suspend_from_a_callback_starts_nothing_new(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     suspend_when(engine, "b", states.SUCCESS)
     engine.run()
@@ -30,7 +30,7 @@ def test_a_listener_asks_and_nothing_new_begins(load, log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_what_runs_may_finish(load, log):
+def test_running_calls_finish_before_the_suspension(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     suspend_when(engine, "a", states.RUNNING)
     engine.run()
@@ -39,7 +39,7 @@ def test_what_runs_may_finish(load, log):
     assert states_of(engine)["a"] == states.SUCCESS
 
 
-def test_another_thread_asks_while_a_task_runs(load, log):
+def test_suspend_from_another_thread(load, log):
     def wait_for_pause():
         thread = threading.Thread(target=engine.suspend)
         thread.start()
@@ -54,7 +54,7 @@ def test_another_thread_asks_while_a_task_runs(load, log):
     assert log == ["a", "b"]
 
 
-def test_a_rollback_can_be_paused_and_goes_on_where_it_was(load, log):
+def test_rollback_can_be_suspended_and_resumed(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log), Step("d", log, fails=1)))
     suspend_when(engine, "c", states.REVERTED)
     engine.run()
@@ -66,7 +66,7 @@ def test_a_rollback_can_be_paused_and_goes_on_where_it_was(load, log):
     assert engine.storage.get_flow_state() == states.REVERTED
 
 
-def test_a_retry_can_be_paused_between_its_attempts(load, log):
+def test_suspend_between_attempts(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1)))
     suspend_when(engine, "a", states.REVERTED)
     engine.run()
@@ -76,7 +76,7 @@ def test_a_retry_can_be_paused_between_its_attempts(load, log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_a_failure_during_the_pause_is_not_lost(load, log):
+def test_failure_during_suspension_is_not_lost(load, log):
     engine = load(LinearFlow("f").add(Step("a", log), Step("b", log, fails=1)))
     suspend_when(engine, "b", states.RUNNING)
     engine.run()
@@ -87,14 +87,14 @@ def test_a_failure_during_the_pause_is_not_lost(load, log):
     assert engine.storage.get_flow_state() == states.REVERTED
 
 
-def test_a_pause_that_comes_too_late_lets_the_flow_end(load, log):
+def test_suspend_after_the_last_task_lets_the_flow_finish(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     suspend_when(engine, "b", states.SUCCESS)
     engine.run()
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_a_pause_asked_for_before_the_run_is_none(load, log):
+def test_suspend_before_the_run_has_no_effect(load, log):
     engine = load(Step("a", log))
     engine.compile()
     engine.suspend()
@@ -102,7 +102,7 @@ def test_a_pause_asked_for_before_the_run_is_none(load, log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_a_paused_parallel_flow_runs_no_task_twice(log):
+def test_suspended_parallel_flow_runs_no_task_twice(log):
     names = [f"t{number}" for number in range(40)]
     engine = engines.load(
         UnorderedFlow("f").add(*(Step(n, log) for n in names)), engine="parallel", max_workers=2
@@ -118,7 +118,7 @@ def test_a_paused_parallel_flow_runs_no_task_twice(log):
     assert engine.storage.get_flow_state() == states.SUCCESS
 
 
-def test_what_was_handed_over_but_did_not_begin_is_taken_back(log):
+def test_submitted_calls_that_have_not_started_are_recalled(log):
     gate = threading.Event()
 
     def hold():
@@ -140,7 +140,7 @@ def test_what_was_handed_over_but_did_not_begin_is_taken_back(log):
     assert sorted(log) == ["first", *(each.name for each in rest)]
 
 
-def test_the_moves_of_a_paused_flow(load, log):
+def test_transitions_of_a_suspended_flow(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     told = []
     engine.notifier.register("*", lambda state, details: told.append((details["old_state"], state)))
@@ -160,14 +160,14 @@ def test_the_moves_of_a_paused_flow(load, log):
 
 
 def step_to(rounds, wanted):
-    """Go on until the engine says that state."""
+    """Advance the generator until it yields a state."""
     for state in rounds:
         if state == wanted:
             return
     raise AssertionError(f"never came to {wanted}")
 
 
-def test_sending_a_true_value_asks_for_a_pause(load, log):
+def test_sending_a_true_value_suspends(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     rounds = engine.run_iter()
     step_to(rounds, states.ANALYZING)
@@ -178,14 +178,14 @@ def test_sending_a_true_value_asks_for_a_pause(load, log):
 
 
 @pytest.mark.parametrize("value", [None, False, 0, ""])
-def test_sending_anything_else_does_not(load, log, value):
+def test_sending_a_false_value_does_not_suspend(load, log, value):
     rounds = load(LinearFlow("f").add(*steps("abc", log))).run_iter()
     step_to(rounds, states.ANALYZING)
     rounds.send(value)
     assert list(rounds)[-1] == states.SUCCESS
 
 
-def test_closing_asks_for_a_pause_and_waits_for_it(load, log):
+def test_closing_the_generator_suspends_and_waits(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     rounds = engine.run_iter()
     step_to(rounds, states.WAITING)
@@ -196,7 +196,7 @@ def test_closing_asks_for_a_pause_and_waits_for_it(load, log):
     assert log == ["a", "b", "c"]
 
 
-def test_an_error_thrown_in_stops_the_flow_and_comes_back(load, log):
+def test_exception_thrown_into_the_generator_fails_the_flow_and_is_raised(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
     rounds = engine.run_iter()
     step_to(rounds, states.WAITING)
@@ -208,16 +208,16 @@ def test_an_error_thrown_in_stops_the_flow_and_comes_back(load, log):
     assert log == ["a", "b", "c"]
 
 
-def test_a_pause_does_not_outlive_the_run(load, log):
+def test_suspend_request_ends_with_the_run(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
     suspend_when(engine, "b", states.SUCCESS)
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     engine.reset()
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
     assert log == ["a", "b"] * 2
 
 
-def test_a_timeout_looks_up_and_waits_on(log):
+def test_timeout_of_one_step(log):
     gate = threading.Event()
     engine = engines.load(task.FunctorTask(gate.wait, name="a", auto_extract=False), engine="parallel")
     told = []

@@ -1,4 +1,4 @@
-"""An engine of each kind, a clock to step, and a list to write to."""
+"""Fixtures: each kind of engine, backends, a stepped clock, a log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackl_flow.testing.clock import SteppedClock
 
 @pytest.fixture(params=["serial", "parallel"])
 def load(request):
-    """Give ``engines.load`` for each kind of engine."""
+    """Return ``engines.load`` for each kind of engine."""
 
     def make(flow, **kwargs):
         return engines.load(flow, engine=request.param, **kwargs)
@@ -21,7 +21,7 @@ def load(request):
 
 @pytest.fixture(params=["memory", "sqlite"])
 def backend(request, tmp_path):
-    """Give each backend, ready for use."""
+    """Return each backend, ready for use."""
     address = "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 'flows.db'}"
     with backends.backend(address) as made:
         yield made
@@ -29,11 +29,11 @@ def backend(request, tmp_path):
 
 @pytest.fixture
 def clock():
-    """Give a clock that stands at 1000 seconds."""
+    """Return a stepped clock that starts at 1000 seconds."""
     return SteppedClock(1000.0)
 
 
 @pytest.fixture
 def log():
-    """Give a list for tasks to write to."""
+    """Return a list that tasks append to."""
     return []

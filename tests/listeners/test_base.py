@@ -1,4 +1,4 @@
-"""What every listener does: register, hear what it asked for, be taken back."""
+"""Base class of listeners: registration, states, deregistration."""
 
 import logging
 
@@ -7,11 +7,11 @@ import pytest
 from stackl_flow import LinearFlow, Notifier, UnorderedFlow, retry
 from stackl_flow.listeners import base
 from stackl_flow.notifier import RestrictedNotifier
-from tests.engines.tasks import Step, ends, steps
+from tests.engines.tasks import Step, final_state, steps
 
 
 class Ear(base.Listener):
-    """Writes down what it hears."""
+    """Records notifications."""
 
     def __init__(self, engine, **kwargs):
         super().__init__(engine, **kwargs)
@@ -31,7 +31,7 @@ def flow(log, **kwargs):
     return LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log, **kwargs))
 
 
-def test_it_hears_everything_unless_told_otherwise(load, log):
+def test_listens_for_all_states_by_default(load, log):
     engine = load(flow(log))
     with Ear(engine) as ear:
         engine.run()
@@ -44,7 +44,7 @@ def test_it_hears_everything_unless_told_otherwise(load, log):
 
 
 @pytest.mark.parametrize("nothing", [None, (), []])
-def test_it_hears_only_the_states_it_asked_for(load, log, nothing):
+def test_listens_for_the_given_states_only(load, log, nothing):
     engine = load(flow(log))
     listen = {"task_listen_for": ["SUCCESS", "FAILURE"], "retry_listen_for": nothing}
     with Ear(engine, flow_listen_for=["RUNNING"], **listen) as ear:
@@ -52,7 +52,7 @@ def test_it_hears_only_the_states_it_asked_for(load, log, nothing):
     assert ear.heard == [("flow", "f", "RUNNING"), ("task", "a", "SUCCESS")]
 
 
-def test_after_the_block_it_hears_nothing_and_can_begin_again(load, log):
+def test_deregisters_after_the_block_and_can_register_again(load, log):
     engine = load(flow(log))
     ear = Ear(engine)
     with ear:
@@ -66,7 +66,7 @@ def test_after_the_block_it_hears_nothing_and_can_begin_again(load, log):
     assert ("flow", "f", "SUCCESS") in ear.heard
 
 
-def test_registering_twice_is_registering_once(load, log):
+def test_registering_twice_has_no_effect(load, log):
     engine = load(flow(log))
     ear = Ear(engine)
     ear.register()
@@ -77,7 +77,7 @@ def test_registering_twice_is_registering_once(load, log):
     assert (len(engine.notifier), len(engine.atom_notifier)) == (0, 0)
 
 
-def test_two_listeners_of_a_kind_do_not_disturb_each_other(load, log):
+def test_two_listeners_of_a_class_are_independent(load, log):
     engine = load(flow(log))
     with Ear(engine) as one:
         with Ear(engine) as two:
@@ -87,7 +87,7 @@ def test_two_listeners_of_a_kind_do_not_disturb_each_other(load, log):
     assert two.heard == []
 
 
-def test_the_block_is_left_by_errors_too(load, log):
+def test_deregisters_when_the_block_raises(load, log):
     engine = load(flow(log, fails=1))
     with pytest.raises(ValueError, match="a failed"), Ear(engine) as ear:
         engine.run()
@@ -96,21 +96,21 @@ def test_the_block_is_left_by_errors_too(load, log):
 
 
 class Told:
-    """Something else that tells its moves, but only some."""
+    """Another engine that notifies about some states only."""
 
     def __init__(self):
         self.notifier = Notifier()
         self.atom_notifier = RestrictedNotifier(["RUNNING"], allow_any=False)
 
 
-def test_what_cannot_be_registered_leaves_nothing_behind():
+def test_failed_registration_registers_nothing():
     told = Told()
     with pytest.raises(ValueError, match="cannot register for event 'SUCCESS'"):
         Ear(told, task_listen_for=["RUNNING", "SUCCESS"], retry_listen_for=()).register()
     assert len(told.atom_notifier) == 0
 
 
-def test_a_receiver_that_raises_is_logged_once_by_name_and_the_flow_goes_on(load, log, caplog):
+def test_receiver_that_raises_is_logged_and_does_not_affect_the_run(load, log, caplog):
     class Broken(base.Listener):
         def _task_receiver(self, state, details):
             raise LookupError("oh")
@@ -124,7 +124,7 @@ def test_a_receiver_that_raises_is_logged_once_by_name_and_the_flow_goes_on(load
 
 
 class Lines(base.DumpingListener):
-    """Keeps the lines."""
+    """Records the lines."""
 
     def __init__(self, engine):
         super().__init__(engine)
@@ -136,7 +136,7 @@ class Lines(base.DumpingListener):
         self.errors.append(kwargs.get("exc_info"))
 
 
-def test_a_dumping_listener_writes_a_line_a_move(load, log):
+def test_dumping_listener_writes_a_line_per_transition(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, result=7)))
     with Lines(engine) as dump:
         engine.run()
@@ -151,10 +151,10 @@ def test_a_dumping_listener_writes_a_line_a_move(load, log):
     assert dump.errors == [None] * 4
 
 
-def test_a_dumping_listener_hands_the_error_of_a_failure_over(load, log):
+def test_dumping_listener_passes_the_exception_of_a_failure(load, log):
     engine = load(UnorderedFlow("f").add(Step("a", log, fails=1)))
     with Lines(engine) as dump:
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     (error,) = [error for error in dump.errors if error is not None]
     assert error[0] is ValueError
     (line,) = [line for line in dump.lines if "failure=True" in line]
@@ -162,6 +162,6 @@ def test_a_dumping_listener_hands_the_error_of_a_failure_over(load, log):
     assert "Failure: ValueError: a failed" in line
 
 
-def test_a_dumping_listener_must_say_where_to():
+def test_dumping_listener_is_abstract():
     with pytest.raises(TypeError, match="_dump"):
         base.DumpingListener(Told())

@@ -1,4 +1,4 @@
-"""A listener that keeps what it is told."""
+"""The capturing listener."""
 
 import pytest
 
@@ -23,7 +23,7 @@ RETRY = [("retry", "RUNNING"), ("retry", "SUCCESS")]
 TASK = [("task", "RUNNING"), ("task", "SUCCESS")]
 
 
-def test_everything_is_kept_with_its_details(load, log):
+def test_captures_all_transitions_with_details(load, log):
     values = run(load, log)
     assert short(values) == [FLOW[0], *RETRY, *TASK, *TASK, FLOW[1]]
     kind, state, details = values[4]
@@ -42,18 +42,18 @@ def test_everything_is_kept_with_its_details(load, log):
         ({"task_listen_for": (), "flow_listen_for": ["SUCCESS"]}, [*RETRY, FLOW[1]]),
     ],
 )
-def test_some_is_left_out(load, log, kwargs, kept):
+def test_skipped_names_and_kinds(load, log, kwargs, kept):
     assert short(run(load, log, **kwargs)) == kept
 
 
-def test_it_adds_to_a_list_that_is_given(load, log):
+def test_appends_to_a_given_list(load, log):
     values = ["before"]
     assert run(load, log, values=values) is values
     assert values[0] == "before"
     assert len(values) == 9
 
 
-def test_a_subclass_says_what_is_kept(load, log):
+def test_subclass_formats_what_is_captured(load, log):
     class Names(CaptureListener):
         @staticmethod
         def _format_capture(kind, state, details):

@@ -1,4 +1,4 @@
-"""A flow stops when the job that it is run for is no longer claimed by its owner."""
+"""A flow is suspended when its job is no longer claimed by its owner."""
 
 import logging
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.engines.tasks import Step
 
 
 class Loses(Step):
-    """Something happens on the board while it runs."""
+    """Calls a function while it runs."""
 
     def __init__(self, name, log, happens):
         super().__init__(name, log)
@@ -26,7 +26,7 @@ class Loses(Step):
 
 
 class Asked:
-    """Stands before a board, and may have trouble with it.
+    """A proxy for a board that can raise an exception.
 
     Args:
         board: the board.
@@ -46,7 +46,7 @@ class Asked:
 
 
 class Plain:
-    """A board that knows owners only, as TaskFlow's."""
+    """A board that only has ``find_owner``, as TaskFlow's."""
 
     def __init__(self, board):
         self.find_owner = board.find_owner
@@ -54,7 +54,7 @@ class Plain:
 
 @dataclass
 class Work:
-    """A job that is claimed by "me", on a board."""
+    """A job that is claimed by "me"."""
 
     board: object
     asked: Asked
@@ -71,7 +71,7 @@ def work(clock):
 
 
 def watched(load, log, work, happens, **kwargs):
-    """Run a flow in whose second task something happens on the board."""
+    """Run a flow whose second task changes the board."""
     flow = LinearFlow("f").add(Step("a", log), Loses("b", log, happens), Step("c", log), Step("d", log))
     engine = load(flow)
     with CheckingClaimListener(engine, work.job, work.asked, "me", **kwargs):
@@ -84,7 +84,7 @@ def abandoned(work):
 
 
 def claimed_anew(work):
-    """The same name claims it again, through another object: another run of it may be at work by now."""
+    """Claim it again under the same name through another object: another run of it may have started."""
     (job,) = work.board.iterjobs()
     work.board.abandon(job, "me")
     (again,) = work.board.iterjobs(only_unclaimed=True)
@@ -111,14 +111,14 @@ def unreadable(work):
 @pytest.mark.parametrize(
     "happens", [abandoned, claimed_anew, claimed_by_another, lapsed, consumed, unreadable]
 )
-def test_the_engine_is_suspended_when_the_claim_is_lost(load, log, work, happens, caplog):
+def test_engine_is_suspended_when_the_claim_is_lost(load, log, work, happens, caplog):
     engine = watched(load, log, work, lambda: happens(work))
     assert engine.storage.get_flow_state() == states.SUSPENDED
     assert log == ["a", "b"]
     assert f"job '{work.job}' is no longer claimed by 'me'" in caplog.messages
 
 
-def test_a_board_that_knows_owners_only_will_do(load, log, work):
+def test_board_with_find_owner_only(load, log, work):
     work.asked = Plain(work.board)
     assert watched(load, log, work, lambda: claimed_anew(work)).storage.get_flow_state() == states.SUCCESS
     work.job = work.board.claim(work.board.post("another"), "me")
@@ -126,14 +126,14 @@ def test_a_board_that_knows_owners_only_will_do(load, log, work):
     assert engine.storage.get_flow_state() == states.SUSPENDED
 
 
-def test_the_flow_goes_on_while_the_claim_holds(load, log, work, caplog):
+def test_flow_continues_while_the_claim_holds(load, log, work, caplog):
     with caplog.at_level(logging.DEBUG):
         engine = watched(load, log, work, lambda: None)
     assert engine.storage.get_flow_state() == states.SUCCESS
     assert caplog.messages.count(f"job '{work.job}' is still claimed by 'me'") == 10
 
 
-def test_somebody_else_may_say_what_is_done(load, log, work):
+def test_on_job_loss_replaces_the_suspension(load, log, work):
     told = []
     engine = watched(
         load, log, work, lambda: abandoned(work),
@@ -144,19 +144,19 @@ def test_somebody_else_may_say_what_is_done(load, log, work):
     assert told[-1] == (engine, "SUCCESS", None)
 
 
-def test_a_board_that_cannot_be_reached_is_no_lost_claim(load, log, work, caplog):
+def test_unreachable_board_is_not_a_lost_claim(load, log, work, caplog):
     def cut_off():
         work.asked.trouble = ConnectionError("no route")
 
     engine = watched(load, log, work, cut_off)
     assert engine.storage.get_flow_state() == states.SUCCESS
     lines = [line for line in caplog.messages if "raised ConnectionError" in line]
-    assert len(lines) == 2  # once for the receiver of tasks, once for that of the flow
+    assert len(lines) == 2  # once for the task receiver, once for the flow receiver
 
 
-def test_that_the_engine_cannot_be_suspended_is_told(load, log, work, caplog):
+def test_failed_suspension_is_logged(load, log, work, caplog):
     class Stubborn:
-        """An engine that takes no pause."""
+        """An engine that cannot be suspended."""
 
         def __init__(self, engine):
             self.notifier, self.atom_notifier = engine.notifier, engine.atom_notifier
@@ -172,6 +172,6 @@ def test_that_the_engine_cannot_be_suspended_is_told(load, log, work, caplog):
     assert any("could not suspend" in line and "not now" in line for line in caplog.messages)
 
 
-def test_what_is_done_must_be_callable(load, log, work):
+def test_on_job_loss_must_be_callable(load, log, work):
     with pytest.raises(ValueError, match="must be callable, not 1"):
         CheckingClaimListener(load(Step("a", log)), work.job, work.board, "me", on_job_loss=1)

@@ -1,4 +1,4 @@
-"""Listeners that log: what is said, how loudly, and what is kept out of it."""
+"""Logging listeners: messages, levels, and masking."""
 
 import logging
 
@@ -7,14 +7,14 @@ import pytest
 from stackl_flow import FunctorTask, LinearFlow, retry
 from stackl_flow.listeners import logging as listeners
 from stackl_flow.listeners.logging import DynamicLoggingListener, LoggingListener
-from tests.engines.tasks import Step, ends
+from tests.engines.tasks import Step, final_state
 
 OURS = "stackl_flow.listeners.logging"
 
 
 @pytest.fixture
 def hear(caplog):
-    """Hear everything, and give what was said as (logger, level, message)."""
+    """Capture all levels; returns a function that returns (logger, level, message)."""
     caplog.set_level(logging.DEBUG)
 
     def heard(name=OURS):
@@ -24,7 +24,7 @@ def hear(caplog):
 
 
 def short(records):
-    """Leave out the uuids."""
+    """Remove the uuids."""
     return [(r.levelname, r.getMessage().split(" (")[0], r.getMessage().split(") ", 1)[1]) for r in records]
 
 
@@ -32,7 +32,7 @@ def login(name="login"):
     return FunctorTask(lambda user, password: {"user": user, "password": password}, name=name, provides=name)
 
 
-def test_each_move_is_logged_at_one_level(load, log, hear):
+def test_each_transition_is_logged_at_one_level(load, log, hear):
     engine = load(LinearFlow("f").add(Step("a", log)))
     with LoggingListener(engine):
         engine.run()
@@ -47,7 +47,7 @@ def test_each_move_is_logged_at_one_level(load, log, hear):
 
 
 @pytest.mark.parametrize("kind", [LoggingListener, DynamicLoggingListener])
-def test_logger_and_level_may_be_chosen(load, log, hear, kind):
+def test_logger_and_level(load, log, hear, kind):
     engine = load(LinearFlow("f").add(Step("a", log)))
     with kind(engine, log=logging.getLogger("mine"), level=logging.INFO):
         engine.run()
@@ -56,7 +56,7 @@ def test_logger_and_level_may_be_chosen(load, log, hear, kind):
 
 
 @pytest.mark.parametrize("kind", [LoggingListener, DynamicLoggingListener])
-def test_a_subclass_may_have_a_logger_of_its_own(load, log, hear, kind):
+def test_subclass_with_its_own_logger(load, log, hear, kind):
     class Mine(kind):
         _LOGGER = logging.getLogger("mine")
 
@@ -69,20 +69,20 @@ def test_a_subclass_may_have_a_logger_of_its_own(load, log, hear, kind):
     assert len(hear("given")) == 4
 
 
-def test_a_failure_is_logged_with_its_error_at_the_same_level(load, log, hear):
+def test_failure_is_logged_with_its_exception_at_the_same_level(load, log, hear):
     engine = load(LinearFlow("f").add(Step("a", log, fails=1)))
     with LoggingListener(engine, level=logging.INFO):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     (record,) = [record for record in hear() if record.exc_info]
     assert record.levelname == "INFO"
     assert record.exc_info[0] is ValueError
 
 
-def test_what_goes_wrong_is_logged_louder(load, log, hear):
+def test_failures_are_logged_at_a_higher_level(load, log, hear):
     flow = LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log), Step("b", log, fails=1))
     engine = load(flow)
     with DynamicLoggingListener(engine):
-        assert ends(engine, ValueError) == "REVERTED"
+        assert final_state(engine, ValueError) == "REVERTED"
     said = [
         (level, who, words.removeprefix("transitioned into state ").splitlines()[0])
         for level, who, words in short(hear())
@@ -106,10 +106,10 @@ def test_what_goes_wrong_is_logged_louder(load, log, hear):
     assert lines[2].startswith("  Atom 'a' {'intention': 'EXECUTE', 'state': 'SUCCESS'")
 
 
-def test_a_failed_revert_is_logged_loudly_and_so_is_the_flow_that_is_parked(load, log, hear):
+def test_failed_revert_and_revert_failure_are_logged_at_the_failure_level(load, log, hear):
     engine = load(LinearFlow("f").add(Step("a", log, revert_fails=1), Step("b", log, fails=1)))
     with DynamicLoggingListener(engine, failure_level=logging.ERROR):
-        assert ends(engine, RuntimeError) == "REVERT_FAILURE"
+        assert final_state(engine, RuntimeError) == "REVERT_FAILURE"
     loud = [(who, words.splitlines()[0]) for level, who, words in short(hear()) if level == "ERROR"]
     assert loud == [
         ("Task 'b'", "transitioned into state 'FAILURE' from state 'RUNNING'"),
@@ -121,7 +121,7 @@ def test_a_failed_revert_is_logged_loudly_and_so_is_the_flow_that_is_parked(load
 
 
 def run_with_secrets(load, **kwargs):
-    """Run a flow that handles a password, with a failure at its end."""
+    """Run a flow that uses a password and fails at its end."""
 
     def fail(login):
         raise ValueError("no")
@@ -129,16 +129,18 @@ def run_with_secrets(load, **kwargs):
     flow = LinearFlow("f").add(login(), FunctorTask(fail, name="fails"))
     engine = load(flow, store={"user": "ann", "password": "s3cret"})
     with DynamicLoggingListener(engine, **kwargs):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
 
 
-def test_nothing_is_kept_out_unless_asked_for(load, hear):
+def test_nothing_is_masked_by_default(load, hear):
     run_with_secrets(load)
     text = "\n".join(record.getMessage() for record in hear())
-    assert text.count("s3cret") == 3  # the result, and in the failure what it was given and what it gave
+    assert (
+        text.count("s3cret") == 3
+    )  # the result, and the input and the result among the predecessors of the failure
 
 
-def test_secrets_are_masked_in_results_and_in_what_led_to_a_failure(load, hear):
+def test_secrets_are_masked_in_results_and_predecessors(load, hear):
     run_with_secrets(load, mask_inputs_keys=["password"], mask_outputs_keys=["password"])
     text = "\n".join(record.getMessage() for record in hear())
     assert "s3cret" not in text
@@ -147,7 +149,7 @@ def test_secrets_are_masked_in_results_and_in_what_led_to_a_failure(load, hear):
     assert "'provides': {'user': 'ann', 'password': '***'}" in text
 
 
-def test_a_result_is_masked_by_the_name_it_is_given(load, hear):
+def test_result_is_masked_by_the_name_it_provides(load, hear):
     engine = load(LinearFlow("f").add(FunctorTask(lambda: "s3cret", name="a", provides="token")))
     with DynamicLoggingListener(engine, mask_outputs_keys=["token"]):
         engine.run()
@@ -156,7 +158,7 @@ def test_a_result_is_masked_by_the_name_it_is_given(load, hear):
     assert "s3cret" not in text
 
 
-def test_inputs_and_outputs_of_some_tasks_are_hidden(load, hear):
+def test_inputs_and_outputs_are_hidden(load, hear):
     run_with_secrets(load, hide_inputs_outputs_of=["login"])
     text = "\n".join(record.getMessage() for record in hear())
     assert "s3cret" not in text
@@ -164,19 +166,19 @@ def test_inputs_and_outputs_of_some_tasks_are_hidden(load, hear):
     assert "Atom 'login' {'intention': 'EXECUTE', 'state': 'SUCCESS'}" in text
 
 
-def test_results_are_shown_only_where_the_ordinary_level_is_heard(load, log, caplog):
+def test_results_are_shown_only_if_the_level_is_enabled(load, log, caplog):
     caplog.set_level(logging.INFO)
     engine = load(LinearFlow("f").add(Step("a", log), Step("b", log, fails=1)))
     with DynamicLoggingListener(engine):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     undone = [line for line in caplog.messages if "into state 'REVERTED'" in line and "Task" in line]
     assert len(undone) == 2
     assert all("with result" not in line for line in undone)
 
 
-def test_another_formatter_may_tell_of_failures(load, log, hear):
+def test_custom_formatter_of_failures(load, log, hear):
     class Brief:
-        """Says little."""
+        """Formats a short text."""
 
         def __init__(self, words):
             self.words = words
@@ -187,23 +189,23 @@ def test_another_formatter_may_tell_of_failures(load, log, hear):
     for words, end in (("it was so", "\nit was so"), (None, "'RUNNING'"), ("", "'RUNNING'")):
         engine = load(Step("a", log, fails=1))
         with DynamicLoggingListener(engine, fail_formatter=Brief(words)):
-            ends(engine, ValueError)
+            final_state(engine, ValueError)
         failed = [record for record in hear() if "into state 'FAILURE'" in record.getMessage()]
         assert failed[-1].getMessage().endswith(end)
         assert failed[-1].exc_info is None
 
 
-def test_percent_signs_in_what_led_to_a_failure_harm_nothing(load, hear):
+def test_percent_signs_in_predecessors(load, hear):
     engine = load(
         LinearFlow("f").add(FunctorTask(lambda: "100%s", name="a"), Step("b", [], fails=1)),
     )
     with DynamicLoggingListener(engine):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     (failed,) = [record for record in hear() if record.exc_info]
     assert "'provides': '100%s'" in failed.getMessage()
 
 
-def test_the_logger_of_the_module_is_the_one_used(load, log, hear):
+def test_logger_of_the_module_is_the_default(load, log, hear):
     with LoggingListener(load(Step("a", log))) as listener:
         listener._engine.run()
     assert {record.name for record in hear()} == {listeners.__name__}

@@ -1,17 +1,17 @@
-"""A listener that prints."""
+"""The printing listener."""
 
 import pytest
 
 from stackl_flow import LinearFlow
 from stackl_flow.listeners.printing import PrintingListener
-from tests.engines.tasks import Step, ends
+from tests.engines.tasks import Step, final_state
 
 
 @pytest.mark.parametrize("stderr", [True, False])
-def test_it_prints_each_move_and_what_went_wrong(load, log, capsys, stderr):
+def test_prints_transitions_and_tracebacks(load, log, capsys, stderr):
     engine = load(LinearFlow("f").add(Step("a", log, fails=1)))
     with PrintingListener(engine, stderr=stderr):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     out, err = capsys.readouterr()
     said, silent = (err, out) if stderr else (out, err)
     assert silent == ""
@@ -21,7 +21,7 @@ def test_it_prints_each_move_and_what_went_wrong(load, log, capsys, stderr):
     assert "ValueError: a failed" in lines
 
 
-def test_it_prints_nothing_of_what_it_was_not_to_hear(load, log, capsys):
+def test_prints_only_the_given_states(load, log, capsys):
     engine = load(LinearFlow("f").add(Step("a", log)))
     with PrintingListener(engine, task_listen_for=None, flow_listen_for=["SUCCESS"]):
         engine.run()

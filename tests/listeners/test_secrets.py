@@ -1,4 +1,4 @@
-"""What is marked as secret when a flow is loaded is in nothing that a listener is told to show."""
+"""Secrets of a flow are redacted in the output of all listeners."""
 
 import io
 import logging
@@ -40,7 +40,7 @@ def functor(function, **kwargs):
 
 
 class Lines(base.DumpingListener):
-    """A listener of a program's own."""
+    """A custom listener."""
 
     def __init__(self, engine):
         super().__init__(engine)
@@ -52,7 +52,7 @@ class Lines(base.DumpingListener):
 
 @pytest.fixture
 def told(capsys):
-    """Run a flow with every listener on, and return all that was told."""
+    """Run a flow with all listeners, and return their output."""
     stream = io.StringIO()
     log, handler = logging.getLogger("theirs.of_secrets"), logging.StreamHandler(stream)
     log.setLevel(logging.DEBUG)
@@ -80,7 +80,7 @@ def told(capsys):
 
 
 @pytest.mark.parametrize("place", [None, "memory", "sqlite"])
-def test_a_value_that_is_given(told, place, tmp_path):
+def test_injected_value_is_redacted(told, place, tmp_path):
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")), functor(fail))
     with backends.backend(f"sqlite:///{tmp_path}/f.db" if place == "sqlite" else "memory") as backend:
         engine = engines.load(flow, {"word": HUSH}, secrets=["word"], backend=backend if place else None)
@@ -91,7 +91,7 @@ def test_a_value_that_is_given(told, place, tmp_path):
         assert engine.storage.fetch("word") == HUSH
 
 
-def test_values_that_are_provided(told):
+def test_provided_values_are_redacted(told):
     flow = linear_flow.Flow("f").add(
         functor(give, provides=("pair", "two")),
         functor(give_by_key, provides={"token", "size"}),
@@ -102,12 +102,12 @@ def test_values_that_are_provided(told):
     text = told(engines.load(flow, {"word": "open-word"}, secrets=secrets))
     assert LATER not in text
     assert "no ***" in text
-    assert "('open-word', '***')" in text  # not marked; the number beside it is, by its place
+    assert "('open-word', '***')" in text  # not secret; the number beside it is, by its position
     assert "'size': 7" in text
     assert "result '739'" not in text
 
 
-def test_what_an_atom_was_made_with(told):
+def test_values_injected_into_an_atom_are_redacted(told):
     flow = linear_flow.Flow("f", retry=retry.ForEach([LATER], provides="token")).add(
         functor(fail, inject={"word": HUSH}), functor(fail_with_token)
     )
@@ -116,7 +116,7 @@ def test_what_an_atom_was_made_with(told):
     assert LATER not in text
 
 
-def test_a_formatter_of_ones_own_cannot_tell(told):
+def test_custom_formatter_cannot_leak_secrets(told):
     class Formatter:
         def format(self, fail, atom_matcher):
             return fail.exc_info, f"by hand: {fail.exception}"
@@ -127,8 +127,8 @@ def test_a_formatter_of_ones_own_cannot_tell(told):
     assert HUSH not in text
 
 
-def test_marks_go_with_the_flow(tmp_path):
-    """Another process that resumes the flow knows them."""
+def test_secret_names_are_stored_with_the_flow(tmp_path):
+    """Another process that resumes the flow redacts them, too."""
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")), functor(fail))
     with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
         book = models.LogBook("b")
@@ -142,8 +142,8 @@ def test_marks_go_with_the_flow(tmp_path):
         assert HUSH not in detail.pformat()
 
 
-def test_marks_may_come_later(tmp_path):
-    """A flow that was stored without marks is marked when it is loaded."""
+def test_secret_names_can_be_added_later(tmp_path):
+    """A flow that was stored without secret names gets them when it is loaded."""
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")))
     with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
         book = models.LogBook("b")
@@ -158,7 +158,7 @@ def test_marks_may_come_later(tmp_path):
         assert stored.meta["secrets"] == ["word"]
 
 
-def test_values_are_not_taken_for_names():
+def test_values_instead_of_names_are_rejected():
     flow = linear_flow.Flow("f").add(functor(give))
     with pytest.raises(TypeError, match="pass the values in store=") as caught:
         engines.load(flow, secrets={"word": HUSH})
@@ -166,7 +166,7 @@ def test_values_are_not_taken_for_names():
 
 
 @pytest.mark.parametrize("transient", [True, False])
-def test_a_value_that_is_given_after_the_engine_was_made(told, transient):
+def test_value_injected_after_the_engine_was_created_is_redacted(told, transient):
     flow = linear_flow.Flow("f").add(functor(fail))
     engine = engines.load(flow, secrets=["word"])
     engine.storage.inject({"word": HUSH}, transient=transient)
@@ -175,7 +175,7 @@ def test_a_value_that_is_given_after_the_engine_was_made(told, transient):
     assert "no ***" in text
 
 
-def test_a_name_that_nothing_goes_by_is_warned_of(caplog):
+def test_unused_secret_name_logs_a_warning(caplog):
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two"), inject={"made": 1}))
     store = {"word": HUSH, "inner": [{"deep": 1}]}
     engines.load(flow, store, secrets=["word", "one", "made", "deep"])

@@ -1,4 +1,4 @@
-"""Durations and times, measured with a clock that is stepped, and where they are kept."""
+"""Durations and times, measured with a stepped clock, and their storage."""
 
 import logging
 from pathlib import Path
@@ -9,11 +9,11 @@ from stackl_flow import GraphFlow, LinearFlow, engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.listeners import timing
 from stackl_flow.persistence import backends, factory
-from tests.engines.tasks import ends
+from tests.engines.tasks import final_state
 
 
 class Takes(task.Task):
-    """Takes some seconds of a stepped clock, each way."""
+    """Steps the clock in execute and in revert."""
 
     def __init__(self, name, clock, seconds, fails=False, undo=0.0):
         super().__init__(name)
@@ -29,7 +29,7 @@ class Takes(task.Task):
 
 
 def stored(backend, engine):
-    """Return the notes of the flow and of its atoms, as they are stored, progress aside."""
+    """Return the stored metadata of the flow and of its atoms, without progress."""
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(engine.storage.flow_uuid)
     timed = {atom.name: {k: v for k, v in atom.meta.items() if "progress" not in k} for atom in detail}
@@ -52,12 +52,12 @@ def test_durations_are_stored(backend, clock):
     assert engine.storage.flow_meta["duration"] == 2.5
 
 
-def test_a_failed_task_is_measured_and_an_undone_one_has_the_duration_of_its_revert(backend, clock):
+def test_durations_of_failed_and_reverted_tasks(backend, clock):
     flow = LinearFlow("f").add(Takes("a", clock, 2.0, undo=4.0), Takes("b", clock, 0.5, fails=True))
     engine = load_stored(backend, flow)
     told = []
     with timing.PrintingDurationListener(engine, printer=told.append, clock=clock):
-        assert ends(engine, ValueError) == states.REVERTED
+        assert final_state(engine, ValueError) == states.REVERTED
     assert told == [
         "'f' flow started.",
         "'a' task started.", "It took task 'a' 2.00 seconds to finish.",
@@ -71,27 +71,27 @@ def test_a_failed_task_is_measured_and_an_undone_one_has_the_duration_of_its_rev
     assert atoms["a"]["duration"] == 4.0
 
 
-def test_a_failure_that_nothing_is_done_about_is_measured_and_stored(backend, clock):
+def test_duration_of_an_unresolved_failure(backend, clock):
     engine = load_stored(backend, Takes("a", clock, 2.0, fails=True), never_resolve=True)
     with timing.DurationListener(engine, clock=clock):
-        assert ends(engine, ValueError) == states.FAILURE
+        assert final_state(engine, ValueError) == states.FAILURE
     of_flow, atoms = stored(backend, engine)
     assert (of_flow["duration"], atoms["a"]["duration"]) == (2.0, 2.0)
 
 
-def test_each_attempt_is_measured_anew(load, clock):
+def test_each_attempt_is_measured_separately(load, clock):
     flow = LinearFlow("f", retry=retry.Times(2)).add(
         Takes("a", clock, 2.0), Takes("b", clock, 1.0, fails=True)
     )
     engine = load(flow)
     told = []
     with timing.PrintingDurationListener(engine, told.append, clock):
-        ends(engine, ValueError)
+        final_state(engine, ValueError)
     assert told.count("It took task 'a' 2.00 seconds to finish.") == 2
     assert told[-1] == "It took flow 'f' 6.00 seconds to finish."
 
 
-def test_printing_durations_print_by_default(load, clock, capsys):
+def test_durations_are_printed_by_default(load, clock, capsys):
     engine = load(Takes("a", clock, 0.126))
     with timing.PrintingDurationListener(engine, clock=clock):
         engine.run()
@@ -99,14 +99,14 @@ def test_printing_durations_print_by_default(load, clock, capsys):
     assert lines[1:3] == ["'a' task started.", "It took task 'a' 0.13 seconds to finish."]
 
 
-def test_durations_are_measured_with_the_machines_clock_unless_told_otherwise(load, clock):
+def test_system_clock_is_the_default(load, clock):
     engine = load(Takes("a", clock, 100.0))
     with timing.DurationListener(engine):
         engine.run()
     assert 0.0 <= engine.storage.flow_meta["duration"] < 100.0
 
 
-def test_what_has_not_ended_when_measuring_stops_is_told(load, clock, caplog):
+def test_unfinished_durations_are_logged_on_deregister(load, clock, caplog):
     engine = load(LinearFlow("f").add(Takes("a", clock, 1.0), Takes("b", clock, 1.0)))
     with timing.DurationListener(engine, clock=clock):
         run = engine.run_iter()
@@ -125,7 +125,7 @@ def test_times_of_all_states_are_stored(backend, clock):
     )
     engine = load_stored(backend, flow)
     with timing.EventTimeListener(engine, clock=clock):
-        assert ends(engine, ValueError) == states.REVERTED
+        assert final_state(engine, ValueError) == states.REVERTED
     of_flow, atoms = stored(backend, engine)
     assert of_flow["RUNNING-timestamp"] == 1000.0
     assert of_flow["REVERTED-timestamp"] == 1005.5
@@ -139,7 +139,7 @@ def test_times_of_all_states_are_stored(backend, clock):
     assert atoms["r"]["REVERTED-timestamp"] == 1005.5
 
 
-def test_notes_on_the_very_last_moves_are_stored(backend, clock):
+def test_metadata_of_the_last_transition_is_stored(backend, clock):
     first, last = Takes("a", clock, 1.0), Takes("b", clock, 1.0)
     flow = GraphFlow("f").add(first, last)
     flow.link(first, last, decider=lambda history: False)
@@ -151,7 +151,7 @@ def test_notes_on_the_very_last_moves_are_stored(backend, clock):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files can be listed on Linux only")
-def test_a_note_at_the_end_leaves_no_file_open(tmp_path, clock):
+def test_metadata_at_the_end_leaves_no_file_open(tmp_path, clock):
     file = tmp_path / "flows.db"
 
     def opened():
@@ -164,20 +164,20 @@ def test_a_note_at_the_end_leaves_no_file_open(tmp_path, clock):
             with timing.DurationListener(engine, clock=clock):
                 engine.run()
             kept.append(opened())
-        assert kept[0] == kept[2]  # idle connections are used again
+        assert kept[0] == kept[2]  # idle connections are reused
     assert opened() == 0
 
 
-def test_only_the_times_of_states_that_were_asked_for_are_kept(load, clock):
+def test_times_of_the_given_states_only(load, clock):
     engine = load(Takes("a", clock, 1.0))
     with timing.EventTimeListener(engine, task_listen_for=["SUCCESS"], flow_listen_for=None, clock=clock):
         engine.run()
     assert engine.storage.flow_meta == {}
 
 
-def test_that_notes_cannot_be_stored_is_told_and_stops_nothing(clock, caplog):
+def test_metadata_that_cannot_be_stored_is_logged(clock, caplog):
     class Full:
-        """A place with no room left."""
+        """A storage that is full."""
 
         def update_flow_metadata(self, update_with):
             raise exc.StorageFailure("full")
@@ -186,7 +186,7 @@ def test_that_notes_cannot_be_stored_is_told_and_stops_nothing(clock, caplog):
             raise exc.StorageFailure("full")
 
     class Engine:
-        """Stands between a real engine and a place with no room left."""
+        """An engine whose storage is full."""
 
         def __init__(self, engine):
             self.notifier, self.atom_notifier = engine.notifier, engine.atom_notifier
@@ -203,7 +203,7 @@ def test_that_notes_cannot_be_stored_is_told_and_stops_nothing(clock, caplog):
 
 
 @pytest.mark.parametrize("kind", [timing.DurationListener, timing.EventTimeListener])
-def test_registered_and_taken_back_without_a_run(load, clock, kind, caplog):
+def test_register_and_deregister_without_a_run(load, clock, kind, caplog):
     engine = load(Takes("a", clock, 1.0))
     listener = kind(engine)
     listener.register()

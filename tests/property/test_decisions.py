@@ -1,4 +1,4 @@
-"""What holds for every flow, whatever fails in it and in whatever order its calls come back."""
+"""Properties of the scheduler that hold for every flow, any failures and any order of completions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.support.random_flows import Case, Chances, RetrySpec, seeded_case
 
 pytestmark = pytest.mark.slow
 
-#: Nothing that is refused, and no break but those that a test makes.
+#: No invalid flows, and no suspension except those that a test requests.
 CHANCES = Chances(odd=0, suspend=0, again=0, fail=0.25)
 
 
 def cases(chances: Chances = CHANCES) -> strategies.SearchStrategy[Case]:
-    """Draw cases by number: shrinking every throw of the dice would take minutes."""
+    """Draw cases by seed: shrinking every random choice would take minutes."""
     return strategies.integers(0, 2**40).map(lambda seed: seeded_case(seed, chances=chances)).filter(accepted)
 
 
 def accepted(case: Case) -> bool:
-    """Say whether the case has a plan."""
+    """Return whether the case compiles."""
     try:
         plan_for(case)
     except StacklFlowError:
@@ -39,14 +39,14 @@ slots = strategies.sampled_from([None, 1, 2, 3])
 
 
 @hypothesis.given(cases(), seeds, slots)
-def test_every_run_keeps_the_rules_and_ends(case: Case, seed: int, at_once: int | None) -> None:
-    """The rules themselves stand in the world: see there what every command is checked for."""
+def test_every_run_obeys_the_rules_and_ends(case: Case, seed: int, at_once: int | None) -> None:
+    """The rules are checked by ``World`` for every command."""
     world = World(case, random.Random(seed), slots=at_once)
     assert world.run() in {st.SUCCESS, st.REVERTED, st.REVERT_FAILURE, st.FAILURE}
 
 
 @hypothesis.given(cases())
-def test_serial_runs_keep_the_rules_and_end(case: Case) -> None:
+def test_serial_runs_obey_the_rules_and_end(case: Case) -> None:
     assert World(case, slots=1, in_batches=True).run() is not None
 
 
@@ -58,7 +58,7 @@ def test_the_same_events_give_the_same_commands(case: Case, seed: int, at_once: 
 
 
 @hypothesis.given(cases(replace(CHANCES, retry=0, revert_fail=0, option=0)), seeds)
-def test_without_retries_all_is_undone(case: Case, seed: int) -> None:
+def test_without_retries_everything_is_reverted(case: Case, seed: int) -> None:
     world = World(case, random.Random(seed))
     if world.run() == st.REVERTED:
         assert {*world.states} <= CLEAR
@@ -69,7 +69,7 @@ def test_without_retries_all_is_undone(case: Case, seed: int) -> None:
 
 
 @hypothesis.given(cases(), seeds, strategies.lists(strategies.integers(0, 12), max_size=4), slots)
-def test_suspended_and_resumed_the_rules_hold(
+def test_suspended_and_resumed_runs_obey_the_rules(
     case: Case, seed: int, pauses: list[int], at_once: int | None
 ) -> None:
     world = World(case, random.Random(seed), slots=at_once)
@@ -79,7 +79,7 @@ def test_suspended_and_resumed_the_rules_hold(
     assert world.run() in {st.SUCCESS, st.REVERTED, st.REVERT_FAILURE, st.FAILURE}
 
 
-#: Where a revert fails the rest of the rollback waits, so what is left depends on what had begun until then.
+#: After a failed revert the rollback stops, so the final states depend on what had started by then.
 NO_PARKING = replace(CHANCES, revert_fail=0)
 
 
@@ -89,15 +89,15 @@ def plain(case: Case) -> Case:
 
 
 def same_end(whole: World, broken: World) -> None:
-    """Compare two runs."""
-    assert whole.rest == broken.rest
+    """Check that two runs end in the same states."""
+    assert whole.final_state == broken.final_state
     assert dict(zip(whole.plan.names, whole.states, strict=True)) == dict(
         zip(broken.plan.names, broken.states, strict=True)
     )
 
 
 @hypothesis.given(cases(NO_PARKING), strategies.lists(strategies.integers(0, 12), min_size=1, max_size=4))
-def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> None:
+def test_suspended_serial_run_ends_the_same(case: Case, pauses: list[int]) -> None:
     whole, broken = (World(plain(case), slots=1, in_batches=True) for _ in range(2))
     whole.run()
     for pause in pauses:
@@ -109,7 +109,7 @@ def test_suspended_a_serial_run_ends_the_same(case: Case, pauses: list[int]) -> 
 
 
 @hypothesis.given(cases(), strategies.lists(strategies.integers(1, 12), min_size=1, max_size=4))
-def test_killed_a_serial_run_ends_the_same(case: Case, lives: list[int]) -> None:
+def test_killed_serial_run_ends_the_same(case: Case, lives: list[int]) -> None:
     whole, broken = (World(plain(case), slots=1, in_batches=True) for _ in range(2))
     whole.run()
     for steps in lives:
@@ -126,12 +126,12 @@ def test_killed_a_serial_run_ends_the_same(case: Case, lives: list[int]) -> None
     strategies.lists(strategies.integers(1, 12), max_size=4),
     slots,
 )
-def test_killed_in_any_order_the_flow_ends_the_same(
+def test_killed_run_ends_the_same_in_any_order(
     case: Case, seed: int, lives: list[int], at_once: int | None
 ) -> None:
-    """Which sibling comes back first may change what an atom does, but not whether the flow succeeds.
+    """The order of completions may change what an atom does, but not whether the flow succeeds.
 
-    That holds where a task fails always or never: how often it has run may well depend on the order.
+    That holds for tasks that fail always or never: how often a task runs may depend on the order.
     """
     whole, broken = World(steady(case), slots=1), World(steady(case), random.Random(seed), slots=at_once)
     whole.run()
@@ -140,7 +140,7 @@ def test_killed_in_any_order_the_flow_ends_the_same(
             break
     else:
         broken.run()
-    assert whole.rest == broken.rest
+    assert whole.final_state == broken.final_state
 
 
 def steady(case: Case) -> Case:
@@ -161,8 +161,8 @@ def _steady(flow):
     return replace(flow, children=children, links=links)
 
 
-def test_the_cases_reach_everything() -> None:
-    """The flows drawn here are worth drawing: every state of an atom and every end of a flow is reached."""
+def test_cases_reach_every_state() -> None:
+    """The drawn flows reach every state of an atom and every final state of a flow."""
     ends, states, retries = set(), set(), set()
     for seed in range(300):
         case = seeded_case(seed, chances=CHANCES)
@@ -178,7 +178,7 @@ def test_the_cases_reach_everything() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "unordered", "graph"])
-def test_a_flow_without_atoms_succeeds(kind: str) -> None:
+def test_flow_without_atoms_succeeds(kind: str) -> None:
     from tests.support.random_flows import FlowSpec
 
     assert World(Case(FlowSpec("empty", kind, ()))).run() == st.SUCCESS

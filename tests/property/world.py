@@ -1,7 +1,7 @@
-"""A world for the decision core: it does what it is told, in any order, and checks every command.
+"""A simulated engine for the scheduler: performs its commands in any order, and checks each of them.
 
-Everything that happens in it follows from the case and from what would be durable, so that a run that was
-broken off can be taken up again and compared with one that was not.
+Everything that happens follows from the case and from what would be durable, so that an interrupted run
+can be resumed and compared with one that was not interrupted.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def plan_for(case: Case) -> Plan:
 
 
 class World:
-    """One case, from its beginning to its end, through any number of breaks.
+    """One case, run to its end through any number of interruptions.
 
     Args:
         case: what runs.
-        dice: chooses what comes back first; None has everything come back in the order it began.
-        slots: how many calls at once.
-        in_batches: as the core's option of that name.
+        dice: chooses the order of completions; None for the order in which calls started.
+        slots: maximum number of concurrent calls.
+        in_batches: the scheduler's option of that name.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class World:
         self.history: dict[int, int] = Counter()
         self.pending: list[int] = []
         self.log: list[tuple[list[c.Event] | None, list[c.Command]]] = []
-        self.rest: str | None = None
+        self.final_state: str | None = None
 
     def _reach(self, start: int, ways: tuple[tuple[int, ...], ...]) -> set[int]:
         seen, queue = {start}, [start]
@@ -74,42 +74,42 @@ class World:
     # ------------------------------------------------------------------ running
 
     def run(self, *, steps: int = ENOUGH, suspend_at: int = -1) -> str | None:
-        """Run until the flow is at rest, or break off as a crash would.
+        """Run until the flow is finished, or stop as a crash would.
 
         Returns:
-            The state the flow came to rest in, None when broken off.
+            The flow's final state, None when stopped.
         """
-        core = Scheduler(self.plan, self.states, self.intentions, batch=self.batch, **self.options)
-        self.pending, self.log, self.rest = [], [], None
+        scheduler = Scheduler(self.plan, self.states, self.intentions, batch=self.batch, **self.options)
+        self.pending, self.log, self.final_state = [], [], None
         self.began = (list(self.states), list(self.intentions))
         self.initial_batch = self.batch
         events: list[c.Event] | None = None
         for step in range(steps):
-            commands = core.start() if events is None else core.handle(events)
+            commands = scheduler.start() if events is None else scheduler.handle(events)
             self.log.append((events, list(commands)))
             answers = [answer for command in commands if (answer := self._perform(command))]
-            if self.rest is not None:
-                self._check_rest()
-                return self.rest
-            assert answers or self.pending, "nothing runs, nothing is asked, and the flow has not ended"
-            events = answers or self._come_back()
+            if self.final_state is not None:
+                self._check_final_state()
+                return self.final_state
+            assert answers or self.pending, "nothing runs, no question is open, and the flow has not ended"
+            events = answers or self._next_completions()
             if step == suspend_at:
                 events = [*events, c.Suspended()]
         assert steps < ENOUGH, "the run does not end"
         return None
 
     def replayed(self) -> list[list[c.Command]]:
-        """Feed the recorded events of the last run to a new core and return its commands."""
-        core = Scheduler(self.plan, *self.began, batch=self.initial_batch, **self.options)
-        return [core.start() if events is None else core.handle(events) for events, _ in self.log]
+        """Feed the recorded events of the last run to a new scheduler and return its commands."""
+        scheduler = Scheduler(self.plan, *self.began, batch=self.initial_batch, **self.options)
+        return [scheduler.start() if events is None else scheduler.handle(events) for events, _ in self.log]
 
-    def _come_back(self) -> list[c.Event]:
+    def _next_completions(self) -> list[c.Event]:
         size = 1
         if self.dice is not None:
             self.dice.shuffle(self.pending)
             size = self.dice.randint(1, len(self.pending))
-        back, self.pending = self.pending[:size], self.pending[size:]
-        return [self._outcome(index) for index in back]
+        completed, self.pending = self.pending[:size], self.pending[size:]
+        return [self._outcome(index) for index in completed]
 
     def _outcome(self, index: int) -> c.Event:
         spec = self.specs[self.plan.names[index]]
@@ -125,10 +125,10 @@ class World:
     # ---------------------------------------------------------------- commands
 
     def _perform(self, command: c.Command) -> c.Event | None:
-        assert self.rest is None, "a command after the end"
+        assert self.final_state is None, "a command after the end"
         match command:
             case c.Transition():
-                self._move(command)
+                self._transition(command)
             case c.Execute(index):
                 self._begin(index, st.RUNNING)
                 assert all(self.states[other] in DONE for other in self.before[index])
@@ -143,35 +143,39 @@ class World:
             case c.EvaluateDeciders(index):
                 return c.DecidersEvaluated(index, self._vote(index))
             case c.Finish(state):
-                self.rest = state
+                self.final_state = state
         return None
 
-    def _move(self, move: c.Transition) -> None:
-        index, old = move.atom, self.states[move.atom]
-        if move.state_changed:
+    def _transition(self, transition: c.Transition) -> None:
+        index, old = transition.atom, self.states[transition.atom]
+        if transition.state_changed:
             allowed = (
                 st.check_retry_transition if self.plan.kinds[index] == RETRY else st.check_task_transition
             )
-            assert allowed(old, move.state), (self.plan.names[index], old, move.state)
+            assert allowed(old, transition.state), (self.plan.names[index], old, transition.state)
         else:
-            assert move.state == old
-        assert index not in self.pending or move.state == old, "a call is under way"
-        self.states[index], self.intentions[index] = move.state, move.intention
-        if move.state_changed and self.plan.kinds[index] == RETRY and move.state in {st.SUCCESS, st.REVERTED}:
-            self.history[index] = self.history[index] + 1 if move.state == st.SUCCESS else 0
-        if move.state_changed and move.state == st.RUNNING:
+            assert transition.state == old
+        assert index not in self.pending or transition.state == old, "a call is under way"
+        self.states[index], self.intentions[index] = transition.state, transition.intention
+        if (
+            transition.state_changed
+            and self.plan.kinds[index] == RETRY
+            and transition.state in {st.SUCCESS, st.REVERTED}
+        ):
+            self.history[index] = self.history[index] + 1 if transition.state == st.SUCCESS else 0
+        if transition.state_changed and transition.state == st.RUNNING:
             self.executions[index] += 1
             if self.plan.kinds[index] != RETRY:
                 assert self.executions[index] == self.reversions[index] + 1, (
                     "executed, not reverted, executed"
                 )
-        if move.state_changed and move.state == st.REVERTING and old != st.REVERT_FAILURE:
+        if transition.state_changed and transition.state == st.REVERTING and old != st.REVERT_FAILURE:
             self.reversions[index] += 1
             if self.plan.kinds[index] != RETRY:
                 assert self.executions[index] == self.reversions[index], "reverted without an execution"
 
     def _begin(self, index: int, state: str) -> None:
-        assert self.states[index] == state, "a call before its move"
+        assert self.states[index] == state, "a call before its transition"
         assert index not in self.pending
         self.pending.append(index)
         assert self.slots is None or len(self.pending) <= self.slots
@@ -202,14 +206,14 @@ class World:
 
     # --------------------------------------------------------------------- end
 
-    def _check_rest(self) -> None:
+    def _check_final_state(self) -> None:
         assert not self.pending
-        assert self.batch == NO_BATCH or self.rest in {st.SUSPENDED, st.REVERT_FAILURE}
+        assert self.batch == NO_BATCH or self.final_state in {st.SUSPENDED, st.REVERT_FAILURE}
         happy = all(state in DONE for state in self.states)
-        assert (self.rest == st.SUCCESS) == (happy and self.rest != st.SUSPENDED)
-        if self.rest == st.REVERT_FAILURE:
+        assert (self.final_state == st.SUCCESS) == (happy and self.final_state != st.SUSPENDED)
+        if self.final_state == st.REVERT_FAILURE:
             assert st.REVERT_FAILURE in self.states
-        if self.rest in {st.SUCCESS, st.REVERTED}:
+        if self.final_state in {st.SUCCESS, st.REVERTED}:
             assert {*self.states} <= {st.SUCCESS, st.REVERTED, st.PENDING, st.IGNORE}
         for index, state in enumerate(self.states):
             if self.plan.kinds[index] != RETRY and state not in {st.RUNNING, st.REVERTING}:

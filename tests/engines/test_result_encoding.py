@@ -1,4 +1,4 @@
-"""What an engine asks of a codec while it writes its entries."""
+"""How often an engine encodes a result."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.engines.tasks import Step
 
 
 class Noting(codec.Codec):
-    """The codec itself, which notes what it encodes."""
+    """A codec that records what it encodes."""
 
     def __init__(self):
         super().__init__()
@@ -37,7 +37,7 @@ def stored(flow, place):
         return list(connection.get_flow_details(detail.uuid))
 
 
-def test_a_result_is_encoded_once(place, noting, log):
+def test_result_is_encoded_once(place, noting, log):
     results = [["first"], {"second": 2}]
     flow = LinearFlow("f").add(*(Step(n, log, result=r) for n, r in zip("ab", results, strict=True)))
     atoms = stored(flow, place)
@@ -47,7 +47,7 @@ def test_a_result_is_encoded_once(place, noting, log):
     ]
 
 
-def test_the_result_of_the_last_attempt_is_the_one_stored(place, log):
+def test_result_of_the_last_attempt_is_stored(place, log):
     class Counting(Step):
         def execute(self, **kwargs):
             super().execute(**kwargs)

@@ -1,4 +1,4 @@
-"""What is stored of a new flow before it is run: enough for another process to run it."""
+"""What is stored of a new flow before its first run: enough for another process to run it."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.models import LogBook
 from stackl_flow.testing.crash import CrashBackend
-from tests.engines.tasks import Keep, ends
+from tests.engines.tasks import Keep, final_state
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
@@ -41,7 +41,7 @@ with backends.backend("sqlite:///flows.db") as backend:
 
 @pytest.fixture
 def left(tmp_path):
-    """A flow that a process stored, and then died before it took it up; gives its uuid."""
+    """Return the uuid of a flow that a process stored before it was killed, without running it."""
     (tmp_path / "greeting.py").write_text(MODULE)
     (tmp_path / "dies.py").write_text(LOADS_AND_DIES)
     dead = call(tmp_path, "dies.py")
@@ -61,24 +61,24 @@ def call(place, *words):
     )
 
 
-def test_a_process_that_dies_after_load_leaves_a_flow_that_can_be_run(left, tmp_path, monkeypatch):
+def test_process_killed_after_load_leaves_a_runnable_flow(left, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
         with backend.get_connection() as connection:
             detail = connection.get_flow_details(left)
         engine = engines.load_from_detail(detail, backend=backend)
-        assert ends(engine) == states.SUCCESS
+        assert final_state(engine) == states.SUCCESS
         assert engine.storage.fetch("greeting") == "hello hello"
 
 
-def test_such_a_flow_is_run_by_the_command_line_too(left, tmp_path):
+def test_command_line_runs_a_flow_whose_process_was_killed_after_load(left, tmp_path):
     words = ("-m", "stackl_flow.cli", "resume", left, "--db", "flows.db", "--results")
     answer = call(tmp_path, *words)
     assert answer.returncode == 0, answer.stderr
     assert '"hello hello"' in answer.stdout
 
 
-def test_a_factory_in_a_script_is_warned_of(tmp_path):
+def test_factory_in_a_script_logs_a_warning(tmp_path):
     script = LOADS_AND_DIES.replace("import greeting", f"import sys{MODULE}").replace("greeting.flow", "flow")
     (tmp_path / "script.py").write_text(script)
     dead = call(tmp_path, "script.py")
@@ -89,7 +89,7 @@ def test_a_factory_in_a_script_is_warned_of(tmp_path):
     assert "has no 'flow': the flow was created by a script that is not running" in refused.stderr
 
 
-def test_values_given_with_a_flow_in_hand_are_stored_with_it(backend, log):
+def test_inputs_are_stored_with_the_flow(backend, log):
     engine = engines.load(LinearFlow("f"), store={"x": 1}, backend=backend)
     keep = Keep("a", requires=["x"])
     with backend.get_connection() as connection:
@@ -98,20 +98,20 @@ def test_values_given_with_a_flow_in_hand_are_stored_with_it(backend, log):
     assert keep.executed == [{"x": 1}]
 
 
-def test_tasks_of_this_process_get_the_very_objects(backend):
+def test_tasks_in_this_process_receive_the_same_objects(backend):
     given, keep = [1], Keep("a", requires=["x"])
     engines.run(LinearFlow("f").add(keep), store={"x": given}, backend=backend)
     assert keep.executed[0]["x"] is given
 
 
-def test_a_value_that_cannot_be_stored_leaves_no_flow_behind(backend):
+def test_input_that_cannot_be_stored_leaves_no_flow(backend):
     with pytest.raises(exc.NotSerializable, match=r"value 'x' of flow 'f'.*transient=True"):
         engines.load(LinearFlow("f"), store={"x": object()}, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == []
 
 
-def test_a_flow_may_be_stored_under_another_name_and_in_a_book_that_is_there(backend):
+def test_flow_can_be_stored_with_another_name_in_an_existing_book(backend):
     book = LogBook("mine")
     detail = factory.create_flow_detail(LinearFlow("f"), book=book, backend=backend, name="other")
     with backend.get_connection() as connection:
@@ -120,8 +120,8 @@ def test_a_flow_may_be_stored_under_another_name_and_in_a_book_that_is_there(bac
 
 
 @pytest.mark.parametrize("stages", [(), ("compile", "prepare", "validate")])
-def test_a_flow_of_one_task_is_four_writes(tmp_path, stages):
-    """It is stored; taken over with its atoms; begun; ended. Each write is two points."""
+def test_flow_of_one_task_takes_four_writes(tmp_path, stages):
+    """Creation, taking of ownership with the atoms, start, end. Each write is two crash points."""
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
         backend = CrashBackend(place, at=0)
         engine = engines.load(
@@ -140,7 +140,7 @@ def test_a_flow_of_one_task_is_four_writes(tmp_path, stages):
     ]  # fmt: skip
 
 
-def test_a_flow_that_cannot_run_keeps_what_it_was_given(tmp_path):
+def test_flow_with_missing_inputs_keeps_its_inputs(tmp_path):
     with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
         flow = LinearFlow("f").add(FunctorTask(lambda word, missing: None, name="a"))
         detail = factory.create_flow_detail(flow, backend=backend)

@@ -1,4 +1,4 @@
-"""What listeners print and log, beside what TaskFlow's print and log of the same flow."""
+"""Output of listeners, compared with that of TaskFlow's for the same flow."""
 
 import contextlib
 import importlib
@@ -8,13 +8,13 @@ import re
 import pytest
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# How an engine or a failure is shown; ours say what the failure is.
+# Representations of engines and failures; ours include the failure's text.
 OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>|<Failure: [^>]+>")
 SECONDS = re.compile(r"\d+\.\d\d seconds")
 
 
 class Library:
-    """One of the two, by the names of its modules."""
+    """One of the two libraries, by the names of its modules."""
 
     def __init__(self, root):
         self.root = root
@@ -55,7 +55,7 @@ def lone(lib):
 
 
 def said(lib, make, listener, **kwargs):
-    """Run a flow with a listener, and return what was said without what differs from run to run."""
+    """Run a flow with a listener, and return its output without what differs from run to run."""
     room, _, kind = listener.rpartition(".")
     log = logging.getLogger(f"said.{lib.root}.{make.__name__}.{listener}")
     log.setLevel(logging.DEBUG)
@@ -78,7 +78,7 @@ def alike(text):
 
 @pytest.mark.parametrize("make", [plain, failing, nested, lone])
 @pytest.mark.parametrize("listener", ["logging.LoggingListener", "logging.DynamicLoggingListener"])
-def test_the_same_is_logged(make, listener):
+def test_log_messages_match_taskflow(make, listener):
     ours, theirs = (said(Library(root), make, listener) for root in ("stackl_flow", "taskflow"))
     assert [(level, alike(text), error) for level, text, error in ours] == [
         (level, alike(text), error) for level, text, error in theirs
@@ -87,7 +87,7 @@ def test_the_same_is_logged(make, listener):
 
 @pytest.mark.parametrize("make", [plain, failing, nested, lone])
 @pytest.mark.parametrize("listener", ["printing.PrintingListener", "timing.PrintingDurationListener"])
-def test_the_same_is_printed(make, listener, capsys):
+def test_printed_lines_match_taskflow(make, listener, capsys):
     printed = []
     for root in ("stackl_flow", "taskflow"):
         said(Library(root), make, listener)

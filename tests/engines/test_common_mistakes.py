@@ -1,4 +1,4 @@
-"""What people get wrong in their first hour: each mistake is named, with what to do instead."""
+"""Common mistakes of new users: each error says what to do instead."""
 
 import logging
 import re
@@ -18,20 +18,20 @@ from stackl_flow import (
 )
 from stackl_flow import exceptions as exc
 from stackl_flow.persistence import factory as books
-from tests.engines.tasks import Keep, Step, ends
+from tests.engines.tasks import Keep, Step, final_state
 
 
 def nothing():
-    """Make no flow, as a factory does whose author forgot to return it."""
+    """Return nothing, like a factory without a return statement."""
 
 
 def seven():
-    """Make something that is no flow."""
+    """Return something other than a flow."""
     return 7
 
 
 class Unready(Task):
-    """Has an ``__init__`` that forgets that of its base."""
+    """Has an ``__init__`` that does not call ``super().__init__``."""
 
     def __init__(self, size):
         self.size = size
@@ -41,7 +41,7 @@ class Unready(Task):
 
 
 @pytest.mark.parametrize("make", [LinearFlow, UnorderedFlow, GraphFlow])
-def test_a_task_in_the_place_of_the_flows_name(make, log):
+def test_task_instead_of_the_flow_name(make, log):
     with pytest.raises(
         exc.NotAnAtom, match=r"the first argument of Flow is its name, not .*a==1.0.*Flow\('name'\)\.add"
     ):
@@ -49,12 +49,12 @@ def test_a_task_in_the_place_of_the_flows_name(make, log):
 
 
 @pytest.mark.parametrize("wrong", [3, Times, "Times(3)"])
-def test_something_else_in_the_place_of_a_retry(wrong):
+def test_object_instead_of_a_retry(wrong):
     with pytest.raises(exc.NotAnAtom, match=r"retry= of flow 'f' takes a retry such as Times\(3\), not "):
         LinearFlow("f", retry=wrong)
 
 
-def test_a_task_in_the_place_of_a_retry(log):
+def test_task_instead_of_a_retry(log):
     with pytest.raises(
         exc.NotAnAtom, match=r"retry= of flow 'f' takes a retry such as Times\(3\), not .*a==1.0"
     ):
@@ -62,25 +62,25 @@ def test_a_task_in_the_place_of_a_retry(log):
     assert log == []
 
 
-def test_a_retry_among_the_tasks():
+def test_retry_among_the_tasks():
     with pytest.raises(exc.NotAnAtom, match="pass it to the flow as retry="):
         engines.run(LinearFlow("f").add(Times(3)))
 
 
-def test_a_list_of_tasks(log):
+def test_list_of_tasks(log):
     with pytest.raises(exc.NotAnAtom, match=r"add\(\*items\)"):
         LinearFlow("f").add([Step("a", log), Step("b", log)])
 
 
 @pytest.mark.parametrize("make", [LinearFlow, UnorderedFlow, GraphFlow])
-def test_a_task_whose_base_was_never_set_up(make):
+def test_task_without_super_init(make):
     with pytest.raises(
         exc.NotAnAtom, match=r"cannot add to flow 'f': Unready.__init__ did not run: call super\(\).__init__"
     ):
         make("f").add(Unready(3))
 
 
-def test_a_lone_task_whose_base_was_never_set_up(backend):
+def test_lone_task_without_super_init(backend):
     with pytest.raises(exc.NotAnAtom, match=r"Unready.__init__ did not run"):
         engines.run(Unready(3))
     with pytest.raises(exc.NotAnAtom, match=r"Unready.__init__ did not run"):
@@ -88,14 +88,14 @@ def test_a_lone_task_whose_base_was_never_set_up(backend):
 
 
 @pytest.mark.parametrize("wrong", [None, Step, lambda: LinearFlow("f"), Times(3), "f"])
-def test_something_else_in_the_place_of_the_flow_leaves_nothing_behind(backend, wrong):
+def test_object_instead_of_a_flow_stores_nothing(backend, wrong):
     with pytest.raises(exc.NotAnAtom, match="not a task or flow: "):
         engines.run(wrong, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == []
 
 
-def test_a_task_without_execute_cannot_be_made():
+def test_task_without_execute_cannot_be_instantiated():
     class Misspelt(Task):
         def exceute(self):
             pass
@@ -105,30 +105,30 @@ def test_a_task_without_execute_cannot_be_made():
 
 
 @pytest.mark.parametrize("wrong", [["x"], "x=1", 3])
-def test_a_store_that_is_no_dictionary(backend, wrong):
+def test_store_that_is_not_a_dict(backend, wrong):
     with pytest.raises(TypeError, match=r"store= must be a dict of values by name"):
         engines.load(LinearFlow("f"), store=wrong, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == [], "nothing is left behind"
 
 
-def test_values_of_an_atom_that_are_no_dictionary():
+def test_inject_that_is_not_a_dict():
     with pytest.raises(TypeError, match=r"inject= of atom a takes a dict"):
         FunctorTask(lambda x: x, name="a", inject=["x"])
 
 
-def test_how_often_in_quotes():
+def test_attempts_as_text():
     with pytest.raises(TypeError, match="attempts must be an integer, not '3'"):
         Times("3")
 
 
 @pytest.mark.parametrize("wrong", [3, None, engines.Engine])
-def test_an_engine_that_is_no_name(wrong):
+def test_engine_that_is_not_a_name(wrong):
     with pytest.raises(TypeError, match="engine= must be a name such as 'parallel'"):
         engines.load(LinearFlow("f"), engine=wrong)
 
 
-def test_a_misspelt_engine():
+def test_misspelled_engine():
     words = r"'paralel': did you mean 'parallel'\? Known engines are default, parallel, serial"
     with pytest.raises(exc.NotFound, match=words):
         engines.load(LinearFlow("f"), engine="paralel")
@@ -148,27 +148,27 @@ def test_a_misspelt_engine():
         ("serial", {"colour": "red"}, "known options are clock, defer_reverts"),
     ],
 )
-def test_an_option_that_does_nothing_is_warned_of(caplog, log, kind, options, words):
+def test_unknown_option_logs_a_warning(caplog, log, kind, options, words):
     with caplog.at_level(logging.WARNING):
         engine = engines.load(LinearFlow("f").add(Step("a", log)), engine=kind, **options)
     (record,) = caplog.records
     assert re.search(words, record.getMessage())
-    assert ends(engine) == states.SUCCESS
+    assert final_state(engine) == states.SUCCESS
 
 
-def test_options_that_do_something_are_not(caplog, log):
+def test_known_options_log_no_warning(caplog, log):
     with caplog.at_level(logging.WARNING):
         engines.run(Step("a", log), engine="parallel", max_workers=2, executor="threads", never_resolve=True)
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("wrong", ["many", 0, -1, [2]])
-def test_a_number_of_workers_that_is_none(wrong):
+def test_invalid_max_workers(wrong):
     with pytest.raises(ValueError, match=r"max_workers must be a positive integer, not "):
         engines.load(LinearFlow("f"), engine="parallel", max_workers=wrong)
 
 
-def test_a_uuid_in_the_place_of_a_flow_detail(backend, log):
+def test_uuid_instead_of_a_flow_detail(backend, log):
     flow = LinearFlow("f").add(Step("a", log))
     uuid = books.create_flow_detail(flow, backend=backend).uuid
     with pytest.raises(TypeError, match=rf"not a uuid \('{uuid}'\): get it with connection.get_flow_details"):
@@ -178,20 +178,20 @@ def test_a_uuid_in_the_place_of_a_flow_detail(backend, log):
 
 
 @pytest.mark.parametrize(("factory", "what"), [(nothing, "None"), (seven, "an int")])
-def test_a_factory_that_returns_no_flow(backend, factory, what):
+def test_factory_that_does_not_return_a_flow(backend, factory, what):
     with pytest.raises(exc.NotAnAtom, match=rf"{factory.__name__}' returned {what} instead of a flow"):
         engines.load_from_factory(factory, backend=backend)
     with backend.get_connection() as connection:
         assert connection.list_flow_records() == []
 
 
-def test_a_flow_in_the_place_of_its_factory(backend):
+def test_flow_instead_of_its_factory(backend):
     with pytest.raises(ValueError, match="is not a flow factory: pass a function that returns a flow"):
         engines.load_from_factory(LinearFlow("f"), backend=backend)
 
 
 @pytest.mark.parametrize("kind", ["serial", "parallel"])
-def test_an_async_execute_fails_instead_of_seeming_to_succeed(log, kind):
+def test_async_execute_fails(log, kind):
     class Later(Task):
         async def execute(self):
             log.append("never")
@@ -202,14 +202,14 @@ def test_an_async_execute_fails_instead_of_seeming_to_succeed(log, kind):
     assert log == ["a", "-a"]
 
 
-def test_a_result_that_lacks_what_was_promised_is_warned_of(load, caplog, log):
+def test_incomplete_result_logs_a_warning(load, caplog, log):
     flow = LinearFlow("f").add(
         Step("one", log, result=1, provides=("a", "b")),
         Step("pair", log, result=(1, 2), provides=("c", "d")),
         Step("keys", log, result={"e": 1}, provides={"e", "g"}),
     )
     with caplog.at_level(logging.WARNING):
-        assert ends(load(flow)) == states.SUCCESS
+        assert final_state(load(flow)) == states.SUCCESS
     assert [record.getMessage() for record in caplog.records] == [
         "atom 'one' should provide 'a' as result[0], but its result does not contain it: int",
         "atom 'one' should provide 'b' as result[1], but its result does not contain it: int",
@@ -217,7 +217,7 @@ def test_a_result_that_lacks_what_was_promised_is_warned_of(load, caplog, log):
     ]
 
 
-def test_a_string_may_stand_for_one_name_or_be_what_a_retry_goes_through():
+def test_string_as_requires_and_as_values_of_a_retry():
     keep = Keep("a", requires="word")
     engines.run(LinearFlow("f", retry=ForEach("xy", provides="word")).add(keep))
     assert keep.executed == [{"word": "x"}]

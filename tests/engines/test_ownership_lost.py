@@ -1,4 +1,4 @@
-"""An engine whose flow was taken over begins nothing more, not even what it has handed to its executor."""
+"""An engine that lost ownership starts nothing more, not even calls that it submitted to its executor."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ TASKS = 12
 
 
 class Turn(task.Task):
-    """Notes that it began; the first to begin has the flow taken over."""
+    """Records that it started; the first one has the flow taken over."""
 
     def __init__(self, name, begun, take_over):
         super().__init__(name)
@@ -25,11 +25,11 @@ class Turn(task.Task):
         self.begun.append(self.name)
         if len(self.begun) == 1:
             self.take_over()
-        time.sleep(0.2)  # the engine is to hear of the first while others are waiting for a thread
+        time.sleep(0.2)  # the first is reported while others wait for a thread
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_what_waits_for_a_thread_is_taken_back(shared, tmp_path):
+def test_queued_calls_are_recalled_when_ownership_is_lost(shared, tmp_path):
     begun = []
     with backends.backend(f"sqlite:///{tmp_path}/flows.db") as backend, ThreadPoolExecutor(1) as pool:
 
