@@ -49,7 +49,7 @@ def sites_as_jobs(demo: Demo) -> None:
         jobs: dict[str, Job] = {}
         with ExitStack() as stack:
             processes = {name: stack.enter_context(conductor(demo, url, name)) for name in CONDUCTORS}
-            wait_until(lambda: len(board.presence.here("conductor")) == len(processes))
+            wait_until(lambda: len(board.membership.members("conductor")) == len(processes))
             demo.say(f"{', '.join(processes)} wait for jobs")
             watch = stack.enter_context(watching(demo, board))
             jobs |= {f"site-{number:02}": post(demo, board, number) for number in range(1, SITES + 1)}
@@ -127,7 +127,7 @@ def is_stopped(process: subprocess.Popen[bytes]) -> bool:
 
 def tasks_in_progress(demo: Demo, board: JobBoard, name: str) -> set[tuple[str, str]]:
     """Return the site and name of tasks in progress in the jobs that a conductor has claimed."""
-    mine = [job for job in board.iterjobs() if job.claims and job.claims[-1].who == name]
+    mine = [job for job in board.iterjobs() if job.claims and job.claims[-1].owner == name]
     views = [(job.name, flows.get_flow(demo.backend, job.details["flow_uuid"])) for job in mine]
     return {(site, atom.name) for site, view in views for atom in view.atoms if atom.state in IN_PROGRESS}
 
@@ -156,7 +156,7 @@ def watching(demo: Demo, board: JobBoard) -> Iterator[Any]:
 
     def on_event(event: str, details: Mapping[str, Any]) -> None:
         job = details["job"]
-        who = job.claims[-1].who if job.claims else ""
+        who = job.claims[-1].owner if job.claims else ""
         if event == "POSTED":
             return
         claims[job.name] = (job.priority.value, event.lower(), who)
