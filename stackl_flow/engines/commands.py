@@ -43,7 +43,7 @@ class DecidersEvaluated(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """An executor gave a call back before it started; the call is still to be made."""
+    """An executor returned a call before it started; the call still has to be made."""
 
     atom: int
 

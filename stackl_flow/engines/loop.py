@@ -72,7 +72,7 @@ class Loop:
             not resolved.
         pending_notifications: transitions that have not been notified yet.
         completed: how many calls completed.
-        discarded: how many failures of ``execute`` were handed to retries or reverted.
+        discarded: how many failures of ``execute`` were passed to retries or reverted.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Loop:
 
     @property
     def is_batch_running(self) -> bool:
-        """Whether calls of the current batch are still to come back (serial executors only)."""
+        """Whether calls of the current batch are incomplete (serial executors only)."""
         scheduler = self.scheduler
         return (
             self._executor.in_batches
@@ -457,7 +457,7 @@ class Statistics:
         self._entered_at = 0.0
 
     def begin(self, loop: Loop) -> None:
-        """Begin anew for a run."""
+        """Reset the numbers for a new run."""
         self._loop = loop
         self._values = {}
         self._reset()

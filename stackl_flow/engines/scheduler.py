@@ -3,10 +3,10 @@
 A pure object: events go in, commands come out. It does no I/O and has no clock, lock, thread or user code.
 
 The rules are TaskFlow's. Atoms that were selected together run together, even when one of them fails. A
-failure is handed to the atom's nearest retry, then to the retries around that one. A decider that rejects an
+failure is passed to the atom's nearest retry, then to the retries around that one. A decider that rejects an
 atom has it ignored.
 
-A serial engine works in batches: all atoms of a batch come back before anything else is selected, even when
+A serial engine works in batches: all atoms of a batch complete before anything else is selected, even when
 one of them fails. To keep that across a crash, a batch of several atoms is stored in the flow's metadata, in
 the transaction in which its first atom starts. A run that resumes the flow finishes that batch first, and so
 ends like the interrupted one would have.
@@ -78,14 +78,14 @@ class Scheduler:
         states: each atom's state at the beginning; all PENDING if left out.
         intentions: each atom's intention at the beginning; all EXECUTE if left out.
         slots: how many calls may run at once; None for no limit.
-        in_batches: select anew only when all that was selected before has come back, as a serial engine does.
+        in_batches: select the next batch only when the previous one is complete, as a serial engine does.
         batch: the batch that an earlier run stored last.
         defer_reverts: an inner retry that gives up has everything reverted, not only its own flow.
         never_resolve: a failure stops the flow; nothing is reverted and no retry is asked.
 
     Attributes:
         running: how many calls are running.
-        resolves_failures: whether failures are handed to retries and reverted.
+        resolves_failures: whether failures are passed to retries and reverted.
     """
 
     __slots__ = (
@@ -153,7 +153,7 @@ class Scheduler:
                 self._select(index)
             elif state == FAILED and table.intention[index] == EXECUTE and self.resolves_failures:
                 self._failed.append(index)
-        if self._in_batches:  # the rest of the last batch has to come back before anything else is selected
+        if self._in_batches:  # the last batch has to complete before anything else is selected
             for index in self._batch.executes:
                 if table.can_execute(index):
                     self._select(index)
@@ -280,7 +280,7 @@ class Scheduler:
         return self._suspended or self._aborted
 
     def _select_ready(self) -> None:
-        """Select all ready atoms, unless the current batch has not come back yet."""
+        """Select all ready atoms, unless the current batch is incomplete."""
         if self._in_batches and (self.running or self._queue):
             return
         table = self._table
@@ -311,7 +311,7 @@ class Scheduler:
         self._selected.append(index)
 
     def _batch_of_selected(self) -> Batch:
-        """Return the batch to store; none for a single atom, whose own state says it all."""
+        """Return the batch to store; none for a single atom, whose state is enough."""
         selected, intention = self._selected, self._table.intention
         if len(selected) <= 1:
             return NO_BATCH

@@ -1,4 +1,4 @@
-"""Storage: what a program reads from, and gives to, a flow: states, results, failures, values by name.
+"""Storage: a program's access to a flow: states, results, failures, metadata, values by name.
 
 The names are TaskFlow's. Everything is answered from the journal and written through it.
 """

@@ -385,7 +385,7 @@ class ArgumentBinder:
         return arguments
 
     def _look_further(self, number: int, name: str) -> Any:
-        """Try the other providers in the same scope, as the nearest was ignored or gave too little."""
+        """Try the other providers in the scope, as the nearest was ignored or its result is incomplete."""
         level = None
         tried: list[str] = []
         for provider_level, provider in self._providers.visible(number, name):

@@ -1,1 +1,1 @@
-"""Listeners: observe an engine through its notifiers; the engine does not know them."""
+"""Listeners: observe an engine through its notifiers; the engine does not depend on them."""

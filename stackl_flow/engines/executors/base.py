@@ -13,7 +13,7 @@ class Executor(abc.ABC):
     Any thread may call ``report``. All other methods are called by the engine's thread.
     """
 
-    #: Whether the scheduler selects atoms in batches: all of one batch come back before the next is selected.
+    #: Whether the scheduler selects atoms in batches: one is complete before the next is selected.
     in_batches: bool = False
 
     #: Maximum number of calls to submit at once; None for no limit.

@@ -1,6 +1,6 @@
 """Calls: one execution or reversion of one atom, and the reports on it.
 
-The engine creates a call, an executor performs it anywhere, and a completion comes back. ``perform`` is the
+The engine creates a call, an executor performs it anywhere and returns a completion. ``perform`` is the
 last frame before user code.
 """
 
