@@ -11,7 +11,6 @@ from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
     checkpoint,
-    move,
     saved_flow,
     with_tasks,
 )
@@ -40,10 +39,12 @@ def test_thousands_of_atoms_come_and_go(backend):
     flow, tasks = with_tasks(backend, 5000)
     with backend.get_connection() as conn:
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-        first = [move(task, states.RUNNING) for task in tasks[:300]]
+        first = [atom_update(task, states.RUNNING) for task in tasks[:300]]
         conn.checkpoint(checkpoint(flow, epoch, first, [("t0", None, "RUNNING", 1.0)] * 300))
-        conn.checkpoint(checkpoint(flow, epoch, [move(tasks[1], states.SUCCESS, "7")]))
-        conn.checkpoint(checkpoint(flow, epoch, [move(task, states.REVERTING) for task in tasks[2:200]]))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(tasks[1], states.SUCCESS, "7")]))
+        conn.checkpoint(
+            checkpoint(flow, epoch, [atom_update(task, states.REVERTING) for task in tasks[2:200]])
+        )
         found = conn.get_atoms_for_flow(flow.uuid)
         assert [atom.uuid for atom in found] == [task.uuid for task in tasks]
         assert [atom.state for atom in found[:3]] == ["RUNNING", "SUCCESS", "REVERTING"]
@@ -101,7 +102,7 @@ def test_atoms_added_in_parts_are_there_all_or_none(left):
         ]
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         with pytest.raises(exc.NotFound, match=more[2].uuid):
-            conn.checkpoint(checkpoint(flow, epoch, [move(more[2], states.RUNNING)]))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(more[2], states.RUNNING)]))
 
 
 def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
@@ -111,7 +112,7 @@ def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         for task in tasks:
             moves = [(task.name, None, "SUCCESS", 1.0)]
-            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")], moves))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")], moves))
         book = conn.get_logbook(conn.get_flow_record(flow.uuid).book_uuid)
         place.left = 1
         with pytest.raises(exc.StorageFailure, match="gone"):
@@ -132,11 +133,13 @@ def test_what_two_write_at_once_both_lands():
     with KVBackend("memory") as backend, backend.get_connection() as mine, backend.get_connection() as other:
         flow, (task, second) = with_tasks(backend, 2)
         epoch = mine.take_ownership(flow.uuid, "me", 1.0)
-        mine.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+        mine.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
         stored = other.get_flow_details(flow.uuid)
         stored.meta["noted"] = True
         other.update_flow_details(stored)
-        mine.checkpoint(checkpoint(flow, epoch, [move(second, states.SUCCESS, "2")], state=states.SUCCESS))
+        mine.checkpoint(
+            checkpoint(flow, epoch, [atom_update(second, states.SUCCESS, "2")], state=states.SUCCESS)
+        )
         found = other.get_flow_details(flow.uuid)
         assert (found.meta, found.state) == ({"noted": True}, states.SUCCESS)
         assert [atom.results for atom in found] == [1, 2]
@@ -166,7 +169,9 @@ def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
     ):
         flow, (task,) = with_tasks(backend, 1)
         epoch = old.take_ownership(flow.uuid, "old", 1.0, lambda _: ())
-        last = checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")], [("t0", None, states.SUCCESS, 1.0)])
+        last = checkpoint(
+            flow, epoch, [atom_update(task, states.SUCCESS, "1")], [("t0", None, states.SUCCESS, 1.0)]
+        )
         seen = []
 
         def match(stored):
@@ -192,7 +197,7 @@ def test_the_next_owner_writes_behind_the_last_one():
             with backend.get_connection() as conn:
                 epoch = conn.take_ownership(flow.uuid, f"owner {number}", 1.0, lambda _: ())
                 moves = [("t0", None, states.RUNNING, float(n)) for n in range(20)]
-                conn.checkpoint(checkpoint(flow, epoch, [move(task, states.RUNNING)], moves))
+                conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.RUNNING)], moves))
                 conn.checkpoint(checkpoint(flow, epoch, meta=f'{{"by":{number}}}'))
                 assert conn.get_flow_details(flow.uuid).meta == {"by": number}
         history = conn.get_history(flow.uuid)
@@ -206,7 +211,7 @@ def test_renamed_atom_keeps_its_name():
         task.version = (2, 0)
         conn.update_atom_details(task)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-        conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
         assert [atom.version for atom in conn.get_atoms_for_flow(flow.uuid)] == [(2, 0)]
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from stackl_flow import states
 from stackl_flow.persistence import backends, models
-from stackl_flow.testing.contracts.persistence import checkpoint, move, with_tasks
+from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, with_tasks
 from tests.persistence.trouble import RUN, WRONG, Place, TroubleContract, fails
 
 
@@ -51,7 +51,7 @@ def test_large_values_and_names_that_differ_in_case(place):
         flow, (one,) = with_tasks(backend, 1)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         text = "é😀" * 50_000
-        conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, f'"{text}"')], RUN))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, f'"{text}"')], RUN))
         assert conn.get_atom_details(one.uuid).results == text
         for uid in ("a-book", "A-BOOK"):
             conn.save_logbook(models.LogBook("x", uid))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow.persistence import backends
-from stackl_flow.testing.contracts.persistence import checkpoint, move, with_tasks
+from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, with_tasks
 from tests.persistence.trouble import DONE, RUN, WRONG, Place, TroubleContract, fails
 
 RIGHT = "opens"
@@ -55,10 +55,10 @@ def test_a_deadlock_is_done_again(place):
     with backends.backend(address) as backend, backend.get_connection() as conn:
         flow, (one,) = with_tasks(backend, 1)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-        conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
         server.execute("BEGIN")
         server.execute(sql("SELECT 1 FROM {}.atomdetails WHERE uuid = %s FOR UPDATE", name), (one.uuid,))
-        late = checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE)
+        late = checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE)
         writer = threading.Thread(target=conn.checkpoint, args=(late,))
         writer.start()
         waits = (

@@ -20,7 +20,6 @@ from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
     checkpoint,
-    move,
     saved_flow,
     with_tasks,
 )
@@ -132,7 +131,9 @@ def test_moves_of_a_flow_that_was_deleted_by_hand_are_not_anothers(path):
         for turn in range(2):
             flow, (task,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            conn.checkpoint(checkpoint(flow, epoch, [move(task, "RUNNING")], [("t0", None, "RUNNING", turn)]))
+            conn.checkpoint(
+                checkpoint(flow, epoch, [atom_update(task, "RUNNING")], [("t0", None, "RUNNING", turn)])
+            )
             assert [row.at for row in conn.get_history(flow.uuid)] == [turn]
             with contextlib.closing(sqlite3.connect(path)) as plain, plain:
                 plain.execute("PRAGMA foreign_keys=ON")

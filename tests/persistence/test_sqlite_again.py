@@ -11,7 +11,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states, task
 from stackl_flow.persistence import backends, models
 from stackl_flow.testing.clock import SteppedClock
-from stackl_flow.testing.contracts.persistence import checkpoint, move, with_tasks
+from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, with_tasks
 
 
 class Clock(SteppedClock):
@@ -91,7 +91,7 @@ def test_a_checkpoint_lands_once(backend, clock, lock):
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         clock.meanwhile[1] = lock()
         moves = [(one.name, None, states.RUNNING, 2.0)]
-        conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING, None)], moves))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING, None)], moves))
 
         assert clock.slept == [5.0]
         assert [line.new for line in conn.get_history(flow.uuid)] == [states.RUNNING]
@@ -121,7 +121,7 @@ def test_what_will_not_pass_is_told_at_once(backend, clock):
     with backend.get_connection() as conn:
         conn.take_ownership(flow.uuid, "me", 1.0)
         with pytest.raises(exc.OwnershipLost):
-            conn.checkpoint(checkpoint(flow, 0, [move(one, states.RUNNING, None)]))
+            conn.checkpoint(checkpoint(flow, 0, [atom_update(one, states.RUNNING, None)]))
         with pytest.raises(exc.NotFound):
             conn.destroy_logbook("no such book")
 

@@ -16,7 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.persistence.backends.sql import tables
-from stackl_flow.testing.contracts.persistence import checkpoint, move, saved_flow, with_tasks
+from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, saved_flow, with_tasks
 
 NOBODY = 65534
 
@@ -197,7 +197,7 @@ def fill(conn, flow, epoch, task):
     text = '"' + "x" * 20_000 + '"'
     for step in range(10_000):
         conn.checkpoint(
-            checkpoint(flow, epoch, [move(task, states.RUNNING, text)], [("t0", text, None, step)])
+            checkpoint(flow, epoch, [atom_update(task, states.RUNNING, text)], [("t0", text, None, step)])
         )
 
 
@@ -222,7 +222,7 @@ def test_file_may_not_grow(path):
             check_after_full(backend, conn, flow, epoch, task)
     # With room again the same flow goes on from what was stored.
     with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
-        conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+        conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
         assert conn.get_atom_details(task.uuid).results == 1
 
 

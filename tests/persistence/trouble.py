@@ -12,7 +12,7 @@ from stackl_flow import engines, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
-from stackl_flow.testing.contracts.persistence import checkpoint, move, saved_flow, with_tasks
+from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, saved_flow, with_tasks
 
 WRONG = "secret"
 RUN = [("t0", None, states.RUNNING, 2.0)]
@@ -155,9 +155,11 @@ class TroubleContract:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             if warm:
-                conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+                conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
             lose_answers(monkeypatch, conn, landed=landed)
-            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE, states.SUCCESS))
+            conn.checkpoint(
+                checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE, states.SUCCESS)
+            )
             conn.checkpoint(checkpoint(flow, epoch, meta='{"a":1}'))
             history = conn.get_history(flow.uuid)
             assert [row[1:4] for row in history] == [row[:3] for row in (RUN if warm else []) + DONE]
@@ -171,7 +173,7 @@ class TroubleContract:
         with backends.backend(place.address) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            last = checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE)
+            last = checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE)
 
             def supersede():
                 with backend.get_connection() as other:
@@ -210,11 +212,11 @@ class TroubleContract:
         with backends.backend(place.address) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
             with backend.get_connection() as other:
                 other.take_ownership(flow.uuid, "other", 2.0)
             with pytest.raises(exc.OwnershipLost, match="other"):
-                conn.checkpoint(checkpoint(flow, epoch, [move(one, states.SUCCESS, "1")], DONE))
+                conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE))
             assert conn.get_atom_details(one.uuid).state == states.RUNNING
             assert len(conn.get_history(flow.uuid)) == len(RUN)
 
@@ -222,14 +224,14 @@ class TroubleContract:
         with backends.backend(place.address) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
             stranger = models.TaskDetail("stranger", models.new_uuid())
-            atoms = [move(one, states.SUCCESS, "1"), move(stranger, states.SUCCESS)]
+            atoms = [atom_update(one, states.SUCCESS, "1"), atom_update(stranger, states.SUCCESS)]
             with pytest.raises(exc.NotFound, match=stranger.uuid):
                 conn.checkpoint(checkpoint(flow, epoch, atoms, DONE))
             assert conn.get_atom_details(one.uuid).state == states.RUNNING
             assert len(conn.get_history(flow.uuid)) == len(RUN)
-            twice = [move(one, states.RUNNING), move(one, states.SUCCESS, "1")]
+            twice = [atom_update(one, states.RUNNING), atom_update(one, states.SUCCESS, "1")]
             conn.checkpoint(checkpoint(flow, epoch, twice, DONE))
             assert conn.get_atom_details(one.uuid).results == 1
 
@@ -240,7 +242,7 @@ class TroubleContract:
             with backend.get_connection() as first, backend.get_connection() as second:
                 epoch = first.take_ownership(flow.uuid, "me", 1.0)
                 for conn in (first, first, second, second, first, second):
-                    conn.checkpoint(checkpoint(flow, epoch, [move(one, states.RUNNING)], RUN))
+                    conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
                 assert [row.seq for row in first.get_history(flow.uuid)] == list(range(1, 7))
 
     @pytest.mark.parametrize("count", [1, 7, 300])
@@ -250,7 +252,9 @@ class TroubleContract:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             for state in (states.RUNNING, states.SUCCESS):
                 moves = [(atom.name, None, state, 2.0) for atom in atoms]
-                conn.checkpoint(checkpoint(flow, epoch, [move(atom, state, "1") for atom in atoms], moves))
+                conn.checkpoint(
+                    checkpoint(flow, epoch, [atom_update(atom, state, "1") for atom in atoms], moves)
+                )
             assert {atom.state for atom in conn.get_atoms_for_flow(flow.uuid)} == {states.SUCCESS}
             assert [row.seq for row in conn.get_history(flow.uuid)] == list(range(1, 2 * count + 1))
 

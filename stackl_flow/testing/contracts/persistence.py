@@ -1,6 +1,6 @@
-"""What every persistence backend has to do, as tests to be inherited.
+"""The contract of persistence backends, as a test class to inherit from.
 
-A backend is done when this passes::
+A backend is complete when its subclass passes::
 
     class TestMine(PersistenceContract):
         @pytest.fixture
@@ -28,15 +28,7 @@ from stackl_flow.persistence.retention import RetentionPolicy
 
 
 def saved_flow(backend: Backend, name: str = "flow") -> models.FlowDetail:
-    """Store a flow without atoms, in a book of its own.
-
-    Args:
-        backend: where.
-        name: the flow's name.
-
-    Returns:
-        Its detail.
-    """
+    """Store a flow without atoms in a logbook of its own, and return its detail."""
     book, flow = models.LogBook("book"), models.FlowDetail(name, models.new_uuid())
     book.add(flow)
     with backend.get_connection() as conn:
@@ -45,15 +37,7 @@ def saved_flow(backend: Backend, name: str = "flow") -> models.FlowDetail:
 
 
 def with_tasks(backend: Backend, count: int) -> tuple[models.FlowDetail, list[models.TaskDetail]]:
-    """Store a flow with tasks t0, t1, and so on.
-
-    Args:
-        backend: where.
-        count: how many tasks.
-
-    Returns:
-        The details of the flow and of its tasks.
-    """
+    """Store a flow with tasks t0, t1 and so on, and return their details."""
     flow = saved_flow(backend)
     tasks = [models.TaskDetail(f"t{i}", uuid) for i, uuid in enumerate(models.new_uuids(count))]
     for task in tasks:
@@ -63,16 +47,16 @@ def with_tasks(backend: Backend, count: int) -> tuple[models.FlowDetail, list[mo
     return flow, tasks
 
 
-class BooksContract:
-    """What holds for books, flows and atoms at rest."""
+class ModelsContract:
+    """Storing and reading logbooks, flows and atoms."""
 
     @pytest.fixture
     def backend(self) -> Backend:
-        """Give an empty backend, upgraded; the subclass has to bring it."""
-        raise NotImplementedError("a subclass of the contract brings its own backend fixture")
+        """Return an empty and upgraded backend."""
+        raise NotImplementedError("define the fixture backend in the subclass")
 
-    def test_upgrade_twice(self, backend: Backend) -> None:
-        """Upgrading is harmless when there is nothing to do."""
+    def test_upgrade_is_idempotent(self, backend: Backend) -> None:
+        """An upgrade of an upgraded backend changes nothing."""
         saved_flow(backend)
         with backend.get_connection() as conn:
             conn.upgrade()
@@ -80,8 +64,8 @@ class BooksContract:
             conn.validate()
             assert len(conn.get_logbooks()) == 1
 
-    def test_book_comes_back(self, backend: Backend) -> None:
-        """A book is read as it was saved, with all that is in it, in its order."""
+    def test_logbook(self, backend: Backend) -> None:
+        """A logbook is read as it was saved, with its flows and atoms in their order."""
         book = models.LogBook("book")
         book.meta = {"a": (1, 2), "b": {3: "x"}}
         for name in ("one", "two"):
@@ -103,8 +87,8 @@ class BooksContract:
         assert [flow.to_dict() for flow in found] == [flow.to_dict() for flow in book]
         assert [[ad.to_dict() for ad in fd] for fd in found] == [[ad.to_dict() for ad in fd] for fd in book]
 
-    def test_book_saved_again(self, backend: Backend) -> None:
-        """Saving a book again changes what changed and adds what is new."""
+    def test_logbook_update(self, backend: Backend) -> None:
+        """Saving a logbook again updates what has changed and adds what is new."""
         book, flow = factory.temporary_flow_detail(backend, meta={"x": 1})
         task = models.TaskDetail("t", models.new_uuid())
         flow.add(task)
@@ -122,8 +106,8 @@ class BooksContract:
                 assert kept is not None
                 assert [(ad.state, ad.results) for ad in kept] == [("SUCCESS", {"result": 7})]
 
-    def test_books_and_flows_in_order(self, backend: Backend) -> None:
-        """Books, flows and rows of flows are listed in the order in which they were saved."""
+    def test_order_of_logbooks_and_flows(self, backend: Backend) -> None:
+        """Logbooks, flows and flow records are listed in the order in which they were saved."""
         flows = [saved_flow(backend, f"f{i}") for i in range(5)]
         flows[1].state = flows[3].state = states.RUNNING
         with backend.get_connection() as conn:
@@ -139,29 +123,29 @@ class BooksContract:
             assert conn.get_flows_for_book("no such book") == []
             assert all(not book for book in conn.get_logbooks(lazy=True))
 
-    def test_book_destroyed(self, backend: Backend) -> None:
-        """Destroying a book takes its flows, atoms and history along, and nothing else."""
+    def test_destroy_logbook(self, backend: Backend) -> None:
+        """Destroying a logbook deletes its flows, atoms and history, and nothing else."""
         keep, (kept,) = with_tasks(backend, 1)
-        gone, (lost,) = with_tasks(backend, 1)
+        destroyed, (lost,) = with_tasks(backend, 1)
         with backend.get_connection() as conn:
-            book_uuid = conn.get_flow_record(gone.uuid).book_uuid
+            book_uuid = conn.get_flow_record(destroyed.uuid).book_uuid
             conn.destroy_logbook(book_uuid)
             for read, uuid in (
                 (conn.get_logbook, book_uuid),
-                (conn.get_flow_details, gone.uuid),
+                (conn.get_flow_details, destroyed.uuid),
                 (conn.get_atom_details, lost.uuid),
                 (conn.destroy_logbook, book_uuid),
             ):
                 with pytest.raises(exc.NotFound, match=uuid):
                     read(uuid)
-            assert conn.get_atoms_for_flow(gone.uuid) == []
+            assert conn.get_atoms_for_flow(destroyed.uuid) == []
             assert conn.get_flow_details(keep.uuid).find(kept.uuid) is not None
             conn.clear_all()
             assert conn.get_logbooks() == []
             assert conn.get_atoms_for_flow(keep.uuid) == []
 
-    def test_atom_comes_back(self, backend: Backend) -> None:
-        """All that a task's detail knows is stored."""
+    def test_atom(self, backend: Backend) -> None:
+        """All attributes of a task detail are stored."""
         flow, (task,) = with_tasks(backend, 1)
         task.put(states.SUCCESS, {"a": {1, 2}})
         task.put(states.REVERTED, b"undone")
@@ -177,7 +161,7 @@ class BooksContract:
         assert len(lazy) == 0
 
     def test_details_must_be_saved_first(self, backend: Backend) -> None:
-        """A flow needs its book and an atom its flow before either can be updated."""
+        """A flow or an atom that is not stored cannot be updated."""
         flow = models.FlowDetail("f", models.new_uuid())
         task = models.TaskDetail("t", models.new_uuid())
         flow.add(task)
@@ -188,7 +172,7 @@ class BooksContract:
                 conn.update_atom_details(task)
 
     def test_flow_update_adds_atoms(self, backend: Backend) -> None:
-        """Updating a flow stores the atoms that are new in it and keeps those it does not know."""
+        """Updating a flow stores its new atoms and keeps stored atoms that it lacks."""
         stored, (task,) = with_tasks(backend, 1)
         flow = stored.copy(retain_contents=False)
         added = models.RetryDetail("r", models.new_uuid())
@@ -202,7 +186,7 @@ class BooksContract:
             ]
 
     def test_atoms_cannot_be_added_twice(self, backend: Backend) -> None:
-        """An atom that is stored is not added again, and neither are those that came with it."""
+        """Adding an atom that is stored is an error, and none of the atoms is added."""
         flow, (task,) = with_tasks(backend, 1)
         fresh = models.TaskDetail("fresh", models.new_uuid())
         with backend.get_connection() as conn:
@@ -210,8 +194,8 @@ class BooksContract:
                 conn.add_atoms(flow.uuid, [fresh, task])
             assert [ad.uuid for ad in conn.get_atoms_for_flow(flow.uuid)] == [task.uuid]
 
-    def test_value_without_json(self, backend: Backend) -> None:
-        """A result that has no JSON form is refused by name, and what was stored stays."""
+    def test_value_that_is_not_serializable(self, backend: Backend) -> None:
+        """The error names the value, and nothing changes in the store."""
         flow, (task,) = with_tasks(backend, 1)
         task.put(states.SUCCESS, {"deep": [object()]})
         with backend.get_connection() as conn:
@@ -219,8 +203,8 @@ class BooksContract:
                 conn.update_flow_details(flow)
             assert conn.get_atom_details(task.uuid).state is None
 
-    def test_connection_opens_again(self, backend: Backend) -> None:
-        """A connection that was closed opens again when it is used, also in another thread."""
+    def test_connection_reopens(self, backend: Backend) -> None:
+        """A closed connection reopens when it is used, also in another thread."""
         flow = saved_flow(backend)
         conn = backend.get_connection()
         names = [conn.get_flow_record(flow.uuid).name]
@@ -235,18 +219,8 @@ class BooksContract:
         assert conn.backend is backend
 
 
-def kept_book(backend: Backend, name: str, *states: str, job: str | None = None) -> str:
-    """Store a book with flows in some states.
-
-    Args:
-        backend: where.
-        name: the book's name.
-        states: a flow for each.
-        job: the job that it was posted with.
-
-    Returns:
-        The book's uuid.
-    """
+def save_finished(backend: Backend, name: str, *states: str, job: str | None = None) -> str:
+    """Store a logbook of a job, with a flow in each of some states; return its uuid."""
     book = models.LogBook(name)
     book.meta = {} if job is None else {retention.JOB_KEY: job}
     for state in states:
@@ -261,94 +235,95 @@ def kept_book(backend: Backend, name: str, *states: str, job: str | None = None)
     return book.uuid
 
 
-def left(backend: Backend) -> set[str]:
-    """List the names of the books that are there.
-
-    Args:
-        backend: where.
-
-    Returns:
-        The names.
-    """
+def logbook_names(backend: Backend) -> set[str]:
+    """Return the names of all logbooks."""
     with backend.get_connection() as connection:
         return {book.name for book in connection.get_logbooks(lazy=True)}
 
 
-class PruningContract:
-    """What holds for books that are removed by a rule."""
+class RetentionContract:
+    """Pruning of finished logbooks."""
 
     @pytest.fixture
     def backend(self) -> Backend:
-        """Give an empty backend, upgraded; the subclass has to bring it."""
-        raise NotImplementedError("a subclass of the contract brings its own backend fixture")
+        """Return an empty and upgraded backend."""
+        raise NotImplementedError("define the fixture backend in the subclass")
 
     @pytest.fixture
-    def last(self, backend: Backend) -> float:
-        """Store books of every kind, and say when the last of them ended."""
-        kept_book(backend, "done", st.SUCCESS, job="a job")
-        kept_book(backend, "undone", st.REVERTED)
-        kept_book(backend, "both", st.SUCCESS, st.FAILURE)
-        kept_book(backend, "half", st.SUCCESS, st.RUNNING)
-        kept_book(backend, "parked", st.REVERT_FAILURE)
-        kept_book(backend, "waiting", st.PENDING)
-        kept_book(backend, "paused", st.SUSPENDED)
+    def last_finished(self, backend: Backend) -> float:
+        """Store logbooks in all states; return the time when the last one finished."""
+        save_finished(backend, "done", st.SUCCESS, job="a job")
+        save_finished(backend, "undone", st.REVERTED)
+        save_finished(backend, "both", st.SUCCESS, st.FAILURE)
+        save_finished(backend, "half", st.SUCCESS, st.RUNNING)
+        save_finished(backend, "parked", st.REVERT_FAILURE)
+        save_finished(backend, "waiting", st.PENDING)
+        save_finished(backend, "paused", st.SUSPENDED)
         with backend.get_connection() as connection:
             return max(book.finished_at for book in retention.finished_logbooks(connection))
 
-    def test_books_whose_flows_have_ended_are_told(self, backend: Backend, last: float) -> None:
-        """No other book is listed; each says whether it failed, and what it was posted with."""
+    def test_finished_logbooks(self, backend: Backend, last_finished: float) -> None:
+        """Only finished logbooks are listed, with their failure and their job."""
         with backend.get_connection() as connection:
             books = retention.finished_logbooks(connection)
-        told = {book.name: (book.flows, book.failed, book.job) for book in books}
-        assert told == {"done": (1, False, "a job"), "undone": (1, True, None), "both": (2, True, None)}
+        found = {book.name: (book.flows, book.failed, book.job) for book in books}
+        assert found == {"done": (1, False, "a job"), "undone": (1, True, None), "both": (2, True, None)}
         assert [book.finished_at for book in books] == sorted(book.finished_at for book in books)
-        assert books[-1].finished_at == last
+        assert books[-1].finished_at == last_finished
 
-    def test_a_book_is_kept_for_its_time(self, backend: Backend, last: float) -> None:
-        """Before its time nothing goes; then the book goes with all that is in it."""
-        assert list(retention.prune(backend, RetentionPolicy(60.0), last)) == []
-        gone = list(retention.prune(backend, RetentionPolicy(60.0), last + 60.0))
-        assert {book.name for book in gone} == {"done", "undone", "both"}
-        assert left(backend) == {"half", "parked", "waiting", "paused"}
+    def test_prune_by_age(self, backend: Backend, last_finished: float) -> None:
+        """A logbook is deleted with its contents when it has reached the age."""
+        assert list(retention.prune(backend, RetentionPolicy(60.0), last_finished)) == []
+        pruned = list(retention.prune(backend, RetentionPolicy(60.0), last_finished + 60.0))
+        assert {book.name for book in pruned} == {"done", "undone", "both"}
+        assert logbook_names(backend) == {"half", "parked", "waiting", "paused"}
         with backend.get_connection() as connection:
             assert len(connection.list_flow_records()) == 5
 
-    def test_nothing_goes_when_it_is_only_asked(self, backend: Backend, last: float) -> None:
-        """A dry run tells what would go."""
-        told = retention.prune(backend, RetentionPolicy(), last, dry_run=True)
-        assert {book.name for book in told} == {"done", "undone", "both"}
-        assert len(left(backend)) == 7
+    def test_dry_run(self, backend: Backend, last_finished: float) -> None:
+        """A dry run returns what would be deleted."""
+        found = retention.prune(backend, RetentionPolicy(), last_finished, dry_run=True)
+        assert {book.name for book in found} == {"done", "undone", "both"}
+        assert len(logbook_names(backend)) == 7
 
-    def test_failed_ones_may_be_kept_longer(self, backend: Backend, last: float) -> None:
-        """For a time of their own, or for ever."""
-        gone = retention.prune(backend, RetentionPolicy(60.0, failed_max_age=math.inf), last + 1e9)
-        assert [book.name for book in gone] == ["done"]
-        gone = retention.prune(backend, RetentionPolicy(0.0, failed_max_age=100.0), last + 99.0)
-        assert list(gone) == []
+    def test_age_of_failed_logbooks(self, backend: Backend, last_finished: float) -> None:
+        """Failed logbooks can have another age, or be kept forever."""
+        pruned = retention.prune(backend, RetentionPolicy(60.0, failed_max_age=math.inf), last_finished + 1e9)
+        assert [book.name for book in pruned] == ["done"]
+        pruned = retention.prune(backend, RetentionPolicy(0.0, failed_max_age=100.0), last_finished + 99.0)
+        assert list(pruned) == []
         assert {
             book.name
-            for book in retention.prune(backend, RetentionPolicy(0.0, failed_max_age=100.0), last + 100.0)
+            for book in retention.prune(
+                backend, RetentionPolicy(0.0, failed_max_age=100.0), last_finished + 100.0
+            )
         } == {
             "undone",
             "both",
         }
 
-    def test_the_newest_may_be_kept(self, backend: Backend, last: float) -> None:
-        """Of those that are meant, so many stay."""
+    def test_keep_newest(self, backend: Backend, last_finished: float) -> None:
+        """That many of the matching logbooks are kept."""
         with backend.get_connection() as connection:
             names = [book.name for book in retention.finished_logbooks(connection)]
-        gone = [book.name for book in retention.prune(backend, RetentionPolicy(keep_newest=2), last)]
-        assert gone == names[:1]
-        assert list(retention.prune(backend, RetentionPolicy(keep_newest=2), last)) == []
+        pruned = [
+            book.name for book in retention.prune(backend, RetentionPolicy(keep_newest=2), last_finished)
+        ]
+        assert pruned == names[:1]
+        assert list(retention.prune(backend, RetentionPolicy(keep_newest=2), last_finished)) == []
 
-    def test_only_some_may_be_meant(self, backend: Backend, last: float) -> None:
-        """A rule may be for books of jobs alone."""
-        gone = list(retention.prune(backend, RetentionPolicy(), last, lambda book: book.job is not None))
-        assert [(book.name, book.job) for book in gone] == [("done", "a job")]
+    def test_prune_with_filter(self, backend: Backend, last_finished: float) -> None:
+        """Only logbooks that the filter accepts are deleted."""
+        pruned = list(
+            retention.prune(backend, RetentionPolicy(), last_finished, lambda book: book.job is not None)
+        )
+        assert [(book.name, book.job) for book in pruned] == [("done", "a job")]
 
-    def test_a_book_that_was_taken_up_meanwhile_stays(self, backend: Backend, last: float) -> None:
-        """Whoever begins a flow anew between the look and the removal keeps it."""
-        pruned = retention.prune(backend, RetentionPolicy(), last + 5.0, lambda book: book.name != "done")
+    def test_logbook_with_new_owner_is_kept(self, backend: Backend, last_finished: float) -> None:
+        """A logbook whose flow gets an owner while pruning runs is not deleted."""
+        pruned = retention.prune(
+            backend, RetentionPolicy(), last_finished + 5.0, lambda book: book.name != "done"
+        )
         first = next(pruned)
         with backend.get_connection() as connection:
             (other,) = [
@@ -357,25 +332,16 @@ class PruningContract:
                 if book.name not in {"done", first.name}
             ]
             for flow in connection.get_flows_for_book(other.uuid):
-                connection.take_ownership(flow.uuid, "somebody", last + 4.0)
+                connection.take_ownership(flow.uuid, "other", last_finished + 4.0)
         assert list(pruned) == []
-        assert {"done", other.name} <= left(backend)
+        assert {"done", other.name} <= logbook_names(backend)
 
 
-Moves = Sequence[tuple[str | None, str | None, str | None, float]]
+Transitions = Sequence[tuple[str | None, str | None, str | None, float]]
 
 
-def move(atom: models.AtomDetail, state: str, results: str | None = None) -> AtomUpdate:
-    """Make the move of an atom to a state.
-
-    Args:
-        atom: the atom.
-        state: where it goes.
-        results: the text of what it gave.
-
-    Returns:
-        The move.
-    """
+def atom_update(atom: models.AtomDetail, state: str, results: str | None = None) -> AtomUpdate:
+    """Make the update of an atom to a state, with the JSON text of its results."""
     return AtomUpdate(atom.uuid, state, states.EXECUTE, results, None, None, None, None)
 
 
@@ -383,46 +349,34 @@ def checkpoint(
     flow: models.FlowDetail,
     epoch: int,
     atoms: Sequence[AtomUpdate] = (),
-    moves: Moves = (),
+    transitions: Transitions = (),
     state: str | None = None,
     meta: str | None = None,
 ) -> Checkpoint:
-    """Make a checkpoint of a flow.
-
-    Args:
-        flow: the flow.
-        epoch: the owner's epoch.
-        atoms: what changed in atoms.
-        moves: what goes to the history.
-        state: the flow's new state.
-        meta: the text of the flow's new notes.
-
-    Returns:
-        The checkpoint.
-    """
-    return Checkpoint(flow.uuid, epoch, "me", state, meta, list(atoms), list(moves))
+    """Make a checkpoint of a flow; ``meta`` is JSON text."""
+    return Checkpoint(flow.uuid, epoch, "me", state, meta, list(atoms), list(transitions))
 
 
 class CheckpointContract:
-    """What holds for checkpoints, owners and the history."""
+    """Checkpoints, ownership and history."""
 
-    def test_checkpoint_lands_whole(self, backend: Backend) -> None:
+    def test_checkpoint_is_atomic(self, backend: Backend) -> None:
         """Atoms, flow and history change together."""
         flow, (first, second) = with_tasks(backend, 2)
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            atoms = [move(first, states.SUCCESS, "[1]"), move(second, states.RUNNING)]
-            moves: Moves = [(None, "PENDING", "RUNNING", 2.0), ("t0", "RUNNING", "SUCCESS", 2.5)]
-            conn.checkpoint(checkpoint(flow, epoch, atoms, moves, states.RUNNING, '{"a":1}'))
+            atoms = [atom_update(first, states.SUCCESS, "[1]"), atom_update(second, states.RUNNING)]
+            transitions: Transitions = [(None, "PENDING", "RUNNING", 2.0), ("t0", "RUNNING", "SUCCESS", 2.5)]
+            conn.checkpoint(checkpoint(flow, epoch, atoms, transitions, states.RUNNING, '{"a":1}'))
         with backend.get_connection() as conn:
             found = conn.get_flow_details(flow.uuid)
             history = conn.get_history(flow.uuid)
         assert (found.state, found.meta) == (states.RUNNING, {"a": 1})
         assert [(atom.state, atom.results) for atom in found] == [("SUCCESS", [1]), ("RUNNING", None)]
-        assert [tuple(row[1:]) for row in history] == [(*row, "me") for row in moves]
+        assert [tuple(row[1:]) for row in history] == [(*row, "me") for row in transitions]
 
-    def test_checkpoint_leaves_flow_alone(self, backend: Backend) -> None:
-        """A flow state or meta of None keeps what is stored."""
+    def test_checkpoint_keeps_flow(self, backend: Backend) -> None:
+        """A state or metadata of None keeps the stored value."""
         flow, _ = with_tasks(backend, 1)
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -434,24 +388,29 @@ class CheckpointContract:
         assert (found.state, found.meta) == (states.SUCCESS, {"a": 2})
 
     def test_checkpoint_clears_values(self, backend: Backend) -> None:
-        """A move says all that can change: what it leaves empty is forgotten."""
+        """An update replaces all mutable columns: None clears a value."""
         flow, (task,) = with_tasks(backend, 1)
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
-            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.PENDING)]))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.PENDING)]))
             found = conn.get_atom_details(task.uuid)
         assert (found.state, found.results) == (states.PENDING, None)
 
     def test_superseded_owner_writes_nothing(self, backend: Backend) -> None:
-        """Of an owner whose epoch has passed, nothing lands."""
+        """A superseded owner cannot write anything."""
         flow, (task,) = with_tasks(backend, 1)
         with backend.get_connection() as old, backend.get_connection() as new:
             mine = old.take_ownership(flow.uuid, "old", 1.0)
             theirs = new.take_ownership(flow.uuid, "new", 2.0)
             assert theirs == mine + 1
             late = checkpoint(
-                flow, mine, [move(task, states.SUCCESS, "1")], [("t0", None, "SUCCESS", 3.0)], "X", "{}"
+                flow,
+                mine,
+                [atom_update(task, states.SUCCESS, "1")],
+                [("t0", None, "SUCCESS", 3.0)],
+                "X",
+                "{}",
             )
             with pytest.raises(exc.OwnershipLost, match=r"(?s)new.*epoch"):
                 old.checkpoint(late)
@@ -461,17 +420,17 @@ class CheckpointContract:
             assert [(atom.name, atom.state) for atom in found] == [("t0", None)]
             assert found.state is None
             assert new.get_history(flow.uuid) == []
-            new.checkpoint(checkpoint(flow, theirs, [move(task, states.SUCCESS, "1")]))
+            new.checkpoint(checkpoint(flow, theirs, [atom_update(task, states.SUCCESS, "1")]))
             assert new.get_atom_details(task.uuid).results == 1
 
     def test_checkpoint_of_unknown_atom(self, backend: Backend) -> None:
-        """A checkpoint with an atom that is not stored lands not at all."""
+        """A checkpoint with an atom that is not stored writes nothing."""
         flow, (task,) = with_tasks(backend, 1)
-        stranger = models.TaskDetail("stranger", models.new_uuid())
+        unknown = models.TaskDetail("unknown", models.new_uuid())
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
-            atoms = [move(task, states.SUCCESS, "1"), move(stranger, states.SUCCESS)]
-            with pytest.raises(exc.NotFound, match=stranger.uuid):
+            atoms = [atom_update(task, states.SUCCESS, "1"), atom_update(unknown, states.SUCCESS)]
+            with pytest.raises(exc.NotFound, match=unknown.uuid):
                 conn.checkpoint(
                     checkpoint(flow, epoch, atoms, [("t0", None, "SUCCESS", 1.0)], states.RUNNING)
                 )
@@ -480,10 +439,10 @@ class CheckpointContract:
             assert conn.get_flow_details(flow.uuid).state is None
 
     def test_unknown_flow(self, backend: Backend) -> None:
-        """Whatever is done to a flow that is not stored, the error names it."""
+        """All operations on a flow that is not stored fail with its uuid."""
         flow = models.FlowDetail("f", models.new_uuid())
         with backend.get_connection() as conn:
-            verbs: list[Callable[[], object]] = [
+            operations: list[Callable[[], object]] = [
                 lambda: conn.take_ownership(flow.uuid, "me", 1.0),
                 lambda: conn.take_ownership(flow.uuid, "me", 1.0, lambda _: ()),
                 lambda: conn.checkpoint(checkpoint(flow, 1)),
@@ -491,13 +450,13 @@ class CheckpointContract:
                 lambda: conn.get_flow_details(flow.uuid),
                 lambda: conn.add_atoms(flow.uuid, []),
             ]
-            for verb in verbs:
+            for operation in operations:
                 with pytest.raises(exc.NotFound, match=flow.uuid):
-                    verb()
+                    operation()
             assert conn.get_history(flow.uuid) == []
 
-    def test_owner_is_seen(self, backend: Backend) -> None:
-        """The row of a flow tells who owns it and by which epoch."""
+    def test_owner_in_flow_record(self, backend: Backend) -> None:
+        """A flow record has the owner and the epoch."""
         flow = saved_flow(backend)
         with backend.get_connection() as conn:
             before = conn.get_flow_record(flow.uuid)
@@ -509,30 +468,30 @@ class CheckpointContract:
         assert (after.epoch, after.owner, after.updated_at) == (1, "me", 5.0)
         assert (kept.epoch, kept.owner) == (1, "me")
 
-    def test_taken_up_with_new_atoms(self, backend: Backend) -> None:
-        """Who takes a flow up is shown what is stored of it, and stores what is missing."""
+    def test_take_ownership_with_missing_atoms(self, backend: Backend) -> None:
+        """The callback gets the stored flow and returns atoms to add, in the same transaction."""
         flow, (first,) = with_tasks(backend, 1)
         fresh = models.TaskDetail("fresh", models.new_uuid())
-        shown: list[str] = []
+        stored_names: list[str] = []
 
         def match(stored: models.FlowDetail) -> list[models.AtomDetail]:
-            shown.extend(atom.name for atom in stored)
+            stored_names.extend(atom.name for atom in stored)
             return [fresh]
 
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 5.0, match)
-            conn.checkpoint(checkpoint(flow, epoch, [move(fresh, states.SUCCESS, "1")]))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(fresh, states.SUCCESS, "1")]))
             after = conn.get_flow_record(flow.uuid)
             assert [(atom.uuid, atom.results) for atom in conn.get_atoms_for_flow(flow.uuid)] == [
                 (first.uuid, None),
                 (fresh.uuid, 1),
             ]
             assert conn.take_ownership(flow.uuid, "you", 6.0, lambda _: ()) == epoch + 1
-        assert shown == ["t0"]
+        assert stored_names == ["t0"]
         assert (after.epoch, after.owner, after.updated_at) == (epoch, "me", 5.0)
 
-    def test_not_taken_up_when_refused(self, backend: Backend) -> None:
-        """A flow that does not match what is to run stays whose it was."""
+    def test_ownership_is_not_taken_if_the_callback_fails(self, backend: Backend) -> None:
+        """If the callback raises, the owner does not change."""
         flow, (task,) = with_tasks(backend, 1)
 
         def match(stored: models.FlowDetail) -> list[models.AtomDetail]:
@@ -542,20 +501,22 @@ class CheckpointContract:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             with pytest.raises(exc.FlowChanged):
                 conn.take_ownership(flow.uuid, "you", 2.0, match)
-            conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
             assert (conn.get_flow_record(flow.uuid).epoch, conn.get_flow_record(flow.uuid).owner) == (
                 epoch,
                 "me",
             )
 
-    def test_history_in_pages(self, backend: Backend) -> None:
-        """The history of one flow can be read on from where one was."""
+    def test_history_pages(self, backend: Backend) -> None:
+        """The history of a flow can be read in pages."""
         flow, other = saved_flow(backend), saved_flow(backend)
         with backend.get_connection() as conn:
             epochs = [conn.take_ownership(fd.uuid, "me", 1.0) for fd in (flow, other)]
             for step in range(3):
                 for fd, epoch in zip((flow, other), epochs, strict=True):
-                    conn.checkpoint(checkpoint(fd, epoch, moves=[(f"a{step}", None, fd.name, float(step))]))
+                    conn.checkpoint(
+                        checkpoint(fd, epoch, transitions=[(f"a{step}", None, fd.name, float(step))])
+                    )
             first = conn.get_history(flow.uuid, limit=2)
             rest = conn.get_history(flow.uuid, after=first[-1].seq)
         assert [row.atom for row in first] == ["a0", "a1"]
@@ -563,8 +524,8 @@ class CheckpointContract:
         seqs = [row.seq for row in (*first, *rest)]
         assert seqs == sorted(set(seqs))
 
-    def test_one_winner_among_threads(self, backend: Backend) -> None:
-        """Of many that take a flow at once each gets an epoch of its own, and only the last can write."""
+    def test_concurrent_owners(self, backend: Backend) -> None:
+        """Concurrent owners get different epochs, and only the last one can write."""
         flow, (task,) = with_tasks(backend, 1)
         epochs: list[int] = []
 
@@ -581,11 +542,11 @@ class CheckpointContract:
         with backend.get_connection() as conn:
             for epoch in range(1, 20):
                 with pytest.raises(exc.OwnershipLost):
-                    conn.checkpoint(checkpoint(flow, epoch, [move(task, states.SUCCESS, "1")]))
-            conn.checkpoint(checkpoint(flow, 20, [move(task, states.SUCCESS, "1")]))
+                    conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
+            conn.checkpoint(checkpoint(flow, 20, [atom_update(task, states.SUCCESS, "1")]))
 
-    def test_failures_survive(self, backend: Backend) -> None:
-        """Failures of tasks and of attempts come back, also when their arguments have no JSON form."""
+    def test_failures(self, backend: Backend) -> None:
+        """Failures of tasks and attempts are stored, also if their arguments are not serializable."""
         flow = saved_flow(backend)
         task = models.TaskDetail("t", models.new_uuid())
         retry = models.RetryDetail("r", models.new_uuid())
@@ -606,5 +567,5 @@ class CheckpointContract:
         assert failure.matches(found_retry.last_failures["t"])
 
 
-class PersistenceContract(BooksContract, PruningContract, CheckpointContract):
-    """The whole contract; a subclass brings the ``backend`` fixture."""
+class PersistenceContract(ModelsContract, RetentionContract, CheckpointContract):
+    """The whole contract; a subclass defines the fixture ``backend``."""
