@@ -10,6 +10,7 @@ from stackl_flow.persistence import models
 from stackl_flow.persistence.backends.kv import KVBackend
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
+    atom_update,
     checkpoint,
     saved_flow,
     with_tasks,

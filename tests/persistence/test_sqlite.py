@@ -19,6 +19,7 @@ from stackl_flow.persistence.backends.sql import tables as schema
 from stackl_flow.persistence.records import Checkpoint
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
+    atom_update,
     checkpoint,
     saved_flow,
     with_tasks,
