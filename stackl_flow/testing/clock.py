@@ -1,38 +1,26 @@
-"""A clock that stands still until it is stepped."""
+"""A clock for tests, which moves only when it is stepped."""
 
 from __future__ import annotations
 
 
 class SteppedClock:
-    """Stands still until a test steps it.
-
-    Args:
-        start: the time of day it shows at first, in seconds since 1970, UTC.
-    """
+    """A clock that moves only when a test steps it; times are in seconds since 1970, UTC."""
 
     def __init__(self, start: float = 1_000_000_000.0) -> None:
         self._now = start
 
     def now(self) -> float:
-        """Return the time of day, in seconds since 1970, UTC."""
+        """Return the time."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return the same: this clock never goes back."""
+        """Return the same time: this clock never goes back."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, at once.
-
-        Args:
-            seconds: how much.
-        """
+        """Step the clock instead of sleeping."""
         self.step(seconds)
 
     def step(self, seconds: float) -> None:
-        """Let time pass.
-
-        Args:
-            seconds: how much.
-        """
+        """Move the clock forward."""
         self._now += seconds

@@ -1,12 +1,11 @@
-"""Kills a process at every point where it writes, so that "survives a crash" is a test and not a hope.
+"""Crash tests: kill a process at each point where it writes, and check that the flow resumes.
 
-A crash is only interesting beside a write: between two writes nothing that is remembered changes. So each
-verb that writes to a backend is a pair of *write points*, one before it and one after it, numbered from 1
-as the run goes on, and `CrashBackend` sends the process a signal at the n-th. SIGKILL is the crash; SIGSTOP
-leaves an owner that is paused, superseded and woken again.
+Stored state changes only with a write. So each writing method of a backend has two *write points*, one before
+and one after it, numbered from 1 in the order of the run, and `CrashBackend` sends a signal to its own
+process at the n-th one. SIGKILL is a crash; SIGSTOP makes an owner that is stopped, superseded and continued.
 
-The backend under it is the real one and really writes. What tasks did outside the database goes to a
-`Ledger`, which outlives the process as their side effects would.
+`CrashBackend` wraps a real backend, which really writes. Side effects of tasks go to a `Ledger`, a file that
+survives the process.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from typing import Any, Self, cast
 
 from stackl_flow.persistence.base import Backend, Connection
 
-#: Environment variable with the number of the write point to die at, for a process started afresh.
+#: Environment variable with the write point at which a fresh process is signalled.
 VARIABLE = "STACKL_FLOW_CRASH_AT"
 
-#: The verbs of a connection that write.
+#: The methods of a connection that write.
 WRITES = (
     "save_logbook",
     "update_flow_details",
@@ -35,21 +34,13 @@ WRITES = (
 
 
 class Ledger:
-    """A file to which every line is appended and synced at once.
-
-    Args:
-        path: the file; made when it is missing.
-    """
+    """A file of lines, each synced when it is appended; created by the first one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def note(self, line: str) -> None:
-        """Append a line; it has reached the disk when this returns.
-
-        Args:
-            line: text without a line end.
-        """
+    def append(self, line: str) -> None:
+        """Append a line, without a line end; it is on disk when this returns."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(handle, f"{line}\n".encode())
@@ -58,42 +49,38 @@ class Ledger:
             os.close(handle)
 
     def lines(self) -> list[str]:
-        """Return every line so far, oldest first; none when there is no file."""
+        """Return all lines, oldest first; none if the file does not exist."""
         return self.path.read_text().splitlines() if self.path.exists() else []
 
 
 class CrashBackend(Backend):
-    """A backend that passes everything on, and signals its own process at one write point.
+    """A backend that forwards all calls and signals its own process at one write point.
 
     Args:
-        backend: the real one.
-        at: number of the write point; 0 is none, None is what the environment variable says.
-        sign: the signal to send.
+        backend: the real backend.
+        at: the write point; 0 for none, None for the value of the environment variable.
+        number: the signal.
 
     Attributes:
         points: how many write points have been passed.
     """
 
     def __init__(
-        self, backend: Backend, at: int | None = None, sign: signal.Signals = signal.SIGKILL
+        self, backend: Backend, at: int | None = None, number: signal.Signals = signal.SIGKILL
     ) -> None:
         super().__init__(backend.conf, backend.codec, backend.clock)
         self._backend = backend
         self._at = int(os.environ.get(VARIABLE, "0")) if at is None else at
-        self._sign = sign
+        self._signal = number
         self.points = 0
 
     @property
     def name(self) -> str:
-        """What the real backend is called."""
+        """The name of the real backend."""
         return self._backend.name
 
     def get_connection(self) -> Connection:
-        """Make a connection whose writes are write points.
-
-        Returns:
-            The connection.
-        """
+        """Return a connection with write points."""
         return cast("Connection", CrashConnection(self._backend.get_connection(), self))
 
     def close(self) -> None:
@@ -101,19 +88,14 @@ class CrashBackend(Backend):
         self._backend.close()
 
     def point(self) -> None:
-        """Pass one write point, or die at it."""
+        """Count a write point and send the signal if it is the selected one."""
         self.points += 1
         if self.points == self._at:
-            os.kill(os.getpid(), self._sign)
+            os.kill(os.getpid(), self._signal)
 
 
 class CrashConnection:
-    """A connection that passes everything on, with a write point before and after each write.
-
-    Args:
-        connection: the real one.
-        backend: who counts the points.
-    """
+    """A connection that forwards all calls, with a write point before and after each write."""
 
     def __init__(self, connection: Connection, backend: CrashBackend) -> None:
         self._connection = connection
@@ -140,15 +122,10 @@ class CrashConnection:
 
 
 def start_child(work: Callable[[], object]) -> int:
-    """Run a function in a forked process.
+    """Run a function in a forked process and return the process id.
 
-    Fork is cheap beside a fresh interpreter, and safe as long as the caller has started no thread.
-
-    Args:
-        work: what to do there; the process ends with 0, or with 1 and the error on standard error.
-
-    Returns:
-        The process id.
+    The process exits with 0, or with 1 and the error on standard error. Forking is faster than a fresh
+    interpreter, and safe while the caller runs no other threads.
     """
     child = os.fork()
     if child:
@@ -157,44 +134,23 @@ def start_child(work: Callable[[], object]) -> int:
     try:
         work()
         status = 0
-    except BaseException:  # noqa: BLE001 - the child must end here, whatever it is
+    except BaseException:  # noqa: BLE001 - the child must exit here
         traceback.print_exc()
     finally:
         os._exit(status)
 
 
 def wait_child(child: int) -> int:
-    """Wait until a child ends.
-
-    Args:
-        child: its process id.
-
-    Returns:
-        Its exit status, or minus the number of the signal that killed it.
-    """
+    """Wait for the end of a child; return its exit status, or the negative number of the signal."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def wait_stopped(child: int) -> int | None:
-    """Wait until a child is stopped by SIGSTOP, or ends.
-
-    Args:
-        child: its process id.
-
-    Returns:
-        None when it is stopped and can be woken with SIGCONT, else as `wait_child`.
-    """
+    """Wait until a child is stopped by SIGSTOP and return None, or until it ends, as `wait_child`."""
     status = os.waitpid(child, os.WUNTRACED)[1]
     return None if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Run a function in a forked process to its end.
-
-    Args:
-        work: what to do there.
-
-    Returns:
-        As `wait_child`.
-    """
+    """Run a function in a forked process and return its exit status, as `wait_child`."""
     return wait_child(start_child(work))

@@ -38,14 +38,14 @@ class Step(task.Task):
         self.ledger, self.fails, self.until, self.revert_fails = ledger, fails, until, revert_fails
 
     def execute(self, **seen: Any) -> str:
-        self.ledger.note(f"{self.name} execute {sorted(seen.items())}")
+        self.ledger.append(f"{self.name} execute {sorted(seen.items())}")
         if self.fails or seen.get("attempt", self.until) < self.until:
             raise StepFailed(self.name)
         return f"{self.name}!"
 
     def revert(self, result: Any, flow_failures: dict[str, Any], **seen: Any) -> None:
         shown = result if isinstance(result, str) else type(result).__name__
-        self.ledger.note(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
+        self.ledger.append(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
         if self.revert_fails:
             raise StepFailed(f"revert of {self.name}")
 
@@ -58,11 +58,11 @@ class LoggedTimes(retry.Times):
         self.ledger = ledger
 
     def execute(self, history: Any, *args: Any, **kwargs: Any) -> int:
-        self.ledger.note(f"{self.name} execute {len(history)}")
+        self.ledger.append(f"{self.name} execute {len(history)}")
         return super().execute(history, *args, **kwargs)
 
     def revert(self, history: Any, *args: Any, **kwargs: Any) -> None:
-        self.ledger.note(f"{self.name} revert {len(history)}")
+        self.ledger.append(f"{self.name} revert {len(history)}")
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ class LedgerRecorder(Recorder):
     def count(self, name: str, what: str) -> int:
         return 0
 
-    def note(self, name: str, call: Call) -> int:
+    def record(self, name: str, call: Call) -> int:
         if call.what in {"execute", "revert"}:
-            self.ledger.note(f"{name} {call.what} {call.seen} {call.result}")
+            self.ledger.append(f"{name} {call.what} {call.seen} {call.result}")
         return 1
 
 

@@ -52,7 +52,7 @@ class Run:
             for number in range(self.done(kv), len(STEPS)):
                 checks, puts, deletes = STEPS[number]
                 kv.commit(checks, [*puts, Put("done", str(number + 1))], deletes)
-                self.ledger.note(str(number + 1))
+                self.ledger.append(str(number + 1))
         self.count.write_text(str(calls.made))
 
     def done(self, kv):
@@ -143,7 +143,7 @@ def count_up(url, name, folder):
                 kv.commit(checks, [Put(f"count/{name}", counts[0]), Put("total", counts[1])])
             except exc.Conflict:
                 continue
-            ledger.note(counts[0])
+            ledger.append(counts[0])
 
 
 @pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])

@@ -116,7 +116,7 @@ def _execute(self: Any, **seen: object) -> str:
     count = recorder.count(spec.name, "execute") + 1
     fails = spec.fails == ALWAYS or count <= spec.fails
     result = f"{spec.name} execute {count}" if fails else f"{spec.name}#{count}"
-    recorder.note(spec.name, Call("execute", arguments(seen), result))
+    recorder.record(spec.name, Call("execute", arguments(seen), result))
     if spec.suspends and count == 1:
         self.builder.suspend()
     if fails:
@@ -129,7 +129,7 @@ def _revert(self: Any, result: object, flow_failures: Mapping[str, object], **se
     spec: TaskSpec = self.spec
     shown = result if isinstance(result, str) else type(result).__name__
     call = Call("revert", arguments(seen), shown, tuple(sorted(flow_failures)))
-    count = self.builder.recorder.note(spec.name, call)
+    count = self.builder.recorder.record(spec.name, call)
     if spec.revert_fails == ALWAYS or count <= spec.revert_fails:
         raise PlannedError(f"{spec.name} revert {count}")
 
@@ -144,7 +144,7 @@ def _recorded(base: Any, what: str) -> Callable[..., Any]:
         history = seen.pop("history", ())
         failures = tuple(sorted(seen.pop("flow_failures", ())))
         past = str([(provided, sorted(failed)) for provided, failed in history])
-        self.recorder.note(self.name, Call(what, arguments(seen), past, failures))
+        self.recorder.record(self.name, Call(what, arguments(seen), past, failures))
         return method(self, *args, **kwargs)
 
     return call

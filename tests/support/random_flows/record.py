@@ -38,7 +38,7 @@ class Recorder:
     calls: dict[str, list[Call]] = field(default_factory=dict)
     order: list[tuple[str, Call]] = field(default_factory=list)
 
-    def note(self, name: str, call: Call) -> int:
+    def record(self, name: str, call: Call) -> int:
         """Record a call.
 
         Returns:
