@@ -1,4 +1,4 @@
-# Shared by the scripts: where the clone is, and an environment that is made once and kept.
+# Shared by the scripts: finds the clone and creates its virtual environment once.
 # To be sourced by bash; afterwards $ROOT is the clone and $PY the environment's Python.
 
 set -euo pipefail
@@ -10,9 +10,9 @@ PY="$VENV/bin/python"
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# Print a Python >= 3.11. One that can make environments is preferred; $PYTHON goes before all.
+# Print a Python >= 3.11: $PYTHON if it is set, else preferably one that can create environments.
 find_python() {
-    local name path second=""
+    local name path fallback=""
     for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do
         path="$(command -v "$name" 2>/dev/null)" || continue
         "$path" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
@@ -20,12 +20,12 @@ find_python() {
             printf '%s\n' "$path"
             return 0
         fi
-        second="${second:-$path}"
+        fallback="${fallback:-$path}"
     done
-    [ -n "$second" ] && printf '%s\n' "$second"
+    [ -n "$fallback" ] && printf '%s\n' "$fallback"
 }
 
-# On a bare Debian, Python or its venv module is a package that is not there.
+# A minimal Debian lacks Python or its venv module.
 install_python() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
     say "installing python3, python3-venv and python3-pip with apt-get"
@@ -38,17 +38,17 @@ make_venv() {
     python="$(find_python)" || python=""
     if [ -z "$python" ] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         install_python || true
-        python="$(find_python)" || die "no Python >= 3.11 found: install one, or name it in PYTHON="
+        python="$(find_python)" || die "no Python >= 3.11 found: install one, or set PYTHON to its path"
     fi
-    say "making .venv with $("$python" --version 2>&1)"
+    say "creating .venv with $("$python" --version 2>&1)"
     "$python" -m venv --clear "$VENV" >&2 ||
-        die "$python cannot make an environment: install its venv module (Debian: apt install python3-venv)"
+        die "$python cannot create an environment: install its venv module (Debian: apt install python3-venv)"
 }
 
-# What the environment was made from: another setup.cfg, place or Python makes it stale.
-venv_wanted() { printf '%s %s\n' "$(cksum <"$ROOT/setup.cfg")" "$ROOT"; }
+# What the environment was created from: it is stale if setup.cfg or the path of the clone has changed.
+venv_sources() { printf '%s %s\n' "$(cksum <"$ROOT/setup.cfg")" "$ROOT"; }
 
-venv_ready() { [ -x "$PY" ] && [ "$(cat "$VENV/.made-from" 2>/dev/null)" = "$(venv_wanted)" ]; }
+venv_ready() { [ -x "$PY" ] && [ "$(cat "$VENV/.made-from" 2>/dev/null)" = "$(venv_sources)" ]; }
 
 # Make .venv with the library and its test and documentation tools in it, unless it is there and up to date.
 setup() {
@@ -61,7 +61,7 @@ setup() {
     "$PY" -m pip --version >/dev/null 2>&1 || make_venv
     say "installing stackl_flow and its test and documentation tools into .venv (the first time takes a minute or two)"
     "$PY" -m pip install --quiet --disable-pip-version-check --editable "$ROOT[test,docs]" >&2 ||
-        die "pip could not install the dependencies; the reason is above. Run the script again to go on."
-    venv_wanted >"$VENV/.made-from"
+        die "pip could not install the dependencies, see above. Run the script again to continue."
+    venv_sources >"$VENV/.made-from"
     if command -v flock >/dev/null; then exec 9>&-; fi
 }

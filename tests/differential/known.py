@@ -1,7 +1,7 @@
-"""Where we differ from TaskFlow on purpose: one list, each with its reason.
+"""The intended differences from TaskFlow, each with its reason.
 
-A random flow on which we end as TaskFlow can end, in one of the orders open to it, needs no entry here. An
-entry says when it applies and rewrites both outcomes so that its own difference, and nothing else, is gone.
+A random flow that ends as TaskFlow can end, in one of its possible orders, needs no entry here. An entry
+rewrites both outcomes so that its own difference disappears, and no other.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ Pair = tuple[Outcome, Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A difference on purpose: its name, why, and how to look past it in (ours, theirs)."""
+    """An intended difference: name, reason, and the function that removes it from (ours, theirs)."""
 
     name: str
     why: str
-    forgive: Callable[[Case, Outcome, Outcome], Pair]
+    remove: Callable[[Case, Outcome, Outcome], Pair]
 
 
 def translated(theirs: Outcome) -> Outcome:
-    """Say TaskFlow's outcome in our words: a flow whose revert failed is in REVERT_FAILURE, not FAILURE.
+    """Translate the state of TaskFlow's flow: after a failed revert it is REVERT_FAILURE, not FAILURE.
 
-    TaskFlow's FAILURE mixes two things: an engine that was told never to resolve (or broke), and a flow
-    stuck in its rollback. The second needs an operator, so with us it has a name of its own (DESIGN 4.6).
+    TaskFlow's FAILURE has two meanings: the engine does not resolve failures (or broke), or the rollback is
+    stuck. The second case needs an operator, so it has its own state here.
     """
     if "REVERT_FAILURE" not in theirs.atom_states.values() or "FAILURE" not in theirs.flow_states:
         return theirs
@@ -35,30 +35,32 @@ def translated(theirs: Outcome) -> Outcome:
     return replace(theirs, flow_states=states)
 
 
-def _without_pauses(outcome: Outcome) -> Outcome:
+def _without_suspensions(outcome: Outcome) -> Outcome:
     ends = [pair for pair in zip(outcome.flow_states, outcome.raised, strict=False) if pair[0] != "SUSPENDED"]
     return replace(
         outcome, flow_states=tuple(state for state, _ in ends), raised=tuple(raised for _, raised in ends)
     )
 
 
-def _pauses(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
+def _suspensions(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     if not any(task.suspends for task in case.flow.tasks()):
         return ours, theirs
-    return _without_pauses(ours), _without_pauses(theirs)
+    return _without_suspensions(ours), _without_suspensions(theirs)
 
 
-def _asked_once(calls: tuple[Call, ...]) -> tuple[Call, ...]:
-    """Leave out a question that repeats the one before it."""
+def _without_repeated_consults(calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """Remove a call of on_failure that repeats the previous call."""
     pairs = zip((None, *calls), calls, strict=False)
     return tuple(call for before, call in pairs if not (call.what == "on_failure" and call == before))
 
 
-def _asks(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
+def _consults(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     if not any(task.suspends for task in case.flow.tasks()):
         return ours, theirs
     both = (
-        replace(outcome, calls={name: _asked_once(calls) for name, calls in outcome.calls.items()})
+        replace(
+            outcome, calls={name: _without_repeated_consults(calls) for name, calls in outcome.calls.items()}
+        )
         for outcome in (ours, theirs)
     )
     return next(both), next(both)
@@ -87,26 +89,26 @@ def _broken(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     del case
     if ours.flow_states[-1:] != ("FAILURE",):
         return ours, theirs
-    begun = {
+    started = {
         name for name, state in ours.atom_states.items() if state == "RUNNING" and name not in ours.calls
     }
     states = {
-        name: "PENDING" if name in begun and theirs.atom_states.get(name) == "PENDING" else state
+        name: "PENDING" if name in started and theirs.atom_states.get(name) == "PENDING" else state
         for name, state in ours.atom_states.items()
     }
     return replace(ours, atom_states=states), theirs
 
 
-def _standing(order: tuple[tuple[str, Call], ...]) -> dict[str, str]:
-    """Return the tasks whose last execute failed, with what it raised, after these calls."""
+def _open_failures(order: tuple[tuple[str, Call], ...]) -> dict[str, str]:
+    """Return the tasks whose last execution failed after these calls, with the error."""
     last = {name: call.result for name, call in order if call.what == "execute" and call.result}
     return {name: result for name, result in last.items() if " execute " in result}
 
 
-def _shown_what_stands(ours: Outcome) -> bool:
-    """Say whether each of our reverts was shown exactly the failures that stood when it was called."""
+def _receives_open_failures(ours: Outcome) -> bool:
+    """Whether each of our reverts received exactly the failures that were open when it was called."""
     return all(
-        call.failures == tuple(sorted(_standing(ours.order[:at])))
+        call.failures == tuple(sorted(_open_failures(ours.order[:at])))
         for at, (_, call) in enumerate(ours.order)
         if call.what == "revert"
     )
@@ -114,27 +116,27 @@ def _shown_what_stands(ours: Outcome) -> bool:
 
 def _failures(case: Case, ours: Outcome, theirs: Outcome) -> Pair:
     del case
-    if not _shown_what_stands(ours):
+    if not _receives_open_failures(ours):
         return ours, theirs
-    stood = tuple(sorted(_standing(ours.order).values()))
-    told = ours.flow_states[-1:] != ("REVERTED",) or ours.raised[-1] == (
-        stood if len(stood) == 1 else ("WrappedFailure", *stood)
+    open_errors = tuple(sorted(_open_failures(ours.order).values()))
+    as_expected = ours.flow_states[-1:] != ("REVERTED",) or ours.raised[-1] == (
+        open_errors if len(open_errors) == 1 else ("WrappedFailure", *open_errors)
     )
-    if told and _raise_no_more(ours, theirs):
+    if as_expected and _raises_subset(ours, theirs):
         ours, theirs = replace(ours, raised=()), replace(theirs, raised=())
-    return _unshown(ours), _unshown(theirs)
+    return _without_failures(ours), _without_failures(theirs)
 
 
-def _raise_no_more(ours: Outcome, theirs: Outcome) -> bool:
-    """Say whether each of our runs raised something when theirs did, and nothing that theirs did not."""
+def _raises_subset(ours: Outcome, theirs: Outcome) -> bool:
+    """Whether each of our runs raised if and only if theirs did, and no other errors."""
     return len(ours.raised) == len(theirs.raised) and all(
         bool(mine) == bool(other) and set(mine) <= {"WrappedFailure", *other}
         for mine, other in zip(ours.raised, theirs.raised, strict=True)
     )
 
 
-def _unshown(outcome: Outcome) -> Outcome:
-    """Leave out which failures reverts were shown."""
+def _without_failures(outcome: Outcome) -> Outcome:
+    """Remove the failures that reverts received."""
     calls = {
         name: tuple(call._replace(failures=()) for call in calls) for name, calls in outcome.calls.items()
     }
@@ -143,66 +145,64 @@ def _unshown(outcome: Outcome) -> Outcome:
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        "the failures that stand are shown, all and only",
-        "When two siblings fail together TaskFlow files the second one's failure with those of reverts, "
-        "so that `flow_failures` hides it; and a failure of an attempt that has been made good since "
-        "stays in its memory, is shown to reverts and raised at the end (a resumed process would not know "
-        "of it). With us both hold exactly the atoms whose last execute failed; this is checked against "
-        "the calls before it is forgiven.",
+        "reverts receive exactly the open failures",
+        "When two siblings fail together, TaskFlow stores the second failure among those of reverts, so "
+        "that `flow_failures` lacks it; and it keeps the failure of an attempt that succeeded later in "
+        "memory, passes it to reverts and raises it at the end (a resumed process would not). Here both "
+        "have exactly the atoms whose last execution failed; this is checked with the recorded calls.",
         _failures,
     ),
     Known(
-        "a pause begins at once",
-        "A serial engine that is told to suspend begins no further sibling, as TaskFlow's parallel engine "
-        "does; TaskFlow's serial engine first runs all that it had chosen.",
-        _pauses,
+        "a suspension takes effect at once",
+        "A serial engine that is suspended starts no further sibling, like TaskFlow's parallel engine; "
+        "TaskFlow's serial engine first runs all atoms that it has selected.",
+        _suspensions,
     ),
     Known(
-        "a retry is asked once",
-        "Resumed after a pause, TaskFlow asks a retry again about a failure that it has decided on already.",
-        _asks,
+        "a retry is consulted once",
+        "Resumed after a suspension, TaskFlow consults a retry again about a failure that it has decided.",
+        _consults,
     ),
     Known(
         "values in the order of their providers",
-        "Where a retry and a task of its flow provide the same name, `fetch_all` lists the retry's value "
+        "If a retry and a task of its flow provide the same name, `fetch_all` lists the retry's value "
         "first, since it runs first; TaskFlow lists a retry after its flow's tasks.",
         _values,
     ),
     Known(
-        "a failure is no value",
-        "Where a task failed in one attempt and was ignored in the next, TaskFlow's `fetch_all` gives its old"
-        " failure for its value; ours gives nothing.",
+        "a failure is not a value",
+        "If a task failed in one attempt and was ignored in the next, TaskFlow's `fetch_all` returns its "
+        "old failure as its value; here it has no value.",
         _no_values,
     ),
     Known(
-        "chosen with what broke",
-        "Where a flow ends in FAILURE (never_resolve, or a task asks for what an ignored atom would have "
-        "given), atoms chosen together with one that failed are marked as begun, and begin when the flow "
-        "is resumed.",
+        "selected together with a failure",
+        "If a flow ends in FAILURE (never_resolve, or a task requires the value of an ignored atom), atoms "
+        "that were selected together with the failed one are marked as running, and run when the flow is "
+        "resumed.",
         _broken,
     ),
 )
 
 FORGETS = "a new run has a new history"
-"""TaskFlow's reset leaves the history of a retry that was not reverted itself, so that its attempts of the
+"""TaskFlow's reset keeps the history of a retry that was not reverted itself, so that its attempts in the
 last run count in the next one. Such a case is compared for its first run only."""
 
-BREAKS = "TaskFlow breaks down"
-"""In every order tried TaskFlow itself fails. Either it ends in InvalidState with its flow RUNNING: it
-finds atoms that could run, takes itself for suspended, and may not move there. Or it ends in
-StorageFailure: it asks a retry that was ignored, which has no history. There is no end to compare with;
-ours is checked to be one."""
+BREAKS = "TaskFlow fails itself"
+"""TaskFlow itself fails in every order that was tried. Either with InvalidState and its flow RUNNING: it
+finds runnable atoms, takes the flow as suspended, and the transition is invalid. Or with StorageFailure: it
+consults an ignored retry, which has no history. Only our final state is checked."""
 
-PAUSED = "a pause changed who was there when it failed"
-"""As "a pause begins at once", where a sibling that did not begin made the flow go another way. Such a
-case is compared without its pause, and its own end is checked to be one."""
+SUSPENDED = "a suspension changed which atoms were running"
+"""As "a suspension takes effect at once", where a sibling that was not started changed the course of the
+flow. Such a case is compared without its suspension, and its own final state is checked."""
 
 
-def forgiven(case: Case, ours: Outcome, theirs: Outcome) -> str:
-    """Return the known differences that explain all there is, joined; "" when something is left."""
+def explain(case: Case, ours: Outcome, theirs: Outcome) -> str:
+    """Return the intended differences that explain all differences, joined; "" if some remain."""
     used = []
     for known in KNOWN:
-        pair = known.forgive(case, ours, theirs)
+        pair = known.remove(case, ours, theirs)
         if len(pair[0].differences(pair[1])) < len(ours.differences(theirs)):
             used.append(known.name)
         ours, theirs = pair

@@ -1,4 +1,4 @@
-"""Cuts a case down while two libraries still disagree on it: a failed test shows only what matters."""
+"""Shrinks a case on which two libraries disagree, for failure messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 from tests.support.random_flows import Case, FlowSpec, LinkSpec, TaskSpec
 
 
-def shrink(case: Case, still_wrong: Callable[[Case], bool]) -> Case:
-    """Return the smallest case found on which `still_wrong` holds."""
-    smaller = next((other for other in _smaller(case) if still_wrong(other)), None)
-    return case if smaller is None else shrink(smaller, still_wrong)
+def shrink(case: Case, still_fails: Callable[[Case], bool]) -> Case:
+    """Return the smallest case found for which `still_fails` is true."""
+    smaller = next((other for other in _smaller(case) if still_fails(other)), None)
+    return case if smaller is None else shrink(smaller, still_fails)
 
 
 def _smaller(case: Case) -> Iterator[Case]:

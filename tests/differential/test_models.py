@@ -29,14 +29,14 @@ steps = some.one_of(
 )
 
 
-def done(detail, step, fail):
-    """Do one step; give the detail to go on with, and what there was to tell."""
+def apply_step(detail, step, fail):
+    """Apply one step; return the detail and what the method returned."""
     verb, state, number = step
     if verb == "put":
         result = fail(RuntimeError(str(number))) if state in FAILED else VALUES[number]
-        # Failures that were made apart are equal in neither house: only that of values is to be compared.
-        told = bool(detail.put(state, result))
-        return detail, None if state in FAILED else told
+        # Failures that were created separately are never equal in either library: only values are compared.
+        returned = bool(detail.put(state, result))
+        return detail, None if state in FAILED else returned
     if verb == "reset":
         return detail, detail.reset(state)
     if verb == "copy":
@@ -47,13 +47,13 @@ def done(detail, step, fail):
     return (fresh.merge(detail) if verb == "merge" else fresh.update(detail)), None
 
 
-def shown(detail):
-    """Show what a detail knows in a form that both houses share."""
+def as_dict(detail):
+    """Convert a detail to a dict that both libraries share."""
     form = detail.to_dict()
     for name in ("failure", "revert_failure"):
         form[name] = form[name] and form[name]["exception_str"]
     form["results"] = repr(form["results"])
-    # What a state says of progress is among our notes only.
+    # Progress is in the metadata here only.
     form["meta"] = {name: note for name, note in form["meta"].items() if name != "progress"}
     return form
 
@@ -65,14 +65,14 @@ def test_details(kind, program):
     ours, other = getattr(models, kind)("n", "u"), getattr(theirs, kind)("n", "u")
     for step in program:
         if kind == "RetryDetail" and step[0] == "merge":
-            other.revert_results = ours.revert_results = None  # TaskFlow's merge forgets it for retries
-        ours, told = done(ours, step, Failure.from_exception)
-        other, their_told = done(other, step, TheirFailure.from_exception)
-        assert told == their_told
-        assert shown(ours) == shown(other)
+            other.revert_results = ours.revert_results = None  # TaskFlow's merge drops it for retries
+        ours, returned = apply_step(ours, step, Failure.from_exception)
+        other, their_returned = apply_step(other, step, TheirFailure.from_exception)
+        assert returned == their_returned
+        assert as_dict(ours) == as_dict(other)
 
 
-def test_what_taskflow_wrote_is_read():
+def test_models_written_by_taskflow_are_read():
     book = theirs.LogBook("b", "u")
     book.meta = {"note": 1}
     book.add(theirs.FlowDetail("f", "v"))
@@ -103,38 +103,38 @@ saves = some.lists(
 )
 
 
-def flow_of(house, number, atoms, note):
-    flow = house.FlowDetail(f"flow {number}", f"flow-{number}")
+def flow_of(library, number, atoms, note):
+    flow = library.FlowDetail(f"flow {number}", f"flow-{number}")
     flow.state, flow.meta = states.RUNNING, {"note": note}
     for atom in atoms:
-        # An atom belongs to one flow for good, as it does with every engine.
-        flow.add(atom_of(house, number * 10 + atom, note))
+        # An atom belongs to one flow, as with every engine.
+        flow.add(atom_of(library, number * 10 + atom, note))
     return flow
 
 
-def atom_of(house, number, note):
-    kind = house.RetryDetail if number % 2 else house.TaskDetail
+def atom_of(library, number, note):
+    kind = library.RetryDetail if number % 2 else library.TaskDetail
     detail = kind(f"atom {number}", f"atom-{number}")
     detail.put(states.SUCCESS, note)
     detail.meta, detail.version = {"note": note}, "1.0"
     return detail
 
 
-def save(conn, house, step):
+def save(conn, library, step):
     verb, book, flows, atoms, note = step
     if verb == "book":
-        # So does a flow to one book.
-        made = house.LogBook(f"book {book}", f"book-{book}")
+        # And a flow to one logbook.
+        made = library.LogBook(f"book {book}", f"book-{book}")
         made.meta = {"note": note}
         for flow in flows:
-            made.add(flow_of(house, book * 3 + flow, atoms, note))
+            made.add(flow_of(library, book * 3 + flow, atoms, note))
         conn.save_logbook(made)
     elif verb == "flow":
         for flow in flows:
-            conn.update_flow_details(flow_of(house, book * 3 + flow, atoms, note))
+            conn.update_flow_details(flow_of(library, book * 3 + flow, atoms, note))
     elif verb == "atom":
         for atom in atoms:
-            conn.update_atom_details(atom_of(house, book * 30 + atom, note))
+            conn.update_atom_details(atom_of(library, book * 30 + atom, note))
     elif verb == "destroy":
         conn.destroy_logbook(f"book-{book}")
     else:
@@ -142,10 +142,10 @@ def save(conn, house, step):
 
 
 def all_of(conn):
-    """Show everything that is stored."""
+    """Return everything that is stored."""
     return {
         (book.uuid, book.name, str(book.meta)): {
-            str(flow.to_dict()): sorted(str(shown(atom)) for atom in flow) for flow in book
+            str(flow.to_dict()): sorted(str(as_dict(atom)) for atom in flow) for flow in book
         }
         for book in conn.get_logbooks()
     }
@@ -155,7 +155,7 @@ def all_of(conn):
 @fewer_examples(1 / 8)
 @given(program=saves)
 def test_connections(address, program):
-    # TaskFlow's memory, because its SQLite leaves the flows of a destroyed book behind.
+    # TaskFlow's memory backend, because its SQLite keeps the flows of a destroyed logbook.
     with (
         tempfile.TemporaryDirectory() as folder,
         backends.backend(address.format(folder=folder)) as ours,
@@ -163,16 +163,16 @@ def test_connections(address, program):
     ):
         conn = ours.get_connection()
         for step in program:
-            their_conn = other.get_connection()  # a new one, because clearing takes the folders away
-            told = their_told = None
+            their_conn = other.get_connection()  # a new one, because clearing removes the folders
+            returned = their_returned = None
             try:
                 save(conn, models, step)
             except exc.StacklFlowError as error:
-                told = type(error).__name__
+                returned = type(error).__name__
             try:
                 save(their_conn, theirs, step)
             except TheirError as error:
-                their_told = type(error).__name__
-            assert told == their_told
+                their_returned = type(error).__name__
+            assert returned == their_returned
             assert all_of(conn) == all_of(other.get_connection())
         conn.close()

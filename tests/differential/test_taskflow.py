@@ -1,4 +1,4 @@
-"""The same random flows on TaskFlow and on us: states, each atom's calls, values seen, errors raised."""
+"""The same random flows on TaskFlow and here: states, calls of each atom, values and errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.differential.known import BREAKS, FORGETS, PAUSED, forgiven, translated
+from tests.differential.known import BREAKS, FORGETS, SUSPENDED, explain, translated
 from tests.differential.shrink import shrink
 from tests.differential.theirs import orders, run_theirs
 from tests.support import summaries
@@ -20,52 +20,54 @@ pytestmark = pytest.mark.slow
 FLOWS = int(os.environ.get("STACKL_FLOW_DIFFERENTIAL_FLOWS", "4000"))
 BATCHES = 40
 ENDS = {"SUCCESS", "REVERTED", "FAILURE", "REVERT_FAILURE"}
-#: Orders that are tried before known differences are looked at.
+#: Orders that are tried before intended differences are considered.
 FIXED = 4
-#: Random orders tried, after the four fixed ones, before a difference counts as one.
+#: Random orders to try after the fixed ones before a case counts as different.
 SHUFFLES = 400
-#: Random orders tried before TaskFlow is said to break down in every one.
+#: Random orders to try before TaskFlow counts as failing in every order.
 FEW = 12
 
 
 def verdict(case: Case) -> str:
-    """Return the order in which TaskFlow ends as we do, or the known differences, or "" for neither."""
+    """Return the order in which TaskFlow has our outcome, or the intended differences, or ""."""
     ours = run_case(case)
-    told = ends_alike(case, ours, 0)
-    if told:
-        return told
+    agreement = ends_alike(case, ours, 0)
+    if agreement:
+        return agreement
     ended = ours.flow_states[-1:] and ours.flow_states[-1] in ENDS
     if ended and all(breaks(translated(run_theirs(case, order))) for _, order in orders(case, FEW)):
         return BREAKS
     if case.runs > 1 and forgets(case):
         return verdict(replace(case, runs=1)) and FORGETS
-    told = ends_alike(case, ours, SHUFFLES)
-    paused = [task.name for task in case.flow.tasks() if task.suspends]
-    if not told and paused and ended:
-        return verdict(replace(case, flow=replace_task(case.flow, paused[0], suspends=False))) and PAUSED
-    return told
+    agreement = ends_alike(case, ours, SHUFFLES)
+    suspending = [task.name for task in case.flow.tasks() if task.suspends]
+    if not agreement and suspending and ended:
+        return (
+            verdict(replace(case, flow=replace_task(case.flow, suspending[0], suspends=False))) and SUSPENDED
+        )
+    return agreement
 
 
 def ends_alike(case: Case, ours: Outcome, shuffles: int) -> str:
-    """Return the order in which TaskFlow ends as we do, as it stands or but for known differences, or ""."""
+    """Return the order in which TaskFlow has our outcome, or the intended differences, or ""."""
     known = ""
     for at, (name, order) in enumerate(orders(case, shuffles)):
         theirs = translated(run_theirs(case, order))
         if not ours.differences(theirs):
             return name
-        known = known or forgiven(case, ours, theirs)
+        known = known or explain(case, ours, theirs)
         if known and at >= FIXED - 1:
             return known
     return known
 
 
 def breaks(theirs: Outcome) -> bool:
-    """Say whether TaskFlow did not come to an end of its own."""
+    """Whether TaskFlow itself failed."""
     return "RUNNING" in theirs.flow_states or any("StorageFailure" in raised for raised in theirs.raised)
 
 
 def forgets(case: Case) -> bool:
-    """Say whether a retry stands when the case has been undone."""
+    """Whether a retry has not been reverted although the flow has."""
     first = run_case(replace(case, runs=1))
     retries = [atom.name for atom in case.flow.atoms() if isinstance(atom, RetrySpec)]
     return first.flow_states[-1:] == ("REVERTED",) and any(
@@ -73,12 +75,12 @@ def forgets(case: Case) -> bool:
     )
 
 
-def story(case: Case) -> str:
-    """Tell a difference: the case, and how each side ended."""
+def describe_difference(case: Case) -> str:
+    """Format a case and the differences of its outcomes."""
     ours = run_case(case)
     theirs = {name: translated(run_theirs(case, order)) for name, order in orders(case, 0)}
-    told = [f"{name}: {line}" for name, outcome in theirs.items() for line in ours.differences(outcome)]
-    return "\n".join([str(case), "ours != theirs", *told])
+    lines = [f"{name}: {line}" for name, outcome in theirs.items() for line in ours.differences(outcome)]
+    return "\n".join([str(case), "ours != theirs", *lines])
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -88,11 +90,11 @@ def test_random_flows_end_as_on_taskflow(batch: int) -> None:
         found = verdict(case)
         order = "another order of TaskFlow's" if found.startswith("shuffle") else found or "DIFFERENT"
         summaries.count("random flows on TaskFlow and here", order)
-        assert found, f"seed {seed}\n{story(shrink(case, lambda other: not verdict(other)))}"
+        assert found, f"seed {seed}\n{describe_difference(shrink(case, lambda other: not verdict(other)))}"
 
 
-def test_the_random_flows_are_worth_running() -> None:
-    """The flows of the test above reach every state, and most of them are accepted by both libraries."""
+def test_the_random_flows_cover_all_states() -> None:
+    """The flows of the test above reach every state, and most of them are valid."""
     states: Counter[str] = Counter()
     for seed in range(300):
         outcome = run_case(seeded_case(seed))

@@ -1,9 +1,8 @@
-"""TaskFlow as the thing to compare with, with its order of things in our hand.
+"""Runs cases on TaskFlow in a chosen order.
 
-TaskFlow keeps what is ready and what is done in sets of objects hashed by memory address, so the order of
-two siblings differs from run to run, and with it, for some flows, how they end. Here those sets are
-replaced, in this test's TaskFlow only, by ones whose order we choose: one run asks for one of the ways
-TaskFlow can go.
+TaskFlow keeps ready and finished atoms in sets of objects hashed by memory address, so the order of siblings,
+and for some flows the outcome, differs between runs. Here these sets are replaced by ordered ones: a run
+takes one of the orders that are possible with TaskFlow.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ TASKFLOW = Library(
     taskflow.engines,
 )
 
-#: Gives the place in the line of an atom or a future.
+#: Returns the sort key of an atom or a future.
 Order = Callable[[Any], Any]
 
 
 class ChosenSet:
-    """A set that is walked and emptied in the order we say."""
+    """A set with a chosen order."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -69,17 +68,12 @@ class ChosenSet:
 
 
 def _failed(item: Any) -> bool:
-    """Say whether a finished future holds a failure (an atom is no future, and has none)."""
+    """Whether a finished future has a failure; False for an atom."""
     return hasattr(item, "result") and isinstance(item.result()[1], Failure)
 
 
 def orders(case: Case, shuffles: int) -> Iterator[tuple[str, Order]]:
-    """Yield the orders to try, the likely ones first.
-
-    Args:
-        case: what is run; atoms are numbered as they stand in its text.
-        shuffles: how many random orders to try at the end.
-    """
+    """Yield the orders to try, likely ones first, then that many random ones."""
     place = {atom.name: number for number, atom in enumerate(case.flow.atoms())}
 
     def number(item: Any) -> int:
@@ -106,15 +100,7 @@ def _shuffle(seed: int, number: Order) -> Order:
 
 
 def run_theirs(case: Case, order: Order) -> Outcome:
-    """Run a case on TaskFlow.
-
-    Args:
-        case: what to run.
-        order: which of the orders open to it TaskFlow is to take.
-
-    Returns:
-        How it ended.
-    """
+    """Run a case on TaskFlow in an order."""
     with _ordered(order):
         return run_case(case, TASKFLOW)
 
