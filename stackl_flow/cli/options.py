@@ -89,9 +89,9 @@ FactoryArgument = Annotated[
         metavar="MODULE:FACTORY", help="Function that returns the flow, such as shop.flows:order."
     ),
 ]
-FlowArgument = Annotated[
-    str, typer.Argument(metavar="FLOW", help="UUID of the flow, the beginning of it, or the flow's name.")
-]
+_FLOW = typer.Argument(metavar="FLOW", help="UUID of the flow, the beginning of it, or the flow's name.")
+FlowArgument = Annotated[str, _FLOW]
+OptionalFlowArgument = Annotated[str | None, _FLOW]
 JobArgument = Annotated[
     str, typer.Argument(metavar="JOB", help="UUID of the job, the beginning of it, or the job's name.")
 ]

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.patterns import base
 from stackl_flow.patterns.deciders import Depth
 from stackl_flow.retry import Retry
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 TASK: Final = "task"
 RETRY: Final = "retry"
@@ -110,6 +111,8 @@ class Plan:
             labels += [scope.name, scope.name]
             parents += [scope.parent, scope.parent]
             partners |= {scope.begin: scope.end, scope.end: scope.begin}
+        import networkx as nx  # noqa: PLC0415  it loads slowly, and only the export needs it
+
         graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
         for node, kind in enumerate(self.kinds):
             parent = ids[self.scopes[parents[node]].begin] if parents[node] >= 0 else None

@@ -30,8 +30,8 @@ class Result:
 
 
 def environment(**more):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("STACKL_FLOW")}
-    return {**kept, "COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **more}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("STACKL_FLOW")}
+    return {**variables, "COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **more}
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def invoke(db, monkeypatch):
     """Run a command in this process, with --db in the environment."""
     monkeypatch.chdir(ROOT)
 
-    def invoke(*words, **env):
+    def invoke(*arguments, **env):
         variables = {"STACKL_FLOW_DB": db, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **env}
-        result = CliRunner().invoke(app, [str(word) for word in words], env=variables)
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)
@@ -59,9 +59,9 @@ def start(db):
     """Start a command in its own process."""
     started = []
 
-    def start(*words, cwd=ROOT, **env):
+    def start(*arguments, cwd=ROOT, **env):
         process = subprocess.Popen(
-            [sys.executable, "-m", "stackl_flow.cli", *map(str, words)],
+            [sys.executable, "-m", "stackl_flow.cli", *map(str, arguments)],
             cwd=cwd,
             env=environment(STACKL_FLOW_DB=db, **env),
             stdout=subprocess.PIPE,
@@ -107,9 +107,9 @@ def terminal(db):
     """Start a command in its own terminal, with colors."""
     started = []
 
-    def terminal(*words, columns=100, lines=30, **env):
+    def terminal(*arguments, columns=100, lines=30, **env):
         variables = {key: value for key, value in environment().items() if key != "NO_COLOR"}
-        started.append(Terminal(words, ROOT, {**variables, "STACKL_FLOW_DB": db, **env}, columns, lines))
+        started.append(Terminal(arguments, ROOT, {**variables, "STACKL_FLOW_DB": db, **env}, columns, lines))
         return started[-1]
 
     yield terminal

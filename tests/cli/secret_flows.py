@@ -30,7 +30,7 @@ class Login(task.Task):
 
     def execute(self, password, account, key):
         assert (password, account["pin"], key) == (PASSWORD, PIN, KEY)
-        self.update_progress(0.5, said=f"logging in with {password}")
+        self.update_progress(0.5, message=f"logging in with {password}")
         return TOKEN, f"{account['name']}:{password}"
 
 

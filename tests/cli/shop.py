@@ -83,7 +83,7 @@ class Odd(task.Task):
 
 def order(fail=False, block=None):
     flow = linear_flow.Flow("order")
-    flow.add(Step("reserve", block=block, provides="place"))
+    flow.add(Step("reserve", block=block, provides="reservation"))
     mails = [Step(f"mail_{number}") for number in range(3)]
     flow.add(unordered_flow.Flow("notify", retry=retry.Times(2, name="twice")).add(*mails))
     return flow.add(Step("ship", fail=fail))

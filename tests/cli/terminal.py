@@ -23,25 +23,33 @@ class Terminal:
     """A command in a pseudo terminal.
 
     Args:
-        words: the command, after `stackl-flow`.
+        arguments: the command, after `stackl-flow`.
         cwd: where it runs.
         env: its environment.
         columns: the width in characters.
         lines: the height in lines.
     """
 
-    def __init__(self, words, cwd, env, columns=100, lines=30):
+    def __init__(self, arguments, cwd, env, columns=100, lines=30):
         self.raw = b""
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         # COLUMNS and LINES would hide the size of the terminal.
-        kept = {key: value for key, value in env.items() if key not in {"COLUMNS", "LINES"}}
+        variables = {key: value for key, value in env.items() if key not in {"COLUMNS", "LINES"}}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, "-m", "stackl_flow.cli", *map(str, words)],
+            [
+                sys.executable,
+                "-c",
+                _TAKE_TERMINAL,
+                sys.executable,
+                "-m",
+                "stackl_flow.cli",
+                *map(str, arguments),
+            ],
             cwd=cwd,
-            env={"TERM": "xterm-256color", **kept},
+            env={"TERM": "xterm-256color", **variables},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -65,12 +73,12 @@ class Terminal:
     def type(self, keys):
         os.write(self._ours, keys)
 
-    def wait_for(self, *words):
+    def wait_for(self, *texts):
         """Read until all of these are on the screen at once."""
         end = time.monotonic() + _TIMEOUT
-        while not all(word in self.text for word in words):
-            assert time.monotonic() < end, f"{words} did not appear:\n{self.text}"
-            assert self.read(), f"the process ended without {words}:\n{self.text}"
+        while not all(text in self.text for text in texts):
+            assert time.monotonic() < end, f"{texts} did not appear:\n{self.text}"
+            assert self.read(), f"the process ended without {texts}:\n{self.text}"
 
     def finish(self):
         """Read to the end and return the exit code."""

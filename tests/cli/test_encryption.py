@@ -48,8 +48,8 @@ def test_inputs_and_results_are_stored_encrypted(url, tmp_path):
 
 def test_commands_use_the_codec_of_the_url(invoke, tmp_path):
     db = f"sqlite:///{tmp_path}/flows.db?{ENCRYPTED}"
-    words = ["run", "tests.cli.shop:order", "--store", "order=4711471147114711"]
-    assert invoke(*words, "--db", db).code == 0
+    arguments = ["run", "tests.cli.shop:order", "--store", "order=4711471147114711"]
+    assert invoke(*arguments, "--db", db).code == 0
     assert b"4711471147114711" not in stored_bytes(tmp_path)
     shown = invoke("show", "order", "--results", "--db", db)
     assert "4711471147114711" in shown.out
@@ -81,6 +81,6 @@ def test_a_missing_codec_is_named_in_the_error(name, error, message, invoke, tmp
     url = f"sqlite:///{tmp_path}/flows.db?codec={name}"
     with pytest.raises(error, match=message):
         stores.fetch(url)
-    answer = invoke("db", "upgrade", "--db", url)
-    assert answer.code == 5
-    assert message in answer.err
+    result = invoke("db", "upgrade", "--db", url)
+    assert result.code == 5
+    assert message in result.err

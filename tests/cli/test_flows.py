@@ -20,24 +20,24 @@ def ran(invoke):
 
 def test_list(invoke, ran):
     good, bad = ran
-    answer = invoke("list")
-    assert answer.code == 0
-    assert re.search(rf"{bad}.*REVERTED[\s\S]*{good}.*SUCCESS", answer.out), "newest first"
+    result = invoke("list")
+    assert result.code == 0
+    assert re.search(rf"{bad}.*REVERTED[\s\S]*{good}.*SUCCESS", result.out), "newest first"
     assert [flow["uuid"] for flow in invoke("list", "--json").data] == [bad, good]
     assert [flow["uuid"] for flow in invoke("list", "--state", "success", "--json").data] == [good]
     assert len(invoke("list", "--limit", "1", "--json").data) == 1
 
 
 def test_list_in_a_pipe_wraps_nothing(start, finish, ran):
-    answer = finish(start("list"))
-    assert all(uuid in answer.out for uuid in ran)
-    assert "\x1b" not in answer.out
+    result = finish(start("list"))
+    assert all(uuid in result.out for uuid in ran)
+    assert "\x1b" not in result.out
 
 
 def test_list_of_an_unknown_state(invoke, ran):
-    answer = invoke("list", "--state", "HAPPY")
-    assert answer.code == 2
-    assert "'HAPPY' is not a state of a flow" in answer.err
+    result = invoke("list", "--state", "HAPPY")
+    assert result.code == 2
+    assert "'HAPPY' is not a state of a flow" in result.err
 
 
 def test_show_by_uuid_prefix_and_name(invoke, ran):
@@ -51,9 +51,9 @@ def test_show_by_uuid_prefix_and_name(invoke, ran):
 
 
 def test_show_of_a_missing_flow(invoke, ran):
-    answer = invoke("show", "ffff-no-such")
-    assert answer.code == 7
-    assert "no flow 'ffff-no-such' in this database" in answer.err
+    result = invoke("show", "ffff-no-such")
+    assert result.code == 7
+    assert "no flow 'ffff-no-such' in this database" in result.err
     assert invoke("show", "").code == 7
     assert invoke("show").code == 2
 
@@ -74,14 +74,14 @@ def test_history(invoke, ran):
         ("PENDING", "RUNNING"),
         ("RUNNING", "SUCCESS"),
     ]
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", move["at"]) for move in transitions)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", t["at"]) for t in transitions)
     part = invoke("history", ran[0], "--after", transitions[2]["seq"], "--limit", "2", "--json").data
     assert part == transitions[3:5]
     assert "(flow)" in invoke("history", ran[0]).out
 
 
 def test_every_query_needs_a_database(invoke):
-    for words in (
+    for arguments in (
         ["list"],
         ["show", "x"],
         ["history", "x"],
@@ -89,27 +89,27 @@ def test_every_query_needs_a_database(invoke):
         ["graph", "x"],
         ["db", "upgrade"],
     ):
-        answer = invoke(*words, STACKL_FLOW_DB="")
-        assert answer.code == 2
-        assert "no database: pass --db URL or set STACKL_FLOW_DB" in answer.err
+        result = invoke(*arguments, STACKL_FLOW_DB="")
+        assert result.code == 2
+        assert "no database: pass --db URL or set STACKL_FLOW_DB" in result.err
 
 
 def test_queries_create_no_database(invoke, tmp_path):
-    for words in (["list"], ["show", "x"], ["history", "x"], ["resume", "x"], ["graph", "x"]):
-        answer = invoke(*words, "--db", f"sqlite:///{tmp_path}/none.db")
-        assert answer.code == 5
-        assert "does not exist: check --db" in answer.err
+    for arguments in (["list"], ["show", "x"], ["history", "x"], ["resume", "x"], ["graph", "x"]):
+        result = invoke(*arguments, "--db", f"sqlite:///{tmp_path}/none.db")
+        assert result.code == 5
+        assert "does not exist: check --db" in result.err
     assert not (tmp_path / "none.db").exists()
 
 
 def test_a_file_that_is_not_a_database(invoke, tmp_path):
     wrong = tmp_path / "wrong.db"
     wrong.write_text("this is plain text\n" * 100)
-    for words in (["list"], ["run", f"{SHOP}:lone", "--store", "order=1"], ["db", "upgrade"]):
-        answer = invoke(*words, "--db", wrong)
-        assert answer.code == 5
-        assert str(wrong) in answer.err
-        assert "Traceback" not in answer.err
+    for arguments in (["list"], ["run", f"{SHOP}:lone", "--store", "order=1"], ["db", "upgrade"]):
+        result = invoke(*arguments, "--db", wrong)
+        assert result.code == 5
+        assert str(wrong) in result.err
+        assert "Traceback" not in result.err
 
 
 def test_a_database_of_another_program(invoke, tmp_path):
@@ -117,23 +117,23 @@ def test_a_database_of_another_program(invoke, tmp_path):
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE other (name TEXT)")
     connection.close()
-    answer = invoke("list", "--db", other)
-    assert answer.code == 5
-    assert "upgrade" in answer.err
+    result = invoke("list", "--db", other)
+    assert result.code == 5
+    assert "upgrade" in result.err
 
 
 @pytest.mark.parametrize("url", ["nosuch://here", "sqlite:////no/such/folder/flows.db", "/dev"])
 def test_databases_that_cannot_be_used(invoke, url):
-    answer = invoke("run", f"{SHOP}:lone", "--store", "order=1", "--db", url)
-    assert answer.code == 5
-    assert answer.err.startswith("error: ")
+    result = invoke("run", f"{SHOP}:lone", "--store", "order=1", "--db", url)
+    assert result.code == 5
+    assert result.err.startswith("error: ")
 
 
 def test_upgrade_creates_the_tables_and_can_be_repeated(invoke, db):
     for _ in range(2):
-        answer = invoke("db", "upgrade", "--json")
-        assert answer.code == 0
-        assert answer.data["up_to_date"] is True
+        result = invoke("db", "upgrade", "--json")
+        assert result.code == 0
+        assert result.data["up_to_date"] is True
     assert invoke("list", "--json").data == []
     assert "no flows" in invoke("list").err
 

@@ -17,8 +17,8 @@ def test_of_a_factory(invoke, tmp_path):
     assert invoke("graph", f"{SHOP}:order", "--format", "dot", STACKL_FLOW_DB="").out.startswith(
         'digraph "order" {'
     )
-    answer = invoke("graph", f"{SHOP}:order", "--output", tmp_path / "order.svg")
-    assert (answer.code, answer.out) == (0, "")
+    result = invoke("graph", f"{SHOP}:order", "--output", tmp_path / "order.svg")
+    assert (result.code, result.out) == (0, "")
     assert {"order", "notify", "reserve", "twice", "retry"} <= set(texts(tmp_path / "order.svg"))
 
 
@@ -26,8 +26,8 @@ def test_of_a_stored_flow_with_its_states(invoke, tmp_path):
     uuid = invoke("run", f"{SHOP}:order", "--store", "order=1", "--arg", "fail=true", "--json").data["flow"][
         "uuid"
     ]
-    answer = invoke("graph", uuid[:13], "-o", tmp_path / "order.svg")
-    assert answer.code == 0
+    result = invoke("graph", uuid[:13], "-o", tmp_path / "order.svg")
+    assert result.code == 0
     found = texts(tmp_path / "order.svg")
     assert any(text.startswith("failed · REVERTED · ") for text in found)
     assert found[-1] == "REVERTED"
@@ -43,9 +43,9 @@ def test_the_extension_selects_the_format(invoke, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a.png", "a.PDF", "a.jpg"])
 def test_an_extension_of_another_format_is_refused(invoke, tmp_path, name):
-    answer = invoke("graph", f"{SHOP}:lone", "--output", tmp_path / name)
-    assert answer.code == 2
-    assert "pass --format" in answer.err
+    result = invoke("graph", f"{SHOP}:lone", "--output", tmp_path / name)
+    assert result.code == 2
+    assert "pass --format" in result.err
     assert not (tmp_path / name).exists()
     assert invoke("graph", f"{SHOP}:lone", "--output", tmp_path / name, "--format", "svg").code == 0
 
@@ -69,11 +69,11 @@ def test_without_its_factory_a_stored_flow_is_drawn_without_arrows(invoke, tmp_p
     uuid = invoke("run", "passing:flow", "--store", "order=1", "--json").data["flow"]["uuid"]
     monkeypatch.delitem(__import__("sys").modules, "passing")
     (tmp_path / "passing.py").unlink()
-    answer = invoke("graph", uuid)
-    assert answer.code == 0
-    assert "has no arrows" in answer.err
-    assert "here<br/>SUCCESS" in answer.out
-    assert "-->" not in answer.out
+    result = invoke("graph", uuid)
+    assert result.code == 0
+    assert "has no arrows" in result.err
+    assert "here<br/>SUCCESS" in result.out
+    assert "-->" not in result.out
 
 
 def test_errors(invoke, tmp_path):
@@ -82,6 +82,6 @@ def test_errors(invoke, tmp_path):
     assert invoke("graph", f"{SHOP}:nope").code == 2
     assert invoke("graph", f"{SHOP}:circle").code == 8
     assert invoke("graph", f"{SHOP}:lone", "--format", "png").code == 2
-    answer = invoke("graph", f"{SHOP}:lone", "--output", tmp_path / "no" / "folder.svg")
-    assert answer.code == 2
-    assert "No such file or directory" in answer.err
+    result = invoke("graph", f"{SHOP}:lone", "--output", tmp_path / "no" / "folder.svg")
+    assert result.code == 2
+    assert "No such file or directory" in result.err

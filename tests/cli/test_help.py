@@ -11,13 +11,13 @@ from stackl_flow.cli.app import app
 COMMAND = typer.main.get_command(app)
 
 
-def check(words):
+def parse(arguments):
     """Have the command line parse a command, without running it."""
-    command, name, words = COMMAND, "stackl-flow", [word for word in words if word != "--debug"]
+    command, name, arguments = COMMAND, "stackl-flow", [each for each in arguments if each != "--debug"]
     while hasattr(command, "commands"):
-        name = words.pop(0)
+        name = arguments.pop(0)
         command = command.commands[name]
-    return name, command.make_context(name, words).params
+    return name, command.make_context(name, arguments).params
 
 
 @pytest.mark.parametrize("name", ["run", "resume", "list", "show", "history", "graph", "post", "conduct"])
@@ -25,7 +25,7 @@ def test_the_examples_in_a_help_text_are_commands(name, invoke):
     examples = re.findall(r"^ +(stackl-flow .*)$", invoke(name, "--help", COLUMNS="300").out, re.MULTILINE)
     assert examples
     for example in examples:
-        assert check(shlex.split(example)[1:])[0] == name
+        assert parse(shlex.split(example)[1:])[0] == name
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_the_examples_in_a_help_text_are_commands(name, invoke):
         ("list --state SUS", ["SUSPENDED", "SUSPENDING"]),
     ],
 )
-def test_a_shell_is_offered_words(start, finish, line, offered):
-    words = f"stackl-flow {line}"
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-    answer = finish(start("ignored", _STACKL_FLOW_COMPLETE="complete_bash", **asked))
-    assert answer.out.split() == offered
+def test_shell_completion(start, finish, line, offered):
+    typed = f"stackl-flow {line}"
+    variables = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
+    result = finish(start("ignored", _STACKL_FLOW_COMPLETE="complete_bash", **variables))
+    assert result.out.split() == offered

@@ -22,25 +22,25 @@ def board(tmp_path):
 def on_board(invoke, board):
     """Run a command with the board in the environment."""
 
-    def on_board(*words):
-        return invoke(*words, STACKL_FLOW_BOARD=board)
+    def on_board(*arguments):
+        return invoke(*arguments, STACKL_FLOW_BOARD=board)
 
     return on_board
 
 
-def post(on_board, *words):
-    answer = on_board("post", *words, "--json")
-    assert answer.code == 0, answer.err
-    return answer.data["uuid"]
+def post(on_board, *arguments):
+    result = on_board("post", *arguments, "--json")
+    assert result.code == 0, result.err
+    return result.data["uuid"]
 
 
 def get(url, path, parse=json.loads):
     connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
     connection.request("GET", path)
     response = connection.getresponse()
-    answer = response.status, parse(response.read().decode())
+    result = response.status, parse(response.read().decode())
     connection.close()
-    return answer
+    return result
 
 
 def test_a_posted_flow_is_run_by_a_conductor(on_board):
@@ -110,7 +110,7 @@ def test_a_job_is_trashed_and_requeued(on_board):
 def test_post_with_wait_returns_the_result_or_the_failure(on_board, start, board):
     conductor = start("conduct", "--max-dispatches", "2", STACKL_FLOW_BOARD=board)
     good = on_board("post", ORDER, "--store", "order=17", "--wait", "--timeout", "30", "--json")
-    assert (good.code, good.data["result"]["place"]) == (0, {"order": 17})
+    assert (good.code, good.data["result"]["reservation"]) == (0, {"order": 17})
     bad = on_board("post", ORDER, "--store", "order=18", "--arg", "fail=true", "--wait", "--timeout", "30")
     assert (bad.code, "no stock for order 18" in bad.out) == (1, True)
     assert conductor.wait(30) == 0
@@ -199,7 +199,7 @@ def test_watch_shows_events_as_they_happen(on_board, start, board):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("arguments", "code", "message"),
     [
         (("post", f"{SHOP}:nowhere"), 2, "module 'tests.cli.shop' has no 'nowhere'"),
         (("post", ORDER, "--store", "order"), 2, "order"),
@@ -226,15 +226,20 @@ def test_watch_shows_events_as_they_happen(on_board, start, board):
         (("post", ORDER, "--arg", "fst=1"), 2, "its signature is (fail=False, block=None)\n"),
     ],
 )
-def test_errors_say_what_to_do(on_board, words, code, message):
+def test_errors_say_what_to_do(on_board, arguments, code, message):
     post(on_board, ORDER, "--store", "order=1")
-    answer = on_board(*words)
-    assert (answer.code, message in answer.err) == (code, True), answer.err
+    result = on_board(*arguments)
+    assert (result.code, message in result.err) == (code, True), result.err
 
 
 def test_read_only_commands_create_no_board(on_board, board):
-    for words in (["jobs", "list"], ["jobs", "show", "x"], ["jobs", "trash", "x"], ["conductors", "list"]):
-        assert on_board(*words).code == 5
+    for arguments in (
+        ["jobs", "list"],
+        ["jobs", "show", "x"],
+        ["jobs", "trash", "x"],
+        ["conductors", "list"],
+    ):
+        assert on_board(*arguments).code == 5
         assert not Path(board).exists()
 
 
@@ -258,8 +263,8 @@ def test_without_a_board(invoke, db):
         ("conductors", "list"),
         ("jobs", "watch"),
     ):
-        answer = invoke(*command)
-        assert (answer.code, "pass --board URL or set STACKL_FLOW_BOARD" in answer.err) == (2, True)
+        result = invoke(*command)
+        assert (result.code, "pass --board URL or set STACKL_FLOW_BOARD" in result.err) == (2, True)
     assert not Path(db).exists()
 
 
@@ -271,6 +276,6 @@ def test_commands_that_find_no_job_name_the_other_boards_of_the_store(on_board):
     assert on_board("jobs", "list", "--state", "dead").err.strip() == f"no dead jobs on board 'default'{hint}"
     assert on_board("conductors", "list").err.strip() == f"no conductors on board 'default'{hint}"
     for command in ("show", "trash", "requeue"):
-        answer = on_board("jobs", command, "missing")
-        assert (answer.code, hint in answer.err) == (7, True)
+        result = on_board("jobs", command, "missing")
+        assert (result.code, hint in result.err) == (7, True)
     assert len(on_board("jobs", "list", "--board-name", "a/b", "--json").data) == 1

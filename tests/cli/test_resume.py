@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def gated(start, wait_for, tmp_path):
     """Start a flow that waits in a task."""
 
-    def gated(*words, factory="gated"):
+    def gated(*arguments, factory="gated"):
         process = start(
             "run",
             f"{SHOP}:{factory}",
@@ -25,7 +25,7 @@ def gated(start, wait_for, tmp_path):
             "order=1",
             "--name",
             "g",
-            *words,
+            *arguments,
         )
         wait_for(tmp_path / "gate.begun")
         return process
@@ -59,10 +59,10 @@ def test_a_signal_suspends_the_flow_and_a_message_says_how_to_resume_it(
     while "stopping" not in (line := process.stderr.readline()):
         assert line
     (tmp_path / "open").touch()
-    answer = finish(process)
-    assert answer.code == 4
+    result = finish(process)
+    assert result.code == 4
     uuid = invoke("list", "--json").data[0]["uuid"]
-    assert f"stackl-flow resume {uuid} --db {db}" in answer.err
+    assert f"stackl-flow resume {uuid} --db {db}" in result.err
     assert invoke("show", uuid, "--json").data["counts"] == {"SUCCESS": 2, "PENDING": 1}
     again = invoke("resume", uuid, "--json")
     assert again.code == 0
@@ -75,10 +75,10 @@ def test_a_second_ctrl_c_aborts_and_the_flow_can_be_resumed(gated, finish, invok
     while "stopping" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGINT)
-    answer = finish(process)
-    assert answer.code == 130
-    assert "aborted; resume the flow with: stackl-flow resume" in answer.err
-    assert "Traceback" not in answer.err
+    result = finish(process)
+    assert result.code == 130
+    assert "aborted; resume the flow with: stackl-flow resume" in result.err
+    assert "Traceback" not in result.err
     (tmp_path / "open").touch()
     assert invoke("resume", "g").code == 0
 
@@ -89,9 +89,9 @@ def test_a_killed_flow_is_resumed_without_repeating_finished_tasks(start, finish
     died = finish(start("run", f"{SHOP}:dying", "--arg", f"fuse={fuse}", "--store", "order=1"))
     assert died.code == 9
     assert invoke("list", "--json").data[0]["state"] == "RUNNING"
-    answer = finish(start("resume", "--all", "--json"))
-    assert answer.code == 0
-    (data,) = answer.data
+    result = finish(start("resume", "--all", "--json"))
+    assert result.code == 0
+    (data,) = result.data
     assert {atom["name"]: (atom["state"], atom["attempts"]) for atom in data["atoms"]} == {
         "first": ("SUCCESS", 1),
         "dies": ("SUCCESS", 2),
@@ -122,9 +122,9 @@ def test_a_running_flow_is_left_alone_unless_forced(gated, start, finish, invoke
 
 def test_resume_of_a_finished_flow_only_shows_it(invoke):
     invoke("run", f"{SHOP}:lone", "--store", "order=1")
-    answer = invoke("resume", "alone")
-    assert answer.code == 0
-    assert "is already finished: SUCCESS" in answer.err
+    result = invoke("resume", "alone")
+    assert result.code == 0
+    assert "is already finished: SUCCESS" in result.err
     invoke("run", f"{SHOP}:order", "--store", "order=1", "--arg", "fail=true")
     assert invoke("resume", "order").code == 1
 
@@ -151,12 +151,12 @@ def test_a_missing_factory_does_not_keep_other_flows_from_being_resumed(start, f
     fuse = tmp_path / "fuse"
     for spec, folder in (("leaving:flow", here), (f"{SHOP}:dying", None)):
         fuse.touch()
-        words = ["run", spec, "--arg", f"fuse={fuse}", "--store", "order=1", "--name", spec]
-        assert finish(start(*words, **({"cwd": folder} if folder else {}))).code == 9
-    answer = invoke("resume", "--all", "--json")
-    assert answer.code == 2
-    assert [one["exit_code"] for one in answer.data] == [2, 0]
-    assert "leaving" in answer.data[0]["error"]["message"]
+        arguments = ["run", spec, "--arg", f"fuse={fuse}", "--store", "order=1", "--name", spec]
+        assert finish(start(*arguments, **({"cwd": folder} if folder else {}))).code == 9
+    result = invoke("resume", "--all", "--json")
+    assert result.code == 2
+    assert [one["exit_code"] for one in result.data] == [2, 0]
+    assert "leaving" in result.data[0]["error"]["message"]
     assert finish(start("resume", "--all", cwd=here)).code == 0
 
 

@@ -39,12 +39,12 @@ def names(invoke):
 
 
 def test_a_dry_run_shows_what_would_be_deleted(stored):
-    answer = stored("runs", "prune", "--older-than", "0s", "--dry-run", "--json")
-    assert answer.code == 0
-    assert not answer.data["deleted"]
-    runs = {(book["name"], book["failed"], book["flows"]) for book in answer.data["runs"]}
+    result = stored("runs", "prune", "--older-than", "0s", "--dry-run", "--json")
+    assert result.code == 0
+    assert not result.data["deleted"]
+    runs = {(book["name"], book["failed"], book["flows"]) for book in result.data["runs"]}
     assert runs == {("done", False, 1), ("failed", True, 1)}
-    assert "2 runs would be deleted" in answer.err
+    assert "2 runs would be deleted" in result.err
     assert names(stored) == {"done", "failed", "stuck"}
     shown = stored("runs", "prune", "--older-than", "0s", "--dry-run").out
     assert "done" in shown
@@ -57,8 +57,8 @@ def test_young_runs_are_kept(stored):
 
 
 def test_failed_runs_can_be_kept(stored):
-    answer = stored("runs", "prune", "--older-than", "0s", "--failed-older-than", "never")
-    assert answer.code == 0
+    result = stored("runs", "prune", "--older-than", "0s", "--failed-older-than", "never")
+    assert result.code == 0
     assert names(stored) == {"failed", "stuck"}
     assert stored("runs", "prune", "--older-than", "0s").code == 0
     assert names(stored) == {"stuck"}
@@ -72,13 +72,13 @@ def test_the_newest_runs_can_be_kept_at_any_age(stored):
 
 
 def test_an_invalid_age_is_refused(invoke):
-    for words in (["--older-than", "soon"], ["--older-than", "1d", "--failed-older-than", "soon"]):
-        answer = invoke("runs", "prune", *words)
-        assert answer.code == 2
-        assert "invalid duration 'soon'" in answer.err
-    answer = invoke("runs", "prune", "--older-than", "1d", "--db", "nowhere.db")
-    assert answer.code == 5
-    assert "nowhere.db" in answer.err
+    for arguments in (["--older-than", "soon"], ["--older-than", "1d", "--failed-older-than", "soon"]):
+        result = invoke("runs", "prune", *arguments)
+        assert result.code == 2
+        assert "invalid duration 'soon'" in result.err
+    result = invoke("runs", "prune", "--older-than", "1d", "--db", "nowhere.db")
+    assert result.code == 5
+    assert "nowhere.db" in result.err
 
 
 def test_a_conductor_applies_retention(invoke, tmp_path):
@@ -92,6 +92,6 @@ def test_a_conductor_applies_retention(invoke, tmp_path):
     assert len(invoke("list", "--json").data) == 2
     assert invoke("runs", "prune", "--older-than", "0s", "--only-jobs", **board).code == 0
     assert [flow["state"] for flow in invoke("list", "--json").data] == ["PENDING"]
-    answer = invoke("conduct", "--failed-retention", "1d", **board)
-    assert answer.code == 2
-    assert "--retention" in answer.err
+    result = invoke("conduct", "--failed-retention", "1d", **board)
+    assert result.code == 2
+    assert "--retention" in result.err

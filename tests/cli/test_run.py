@@ -8,12 +8,12 @@ from tests.cli.conftest import SHOP
 
 
 def test_success(invoke):
-    answer = invoke("run", f"{SHOP}:order", "--store", "order=17")
-    assert answer.code == 0
-    assert re.search(r"^[\d:.]+ task ship: SUCCESS$", answer.out, re.MULTILINE)
-    assert re.search(r"^order  SUCCESS  [0-9a-f-]{36}$", answer.out, re.MULTILINE)
-    assert re.search(r"^twice \(retry\) +SUCCESS +\d\d:\d\d", answer.out, re.MULTILINE)
-    assert f"factory {SHOP}.order" in answer.out
+    result = invoke("run", f"{SHOP}:order", "--store", "order=17")
+    assert result.code == 0
+    assert re.search(r"^[\d:.]+ task ship: SUCCESS$", result.out, re.MULTILINE)
+    assert re.search(r"^order  SUCCESS  [0-9a-f-]{36}$", result.out, re.MULTILINE)
+    assert re.search(r"^twice \(retry\) +SUCCESS +\d\d:\d\d", result.out, re.MULTILINE)
+    assert f"factory {SHOP}.order" in result.out
 
 
 def test_with_json_nothing_else_is_on_standard_output(invoke):
@@ -34,24 +34,24 @@ def test_with_json_nothing_else_is_on_standard_output(invoke):
 
 
 def test_a_failed_flow_exits_with_1_and_shows_the_error(invoke):
-    answer = invoke("run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
-    assert answer.code == 1
-    assert "ship failed: ValueError: no stock for order 17" in answer.out
-    assert answer.out.count("REVERTED") > 6
-    assert "Traceback" not in answer.out + answer.err
+    result = invoke("run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+    assert result.code == 1
+    assert "ship failed: ValueError: no stock for order 17" in result.out
+    assert result.out.count("REVERTED") > 6
+    assert "Traceback" not in result.out + result.err
 
 
 def test_debug_shows_the_traceback_of_a_failed_task(invoke):
-    answer = invoke("--debug", "run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
-    assert answer.code == 1
-    assert "Traceback" in answer.err
-    assert "shop.py" in answer.err
+    result = invoke("--debug", "run", f"{SHOP}:order", "--store", "order=17", "--arg", "fail=true")
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert "shop.py" in result.err
 
 
 def test_after_a_failed_revert_the_flow_is_stuck_until_it_is_resumed(invoke, tmp_path):
     block = tmp_path / "block"
     block.touch()
-    answer = invoke(
+    result = invoke(
         "run",
         f"{SHOP}:order",
         "--store",
@@ -62,10 +62,10 @@ def test_after_a_failed_revert_the_flow_is_stuck_until_it_is_resumed(invoke, tmp
         f"block={block}",
         "--json",
     )
-    assert (answer.code, answer.data["flow"]["state"]) == (3, "REVERT_FAILURE")
-    uuid = answer.data["flow"]["uuid"]
-    assert answer.data["resume"].startswith(f"stackl-flow resume {uuid} --db ")
-    assert answer.data["resume"] in answer.err
+    assert (result.code, result.data["flow"]["state"]) == (3, "REVERT_FAILURE")
+    uuid = result.data["flow"]["uuid"]
+    assert result.data["resume"].startswith(f"stackl-flow resume {uuid} --db ")
+    assert result.data["resume"] in result.err
     still = invoke("resume", uuid)
     assert still.code == 3
     assert "reserve failed in revert: RuntimeError: cannot take back" in still.out
@@ -81,23 +81,23 @@ def test_values_are_parsed_as_json_if_they_are_json(invoke):
         f"order={text}" for text in ('[1, {"a": null}]', "3.5", '"17"', "seventeen", "true", "a=b", "", "NaN")
     ]
     made = [
-        invoke("run", f"{SHOP}:lone", "--store", word, "--results", "--json").data["atoms"][0]["result"][
+        invoke("run", f"{SHOP}:lone", "--store", pair, "--results", "--json").data["atoms"][0]["result"][
             "order"
         ]
-        for word in pairs
+        for pair in pairs
     ]
     assert made == [[1, {"a": None}], 3.5, "17", "seventeen", True, "a=b", "", "NaN"]
 
 
 def test_results_on_a_terminal(invoke):
-    answer = invoke("run", f"{SHOP}:lone", "--store", "order=17", "--results")
-    assert re.search(r'^alone +\{"order": 17\}', answer.out, re.MULTILINE)
+    result = invoke("run", f"{SHOP}:lone", "--store", "order=17", "--results")
+    assert re.search(r'^alone +\{"order": 17\}', result.out, re.MULTILINE)
 
 
 def test_without_a_database_the_flow_runs_in_memory(invoke):
-    answer = invoke("run", f"{SHOP}:order", "--store", "order=1", STACKL_FLOW_DB="")
-    assert answer.code == 0
-    assert "ship" in answer.out
+    result = invoke("run", f"{SHOP}:order", "--store", "order=1", STACKL_FLOW_DB="")
+    assert result.code == 0
+    assert "ship" in result.out
 
 
 def test_name(invoke):
@@ -106,19 +106,19 @@ def test_name(invoke):
 
 
 def test_parallel(invoke):
-    answer = invoke(
+    result = invoke(
         "run", f"{SHOP}:order", "--store", "order=1", "--engine", "parallel", "--max-workers", "3", "--json"
     )
-    assert answer.data["counts"] == {"SUCCESS": 6}
+    assert result.data["counts"] == {"SUCCESS": 6}
 
 
 @pytest.mark.parametrize(("fail", "code"), [("false", 0), ("true", 1)])
 def test_output_of_tasks_is_not_mixed_into_json(start, finish, fail, code):
-    answer = finish(start("run", f"{SHOP}:noisy", "--store", "order=1", "--arg", f"fail={fail}", "--json"))
-    assert answer.code == code
-    assert answer.data["flow"]["name"] == "noisy"
+    result = finish(start("run", f"{SHOP}:noisy", "--store", "order=1", "--arg", f"fail={fail}", "--json"))
+    assert result.code == code
+    assert result.data["flow"]["name"] == "noisy"
     printed = ["from the factory", "from the task", "from its program", *["from the revert"] * code]
-    assert [line for line in printed if line not in answer.err] == []
+    assert [line for line in printed if line not in result.err] == []
 
 
 def test_output_of_tasks_is_shown_without_json(start, finish):
@@ -135,10 +135,10 @@ def test_a_closed_pipe_is_not_an_error(start, invoke):
 
 
 def test_a_task_that_calls_sys_exit_is_reported(invoke):
-    answer = invoke("run", f"{SHOP}:exits", "--store", "order=1")
-    assert answer.code == 70
-    assert "a task ended the process with sys.exit(3) while the flow was running" in answer.err
-    assert "stackl-flow resume" in answer.err
+    result = invoke("run", f"{SHOP}:exits", "--store", "order=1")
+    assert result.code == 70
+    assert "a task ended the process with sys.exit(3) while the flow was running" in result.err
+    assert "stackl-flow resume" in result.err
 
 
 def test_a_factory_that_is_a_lambda_is_stored_under_its_name_in_the_module(invoke):
@@ -148,9 +148,9 @@ def test_a_factory_that_is_a_lambda_is_stored_under_its_name_in_the_module(invok
 
 
 def test_a_result_without_json_form_fails_the_task(invoke):
-    answer = invoke("run", f"{SHOP}:odd", "--store", "order=1")
-    assert answer.code == 1
-    assert "odd failed: NotSerializable" in answer.out
+    result = invoke("run", f"{SHOP}:odd", "--store", "order=1")
+    assert result.code == 1
+    assert "odd failed: NotSerializable" in result.out
 
 
 ERRORS = {
@@ -178,14 +178,14 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("spec", "wanted"), ERRORS.items(), ids=ERRORS.keys())
-def test_errors_of_the_factory_or_its_flow(invoke, spec, wanted):
-    code, words = wanted
-    answer = invoke("run", spec)
-    assert (answer.code, answer.out) == (code, "")
-    assert answer.err.startswith("error: ")
-    assert words in answer.err
-    assert "Traceback" not in answer.err
+@pytest.mark.parametrize(("spec", "expected"), ERRORS.items(), ids=ERRORS.keys())
+def test_errors_of_the_factory_or_its_flow(invoke, spec, expected):
+    code, message = expected
+    result = invoke("run", spec)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert "Traceback" not in result.err
     assert invoke("list", "--json").data == [], "nothing is stored"
 
 
@@ -198,10 +198,10 @@ def test_a_missing_input_names_the_atom_and_the_input(invoke):
 
 
 def test_arguments_that_do_not_match_the_signature(invoke):
-    answer = invoke("run", f"{SHOP}:order", "--arg", "colour=red")
-    assert answer.code == 2
-    assert "unexpected keyword argument 'colour'" in answer.err
-    assert "fail=False, block=None" in answer.err
+    result = invoke("run", f"{SHOP}:order", "--arg", "colour=red")
+    assert result.code == 2
+    assert "unexpected keyword argument 'colour'" in result.err
+    assert "fail=False, block=None" in result.err
 
 
 def test_modules_that_cannot_be_imported(invoke, tmp_path, monkeypatch):
@@ -215,7 +215,7 @@ def test_modules_that_cannot_be_imported(invoke, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "hint"),
+    ("arguments", "hint"),
     [
         (["--store", "order"], "not NAME=VALUE"),
         (["--store", "=3"], "not NAME=VALUE"),
@@ -226,15 +226,15 @@ def test_modules_that_cannot_be_imported(invoke, tmp_path, monkeypatch):
         (["--colour"], "No such option"),
     ],
 )
-def test_invalid_options(invoke, words, hint):
-    answer = invoke("run", f"{SHOP}:order", *words)
-    assert answer.code == 2
-    assert hint in answer.err
+def test_invalid_options(invoke, arguments, hint):
+    result = invoke("run", f"{SHOP}:order", *arguments)
+    assert result.code == 2
+    assert hint in result.err
 
 
 def test_an_error_in_json(invoke):
-    answer = invoke("run", f"{SHOP}:nope", "--json")
-    assert answer.code == 2
-    assert answer.data["exit_code"] == 2
-    assert answer.data["error"]["type"] == "FactoryNotFound"
-    assert "has no 'nope'" in answer.data["error"]["message"]
+    result = invoke("run", f"{SHOP}:nope", "--json")
+    assert result.code == 2
+    assert result.data["exit_code"] == 2
+    assert result.data["error"]["type"] == "FactoryNotFound"
+    assert "has no 'nope'" in result.data["error"]["message"]

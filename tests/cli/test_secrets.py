@@ -77,19 +77,19 @@ def test_no_output_contains_a_secret(opened, urls, invoke):
     assert "listener received" in output
     assert_redacted(output)
 
-    def run(*words):
-        answer = invoke(*words, STACKL_FLOW_DB=urls[0], STACKL_FLOW_BOARD=urls[1])
-        assert_redacted(answer.out + answer.err)
-        return answer
+    def run(*arguments):
+        result = invoke(*arguments, STACKL_FLOW_DB=urls[0], STACKL_FLOW_BOARD=urls[1])
+        assert_redacted(result.out + result.err)
+        return result
 
     for name, job in jobs.items():
         outcome = run("jobs", "show", job.uuid, "--json").data["outcome"]
         assert outcome["state"] == {"bad": "REVERTED", "stuck": "REVERT_FAILURE"}.get(name, "SUCCESS")
         run("jobs", "show", job.uuid)
         flow = job.details["flow_uuid"]
-        for words in (["show", flow], ["show", flow, "--results"], ["history", flow], ["graph", flow]):
-            run(*words)
-            run(*words, "--json")
+        for arguments in (["show", flow], ["show", flow, "--results"], ["history", flow], ["graph", flow]):
+            run(*arguments)
+            run(*arguments, "--json")
         run("--debug", "show", flow, "--results", "--json")
         run("resume", flow, "--results")
     shown = run("show", jobs["good"].details["flow_uuid"], "--results", "--json").data
@@ -118,11 +118,11 @@ def test_details_of_jobs_are_redacted(opened, urls, invoke):
         "waits", details={"store": secret_flows.STORE, "secrets": secret_flows.SECRETS, "size": 3}
     )
     assert job.details["store"] == secret_flows.STORE
-    for words in (["jobs", "list"], ["jobs", "show", job.uuid]):
+    for arguments in (["jobs", "list"], ["jobs", "show", job.uuid]):
         for options in ([], ["--json"]):
-            answer = invoke(*words, *options, STACKL_FLOW_BOARD=urls[1])
-            assert answer.code == 0
-            assert_redacted(answer.out + answer.err)
+            result = invoke(*arguments, *options, STACKL_FLOW_BOARD=urls[1])
+            assert result.code == 0
+            assert_redacted(result.out + result.err)
     assert_redacted(f"{job!r} {board.get_snapshot(job)!r}")
     details = invoke("jobs", "show", job.uuid, "--json", STACKL_FLOW_BOARD=urls[1]).data["details"]
     assert details["size"] == 3
@@ -140,9 +140,9 @@ def test_a_factory_whose_error_contains_its_argument_is_redacted(opened, urls, i
     (trashed,) = board.dead_letters
     assert trashed.uuid == job.uuid
     assert trashed.reason == "PrintedError: printed ***"
-    answer = invoke("resume", flow.uuid, STACKL_FLOW_DB=urls[0])
-    assert answer.code == 2
-    assert_redacted(answer.out + answer.err)
+    result = invoke("resume", flow.uuid, STACKL_FLOW_DB=urls[0])
+    assert result.code == 2
+    assert_redacted(result.out + result.err)
 
 
 def stored_flow(book):
@@ -159,7 +159,7 @@ def stored_flow(book):
 def test_a_secret_is_read_from_a_file(invoke, tmp_path, db):
     (tmp_path / "password").write_text(secret_flows.PASSWORD + "\n", encoding="utf-8")
     (tmp_path / "key").write_text(secret_flows.KEY + "\n", encoding="utf-8")
-    words = [
+    arguments = [
         f"{MODULE}:bad",
         "--secret",
         f"password=@{tmp_path}/password",
@@ -168,13 +168,13 @@ def test_a_secret_is_read_from_a_file(invoke, tmp_path, db):
     ]
     account = json.dumps(secret_flows.STORE["account"])
     for first in ([], ["--debug"]):
-        answer = invoke(*first, "run", *words, "--store", f"account={account}", "--results", "--db", db)
-        assert answer.code == 1
-        assert "cannot log in with" in answer.out
+        result = invoke(*first, "run", *arguments, "--store", f"account={account}", "--results", "--db", db)
+        assert result.code == 1
+        assert "cannot log in with" in result.out
         secrets = [
             part for part in secret_flows.PARTS if part not in {"739102", "5e1f0a77"}
         ]  # no secrets here
-        assert not [part for part in secrets if part in answer.out + answer.err]
+        assert not [part for part in secrets if part in result.out + result.err]
     flow = invoke("list", "--db", db, "--json").data[0]["uuid"]
     shown = invoke("show", flow, "--db", db, "--results")
     assert "tr0ub4dor" not in shown.out
@@ -182,13 +182,13 @@ def test_a_secret_is_read_from_a_file(invoke, tmp_path, db):
 
 def test_errors_about_a_secret_do_not_contain_its_value(invoke, tmp_path):
     for value in ("=hush-hush", "a b=hush-hush", "password=hush-hush"):
-        words = ["--store", "password=1"] if value.startswith("password") else []
-        answer = invoke("run", f"{MODULE}:good", *words, "--secret", value)
-        assert answer.code == 2
-        assert "hush" not in answer.out + answer.err
-    answer = invoke("run", f"{MODULE}:good", "--secret", f"password=@{tmp_path}/nowhere")
-    assert answer.code == 2
-    assert "cannot read 'password'" in answer.err
-    answer = invoke("run", f"{MODULE}:good", "--secret", "password")
-    assert answer.code == 2
-    assert "password=@FILE" in answer.err
+        arguments = ["--store", "password=1"] if value.startswith("password") else []
+        result = invoke("run", f"{MODULE}:good", *arguments, "--secret", value)
+        assert result.code == 2
+        assert "hush" not in result.out + result.err
+    result = invoke("run", f"{MODULE}:good", "--secret", f"password=@{tmp_path}/nowhere")
+    assert result.code == 2
+    assert "cannot read 'password'" in result.err
+    result = invoke("run", f"{MODULE}:good", "--secret", "password")
+    assert result.code == 2
+    assert "password=@FILE" in result.err

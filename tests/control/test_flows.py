@@ -45,8 +45,8 @@ from stackl_flow import task
 from stackl_flow.patterns import linear_flow
 
 class Say(task.Task):
-    def execute(self, word):
-        return word
+    def execute(self, text):
+        return text
 
 def flow(count=2):
     return linear_flow.Flow("say").add(*[Say(f"say_{n}") for n in range(count)])
@@ -129,7 +129,7 @@ def test_find_flow(backend, failed):
 
 
 def test_a_stored_flow_is_continued_from_its_factory(backend, spec):
-    engine = runs.create_engine(backend, spec, {"count": 3}, {"word": "hello"}, name="greeting")
+    engine = runs.create_engine(backend, spec, {"count": 3}, {"text": "hello"}, name="greeting")
     uuid = engine.storage.flow_uuid
     assert [flow.uuid for flow in runs.unfinished_flows(backend)] == [uuid]
     again = runs.load_engine(backend, uuid)

@@ -6,8 +6,8 @@ from stackl_flow.persistence.records import Transition
 
 def transitions(*steps, owner="a"):
     return [
-        Transition(number, "atom", None, state, at, who or owner)
-        for number, (state, at, who) in enumerate((*step, None)[:3] for step in steps)
+        Transition(number, "atom", None, state, at, by or owner)
+        for number, (state, at, by) in enumerate((*step, None)[:3] for step in steps)
     ]
 
 

@@ -38,7 +38,9 @@ from stackl_flow.persistence.retention import RetentionPolicy
 
 Name = Annotated[
     str | None,
-    typer.Option("--name", help="Name of the conductor, unique on the board; HOST-PID by default."),
+    typer.Option(
+        "--name", metavar="NAME", help="Name of the conductor, unique on the board; HOST-PID by default."
+    ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Maximum number of concurrent jobs.")]
 Capabilities = Annotated[
@@ -92,6 +94,7 @@ Listen = Annotated[
 
 def conduct(
     board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
     db: Db = None,
     jobs: Jobs = 1,
     name: Name = None,
@@ -103,7 +106,6 @@ def conduct(
     retention: Retention = None,
     failed_retention: FailedRetention = None,
     listen: Listen = None,
-    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
     """Run a conductor: claim jobs from a board and run their flows, until stopped.

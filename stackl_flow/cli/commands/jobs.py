@@ -38,9 +38,9 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Reason; s
 
 def list_jobs(
     board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
     state: State = None,
     limit: Limit = None,
-    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
     """List the jobs of a board, in the order in which they are claimed.
@@ -119,8 +119,8 @@ def watch(board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: J
 def trash(
     identifier: JobArgument,
     board: Board = None,
-    reason: Reason = "trashed by an operator",
     board_name: BoardName = DEFAULT_BOARD,
+    reason: Reason = "trashed by an operator",
     as_json: Json = False,
 ) -> None:
     """Move an unclaimed job to the dead letters.

@@ -33,7 +33,9 @@ from stackl_flow.jobboards.record import JobPriority
 
 _PRIORITIES = [priority.value for priority in JobPriority]
 
-Name = Annotated[str | None, typer.Option("--name", help="Name of the job; by default the flow's name.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the job; by default the flow's name.")
+]
 Priority = Annotated[
     str,
     typer.Option(
@@ -81,6 +83,7 @@ Timeout = Annotated[
 def post(
     factory: FactoryArgument,
     board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
     db: Db = None,
     store: Store = None,
     secret: Secrets = None,
@@ -93,7 +96,6 @@ def post(
     expires: Expires = None,
     wait: Wait = False,
     timeout: Timeout = None,
-    board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
     """Post a flow as a job, for a conductor to run.

@@ -22,6 +22,7 @@ from stackl_flow.cli.options import (
     EngineOption,
     Json,
     MaxWorkers,
+    OptionalFlowArgument,
     Results,
     engine_options,
     require_db,
@@ -31,10 +32,6 @@ from stackl_flow.control import flows, opening, runs
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.persistence.base import Backend
 
-OptionalFlow = Annotated[
-    str | None,
-    typer.Argument(metavar="FLOW", help="UUID of the flow, the beginning of it, or the flow's name."),
-]
 All = Annotated[bool, typer.Option("--all", help="Resume all unfinished flows, oldest first.")]
 Stuck = Annotated[bool, typer.Option("--stuck", help="With --all: include flows stuck in REVERT_FAILURE.")]
 Force = Annotated[
@@ -44,7 +41,7 @@ Result = tuple[Exit, dict[str, Any]]
 
 
 def resume(
-    identifier: OptionalFlow = None,
+    identifier: OptionalFlowArgument = None,
     resume_all: All = False,
     stuck: Stuck = False,
     force: Force = False,

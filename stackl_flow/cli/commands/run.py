@@ -23,7 +23,8 @@ from stackl_flow.cli.values import hint_missing_inputs, parse_pairs, read_secret
 from stackl_flow.control import opening, runs
 
 Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the stored flow; by default the flow's own name.")
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the stored flow; by default the flow's own name."),
 ]
 
 
