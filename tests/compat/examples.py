@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.compat import wheel
-from tests.compat.ahead import POOL
+from tests.compat.work_pool import POOL
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = wheel.package() / "examples"
@@ -96,7 +96,7 @@ compat.install()
 _TESTS = """
 import sys
 from tests.compat import wheel
-from tests.compat.ahead import POOL
+from tests.compat.work_pool import POOL
 sys.meta_path.insert(0, wheel.WheelFinder())
 """
 

@@ -13,7 +13,7 @@ import pytest
 
 from stackl_flow.compat import entry_points, module_map
 from tests.compat import wheel
-from tests.compat.suite import ROOT
+from tests.compat.upstream_suite import ROOT
 
 GUIDE = (ROOT / "docs" / "coming-from-taskflow.md").read_text()
 

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from stackl_flow.compat import logger_names
-from tests.compat.suite import ROOT
+from tests.compat.upstream_suite import ROOT
 
 
 def test_what_serves_is_the_very_module(python):

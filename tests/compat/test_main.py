@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from tests.compat.suite import ROOT
+from tests.compat.upstream_suite import ROOT
 
 PROGRAM = """
     import sys

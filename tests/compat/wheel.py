@@ -1,4 +1,4 @@
-"""The unit tests that ship inside the taskflow wheel, and how they alone are loaded from it."""
+"""The unit tests in the wheel of TaskFlow, and finders that load only them from it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-#: What may be loaded from the wheel; all else of it may not even be opened.
-OF_WHEEL = ("taskflow.test", "taskflow.tests")
+#: The modules that may be loaded from the wheel; other files must not be opened.
+ALLOWED = ("taskflow.test", "taskflow.tests")
 
 
 def package() -> Path:
-    """Return the wheel's package folder; nothing of it is imported."""
-    found = importlib.metadata.distribution("taskflow").locate_file("taskflow")
-    return Path(os.fspath(found)).resolve()
+    """Return the package directory of the wheel, without importing it."""
+    location = importlib.metadata.distribution("taskflow").locate_file("taskflow")
+    return Path(os.fspath(location)).resolve()
 
 
 def version() -> str:
-    """Return the wheel's version."""
+    """Return the version of the wheel."""
     return importlib.metadata.version("taskflow")
 
 
 def unit() -> Path:
-    """Return the folder with the unit tests."""
+    """Return the directory of the unit tests."""
     return package() / "tests" / "unit"
 
 
-def _is_of_wheel(name: str) -> bool:
-    return any(name == known or name.startswith(f"{known}.") for known in OF_WHEEL)
+def _is_allowed(name: str) -> bool:
+    return any(name == allowed or name.startswith(f"{allowed}.") for allowed in ALLOWED)
 
 
 class WheelFinder:
@@ -42,16 +42,16 @@ class WheelFinder:
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not _is_of_wheel(name):
+        if not _is_allowed(name):
             return None
         parent = package().joinpath(*name.split(".")[1:-1])
         return PathFinder.find_spec(name, [str(parent)], target)
 
 
-class StandIns:
-    """Serves modules whose rooms do not exist yet, so that a test module that merely imports one loads.
+class StubFinder:
+    """Provides stubs of modules that are not implemented, so that test modules that import them load.
 
-    The tests that use one fail, and stand in the list of what is left out.
+    The tests that use them fail and are excluded.
     """
 
     def __init__(self, modules: dict[str, dict[str, object]]) -> None:
@@ -72,7 +72,7 @@ class StandIns:
 
 
 class Guard:
-    """Watches which files of the wheel are opened, from the moment it is made."""
+    """Records which files of the wheel are opened."""
 
     def __init__(self) -> None:
         self._package = f"{package()}{os.sep}"
@@ -82,21 +82,21 @@ class Guard:
             f"{self._package}__pycache__{os.sep}test.cpython",
         )
         self.opened: list[str] = []
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._audit)
 
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+    def _audit(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str):
-            self._judge(arguments[0])
+            self._check(arguments[0])
 
-    def _judge(self, path: str) -> None:
+    def _check(self, path: str) -> None:
         if path.startswith(self._package) and not path.startswith(self._allowed):
             self.opened.append(path)
 
-    def foreign(self) -> list[str]:
-        """List what of the wheel was opened or is loaded, its tests aside."""
-        found = set(self.opened)
+    def foreign_files(self) -> list[str]:
+        """List the files of the wheel that were opened or loaded, except its tests."""
+        files = set(self.opened)
         for name, module in list(sys.modules.items()):
             path = getattr(module, "__file__", None) or ""
             if path.startswith(self._package) and not path.startswith(self._allowed):
-                found.add(f"{name} from {path}")
-        return sorted(found)
+                files.add(f"{name} from {path}")
+        return sorted(files)
