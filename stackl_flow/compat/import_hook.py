@@ -35,6 +35,9 @@ class Loader(importlib.abc.Loader):
             logger_names.add_log_attribute(name, served)
             for attribute, source in module_map.EXTRA_ATTRIBUTES.get(name, {}).items():
                 vars(served).setdefault(attribute, pkgutil.resolve_name(source))
+            for attribute, class_name in module_map.CLASS_NAMES.get(name, {}).items():
+                kind = vars(served)[attribute]
+                kind.__name__ = kind.__qualname__ = class_name
             if module_map.is_package(name) and served.__name__.startswith(f"{__package__}."):
                 # "from taskflow.engines import base" would look below the real name of the module.
                 vars(served).setdefault("__getattr__", functools.partial(_child, name))

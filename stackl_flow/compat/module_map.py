@@ -108,6 +108,11 @@ EXTRA_ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     },
 }
 
+#: Names of TaskFlow for classes of this library with another ``__name__``. Programs print and compare them.
+CLASS_NAMES: Final[dict[str, dict[str, str]]] = {
+    "taskflow.exceptions": {"StacklFlowError": "TaskFlowException", "NotSupported": "NotImplementedError"},
+}
+
 #: Modules of TaskFlow that are not available, with the reason or alternative.
 UNAVAILABLE: Final[dict[str, str]] = {
     "taskflow.engines.worker_based": "remote execution is done by existing engines: Celery, Dask or Ray",

@@ -157,8 +157,8 @@ class Flow(base.Flow):
             return
         names = " -> ".join(f"'{item.name}'" for item in [u, *path])
         raise exc.DependencyFailure(
-            f"linking '{u.name}' to '{v.name}' in flow '{self.name}' would close the cycle {names}:"
-            f" remove one of these links or requirements"
+            f"No path through flow '{self.name}' would satisfy all links: linking '{u.name}' to '{v.name}'"
+            f" would close the cycle {names}; remove one of these links or requirements"
         )
 
     def _remove(self, nodes: list[base.Item]) -> None:

@@ -1,4 +1,4 @@
-"""The programs in the wheel's `taskflow/examples`: how they are run, and how what they print is compared."""
+"""How the example programs of TaskFlow's wheel are run, and how their output is compared."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from tests.compat.work_pool import POOL
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = wheel.package() / "examples"
 
-#: Programs that follow with their rooms.
-LATER = {
-    "wbe_event_sender": "runs on TaskFlow's own workers",
-    "wbe_mandelbrot": "runs on TaskFlow's own workers",
-    "wbe_simple_linear": "runs on TaskFlow's own workers",
+#: Programs of features that are not implemented yet.
+NOT_IMPLEMENTED = {
+    "wbe_event_sender": "runs on TaskFlow's workers",
+    "wbe_mandelbrot": "runs on TaskFlow's workers",
+    "wbe_simple_linear": "runs on TaskFlow's workers",
 }
 
-#: Not a program, but what the programs import.
+#: Modules that the programs import.
 HELPERS = {"example_utils"}
 
-#: A program that takes longer has hung; seconds.
-PATIENCE = 60
+#: The timeout of a program in seconds.
+TIMEOUT = 60
 
-#: Run in each process before the program. Chance is taken out of the programs, not out of the libraries.
+#: Run in each process before the program. Fixes the random numbers of the programs.
 _SITE = """\
 import random
 random.seed(2)
 """
 
-#: For programs that look for ZooKeeper at its usual port: they are put through to the server of this run.
-#: One starts a client of kazoo's in several threads at once, which fails now and then, on TaskFlow as well.
+#: For programs that use the default port of ZooKeeper: redirects them to the server of this run. One program
+#: starts a kazoo client in several threads at once, which fails sometimes, on TaskFlow, too.
 _ZOOKEEPER = """
 import os, socket, threading
 import kazoo.client
 
 connect, start, lock = socket.create_connection, kazoo.client.KazooClient.start, threading.Lock()
 
-def put_through(address, *args, **kwargs):
+def redirect(address, *args, **kwargs):
     if address[1] == 2181:
         address = (address[0], int(os.environ["ZOOKEEPER_PORT"]))
     return connect(address, *args, **kwargs)
@@ -55,11 +55,11 @@ def start_once(*args, **kwargs):
     with lock:
         return start(*args, **kwargs)
 
-socket.create_connection = put_through
+socket.create_connection = redirect
 kazoo.client.KazooClient.start = start_once
 """
 
-#: Programs that need a ZooKeeper; each is told where it is, where it asks for that.
+#: Programs that need ZooKeeper, with their arguments.
 ON_ZOOKEEPER = {
     "99_bottles": (),
     "jobboard_produce_consume_colors": (),
@@ -67,7 +67,7 @@ ON_ZOOKEEPER = {
     "resume_from_backend@zookeeper": ("zookeeper://localhost:2181/taskflow/{path}",),
 }
 
-#: What is changed in programs before they are run: so that they end sooner, and find no file of another run.
+#: Edits of programs: they end sooner and use no files of other runs.
 EDITS = {
     "99_bottles": {
         "sqlite:////tmp/bottles.db": "sqlite:///bottles.db",
@@ -83,16 +83,16 @@ EDITS = {
     "tox_conductor": {"/taskflow/tox/jobs": "/taskflow/{path}"},
 }
 
-#: What the wheel ships beside these is older than TaskFlow 6.5, which no longer prints it.
+#: Programs whose expected output in the wheel is older than TaskFlow 6.5.
 STALE = {"resume_from_backend", "resume_many_flows"}
 
-#: For programs that start others: those are to run on us, too.
+#: For programs that start others, which must run on stackl_flow, too.
 _INSTALLED = """
 from stackl_flow import compat
 compat.install()
 """
 
-#: For a program that imports TaskFlow's own tests, which nobody but the wheel has.
+#: For a program that imports TaskFlow's tests.
 _TESTS = """
 import sys
 from tests.compat import wheel
@@ -102,52 +102,52 @@ sys.meta_path.insert(0, wheel.WheelFinder())
 
 SITES = {"resume_many_flows": _SITE + _INSTALLED, "wrapped_exception": _SITE + _INSTALLED + _TESTS}
 
-Shape = Callable[[str], object]
+Normalizer = Callable[[str], object]
 
 
-def as_it_is(said: str) -> object:
+def unchanged(output: str) -> object:
     """Compare the text."""
-    return said
+    return output
 
 
-def sorted_lines(said: str) -> object:
-    """Compare the lines, in whatever order they came."""
-    return sorted(said.splitlines())
+def sorted_lines(output: str) -> object:
+    """Compare the lines in any order."""
+    return sorted(output.splitlines())
 
 
-def pieces(pattern: str) -> Shape:
-    """Compare what matches, in whatever order it came: threads print into each other's lines."""
-    return lambda said: sorted(re.findall(pattern, said))
+def pieces(pattern: str) -> Normalizer:
+    """Compare the matches in any order: threads print into each other's lines."""
+    return lambda output: sorted(re.findall(pattern, output))
 
 
-def values(said: str) -> object:
-    """Compare dictionaries as such."""
-    return [ast.literal_eval(line[line.index("{") :]) for line in said.splitlines()]
+def values(output: str) -> object:
+    """Compare dictionaries."""
+    return [ast.literal_eval(line[line.index("{") :]) for line in output.splitlines()]
 
 
-def first_review(said: str) -> object:
-    """Compare what is done with the first review: how many more there are depends on time."""
-    folder = re.search(r"Cloning review '0' into (\S+)", said)
-    place = folder[1] if folder else "nowhere"
+def first_review(output: str) -> object:
+    """Compare the work on the first review; the number of others depends on time."""
+    folder = re.search(r"Cloning review '0' into (\S+)", output)
+    path = folder[1] if folder else "nowhere"
     return [
-        line.replace(place, "FOLDER") for line in said.splitlines() if "review '0'" in line or place in line
+        line.replace(path, "FOLDER") for line in output.splitlines() if "review '0'" in line or path in line
     ]
 
 
-def rounds(said: str) -> object:
-    """Compare rounds of an engine, however many there were."""
-    return re.sub(r"((SCHEDULING\n)?WAITING\nANALYZING\n)+", "ROUNDS\n", said)
+def iterations(output: str) -> object:
+    """Compare the states of an engine, with any number of iterations."""
+    return re.sub(r"((SCHEDULING\n)?WAITING\nANALYZING\n)+", "ITERATIONS\n", output)
 
 
-def without_numbers(said: str) -> object:
-    """Compare all but the numbers."""
-    return re.sub(r"\d+(\.\d+)?", "N", said)
+def without_numbers(output: str) -> object:
+    """Compare everything except numbers."""
+    return re.sub(r"\d+(\.\d+)?", "N", output)
 
 
-def without_frames(said: str) -> object:
-    """Compare all but the times, and the code that an error came through, which is the library's own."""
-    said = re.sub(r"Traceback \(most recent call last\):\n(?: +.*\n)+?(?=\S)", "", said)
-    return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+]+", "TIME", said)
+def without_frames(output: str) -> object:
+    """Compare everything except times and traceback frames, which differ between the libraries."""
+    output = re.sub(r"Traceback \(most recent call last\):\n(?: +.*\n)+?(?=\S)", "", output)
+    return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+]+", "TIME", output)
 
 
 _ENGINE = (
@@ -156,101 +156,101 @@ _ENGINE = (
 
 _JOB = r"'ZookeeperJob: P-\d-\d \(priority=[\w.]+, uuid=<uuid>, details={'color': '\w+'}\)'"
 
-#: Programs whose output is not the same in each run of TaskFlow itself: how to compare it, and why.
-VARYING: dict[str, tuple[Shape, str]] = {
+#: Programs whose output varies between runs on TaskFlow: how to compare it, and why.
+VARYING: dict[str, tuple[Normalizer, str]] = {
     "99_bottles": (
         pieces(r"pass it around, \d bottles of beer|Event '\w+' has been received"),
-        "prints addresses and how long things took",
+        "prints addresses and durations",
     ),
     "jobboard_produce_consume_colors": (
-        lambda said: pieces(rf"{_JOB} \[(?:posted|consumed)\]")(re.sub("red|blue", "COLOR", said)),
-        "who does what, and in which color, is chance",
+        lambda output: pieces(rf"{_JOB} \[(?:posted|consumed)\]")(re.sub("red|blue", "COLOR", output)),
+        "random order and colors",
     ),
-    "tox_conductor": (first_review, "runs for some seconds and does what it can"),
-    "build_a_car": (sorted_lines, "which of several free atoms TaskFlow runs first depends on addresses"),
-    "buildsystem": (sorted_lines, "which of several free atoms TaskFlow runs first depends on addresses"),
+    "tox_conductor": (first_review, "runs for a fixed time"),
+    "build_a_car": (sorted_lines, "the order of independent atoms in TaskFlow depends on addresses"),
+    "buildsystem": (sorted_lines, "the order of independent atoms in TaskFlow depends on addresses"),
     "create_parallel_volume": (pieces(rf"{_ENGINE}|(?:M|Finished m)aking volume vol-\d"), "runs on threads"),
-    "graph_flow": (values, "the order of names in fetch_all is nobody's promise"),
+    "graph_flow": (values, "the order of names in fetch_all is undefined"),
     "hello_world": (sorted_lines, "runs on threads"),
-    "parallel_table_multiply": (rounds, "how many rows are done at one look is chance"),
+    "parallel_table_multiply": (iterations, "the number of rows per iteration varies"),
     "persistence_example": (without_frames, "prints times and a traceback"),
     "share_engine_thread": (
         pieces(r"Running '[\w-]+' in thread"),
-        "runs on threads and prints their numbers",
+        "runs on threads and prints their idents",
     ),
     "wrapped_exception": (sorted_lines, "runs on threads"),
-    "timing_listener": (without_numbers, "prints how long things took"),
+    "timing_listener": (without_numbers, "prints durations"),
 }
 
 
 def programs() -> list[str]:
-    """List the programs of the wheel that can run here; what follows an @ says on what."""
-    found = {path.stem for path in EXAMPLES.glob("*.py")}
-    return sorted((found | ON_ZOOKEEPER.keys()) - HELPERS - LATER.keys())
+    """List the programs that can run here; a suffix after @ is the backend."""
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    return sorted((names | ON_ZOOKEEPER.keys()) - HELPERS - NOT_IMPLEMENTED.keys())
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a program ended."""
+class Result:
+    """The result of a program."""
 
     code: int
     out: str
     err: str
 
 
-def run(name: str, *, ours: bool, zookeeper: int = 0) -> Ending:
-    """Run a program in a folder of its own; what it leaves behind is not found by its next run."""
+def run(name: str, *, compat: bool, zookeeper: int = 0) -> Result:
+    """Run a program in a temporary directory."""
     program = name.partition("@")[0]
     with tempfile.TemporaryDirectory() as folder:
-        site = SITES.get(program, _SITE) if ours else _SITE
+        site = SITES.get(program, _SITE) if compat else _SITE
         (Path(folder) / "sitecustomize.py").write_text(site + (_ZOOKEEPER if name in ON_ZOOKEEPER else ""))
-        place = EXAMPLES / f"{program}.py"
+        path_of_program = EXAMPLES / f"{program}.py"
         if name in EDITS:
-            place = Path(folder) / place.name
-            place.write_text(edited(name, Path(folder).name))
-        arguments = [told.format(path=Path(folder).name) for told in ON_ZOOKEEPER.get(name, ())]
+            path_of_program = Path(folder) / path_of_program.name
+            path_of_program.write_text(edited(name, Path(folder).name))
+        arguments = [argument.format(path=Path(folder).name) for argument in ON_ZOOKEEPER.get(name, ())]
         path = os.pathsep.join((folder, str(ROOT)))
-        through = ["-m", "stackl_flow.compat"] if ours else []
-        done = subprocess.run(
-            [sys.executable, *through, str(place), *arguments],
+        launcher = ["-m", "stackl_flow.compat"] if compat else []
+        process = subprocess.run(
+            [sys.executable, *launcher, str(path_of_program), *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path, "TMPDIR": folder, "ZOOKEEPER_PORT": str(zookeeper)},
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
+            capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
-        return Ending(done.returncode, done.stdout, done.stderr)
+        return Result(process.returncode, process.stdout, process.stderr)
 
 
 def edited(name: str, path: str) -> str:
-    """Read a program, with its edits, each of which must apply."""
+    """Return the source of a program with its edits, each of which must apply."""
     text = (EXAMPLES / f"{name}.py").read_text()
     for old, new in EDITS[name].items():
-        assert text.count(old) == 1, f"{name} has changed: {old!r} is there {text.count(old)} times"
+        assert text.count(old) == 1, f"{name} has changed: {old!r} occurs {text.count(old)} times"
         text = text.replace(old, new.format(path=path))
     return text
 
 
-def expected_of(name: str, zookeeper: int = 0) -> Ending:
-    """Find out what a program prints on TaskFlow."""
+def expected_of(name: str, zookeeper: int = 0) -> Result:
+    """Return the result of a program on TaskFlow."""
     shipped = EXAMPLES / f"{name}.out.txt"
     if shipped.exists() and name not in STALE:
-        return Ending(0, shipped.read_text(), "")
-    return run(name, ours=False, zookeeper=zookeeper)
+        return Result(0, shipped.read_text(), "")
+    return run(name, compat=False, zookeeper=zookeeper)
 
 
-_BEGUN: dict[str, tuple[Future[Ending], Future[Ending]]] = {}
+_STARTED: dict[str, tuple[Future[Result], Future[Result]]] = {}
 
 
-def begin(name: str, zookeeper: int = 0) -> tuple[Future[Ending], Future[Ending]]:
-    """Have a program run, on us and for what is expected of it, unless it runs already."""
-    if name not in _BEGUN:
-        _BEGUN[name] = (
-            POOL.submit(run, name, ours=True, zookeeper=zookeeper),
+def begin(name: str, zookeeper: int = 0) -> tuple[Future[Result], Future[Result]]:
+    """Start a program on stackl_flow and on TaskFlow, unless it is running."""
+    if name not in _STARTED:
+        _STARTED[name] = (
+            POOL.submit(run, name, compat=True, zookeeper=zookeeper),
             POOL.submit(expected_of, name, zookeeper),
         )
-    return _BEGUN[name]
+    return _STARTED[name]
 
 
-def plain(said: str) -> str:
-    """Take out identities and addresses, which are new in each run."""
-    said = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>", said)
-    return re.sub(r"0x[0-9a-f]+", "<address>", said)
+def mask_ids(output: str) -> str:
+    """Mask UUIDs and addresses, which differ between runs."""
+    output = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>", output)
+    return re.sub(r"0x[0-9a-f]+", "<address>", output)

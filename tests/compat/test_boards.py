@@ -44,7 +44,7 @@ PROGRAM = """
     conf = {conf!r}
 """
 
-#: TaskFlow's settings for a place that nobody else uses.
+#: TaskFlow's settings for a path or namespace of this test only.
 CONF = {
     "memory": lambda port, name: {"board": f"memory://{name}"},
     "redis": lambda port, name: {"board": "redis", "host": "127.0.0.1", "port": port, "namespace": name},
@@ -54,7 +54,7 @@ CONF = {
     "etcd": lambda port, name: {"board": "etcd", "port": str(port), "path": name},
 }  # fmt: skip
 
-#: Where the same board is in our own words.
+#: The URL of the same board.
 OURS = {
     "redis": "redis://127.0.0.1:{port}?namespace={name}",
     "zookeeper": "zookeeper://127.0.0.1:{port}/taskflow/{name}",
@@ -79,7 +79,7 @@ def name(tmp_path):
 
 @pytest.fixture
 def program(python, kind, port, name):
-    """Runs code after what every such program begins with."""
+    """Return a function that runs code after the common prelude."""
 
     def run(code):
         return python(f"{PROGRAM.format(conf=CONF[kind](port, name))}\n{code}")
@@ -89,7 +89,7 @@ def program(python, kind, port, name):
 
 @pytest.fixture
 def here(python, name):
-    """The same, on a board in memory."""
+    """Like `program`, with an in-memory board."""
 
     def run(code):
         return python(f"{PROGRAM.format(conf=CONF['memory'](0, name))}\n{code}")
@@ -97,7 +97,7 @@ def here(python, name):
     return run
 
 
-def test_the_place_is_the_board_whatever_its_users_call_it(program, kind, port, name):
+def test_the_path_identifies_a_board_not_its_name(program, kind, port, name):
     said = program("""
     with jobs.backend("one", conf, persistence=persistence) as one, jobs.backend("two", conf) as two:
         print(isinstance(one, base.NotifyingJobBoard), one.name, two.name)
@@ -131,7 +131,7 @@ def test_the_place_is_the_board_whatever_its_users_call_it(program, kind, port, 
 
 
 @pytest.mark.parametrize("way", ["blocking", "nonblocking"])
-def test_a_conductor_runs_as_many_jobs_as_it_is_told(program, way):
+def test_max_dispatches(program, way):
     said = program(f"""
     with jobs.backend("board", conf, persistence=persistence) as board:
         posted = [post(board) for _ in range(3)]
@@ -145,7 +145,7 @@ def test_a_conductor_runs_as_many_jobs_as_it_is_told(program, way):
     assert said == ["True 1 UNCLAIMED"]
 
 
-def test_a_client_of_ones_own_says_where_the_server_is(python, kind, port, name):
+def test_the_address_of_a_given_client_is_used(python, kind, port, name):
     conf = CONF[kind](port, name)
     where = {"path", "namespace", "board"}
     client = {
@@ -165,7 +165,7 @@ def test_a_client_of_ones_own_says_where_the_server_is(python, kind, port, name)
     assert said == ["COMPLETE True", "True"]
 
 
-def test_a_stop_gives_the_job_back_and_calls_that_abandoned(here):
+def test_stopping_abandons_the_job(here):
     assert here("""
     with jobs.backend("board", conf, persistence=persistence) as board:
         job, events = post(board, make_slow), []
@@ -181,8 +181,8 @@ def test_a_stop_gives_the_job_back_and_calls_that_abandoned(here):
     """) == ["job_abandoned True UNCLAIMED None"]
 
 
-def test_what_the_machine_failed_at_is_tried_again(here):
-    """TaskFlow gives such a job back; whoever has it next runs its flow from the beginning."""
+def test_a_job_is_run_again_after_an_error_of_the_environment(here):
+    """TaskFlow abandons such a job; the next owner runs its flow from the beginning."""
     assert here("""
     def work():
         attempts.append(1)
@@ -206,8 +206,8 @@ def test_what_the_machine_failed_at_is_tried_again(here):
     """) == ["job_abandoned job_abandoned job_consumed {'word': 'done'}"]
 
 
-def test_on_job_done_may_be_overridden(here):
-    """Octavia removes the logbook of a job there, after it has looked whether the job is complete."""
+def test_on_job_done_can_be_overridden(here):
+    """Octavia deletes the logbook of a job there, after checking that the job is complete."""
     assert here("""
     class Mine(impl_blocking.BlockingConductor):
         def _on_job_done(self, job, fut):
@@ -230,7 +230,7 @@ def test_on_job_done_may_be_overridden(here):
 
 
 @pytest.mark.parametrize("verb", ["claim", "consume", "abandon", "iterjobs"])
-def test_what_a_program_puts_in_the_place_of_a_verb_is_used(here, verb):
+def test_replaced_methods_of_a_board_are_used(here, verb):
     factory = "make_slow" if verb == "abandon" else "make"
     assert here(f"""
     with jobs.backend("board", conf, persistence=persistence) as board:
@@ -254,7 +254,7 @@ def test_what_a_program_puts_in_the_place_of_a_verb_is_used(here, verb):
     """) == [f"True {'UNCLAIMED' if verb == 'abandon' else 'COMPLETE'}"]
 
 
-def test_a_board_of_ones_own_making_is_served(here):
+def test_a_conductor_runs_jobs_of_a_custom_board(here):
     assert (
         here("""
     from taskflow.conductors import base as conductor_base
@@ -330,7 +330,7 @@ def test_a_board_of_ones_own_making_is_served(here):
     )
 
 
-def test_a_board_that_cannot_be_reached_says_so(here):
+def test_an_unreachable_board_raises_an_error(here):
     said = here("""
     import socket
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -354,7 +354,7 @@ def test_a_board_that_cannot_be_reached_says_so(here):
 
 
 @pytest.mark.parametrize("kind", ["redis"])
-def test_a_claim_lasts_as_long_as_its_owner(program):
+def test_a_claim_lasts_while_its_owner_lives(program):
     said = program("""
     import os, signal
     conf["ttl"] = 1.0
@@ -368,7 +368,7 @@ def test_a_claim_lasts_as_long_as_its_owner(program):
                 os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(pid, 0)
         print(board.find_owner(lost), lost.state)
-        # Real time: longer than a claim lasts whose owner says nothing.
+        # Real time, longer than the lease TTL.
         until = time.monotonic() + 30
         while lost.state != states.UNCLAIMED and time.monotonic() < until:
             time.sleep(0.2)
@@ -379,7 +379,7 @@ def test_a_claim_lasts_as_long_as_its_owner(program):
     assert said == ["child CLAIMED", "None UNCLAIMED me CLAIMED"]
 
 
-def test_details_without_a_json_form_are_posted_as_what_is_nearest(here):
+def test_details_without_a_json_representation_are_converted(here):
     assert here("""
     import collections, ipaddress
     Size = collections.namedtuple("Size", "x y")
@@ -393,7 +393,7 @@ def test_details_without_a_json_form_are_posted_as_what_is_nearest(here):
     """) == ["[{'size': [1, 2], 'host': '10.0.0.1', 'n': 3}]", "NotSerializable 1"]
 
 
-def test_what_boards_can_do_besides(here):
+def test_other_methods_of_boards(here):
     assert here("""
     conf["max_claims"] = 2
     with jobs.backend("board", conf, persistence=persistence) as board:
@@ -419,7 +419,7 @@ def test_what_boards_can_do_besides(here):
     ]
 
 
-def test_settings_are_read_out_of_addresses_and_others_do_no_harm(here):
+def test_settings_are_read_from_urls_and_unknown_ones_are_ignored(here):
     assert here("""
     def told(conf):
         board = jobs.fetch("board", conf)
@@ -474,7 +474,7 @@ def test_flows_and_boards_in_a_database(request, python, database, name):
     assert python(f"""{PROGRAM.format(conf={"board": url})}
     with persistences.backend({{"connection": {url!r}, "max_pool_size": 5}}) as persistence:
         with jobs.backend({name!r}, conf, persistence=persistence) as board:
-            job = post(board, priority="very_high")  # others may have left jobs there
+            job = post(board, priority="very_high")  # other tests may have left jobs
             conductors.fetch("blocking", {name!r}, board, persistence=persistence).run(max_dispatches=1)
             print(job.state, job.result())
     """) == ["COMPLETE {'word': 'said'}"]

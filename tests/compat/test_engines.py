@@ -1,4 +1,4 @@
-"""Engines under TaskFlow's names: how one is asked for, and what is stored before it runs."""
+"""Engines under TaskFlow's names: their options, and what is stored before they run."""
 
 import pytest
 
@@ -17,7 +17,7 @@ PROGRAM = """
 
 @pytest.fixture
 def program(python):
-    """Runs code after what every such program begins with."""
+    """Return a function that runs code after the common prelude."""
 
     def run(code):
         return python(f"{PROGRAM}\n{code}")
@@ -25,8 +25,8 @@ def program(python):
     return run
 
 
-def test_options_of_an_engine_are_read_by_taskflows_rules(program):
-    """Its own options come first, then what stands before the question mark, then what follows it."""
+def test_precedence_of_engine_options(program):
+    """Keyword arguments come first, then the parts of the URI, then its parameters."""
     assert program("""
     from taskflow.engines.action_engine import engine as action_engine
 
@@ -43,7 +43,7 @@ def test_options_of_an_engine_are_read_by_taskflows_rules(program):
 
 
 def test_a_flow_of_a_factory_is_stored_in_one_write(program):
-    """Whoever dies between two writes leaves half a flow: this one is whole as soon as it is there."""
+    """A crash between two writes would leave an incomplete flow."""
     assert program("""
     with backends.backend("memory") as place:
         real = place.get_connection
@@ -68,7 +68,7 @@ def test_a_flow_of_a_factory_is_stored_in_one_write(program):
     ]
 
 
-def test_what_is_no_flow_is_refused_when_it_is_compiled(program):
+def test_compiling_something_else_than_a_flow_is_an_error(program):
     assert program("""
     engine = engines.load("flow", store={"a": 1}, backend=backends.fetch("memory"))
     try:

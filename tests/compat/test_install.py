@@ -1,4 +1,4 @@
-"""TaskFlow's names served in a process of their own: what is served, what is refused, what takes effect."""
+"""TaskFlow's names in a separate process: available and missing modules, patches, loggers, plugins."""
 
 import re
 import textwrap
@@ -9,7 +9,7 @@ from stackl_flow.compat import logger_names
 from tests.compat.upstream_suite import ROOT
 
 
-def test_what_serves_is_the_very_module(python):
+def test_the_same_module_object_is_served(python):
     assert python("""
         from stackl_flow import compat
         compat.install()
@@ -23,7 +23,7 @@ def test_what_serves_is_the_very_module(python):
     """) == ["True True", "True", "True", "stackl_flow.task True"]
 
 
-def test_nothing_is_installed_on_its_own(python):
+def test_nothing_is_installed_automatically(python):
     assert python("""
         import sys, stackl_flow, stackl_flow.compat
         print(stackl_flow.compat.is_installed())
@@ -32,8 +32,8 @@ def test_nothing_is_installed_on_its_own(python):
     """) == ["False", "True"]
 
 
-def test_too_late_where_taskflow_is_imported_already(python):
-    (said,) = python("""
+def test_install_after_importing_taskflow_is_an_error(python):
+    (output,) = python("""
         import taskflow.task
         from stackl_flow import compat
         try:
@@ -43,11 +43,11 @@ def test_too_late_where_taskflow_is_imported_already(python):
         assert not compat.is_installed()
     """)
 
-    assert "TaskFlow itself is already imported" in said
-    assert "python -m stackl_flow.compat" in said
+    assert "TaskFlow itself is already imported" in output
+    assert "python -m stackl_flow.compat" in output
 
 
-def test_every_name_of_the_table_is_served(python):
+def test_every_mapped_module_can_be_imported(python):
     assert (
         python("""
         import importlib, sys
@@ -67,8 +67,8 @@ def test_every_name_of_the_table_is_served(python):
     )
 
 
-def test_a_module_that_is_not_served_says_where_to_look(python):
-    said = python("""
+def test_the_error_of_a_missing_module_names_the_alternative(python):
+    output = python("""
         from stackl_flow import compat
         compat.install()
         for name in ("taskflow.engines.worker_based.engine", "taskflow.utils.nothing", "taskflow.tasks"):
@@ -78,14 +78,14 @@ def test_a_module_that_is_not_served_says_where_to_look(python):
                 print(error)
     """)
 
-    assert said[0].startswith("stackl_flow.compat does not provide 'taskflow.engines.worker_based'")
-    assert "Celery" in said[0]
-    assert "taskflow.utils.misc" in said[1]
-    assert "taskflow.task" in said[2]
+    assert output[0].startswith("stackl_flow.compat does not provide 'taskflow.engines.worker_based'")
+    assert "Celery" in output[0]
+    assert "taskflow.utils.misc" in output[1]
+    assert "taskflow.task" in output[2]
 
 
-def test_a_name_that_is_not_served_says_where_to_look(python):
-    (said,) = python("""
+def test_the_error_of_a_missing_name(python):
+    (output,) = python("""
         from stackl_flow import compat
         compat.install()
         try:
@@ -94,8 +94,8 @@ def test_a_name_that_is_not_served_says_where_to_look(python):
             print(error)
     """)
 
-    assert "cannot import name 'Nothing' from 'stackl_flow.task'" in said
-    assert "task.py" in said
+    assert "cannot import name 'Nothing' from 'stackl_flow.task'" in output
+    assert "task.py" in output
 
 
 def test_patches_of_dotted_names_take_effect(python):
@@ -134,7 +134,7 @@ def test_methods_are_looked_up_when_called(python):
         from taskflow import task
         from taskflow.patterns import linear_flow
 
-        def spoken(method):
+        def traced(method):
             @functools.wraps(method)
             def wrapper(*args, **kwargs):
                 print("wrapped", sorted(kwargs))
@@ -144,7 +144,7 @@ def test_methods_are_looked_up_when_called(python):
         class Add(task.Task):
             default_provides = "sum"
 
-            @spoken
+            @traced
             def execute(self, a, b=2):
                 return a + b
 
@@ -163,12 +163,12 @@ def test_callbacks_get_details_by_keyword(python):
         from taskflow import task
         from taskflow.patterns import linear_flow
 
-        def heard(state, details):
+        def record(state, details):
             print(state, sorted(details))
 
         engine = taskflow.engines.load(linear_flow.Flow("f").add(task.FunctorTask(lambda: 5, name="five")))
-        engine.notifier.register("SUCCESS", heard)
-        engine.atom_notifier.register("SUCCESS", heard)
+        engine.notifier.register("SUCCESS", record)
+        engine.atom_notifier.register("SUCCESS", record)
         engine.run()
     """) == [
         "SUCCESS ['old_state', 'result', 'task_name', 'task_uuid']",
@@ -184,38 +184,38 @@ def test_records_carry_taskflows_logger_names(python, before):
         from stackl_flow import compat
         compat.install()
 
-        class Shown(logging.Handler):
+        class PrintHandler(logging.Handler):
             def emit(self, record):
                 print(record.name, record.levelname)
 
-        logging.getLogger("taskflow").addHandler(Shown())
+        logging.getLogger("taskflow").addHandler(PrintHandler())
         from taskflow import task
         from taskflow.types import notifier
 
-        class Loud(task.Task):
+        class Reporting(task.Task):
             def execute(self):
                 self.update_progress(5.0)
 
-        teller = notifier.Notifier()
-        teller.register("*", lambda *args, **kwargs: 1 / 0)
-        teller.notify("SUCCESS", {{}})
-        Loud().execute()
+        watched = notifier.Notifier()
+        watched.register("*", lambda *args, **kwargs: 1 / 0)
+        watched.notify("SUCCESS", {{}})
+        Reporting().execute()
         logging.getLogger("taskflow.task").setLevel(logging.ERROR)
-        Loud().execute()
+        Reporting().execute()
     """) == ["taskflow.types.notifier WARNING", "taskflow.task WARNING"]
 
 
 @pytest.fixture
-def plugged(tmp_path):
-    """A package that registers an engine and a backend under TaskFlow's groups."""
-    plugs = tmp_path / "plugs"
-    info = plugs / "others-1.0.dist-info"
+def plugin_path(tmp_path):
+    """Return the path of a package that registers an engine and a backend in TaskFlow's groups."""
+    folder = tmp_path / "plugins"
+    info = folder / "others-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[taskflow.engines]\nmine = others:Mine\n[taskflow.persistence]\nhere = others:Here\n"
     )
-    (plugs / "others.py").write_text(
+    (folder / "others.py").write_text(
         textwrap.dedent("""
             from taskflow.engines.action_engine import engine
             from taskflow.persistence.backends import impl_memory
@@ -227,10 +227,10 @@ def plugged(tmp_path):
                 pass
         """)
     )
-    return plugs
+    return folder
 
 
-def test_plug_ins_of_taskflows_groups_are_found(python, plugged):
+def test_plugins_in_taskflows_groups_are_found(python, plugin_path):
     assert python(
         """
         from stackl_flow import compat
@@ -249,7 +249,7 @@ def test_plug_ins_of_taskflows_groups_are_found(python, plugged):
         except exceptions.NotFound as error:
             print(error)
         """,
-        plugged,
+        plugin_path,
     ) == [
         "others others 5",
         "unknown engine 'nobody' in 'taskflow.engines': known engines are default, mine, parallel, serial",
@@ -279,22 +279,22 @@ def test_a_retry_derived_from_for_each_base(python):
     """) == ["1", "3", "5"]
 
 
-def test_every_logger_of_ours_has_a_name_of_taskflows():
+def test_every_logger_has_a_taskflow_name():
     sources = [
         path
         for path in (ROOT / "stackl_flow").rglob("*.py")
         if "testing" not in path.parts and re.search(r"[lL]ogger\(__name__\)", path.read_text())
     ]
-    speaking = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
 
-    assert len(speaking) > 10
-    unmapped = speaking - logger_names.taskflow_loggers().keys()
+    assert len(modules) > 10
+    unmapped = modules - logger_names.taskflow_loggers().keys()
     assert unmapped == set(), "add them to stackl_flow/compat/logger_names.py"
 
 
 @pytest.mark.parametrize("engine", ["serial", "parallel"])
-def test_the_road_to_a_task_is_as_short_as_without(python, engine):
-    (said,) = python(f"""
+def test_compat_adds_no_frames_above_a_task(python, engine):
+    (output,) = python(f"""
         import sys
         from stackl_flow import compat
         compat.install()
@@ -312,7 +312,7 @@ def test_the_road_to_a_task_is_as_short_as_without(python, engine):
         engines.run(linear_flow.Flow("f").add(Work()), engine="{engine}")
     """)
 
-    assert int(said) <= 5
+    assert int(output) <= 5
 
 
 def test_a_program_without_logging_is_told_nothing(python):
@@ -323,10 +323,10 @@ def test_a_program_without_logging_is_told_nothing(python):
         compat.install()
         from taskflow import task
 
-        class Loud(task.Task):
+        class Reporting(task.Task):
             def execute(self):
                 self.update_progress(5.0)
 
-        Loud().execute()
+        Reporting().execute()
         print("done")
     """) == ["done"]

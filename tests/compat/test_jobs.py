@@ -38,7 +38,7 @@ PROGRAM = """
 
 @pytest.fixture
 def program(python):
-    """Runs code after what every such program begins with."""
+    """Return a function that runs code after the common prelude."""
 
     def run(code):
         return python(f"{PROGRAM}\n{code}")
@@ -61,7 +61,7 @@ def test_jobs_are_run_by_a_conductor(program, kind):
     """) == ["SUCCESS REVERTED", "COMPLETE True 0", "True 2"]
 
 
-def test_what_programs_override_in_a_conductor(program):
+def test_methods_of_a_conductor_that_programs_override(program):
     assert program("""
     class Mine(impl_blocking.BlockingConductor):
         def _listeners_from_job(self, job, engine):
@@ -74,7 +74,7 @@ def test_what_programs_override_in_a_conductor(program):
     """) == ["listeners job ParallelActionEngine"]
 
 
-def test_a_pool_of_ones_own(program):
+def test_executor_factory(program):
     assert program("""
     import futurist
     made = []
@@ -96,7 +96,7 @@ def test_a_pool_of_ones_own(program):
     """) == ["1", "refused", "refused"]
 
 
-def test_a_board_answers_as_taskflows_do(program):
+def test_methods_of_a_board(program):
     assert program("""
     board = jobs.fetch("board", "memory")
     board.connect()
@@ -110,7 +110,7 @@ def test_a_board_answers_as_taskflows_do(program):
         try:
             verb(job, "me")
         except exceptions.NotFound:
-            print("nobody's")
+            print("unclaimed")
     board.claim(job, "me", expiry=30)
     print(job.state, board.find_owner(job), job.extend_expiry(30), job.expires_in() > 0)
     board.consume(job, "me")
@@ -123,15 +123,15 @@ def test_a_board_answers_as_taskflows_do(program):
     """) == [
         "no jobs",
         "UNCLAIMED True ['job']",
-        "nobody's",
-        "nobody's",
+        "unclaimed",
+        "unclaimed",
         "CLAIMED me True True",
         "COMPLETE",
         "board 'board' of job 'job' is closed: connect it",
     ]
 
 
-def test_a_conductor_that_was_stopped_does_not_begin(program):
+def test_a_stopped_conductor_does_not_run_jobs(program):
     assert program("""
     with jobs.backend("board", "memory", persistence=persistence) as board:
         post(board, store={"word": "hello"})
@@ -142,7 +142,7 @@ def test_a_conductor_that_was_stopped_does_not_begin(program):
     """) == ["1 True False"]
 
 
-def test_a_kind_that_is_not_there(program):
+def test_unknown_kinds(program):
     board, conductor = program("""
     for fetch in (lambda: jobs.fetch("board", "nowhere"), lambda: conductors.fetch("nobody", "me", None)):
         try:

@@ -1,4 +1,4 @@
-"""`python -m stackl_flow.compat`: programs run as Python runs them, on us."""
+"""`python -m stackl_flow.compat` runs programs as Python does, on stackl_flow."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ from tests.compat.upstream_suite import ROOT
 
 PROGRAM = """
     import sys
-    import beside
+    import messages
     from taskflow import engines, task
     from taskflow.patterns import linear_flow
 
     def make():
-        return linear_flow.Flow("f").add(task.FunctorTask(lambda: beside.WORD, name="say", provides="word"))
+        return linear_flow.Flow("f").add(task.FunctorTask(lambda: messages.WORD, name="say", provides="word"))
 
     if __name__ == "__main__":
         engine = engines.load_from_factory(make)
@@ -28,11 +28,11 @@ PROGRAM = """
 
 @pytest.fixture
 def compat(tmp_path):
-    """Runs the command line in a folder with a program in it, and another folder to stand in."""
+    """Return a function that runs the command line, with a folder that contains a program."""
     folder = tmp_path / "programs"
     folder.mkdir()
     (folder / "program.py").write_text(textwrap.dedent(PROGRAM))
-    (folder / "beside.py").write_text('WORD = "hello"\n')
+    (folder / "messages.py").write_text('WORD = "hello"\n')
 
     def run(*args, cwd=tmp_path):
         return subprocess.run(
@@ -44,37 +44,37 @@ def compat(tmp_path):
     return run
 
 
-def test_a_program_finds_what_stands_beside_it(compat):
-    done = compat(os.path.join("programs", "program.py"), "-v", "--help", "x")  # noqa: PTH118  as users write it
+def test_a_program_imports_modules_of_its_folder(compat):
+    process = compat(os.path.join("programs", "program.py"), "-v", "--help", "x")  # noqa: PTH118  as entered
 
-    assert (done.returncode, done.stderr) == (3, "")
-    assert done.stdout == "hello ['-v', '--help', 'x'] stackl_flow.task\n"
-
-
-def test_a_module_is_looked_for_where_one_stands(compat):
-    done = compat("-m", "program", "a", "-b", cwd=compat.folder)
-
-    assert (done.returncode, done.stderr) == (3, "")
-    assert done.stdout == "hello ['a', '-b'] stackl_flow.task\n"
+    assert (process.returncode, process.stderr) == (3, "")
+    assert process.stdout == "hello ['-v', '--help', 'x'] stackl_flow.task\n"
 
 
-def test_a_program_that_is_not_there(compat):
-    done = compat("nothing.py")
+def test_a_module_is_imported_from_the_current_directory(compat):
+    process = compat("-m", "program", "a", "-b", cwd=compat.folder)
 
-    assert done.returncode == 2
-    assert "file 'nothing.py' does not exist" in done.stderr
-    assert "-m" in done.stderr
-
-
-def test_help_teaches(compat):
-    done = compat("--help")
-
-    assert done.returncode == 0
-    for words in ("unchanged", "-m MODULE", "compat.install()", "examples:"):
-        assert words in done.stdout
+    assert (process.returncode, process.stderr) == (3, "")
+    assert process.stdout == "hello ['a', '-b'] stackl_flow.task\n"
 
 
-def test_a_programs_own_tests_run_on_us(compat):
+def test_a_missing_program(compat):
+    process = compat("nothing.py")
+
+    assert process.returncode == 2
+    assert "file 'nothing.py' does not exist" in process.stderr
+    assert "-m" in process.stderr
+
+
+def test_help(compat):
+    process = compat("--help")
+
+    assert process.returncode == 0
+    for text in ("unchanged", "-m MODULE", "compat.install()", "examples:"):
+        assert text in process.stdout
+
+
+def test_tests_of_a_program_run_on_stackl_flow(compat):
     (compat.folder / "test_flow.py").write_text(
         textwrap.dedent("""
             from unittest import mock
@@ -94,7 +94,7 @@ def test_a_programs_own_tests_run_on_us(compat):
                 load.assert_called_once()
         """)
     )
-    done = compat("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_flow.py", cwd=compat.folder)
+    process = compat("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_flow.py", cwd=compat.folder)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "2 passed" in process.stdout

@@ -1,4 +1,4 @@
-"""Persistence under TaskFlow's names: settings, backends made for TaskFlow, what memory keeps and shows."""
+"""Persistence under TaskFlow's names: settings, backends written for TaskFlow, the memory backend."""
 
 import collections
 import contextlib
@@ -23,7 +23,7 @@ from stackl_flow.testing.clock import SteppedClock
 
 
 class FileBackend(path_based.PathBasedBackend):
-    """A backend as somebody wrote it for TaskFlow: paths and links, and not a word of checkpoints."""
+    """A backend written for TaskFlow: paths and links, without checkpoints."""
 
     DEFAULT_PATH = "/kept"
 
@@ -96,7 +96,7 @@ def chain(log, **last):
     return LinearFlow("f").add(Step("a", log), Step("b", log, **last))
 
 
-def test_a_backend_made_for_taskflow_runs_a_flow(taskflow_backend):
+def test_a_taskflow_backend_stores_a_flow(taskflow_backend):
     log = []
     engine = engines.load(chain(log), backend=taskflow_backend, store={"x": 1})
     engine.run()
@@ -114,7 +114,7 @@ def test_a_backend_made_for_taskflow_runs_a_flow(taskflow_backend):
     assert taskflow_backend.files.ls("/mine") == ["books", "flow_details", "atom_details"]
 
 
-def test_a_flow_goes_on_from_a_backend_made_for_taskflow(taskflow_backend):
+def test_a_flow_resumes_from_a_taskflow_backend(taskflow_backend):
     log = []
     engine = engines.load(chain(log), backend=taskflow_backend)
     steps = engine.run_iter()
@@ -130,7 +130,7 @@ def test_a_flow_goes_on_from_a_backend_made_for_taskflow(taskflow_backend):
     assert log == ["a", "b"]
 
 
-def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(taskflow_backend):
+def test_a_taskflow_backend_stores_a_rollback(taskflow_backend):
     log = []
     engine = engines.load(chain(log, fail=True), backend=taskflow_backend)
     with pytest.raises(RuntimeError, match="no luck"):
@@ -144,7 +144,7 @@ def test_a_rollback_is_kept_in_a_backend_made_for_taskflow(taskflow_backend):
     assert failed.failure.exception_str == "no luck"
 
 
-def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflow(taskflow_backend):
+def test_a_superseded_owner_cannot_write_to_a_taskflow_backend(taskflow_backend):
     log = []
     first = engines.load(chain(log), backend=taskflow_backend)
     first.compile()
@@ -160,7 +160,7 @@ def test_an_owner_that_was_replaced_writes_nothing_to_a_backend_made_for_taskflo
     assert log == ["a", "b"]
 
 
-def test_a_backend_made_for_taskflow_is_asked_again(taskflow_backend, monkeypatch):
+def test_checkpoints_to_a_taskflow_backend_are_retried(taskflow_backend, monkeypatch):
     clock = SteppedClock()
     taskflow_backend.clock = clock
     engine = engines.load(chain([]), backend=taskflow_backend)
@@ -184,7 +184,7 @@ def test_a_backend_made_for_taskflow_is_asked_again(taskflow_backend, monkeypatc
         assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
 
 
-def test_books_come_and_go_in_a_backend_made_for_taskflow(taskflow_backend):
+def test_logbooks_in_a_taskflow_backend(taskflow_backend):
     book, flow = factory.temporary_flow_detail(taskflow_backend, meta={"k": 1})
     with taskflow_backend.get_connection() as conn:
         assert conn.get_logbook(book.uuid).find(flow.uuid).meta == {"k": 1}
@@ -201,11 +201,11 @@ def test_books_come_and_go_in_a_backend_made_for_taskflow(taskflow_backend):
         assert list(conn.get_logbooks()) == []
 
 
-def test_every_backend_of_ours_is_one_of_taskflows():
+def test_backends_of_this_library_are_virtual_subclasses():
     with ours.fetch("memory") as place:
         assert isinstance(place, base.Backend)
         assert isinstance(place.get_connection(), base.Connection)
-        # The other way round it does not hold for those who stand on the class.
+        # The reverse does not hold for real subclasses.
         assert not isinstance(place, FileBackend)
     assert not issubclass(dict, base.Backend)
 
@@ -219,12 +219,12 @@ def test_settings_must_be_a_dictionary():
 @pytest.mark.parametrize(
     "conf", ["memory", "memory:", "memory://", {"connection": "memory", "path": "/here"}]
 )
-def test_memory_by_its_names(conf):
+def test_names_of_the_memory_backend(conf):
     with backends.backend(conf) as place:
         assert isinstance(place, impl_memory.MemoryBackend)
 
 
-def test_settings_of_the_address_come_beside_it():
+def test_settings_in_the_url():
     with backends.backend("memory://?path=/here") as place:
         assert place.path == "/here"
         assert place.memory.ls_r("/here", absolute=True)[-1] == "/here/books"
@@ -235,7 +235,7 @@ def test_unknown_backend():
         backends.fetch({"connection": "nowhere://x"})
 
 
-def test_sqlite_takes_taskflows_settings(tmp_path):
+def test_sqlite_accepts_taskflow_settings(tmp_path):
     address = f"sqlite:///{tmp_path}/flows.db?timeout=3"
     conf = {"connection": address, "max_retries": 5, "max_pool_size": 3, "isolation_level": "READ COMMITTED"}
     with backends.backend(conf) as place:
@@ -247,7 +247,7 @@ def test_sqlite_takes_taskflows_settings(tmp_path):
 
 
 @pytest.mark.parametrize("connection", ["dir", "dir:", "file:///{path}", "file://"])
-def test_a_directory_by_its_names(tmp_path, connection):
+def test_names_of_the_directory_backend(tmp_path, connection):
     conf = {"connection": connection.format(path=tmp_path / "flows")}
     if "/flows" not in conf["connection"]:
         conf["path"] = str(tmp_path / "flows")
@@ -262,7 +262,7 @@ def test_a_directory_by_its_names(tmp_path, connection):
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{}/flows.db", "file://{}"])
-def test_what_taskflow_itself_stored_is_refused(tmp_path, address):
+def test_data_stored_by_taskflow_is_rejected(tmp_path, address):
     write = (
         "import sys\n"
         "from taskflow.persistence import backends\n"
@@ -280,13 +280,13 @@ def test_what_taskflow_itself_stored_is_refused(tmp_path, address):
 
 
 @pytest.mark.parametrize("conf", [{}, {"connection": "dir"}, {"path": "/x", "max_cache_size": 0}])
-def test_a_directory_needs_a_path_and_room(conf):
+def test_invalid_settings_of_the_directory_backend(conf):
     with pytest.raises(ValueError, match=r"path|max_cache_size"):
         impl_dir.DirBackend(conf)
 
 
 class Odd:
-    """Has no JSON form."""
+    """Has no JSON representation."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -299,24 +299,24 @@ def stored_result(backend, value):
         return conn.get_atom_details(engine.storage.get_atom_uuid("odd")).results
 
 
-def test_memory_keeps_what_has_no_json_form():
+def test_memory_keeps_values_without_a_json_representation():
     value = Odd([1])
     backend = impl_memory.MemoryBackend({})
     found = stored_result(backend, value)
     assert type(found) is Odd
-    # What was stored is a copy, and so is each that comes back.
+    # A copy is stored, and each read returns a copy.
     value.inner.append(2)
     assert found.inner == [1]
     assert stored_result(backend, {"a": (1, 2)}) == {"a": (1, 2)}
 
 
-def test_memory_copies_as_deep_as_it_is_told():
+def test_deep_copy_of_the_memory_backend():
     inner = [1]
     found = stored_result(impl_memory.MemoryBackend({"deep_copy": False}), Odd(inner))
     assert found.inner is inner
 
 
-def test_memory_refuses_what_cannot_be_copied():
+def test_memory_rejects_values_that_cannot_be_copied():
     with pytest.raises(exc.NotSerializable, match="lock"):
         stored_result(impl_memory.MemoryBackend({"deep_copy": True}), threading.Lock())
 
@@ -334,7 +334,7 @@ class Word(str):
     __slots__ = ()
 
 
-NEAR = [
+CONVERSIONS = [
     (collections.OrderedDict(a=Level.HIGH), {"a": 3}),
     (types.MappingProxyType({"a": {1}}), {"a": {1}}),
     (Pair(1, Pair(2, (3, Word("w")))), [1, [2, (3, "w")]]),
@@ -345,29 +345,31 @@ NEAR = [
 ]
 
 
-@pytest.mark.parametrize(("value", "near"), NEAR, ids=[str(near) for _, near in NEAR])
+@pytest.mark.parametrize(
+    ("value", "converted"), CONVERSIONS, ids=[str(converted) for _, converted in CONVERSIONS]
+)
 @pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
-def test_places_outside_store_the_nearest_plain_value(tmp_path, address, value, near):
+def test_other_backends_convert_values_to_plain_ones(tmp_path, address, value, converted):
     with backends.backend(address.format(tmp_path / "flows")) as place:
-        assert stored_result(place, value) == near
+        assert stored_result(place, value) == converted
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
-def test_places_outside_refuse_what_nothing_plain_is_near_to(tmp_path, address):
-    circle = collections.deque()
-    circle.append(circle)
+def test_other_backends_reject_values_that_cannot_be_converted(tmp_path, address):
+    cycle = collections.deque()
+    cycle.append(cycle)
     with backends.backend(address.format(tmp_path / "flows")) as place:
-        for value, word in ((Odd([1]), "Odd"), ([Pair(1, Odd(1))], "Odd"), (circle, "deque")):
+        for value, word in ((Odd([1]), "Odd"), ([Pair(1, Odd(1))], "Odd"), (cycle, "deque")):
             with pytest.raises(exc.NotSerializable, match=word):
                 stored_result(place, value)
 
 
-def test_a_backend_made_for_taskflow_is_given_live_values(taskflow_backend):
+def test_a_taskflow_backend_receives_live_values(taskflow_backend):
     value = Odd([1])
     assert stored_result(taskflow_backend, value).inner == [1]
 
 
-def test_memory_shows_what_it_holds():
+def test_the_files_of_the_memory_backend():
     backend = impl_memory.MemoryBackend()
     engine = engines.load(chain([]), backend=backend)
     engine.run()
@@ -387,7 +389,7 @@ def test_memory_shows_what_it_holds():
     assert f"(link to {place})" in files.pformat()
 
 
-def test_files_lists_what_is_there():
+def test_the_fake_filesystem():
     files = impl_memory.FakeFilesystem()
     files.ensure_path("/a/b")
     files["/a/b/c"] = {"x": [1]}

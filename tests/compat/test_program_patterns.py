@@ -1,4 +1,4 @@
-"""What programs written for TaskFlow lean on in its engines without saying so."""
+"""Undocumented behaviour of TaskFlow's engines that programs depend on."""
 
 import functools
 import threading
@@ -19,8 +19,8 @@ from stackl_flow.retry import RETRY, REVERT, Times
 from stackl_flow.task import EVENT_UPDATE_PROGRESS, Task
 
 
-class Said(Task):
-    """Writes down that it ran."""
+class Recorded(Task):
+    """Records its calls."""
 
     def __init__(self, name, log, **kwargs):
         self.log = log
@@ -34,13 +34,13 @@ class Said(Task):
         self.log.append(f"-{self.name}")
 
 
-class Fails(Said):
+class Fails(Recorded):
     def execute(self):
         super().execute()
         raise RuntimeError("woot")
 
 
-class FailsToRevert(Said):
+class FailsToRevert(Recorded):
     def revert(self, **kwargs):
         raise ValueError("gotcha")
 
@@ -56,7 +56,7 @@ def kind(request):
 
 
 def listen(engine):
-    """Collect what an engine tells, flows too."""
+    """Collect the notifications of an engine, including those of the flow."""
     told = []
     engine.atom_notifier.register("*", lambda state, details: told.append(f"{details['task_name']} {state}"))
     engine.notifier.register("*", lambda state, details: told.append(f"{details['flow_name']} {state}"))
@@ -67,31 +67,31 @@ def listen(engine):
 
 
 @pytest.mark.parametrize("method", ["pre_execute", "execute", "post_execute"])
-def test_a_method_replaced_after_construction_is_the_one_called(method, kind, log):
-    work = Said("a", log)
+def test_a_method_replaced_after_construction_is_called(method, kind, log):
+    work = Recorded("a", log)
     setattr(work, method, lambda: log.append(method))
     engines.run(work, engine=kind)
     assert method in log
 
 
 @pytest.mark.parametrize("method", ["pre_revert", "revert", "post_revert"])
-def test_so_it_is_when_undoing(method, kind, log):
-    work = Said("a", log)
+def test_a_revert_method_replaced_after_construction_is_called(method, kind, log):
+    work = Recorded("a", log)
     setattr(work, method, lambda **kwargs: log.append(method))
     with pytest.raises(RuntimeError, match="woot"):
         engines.run(linear_flow.Flow("f").add(work, Fails("b", log)), engine=kind)
     assert method in log
 
 
-def test_a_class_patched_after_its_tasks_were_made_and_compiled(kind, log, monkeypatch):
-    engine = engines.load(Said("a", log), engine=kind)
+def test_a_class_patched_after_compilation(kind, log, monkeypatch):
+    engine = engines.load(Recorded("a", log), engine=kind)
     engine.compile()
-    monkeypatch.setattr(Said, "execute", lambda self: f"patched {self.name}")
+    monkeypatch.setattr(Recorded, "execute", lambda self: f"patched {self.name}")
     engine.run()
     assert engine.storage.get("a") == "patched a"
 
 
-def test_a_retry_whose_methods_are_replaced(kind, log):
+def test_replaced_methods_of_a_retry(kind, log):
     again = Times(1, "r")
     answers = iter([RETRY, RETRY, REVERT])
     again.on_failure = lambda *args, **kwargs: next(answers)
@@ -101,7 +101,7 @@ def test_a_retry_whose_methods_are_replaced(kind, log):
 
 
 def counted(method):
-    """Count calls as decorators of services do; what it decorates can be seen through it."""
+    """Count calls; sets ``__wrapped__``, like decorators of services."""
 
     @functools.wraps(method)
     def wrapper(self, result, flow_failures, **kwargs):
@@ -112,7 +112,7 @@ def counted(method):
 
 
 def popped(method):
-    """Take out of the arguments what is for the decorator alone."""
+    """Remove an argument that is for the decorator only."""
 
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
@@ -126,8 +126,8 @@ def popped(method):
 @pytest.mark.parametrize(
     ("decorator", "words"), [(counted, "a gave a, then ['b'] failed"), (popped, "a gave a")]
 )
-def test_a_decorated_revert_is_handed_what_the_decorator_takes(decorator, words, kind, log):
-    class Decorated(Said):
+def test_a_decorated_revert_receives_the_arguments_of_the_decorator(decorator, words, kind, log):
+    class Decorated(Recorded):
         @decorator
         def revert(self):
             self.log.append("undone")
@@ -137,14 +137,14 @@ def test_a_decorated_revert_is_handed_what_the_decorator_takes(decorator, words,
     assert log == ["a", "b", "-b", words, "undone"]
 
 
-def test_a_revert_that_is_a_callable_without_a_hash(log):
+def test_a_revert_that_is_not_hashable(log):
     class Undo:
         __hash__ = None
 
         def __call__(self, **kwargs):
             log.append(sorted(kwargs))
 
-    work = Said("a", log)
+    work = Recorded("a", log)
     work.revert = Undo()
     with pytest.raises(RuntimeError, match="woot"):
         engines.run(linear_flow.Flow("f").add(work, Fails("b", log)))
@@ -154,8 +154,8 @@ def test_a_revert_that_is_a_callable_without_a_hash(log):
 # ------------------------------------------------------------------ progress
 
 
-def test_update_progress_of_a_tasks_own_is_called_at_its_moves(kind, log):
-    class Telling(Said):
+def test_an_overridden_update_progress_is_called_at_transitions(kind, log):
+    class Telling(Recorded):
         def update_progress(self, progress, **kwargs):
             super().update_progress(progress, **kwargs)
             self.log.append(progress)
@@ -167,8 +167,8 @@ def test_update_progress_of_a_tasks_own_is_called_at_its_moves(kind, log):
     assert log == [0.0, 0.5, 1.0]
 
 
-def test_update_progress_that_raises_breaks_nothing(kind, log, caplog):
-    work = Said("a", log)
+def test_an_error_in_update_progress_is_ignored(kind, log, caplog):
+    work = Recorded("a", log)
 
     def broken(progress):
         raise ValueError(f"no room for {progress}")
@@ -179,8 +179,8 @@ def test_update_progress_that_raises_breaks_nothing(kind, log, caplog):
     assert "no room for 1.0" in caplog.text
 
 
-def test_progress_told_by_hand_is_stored(kind, log):
-    class ByHand(Said):
+def test_progress_notified_directly_is_stored(kind, log):
+    class ByHand(Recorded):
         def execute(self):
             self.notifier.notify(EVENT_UPDATE_PROGRESS, {"progress": 0.5, "file": "x"})
 
@@ -192,20 +192,20 @@ def test_progress_told_by_hand_is_stored(kind, log):
 # ------------------------------------------------------------------ engines
 
 
-def test_a_patched_run_is_the_one_that_runs(kind, log, monkeypatch):
+def test_a_patched_run_is_used(kind, log, monkeypatch):
     monkeypatch.setattr(classes.ActionEngine, "run", lambda self, timeout=None: log.append("patched"))
-    engines.run(Said("a", log), engine=kind)
+    engines.run(Recorded("a", log), engine=kind)
     assert log == ["patched"]
 
 
-def test_a_patched_load_is_the_one_that_run_calls(log, monkeypatch):
+def test_a_patched_load_is_used_by_run(log, monkeypatch):
     loads = helpers.load
     monkeypatch.setattr(helpers, "load", lambda flow, *rest, **more: log.append("load") or loads(flow))
-    engines.run(Said("a", log))
+    engines.run(Recorded("a", log))
     assert log == ["load", "a"]
 
 
-def test_a_class_derived_from_an_engine(log):
+def test_a_subclass_of_an_engine(log):
     class Loud(classes.SerialActionEngine):
         def run(self, timeout=None):
             log.append("run")
@@ -215,7 +215,7 @@ def test_a_class_derived_from_an_engine(log):
             log.append("suspend")
             super().suspend()
 
-    flow = linear_flow.Flow("f").add(Said("a", log), Said("b", log))
+    flow = linear_flow.Flow("f").add(Recorded("a", log), Recorded("b", log))
     engine = Loud(flow, factory.create_flow_detail(flow), None, {})
     engine.atom_notifier.register(st.SUCCESS, lambda state, details: engine.suspend())
     engine.run()
@@ -224,8 +224,8 @@ def test_a_class_derived_from_an_engine(log):
     assert engine.storage.get_flow_state() == st.SUSPENDED
 
 
-def test_what_an_engine_shows_of_itself(kind, log):
-    engine = engines.load(graph_flow.Flow("f").add(Said("a", log)), engine=kind)
+def test_the_text_of_an_engine(kind, log):
+    engine = engines.load(graph_flow.Flow("f").add(Recorded("a", log)), engine=kind)
     assert repr(engine).startswith(f"<taskflow.engines.action_engine.engine.{kind.capitalize()}ActionEngine")
     assert engine.compilation is None
     engine.compile()
@@ -233,25 +233,25 @@ def test_what_an_engine_shows_of_itself(kind, log):
     assert engine.compilation is engine.compilation
 
 
-def test_what_an_engine_runs_on():
+def test_the_task_executor_of_an_engine():
     flow = linear_flow.Flow("f")
     on = [engines.load(flow, engine=kind)._task_executor for kind in ("serial", "parallel")]
     assert [type(one) for one in on] == [executor.SerialTaskExecutor, executor.ParallelThreadTaskExecutor]
 
 
-def test_a_task_executor_that_is_put_in_its_place(log):
+def test_a_replaced_task_executor(log):
     class Counting(executor.SerialTaskExecutor):
         def submit(self, call):
             log.append("submit")
             super().submit(call)
 
-    engine = engines.load(Said("a", log))
+    engine = engines.load(Recorded("a", log))
     engine._task_executor = Counting()
     engine.run()
     assert log == ["submit", "a"]
 
 
-def test_a_flow_whose_revert_failed_has_failed(kind, log):
+def test_a_flow_with_a_failed_revert_ends_in_failure(kind, log):
     flow = linear_flow.Flow("f").add(FailsToRevert("a", log), Fails("b", log))
     engine = engines.load(flow, engine=kind)
     told = listen(engine)
@@ -261,7 +261,7 @@ def test_a_flow_whose_revert_failed_has_failed(kind, log):
     assert told[-2:] == ["a REVERT_FAILURE", "f FAILURE"]
 
 
-def test_stepping_ends_in_the_state_of_the_flow(kind, log):
+def test_run_iter_ends_with_the_state_of_the_flow(kind, log):
     flow = linear_flow.Flow("f").add(FailsToRevert("a", log), Fails("b", log))
     rounds = engines.run_iter(flow, engine=kind)
     seen = []
@@ -270,13 +270,13 @@ def test_stepping_ends_in_the_state_of_the_flow(kind, log):
     assert seen[-2:] == [st.ANALYZING, st.FAILURE]
 
 
-def test_stepping_through_nothing_goes_all_the_way_round(kind):
+def test_run_iter_of_an_empty_flow_yields_all_states(kind):
     seen = list(engines.run_iter(linear_flow.Flow("f"), engine=kind))
     assert seen == [st.RESUMING, st.SCHEDULING, st.WAITING, st.ANALYZING, st.SUCCESS]
 
 
-def test_a_serial_engine_has_done_its_work_when_it_is_said_to_wait(log):
-    engine = engines.load(linear_flow.Flow("f").add(Said("a", log), Said("b", log)))
+def test_a_serial_engine_has_finished_its_work_when_it_is_waiting(log):
+    engine = engines.load(linear_flow.Flow("f").add(Recorded("a", log), Recorded("b", log)))
     for state in engine.run_iter():
         log.append(state)
     assert log == [
@@ -287,16 +287,16 @@ def test_a_serial_engine_has_done_its_work_when_it_is_said_to_wait(log):
     ]
 
 
-def test_ends_of_a_serial_wave_are_told_together_and_stored_one_by_one(log):
+def test_a_serial_batch_is_notified_together_and_stored_one_by_one(log):
     backend = MemoryBackend()
     seen = []
 
-    class Looks(Said):
+    class Looks(Recorded):
         def execute(self):
             with backend.get_connection() as connection:
                 seen.extend(detail.state for detail in connection.get_flow_details(detail_of.uuid))
 
-    flow = unordered_flow.Flow("f").add(Said("a", log), Looks("b", log))
+    flow = unordered_flow.Flow("f").add(Recorded("a", log), Looks("b", log))
     detail_of = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail_of, backend=backend)
     told = listen(engine)
@@ -310,20 +310,20 @@ def test_ends_of_a_serial_wave_are_told_together_and_stored_one_by_one(log):
     assert seen == [st.SUCCESS, st.RUNNING]
 
 
-def test_a_reset_is_told_of_every_atom(kind, log):
-    engine = engines.load(linear_flow.Flow("f").add(Said("a", log), Said("b", log)), engine=kind)
+def test_a_reset_is_notified_for_every_atom(kind, log):
+    engine = engines.load(linear_flow.Flow("f").add(Recorded("a", log), Recorded("b", log)), engine=kind)
     engine.run()
     told = listen(engine)
     engine.reset()
     assert told == ["a PENDING", "b PENDING", "f PENDING"]
 
 
-def test_why_a_flow_is_undone_is_raised_although_the_culprit_is_gone(kind, log):
-    first = engines.load(linear_flow.Flow("f").add(Said("a", log), Fails("b", log)), engine=kind)
+def test_the_cause_of_a_rollback_is_raised_although_its_atom_is_gone(kind, log):
+    first = engines.load(linear_flow.Flow("f").add(Recorded("a", log), Fails("b", log)), engine=kind)
     first.atom_notifier.register(st.REVERTED, lambda state, details: first.suspend())
     first.run()
     detail = first.storage._flowdetail
-    second = engines.load(linear_flow.Flow("f").add(Said("a", log)), flow_detail=detail, engine=kind)
+    second = engines.load(linear_flow.Flow("f").add(Recorded("a", log)), flow_detail=detail, engine=kind)
     with pytest.raises(RuntimeError, match="woot"):
         second.run()
     assert second.storage.get_flow_state() == st.REVERTED
@@ -335,10 +335,10 @@ def test_greenthreads_need_eventlet():
         engines.load(linear_flow.Flow("f"), engine="parallel", executor="greenthreads")
 
 
-def test_words_of_an_address_are_options(log):
+def test_parameters_of_a_uri_are_options(log):
     threads = set()
 
-    class Where(Said):
+    class Where(Recorded):
         def execute(self):
             threads.add(threading.get_ident())
 
@@ -353,17 +353,17 @@ def test_words_of_an_address_are_options(log):
 
 
 def a_flow(name):
-    """Make a flow, in a module from where it can be imported."""
+    """Create a flow; importable from this module."""
     return linear_flow.Flow(name)
 
 
-def test_a_flow_is_made_again_by_its_factory():
+def test_flow_from_detail():
     engine = engines.load_from_factory(a_flow, factory_kwargs={"name": "shop"})
     again = engines.flow_from_detail(engine.storage._flowdetail)
     assert again.name == "shop"
 
 
-def test_a_factory_is_imported_where_taskflow_imports_it(monkeypatch):
+def test_a_factory_is_imported_with_oslo_utils(monkeypatch):
     importutils = pytest.importorskip("oslo_utils.importutils", reason="it comes with TaskFlow")
     _, detail = factory.temporary_flow_detail()
     detail.meta["factory"] = {"name": "nowhere.made", "args": ["shop"]}
@@ -378,14 +378,14 @@ def test_a_factory_is_imported_where_taskflow_imports_it(monkeypatch):
         ({"factory": {"name": "nowhere.at_all"}}, ImportError, "Could not import factory 'nowhere.at_all'"),
     ],
 )
-def test_a_flow_that_cannot_be_made_again(meta, error, words):
+def test_a_flow_that_cannot_be_created_again(meta, error, words):
     _, detail = factory.temporary_flow_detail()
     detail.meta.update(meta)
     with pytest.raises(error, match=words):
         engines.flow_from_detail(detail)
 
 
-def test_modules_below_a_package_are_imported_from_it(python):
+def test_submodules_are_imported_from_their_package(python):
     assert python("""
         from stackl_flow import compat
         compat.install()
@@ -397,12 +397,12 @@ def test_modules_below_a_package_are_imported_from_it(python):
 
 
 class Plain(base.Engine):
-    """An engine of another package, with what TaskFlow's base class asks for and no more."""
+    """A minimal engine on TaskFlow's base class, of another package."""
 
     storage = statistics = None
 
     def rest(self):
-        """Nothing to do."""
+        """Do nothing."""
 
     compile = prepare = validate = suspend = reset = rest
 
@@ -416,7 +416,7 @@ def test_an_engine_of_another_package(log, tmp_path, monkeypatch):
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(f"[taskflow.engines]\nplain = {__name__}:Plain\n")
     monkeypatch.syspath_prepend(tmp_path)
-    engine = engines.load(Said("a", log), engine="plain://?speed=2")
+    engine = engines.load(Recorded("a", log), engine="plain://?speed=2")
     engine.run()
     assert (log, engine.options, engine.compilation) == (["run"], {"speed": "2"}, None)
     with pytest.raises(exc.NotSupported, match=r"Plain cannot run 'a' step by step.*call run"):

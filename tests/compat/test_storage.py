@@ -1,4 +1,4 @@
-"""TaskFlow's storage: on its own, written by hand, and that of an engine."""
+"""TaskFlow's storage: without an engine, and that of an engine."""
 
 import threading
 
@@ -44,7 +44,7 @@ def stored(backend, storage):
         return conn.get_flow_details(storage.flow_uuid)
 
 
-def together(count, do):
+def run_in_threads(count, do):
     threads = [threading.Thread(target=do, args=[number]) for number in range(count)]
     for thread in threads:
         thread.start()
@@ -52,7 +52,7 @@ def together(count, do):
         thread.join()
 
 
-def test_what_is_written_is_stored(backend, storage):
+def test_changes_are_stored(backend, storage):
     why = Failure.from_exception(RuntimeError("no luck"))
     one, two, three = storage.ensure_atoms([Pair("p"), retry.AlwaysRevert("r"), Needs("n")])
     storage.save("p", (1, 2))
@@ -82,7 +82,7 @@ def test_what_is_written_is_stored(backend, storage):
     assert stored(backend, storage).find(three).failure is None
 
 
-def test_another_storage_of_the_same_flow_sees_it(backend, storage):
+def test_another_storage_of_the_same_flow(backend, storage):
     storage.ensure_atom(Pair("p"))
     storage.save("p", Failure.from_exception(RuntimeError("x")), states.FAILURE)
     other = Storage(stored(backend, storage), backend=backend)
@@ -94,14 +94,14 @@ def test_another_storage_of_the_same_flow_sees_it(backend, storage):
 
 
 def test_many_threads(backend, storage):
-    together(20, lambda number: (storage.ensure_atom(Pair("p")), storage.inject({str(number): number})))
+    run_in_threads(20, lambda number: (storage.ensure_atom(Pair("p")), storage.inject({str(number): number})))
     assert len(stored(backend, storage)) == 1
     assert sorted(stored(backend, storage).meta["injected"].values()) == list(range(20))
     with storage.lock.write_lock(), storage.lock.read_lock():
         assert len(storage.fetch_all()) == 20
 
 
-def test_what_could_not_be_stored_did_not_happen(backend, storage):
+def test_a_failed_write_changes_nothing(backend, storage):
     storage.ensure_atom(Pair("p"))
     with backend.get_connection() as conn:
         conn.clear_all()
@@ -117,11 +117,11 @@ def test_what_could_not_be_stored_did_not_happen(backend, storage):
         storage.get_atom_uuid("n")
 
 
-def test_who_sees_whom_is_asked(backend):
+def test_scope_fetcher(backend):
     _, flow = factory.temporary_flow_detail(backend)
-    asked = []
-    seen = {"n": [["near"], ["far"]]}
-    storage = Storage(flow, backend, scope_fetcher=lambda name: asked.append(name) or seen.get(name))
+    requested = []
+    scopes = {"n": [["near"], ["far"]]}
+    storage = Storage(flow, backend, scope_fetcher=lambda name: requested.append(name) or scopes.get(name))
     storage.ensure_atoms([Pair("far"), Pair("near"), Needs("n"), Needs("blind")])
     storage.save("far", ("far", 0))
     wants = {"left": "left"}
@@ -136,7 +136,7 @@ def test_who_sees_whom_is_asked(backend):
         storage.fetch_mapped_args(wants, "blind")
     storage.inject_atom_args("blind", [("left", "own")])
     assert storage.fetch_mapped_args(wants, "blind") == {"left": "own"}
-    assert set(asked) == {"n", "blind"}
+    assert set(requested) == {"n", "blind"}
 
 
 def test_bad_atoms(storage):
@@ -155,23 +155,23 @@ def test_bad_atoms(storage):
         storage.save_retry_failure("r", "p", Failure.from_exception(RuntimeError()))
 
 
-def test_an_engine_without_a_backend_shows_one():
+def test_an_engine_without_a_backend_has_a_memory_backend():
     engine = helpers.load(linear_flow.Flow("f").add(Pair("p")))
     engine.compile()
     engine.prepare()
     backend = engine.storage.backend
-    (place,) = backend.memory.ls("/flow_details")
+    (uuid,) = backend.memory.ls("/flow_details")
     engine.run()
-    assert place == engine.storage.flow_uuid
+    assert uuid == engine.storage.flow_uuid
     assert backend.memory.ls("/books") == []
-    assert backend.memory[f"/flow_details/{place}"]["state"] == states.SUCCESS
+    assert backend.memory[f"/flow_details/{uuid}"]["state"] == states.SUCCESS
     (atom,) = backend.memory.ls("/atom_details")
     assert backend.memory[f"/atom_details/{atom}"]["atom"]["meta"] == {"progress": 1.0}
     with backend.get_connection() as conn:
         assert conn.get_atom_details(atom).results == (1, 2)
 
 
-def test_an_engine_that_is_written_by_hand_goes_on_from_there(backend):
+def test_an_engine_continues_from_changes_to_its_storage(backend):
     flow = linear_flow.Flow("f").add(Pair("p"), Needs("n", provides="kept"))
     engine = helpers.load(flow, backend=backend)
     engine.compile()
@@ -186,7 +186,7 @@ def test_an_engine_that_is_written_by_hand_goes_on_from_there(backend):
     assert stored(backend, engine.storage).state == states.SUCCESS
 
 
-def test_without_a_backend_it_is_kept_here():
+def test_storage_without_a_backend():
     storage = Storage(models.FlowDetail("f", "u"))
     storage.ensure_atom(Pair("p"))
     storage.save("p", (threading.Lock(), 2))
