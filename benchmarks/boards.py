@@ -70,7 +70,7 @@ def compare_sizes(
 @contextlib.contextmanager
 def filled(url: str, jobs: int) -> Iterator[JobBoard]:
     """Open a board with waiting jobs, written many to a commit, as posts would have written them."""
-    places, first_time = BoardKeys("bench"), time.time() - jobs / JOBS_PER_SECOND
+    keys, first_time = BoardKeys("bench"), time.time() - jobs / JOBS_PER_SECOND
     with backends.backend("bench", url) as board, kv_backends.fetch(url) as kv:
         numbers = iter(range(jobs))
         # A post writes two items.
@@ -78,7 +78,7 @@ def filled(url: str, jobs: int) -> Iterator[JobBoard]:
         while batch := list(itertools.islice(numbers, batch_size)):
             times = [first_time + n / JOBS_PER_SECOND for n in batch]
             posted = [JobRecord(str(uuid.uuid4()), "job", at, at, {}) for at in times]
-            written = [transactions.post(places, each, each.created_on, new_group=False) for each in posted]
+            written = [transactions.post(keys, each, each.created_on, new_group=False) for each in posted]
             kv.commit(puts=itertools.chain.from_iterable(writes.puts for writes in written))
         yield board
 

@@ -30,7 +30,7 @@ def description() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name as the kernel tells it.
+    """The name of the processor.
 
     Returns:
         The name, or the architecture where there is none.

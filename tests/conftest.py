@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    # "load" is what -n alone means; another --dist was asked for by name.
+    # "load" is the default of -n; any other value was chosen with --dist.
     if config.getvalue("dist") != "load":
         return None
     config.option.loadscopereorder = False

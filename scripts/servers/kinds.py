@@ -48,8 +48,8 @@ class Kind:
         requires: programs, or full paths of files, that must exist.
         url: its URL, with ``{port}``.
         command: returns the command line of the server; it may write files into the directory first.
-        is_ready: tells whether it answers.
-        is_leader: tells whether it leads its cluster, where members have a leader.
+        is_ready: whether it answers.
+        is_leader: whether it leads its cluster; None for kinds without a leader.
         stop_signal: the signal for a fast and clean shutdown.
         user: the user to run as if started by root, for servers that refuse to run as root.
     """

@@ -1,4 +1,4 @@
-"""Details and connections do what TaskFlow's do, whatever is asked of them."""
+"""Details and connections behave as TaskFlow's do, for random programs."""
 
 import datetime as dt
 import json
@@ -18,7 +18,9 @@ from stackl_flow.failure import Failure
 from stackl_flow.persistence import backends, models
 from tests.support.hypothesis_profiles import fewer_examples
 
-STATES = sorted({state for move in states.TASK_TRANSITIONS for state in move[:2]} | {states.RETRYING})
+STATES = sorted(
+    {state for transition in states.TASK_TRANSITIONS for state in transition[:2]} | {states.RETRYING}
+)
 FAILED = (states.FAILURE, states.REVERT_FAILURE)
 VALUES = (None, 1, "a", [1])
 

@@ -74,10 +74,10 @@ def _failed(item: Any) -> bool:
 
 def orders(case: Case, shuffles: int) -> Iterator[tuple[str, Order]]:
     """Yield the orders to try, likely ones first, then that many random ones."""
-    place = {atom.name: number for number, atom in enumerate(case.flow.atoms())}
+    numbers = {atom.name: number for number, atom in enumerate(case.flow.atoms())}
 
     def number(item: Any) -> int:
-        return place[item.name if hasattr(item, "name") else item.atom.name]
+        return numbers[item.name if hasattr(item, "name") else item.atom.name]
 
     yield "as added", number
     yield "failures first", lambda item: (not _failed(item), number(item))
@@ -89,14 +89,14 @@ def orders(case: Case, shuffles: int) -> Iterator[tuple[str, Order]]:
 
 def _shuffle(seed: int, number: Order) -> Order:
     """Make a random order that is the same in every process, whatever order TaskFlow asks in."""
-    asked: Counter[int] = Counter()
+    calls: Counter[int] = Counter()
 
-    def place(item: Any) -> float:
+    def sort_key(item: Any) -> float:
         atom = number(item)
-        asked[atom] += 1
-        return random.Random(f"{seed} {atom} {asked[atom]}").random()
+        calls[atom] += 1
+        return random.Random(f"{seed} {atom} {calls[atom]}").random()
 
-    return place
+    return sort_key
 
 
 def run_theirs(case: Case, order: Order) -> Outcome:

@@ -81,7 +81,7 @@ class World:
         """
         scheduler = Scheduler(self.plan, self.states, self.intentions, batch=self.batch, **self.options)
         self.pending, self.log, self.final_state = [], [], None
-        self.began = (list(self.states), list(self.intentions))
+        self.initial = (list(self.states), list(self.intentions))
         self.initial_batch = self.batch
         events: list[c.Event] | None = None
         for step in range(steps):
@@ -100,7 +100,7 @@ class World:
 
     def replayed(self) -> list[list[c.Command]]:
         """Feed the recorded events of the last run to a new scheduler and return its commands."""
-        scheduler = Scheduler(self.plan, *self.began, batch=self.initial_batch, **self.options)
+        scheduler = Scheduler(self.plan, *self.initial, batch=self.initial_batch, **self.options)
         return [scheduler.start() if events is None else scheduler.handle(events) for events, _ in self.log]
 
     def _next_completions(self) -> list[c.Event]:
@@ -217,5 +217,5 @@ class World:
             assert {*self.states} <= {st.SUCCESS, st.REVERTED, st.PENDING, st.IGNORE}
         for index, state in enumerate(self.states):
             if self.plan.kinds[index] != RETRY and state not in {st.RUNNING, st.REVERTING}:
-                stands = state in {st.SUCCESS, st.FAILURE}
-                assert self.executions[index] - self.reversions[index] == stands
+                should_be_done = state in {st.SUCCESS, st.FAILURE}
+                assert self.executions[index] - self.reversions[index] == should_be_done

@@ -10,7 +10,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-#: Examples of a property test that says nothing else.
+#: Examples of a property test.
 EXAMPLES = {"local": 100, "ci": 400}
 
 

@@ -73,7 +73,7 @@ def collect_traces(
                 flows[names[record.book_uuid]].append(record)
         for spec, uuid in posted.items():
             owned = flows[book_name(spec)]
-            history = [move for record in owned for move in connection.get_history(record.uuid)]
+            history = [transition for record in owned for transition in connection.get_history(record.uuid)]
             state, outcome = _end(board, uuid)
             traces.append(JobTrace(spec, state, outcome, owned, history, done[spec.number], ends[uuid]))
     return sorted(traces, key=lambda trace: trace.spec.number)
