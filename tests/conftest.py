@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -17,11 +18,21 @@ from tests.support import hypothesis_profiles, needs, scheduling, scratch, summa
 
 #: Set by scripts/test where it may install packages.
 MAY_INSTALL = "STACKL_FLOW_TEST_INSTALL"
+SCRATCH = pytest.StashKey[Path | None]()
+FAILED = pytest.StashKey[bool]()
 
 
-def pytest_configure() -> None:
-    scratch.use_memory()
+def pytest_configure(config) -> None:
+    config.stash[SCRATCH] = scratch.use_memory()
     hypothesis_profiles.load_profile()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config) -> None:
+    # After a failure the files stay for a look at them, until the next run.
+    directory = config.stash.get(SCRATCH, None)
+    if directory is not None and not config.stash.get(FAILED, False):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -50,7 +61,8 @@ def pytest_collection_finish(session):
             warnings.warn(pytest.PytestWarning(missing), stacklevel=1)
 
 
-def pytest_sessionfinish(session):
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[FAILED] = exitstatus != pytest.ExitCode.OK
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["summaries"] = {s: dict(counts) for s, counts in summaries.COUNTS.items()}
 

@@ -26,7 +26,7 @@ _STOP_TIMEOUT: Final = 10.0
 
 @dataclass(frozen=True)
 class BackgroundServer:
-    """A server in the background; ``start_time`` distinguishes its process from a later one with the same id."""
+    """A server in the background; ``start_time`` distinguishes its process from others with the same id."""
 
     name: str
     pid: int
