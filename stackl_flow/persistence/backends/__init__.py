@@ -40,9 +40,8 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
 
     Args:
         conf: a URL such as "memory" or "sqlite:///flows.db", the path of a SQLite file such as "flows.db", or
-        a
-            mapping with one of them under "connection". The option "codec" names a codec as "module:name", so
-            that every process with the URL uses it.
+            a mapping with one of them under "connection". The option "codec" names a codec as "module:name",
+            so that every process with the URL uses it.
         namespace: the group of entry points.
         kwargs: further arguments of the backend, such as ``codec`` or ``clock``.
 

@@ -83,8 +83,7 @@ class SQLKV(KV):
 
         Args:
             connection: the caller's connection to the same database, in a transaction: a SQLAlchemy
-            connection
-                or session, or a connection of the driver (sqlite3, psycopg, PyMySQL).
+                connection or session, or a connection of the driver (sqlite3, psycopg, PyMySQL).
 
         Raises:
             InvalidFormat: it is none of these, it is closed, or it commits each statement by itself.
