@@ -82,6 +82,9 @@ def make_template(path: Path) -> Path:
             connection.upgrade()
 
     assert in_child(work) == 0
+    # Children inherit what this imports and compiles; it leaves no connection open.
+    with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as connection:
+        connection.validate()
     return path
 
 
