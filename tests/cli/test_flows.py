@@ -28,8 +28,8 @@ def test_list(invoke, ran):
     assert len(invoke("list", "--limit", "1", "--json").data) == 1
 
 
-def test_list_in_a_pipe_wraps_nothing(start, finish, ran):
-    result = finish(start("list"))
+def test_list_in_a_pipe_wraps_nothing(invoke, ran):
+    result = invoke("list", COLUMNS="40")
     assert all(uuid in result.out for uuid in ran)
     assert "\x1b" not in result.out
 

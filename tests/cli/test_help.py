@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from stackl_flow.cli.app import app
 
@@ -40,8 +41,9 @@ def test_the_examples_in_a_help_text_are_commands(name, invoke):
         ("list --state SUS", ["SUSPENDED", "SUSPENDING"]),
     ],
 )
-def test_shell_completion(start, finish, line, offered):
+def test_shell_completion(line, offered):
     typed = f"stackl-flow {line}"
     variables = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
-    result = finish(start("ignored", _STACKL_FLOW_COMPLETE="complete_bash", **variables))
-    assert result.out.split() == offered
+    variables["_STACKL_FLOW_COMPLETE"] = "complete_bash"
+    result = CliRunner().invoke(app, [], env=variables, prog_name="stackl-flow")
+    assert result.stdout.split() == offered
