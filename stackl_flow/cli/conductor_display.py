@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -17,7 +16,6 @@ from stackl_flow.cli.tables import duration_text
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.control.health import ConductorStats
 
-_REFRESH_PER_SECOND = 8
 _STYLES = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}
 
 
@@ -55,9 +53,9 @@ def show_conductor(conductor: Conductor, out: Output) -> Iterator[ConductorStats
     """Show the jobs of a conductor while it runs, and count them."""
     stats = ConductorStats()
     conductor.notifier.register("*", stats.record)
-    if out.live:
+    if out.is_live:
         display = ConductorDisplay(conductor.name, stats)
-        with Live(display, console=out.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True):
+        with out.live_display(display):
             yield stats
         out.console.print(display)
         return

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Column, Table
@@ -22,7 +21,6 @@ _RUNNING = frozenset({states.RUNNING, states.REVERTING, states.RETRYING})
 _FINISHED = frozenset({states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE, states.IGNORE})
 _MAX_RECENT = 6
 _BAR_WIDTH = 40
-_REFRESH_PER_SECOND = 8
 #: Lines that are used by the head of the display and by what surrounds it.
 _RESERVED_LINES = 6
 
@@ -103,8 +101,8 @@ def _grid(columns: int, name: int, bar: int = -1) -> Table:
     )
 
 
-class Observer(Protocol):
-    """Receives the notifications of an engine, and messages to the user in between."""
+class _Observer(Protocol):
+    """Receives the notifications of an engine."""
 
     def flow_changed(self, state: str, details: Mapping[str, Any]) -> None:
         """Handle a transition of the flow."""
@@ -112,28 +110,12 @@ class Observer(Protocol):
     def atom_changed(self, state: str, details: Mapping[str, Any]) -> None:
         """Handle a transition of an atom."""
 
-    def message(self, text: str) -> None:
-        """Show a message."""
 
-
-class _MessagesOnly:
-    """Shows messages and no transitions."""
+class _TransitionLines:
+    """Writes one line per transition."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
-
-    def flow_changed(self, state: str, details: Mapping[str, Any]) -> None:
-        pass
-
-    def atom_changed(self, state: str, details: Mapping[str, Any]) -> None:
-        pass
-
-    def message(self, text: str) -> None:
-        self._out.message(text)
-
-
-class _TransitionLines(_MessagesOnly):
-    """Writes one line per transition."""
 
     def flow_changed(self, state: str, details: Mapping[str, Any]) -> None:
         self._write("flow", str(details["flow_name"]), state)
@@ -148,12 +130,11 @@ class _TransitionLines(_MessagesOnly):
         self._out.console.file.flush()
 
 
-class _LiveUpdater:
-    """Updates a display that is shown live; messages appear above it."""
+class _DisplayUpdater:
+    """Updates a display."""
 
-    def __init__(self, display: FlowDisplay, console: Console) -> None:
+    def __init__(self, display: FlowDisplay) -> None:
         self._display = display
-        self._console = console
 
     def flow_changed(self, state: str, details: Mapping[str, Any]) -> None:
         del details
@@ -162,32 +143,27 @@ class _LiveUpdater:
     def atom_changed(self, state: str, details: Mapping[str, Any]) -> None:
         self._display.set_atom_state(str(details.get("task_name") or details.get("retry_name")), state)
 
-    def message(self, text: str) -> None:
-        self._console.print(text, markup=False)
-
 
 @contextmanager
-def show_flow(engine: Engine, out: Output) -> Iterator[Observer]:
-    """Show the transitions of a compiled engine while it runs; the observer is for messages in between."""
-    if not out.live:
-        observer: Observer = _MessagesOnly(out) if out.as_json else _TransitionLines(out)
-        with _registered(engine, observer):
-            yield observer
+def show_flow(engine: Engine, out: Output) -> Iterator[None]:
+    """Show the transitions of a compiled engine while it runs; with --json nothing is shown."""
+    if out.as_json:
+        yield
+        return
+    if not out.is_live:
+        with _registered(engine, _TransitionLines(out)):
+            yield
         return
     storage = engine.storage
     plan = engine.compilation
     names = () if plan is None else plan.names
     display = FlowDisplay(str(storage.flow_name), [(name, storage.get_atom_state(name)) for name in names])
-    observer = _LiveUpdater(display, out.console)
-    with (
-        Live(display, console=out.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True),
-        _registered(engine, observer),
-    ):
-        yield observer
+    with out.live_display(display), _registered(engine, _DisplayUpdater(display)):
+        yield
 
 
 @contextmanager
-def _registered(engine: Engine, observer: Observer) -> Iterator[None]:
+def _registered(engine: Engine, observer: _Observer) -> Iterator[None]:
     engine.notifier.register(Notifier.ANY, observer.flow_changed)
     engine.atom_notifier.register(Notifier.ANY, observer.atom_changed)
     try:

@@ -33,7 +33,7 @@ def run_with_display(engine: Engine, out: Output, db: str | None) -> RunResult:
     uuid = engine.storage.flow_uuid
     aborted = f"aborted; resume the flow with: {resume_command(uuid, db)}" if db else "aborted"
     try:
-        with show_flow(engine, out) as observer, stop_on_signal(engine.suspend, observer.message, aborted):
+        with show_flow(engine, out), stop_on_signal(engine.suspend, out.message, aborted):
             result = run_engine(engine)
     except Exception as error:
         if db and not isinstance(error, exc.OwnershipLost):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 
 from stackl_flow import codec, redaction
 from stackl_flow.cli.tables import flow_panel, values_table
@@ -21,6 +22,8 @@ from stackl_flow.control.views import FlowView
 
 #: Columns of a line in a pipe: only very long names are wrapped.
 _PIPE_WIDTH = 500
+#: How often a live display is redrawn, per second.
+_REFRESH_RATE = 8
 #: Fields with seconds since the epoch, which become ISO 8601 in JSON.
 _TIME_FIELDS = frozenset({"started", "ended", "created", "updated", "finished_at", "not_before", "at"})
 
@@ -52,9 +55,19 @@ class Output:
         self._messages = make_console(stderr=True)
 
     @property
-    def live(self) -> bool:
+    def is_live(self) -> bool:
         """Whether the output is a terminal that can show a live display."""
         return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
+
+    @contextmanager
+    def live_display(self, renderable: RenderableType) -> Iterator[None]:
+        """Show a display that is redrawn several times a second; messages appear above it."""
+        messages, self._messages = self._messages, self.console
+        try:
+            with Live(renderable, console=self.console, refresh_per_second=_REFRESH_RATE, transient=True):
+                yield
+        finally:
+            self._messages = messages
 
     def result(self, renderable: RenderableType, data: Any) -> None:
         """Write the result of the command: `data` with --json, else `renderable`."""
