@@ -49,7 +49,7 @@ REASONS = {
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<source>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL
 )
-_COMMENT = re.compile(r"<!-- (?:not run: (?P<reason>[^>]*?)|(?P<guide>taskflow|ours): \S+) -->\s*\Z")
+_COMMENT = re.compile(r"<!-- (?:not run: (?P<reason>[^>]*?)|(?P<guide>taskflow|stackl_flow): \S+) -->\s*\Z")
 _FILE = re.compile(r"(?:#|--|//) ([\w./-]+\.(?:py|ini|ya?ml|json|sql|toml|conf|service))(?::.*)?\n")
 _ALIKE = [
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
