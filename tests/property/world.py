@@ -6,6 +6,7 @@ can be resumed and compared with one that was not interrupted.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ DONE = {st.SUCCESS, st.IGNORE}
 CLEAR = {st.PENDING, st.REVERTED, st.IGNORE}
 
 
+@functools.lru_cache(maxsize=16)
 def plan_for(case: Case) -> Plan:
     """Compile a case's flow."""
     return compile_flow(Builder(OURS, Recorder()).flow(case.flow))

@@ -82,8 +82,7 @@ class Builder:
         flow.link(source, target, decider=functools.partial(_decide, link.answer), decider_depth=depth)
 
     def _task(self, spec: TaskSpec) -> Any:
-        kind = type("SpecTask", (self.library.task.Task,), {"execute": _execute, "revert": _revert})
-        made = kind(
+        made = _task_class(self.library.task.Task)(
             name=spec.name, provides=spec.provides, requires=spec.requires, inject=dict(spec.inject) or None
         )
         made.priority = spec.priority
@@ -92,10 +91,20 @@ class Builder:
 
     def _retry(self, spec: RetrySpec) -> Any:
         base = getattr(self.library.retry, spec.kind)
-        methods = {what: _recorded(base, what) for what in ("execute", "revert", "on_failure")}
-        made = type("SpecRetry", (base,), methods)(**_retry_arguments(spec))
+        made = _retry_class(base)(**_retry_arguments(spec))
         made.recorder = self.recorder
         return made
+
+
+@functools.cache
+def _task_class(base: Any) -> Any:
+    return type("SpecTask", (base,), {"execute": _execute, "revert": _revert})
+
+
+@functools.cache
+def _retry_class(base: Any) -> Any:
+    methods = {what: _recorded(base, what) for what in ("execute", "revert", "on_failure")}
+    return type("SpecRetry", (base,), methods)
 
 
 def _retry_arguments(spec: RetrySpec) -> dict[str, Any]:
