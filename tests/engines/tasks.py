@@ -70,9 +70,9 @@ def states_of(engine):
 
 def transitions_of(notifier):
     """Return a list to which every notification is appended as (state, details)."""
-    told = []
-    notifier.register("*", lambda state, details: told.append((state, details)))
-    return told
+    received = []
+    notifier.register("*", lambda state, details: received.append((state, details)))
+    return received
 
 
 def final_state(engine, error=None):

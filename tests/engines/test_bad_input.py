@@ -77,7 +77,7 @@ def test_cycle_of_dependencies_is_reported_with_its_atoms():
 
 
 @pytest.mark.parametrize(
-    ("thing", "words"),
+    ("item", "message"),
     [
         (Step, "<class.* is a class: pass an instance, Step"),
         (lambda: None, "<function.* is neither a task nor a flow.*FunctorTask"),
@@ -86,17 +86,17 @@ def test_cycle_of_dependencies_is_reported_with_its_atoms():
     ],
 )
 @pytest.mark.parametrize("kind", [LinearFlow, GraphFlow])
-def test_item_that_is_not_a_task(kind, thing, words):
-    with pytest.raises(exc.NotAnAtom, match=f"'shop': {words}") as caught:
-        kind("shop").add(thing)
+def test_item_that_is_not_a_task(kind, item, message):
+    with pytest.raises(exc.NotAnAtom, match=f"'shop': {message}") as caught:
+        kind("shop").add(item)
     # TaskFlow raises a TypeError.
     assert isinstance(caught.value, TypeError)
 
 
-@pytest.mark.parametrize("thing", [Step, None, "a", lambda: None])
-def test_flow_that_is_not_a_flow(thing):
+@pytest.mark.parametrize("item", [Step, None, "a", lambda: None])
+def test_flow_that_is_not_a_flow(item):
     with pytest.raises(exc.NotAnAtom, match=r"not a task or flow: .* is (neither a task|a class)"):
-        engines.run(thing)
+        engines.run(item)
 
 
 # ------------------------------------------------------------------ values that cannot be stored
@@ -278,13 +278,13 @@ def test_locked_database_is_reported(path, stored, log):
 
 def history_is_sound(backend, uuid):
     """Check that each transition starts in the state in which the previous one ended."""
-    stands = {}
+    current = {}
     with backend.get_connection() as connection:
-        for move in connection.get_history(uuid):
-            assert stands.setdefault(move.atom, states.PENDING) == move.old, move
-            stands[move.atom] = move.new
+        for transition in connection.get_history(uuid):
+            assert current.setdefault(transition.atom, states.PENDING) == transition.old, transition
+            current[transition.atom] = transition.new
         assert {each.name: each.state for each in connection.get_flow_details(uuid)} == {
-            name: state for name, state in stands.items() if name is not None
+            name: state for name, state in current.items() if name is not None
         }
 
 
@@ -347,9 +347,9 @@ def as_nobody():
 
 
 def test_read_only_database_is_reported(log):
-    place = Path(tempfile.mkdtemp())  # other users cannot access tmp_path
-    place.chmod(0o755)
-    path = place / "flows.db"
+    directory = Path(tempfile.mkdtemp())  # other users cannot access tmp_path
+    directory.chmod(0o755)
+    path = directory / "flows.db"
     address = f"sqlite:///{path}?journal_mode=DELETE"
     flow = LinearFlow("f").add(*steps("ab", log))
     try:
@@ -366,7 +366,7 @@ def test_read_only_database_is_reported(log):
             assert final_state(engines.load(flow, flow_detail=detail, backend=backend)) == states.SUCCESS
         assert log == ["a", "b"]
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(directory)
 
 
 # ------------------------------------------------------------------ factories

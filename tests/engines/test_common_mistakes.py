@@ -129,13 +129,13 @@ def test_engine_that_is_not_a_name(wrong):
 
 
 def test_misspelled_engine():
-    words = r"'paralel': did you mean 'parallel'\? Known engines are default, parallel, serial"
-    with pytest.raises(exc.NotFound, match=words):
+    message = r"'paralel': did you mean 'parallel'\? Known engines are default, parallel, serial"
+    with pytest.raises(exc.NotFound, match=message):
         engines.load(LinearFlow("f"), engine="paralel")
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "words"),
+    ("kind", "options", "message"),
     [
         (
             "parallel",
@@ -148,11 +148,11 @@ def test_misspelled_engine():
         ("serial", {"colour": "red"}, "known options are clock, defer_reverts"),
     ],
 )
-def test_unknown_option_logs_a_warning(caplog, log, kind, options, words):
+def test_unknown_option_logs_a_warning(caplog, log, kind, options, message):
     with caplog.at_level(logging.WARNING):
         engine = engines.load(LinearFlow("f").add(Step("a", log)), engine=kind, **options)
     (record,) = caplog.records
-    assert re.search(words, record.getMessage())
+    assert re.search(message, record.getMessage())
     assert final_state(engine) == states.SUCCESS
 
 

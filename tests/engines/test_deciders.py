@@ -116,21 +116,21 @@ def test_one_rejection_is_enough(load, log):
 
 
 def test_deciders_of_ignored_sources_are_skipped(load, log):
-    asked = []
+    calls = []
 
     def never(history):
-        asked.append("never")
+        calls.append("never")
         return False
 
     def look(history):
-        asked.append(history)
+        calls.append(history)
         return True
 
     a, b, c, d = steps("abcd", log)
     flow = GraphFlow("f").add(a, b, c, d)
     flow.link(a, b, decider=no, decider_depth="ATOM").link(b, d, decider=never).link(c, d, decider=look)
     load(flow).run()
-    assert asked == [{"c": "C"}]
+    assert calls == [{"c": "C"}]
     assert sorted(log) == ["a", "c", "d"]
 
 
@@ -194,8 +194,8 @@ def test_decider_that_raises_fails_the_flow_and_is_evaluated_again_on_the_next_r
 
 
 def test_ignored_atoms_stay_ignored_on_resume(tmp_path, log):
-    place = f"sqlite:///{tmp_path / 'flows.db'}"
-    with backends.backend(place) as backend:
+    url = f"sqlite:///{tmp_path / 'flows.db'}"
+    with backends.backend(url) as backend:
         flow = chain(log, "ATOM")
         detail = factory.create_flow_detail(flow, backend=backend)
         engine = engines.load(flow, flow_detail=detail, backend=backend)

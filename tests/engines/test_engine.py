@@ -320,24 +320,24 @@ def test_lock_is_released_after_a_failure(load, log):
 def test_statistics_count_atoms(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(2, "r")).add(Step("a", log, fails=1), Step("b", log)))
     engine.run()
-    told = engine.statistics
-    assert set(told["seconds_per_state"]) >= {"scheduling", "waiting", "analyzing"}
-    assert all(seconds >= 0 for seconds in told["seconds_per_state"].values())
-    assert told["active_for"] >= 0
+    reported = engine.statistics
+    assert set(reported["seconds_per_state"]) >= {"scheduling", "waiting", "analyzing"}
+    assert all(seconds >= 0 for seconds in reported["seconds_per_state"].values())
+    assert reported["active_for"] >= 0
     # The retry twice, a twice, b once, and the revert of a.
-    assert (told["completed"], told["discarded_failures"]) == (6, 1)
-    assert (told["awaiting"], told["incomplete"]) == (0, 0)
+    assert (reported["completed"], reported["discarded_failures"]) == (6, 1)
+    assert (reported["awaiting"], reported["incomplete"]) == (0, 0)
 
 
 def test_statistics_can_be_read_during_a_run(load, log):
     engine = load(LinearFlow("f").add(Step("a", log), Step("b", log)))
     assert engine.statistics == {}
-    told = []
+    reported = []
     engine.atom_notifier.register(
-        states.SUCCESS, lambda *_, **__: told.append(engine.statistics["completed"])
+        states.SUCCESS, lambda *_, **__: reported.append(engine.statistics["completed"])
     )
     engine.run()
-    assert told == [1, 2]
+    assert reported == [1, 2]
     engine.reset()
     engine.run()
     assert engine.statistics["completed"] == 2
@@ -371,10 +371,10 @@ def test_helpers_take_the_same_arguments(log):
 
 
 def test_run_iter_yields_the_states_of_the_engine(load, log):
-    told = list(load(Step("a", log)).run_iter())
-    assert told[:4] == ["RESUMING", "SCHEDULING", "WAITING", "ANALYZING"]
-    assert told[-1] == "SUCCESS"
-    assert set(told) == {"RESUMING", "SCHEDULING", "WAITING", "ANALYZING", "SUCCESS"}
+    reported = list(load(Step("a", log)).run_iter())
+    assert reported[:4] == ["RESUMING", "SCHEDULING", "WAITING", "ANALYZING"]
+    assert reported[-1] == "SUCCESS"
+    assert set(reported) == {"RESUMING", "SCHEDULING", "WAITING", "ANALYZING", "SUCCESS"}
 
 
 def test_run_iter_raises_at_its_end(load, log):

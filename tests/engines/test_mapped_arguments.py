@@ -92,11 +92,11 @@ def test_unsatisfied_arguments(log):
     engine = engines.load(flow, store={"given": 6})
     engine.compile()
     engine.prepare()
-    ask = engine.storage.fetch_unsatisfied_args
+    unsatisfied = engine.storage.fetch_unsatisfied_args
     mapping = {"k": "x", "l": "own", "m": "given", "n": "none"}
-    assert ask("b", mapping) == {"n"}
-    assert ask("a", mapping) == {"k", "l", "n"}
-    assert ask("b", mapping, optional_args=["n", "k"]) == set()
-    assert ask("a", {"k": "x"}, scope_walker=[["a"]]) == set()
+    assert unsatisfied("b", mapping) == {"n"}
+    assert unsatisfied("a", mapping) == {"k", "l", "n"}
+    assert unsatisfied("b", mapping, optional_args=["n", "k"]) == set()
+    assert unsatisfied("a", {"k": "x"}, scope_walker=[["a"]]) == set()
     with pytest.raises(exc.NotFound, match="'nobody'"):
-        ask("nobody", mapping)
+        unsatisfied("nobody", mapping)

@@ -24,7 +24,7 @@ def flow(times):
     given = FunctorTask(greet, name="greet", provides="greeting", inject={"times": times})
     return LinearFlow("greeting").add(given)
 """
-LOADS_AND_DIES = """
+EXITS_AFTER_LOAD = """
 import os
 import greeting
 from stackl_flow import engines
@@ -43,16 +43,16 @@ with backends.backend("sqlite:///flows.db") as backend:
 def left(tmp_path):
     """Return the uuid of a flow that a process stored before it was killed, without running it."""
     (tmp_path / "greeting.py").write_text(MODULE)
-    (tmp_path / "dies.py").write_text(LOADS_AND_DIES)
+    (tmp_path / "dies.py").write_text(EXITS_AFTER_LOAD)
     dead = call(tmp_path, "dies.py")
     assert dead.returncode == 9, dead.stderr
     return dead.stdout.strip()
 
 
-def call(place, *words):
+def call(directory, *arguments):
     return subprocess.run(
-        [sys.executable, *words],
-        cwd=place,
+        [sys.executable, *arguments],
+        cwd=directory,
         env={"PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
@@ -72,14 +72,16 @@ def test_process_killed_after_load_leaves_a_runnable_flow(left, tmp_path, monkey
 
 
 def test_command_line_runs_a_flow_whose_process_was_killed_after_load(left, tmp_path):
-    words = ("-m", "stackl_flow.cli", "resume", left, "--db", "flows.db", "--results")
-    answer = call(tmp_path, *words)
+    arguments = ("-m", "stackl_flow.cli", "resume", left, "--db", "flows.db", "--results")
+    answer = call(tmp_path, *arguments)
     assert answer.returncode == 0, answer.stderr
     assert '"hello hello"' in answer.stdout
 
 
 def test_factory_in_a_script_logs_a_warning(tmp_path):
-    script = LOADS_AND_DIES.replace("import greeting", f"import sys{MODULE}").replace("greeting.flow", "flow")
+    script = EXITS_AFTER_LOAD.replace("import greeting", f"import sys{MODULE}").replace(
+        "greeting.flow", "flow"
+    )
     (tmp_path / "script.py").write_text(script)
     dead = call(tmp_path, "script.py")
     assert dead.returncode == 9
@@ -122,20 +124,20 @@ def test_flow_can_be_stored_with_another_name_in_an_existing_book(backend):
 @pytest.mark.parametrize("stages", [(), ("compile", "prepare", "validate")])
 def test_flow_of_one_task_takes_four_writes(tmp_path, stages):
     """Creation, taking of ownership with the atoms, start, end. Each write is two crash points."""
-    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
-        backend = CrashBackend(place, at=0)
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as sqlite:
+        backend = CrashBackend(sqlite, at=0)
         engine = engines.load(
             LinearFlow("f").add(Keep("a")), backend=backend, store={} if stages else {"x": 1}
         )
         for stage in stages:
             getattr(engine, stage)()
         engine.run()
-        with place.get_connection() as connection:
+        with sqlite.get_connection() as connection:
             stored = connection.get_flow_details(engine.storage.flow_uuid)
-            moves = connection.get_history(stored.uuid)
+            history = connection.get_history(stored.uuid)
     assert backend.points == 2 * 4
     assert (stored.state, [atom.state for atom in stored]) == (states.SUCCESS, [states.SUCCESS])
-    assert [(move.atom, move.new) for move in moves] == [
+    assert [(transition.atom, transition.new) for transition in history] == [
         (None, states.RUNNING), ("a", states.RUNNING), ("a", states.SUCCESS), (None, states.SUCCESS)
     ]  # fmt: skip
 

@@ -13,19 +13,19 @@ from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step, final_state, steps, transitions_of
 
 
-def pairs(told, name):
-    return [(details["old_state"], state) for state, details in told if details.get("task_name") == name]
+def pairs(received, name):
+    return [(details["old_state"], state) for state, details in received if details.get("task_name") == name]
 
 
 def test_every_transition_of_a_flow_is_notified(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
-    told = transitions_of(engine.notifier)
+    received = transitions_of(engine.notifier)
     engine.run()
-    assert [(state, details["old_state"]) for state, details in told] == [
+    assert [(state, details["old_state"]) for state, details in received] == [
         ("RUNNING", "PENDING"),
         ("SUCCESS", "RUNNING"),
     ]
-    for _, details in told:
+    for _, details in received:
         assert details["engine"] is engine
         assert (details["flow_name"], details["flow_uuid"]) == ("f", engine.storage.flow_uuid)
 
@@ -33,11 +33,11 @@ def test_every_transition_of_a_flow_is_notified(load, log):
 def test_every_transition_of_atoms_is_notified_in_order(load, log):
     flow = LinearFlow("f", retry=retry.Times(2, "t")).add(Step("a", log), Step("b", log, fails=2))
     engine = load(flow)
-    told = transitions_of(engine.atom_notifier)
+    received = transitions_of(engine.atom_notifier)
     assert final_state(engine, ValueError) == states.REVERTED
     short = [
         (details.get("task_name") or details["retry_name"], details["old_state"], state)
-        for state, details in told
+        for state, details in received
     ]
     once = [("t", "RUNNING", "SUCCESS"), ("a", "PENDING", "RUNNING"), ("a", "RUNNING", "SUCCESS"),
             ("b", "PENDING", "RUNNING"), ("b", "RUNNING", "FAILURE"), ("b", "FAILURE", "REVERTING"),
@@ -52,26 +52,26 @@ def test_every_transition_of_atoms_is_notified_in_order(load, log):
 
 def test_details_of_atom_notifications(load, log):
     engine = load(LinearFlow("f", retry=retry.Times(1, "r")).add(Step("a", log), Step("b", log, fails=1)))
-    told = transitions_of(engine.atom_notifier)
+    received = transitions_of(engine.atom_notifier)
     final_state(engine, ValueError)
-    by_move = {(d.get("task_name") or d.get("retry_name"), state): d for state, d in told}
-    assert by_move["a", "RUNNING"] == {
+    by_transition = {(d.get("task_name") or d.get("retry_name"), state): d for state, d in received}
+    assert by_transition["a", "RUNNING"] == {
         "task_name": "a",
         "task_uuid": engine.storage.get_atom_uuid("a"),
         "old_state": "PENDING",
     }
-    assert by_move["a", "SUCCESS"]["result"] == "A"
-    assert by_move["b", "FAILURE"]["result"].check(ValueError)
-    assert "result" in by_move["a", "REVERTED"]
-    assert by_move["r", "SUCCESS"]["retry_uuid"] == engine.storage.get_atom_uuid("r")
-    assert by_move["r", "SUCCESS"]["result"] == 1
+    assert by_transition["a", "SUCCESS"]["result"] == "A"
+    assert by_transition["b", "FAILURE"]["result"].check(ValueError)
+    assert "result" in by_transition["a", "REVERTED"]
+    assert by_transition["r", "SUCCESS"]["retry_uuid"] == engine.storage.get_atom_uuid("r")
+    assert by_transition["r", "SUCCESS"]["result"] == 1
 
 
 def test_failed_revert_is_notified_with_its_failure(load, log):
     engine = load(LinearFlow("f").add(Step("a", log, revert_fails=1), Step("b", log, fails=1)))
-    told = transitions_of(engine.atom_notifier)
+    received = transitions_of(engine.atom_notifier)
     assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
-    (details,) = [details for state, details in told if state == "REVERT_FAILURE"]
+    (details,) = [details for state, details in received if state == "REVERT_FAILURE"]
     assert details["result"].check(RuntimeError)
 
 
@@ -92,8 +92,8 @@ def test_callback_that_raises_is_logged_and_does_not_affect_the_run(load, log, c
     engine.atom_notifier.register("*", broken)
     engine.run()
     assert engine.storage.get_flow_state() == states.SUCCESS
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [("broken" in line, "raised LookupError" in line) for line in told] == [(True, True)] * 2
+    received = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [("broken" in line, "raised LookupError" in line) for line in received] == [(True, True)] * 2
 
 
 def test_transition_is_stored_before_it_is_notified(backend, log):
@@ -116,18 +116,18 @@ def test_transition_is_stored_before_it_is_notified(backend, log):
 def test_reset_notifies_the_flow_transition(load, log):
     engine = load(Step("a", log))
     engine.run()
-    told = transitions_of(engine.notifier)
+    received = transitions_of(engine.notifier)
     engine.reset()
-    assert [(details["old_state"], state) for state, details in told] == [("SUCCESS", "PENDING")]
+    assert [(details["old_state"], state) for state, details in received] == [("SUCCESS", "PENDING")]
 
 
 def test_transitions_of_each_parallel_atom_are_in_order(log):
     flow = UnorderedFlow("f").add(*(Step(f"t{n}", log) for n in range(20)))
     engine = engines.load(flow, engine="parallel", max_workers=4)
-    told = transitions_of(engine.atom_notifier)
+    received = transitions_of(engine.atom_notifier)
     engine.run()
     for number in range(20):
-        assert pairs(told, f"t{number}") == [("PENDING", "RUNNING"), ("RUNNING", "SUCCESS")]
+        assert pairs(received, f"t{number}") == [("PENDING", "RUNNING"), ("RUNNING", "SUCCESS")]
 
 
 # ------------------------------------------------------------------ progress
@@ -136,21 +136,21 @@ def test_transitions_of_each_parallel_atom_are_in_order(log):
 class Slow(task.Task):
     """Reports its progress."""
 
-    def __init__(self, *told, name="slow"):
+    def __init__(self, *received, name="slow"):
         super().__init__(name)
-        self.told = told
+        self.received = received
 
     def execute(self):
-        for progress, details in self.told:
+        for progress, details in self.received:
             self.update_progress(progress, **details)
 
 
 def test_progress_is_notified_to_callbacks_of_the_task(load):
     work = Slow((0.3, {}), (0.7, {"step": 2}))
-    told = []
-    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(dict(details)))
+    received = []
+    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: received.append(dict(details)))
     load(work).run()
-    assert told == [{"progress": 0.0}, {"progress": 0.3}, {"progress": 0.7, "step": 2}, {"progress": 1.0}]
+    assert received == [{"progress": 0.0}, {"progress": 0.3}, {"progress": 0.7, "step": 2}, {"progress": 1.0}]
 
 
 def test_progress_starts_at_zero_and_ends_at_one(load, log):
@@ -186,21 +186,23 @@ def test_progress_without_details(load):
 @pytest.mark.parametrize(("given", "kept"), [(1.5, 1.0), (-1, 0.0)])
 def test_progress_out_of_bounds_is_clamped_with_a_warning(load, caplog, given, kept):
     work = Slow((given, {}))
-    told = []
-    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(details["progress"]))
+    received = []
+    work.notifier.register(
+        task.EVENT_UPDATE_PROGRESS, lambda _, details: received.append(details["progress"])
+    )
     with caplog.at_level(logging.WARNING):
         load(work).run()
-    assert told == [0.0, kept, 1.0]
+    assert received == [0.0, kept, 1.0]
     assert "Progress must be between" in caplog.text
 
 
 def test_progress_is_stored(tmp_path):
     address = f"sqlite:///{tmp_path / 'flows.db'}"
     work = Slow((0.25, {"file": "x"}))
-    with backends.backend(address) as place:
-        detail = factory.create_flow_detail(work, backend=place)
-        engines.load(work, flow_detail=detail, backend=place).run()
-    with backends.backend(address) as place, place.get_connection() as connection:
+    with backends.backend(address) as backend:
+        detail = factory.create_flow_detail(work, backend=backend)
+        engines.load(work, flow_detail=detail, backend=backend).run()
+    with backends.backend(address) as backend, backend.get_connection() as connection:
         (stored,) = connection.get_flow_details(detail.uuid)
     assert stored.progress == 1.0
     assert stored.progress_details == {"at_progress": 0.25, "details": {"file": "x"}}
@@ -208,13 +210,13 @@ def test_progress_is_stored(tmp_path):
 
 
 def test_progress_implied_by_a_state_is_not_stored(tmp_path):
-    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as place:
-        detail = factory.create_flow_detail(Slow((0.25, {})), backend=place)
-        engine = engines.load(Slow((0.25, {})), flow_detail=detail, backend=place)
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}") as backend:
+        detail = factory.create_flow_detail(Slow((0.25, {})), backend=backend)
+        engine = engines.load(Slow((0.25, {})), flow_detail=detail, backend=backend)
         engine.run()
-        with place.get_connection() as connection:
+        with backend.get_connection() as connection:
             stored = connection.get_flow_details(detail.uuid)
-        again = engines.load(Slow((0.25, {})), flow_detail=stored, backend=place)
+        again = engines.load(Slow((0.25, {})), flow_detail=stored, backend=backend)
         again.compile()
         again.prepare()
     with contextlib.closing(sqlite3.connect(tmp_path / "flows.db")) as file:
@@ -233,12 +235,12 @@ def test_progress_details_that_cannot_be_stored_are_dropped_and_logged(backend, 
 
 
 def test_progress_of_a_running_task_can_be_read_by_others(backend):
-    gate, told = threading.Event(), threading.Event()
+    gate, received = threading.Event(), threading.Event()
 
     class Waits(task.Task):
         def execute(self):
             self.update_progress(0.5, file="x")
-            told.set()
+            received.set()
             gate.wait(30)
 
     work = Waits("slow")
@@ -253,7 +255,7 @@ def test_progress_of_a_running_task_can_be_read_by_others(backend):
             seen.append((stored.state, stored.progress, stored.progress_details["details"]))
             gate.set()
         elif state == states.WAITING:
-            told.wait(30)
+            received.wait(30)
         before = state
     assert seen == [(states.RUNNING, 0.5, {"file": "x"})]
 
@@ -330,7 +332,9 @@ def test_progress_after_ownership_was_lost_is_dropped_without_failing_the_task(b
 
 def test_progress_outside_a_run_is_only_notified():
     work = Slow()
-    told = []
-    work.notifier.register(task.EVENT_UPDATE_PROGRESS, lambda _, details: told.append(details["progress"]))
+    received = []
+    work.notifier.register(
+        task.EVENT_UPDATE_PROGRESS, lambda _, details: received.append(details["progress"])
+    )
     work.update_progress(0.5)
-    assert told == [0.5]
+    assert received == [0.5]

@@ -57,8 +57,8 @@ def test_retry_precedes_the_items_of_its_flow():
     inner = LinearFlow("in", retry=retry.Times(1, "ri")).add(*steps("b", []))
     plan = compile_flow(LinearFlow("out", retry=retry.Times(1, "ro")).add(*steps("a", []), inner))
     answer = {name: plan.retry_of[plan.index[name]] for name in plan.names}
-    asked = {name: plan.names[number] if number >= 0 else None for name, number in answer.items()}
-    assert asked == {"ro": None, "a": "ro", "ri": "ro", "b": "ri"}
+    retries = {name: plan.names[number] if number >= 0 else None for name, number in answer.items()}
+    assert retries == {"ro": None, "a": "ro", "ri": "ro", "b": "ri"}
     assert names_after(plan, "ri") == {"b"}
 
 

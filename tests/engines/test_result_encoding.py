@@ -7,7 +7,7 @@ from stackl_flow.persistence import backends, factory
 from tests.engines.tasks import Step
 
 
-class Noting(codec.Codec):
+class RecordingCodec(codec.Codec):
     """A codec that records what it encodes."""
 
     def __init__(self):
@@ -20,34 +20,34 @@ class Noting(codec.Codec):
 
 
 @pytest.fixture
-def noting():
-    return Noting()
+def recorder():
+    return RecordingCodec()
 
 
 @pytest.fixture
-def place(tmp_path, noting):
-    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}", codec=noting) as made:
+def recording_backend(tmp_path, recorder):
+    with backends.backend(f"sqlite:///{tmp_path / 'flows.db'}", codec=recorder) as made:
         yield made
 
 
-def stored(flow, place):
-    detail = factory.create_flow_detail(flow, backend=place)
-    engines.load(flow, flow_detail=detail, backend=place).run()
-    with place.get_connection() as connection:
+def stored(flow, recording_backend):
+    detail = factory.create_flow_detail(flow, backend=recording_backend)
+    engines.load(flow, flow_detail=detail, backend=recording_backend).run()
+    with recording_backend.get_connection() as connection:
         return list(connection.get_flow_details(detail.uuid))
 
 
-def test_result_is_encoded_once(place, noting, log):
+def test_result_is_encoded_once(recording_backend, recorder, log):
     results = [["first"], {"second": 2}]
     flow = LinearFlow("f").add(*(Step(n, log, result=r) for n, r in zip("ab", results, strict=True)))
-    atoms = stored(flow, place)
+    atoms = stored(flow, recording_backend)
     assert [atom.results for atom in atoms] == results
-    assert [[value for value in noting.encoded if value is result] for result in results] == [
+    assert [[value for value in recorder.encoded if value is result] for result in results] == [
         [result] for result in results
     ]
 
 
-def test_result_of_the_last_attempt_is_stored(place, log):
+def test_result_of_the_last_attempt_is_stored(recording_backend, log):
     class Counting(Step):
         def execute(self, **kwargs):
             super().execute(**kwargs)
@@ -55,7 +55,7 @@ def test_result_of_the_last_attempt_is_stored(place, log):
 
     flow = LinearFlow("f", retry.Times(3, name="r"))
     flow.add(Counting("a", log), Step("b", log, fails=2))
-    atoms = {atom.name: atom for atom in stored(flow, place)}
+    atoms = {atom.name: atom for atom in stored(flow, recording_backend)}
     assert atoms["a"].state == states.SUCCESS
     assert log.count("a") == 3
     assert atoms["a"].results == [len(log) - log[::-1].index("a")]

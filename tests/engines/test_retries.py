@@ -13,13 +13,13 @@ class Scripted(retry.Retry):
     def __init__(self, name, *decisions, **kwargs):
         super().__init__(name, **kwargs)
         self.decisions = list(decisions)
-        self.asked, self.reverted = [], []
+        self.histories, self.reverted = [], []
 
     def execute(self, history, **kwargs):
         return len(history) + 1
 
     def on_failure(self, history, **kwargs):
-        self.asked.append([(given, sorted(failures)) for given, failures in history])
+        self.histories.append([(given, sorted(failures)) for given, failures in history])
         return self.decisions.pop(0)
 
     def revert(self, history, **kwargs):
@@ -134,7 +134,7 @@ def test_nested_retries_are_evaluated_from_the_inside_out(load, log):
     flow = LinearFlow("f1", retry=retries[0]).add(flow)
     load(flow).run()
     assert log == ["a", "-a", "a", "-a", "a"]
-    assert [len(each.asked) for each in retries] == [1, 1, 2]
+    assert [len(each.histories) for each in retries] == [1, 1, 2]
 
 
 def test_history_contains_values_and_failures(load):
@@ -142,12 +142,12 @@ def test_history_contains_values_and_failures(load):
     flow = LinearFlow("f", retry=controller).add(Step("a", [], fails=ALWAYS))
     engine = load(flow)
     final_state(engine, ValueError)
-    assert controller.asked == [
+    assert controller.histories == [
         [(1, ["a"])],
         [(1, ["a"]), (2, ["a"])],
         [(1, ["a"]), (2, ["a"]), (3, ["a"])],
     ]
-    assert controller.reverted == [controller.asked[-1]]
+    assert controller.reverted == [controller.histories[-1]]
     # A reverted retry has no history.
     assert len(engine.storage.get_retry_history("r")) == 0
 
@@ -176,7 +176,9 @@ def test_history_contains_all_failures_of_an_attempt(log):
     flow = UnorderedFlow("f", retry=controller).add(Step("a", log, fails=1), Step("b", log, fails=1))
     engine = engines.load(flow)
     engine.run()
-    assert sorted({name for asked in controller.asked for _, names in asked for name in names}) == ["a", "b"]
+    assert sorted(
+        {name for histories in controller.histories for _, names in histories for name in names}
+    ) == ["a", "b"]
     assert len(engine.storage.get_retry_history("r")) == 2
 
 
@@ -194,14 +196,14 @@ def test_on_failure_receives_the_arguments_of_execute(load):
     assert log.count("a") == 3
 
 
-@pytest.mark.parametrize(("answer", "kind", "words"), [
+@pytest.mark.parametrize(("answer", "kind", "message"), [
     ("JUNK", exc.InvalidFormat, "'r' returned 'JUNK'"),
     (None, exc.InvalidFormat, "'r' returned None"),
 ])  # fmt: skip
-def test_invalid_decision_fails_the_flow(load, log, answer, kind, words):
+def test_invalid_decision_fails_the_flow(load, log, answer, kind, message):
     flow = LinearFlow("f", retry=Scripted("r", answer)).add(Step("a", log), Step("b", log, fails=1))
     engine = load(flow)
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=message):
         engine.run()
     assert engine.storage.get_flow_state() == states.FAILURE
     assert log == ["a", "b"]

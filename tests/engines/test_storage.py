@@ -38,12 +38,12 @@ def test_queries_about_an_atom(log):
 
 
 @pytest.mark.parametrize(
-    "ask", ["get_atom_state", "get_atom_intention", "get_atom_uuid", "get", "get_revert_result",
+    "query", ["get_atom_state", "get_atom_intention", "get_atom_uuid", "get", "get_revert_result",
             "get_task_progress", "get_retry_history"],
 )  # fmt: skip
-def test_unknown_atom_is_reported(failed, ask):
+def test_unknown_atom_is_reported(failed, query):
     with pytest.raises(exc.NotFound, match="'zzz' in flow 'f'"):
-        getattr(failed.storage, ask)("zzz")
+        getattr(failed.storage, query)("zzz")
 
 
 def test_results_of_a_reverted_flow(failed):

@@ -11,11 +11,11 @@ from tests.engines.tasks import Step, final_state, states_of, steps
 def suspend_when(engine, name, state):
     """Request suspension when an atom enters a state."""
 
-    def told(now, details):
+    def received(now, details):
         if details.get("task_name", details.get("retry_name")) == name and now == state:
             engine.suspend()
 
-    engine.atom_notifier.register("*", told)
+    engine.atom_notifier.register("*", received)
 
 
 def test_suspend_from_a_callback_starts_nothing_new(load, log):
@@ -142,12 +142,12 @@ def test_submitted_calls_that_have_not_started_are_recalled(log):
 
 def test_transitions_of_a_suspended_flow(load, log):
     engine = load(LinearFlow("f").add(*steps("ab", log)))
-    told = []
-    engine.notifier.register("*", lambda state, details: told.append((details["old_state"], state)))
+    received = []
+    engine.notifier.register("*", lambda state, details: received.append((details["old_state"], state)))
     suspend_when(engine, "a", states.SUCCESS)
     engine.run()
     engine.run()
-    assert told == [
+    assert received == [
         ("PENDING", "RUNNING"),
         ("RUNNING", "SUSPENDING"),
         ("SUSPENDING", "SUSPENDED"),
@@ -220,10 +220,10 @@ def test_suspend_request_ends_with_the_run(load, log):
 def test_timeout_of_one_step(log):
     gate = threading.Event()
     engine = engines.load(task.FunctorTask(gate.wait, name="a", auto_extract=False), engine="parallel")
-    told = []
+    received = []
     for state in engine.run_iter(timeout=0.01):
-        told.append(state)
-        if told.count(states.ANALYZING) == 3:
+        received.append(state)
+        if received.count(states.ANALYZING) == 3:
             gate.set()
-    assert told.count(states.WAITING) >= 3
+    assert received.count(states.WAITING) >= 3
     assert engine.storage.get_flow_state() == states.SUCCESS

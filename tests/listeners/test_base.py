@@ -10,21 +10,21 @@ from stackl_flow.notifier import RestrictedNotifier
 from tests.engines.tasks import Step, final_state, steps
 
 
-class Ear(base.Listener):
+class Recorder(base.Listener):
     """Records notifications."""
 
     def __init__(self, engine, **kwargs):
         super().__init__(engine, **kwargs)
-        self.heard = []
+        self.received = []
 
     def _flow_receiver(self, state, details):
-        self.heard.append(("flow", details["flow_name"], state))
+        self.received.append(("flow", details["flow_name"], state))
 
     def _task_receiver(self, state, details):
-        self.heard.append(("task", details["task_name"], state))
+        self.received.append(("task", details["task_name"], state))
 
     def _retry_receiver(self, state, details):
-        self.heard.append(("retry", details["retry_name"], state))
+        self.received.append(("retry", details["retry_name"], state))
 
 
 def flow(log, **kwargs):
@@ -33,9 +33,9 @@ def flow(log, **kwargs):
 
 def test_listens_for_all_states_by_default(load, log):
     engine = load(flow(log))
-    with Ear(engine) as ear:
+    with Recorder(engine) as listener:
         engine.run()
-    assert ear.heard == [
+    assert listener.received == [
         ("flow", "f", "RUNNING"),
         ("retry", "r", "RUNNING"), ("retry", "r", "SUCCESS"),
         ("task", "a", "RUNNING"), ("task", "a", "SUCCESS"),
@@ -47,55 +47,55 @@ def test_listens_for_all_states_by_default(load, log):
 def test_listens_for_the_given_states_only(load, log, nothing):
     engine = load(flow(log))
     listen = {"task_listen_for": ["SUCCESS", "FAILURE"], "retry_listen_for": nothing}
-    with Ear(engine, flow_listen_for=["RUNNING"], **listen) as ear:
+    with Recorder(engine, flow_listen_for=["RUNNING"], **listen) as listener:
         engine.run()
-    assert ear.heard == [("flow", "f", "RUNNING"), ("task", "a", "SUCCESS")]
+    assert listener.received == [("flow", "f", "RUNNING"), ("task", "a", "SUCCESS")]
 
 
 def test_deregisters_after_the_block_and_can_register_again(load, log):
     engine = load(flow(log))
-    ear = Ear(engine)
-    with ear:
+    listener = Recorder(engine)
+    with listener:
         pass
     assert (len(engine.notifier), len(engine.atom_notifier)) == (0, 0)
     engine.run()
-    assert ear.heard == []
+    assert listener.received == []
     engine.reset()
-    with ear:
+    with listener:
         engine.run()
-    assert ("flow", "f", "SUCCESS") in ear.heard
+    assert ("flow", "f", "SUCCESS") in listener.received
 
 
 def test_registering_twice_has_no_effect(load, log):
     engine = load(flow(log))
-    ear = Ear(engine)
-    ear.register()
-    ear.register()
+    listener = Recorder(engine)
+    listener.register()
+    listener.register()
     assert (len(engine.notifier), len(engine.atom_notifier)) == (1, 2)
-    ear.deregister()
-    ear.deregister()
+    listener.deregister()
+    listener.deregister()
     assert (len(engine.notifier), len(engine.atom_notifier)) == (0, 0)
 
 
 def test_two_listeners_of_a_class_are_independent(load, log):
     engine = load(flow(log))
-    with Ear(engine) as one:
-        with Ear(engine) as two:
+    with Recorder(engine) as one:
+        with Recorder(engine) as two:
             pass
         engine.run()
-    assert len(one.heard) == 6
-    assert two.heard == []
+    assert len(one.received) == 6
+    assert two.received == []
 
 
 def test_deregisters_when_the_block_raises(load, log):
     engine = load(flow(log, fails=1))
-    with pytest.raises(ValueError, match="a failed"), Ear(engine) as ear:
+    with pytest.raises(ValueError, match="a failed"), Recorder(engine) as listener:
         engine.run()
-    assert ear.heard[-1] == ("flow", "f", "REVERTED")
+    assert listener.received[-1] == ("flow", "f", "REVERTED")
     assert not engine.notifier
 
 
-class Told:
+class PartialNotifications:
     """Another engine that notifies about some states only."""
 
     def __init__(self):
@@ -104,10 +104,10 @@ class Told:
 
 
 def test_failed_registration_registers_nothing():
-    told = Told()
+    partial = PartialNotifications()
     with pytest.raises(ValueError, match="cannot register for event 'SUCCESS'"):
-        Ear(told, task_listen_for=["RUNNING", "SUCCESS"], retry_listen_for=()).register()
-    assert len(told.atom_notifier) == 0
+        Recorder(partial, task_listen_for=["RUNNING", "SUCCESS"], retry_listen_for=()).register()
+    assert len(partial.atom_notifier) == 0
 
 
 def test_receiver_that_raises_is_logged_and_does_not_affect_the_run(load, log, caplog):
@@ -164,4 +164,4 @@ def test_dumping_listener_passes_the_exception_of_a_failure(load, log):
 
 def test_dumping_listener_is_abstract():
     with pytest.raises(TypeError, match="_dump"):
-        base.DumpingListener(Told())
+        base.DumpingListener(PartialNotifications())

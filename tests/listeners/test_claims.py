@@ -13,19 +13,19 @@ from stackl_flow.testing.clock import SteppedClock
 from tests.engines.tasks import Step
 
 
-class Loses(Step):
+class Changes(Step):
     """Calls a function while it runs."""
 
-    def __init__(self, name, log, happens):
+    def __init__(self, name, log, change):
         super().__init__(name, log)
-        self.happens = happens
+        self.change = change
 
     def execute(self, **kwargs):
-        self.happens()
+        self.change()
         return super().execute(**kwargs)
 
 
-class Asked:
+class BoardProxy:
     """A proxy for a board that can raise an exception.
 
     Args:
@@ -34,18 +34,18 @@ class Asked:
 
     def __init__(self, board):
         self.board = board
-        self.trouble = None
+        self.error = None
 
     def find_owner(self, job):
-        if self.trouble is not None:
-            raise self.trouble
+        if self.error is not None:
+            raise self.error
         return self.board.find_owner(job)
 
     def get_snapshot(self, job):
         return self.board.get_snapshot(job)
 
 
-class Plain:
+class OwnersOnly:
     """A board that only has ``find_owner``, as TaskFlow's."""
 
     def __init__(self, board):
@@ -57,7 +57,7 @@ class Work:
     """A job that is claimed by "me"."""
 
     board: object
-    asked: Asked
+    proxy: BoardProxy
     job: object
     clock: SteppedClock
 
@@ -67,14 +67,14 @@ def work(clock):
     with backends.backend("jobs", "memory", clock=clock) as board:
         job = board.post("job")
         board.claim(job, "me")
-        yield Work(board, Asked(board), job, clock)
+        yield Work(board, BoardProxy(board), job, clock)
 
 
-def watched(load, log, work, happens, **kwargs):
+def run_with_listener(load, log, work, change, **kwargs):
     """Run a flow whose second task changes the board."""
-    flow = LinearFlow("f").add(Step("a", log), Loses("b", log, happens), Step("c", log), Step("d", log))
+    flow = LinearFlow("f").add(Step("a", log), Changes("b", log, change), Step("c", log), Step("d", log))
     engine = load(flow)
-    with CheckingClaimListener(engine, work.job, work.asked, "me", **kwargs):
+    with CheckingClaimListener(engine, work.job, work.proxy, "me", **kwargs):
         engine.run()
     return engine
 
@@ -105,57 +105,60 @@ def consumed(work):
 
 
 def unreadable(work):
-    work.asked.trouble = exc.JobFailure("its data cannot be read")
+    work.proxy.error = exc.JobFailure("its data cannot be read")
 
 
 @pytest.mark.parametrize(
-    "happens", [abandoned, claimed_anew, claimed_by_another, lapsed, consumed, unreadable]
+    "change", [abandoned, claimed_anew, claimed_by_another, lapsed, consumed, unreadable]
 )
-def test_engine_is_suspended_when_the_claim_is_lost(load, log, work, happens, caplog):
-    engine = watched(load, log, work, lambda: happens(work))
+def test_engine_is_suspended_when_the_claim_is_lost(load, log, work, change, caplog):
+    engine = run_with_listener(load, log, work, lambda: change(work))
     assert engine.storage.get_flow_state() == states.SUSPENDED
     assert log == ["a", "b"]
     assert f"job '{work.job}' is no longer claimed by 'me'" in caplog.messages
 
 
 def test_board_with_find_owner_only(load, log, work):
-    work.asked = Plain(work.board)
-    assert watched(load, log, work, lambda: claimed_anew(work)).storage.get_flow_state() == states.SUCCESS
+    work.proxy = OwnersOnly(work.board)
+    assert (
+        run_with_listener(load, log, work, lambda: claimed_anew(work)).storage.get_flow_state()
+        == states.SUCCESS
+    )
     work.job = work.board.claim(work.board.post("another"), "me")
-    engine = watched(load, log, work, lambda: claimed_by_another(work))
+    engine = run_with_listener(load, log, work, lambda: claimed_by_another(work))
     assert engine.storage.get_flow_state() == states.SUSPENDED
 
 
 def test_flow_continues_while_the_claim_holds(load, log, work, caplog):
     with caplog.at_level(logging.DEBUG):
-        engine = watched(load, log, work, lambda: None)
+        engine = run_with_listener(load, log, work, lambda: None)
     assert engine.storage.get_flow_state() == states.SUCCESS
     assert caplog.messages.count(f"job '{work.job}' is still claimed by 'me'") == 10
 
 
 def test_on_job_loss_replaces_the_suspension(load, log, work):
-    told = []
-    engine = watched(
+    calls = []
+    engine = run_with_listener(
         load, log, work, lambda: abandoned(work),
-        on_job_loss=lambda *args: told.append((args[0], args[1], args[2].get("task_name"))),
+        on_job_loss=lambda *args: calls.append((args[0], args[1], args[2].get("task_name"))),
     )  # fmt: skip
     assert engine.storage.get_flow_state() == states.SUCCESS
-    assert told[0] == (engine, "SUCCESS", "b")
-    assert told[-1] == (engine, "SUCCESS", None)
+    assert calls[0] == (engine, "SUCCESS", "b")
+    assert calls[-1] == (engine, "SUCCESS", None)
 
 
 def test_unreachable_board_is_not_a_lost_claim(load, log, work, caplog):
     def cut_off():
-        work.asked.trouble = ConnectionError("no route")
+        work.proxy.error = ConnectionError("no route")
 
-    engine = watched(load, log, work, cut_off)
+    engine = run_with_listener(load, log, work, cut_off)
     assert engine.storage.get_flow_state() == states.SUCCESS
     lines = [line for line in caplog.messages if "raised ConnectionError" in line]
     assert len(lines) == 2  # once for the task receiver, once for the flow receiver
 
 
 def test_failed_suspension_is_logged(load, log, work, caplog):
-    class Stubborn:
+    class NotSuspendable:
         """An engine that cannot be suspended."""
 
         def __init__(self, engine):
@@ -166,7 +169,7 @@ def test_failed_suspension_is_logged(load, log, work, caplog):
 
     engine = load(Step("a", log))
     abandoned(work)
-    with CheckingClaimListener(Stubborn(engine), work.job, work.board, "me"):
+    with CheckingClaimListener(NotSuspendable(engine), work.job, work.board, "me"):
         engine.run()
     assert engine.storage.get_flow_state() == states.SUCCESS
     assert any("could not suspend" in line and "not now" in line for line in caplog.messages)

@@ -17,10 +17,10 @@ def hear(caplog):
     """Capture all levels; returns a function that returns (logger, level, message)."""
     caplog.set_level(logging.DEBUG)
 
-    def heard(name=OURS):
+    def captured(name=OURS):
         return [record for record in caplog.records if record.name == name]
 
-    return heard
+    return captured
 
 
 def short(records):
@@ -83,11 +83,11 @@ def test_failures_are_logged_at_a_higher_level(load, log, hear):
     engine = load(flow)
     with DynamicLoggingListener(engine):
         assert final_state(engine, ValueError) == "REVERTED"
-    said = [
-        (level, who, words.removeprefix("transitioned into state ").splitlines()[0])
-        for level, who, words in short(hear())
+    messages = [
+        (level, who, message.removeprefix("transitioned into state ").splitlines()[0])
+        for level, who, message in short(hear())
     ]
-    assert said == [
+    assert messages == [
         ("DEBUG", "Flow 'f'", "'RUNNING' from state 'PENDING'"),
         ("DEBUG", "Task 'a'", "'RUNNING' from state 'PENDING'"),
         ("DEBUG", "Task 'a'", "'SUCCESS' from state 'RUNNING' with result 'A'"),
@@ -110,7 +110,7 @@ def test_failed_revert_and_revert_failure_are_logged_at_the_failure_level(load, 
     engine = load(LinearFlow("f").add(Step("a", log, revert_fails=1), Step("b", log, fails=1)))
     with DynamicLoggingListener(engine, failure_level=logging.ERROR):
         assert final_state(engine, RuntimeError) == "REVERT_FAILURE"
-    loud = [(who, words.splitlines()[0]) for level, who, words in short(hear()) if level == "ERROR"]
+    loud = [(who, message.splitlines()[0]) for level, who, message in short(hear()) if level == "ERROR"]
     assert loud == [
         ("Task 'b'", "transitioned into state 'FAILURE' from state 'RUNNING'"),
         ("Task 'b'", "transitioned into state 'REVERTED' from state 'REVERTING' with result 'None'"),
@@ -180,15 +180,15 @@ def test_custom_formatter_of_failures(load, log, hear):
     class Brief:
         """Formats a short text."""
 
-        def __init__(self, words):
-            self.words = words
+        def __init__(self, message):
+            self.message = message
 
         def format(self, fail, atom_matcher):
-            return None, self.words
+            return None, self.message
 
-    for words, end in (("it was so", "\nit was so"), (None, "'RUNNING'"), ("", "'RUNNING'")):
+    for message, end in (("it was so", "\nit was so"), (None, "'RUNNING'"), ("", "'RUNNING'")):
         engine = load(Step("a", log, fails=1))
-        with DynamicLoggingListener(engine, fail_formatter=Brief(words)):
+        with DynamicLoggingListener(engine, fail_formatter=Brief(message)):
             final_state(engine, ValueError)
         failed = [record for record in hear() if "into state 'FAILURE'" in record.getMessage()]
         assert failed[-1].getMessage().endswith(end)

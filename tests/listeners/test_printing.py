@@ -13,9 +13,9 @@ def test_prints_transitions_and_tracebacks(load, log, capsys, stderr):
     with PrintingListener(engine, stderr=stderr):
         final_state(engine, ValueError)
     out, err = capsys.readouterr()
-    said, silent = (err, out) if stderr else (out, err)
+    printed, silent = (err, out) if stderr else (out, err)
     assert silent == ""
-    lines = said.splitlines()
+    lines = printed.splitlines()
     assert lines[0].endswith("into state 'RUNNING' from state 'PENDING'")
     assert lines[-1].endswith("into state 'REVERTED' from state 'RUNNING'")
     assert "ValueError: a failed" in lines

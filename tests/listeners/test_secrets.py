@@ -11,7 +11,7 @@ from stackl_flow.listeners import logging as listeners
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends, models
 
-HUSH = "hush-hush-one"
+SECRET = "hush-hush-one"  # noqa: S105  not a password
 LATER = "later-word-two"
 
 
@@ -51,14 +51,14 @@ class Lines(base.DumpingListener):
 
 
 @pytest.fixture
-def told(capsys):
+def output_of(capsys):
     """Run a flow with all listeners, and return their output."""
     stream = io.StringIO()
     log, handler = logging.getLogger("theirs.of_secrets"), logging.StreamHandler(stream)
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)
 
-    def told(engine, **options):
+    def output_of(engine, **options):
         lines, captured = Lines(engine), capturing.CaptureListener(engine)
         with (
             listeners.LoggingListener(engine, log=log),
@@ -76,22 +76,22 @@ def told(capsys):
             [stream.getvalue(), capsys.readouterr().out, repr(lines.lines), repr(captured.values)]
         )
 
-    return told
+    return output_of
 
 
-@pytest.mark.parametrize("place", [None, "memory", "sqlite"])
-def test_injected_value_is_redacted(told, place, tmp_path):
+@pytest.mark.parametrize("kind", [None, "memory", "sqlite"])
+def test_injected_value_is_redacted(output_of, kind, tmp_path):
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")), functor(fail))
-    with backends.backend(f"sqlite:///{tmp_path}/f.db" if place == "sqlite" else "memory") as backend:
-        engine = engines.load(flow, {"word": HUSH}, secrets=["word"], backend=backend if place else None)
-        text = told(engine)
-        assert HUSH not in text
+    with backends.backend(f"sqlite:///{tmp_path}/f.db" if kind == "sqlite" else "memory") as backend:
+        engine = engines.load(flow, {"word": SECRET}, secrets=["word"], backend=backend if kind else None)
+        text = output_of(engine)
+        assert SECRET not in text
         assert "ValueError: no ***" in text
         assert "('***', 7)" in text
-        assert engine.storage.fetch("word") == HUSH
+        assert engine.storage.fetch("word") == SECRET
 
 
-def test_provided_values_are_redacted(told):
+def test_provided_values_are_redacted(output_of):
     flow = linear_flow.Flow("f").add(
         functor(give, provides=("pair", "two")),
         functor(give_by_key, provides={"token", "size"}),
@@ -99,7 +99,7 @@ def test_provided_values_are_redacted(told):
         functor(fail_with_token),
     )
     secrets = ["two", "token", "pin"]
-    text = told(engines.load(flow, {"word": "open-word"}, secrets=secrets))
+    text = output_of(engines.load(flow, {"word": "open-word"}, secrets=secrets))
     assert LATER not in text
     assert "no ***" in text
     assert "('open-word', '***')" in text  # not secret; the number beside it is, by its position
@@ -107,24 +107,24 @@ def test_provided_values_are_redacted(told):
     assert "result '739'" not in text
 
 
-def test_values_injected_into_an_atom_are_redacted(told):
+def test_values_injected_into_an_atom_are_redacted(output_of):
     flow = linear_flow.Flow("f", retry=retry.ForEach([LATER], provides="token")).add(
-        functor(fail, inject={"word": HUSH}), functor(fail_with_token)
+        functor(fail, inject={"word": SECRET}), functor(fail_with_token)
     )
-    text = told(engines.load(flow, secrets=["word", "token"]))
-    assert HUSH not in text
+    text = output_of(engines.load(flow, secrets=["word", "token"]))
+    assert SECRET not in text
     assert LATER not in text
 
 
-def test_custom_formatter_cannot_leak_secrets(told):
+def test_custom_formatter_cannot_leak_secrets(output_of):
     class Formatter:
         def format(self, fail, atom_matcher):
             return fail.exc_info, f"by hand: {fail.exception}"
 
     flow = linear_flow.Flow("f").add(functor(fail))
-    text = told(engines.load(flow, {"word": HUSH}, secrets="word"), fail_formatter=Formatter())
+    text = output_of(engines.load(flow, {"word": SECRET}, secrets="word"), fail_formatter=Formatter())
     assert "by hand: no ***" in text
-    assert HUSH not in text
+    assert SECRET not in text
 
 
 def test_secret_names_are_stored_with_the_flow(tmp_path):
@@ -133,13 +133,13 @@ def test_secret_names_are_stored_with_the_flow(tmp_path):
     with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
         book = models.LogBook("b")
         with pytest.raises(ValueError, match="no hush"):
-            engines.run(flow, {"word": HUSH}, book=book, backend=backend, secrets=["word", "one"])
+            engines.run(flow, {"word": SECRET}, book=book, backend=backend, secrets=["word", "one"])
         with backend.get_connection() as connection:
             detail = next(iter(connection.get_logbook(book.uuid)))
         again = engines.load(flow, flow_detail=detail, backend=backend)
-        assert redaction.redact(HUSH) == "***"
+        assert redaction.redact(SECRET) == "***"
         assert again.storage.flow_meta["secrets"] == ["one", "word"]
-        assert HUSH not in detail.pformat()
+        assert SECRET not in detail.pformat()
 
 
 def test_secret_names_can_be_added_later(tmp_path):
@@ -147,11 +147,11 @@ def test_secret_names_can_be_added_later(tmp_path):
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two")))
     with backends.backend(f"sqlite:///{tmp_path}/f.db") as backend:
         book = models.LogBook("b")
-        engines.load(flow, {"word": HUSH}, book=book, backend=backend)
+        engines.load(flow, {"word": SECRET}, book=book, backend=backend)
         with backend.get_connection() as connection:
             detail = next(iter(connection.get_logbook(book.uuid)))
         engine = engines.load(flow, flow_detail=detail, backend=backend, secrets=["word"])
-        assert redaction.redact(HUSH) == "***"
+        assert redaction.redact(SECRET) == "***"
         engine.run()
         with backend.get_connection() as connection:
             stored = connection.get_flow_details(detail.uuid)
@@ -161,23 +161,23 @@ def test_secret_names_can_be_added_later(tmp_path):
 def test_values_instead_of_names_are_rejected():
     flow = linear_flow.Flow("f").add(functor(give))
     with pytest.raises(TypeError, match="pass the values in store=") as caught:
-        engines.load(flow, secrets={"word": HUSH})
-    assert HUSH not in str(caught.value)
+        engines.load(flow, secrets={"word": SECRET})
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("transient", [True, False])
-def test_value_injected_after_the_engine_was_created_is_redacted(told, transient):
+def test_value_injected_after_the_engine_was_created_is_redacted(output_of, transient):
     flow = linear_flow.Flow("f").add(functor(fail))
     engine = engines.load(flow, secrets=["word"])
-    engine.storage.inject({"word": HUSH}, transient=transient)
-    text = told(engine)
-    assert HUSH not in text
+    engine.storage.inject({"word": SECRET}, transient=transient)
+    text = output_of(engine)
+    assert SECRET not in text
     assert "no ***" in text
 
 
 def test_unused_secret_name_logs_a_warning(caplog):
     flow = linear_flow.Flow("f").add(functor(give, provides=("one", "two"), inject={"made": 1}))
-    store = {"word": HUSH, "inner": [{"deep": 1}]}
+    store = {"word": SECRET, "inner": [{"deep": 1}]}
     engines.load(flow, store, secrets=["word", "one", "made", "deep"])
     assert not caplog.messages
     engines.load(flow, store, secrets=["wrod", "elsewhere"])

@@ -54,10 +54,10 @@ def lone(lib):
     return lib.patterns__unordered_flow.Flow("lone").add(lib.task.FunctorTask(fail, name="a"))
 
 
-def said(lib, make, listener, **kwargs):
+def output_of(lib, make, listener, **kwargs):
     """Run a flow with a listener, and return its output without what differs from run to run."""
     room, _, kind = listener.rpartition(".")
-    log = logging.getLogger(f"said.{lib.root}.{make.__name__}.{listener}")
+    log = logging.getLogger(f"output_of.{lib.root}.{make.__name__}.{listener}")
     log.setLevel(logging.DEBUG)
     lines = []
     handler = logging.Handler()
@@ -79,7 +79,7 @@ def alike(text):
 @pytest.mark.parametrize("make", [plain, failing, nested, lone])
 @pytest.mark.parametrize("listener", ["logging.LoggingListener", "logging.DynamicLoggingListener"])
 def test_log_messages_match_taskflow(make, listener):
-    ours, theirs = (said(Library(root), make, listener) for root in ("stackl_flow", "taskflow"))
+    ours, theirs = (output_of(Library(root), make, listener) for root in ("stackl_flow", "taskflow"))
     assert [(level, alike(text), error) for level, text, error in ours] == [
         (level, alike(text), error) for level, text, error in theirs
     ]
@@ -90,7 +90,7 @@ def test_log_messages_match_taskflow(make, listener):
 def test_printed_lines_match_taskflow(make, listener, capsys):
     printed = []
     for root in ("stackl_flow", "taskflow"):
-        said(Library(root), make, listener)
+        output_of(Library(root), make, listener)
         text = capsys.readouterr().out
         printed.append([line for line in map(alike, text.splitlines()) if not line.startswith(" ")])
     assert printed[0] == printed[1]

@@ -55,10 +55,10 @@ def test_durations_are_stored(backend, clock):
 def test_durations_of_failed_and_reverted_tasks(backend, clock):
     flow = LinearFlow("f").add(Takes("a", clock, 2.0, undo=4.0), Takes("b", clock, 0.5, fails=True))
     engine = load_stored(backend, flow)
-    told = []
-    with timing.PrintingDurationListener(engine, printer=told.append, clock=clock):
+    printed = []
+    with timing.PrintingDurationListener(engine, printer=printed.append, clock=clock):
         assert final_state(engine, ValueError) == states.REVERTED
-    assert told == [
+    assert printed == [
         "'f' flow started.",
         "'a' task started.", "It took task 'a' 2.00 seconds to finish.",
         "'b' task started.", "It took task 'b' 0.50 seconds to finish.",
@@ -84,11 +84,11 @@ def test_each_attempt_is_measured_separately(load, clock):
         Takes("a", clock, 2.0), Takes("b", clock, 1.0, fails=True)
     )
     engine = load(flow)
-    told = []
-    with timing.PrintingDurationListener(engine, told.append, clock):
+    printed = []
+    with timing.PrintingDurationListener(engine, printed.append, clock):
         final_state(engine, ValueError)
-    assert told.count("It took task 'a' 2.00 seconds to finish.") == 2
-    assert told[-1] == "It took flow 'f' 6.00 seconds to finish."
+    assert printed.count("It took task 'a' 2.00 seconds to finish.") == 2
+    assert printed[-1] == "It took flow 'f' 6.00 seconds to finish."
 
 
 def test_durations_are_printed_by_default(load, clock, capsys):

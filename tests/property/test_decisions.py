@@ -70,11 +70,11 @@ def test_without_retries_everything_is_reverted(case: Case, seed: int) -> None:
 
 @hypothesis.given(cases(), seeds, strategies.lists(strategies.integers(0, 12), max_size=4), slots)
 def test_suspended_and_resumed_runs_obey_the_rules(
-    case: Case, seed: int, pauses: list[int], at_once: int | None
+    case: Case, seed: int, suspensions: list[int], at_once: int | None
 ) -> None:
     world = World(case, random.Random(seed), slots=at_once)
-    for pause in pauses:
-        if world.run(suspend_at=pause) != st.SUSPENDED:
+    for suspension in suspensions:
+        if world.run(suspend_at=suspension) != st.SUSPENDED:
             return
     assert world.run() in {st.SUCCESS, st.REVERTED, st.REVERT_FAILURE, st.FAILURE}
 
@@ -97,11 +97,11 @@ def same_end(whole: World, broken: World) -> None:
 
 
 @hypothesis.given(cases(NO_PARKING), strategies.lists(strategies.integers(0, 12), min_size=1, max_size=4))
-def test_suspended_serial_run_ends_the_same(case: Case, pauses: list[int]) -> None:
+def test_suspended_serial_run_ends_the_same(case: Case, suspensions: list[int]) -> None:
     whole, broken = (World(plain(case), slots=1, in_batches=True) for _ in range(2))
     whole.run()
-    for pause in pauses:
-        if broken.run(suspend_at=pause) != st.SUSPENDED:
+    for suspension in suspensions:
+        if broken.run(suspend_at=suspension) != st.SUSPENDED:
             break
     else:
         broken.run()
