@@ -77,14 +77,14 @@ class Database:
     transactional_ddl: ClassVar[bool] = True
     #: Whether a forked process may use connections of its parent.
     survives_fork = False
-    #: Whether the key of a deleted row is given to a new one.
+    #: Whether a new row may get the key of a deleted one.
     reuses_keys: ClassVar[bool] = False
     #: How parameters are written in statements that go to the driver directly.
     paramstyle: ClassVar[str] = "format"
     #: Statements that begin a transaction which reads one snapshot, or writes.
     begin_read: Sequence[str] = ()
     begin_write: Sequence[str] = ()
-    #: The statement that commits, where that takes less than the driver's ``commit()``.
+    #: The statement that commits, where that is faster than the driver's ``commit()``.
     end_write = ""
 
     def __init__(self, url: BackendURL, **options: type[Any]) -> None:
@@ -127,7 +127,7 @@ class Database:
 
     def lock(self) -> AbstractContextManager[Any]:
         """Return a lock to hold during a transaction, where all threads share one connection."""
-        return RLock()  # held by nobody else, and faster than contextlib.nullcontext
+        return RLock()  # never contended, and faster than contextlib.nullcontext
 
     def check_path(self, *, create: bool) -> None:
         """Check a database file before it is opened.
@@ -140,7 +140,7 @@ class Database:
         """
 
     def identity(self) -> object:
-        """Return a value that changes when another database takes the place of this one."""
+        """Return a value that changes when this database is replaced by another."""
         return None
 
     def has_open_transaction(self, raw: Any) -> bool:  # noqa: ARG002  databases differ
@@ -211,7 +211,7 @@ class Database:
         return exc.StorageFailure(f"database '{self.display_name}' {remedy} ({text})", cause=origin)
 
     def check_integrity(self, query: Callable[[str], Sequence[Sequence[Any]]]) -> None:
-        """Look for damage, as far as that is quick.
+        """Check for damage, as far as that is quick.
 
         Args:
             query: runs a statement and returns its rows.

@@ -76,7 +76,7 @@ _ERRORS: Final = {
         ),
         (
             ErrorKind.PERMANENT,
-            "refused a value as too large: raise max_allowed_packet, or keep it elsewhere",
+            "refused a value as too large: raise max_allowed_packet, or store it elsewhere",
             (ER.NET_PACKET_TOO_LARGE,),
         ),
         (ErrorKind.PERMANENT, _TLS, (CR.CR_SSL_CONNECTION_ERROR, _TLS_REQUIRED)),

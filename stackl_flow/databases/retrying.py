@@ -1,6 +1,6 @@
 """Retries of database transactions, with exponential backoff.
 
-Only a transaction that was rolled back, or that may be applied twice, or that first looks whether it was
+Only a transaction that was rolled back, or that may be applied twice, or that first checks whether it was
 applied, may be run this way.
 """
 

@@ -69,7 +69,7 @@ _ERRORS: Final = {
         (
             sqlite3.SQLITE_TOOBIG,
             ErrorKind.PERMANENT,
-            "refused a value as too large: keep large values elsewhere and store a reference",
+            "refused a value as too large: store large values elsewhere, and a reference here",
         ),
     )
 }
@@ -191,7 +191,7 @@ class SQLite(Database):
         return _ERRORS.get(code, FAILED)
 
     def check_integrity(self, query: Callable[[str], Sequence[Sequence[Any]]]) -> None:
-        """Let SQLite look for damage.
+        """Let SQLite check for damage.
 
         Raises:
             StorageFailure: the file is damaged.

@@ -218,7 +218,7 @@ def new_flow_detail(
         flow: the flow.
         meta: metadata, such as that of ``factory_metadata``.
         store: the flow's inputs.
-        book: the log book of the detail; with a backend, a new one if left out.
+        book: the logbook of the detail; with a backend, a new one if left out.
         backend: where the detail is stored; None keeps it in this process.
         name: name of the detail; the flow's name if left out.
 

@@ -101,7 +101,7 @@ def load(
         flow: the flow, or a lone task.
         store: the flow's inputs, by name.
         flow_detail: the flow's detail; a new one if left out.
-        book: the log book of a new detail; a new one if left out.
+        book: the logbook of a new detail; a new one if left out.
         backend: where the flow is stored: a backend, its URL or its settings; None keeps it in this process.
         namespace: the group of entry points in which engines are looked up.
         engine: "serial" (the default), "parallel", the name of a plugin, or a URL with options.

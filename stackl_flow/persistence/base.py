@@ -177,7 +177,7 @@ class Connection(RecordStore):
         with self._transaction(write=False):
             for record in self._read_books(book_uuid):
                 return self._book(record, lazy)
-        raise not_found("log book", book_uuid)
+        raise not_found("logbook", book_uuid)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
         """Return all logbooks, oldest first.
@@ -196,7 +196,7 @@ class Connection(RecordStore):
         """
         with self._transaction(write=True):
             if not self._delete_book(book_uuid):
-                raise not_found("log book", book_uuid)
+                raise not_found("logbook", book_uuid)
 
     # ------------------------------------------------------------------ flows
 

@@ -253,7 +253,7 @@ def merge_changes(parts: Sequence[Changes]) -> Changes:
 
 
 def not_found(what: str, uuid: str) -> exc.NotFound:
-    """Return the error for a "log book", "flow" or "atom" that is not stored."""
+    """Return the error for a "logbook", "flow" or "atom" that is not stored."""
     return exc.NotFound(f"No {what} found with uuid '{uuid}'")
 
 

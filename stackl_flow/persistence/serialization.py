@@ -200,7 +200,7 @@ def book_record(codec: TextCodec, book: models.LogBook, at: float) -> BookRecord
     Raises:
         NotSerializable: a value of the metadata has no JSON form.
     """
-    meta = _encode_meta(codec, book.meta, f"log book '{book.name}'")
+    meta = _encode_meta(codec, book.meta, f"logbook '{book.name}'")
     created = book.created_at.timestamp() if book.created_at else at
     updated = book.updated_at.timestamp() if book.updated_at else None
     return BookRecord(book.uuid, book.name, meta, created, updated)

@@ -112,7 +112,7 @@ class SerializedCommits:
         return int(connection.execute(tables.SELECT_STATE).one().revision)
 
     def observe(self, connection: sa.Connection, prefix: str, since: int) -> Observation:
-        """Look whether items with a prefix have changed since a mark; if not, the mark stays the same."""
+        """Check whether items with a prefix have changed since a mark; if not, the mark stays the same."""
         revision = self.current_mark(connection)
         next_expiry: float | None = connection.execute(tables.NEXT_EXPIRY).scalar_one()
         if revision == since:
@@ -267,7 +267,7 @@ class ConcurrentCommits(SerializedCommits):
         return self._add_mark(snapshot, last)
 
     def observe(self, connection: sa.Connection, prefix: str, since: int) -> Observation:
-        """Look whether items became visible or were deleted since a mark; if not, the mark stays the same."""
+        """Check whether items became visible or were deleted since a mark; if not, the mark stays the same."""
         with self._lock:
             seen, last = self._marks.get(since, ("1:1:", 0))
         values: dict[str, Any] = {"seen": seen, **tables.prefix_bounds(prefix)}

@@ -30,7 +30,7 @@ class Dialect(ABC):
 
     Attributes:
         commits: in which order commits are applied.
-        poll_interval: seconds after which a waiter looks for itself, for commits that woke nobody.
+        poll_interval: how often a waiter polls, in seconds, because some commits wake no one.
         max_operations: how many items one commit may write, or None.
         needs_locking_reads: whether reads in a transaction of the caller must lock to see what is there now.
         lock_items: the query for items that the transaction locks.
@@ -135,7 +135,7 @@ class PostgreSQLDialect(Dialect):
             connection.execute(sa.text(statement), {"revision": revision})
 
     def start(self, engine: sa.Engine) -> None:
-        """Keep the engine for the listener."""
+        """Remember the engine for the listener."""
         self._engine = engine
 
     def notify(self, connection: sa.Connection) -> None:

@@ -48,7 +48,7 @@ _CLOCK_INTERVAL: Final = 300.0
 class ServerClock:
     """The time of a server, read once and then followed by this machine's monotonic clock.
 
-    Leases expire by it, so a client whose clock is wrong neither keeps nor loses any.
+    Leases expire by it, so a client whose clock is wrong neither extends nor shortens one.
 
     Args:
         query: the query for the time, in seconds since the epoch.

@@ -75,7 +75,7 @@ _RENAMED: Final = {"kv_gone": deletions.name, "kv_receipts": commits.name}
 
 
 def rename_old_tables(connection: sa.Connection) -> None:
-    """Give the tables of formats 1 and 2 their new names."""
+    """Rename the tables of formats 1 and 2."""
     names = set(sa.inspect(connection).get_table_names())
     for old, new in _RENAMED.items():
         if old in names:

@@ -8,7 +8,7 @@ On a server: the flow's row is locked first, so that a process that takes owners
 is committed, or the checkpoint finds the new epoch. Where one statement can do all of it, it takes one round
 trip. Else all statements are sent together, and the commit after their results: two round trips. When the
 outcome of a commit is unknown, the next attempt locks the row, which waits for the lost transaction to end,
-and looks whether the transitions are there under their numbers.
+and checks whether the transitions are stored under their numbers.
 
 In a local file: by the shortest way to the driver. A disk flush leaves the processor's caches cold, so that
 what runs between two of them takes longer than elsewhere. Hence few frames, a handful of statements, and no

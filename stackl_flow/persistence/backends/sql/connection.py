@@ -118,7 +118,7 @@ class SQLConnection(Connection):
         )
 
     def close(self) -> None:
-        """Give the driver's connection back to the pool; the next call borrows another."""
+        """Return the driver's connection to the pool; the next call acquires another."""
         self._session.close()
 
     def upgrade(self) -> None:
@@ -247,7 +247,7 @@ class SQLConnection(Connection):
                 execute_many(sql.insert_book, [book])
         execute_many(sql.insert_flow, changes.new_flows)
         if self._database.reuses_keys:
-            # A flow that was deleted by hand leaves its history behind, under the id that is given again.
+            # A flow that was deleted by hand leaves its history behind, under an id that is reused.
             self._delete_history(
                 session.query(sql.select_flow_id, (row.uuid,))[0] for row in changes.new_flows
             )

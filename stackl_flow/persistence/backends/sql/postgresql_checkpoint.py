@@ -1,6 +1,6 @@
 """PostgreSQL: a whole checkpoint in one statement (WITH ... UPDATE ... INSERT), sent to libpq directly.
 
-The statement commits by itself, in one round trip, so nothing can look at its result before the commit. It
+The statement commits by itself, in one round trip, so its result cannot be checked before the commit. It
 checks itself: if the epoch is not the owner's or a row is missing, it divides by zero and nothing of it is
 written. It is prepared once for each connection, and its values are text already: psycopg's cursor would add
 about half of the time that the server takes.

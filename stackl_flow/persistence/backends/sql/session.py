@@ -27,7 +27,7 @@ _UP_TO_DATE: Final = "stackl_flow_up_to_date"
 
 
 class ConnectionPool:
-    """Lends connections of the driver, as far as those in SQLAlchemy's pool can still be used.
+    """Hands out connections of the driver that can still be used.
 
     Args:
         engine: has the pool.
@@ -40,7 +40,7 @@ class ConnectionPool:
         self._pid = os.getpid()
 
     def acquire(self) -> Any:
-        """Return SQLAlchemy's proxy of a connection; its ``close()`` gives the connection back."""
+        """Return SQLAlchemy's proxy of a connection; its ``close()`` returns the connection to the pool."""
         if self._pid != os.getpid() and not self._database.survives_fork:
             _INHERITED.append(self._engine.pool)
             self._engine.dispose(close=False)
@@ -66,7 +66,7 @@ class Session:
     """A connection of the driver and its cursor. One thread uses it at a time.
 
     Args:
-        pool: lends connections of the driver.
+        pool: the pool of connections.
         database: the database.
         driver_error: the base class of the driver's errors.
 
@@ -167,7 +167,7 @@ class Session:
             )
 
     def close(self, *, lost: bool = False) -> None:
-        """Give the driver's connection back to the pool; the next use opens another.
+        """Return the driver's connection to the pool; the next use acquires another.
 
         Args:
             lost: whether the connection is unusable.
