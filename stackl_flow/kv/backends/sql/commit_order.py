@@ -267,7 +267,7 @@ class ConcurrentCommits(SerializedCommits):
         return self._add_mark(snapshot, last)
 
     def observe(self, connection: sa.Connection, prefix: str, since: int) -> Observation:
-        """Check whether items became visible or were deleted since a mark; if not, the mark stays the same."""
+        """Check whether items became visible, or were deleted, since a mark; if not, the mark stays."""
         with self._lock:
             seen, last = self._marks.get(since, ("1:1:", 0))
         values: dict[str, Any] = {"seen": seen, **tables.prefix_bounds(prefix)}
