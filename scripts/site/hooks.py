@@ -13,6 +13,7 @@ from mkdocs.structure.files import File, Files
 _ROOT = Path(__file__).resolve().parents[2]
 _MERMAID = re.compile(r"^```mermaid\n(stateDiagram.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+_FETCHED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 _CLI = "reference/cli.md"
 #: Questions are answered by guides; the reference comes after them, and a table of test names is noise.
 _SEARCH = {
@@ -49,6 +50,14 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         return markdown
     names = (name for name, _ in _state_machines(markdown))
     return _MERMAID.sub(lambda _: _picture(next(names)), markdown)
+
+
+def on_post_build(*, config: Any) -> None:
+    """Check that no page fetches anything from another host: the site works offline."""
+    for page in Path(config.site_dir).rglob("*.html"):
+        fetched = _FETCHED.search(page.read_text(encoding="utf-8"))
+        if fetched:
+            raise ValueError(f"{page} fetches {fetched[1]} from another host")
 
 
 def _picture(name: str) -> str:

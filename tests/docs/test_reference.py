@@ -94,3 +94,10 @@ def test_a_page_that_the_code_names_exists():
         page for path in sources for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8"))
     }
     assert [page for page in sorted(named) if not (ROOT / page).exists()] == []
+
+
+def test_the_index_of_the_reference_lists_the_names_of_the_package():
+    text = (REFERENCE / "index.md").read_text("utf-8")
+    listed = set(re.findall(r"`(\w+)`", text.partition("## By module")[0]))
+    names = {name for name in stackl_flow.__all__ if not inspect.ismodule(getattr(stackl_flow, name))}
+    assert listed == names - {"__version__"}
