@@ -1,0 +1,87 @@
+"""Operator queries and commands on job boards."""
+
+import pytest
+
+from stackl_flow import exceptions as exc
+from stackl_flow.control import boards
+from stackl_flow.coordination.membership import Entity
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/jobs.db"
+
+
+@pytest.fixture
+def board(url):
+    with boards.open_board(url) as board:
+        yield board
+
+
+def test_jobs_are_listed_by_state(board):
+    for name in ("one", "two", "three"):
+        board.post(name)
+    board.post("tomorrow", not_before=4e9)
+    board.claim(board.get_job(boards.find_job(board, "one").uuid), "ann")
+    boards.trash(board, boards.find_job(board, "two").uuid, "by mistake")
+    states = {view.name: view.state for view in boards.list_jobs(board)}
+    assert states == {"one": "claimed", "three": "waiting", "tomorrow": "scheduled"}
+    for state in boards.LISTED_STATES:
+        assert [view.state for view in boards.list_jobs(board, state)] == [state]
+    assert len(boards.list_jobs(board, limit=2)) == 2
+    (dead,) = boards.list_jobs(board, "dead")
+    assert (dead.name, dead.reason, dead.claims[-1].owner) == ("two", "by mistake", boards.OPERATOR)
+
+
+def test_a_job_is_found_by_uuid_prefix_or_name(board):
+    job = board.post("one", details={"size": 3}, required_capabilities=["gpu"])
+    for identifier in (job.uuid, job.uuid[:13], "one"):
+        assert boards.find_job(board, identifier).details == {"size": 3}
+    board.post("one")
+    with pytest.raises(exc.MultipleChoices, match="'one' matches 2 jobs"):
+        boards.find_job(board, "one")
+    with pytest.raises(exc.NotFound, match="no job 'two' on board 'default'"):
+        boards.find_job(board, "two")
+
+
+def test_a_job_that_has_ended_is_found_by_its_uuid(board):
+    job = board.claim(board.post("one"), "ann")
+    board.consume(job, "ann", {"result": 7})
+    view = boards.find_job(board, job.uuid)
+    assert (view.name, view.state, view.outcome) == ("one", "succeeded", {"result": 7})
+
+
+def test_other_boards_of_the_store(board, url):
+    assert boards.other_boards_hint(board) == ""
+    board.post("one")
+    with boards.open_board(url, "second") as second:
+        assert "'default'" in boards.other_boards_hint(second)
+        second.post("two")
+    assert boards.other_boards_hint(board).startswith("; other boards in this store: 'second' (")
+
+
+def test_only_dead_letters_are_requeued(board):
+    board.post("one")
+    view = boards.find_job(board, "one")
+    with pytest.raises(exc.NotFound, match="is waiting, not dead"):
+        boards.requeue(board, view)
+    boards.trash(board, view.uuid, "")
+    boards.requeue(board, boards.find_job(board, "one"))
+    assert boards.find_job(board, "one").state == "waiting"
+
+
+def test_a_claimed_job_is_not_trashed(board):
+    job = board.claim(board.post("one"), "ann")
+    with pytest.raises(exc.UnclaimableJob, match="ann"):
+        boards.trash(board, job.uuid, "")
+
+
+def test_conductors(board):
+    board.register_entity(Entity("conductor", "ann", {"hostname": "h", "pid": 1, "slots": 2}))
+    board.claim(board.post("one"), "ann")
+    assert boards.list_conductors(board) == [boards.ConductorView("ann", "h", 1, 2, ("one",))]
+    assert boards.find_conductors(board, "ann") == [("h", 1)]
+    boards.drain(board, "ann")
+    assert board.membership.is_drain_requested("ann")
+    with pytest.raises(exc.NotFound, match=r"no conductor 'bob' is registered.*registered are ann"):
+        boards.drain(board, "bob")
