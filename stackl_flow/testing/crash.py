@@ -59,19 +59,19 @@ class CrashBackend(Backend):
     Args:
         backend: the real backend.
         at: the write point; 0 for none, None for the value of the environment variable.
-        number: the signal.
+        signum: the signal.
 
     Attributes:
         points: how many write points have been passed.
     """
 
     def __init__(
-        self, backend: Backend, at: int | None = None, number: signal.Signals = signal.SIGKILL
+        self, backend: Backend, at: int | None = None, signum: signal.Signals = signal.SIGKILL
     ) -> None:
         super().__init__(backend.conf, backend.codec, backend.clock)
         self._backend = backend
         self._at = int(os.environ.get(VARIABLE, "0")) if at is None else at
-        self._signal = number
+        self._signal = signum
         self.points = 0
 
     @property

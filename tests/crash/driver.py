@@ -110,9 +110,9 @@ def load(scenario: Scenario, run: Run, backend: Any) -> Any:
     )
 
 
-def drive(scenario: Scenario, run: Run, at: int | None = 0, number: signal.Signals = signal.SIGKILL) -> None:
+def drive(scenario: Scenario, run: Run, at: int | None = 0, signum: signal.Signals = signal.SIGKILL) -> None:
     """Run or resume the flow of a scenario in this process, which gets a signal at write point `at`."""
-    backend = CrashBackend(backends.fetch(run.url), at, number)
+    backend = CrashBackend(backends.fetch(run.url), at, signum)
     engine = load(scenario, run, backend)
     if engine.storage.get_flow_state() in FINAL:
         return  # a reverted flow would start again

@@ -27,4 +27,5 @@ def load_profile() -> None:
 
 def fewer_examples(share: float) -> settings:
     """Return settings with a share of the profile's examples, for tests whose examples are slow."""
-    return settings(max_examples=max(1, round(settings.default.max_examples * share)))
+    profile = settings.get_profile(settings.get_current_profile_name())
+    return settings(max_examples=max(1, round(profile.max_examples * share)))

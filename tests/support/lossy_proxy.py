@@ -86,9 +86,9 @@ class LossyServerContract(ServerContract):
 
     EVERY = 7
 
-    def test_lost_responses(self, server: OwnServer, losses: Callable[[int], LossyProxy]) -> None:
+    def test_lost_responses(self, server: OwnServer, lossy_proxy: Callable[[int], LossyProxy]) -> None:
         """Whichever response is lost, each commit is applied once, and leases live on."""
-        proxy = losses(server.port)
+        proxy = lossy_proxy(server.port)
         with self.open_on(server, proxy.port) as cut, self.open_on(server) as kv:
             lease = cut.grant(LONG)
             proxy.every = self.EVERY
@@ -107,10 +107,10 @@ class LossyServerContract(ServerContract):
         assert proxy.lost >= 3
 
     def test_lost_responses_to_deletions(
-        self, server: OwnServer, losses: Callable[[int], LossyProxy]
+        self, server: OwnServer, lossy_proxy: Callable[[int], LossyProxy]
     ) -> None:
         """A commit without puts cannot be recognized by what it wrote."""
-        proxy = losses(server.port)
+        proxy = lossy_proxy(server.port)
         with self.open_on(server, proxy.port) as cut, self.open_on(server) as kv:
             for number in range(1, 7):
                 kv.commit(puts=[Put("a", "1"), Put("b", "1")])
@@ -123,7 +123,7 @@ class LossyServerContract(ServerContract):
         assert proxy.lost >= 1
 
     @pytest.fixture
-    def losses(self) -> Iterator[Callable[[int], LossyProxy]]:
+    def lossy_proxy(self) -> Iterator[Callable[[int], LossyProxy]]:
         """Return a function that makes a lossy proxy to a port."""
         made: list[LossyProxy] = []
 

@@ -27,7 +27,7 @@ _TOGETHER = {
 }
 
 
-class FileScheduling(LoadScopeScheduling):
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives whole files to workers, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
