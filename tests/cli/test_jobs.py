@@ -52,11 +52,13 @@ def test_a_posted_flow_is_run_by_a_conductor(on_board):
         "waiting",
         None,
     )
-    ran = on_board("conduct", "--max-dispatches", "1", "--name", "worker")
+    ran = on_board("conduct", "--max-dispatches", "1", "--name", "conductor-1")
     assert ran.code == 0
     events = [json.loads(line) for line in ran.out.splitlines()]
     assert [each["event"] for each in events][-1] == "job_consumed"
-    assert {(each["job"], each["name"], each["conductor"]) for each in events} == {(uuid, "mine", "worker")}
+    assert {(each["job"], each["name"], each["conductor"]) for each in events} == {
+        (uuid, "mine", "conductor-1")
+    }
     assert on_board("jobs", "list", "--json").data == []
     shown = on_board("jobs", "show", uuid, "--json").data
     assert (shown["state"], shown["outcome"]["state"]) == ("succeeded", "SUCCESS")
@@ -120,7 +122,7 @@ def test_post_with_wait_returns_the_result_or_the_failure(on_board, start, board
 
 def test_a_conductor_is_listed_serves_its_health_and_is_drained(on_board, start, board, tmp_path):
     conductor = start(
-        "conduct", "--name", "worker", "--jobs", "2", "--listen", "127.0.0.1:0", STACKL_FLOW_BOARD=board
+        "conduct", "--name", "conductor-1", "--jobs", "2", "--listen", "127.0.0.1:0", STACKL_FLOW_BOARD=board
     )
     url = conductor.stderr.readline().split()[-1]
     assert "is waiting for jobs" in conductor.stderr.readline()
@@ -130,19 +132,23 @@ def test_a_conductor_is_listed_serves_its_health_and_is_drained(on_board, start,
     stages = ("compilation", "preparation", "validation")
     wanted = [f"{stage}_{end}" for stage in stages for end in ("start", "end")] + ["running_start"]
     assert [json.loads(conductor.stdout.readline())["event"] for _ in wanted] == wanted
-    (worker,) = on_board("conductors", "list", "--json").data
-    assert (worker["name"], worker["slots"], worker["jobs"]) == ("worker", 2, ["held"])
-    assert "worker" in on_board("conductors", "list").out
+    (conductor_view,) = on_board("conductors", "list", "--json").data
+    assert (conductor_view["name"], conductor_view["slots"], conductor_view["jobs"]) == (
+        "conductor-1",
+        2,
+        ["held"],
+    )
+    assert "conductor-1" in on_board("conductors", "list").out
     status, report = get(url, "/health")
     metrics = get(url, "/metrics", parse=str)
     assert metrics[0] == 200
     assert 'stackl_flow_conductor_up{conductor="ann"} 1\n' in metrics[1].replace(report["name"], "ann")
     assert 'disposition="consumed"} ' in metrics[1]
-    assert (status, report["ok"], report["name"], report["running"]) == (200, True, "worker", ["held"])
+    assert (status, report["ok"], report["name"], report["running"]) == (200, True, "conductor-1", ["held"])
     assert get(url, "/nothing")[0] == 404
     busy = on_board("jobs", "trash", uuid)
-    assert (busy.code, "already claimed by 'worker'" in busy.err) == (6, True)
-    assert on_board("conductors", "drain", "worker").code == 0
+    assert (busy.code, "already claimed by 'conductor-1'" in busy.err) == (6, True)
+    assert on_board("conductors", "drain", "conductor-1").code == 0
     while get(url, "/health")[0] != 503:
         time.sleep(0.01)  # it checks for drain requests every half second
     (tmp_path / "open").touch()  # the running task ends, and no other starts

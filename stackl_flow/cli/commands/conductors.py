@@ -46,7 +46,7 @@ def drain(
 
     [bold]Examples[/bold]
 
-      stackl-flow conductors drain worker-3 --board jobs.db
+      stackl-flow conductors drain conductor-3 --board jobs.db
     """
     url = require_board(board)
     with (
