@@ -83,8 +83,8 @@ FLOW_TRANSITIONS: Final[Transitions] = (
 FLOW_START: Final = PENDING
 FLOW_TERMINAL: Final[frozenset[str]] = frozenset()
 
-# A flow that is not running ignores requests to suspend or resume.
-_FLOW_IGNORED: Final = frozenset(
+#: A flow that is not running ignores requests to suspend or resume.
+IGNORED_FLOW_TRANSITIONS: Final = frozenset(
     (state, request)
     for state in (PENDING, FAILURE, SUCCESS, SUSPENDED, REVERTED, REVERT_FAILURE)
     for request in (SUSPENDING, SUSPENDED, RESUMING)
@@ -170,7 +170,7 @@ def check_flow_transition(old_state: str, new_state: str) -> bool:
     pair = (old_state, new_state)
     if pair in _FLOW:
         return True
-    if pair in _FLOW_IGNORED:
+    if pair in IGNORED_FLOW_TRANSITIONS:
         return False
     raise exc.InvalidState(f"Flow transition from '{old_state}' to '{new_state}' is not allowed")
 

@@ -97,10 +97,10 @@ MODULES: Final[dict[str, str]] = {
 EXTRA_ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "taskflow.retry": {"ForEachBase": "stackl_flow.compat.retries:ForEachBase"},
     "taskflow.states": {
-        "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW",
-        "_ALLOWED_JOB_TRANSITIONS": "stackl_flow.states:_JOB",
-        "_ALLOWED_TASK_TRANSITIONS": "stackl_flow.states:_TASK",
-        "_IGNORED_FLOW_TRANSITIONS": "stackl_flow.states:_FLOW_IGNORED",
+        "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:FLOW_TRANSITIONS",
+        "_ALLOWED_JOB_TRANSITIONS": "stackl_flow.states:JOB_TRANSITIONS",
+        "_ALLOWED_TASK_TRANSITIONS": "stackl_flow.states:TASK_TRANSITIONS",
+        "_IGNORED_FLOW_TRANSITIONS": "stackl_flow.states:IGNORED_FLOW_TRANSITIONS",
     },
     "taskflow.types.failure": {
         "_are_equal_exc_info_tuples": "stackl_flow.compat.types.exc_info:are_equal_exc_info_tuples",

@@ -24,7 +24,7 @@ PROGRAM = """
     persistence.get_connection().upgrade()
 
     def make():
-        return linear_flow.Flow("f").add(task.FunctorTask(lambda: "said", name="work", provides="word"))
+        return linear_flow.Flow("f").add(task.FunctorTask(lambda: "result", name="work", provides="word"))
 
     def make_slow():
         last = task.FunctorTask(lambda: 1, name="second")
@@ -55,7 +55,7 @@ CONF = {
 }  # fmt: skip
 
 #: The URL of the same board.
-OURS = {
+URLS = {
     "redis": "redis://127.0.0.1:{port}?namespace={name}",
     "zookeeper": "zookeeper://127.0.0.1:{port}/taskflow/{name}",
     "etcd": "etcd://127.0.0.1:{port}/taskflow/jobs/{name}",
@@ -98,7 +98,7 @@ def here(python, name):
 
 
 def test_the_path_identifies_a_board_not_its_name(program, kind, port, name):
-    said = program("""
+    output = program("""
     with jobs.backend("one", conf, persistence=persistence) as one, jobs.backend("two", conf) as two:
         print(isinstance(one, base.NotifyingJobBoard), one.name, two.name)
         priorities = enumerate(("low", "high", "high"))
@@ -117,7 +117,7 @@ def test_the_path_identifies_a_board_not_its_name(program, kind, port, name):
     """)
 
     job = {"redis": "RedisJob:", "zookeeper": "ZookeeperJob:", "etcd": "EtcdJob:"}[kind]
-    assert said == [
+    assert output == [
         "True one two",
         "[('job-1', 1), ('job-2', 2), ('job-0', 0)] 3",
         "False True True",
@@ -126,34 +126,34 @@ def test_the_path_identifies_a_board_not_its_name(program, kind, port, name):
         "None COMPLETE",
         "UNCLAIMED None",
     ]
-    with boards.backend(control.DEFAULT_BOARD, OURS[kind].format(port=port, name=name)) as board:
+    with boards.backend(control.DEFAULT_BOARD, URLS[kind].format(port=port, name=name)) as board:
         assert [job.name for job in board.iterjobs()] == ["job-1", "job-2"]
 
 
-@pytest.mark.parametrize("way", ["blocking", "nonblocking"])
-def test_max_dispatches(program, way):
-    said = program(f"""
+@pytest.mark.parametrize("conductor_kind", ["blocking", "nonblocking"])
+def test_max_dispatches(program, conductor_kind):
+    output = program(f"""
     with jobs.backend("board", conf, persistence=persistence) as board:
         posted = [post(board) for _ in range(3)]
-        told = []
-        conductor = conductors.fetch("{way}", "me", board, persistence=persistence, wait_timeout=0.05)
-        conductor.notifier.register("job_consumed", lambda event, details: told.append(details["job"].uuid))
+        consumed = []
+        conductor = conductors.fetch("{conductor_kind}", "me", board, persistence=persistence, wait_timeout=0.05)
+        conductor.notifier.register("job_consumed", lambda event, details: consumed.append(details["job"]))
         conductor.run(max_dispatches=2)
-        print(sorted(told) == sorted(job.uuid for job in posted[:2]), board.job_count, posted[2].state)
+        print(sorted(consumed) == sorted(posted[:2]), board.job_count, posted[2].state)
     """)
 
-    assert said == ["True 1 UNCLAIMED"]
+    assert output == ["True 1 UNCLAIMED"]
 
 
 def test_the_address_of_a_given_client_is_used(python, kind, port, name):
     conf = CONF[kind](port, name)
-    where = {"path", "namespace", "board"}
+    keys = {"path", "namespace", "board"}
     client = {
         "redis": f"__import__('redis').Redis(port={port})",
         "zookeeper": f"kazoo_utils.make_client({{'hosts': 'localhost:{port}'}})",
         "etcd": f"__import__('etcd3gw').Etcd3Client(port={port})",
     }[kind]
-    said = python(f"""{PROGRAM.format(conf={key: conf[key] for key in conf.keys() & where})}
+    output = python(f"""{PROGRAM.format(conf={key: conf[key] for key in conf.keys() & keys})}
     client = {client}
     with jobs.backend("board", conf, client=client, persistence=persistence) as board:
         job = post(board)
@@ -162,7 +162,7 @@ def test_the_address_of_a_given_client_is_used(python, kind, port, name):
     print(getattr(client, "connected", True))
     """)
 
-    assert said == ["COMPLETE True", "True"]
+    assert output == ["COMPLETE True", "True"]
 
 
 def test_stopping_abandons_the_job(here):
@@ -212,8 +212,8 @@ def test_on_job_done_can_be_overridden(here):
     class Mine(impl_blocking.BlockingConductor):
         def _on_job_done(self, job, fut):
             super()._on_job_done(job, fut)
-            said = type(fut.exception()) if fut.exception() else fut.result()
-            print(job.state, said, self._name, self._jobboard is board)
+            result = type(fut.exception()) if fut.exception() else fut.result()
+            print(job.state, result, self._name, self._jobboard is board)
             raise ValueError("it does no harm")
 
     with jobs.backend("board", conf, persistence=persistence) as board:
@@ -229,18 +229,18 @@ def test_on_job_done_can_be_overridden(here):
     ]
 
 
-@pytest.mark.parametrize("verb", ["claim", "consume", "abandon", "iterjobs"])
-def test_replaced_methods_of_a_board_are_used(here, verb):
-    factory = "make_slow" if verb == "abandon" else "make"
+@pytest.mark.parametrize("method", ["claim", "consume", "abandon", "iterjobs"])
+def test_replaced_methods_of_a_board_are_used(here, method):
+    factory = "make_slow" if method == "abandon" else "make"
     assert here(f"""
     with jobs.backend("board", conf, persistence=persistence) as board:
-        called, real = [], board.{verb}
+        called, real = [], board.{method}
 
-        def mine(*args, **kwargs):
+        def replacement(*args, **kwargs):
             called.append(args)
             return real(*args, **kwargs)
 
-        board.{verb} = mine
+        board.{method} = replacement
         job = post(board, {factory})
         conductor = conductors.fetch("blocking", "me", board, persistence=persistence, wait_timeout=0.05)
         runner = threading.Thread(target=conductor.run, kwargs={{"max_dispatches": 1}})
@@ -251,7 +251,7 @@ def test_replaced_methods_of_a_board_are_used(here, verb):
             go_on.set()
         runner.join(30)
         print(len(called) >= 1, job.state)
-    """) == [f"True {'UNCLAIMED' if verb == 'abandon' else 'COMPLETE'}"]
+    """) == [f"True {'UNCLAIMED' if method == 'abandon' else 'COMPLETE'}"]
 
 
 def test_a_conductor_runs_jobs_of_a_custom_board(here):
@@ -316,7 +316,7 @@ def test_a_conductor_runs_jobs_of_a_custom_board(here):
 
     board = MyBoard()
     first, second = post(board), post(board)
-    board.claim(first, "somebody else")
+    board.claim(first, "other")
     conductor = conductors.fetch("blocking", "me", board, persistence=persistence, wait_timeout=0.01)
     conductor.connect()
     conductor.run(max_dispatches=1)
@@ -331,7 +331,7 @@ def test_a_conductor_runs_jobs_of_a_custom_board(here):
 
 
 def test_an_unreachable_board_raises_an_error(here):
-    said = here("""
+    output = here("""
     import socket
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -348,14 +348,14 @@ def test_an_unreachable_board_raises_an_error(here):
             print("refused")
     """)
 
-    assert said[0].startswith("board 'board' cannot be reached: no server of [('127.0.0.1', ")
-    assert said[0].endswith("False")
-    assert said[1:] == ["refused", "refused"]
+    assert output[0].startswith("board 'board' cannot be reached: no server of [('127.0.0.1', ")
+    assert output[0].endswith("False")
+    assert output[1:] == ["refused", "refused"]
 
 
 @pytest.mark.parametrize("kind", ["redis"])
 def test_a_claim_lasts_while_its_owner_lives(program):
-    said = program("""
+    output = program("""
     import os, signal
     conf["ttl"] = 1.0
     with jobs.backend("board", conf) as board:
@@ -376,7 +376,7 @@ def test_a_claim_lasts_while_its_owner_lives(program):
         print(board.find_owner(lost), lost.state, board.find_owner(kept), kept.state)
     """)
 
-    assert said == ["child CLAIMED", "None UNCLAIMED me CLAIMED"]
+    assert output == ["child CLAIMED", "None UNCLAIMED me CLAIMED"]
 
 
 def test_details_without_a_json_representation_are_converted(here):
@@ -397,9 +397,9 @@ def test_other_methods_of_boards(here):
     assert here("""
     conf["max_claims"] = 2
     with jobs.backend("board", conf, persistence=persistence) as board:
-        told, done = [], threading.Event()
+        events, done = [], threading.Event()
         for event in ("POSTED", "CLAIMED", "ABANDONED", "REMOVAL"):
-            board.notifier.register(event, lambda event, details: (told.append(event), done.set()))
+            board.notifier.register(event, lambda event, details: (events.append(event), done.set()))
         job = board.post("in vain")
         for _ in range(2):
             board.claim(job, "me")
@@ -409,29 +409,29 @@ def test_other_methods_of_boards(here):
         conductors.fetch("blocking", "me", board, persistence=persistence).run(max_dispatches=1)
         print(good.result(1))
         until = time.monotonic() + 30
-        while len(told) < 8 and time.monotonic() < until:
+        while len(events) < 8 and time.monotonic() < until:
             done.wait(0.05)
-        print(*told)
+        print(*events)
     """) == [
         "[('in vain', ['abandoned', 'abandoned'])] COMPLETE",
-        "{'word': 'said'}",
+        "{'word': 'result'}",
         "POSTED CLAIMED ABANDONED CLAIMED REMOVAL POSTED CLAIMED REMOVAL",
     ]
 
 
 def test_settings_are_read_from_urls_and_unknown_ones_are_ignored(here):
     assert here("""
-    def told(conf):
+    def parse(conf):
         board = jobs.fetch("board", conf)
         return board._kv.name, board.ttl
 
-    print(told("redis://h:7/2?namespace=x&ttl=3"))
-    print(told({"board": "redis", "host": "h", "port": "7", "ssl": "no", "ssl_ca_certs": "/x", "sort": 1}))
-    print(told("zookeeper://localhost?path=/a/b"), told("zookeeper://h:7/a/b"))
-    print(told({"board": "zookeeper", "hosts": {"h": 1, "i": 2}, "timeout": "4.5", "handler": object()}))
-    print(told({"board": "zookeeper", "hosts": "h:1/root", "path": "/a", "ttl": 2, "timeout": 9}))
-    print(told("etcd://h:7?path=p&ttl=20"), told({"board": "etcd", "ttl": None}))
-    print(told({"board": "memory", "max_claims": None, "outcome_retention": "60"})[1])
+    print(parse("redis://h:7/2?namespace=x&ttl=3"))
+    print(parse({"board": "redis", "host": "h", "port": "7", "ssl": "no", "ssl_ca_certs": "/x", "sort": 1}))
+    print(parse("zookeeper://localhost?path=/a/b"), parse("zookeeper://h:7/a/b"))
+    print(parse({"board": "zookeeper", "hosts": {"h": 1, "i": 2}, "timeout": "4.5", "handler": object()}))
+    print(parse({"board": "zookeeper", "hosts": "h:1/root", "path": "/a", "ttl": 2, "timeout": 9}))
+    print(parse("etcd://h:7?path=p&ttl=20"), parse({"board": "etcd", "ttl": None}))
+    print(parse({"board": "memory", "max_claims": None, "outcome_retention": "60"})[1])
     """) == [
         "('redis://h:7/2', 3.0)",
         "('redis://h:7', 15.0)",
@@ -477,4 +477,4 @@ def test_flows_and_boards_in_a_database(request, python, database, name):
             job = post(board, priority="very_high")  # other tests may have left jobs
             conductors.fetch("blocking", {name!r}, board, persistence=persistence).run(max_dispatches=1)
             print(job.state, job.result())
-    """) == ["COMPLETE {'word': 'said'}"]
+    """) == ["COMPLETE {'word': 'result'}"]

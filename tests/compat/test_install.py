@@ -245,14 +245,14 @@ def test_plugins_in_taskflows_groups_are_found(python, plugin_path):
         engine.run()
         print(type(engine).__module__, type(place).__module__, engine.storage.fetch("x"))
         try:
-            engines.load(flow, engine="nobody")
+            engines.load(flow, engine="unknown")
         except exceptions.NotFound as error:
             print(error)
         """,
         plugin_path,
     ) == [
         "others others 5",
-        "unknown engine 'nobody' in 'taskflow.engines': known engines are default, mine, parallel, serial",
+        "unknown engine 'unknown' in 'taskflow.engines': known engines are default, mine, parallel, serial",
     ]
 
 

@@ -23,7 +23,7 @@ PROGRAM = """
             if blow_up:
                 raise ValueError(word)
             return word
-        return linear_flow.Flow("f").add(task.FunctorTask(work, name="work", provides="said"))
+        return linear_flow.Flow("f").add(task.FunctorTask(work, name="work", provides="result"))
 
     def post(board, *args, **details):
         book, detail = persistence_utils.temporary_flow_detail(persistence)
@@ -85,8 +85,8 @@ def test_executor_factory(program):
 
     with jobs.backend("board", "memory", persistence=persistence) as board:
         post(board, store={"word": "hello"})
-        told = {"persistence": persistence, "executor_factory": factory}
-        conductors.fetch("nonblocking", "me", board, **told).run(max_dispatches=1)
+        options = {"persistence": persistence, "executor_factory": factory}
+        conductors.fetch("nonblocking", "me", board, **options).run(max_dispatches=1)
         print(made[0].statistics.executed)
         for wrong in ({"executor_factory": "no"}, {"wait_timeout": "no"}):
             try:
@@ -106,9 +106,9 @@ def test_methods_of_a_board(program):
         print("no jobs")
     job = board.post("job", details={"a": 1}, priority="high")
     print(job.state, job.priority is base.JobPriority.HIGH, [found.name for found in board.wait(1)])
-    for verb in (board.abandon, board.consume):
+    for method in (board.abandon, board.consume):
         try:
-            verb(job, "me")
+            method(job, "me")
         except exceptions.NotFound:
             print("unclaimed")
     board.claim(job, "me", expiry=30)
@@ -144,7 +144,7 @@ def test_a_stopped_conductor_does_not_run_jobs(program):
 
 def test_unknown_kinds(program):
     board, conductor = program("""
-    for fetch in (lambda: jobs.fetch("board", "nowhere"), lambda: conductors.fetch("nobody", "me", None)):
+    for fetch in (lambda: jobs.fetch("board", "nowhere"), lambda: conductors.fetch("unknown", "me", None)):
         try:
             fetch()
         except exceptions.NotFound as error:
@@ -153,5 +153,5 @@ def test_unknown_kinds(program):
 
     assert board.startswith("unknown jobboard 'nowhere' in 'taskflow.jobboards': known jobboards are dir,")
     assert conductor == (
-        "unknown conductor 'nobody' in 'taskflow.conductors': known conductors are blocking, nonblocking"
+        "unknown conductor 'unknown' in 'taskflow.conductors': known conductors are blocking, nonblocking"
     )

@@ -57,10 +57,14 @@ def kind(request):
 
 def listen(engine):
     """Collect the notifications of an engine, including those of the flow."""
-    told = []
-    engine.atom_notifier.register("*", lambda state, details: told.append(f"{details['task_name']} {state}"))
-    engine.notifier.register("*", lambda state, details: told.append(f"{details['flow_name']} {state}"))
-    return told
+    notifications = []
+    engine.atom_notifier.register(
+        "*", lambda state, details: notifications.append(f"{details['task_name']} {state}")
+    )
+    engine.notifier.register(
+        "*", lambda state, details: notifications.append(f"{details['flow_name']} {state}")
+    )
+    return notifications
 
 
 # ------------------------------------------------------------------ methods
@@ -171,12 +175,12 @@ def test_an_error_in_update_progress_is_ignored(kind, log, caplog):
     work = Recorded("a", log)
 
     def broken(progress):
-        raise ValueError(f"no room for {progress}")
+        raise ValueError(f"cannot store {progress}")
 
     work.update_progress = broken
     engines.run(work, engine=kind)
     assert log == ["a"]
-    assert "no room for 1.0" in caplog.text
+    assert "cannot store 1.0" in caplog.text
 
 
 def test_progress_notified_directly_is_stored(kind, log):
@@ -254,11 +258,11 @@ def test_a_replaced_task_executor(log):
 def test_a_flow_with_a_failed_revert_ends_in_failure(kind, log):
     flow = linear_flow.Flow("f").add(FailsToRevert("a", log), Fails("b", log))
     engine = engines.load(flow, engine=kind)
-    told = listen(engine)
+    notifications = listen(engine)
     with pytest.raises(ValueError, match="gotcha"):
         engine.run()
     assert engine.storage.get_flow_state() == st.FAILURE
-    assert told[-2:] == ["a REVERT_FAILURE", "f FAILURE"]
+    assert notifications[-2:] == ["a REVERT_FAILURE", "f FAILURE"]
 
 
 def test_run_iter_ends_with_the_state_of_the_flow(kind, log):
@@ -299,9 +303,9 @@ def test_a_serial_batch_is_notified_together_and_stored_one_by_one(log):
     flow = unordered_flow.Flow("f").add(Recorded("a", log), Looks("b", log))
     detail_of = factory.create_flow_detail(flow, backend=backend)
     engine = engines.load(flow, flow_detail=detail_of, backend=backend)
-    told = listen(engine)
+    notifications = listen(engine)
     engine.run()
-    assert [word for word in told if not word.startswith("f")] == [
+    assert [text for text in notifications if not text.startswith("f")] == [
         "a RUNNING",
         "b RUNNING",
         "a SUCCESS",
@@ -313,9 +317,9 @@ def test_a_serial_batch_is_notified_together_and_stored_one_by_one(log):
 def test_a_reset_is_notified_for_every_atom(kind, log):
     engine = engines.load(linear_flow.Flow("f").add(Recorded("a", log), Recorded("b", log)), engine=kind)
     engine.run()
-    told = listen(engine)
+    notifications = listen(engine)
     engine.reset()
-    assert told == ["a PENDING", "b PENDING", "f PENDING"]
+    assert notifications == ["a PENDING", "b PENDING", "f PENDING"]
 
 
 def test_the_cause_of_a_rollback_is_raised_although_its_atom_is_gone(kind, log):

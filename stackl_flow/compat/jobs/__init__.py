@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.jobs`: boards by its names and settings."""
+"""TaskFlow's `taskflow.jobs`: boards with TaskFlow's names and settings."""

@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.persistence`: backends by TaskFlow's names and settings."""
+"""TaskFlow's `taskflow.persistence`: backends with TaskFlow's names and settings."""

@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.types`, as far as no room of the house has them."""
+"""The modules of `taskflow.types` without a counterpart elsewhere in this library."""

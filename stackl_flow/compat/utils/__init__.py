@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.utils`, as far as programs really import them."""
+"""The modules of `taskflow.utils` that programs import."""

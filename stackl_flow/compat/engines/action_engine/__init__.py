@@ -1,1 +1,1 @@
-"""TaskFlow's `taskflow.engines.action_engine`: engines by TaskFlow's class names."""
+"""TaskFlow's `taskflow.engines.action_engine`: engines under TaskFlow's class names."""
