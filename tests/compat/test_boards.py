@@ -130,13 +130,13 @@ def test_the_path_identifies_a_board_not_its_name(program, kind, port, name):
         assert [job.name for job in board.iterjobs()] == ["job-1", "job-2"]
 
 
-@pytest.mark.parametrize("conductor_kind", ["blocking", "nonblocking"])
-def test_max_dispatches(program, conductor_kind):
+@pytest.mark.parametrize("kind_name", ["blocking", "nonblocking"])
+def test_max_dispatches(program, kind_name):
     output = program(f"""
     with jobs.backend("board", conf, persistence=persistence) as board:
         posted = [post(board) for _ in range(3)]
         consumed = []
-        conductor = conductors.fetch("{conductor_kind}", "me", board, persistence=persistence, wait_timeout=0.05)
+        conductor = conductors.fetch("{kind_name}", "me", board, persistence=persistence, wait_timeout=0.05)
         conductor.notifier.register("job_consumed", lambda event, details: consumed.append(details["job"]))
         conductor.run(max_dispatches=2)
         print(sorted(consumed) == sorted(posted[:2]), board.job_count, posted[2].state)
