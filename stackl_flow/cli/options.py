@@ -23,7 +23,7 @@ Db = Annotated[
         "--db",
         metavar="URL",
         envvar="STACKL_FLOW_DB",
-        help="Database of flows: a URL such as sqlite:///flows.db, or the path of an SQLite file.",
+        help="Database of flows: a URL such as sqlite:///flows.db, or the path of a SQLite file.",
     ),
 ]
 
@@ -45,13 +45,13 @@ Board = Annotated[
         "--board",
         metavar="URL",
         envvar="STACKL_FLOW_BOARD",
-        help="Store of the job board: a URL such as redis://localhost, or the path of an SQLite file.",
+        help="Job board: a URL such as redis://localhost, or the path of a SQLite file.",
     ),
 ]
 BoardName = Annotated[
     str,
     typer.Option(
-        "--board-name", metavar="NAME", help="Name of the job board; one store can hold several boards."
+        "--board-name", metavar="NAME", help="Name of the job board; several boards can share one URL."
     ),
 ]
 

@@ -83,7 +83,7 @@ def open_board(
     """Open and connect a board.
 
     Args:
-        url: the URL of its store, or the path of an SQLite file.
+        url: the URL of its store, or the path of a SQLite file.
         name: name of the board; a store can hold several.
         persistence: where the flows of its jobs are stored.
         create: whether the file or directory of the store may be created.

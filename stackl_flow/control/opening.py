@@ -28,7 +28,7 @@ def require_existing(url: str, option: str, remedy: str) -> str:
     """Check that the file or directory of a URL exists, and return the URL.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
         option: the command line option that it was passed with.
         remedy: the command that creates it.
 
@@ -51,7 +51,7 @@ def require_shared(url: str, option: str) -> None:
     """Check that other processes can reach a store.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
         option: the command line option that it was passed with.
 
     Raises:
@@ -73,7 +73,7 @@ def open_for_running(url: str) -> Iterator[Backend]:
     """Open storage in which flows run; its tables are created or migrated if needed.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
 
     Raises:
         StorageFailure: it cannot be used.
@@ -88,7 +88,7 @@ def open_for_resuming(url: str) -> Iterator[Backend]:
     """Open existing storage to resume flows in it.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
 
     Raises:
         StorageFailure: it does not exist or cannot be used.
@@ -103,7 +103,7 @@ def open_read_only(url: str) -> Iterator[Backend]:
     """Open existing storage for queries; values are returned as stored JSON, and none can be written.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
 
     Raises:
         StorageFailure: it does not exist or cannot be used.
@@ -117,7 +117,7 @@ def upgrade_database(url: str) -> str:
     """Create the tables of a database, or migrate them to the version of this library.
 
     Args:
-        url: a URL, or the path of an SQLite file.
+        url: a URL, or the path of a SQLite file.
 
     Returns:
         The name of the database for messages, without any password.
