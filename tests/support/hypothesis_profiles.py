@@ -11,21 +11,19 @@ import os
 from hypothesis import HealthCheck, settings
 
 #: Examples of a property test.
-EXAMPLES = {"local": 100, "ci": 400}
+_EXAMPLES = {"local": 100, "ci": 400}
+_SELECTED = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "local")
 
 
 def load_profile() -> None:
-    """Register the profiles and load the one for this run."""
-    for name, examples in EXAMPLES.items():
+    """Register the profiles and load the selected one."""
+    for name, examples in _EXAMPLES.items():
         settings.register_profile(
             name, max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
         )
-    settings.load_profile(
-        os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "local")
-    )
+    settings.load_profile(_SELECTED)
 
 
 def fewer_examples(share: float) -> settings:
     """Return settings with a share of the profile's examples, for tests whose examples are slow."""
-    profile = settings.get_profile(settings.get_current_profile_name())
-    return settings(max_examples=max(1, round(profile.max_examples * share)))
+    return settings(max_examples=max(1, round(_EXAMPLES[_SELECTED] * share)))
