@@ -1,7 +1,6 @@
-"""MariaDB keeps the contract, on a real server."""
+"""The contract, on MariaDB."""
 
 import contextlib
-import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -10,37 +9,32 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support import databases
 from tests.support.kv_machine import ComparedKVContract
 from tests.support.lossy_proxy import LossyServerContract
 
 
 @pytest.fixture
-def address(mysql_url):
-    """A database of its own, of an alphabet that is not ours."""
-    name = f"kv_{uuid.uuid4().hex}"
-    engine = sa.create_engine(sa.make_url(mysql_url).set(drivername="mysql+pymysql"))
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET latin1"))
-        yield mysql_url.rpartition("/")[0] + f"/{name}"
-        connection.execute(sa.text(f"DROP DATABASE {name}"))
-    engine.dispose()
+def url(mysql_url):
+    with databases.new_database(mysql_url, "CHARACTER SET latin1") as database:
+        yield database.url
 
 
 class TestMariaDB(ComparedKVContract, ProcessContract):
-    # Nobody is woken there: each looks four times a second.
+    # No waiter of another process is woken: each polls.
     ROUND_TRIPS = 3
     # The server's clock cannot be stepped, and the machine may be busy.
     TTL = 0.8
     EXAMPLES = 20
 
     @pytest.fixture
-    def open_kv(self, address):
-        return lambda: backends.fetch(address)
+    def open_kv(self, url):
+        return lambda: backends.fetch(url)
 
 
-def test_keys_that_differ_in_case(address):
-    """Keys go by their bytes, not by what the database takes for the same letter."""
-    with backends.fetch(address.replace("mysql:", "mariadb:")) as kv:
+def test_keys_that_differ_in_case(url):
+    """Keys are compared by their bytes, whatever the collation of the database."""
+    with backends.fetch(url.replace("mysql:", "mariadb:")) as kv:
         kv.commit([Check(key, ABSENT) for key in "aABb"], [Put(key, key) for key in "aABb"])
         assert [(item.key, item.value) for item in kv.list()] == [(key, key) for key in "ABab"]
 
@@ -54,9 +48,9 @@ class TestServer(LossyServerContract):
         return new_server("mysql")
 
 
-def test_a_commit_whose_answer_is_lost_lands_once(address):
-    """A connection that is cut right after its commit: sent again, it is known by its receipt."""
-    with backends.fetch(address) as kv:
+def test_a_commit_whose_answer_is_lost_is_applied_once(url):
+    """The connection is cut right after the commit: the next attempt finds it by its token."""
+    with backends.fetch(url) as kv:
         version = kv.commit(puts=[Put("a", "0")])
         cut = []
 
@@ -68,16 +62,16 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
                 raw.close()
 
         sa.event.listen(kv._session.engine, "before_cursor_execute", cut_once)
-        landed = kv.commit([Check("a", version)], [Put("a", "1")])
+        applied = kv.commit([Check("a", version)], [Put("a", "1")])
         assert cut
-        assert (landed, kv.get("a").value) == (version + 1, "1")
+        assert (applied, kv.get("a").value) == (version + 1, "1")
 
 
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "READ COMMITTED"])
-def test_joins_a_transaction_of_the_callers_own(address, isolation):
-    """What is written with the caller's rows lands with them, or not at all; he sees what others did."""
-    engine = sa.create_engine(sa.make_url(address).set(drivername="mysql+pymysql"), isolation_level=isolation)
-    with backends.fetch(address) as kv, backends.fetch(address) as other:
+def test_external_transaction(url, isolation):
+    """Items are committed or rolled back with the caller's rows; commits of others are visible inside."""
+    engine = sa.create_engine(sa.make_url(url).set(drivername="mysql+pymysql"), isolation_level=isolation)
+    with backends.fetch(url) as kv, backends.fetch(url) as other:
         with engine.begin() as own:
             own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
             with kv.external_transaction(own):

@@ -1,7 +1,6 @@
-"""PostgreSQL keeps the contract, on a real server."""
+"""The contract, on PostgreSQL."""
 
 import contextlib
-import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -10,22 +9,15 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
 from stackl_flow.testing.contracts.kv import ProcessContract
+from tests.support import databases
 from tests.support.kv_machine import ComparedKVContract
 from tests.support.lossy_proxy import LossyServerContract
 
 
 @pytest.fixture
-def address(postgresql_url):
-    """A database of its own."""
-    name = f"kv_{uuid.uuid4().hex}"
-    url = sa.make_url(postgresql_url).set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield postgresql_url.rpartition("/")[0] + f"/{name}"
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+def url(postgresql_url):
+    with databases.new_database(postgresql_url) as database:
+        yield database.url
 
 
 class TestPostgreSQL(ComparedKVContract, ProcessContract):
@@ -33,8 +25,8 @@ class TestPostgreSQL(ComparedKVContract, ProcessContract):
     TTL = 0.8
 
     @pytest.fixture
-    def open_kv(self, address):
-        return lambda: backends.fetch(address)
+    def open_kv(self, url):
+        return lambda: backends.fetch(url)
 
 
 class TestServer(LossyServerContract):
@@ -46,9 +38,9 @@ class TestServer(LossyServerContract):
         return new_server("postgresql")
 
 
-def test_a_commit_whose_answer_is_lost_lands_once(address):
-    """A connection that is cut right after its commit: sent again, it is known by its receipt."""
-    with backends.fetch(address) as kv:
+def test_a_commit_whose_answer_is_lost_is_applied_once(url):
+    """The connection is cut right after the commit: the next attempt finds it by its token."""
+    with backends.fetch(url) as kv:
         version = kv.commit(puts=[Put("a", "0")])
         cut = []
 
@@ -60,33 +52,33 @@ def test_a_commit_whose_answer_is_lost_lands_once(address):
                 raw.close()
 
         sa.event.listen(kv._session.engine, "before_cursor_execute", cut_once)
-        landed = kv.commit([Check("a", version)], [Put("a", "1")])
+        applied = kv.commit([Check("a", version)], [Put("a", "1")])
         assert cut
-        assert (landed, kv.get("a").value) == (version + 1, "1")
+        assert (applied, kv.get("a").value) == (version + 1, "1")
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "text"),
     [
-        ({"database": "nobody_has_this"}, "create it first"),
+        ({"database": "no_such_database"}, "create it first"),
         ({"port": 1}, "cannot be reached"),
     ],
 )
-def test_what_cannot_be_used(address, change, word):
-    url = sa.make_url(address).set(**change).render_as_string(hide_password=False)
-    with backends.fetch(f"{url}?timeout=1") as kv, pytest.raises(exc.StorageFailure, match=word):
+def test_unusable_databases(url, change, text):
+    unusable = sa.make_url(url).set(**change).render_as_string(hide_password=False)
+    with backends.fetch(f"{unusable}?timeout=1") as kv, pytest.raises(exc.StorageFailure, match=text):
         kv.get("a")
 
 
-def test_address_that_makes_no_sense():
+def test_invalid_url():
     with pytest.raises(exc.InvalidFormat, match="postgresql://"):
         backends.fetch("postgresql://host:notaport/db")
 
 
-def test_joins_a_transaction_of_the_callers_own(address):
-    """What is written with the caller's rows lands with them, or not at all."""
-    engine = sa.create_engine(sa.make_url(address).set(drivername="postgresql+psycopg"))
-    with backends.fetch(address) as kv:
+def test_external_transaction(url):
+    """Items are committed or rolled back with the caller's rows."""
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    with backends.fetch(url) as kv:
         with engine.begin() as own:
             own.execute(sa.text("CREATE TABLE orders (name TEXT)"))
             with kv.external_transaction(own):

@@ -1,4 +1,4 @@
-"""SQLite keeps the contract, in a file and in memory."""
+"""The contract, on a SQLite file and in memory."""
 
 import contextlib
 import sqlite3
@@ -21,7 +21,7 @@ class TestFile(ComparedKVContract, ProcessContract):
 
     @pytest.fixture
     def open_kv(self, tmp_path):
-        address = f"sqlite:///{tmp_path}/place.db?synchronous=OFF"
+        address = f"sqlite:///{tmp_path}/store.db?synchronous=OFF"
         return lambda: backends.fetch(address, clock=self.clock)
 
     def pass_time(self, seconds):
@@ -30,7 +30,7 @@ class TestFile(ComparedKVContract, ProcessContract):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "place.db"
+    return tmp_path / "store.db"
 
 
 def test_in_memory():
@@ -47,7 +47,7 @@ def test_in_memory():
         assert kv.wait("b", mark, timeout=5) > mark
 
 
-def test_a_moment_does_not_see_what_comes_after_it_began(path):
+def test_a_snapshot_does_not_see_later_commits(path):
     with backends.fetch(f"sqlite:///{path}") as one, backends.fetch(f"sqlite:///{path}") as two:
         one.commit(puts=[Put("a", "1")])
         with one.snapshot():
@@ -57,7 +57,7 @@ def test_a_moment_does_not_see_what_comes_after_it_began(path):
         assert one.get("a").value == "2"
 
 
-def test_lies_beside_flows_in_one_file(path):
+def test_items_and_flows_in_one_file(path):
     with flows.backend(f"sqlite:///{path}") as backend, backends.fetch(f"sqlite:///{path}") as kv:
         kv.commit(puts=[Put("a", "1")])
         with backend.get_connection() as conn:
@@ -65,16 +65,16 @@ def test_lies_beside_flows_in_one_file(path):
             assert conn.get_logbooks() == []
 
 
-def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
+def test_a_relative_path_is_resolved_when_it_is_given(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    with backends.fetch("sqlite:///place.db") as kv:
+    with backends.fetch("sqlite:///store.db") as kv:
         monkeypatch.chdir(tmp_path / "elsewhere")
         kv.commit(puts=[Put("a", "1")])
-    assert (tmp_path / "place.db").exists()
+    assert (tmp_path / "store.db").exists()
 
 
-def test_waiter_is_woken_when_a_lease_runs_out(path):
+def test_a_waiter_wakes_when_a_lease_expires(path):
     with backends.fetch(f"sqlite:///{path}") as kv:
         lease = kv.grant(0.1)
         kv.commit(puts=[Put("a", "1", lease.id)])
@@ -83,7 +83,7 @@ def test_waiter_is_woken_when_a_lease_runs_out(path):
         assert kv.get("a") is None
 
 
-def test_deletions_are_not_remembered_for_ever(path):
+def test_old_deletions_are_removed(path):
     with backends.fetch(f"sqlite:///{path}?synchronous=OFF") as kv:
         mark = kv.wait()
         kv.commit(puts=[Put("a", "1")])
@@ -109,10 +109,10 @@ def test_newer_format_is_refused(path):
 
 @pytest.mark.parametrize(
     ("made", "word"),
-    [("missing/place.db", "directory"), ("text", "not a SQLite database"), ("", "directory")],
+    [("missing/store.db", "directory"), ("text", "not a SQLite database"), ("", "directory")],
 )
-def test_what_is_no_database(made, word, tmp_path):
-    (tmp_path / "text").write_text("this is no database, and long enough to be looked at" * 20)
+def test_unusable_files(made, word, tmp_path):
+    (tmp_path / "text").write_text("this is plain text, and longer than the header of a database" * 20)
     with (
         backends.fetch(f"sqlite:///{tmp_path}/{made}") as kv,
         pytest.raises(exc.StorageFailure, match=word),
@@ -120,7 +120,7 @@ def test_what_is_no_database(made, word, tmp_path):
         kv.commit(puts=[Put("a", "1")])
 
 
-def test_another_writer_is_not_waited_for_for_ever(path):
+def test_a_locked_file(path):
     with backends.fetch(f"sqlite:///{path}?timeout=0.05") as kv:
         kv.commit(puts=[Put("a", "1")])
         other = sqlite3.connect(path, isolation_level=None)
@@ -132,13 +132,13 @@ def test_another_writer_is_not_waited_for_for_ever(path):
         kv.commit(puts=[Put("a", "2")])
 
 
-def test_option_that_makes_no_sense():
+def test_invalid_option():
     with pytest.raises(exc.InvalidFormat, match="FULL"):
         backends.fetch("sqlite:///x.db?synchronous=perhaps")
 
 
-def test_joins_a_transaction_of_the_callers_own(path):
-    """What is written with the caller's rows lands with them, or not at all."""
+def test_external_transaction(path):
+    """Items are committed or rolled back with the caller's rows."""
     engine = sa.create_engine(f"sqlite:///{path}")
     with backends.fetch(f"sqlite:///{path}") as kv:
         with engine.begin() as own:

@@ -1,4 +1,4 @@
-"""Finding a backend, and the calls that make books and flow details."""
+"""Finding a backend, and creating logbooks and flow details."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_create_flow_detail():
     assert unstored.name == unstored.uuid
 
 
-def test_new_flow_does_not_write_over_the_others_of_its_book():
+def test_a_new_flow_does_not_overwrite_the_others_of_its_logbook():
     with backends.backend("memory") as backend, backend.get_connection() as conn:
         book, mine = factory.temporary_flow_detail(backend)
         theirs = conn.get_flow_details(mine.uuid)

@@ -1,4 +1,4 @@
-"""A directory keeps the contract, and so does any place of items."""
+"""The contract, on a directory and on a key-value store in memory."""
 
 import pytest
 
@@ -14,14 +14,14 @@ class TestDirectory(PersistenceContract):
             yield backend
 
 
-class TestFoldedAllTheTime(PersistenceContract):
+class TestFrequentCompaction(PersistenceContract):
     @pytest.fixture
     def backend(self, tmp_path):
         with backends.backend(f"dir://{tmp_path}/flows?sync=no&journal_size=1") as backend:
             yield backend
 
 
-class TestItemsInMemory(PersistenceContract):
+class TestMemoryStore(PersistenceContract):
     @pytest.fixture
     def backend(self):
         with KVBackend("memory") as backend:

@@ -1,4 +1,4 @@
-"""Flows in etcd keep the contract."""
+"""The contract, on etcd."""
 
 import uuid
 

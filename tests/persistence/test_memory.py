@@ -1,4 +1,4 @@
-"""The reference backend keeps the contract."""
+"""The contract, in memory."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_named_store_is_shared():
         other.get_connection().get_logbook(book.uuid)
 
 
-def test_unnamed_stores_are_apart():
+def test_unnamed_stores_are_separate():
     with backends.backend("memory") as one, backends.backend("memory://") as two:
         book = factory.temporary_log_book(one)
         with pytest.raises(exc.NotFound):

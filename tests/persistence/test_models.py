@@ -1,4 +1,4 @@
-"""Books and details as programs see them, without any backend."""
+"""Logbooks, flow details and atom details, without a backend."""
 
 import sys
 import uuid
@@ -15,7 +15,7 @@ def failure(text="bad"):
     return Failure.from_exception(ValueError(text))
 
 
-def test_new_uuids_are_random_ones():
+def test_new_uuids_are_random():
     made = models.new_uuids(500)
     assert len(set(made)) == 500
     for text in made:
@@ -48,7 +48,7 @@ def test_task_results_and_failures():
     assert (task.state, task.intention, task.failure) == (states.PENDING, states.EXECUTE, None)
 
 
-def test_retry_keeps_its_attempts():
+def test_retry_results_by_attempt():
     retry = models.RetryDetail("r", "u")
     with pytest.raises(exc.NotFound, match="no attempt"):
         _ = retry.last_results
@@ -80,7 +80,7 @@ def test_retry_keeps_its_attempts():
         (states.IGNORE, 0.0),
     ],
 )  # fmt: skip
-def test_progress_that_the_state_implies_is_shown_but_not_stored(state, progress):
+def test_progress_implied_by_the_state_is_shown_but_not_stored(state, progress):
     task, retry = models.TaskDetail("a", "u"), models.RetryDetail("r", "v")
     task.state = retry.state = state
     assert (task.progress, retry.progress) == (progress, None)
@@ -93,7 +93,7 @@ def test_progress_that_the_state_implies_is_shown_but_not_stored(state, progress
     assert task.stored_meta() == {"progress": 0.75}
 
 
-def test_progress_is_shown_among_the_notes():
+def test_progress_is_part_of_the_metadata():
     task = models.TaskDetail("t", "u")
     assert task.stored_meta() is None
     task.meta["k"] = 1
@@ -105,7 +105,7 @@ def test_progress_is_shown_among_the_notes():
     assert "progress = 25.00%" in twin.pformat()
 
 
-def test_notes_show_progress_as_it_is_now():
+def test_metadata_shows_the_current_progress():
     task = models.TaskDetail("t", "u")
     assert task.meta == {}
     task.state = states.RUNNING
@@ -120,7 +120,7 @@ def test_notes_show_progress_as_it_is_now():
     assert task.meta == {"mine": 1}
 
 
-def test_notes_that_are_given_may_tell_progress():
+def test_metadata_may_contain_progress():
     task = models.TaskDetail("t", "u")
     task.progress = 0.5
     task.meta = {"a": 1, "progress": 0.75}
@@ -174,7 +174,7 @@ def test_flow_detail():
     assert models.FlowDetail("f", "u").merge(flow, deep_copy=True).to_dict() == flow.to_dict()
 
 
-def test_log_book():
+def test_logbook():
     book, flow = models.LogBook("b"), models.FlowDetail("f", "u")
     assert book.updated_at is None
     book.add(flow)

@@ -1,4 +1,4 @@
-"""Flows in Redis keep the contract, and go on elsewhere when their process was killed."""
+"""The contract, on Redis, and a flow that is resumed after its process was killed."""
 
 import os
 import signal
@@ -43,14 +43,14 @@ class Second(Task):
         return number + 1
 
 
-def made():
+def make_flow():
     return Flow("sum").add(First("first"), Second("second"))
 
 
-def test_a_killed_flow_goes_on(address):
+def test_a_flow_is_resumed_after_a_crash(address):
     def work():
         with backends.backend(address) as backend:
-            engines.run(made(), store={"dies": os.getpid()}, backend=backend)
+            engines.run(make_flow(), store={"dies": os.getpid()}, backend=backend)
 
     assert in_child(work) == -signal.SIGKILL
     with backends.fetch(address) as backend:
@@ -58,35 +58,35 @@ def test_a_killed_flow_goes_on(address):
             (book,) = conn.get_logbooks()
         (flow,) = book
         assert {atom.name: atom.state for atom in flow}["first"] == states.SUCCESS
-        engine = engines.load(made(), flow_detail=flow, book=book, backend=backend)
+        engine = engines.load(make_flow(), flow_detail=flow, book=book, backend=backend)
         engine.run()
         assert engine.storage.fetch("sum") == 42
 
 
-def test_a_job_takes_few_trips_to_the_server(new_server):
-    """Two to read its book, two to take its flow over, one to begin, and one after each task."""
+def test_round_trips_of_a_job(new_server):
+    """Two to read its logbook, two to take ownership of its flow, one to start, and one after each task."""
     server = new_server("redis")
 
-    def trips():
+    def round_trips():
         with redis.Redis.from_url(server.url) as asked:
             return asked.info("commandstats")["cmdstat_evalsha"]["calls"]
 
     with backends.backend(server.url) as backend:
         book = models.LogBook("book")
-        engines.load_from_factory(made, book=book, store={"dies": 0}, backend=backend)
-        before = trips()
+        engines.load_from_factory(make_flow, book=book, store={"dies": 0}, backend=backend)
+        before = round_trips()
         with backend.get_connection() as conn:
             (flow,) = conn.get_logbook(book.uuid)
         engine = engines.load_from_detail(flow, backend=backend)
         engine.run()
         assert engine.storage.fetch("sum") == 42
-        assert trips() - before == 7
+        assert round_trips() - before == 7
 
 
-def test_a_place_that_nobody_prepared(address):
+def test_a_store_that_was_not_prepared(address):
     with (
         backends.fetch(address) as backend,
         backend.get_connection() as conn,
-        pytest.raises(exceptions.StorageFailure, match="never prepared"),
+        pytest.raises(exceptions.StorageFailure, match="is not prepared"),
     ):
         conn.validate()

@@ -1,4 +1,4 @@
-"""SQLite keeps the contract, in a file and in memory."""
+"""The contract, on a SQLite file and in memory; the schema and its migrations."""
 
 import contextlib
 import multiprocessing
@@ -57,13 +57,13 @@ def pragma(conn, name):
         return conn._session.query(f"PRAGMA {name}")[0][0]
 
 
-def test_every_commit_reaches_the_disk_by_default(path):
+def test_every_commit_is_synced_by_default(path):
     with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         assert (pragma(conn, "journal_mode"), pragma(conn, "synchronous")) == ("wal", 2)
         assert pragma(conn, "foreign_keys") == 1
 
 
-def test_options_in_the_address_and_beside_it(path):
+def test_options_in_the_url_and_beside_it(path):
     conf = {
         "connection": f"sqlite:///{path}?synchronous=NORMAL",
         "journal_mode": "truncate",
@@ -74,7 +74,7 @@ def test_options_in_the_address_and_beside_it(path):
         assert pragma(conn, "busy_timeout") == 1500
 
 
-def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
+def test_a_relative_path_is_resolved_when_it_is_given(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     with backends.backend("sqlite:///flows.db") as backend:
@@ -84,7 +84,7 @@ def test_relative_path_is_meant_from_where_it_was_given(tmp_path, monkeypatch):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_migrations_make_the_tables_of_the_code(path):
+def test_migrations_create_the_tables_of_the_code(path):
     with backends.backend(f"sqlite:///{path}") as backend, backend.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
         assert compare_metadata(context, tables.metadata) == []
@@ -92,26 +92,36 @@ def test_migrations_make_the_tables_of_the_code(path):
     assert ScriptDirectory.from_config(schema.alembic_config()).get_current_head() == tables.REVISION
 
 
-def of_schema(path, revision):
-    """Make an empty database as an earlier version of the code did."""
+def create_schema(path, revision):
+    """Create an empty database with an earlier schema."""
     with backends.fetch(f"sqlite:///{path}") as backend, backend.engine.begin() as connection:
         command.upgrade(schema.alembic_config(connection), revision)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_history_kept_by_an_older_schema_goes_on(path, revision):
-    """It was in the order of its writing at first, then numbered by flow."""
-    of_schema(path, revision)
+COLUMNS = ("flow_uuid", "seq", "atom", "old_state", "new_state", "at", "owner")
+INSERT_TRANSITION = {
+    "0001": "INSERT INTO transitions (flow_uuid, atom, old_state, new_state, at, owner)"
+    " VALUES (:flow_uuid, :atom, :old_state, :new_state, :at, :owner)",
+    "0002": "INSERT INTO transitions (flow_uuid, seq, atom, old_state, new_state, at, owner)"
+    " VALUES (:flow_uuid, :seq, :atom, :old_state, :new_state, :at, :owner)",
+    "0003": "INSERT INTO moves (id, atom, old_state, new_state, at, owner)"
+    " SELECT (id << 32) + :seq, :atom, :old_state, :new_state, :at, :owner"
+    " FROM flowdetails WHERE uuid = :flow_uuid",
+}
+
+
+@pytest.mark.parametrize("revision", INSERT_TRANSITION)
+def test_history_survives_migrations(path, revision):
+    """It was in the order of writing at first, then numbered by flow, then under one key."""
+    create_schema(path, revision)
     kept = [(None, None, "RUNNING", 1.0, "me"), ("a", "PENDING", "RUNNING", 2.0, "me")]
-    seqs = [(), (), ()] if revision == "0001" else [(1,), (1,), (2,)]
+    rows = [("f", 1, *kept[0]), ("e", 1, *kept[0]), ("f", 2, *kept[1])]
     with contextlib.closing(sqlite3.connect(path)) as old, old:
         old.execute("INSERT INTO logbooks (uuid, name, created_at) VALUES ('b', 'book', 1.0)")
         flow = "INSERT INTO flowdetails (uuid, book_uuid, name, epoch, created_at) VALUES (?, 'b', ?, 3, 1.0)"
         old.executemany(flow, [("f", "mine"), ("e", "other")])
-        columns = "atom, old_state, new_state, at, owner, flow_uuid" + (", seq" if seqs[0] else "")
-        marks = ", ".join("?" * len(columns.split()))
-        moves = [(*kept[0], "f", *seqs[0]), (*kept[0], "e", *seqs[1]), (*kept[1], "f", *seqs[2])]
-        old.executemany(f"INSERT INTO transitions ({columns}) VALUES ({marks})", moves)  # noqa: S608  ours
+        for row in rows:
+            old.execute(INSERT_TRANSITION[revision], dict(zip(COLUMNS, row, strict=True)))
     with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         with pytest.raises(exc.StorageFailure, match="not upgraded"):
             conn.get_history("f")
@@ -126,8 +136,8 @@ def test_history_kept_by_an_older_schema_goes_on(path, revision):
             assert sa.inspect(connection).get_indexes("history") == []
 
 
-def test_moves_of_a_flow_that_was_deleted_by_hand_are_not_anothers(path):
-    """SQLite gives the number of a deleted flow to the next."""
+def test_the_history_of_a_flow_that_was_deleted_by_sql_is_not_another_flows(path):
+    """SQLite reuses the id of a deleted flow."""
     with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         for turn in range(2):
             flow, (task,) = with_tasks(backend, 1)
@@ -141,7 +151,7 @@ def test_moves_of_a_flow_that_was_deleted_by_hand_are_not_anothers(path):
                 plain.execute("DELETE FROM logbooks")
 
 
-def test_moves_go_with_their_flow(path):
+def test_the_history_is_deleted_with_its_flow(path):
     with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         books = []
         for _ in range(3):
@@ -161,7 +171,7 @@ def test_moves_go_with_their_flow(path):
             assert plain.execute("SELECT count(*) FROM history").fetchall() == [(0,)]
 
 
-def test_tables_of_others_are_left_alone(path):
+def test_tables_of_another_program_are_not_touched(path):
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE alembic_version (version_num TEXT)")
     other.execute("INSERT INTO alembic_version VALUES ('9999')")
@@ -206,7 +216,7 @@ def test_many_processes_upgrade_at_once(path):
         conn.validate()
 
 
-def test_connection_goes_on_in_a_forked_child(path):
+def test_a_connection_is_usable_in_a_forked_process(path):
     with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         flow = saved_flow(backend)
         conn.take_ownership(flow.uuid, "parent", 1.0)

@@ -1,4 +1,4 @@
-"""Flows in ZooKeeper keep the contract."""
+"""The contract, on ZooKeeper."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Flows as items: on a place that takes little at once, and whatever others do to it meanwhile."""
+"""Flows in key-value stores: small commits, interrupted writes and concurrent writers."""
 
 import pytest
 
@@ -17,26 +17,26 @@ from stackl_flow.testing.contracts.persistence import (
 )
 
 
-class NarrowKV(MemoryKV):
-    """Memory that takes as little at once as etcd does, and less."""
+class SmallCommitsKV(MemoryKV):
+    """A store in memory whose commits are smaller than those of etcd."""
 
     limits = Limits(value=200_000, commit=200_000, operations=20)
 
 
 @pytest.fixture
 def backend():
-    with KVBackend("memory", store=NarrowKV()) as backend:
+    with KVBackend("memory", store=SmallCommitsKV()) as backend:
         backend.get_connection().upgrade()
         yield backend
 
 
-class TestNarrow(PersistenceContract):
+class TestSmallCommits(PersistenceContract):
     @pytest.fixture
     def backend(self, backend):
         return backend
 
 
-def test_thousands_of_atoms_come_and_go(backend):
+def test_thousands_of_atoms(backend):
     flow, tasks = with_tasks(backend, 5000)
     with backend.get_connection() as conn:
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -57,7 +57,7 @@ def test_thousands_of_atoms_come_and_go(backend):
     assert [item.key for item in backend.kv.list()] == ["persistence/format"]
 
 
-def test_many_atoms_changed_by_hand(backend):
+def test_updates_of_many_atoms(backend):
     flow, tasks = with_tasks(backend, 50)
     for task in tasks:
         task.put(states.SUCCESS, task.name)
@@ -69,8 +69,8 @@ def test_many_atoms_changed_by_hand(backend):
         assert [atom.results for atom in conn.get_atoms_for_flow(flow.uuid)][2:5] == ["t2", "again", "t4"]
 
 
-class DiesAtKV(NarrowKV):
-    """Fails at one commit, and at all that follow, as a lost server does."""
+class FailingKV(SmallCommitsKV):
+    """Fails at one commit and at all that follow, like an unreachable server."""
 
     left = None
 
@@ -83,18 +83,18 @@ class DiesAtKV(NarrowKV):
 
 
 @pytest.mark.parametrize("left", range(8))
-def test_atoms_added_in_parts_are_there_all_or_none(left):
-    place = DiesAtKV()
-    with KVBackend("memory", store=place) as backend, backend.get_connection() as conn:
+def test_atoms_added_by_several_commits_are_atomic(left):
+    store = FailingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
         flow = saved_flow(backend)
         first = [models.TaskDetail(f"first {n}", models.new_uuid()) for n in range(5)]
         conn.add_atoms(flow.uuid, first)
         more = [models.TaskDetail(f"more {n}", models.new_uuid()) for n in range(4000)]
-        place.left = left
+        store.left = left
         with pytest.raises(exc.StorageFailure, match="gone"):
             conn.add_atoms(flow.uuid, more)
         assert len(conn.get_atoms_for_flow(flow.uuid)) == 5
-        place.left = None
+        store.left = None
         conn.add_atoms(flow.uuid, more[:2])
         assert [atom.name for atom in conn.get_atoms_for_flow(flow.uuid)][4:] == [
             "first 4",
@@ -106,19 +106,19 @@ def test_atoms_added_in_parts_are_there_all_or_none(left):
             conn.checkpoint(checkpoint(flow, epoch, [atom_update(more[2], states.RUNNING)]))
 
 
-def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
-    place = DiesAtKV()
-    with KVBackend("memory", store=place) as backend, backend.get_connection() as conn:
+def test_an_interrupted_deletion_leaves_nothing_to_a_new_flow_with_the_same_uuid():
+    store = FailingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
         flow, tasks = with_tasks(backend, 30)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         for task in tasks:
             moves = [(task.name, None, "SUCCESS", 1.0)]
             conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")], moves))
         book = conn.get_logbook(conn.get_flow_record(flow.uuid).book_uuid)
-        place.left = 1
+        store.left = 1
         with pytest.raises(exc.StorageFailure, match="gone"):
             conn.destroy_logbook(book.uuid)
-        place.left = None
+        store.left = None
         with pytest.raises(exc.NotFound):
             conn.get_flow_details(flow.uuid)
         fresh = models.LogBook("again")
@@ -129,8 +129,8 @@ def test_a_flow_deleted_in_parts_leaves_nothing_to_the_next_of_its_name():
         assert conn.get_history(flow.uuid) == []
 
 
-def test_what_two_write_at_once_both_lands():
-    """A flow written by hand between two checkpoints keeps both: the owner reads it again."""
+def test_concurrent_writers():
+    """A write between two checkpoints and the checkpoints are all applied: the owner reads the flow again."""
     with KVBackend("memory") as backend, backend.get_connection() as mine, backend.get_connection() as other:
         flow, (task, second) = with_tasks(backend, 2)
         epoch = mine.take_ownership(flow.uuid, "me", 1.0)
@@ -146,8 +146,8 @@ def test_what_two_write_at_once_both_lands():
         assert [atom.results for atom in found] == [1, 2]
 
 
-class TornKV(MemoryKV):
-    """Lists heads as they are a moment later than the rest: its lists are of no one moment."""
+class NoSnapshotKV(MemoryKV):
+    """Lists heads as they are a moment later than the rest, so a list is no snapshot."""
 
     list_is_snapshot = False
     meanwhile = None
@@ -161,10 +161,10 @@ class TornKV(MemoryKV):
 
 
 @pytest.mark.parametrize("during", ["list", "match"])
-def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
-    place = TornKV()
+def test_a_new_owner_sees_what_the_former_owner_wrote_meanwhile(during):
+    store = NoSnapshotKV()
     with (
-        KVBackend("memory", store=place) as backend,
+        KVBackend("memory", store=store) as backend,
         backend.get_connection() as old,
         backend.get_connection() as new,
     ):
@@ -182,7 +182,7 @@ def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
             return ()
 
         if during == "list":
-            place.meanwhile = lambda: old.checkpoint(last)
+            store.meanwhile = lambda: old.checkpoint(last)
         assert new.take_ownership(flow.uuid, "new", 2.0, match) == epoch + 1
         assert seen == [[None], [states.SUCCESS]]
         with pytest.raises(exc.OwnershipLost):
@@ -190,8 +190,8 @@ def test_who_takes_a_flow_over_sees_what_its_owner_wrote_meanwhile(during):
         assert len(new.get_history(flow.uuid)) == 1
 
 
-def test_the_next_owner_writes_behind_the_last_one():
-    """On the page of moves that was begun, and without losing the notes."""
+def test_a_new_owner_continues_the_history():
+    """On the page of transitions that is not full, and without losing the metadata."""
     with KVBackend("memory") as backend:
         flow, (task,) = with_tasks(backend, 1)
         for number in range(1, 5):
@@ -206,7 +206,7 @@ def test_the_next_owner_writes_behind_the_last_one():
         assert [told.at for told in history] == [float(n) for n in range(20)] * 4
 
 
-def test_renamed_atom_keeps_its_name():
+def test_an_atom_is_renamed():
     with KVBackend("memory") as backend, backend.get_connection() as conn:
         flow, (task,) = with_tasks(backend, 1)
         task.version = (2, 0)
@@ -216,7 +216,7 @@ def test_renamed_atom_keeps_its_name():
         assert [atom.version for atom in conn.get_atoms_for_flow(flow.uuid)] == [(2, 0)]
 
 
-def test_place_that_was_never_prepared():
+def test_a_store_that_was_not_prepared():
     with KVBackend("memory") as backend, backend.get_connection() as conn:
         with pytest.raises(exc.StorageFailure, match="upgrade"):
             conn.validate()

@@ -1,4 +1,4 @@
-"""What every database server has to bear: tests to be inherited."""
+"""The contract of backends on database servers: restarts, cut connections and lost answers."""
 
 import subprocess
 import sys
@@ -19,49 +19,48 @@ RUN = [("t0", None, states.RUNNING, 2.0)]
 DONE = [("t0", states.RUNNING, states.SUCCESS, 3.0), (None, None, states.SUCCESS, 3.0)]
 
 
-class Place(NamedTuple):
-    """Where the flows of one test are.
+class Target(NamedTuple):
+    """The database of a test: its URL, a function that cuts all connections to it, its name on the server.
 
-    ``cut`` cuts every connection to it, ``server`` is a connection of the test's own, ``name`` what the
-    server calls the place.
+    ``server`` is a connection of the test.
     """
 
-    address: str
+    url: str
     cut: Callable[[], None]
     server: Any
     name: str
 
 
-class Trouble(task.Task):
-    """Makes trouble for the database of its own engine, while it is at work."""
+class Disrupt(task.Task):
+    """Disrupts the database of its own engine while it runs."""
 
     default_provides = "x"
 
-    def __init__(self, name, trouble):
+    def __init__(self, name, disruption):
         super().__init__(name)
-        self.trouble = trouble
+        self.disruption = disruption
 
     def execute(self):
-        self.trouble()
+        self.disruption()
         return 7
 
 
-def through(address, trouble):
-    """Run a flow with trouble in the middle of each task, and give its history."""
-    flow = Flow("f").add(*(Trouble(f"t{number}", trouble) for number in range(3)))
-    with backends.backend(address) as backend, backend.get_connection() as conn:
+def run_flow(url, disruption):
+    """Run a flow with a disruption in the middle of each task, and return its history."""
+    flow = Flow("f").add(*(Disrupt(f"t{number}", disruption) for number in range(3)))
+    with backends.backend(url) as backend, backend.get_connection() as conn:
         engine = engines.load(flow, backend=backend)
         engine.run()
         assert engine.storage.fetch("x") == 7
         return conn.get_history(engine.storage.flow_uuid)
 
 
-def seen(history):
+def states_of(history):
     return [(row.atom, row.old, row.new) for row in history]
 
 
-def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
-    """Let the next answer to a write be lost with its connection, after it landed or before."""
+def lose_answers(monkeypatch, conn, *, applied, meanwhile=lambda: None):
+    """Let the next answer to a write be lost with its connection, after the write was applied or before."""
     session, single_statement = conn._session, conn._target.single_statement
     commit, write = session.commit, getattr(single_statement, "write", None)
 
@@ -73,7 +72,7 @@ def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
         meanwhile()
 
     def lost_commit():
-        if landed:
+        if applied:
             commit()
         else:
             session.raw.rollback()  # as the server does when it finds the connection lost
@@ -81,7 +80,7 @@ def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
         commit()
 
     def lost_write(*args):
-        if landed and not write(*args):
+        if applied and not write(*args):
             return False  # then by several statements
         lose()
         return write(*args)
@@ -91,10 +90,10 @@ def lose_answers(monkeypatch, conn, *, landed, meanwhile=lambda: None):
         monkeypatch.setattr(single_statement, "write", lost_write)
 
 
-def fails(address, *words, verb="get_logbooks", kind=exc.StorageFailure):
-    """Use an address in vain, and look at what is said of it."""
+def fails(url, *words, verb="get_logbooks", kind=exc.StorageFailure):
+    """Use a URL that must fail, and check the message."""
     with (
-        backends.fetch(address) as backend,
+        backends.fetch(url) as backend,
         backend.get_connection() as conn,
         pytest.raises(kind) as caught,
     ):
@@ -105,58 +104,58 @@ def fails(address, *words, verb="get_logbooks", kind=exc.StorageFailure):
     return caught.value
 
 
-class TroubleContract:
-    """Servers are restarted, connections cut, answers lost: what was stored stays, and lands once."""
+class ServerFailureContract:
+    """Servers are restarted, connections cut, answers lost: every write is applied once."""
 
     @pytest.fixture
-    def place(self):
-        """Give an empty place on a server that others use, too."""
-        raise NotImplementedError("a subclass of the contract brings its own place fixture")
+    def target(self):
+        """Return an empty database on a server that other tests use too."""
+        raise NotImplementedError("a subclass of the contract defines the fixture target")
 
     @pytest.fixture
     def server(self):
-        """Give a server of one's own."""
-        raise NotImplementedError("a subclass of the contract brings its own server fixture")
+        """Return a server of this test."""
+        raise NotImplementedError("a subclass of the contract defines the fixture server")
 
-    def test_a_flow_outlives_cut_connections(self, place):
-        whole = through(place.address, lambda: None)
-        history = through(place.address, place.cut)
-        assert seen(history) == seen(whole)
+    def test_a_flow_survives_cut_connections(self, target):
+        whole = run_flow(target.url, lambda: None)
+        history = run_flow(target.url, target.cut)
+        assert states_of(history) == states_of(whole)
         assert [row.seq for row in history] == list(range(1, len(history) + 1))
 
-    def test_a_flow_outlives_restarts_of_the_server(self, server):
-        whole = through(server.url, lambda: None)
+    def test_a_flow_survives_restarts_of_the_server(self, server):
+        whole = run_flow(server.url, lambda: None)
 
-        def again():
+        def restart():
             server.kill()
             server.start()
 
-        assert seen(through(server.url, again)) == seen(whole)
+        assert states_of(run_flow(server.url, restart)) == states_of(whole)
 
-    def test_a_flow_waits_for_a_server_that_comes_back_later(self, server):
-        late = []
+    def test_a_flow_waits_for_a_server_that_is_down(self, server):
+        starter = []
 
         def away():
-            if not late:
+            if not starter:
                 server.stop()
-                late.append(threading.Timer(1.0, server.start))  # later than the first tries
-                late[0].start()
+                starter.append(threading.Timer(1.0, server.start))  # later than the first tries
+                starter[0].start()
 
         try:
-            history = through(server.url, away)
+            history = run_flow(server.url, away)
         finally:
-            late[0].join()
-        assert seen(history)[-1] == (None, "RUNNING", "SUCCESS")
+            starter[0].join()
+        assert states_of(history)[-1] == (None, "RUNNING", "SUCCESS")
 
-    @pytest.mark.parametrize("landed", [True, False])
+    @pytest.mark.parametrize("applied", [True, False])
     @pytest.mark.parametrize("warm", [True, False])
-    def test_a_checkpoint_whose_answer_is_lost_lands_once(self, place, monkeypatch, landed, warm):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    def test_a_checkpoint_whose_answer_is_lost_is_applied_once(self, target, monkeypatch, applied, warm):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             if warm:
                 conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
-            lose_answers(monkeypatch, conn, landed=landed)
+            lose_answers(monkeypatch, conn, applied=applied)
             conn.checkpoint(
                 checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE, states.SUCCESS)
             )
@@ -167,10 +166,10 @@ class TroubleContract:
             assert (found.state, found.meta) == (states.SUCCESS, {"a": 1})
             assert conn.get_atom_details(one.uuid).results == 1
 
-    @pytest.mark.parametrize("landed", [True, False])
-    def test_an_owner_whose_answer_is_lost_and_who_is_superseded(self, place, monkeypatch, landed):
-        """What landed before the other came is done; what did not is refused."""
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    @pytest.mark.parametrize("applied", [True, False])
+    def test_an_owner_whose_answer_is_lost_and_that_is_superseded(self, target, monkeypatch, applied):
+        """What was applied before is stored; what was not is refused."""
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             last = checkpoint(flow, epoch, [atom_update(one, states.SUCCESS, "1")], DONE)
@@ -179,37 +178,37 @@ class TroubleContract:
                 with backend.get_connection() as other:
                     other.take_ownership(flow.uuid, "other", 2.0)
 
-            lose_answers(monkeypatch, conn, landed=landed, meanwhile=supersede)
-            if landed:
+            lose_answers(monkeypatch, conn, applied=applied, meanwhile=supersede)
+            if applied:
                 conn.checkpoint(last)
             with pytest.raises(exc.OwnershipLost):
                 conn.checkpoint(last)
-            assert len(conn.get_history(flow.uuid)) == (len(DONE) if landed else 0)
+            assert len(conn.get_history(flow.uuid)) == (len(DONE) if applied else 0)
 
-    @pytest.mark.parametrize("landed", [True, False])
-    def test_verbs_whose_answers_are_lost(self, place, monkeypatch, landed):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    @pytest.mark.parametrize("applied", [True, False])
+    def test_methods_whose_answers_are_lost(self, target, monkeypatch, applied):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow = saved_flow(backend)
             tasks = [models.TaskDetail(f"t{i}", models.new_uuid()) for i in range(3)]
-            lose_answers(monkeypatch, conn, landed=landed)
+            lose_answers(monkeypatch, conn, applied=applied)
             conn.add_atoms(flow.uuid, tasks)
             assert [atom.uuid for atom in conn.get_atoms_for_flow(flow.uuid)] == [atom.uuid for atom in tasks]
             with pytest.raises(exc.Duplicate):
                 conn.add_atoms(flow.uuid, tasks)
-            lose_answers(monkeypatch, conn, landed=landed)
+            lose_answers(monkeypatch, conn, applied=applied)
             book = models.LogBook("late")
             conn.save_logbook(book)
             assert [found.name for found in conn.get_logbooks()] == ["book", "late"]
-            lose_answers(monkeypatch, conn, landed=landed)
+            lose_answers(monkeypatch, conn, applied=applied)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             assert conn.get_flow_record(flow.uuid).epoch == epoch
-            lose_answers(monkeypatch, conn, landed=landed)
+            lose_answers(monkeypatch, conn, applied=applied)
             conn.destroy_logbook(book.uuid)
             with pytest.raises(exc.NotFound):
                 conn.destroy_logbook(book.uuid)
 
-    def test_a_warm_owner_who_is_superseded_writes_nothing(self, place):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    def test_a_superseded_owner_with_an_open_connection_writes_nothing(self, target):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
@@ -220,8 +219,8 @@ class TroubleContract:
             assert conn.get_atom_details(one.uuid).state == states.RUNNING
             assert len(conn.get_history(flow.uuid)) == len(RUN)
 
-    def test_a_warm_checkpoint_lands_whole_or_not_at_all(self, place):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    def test_a_checkpoint_on_an_open_connection_is_atomic(self, target):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow, (one,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             conn.checkpoint(checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN))
@@ -235,9 +234,9 @@ class TroubleContract:
             conn.checkpoint(checkpoint(flow, epoch, twice, DONE))
             assert conn.get_atom_details(one.uuid).results == 1
 
-    def test_an_owner_with_two_connections(self, place):
-        """Each goes on from the other's last move."""
-        with backends.backend(place.address) as backend:
+    def test_an_owner_with_two_connections(self, target):
+        """Each continues from the other's last transition."""
+        with backends.backend(target.url) as backend:
             flow, (one,) = with_tasks(backend, 1)
             with backend.get_connection() as first, backend.get_connection() as second:
                 epoch = first.take_ownership(flow.uuid, "me", 1.0)
@@ -246,21 +245,21 @@ class TroubleContract:
                 assert [row.seq for row in first.get_history(flow.uuid)] == list(range(1, 7))
 
     @pytest.mark.parametrize("count", [1, 7, 300])
-    def test_checkpoints_of_many_atoms(self, place, count):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    def test_checkpoints_of_many_atoms(self, target, count):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             flow, atoms = with_tasks(backend, count)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             for state in (states.RUNNING, states.SUCCESS):
-                moves = [(atom.name, None, state, 2.0) for atom in atoms]
+                transitions = [(atom.name, None, state, 2.0) for atom in atoms]
                 conn.checkpoint(
-                    checkpoint(flow, epoch, [atom_update(atom, state, "1") for atom in atoms], moves)
+                    checkpoint(flow, epoch, [atom_update(atom, state, "1") for atom in atoms], transitions)
                 )
             assert {atom.state for atom in conn.get_atoms_for_flow(flow.uuid)} == {states.SUCCESS}
             assert [row.seq for row in conn.get_history(flow.uuid)] == list(range(1, 2 * count + 1))
 
-    def test_one_owner_of_many_who_take_at_once(self, place):
-        """No epoch is given twice."""
-        with backends.backend(place.address) as backend:
+    def test_ownership_taken_concurrently(self, target):
+        """No epoch is returned twice."""
+        with backends.backend(target.url) as backend:
             flow = saved_flow(backend)
             epochs = []
 
@@ -275,19 +274,19 @@ class TroubleContract:
                 thread.join()
             assert sorted(epochs) == list(range(1, 41))
 
-    def test_not_upgraded(self, place):
-        fails(place.address, "not upgraded", "stackl-flow db upgrade --db")
-        fails(place.address, "not upgraded", verb="validate")
+    def test_not_upgraded(self, target):
+        fails(target.url, "not upgraded", "stackl-flow db upgrade --db")
+        fails(target.url, "not upgraded", verb="validate")
 
-    def test_a_name_that_is_too_long(self, place):
-        with backends.backend(place.address) as backend, backend.get_connection() as conn:
+    def test_a_name_that_is_too_long(self, target):
+        with backends.backend(target.url) as backend, backend.get_connection() as conn:
             with pytest.raises(exc.StorageFailure, match="255 characters"):
                 conn.save_logbook(models.LogBook("x" * 256))
             conn.save_logbook(models.LogBook("x" * 255))
 
-    def test_many_processes_upgrade_at_once(self, place):
+    def test_many_processes_upgrade_at_once(self, target):
         code = "import sys; from stackl_flow.persistence.backends import backend as b\nwith b(sys.argv[1]): 0"
-        children = [subprocess.Popen([sys.executable, "-c", code, place.address]) for _ in range(4)]
+        children = [subprocess.Popen([sys.executable, "-c", code, target.url]) for _ in range(4)]
         assert [child.wait() for child in children] == [0] * 4
-        with backends.fetch(place.address) as backend, backend.get_connection() as conn:
+        with backends.fetch(target.url) as backend, backend.get_connection() as conn:
             conn.validate()

@@ -1,4 +1,4 @@
-"""Databases that cannot be used: each ends in one clear error that names the file and the remedy."""
+"""Databases that cannot be used: one error that names the file and the remedy."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from stackl_flow.persistence import backends, models
 from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, saved_flow, with_tasks
 
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def stored(path):
-    """Give the path of a good database with one flow, closed."""
+    """Return the path of a closed database with one flow."""
     with backends.backend(f"sqlite:///{path}") as backend:
         saved_flow(backend)
     return path
@@ -50,12 +50,12 @@ def write_book(path, options=""):
 
 
 @contextlib.contextmanager
-def as_nobody():
-    """Become a user whom file modes bind; root may write to anything."""
+def as_other_user():
+    """Become a user to whom file modes apply; root may write anything."""
     if os.geteuid():
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(OTHER_USER)
     try:
         yield
     finally:
@@ -63,8 +63,8 @@ def as_nobody():
 
 
 @pytest.fixture
-def open_place():
-    """Give a directory that every user can reach, as tmp_path is not."""
+def shared_directory():
+    """Return a directory that every user can reach, unlike tmp_path."""
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     yield place
@@ -79,21 +79,21 @@ def test_missing_directory(tmp_path, verb):
 
 
 @pytest.mark.parametrize("verb", ["get_logbooks", "validate"])
-def test_missing_file_is_not_made_by_reading(path, verb):
+def test_missing_file_is_not_created_by_reading(path, verb):
     fails(path, "does not exist", "db upgrade", verb=verb)
     assert not path.exists()
 
 
-def test_directory_in_the_place_of_the_file(tmp_path):
+def test_directory_instead_of_a_file(tmp_path):
     fails(tmp_path, "is a directory", verb="upgrade")
 
 
 @pytest.mark.parametrize("verb", ["get_logbooks", "upgrade", "validate"])
 def test_not_a_database(path, verb):
-    path.write_text("this is a letter to a friend, " * 100)
+    path.write_text("this is plain text, " * 100)
     error = fails(path, "is not a SQLite database", verb=verb)
     assert isinstance(error.cause, sqlite3.DatabaseError)
-    assert path.read_text().startswith("this is a letter")
+    assert path.read_text().startswith("this is plain text")
 
 
 @pytest.mark.parametrize("verb", ["get_logbooks", "validate", "clear_all"])
@@ -102,12 +102,12 @@ def test_not_yet_upgraded(path, verb):
     fails(path, "not upgraded", "stackl-flow db upgrade --db", verb=verb)
 
 
-def test_database_of_somebody_else(path):
+def test_database_of_another_program(path):
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE logbooks (mine TEXT)")
         other.commit()
     fails(path, "not upgraded")
-    # Their table has our name: nothing of ours is made, and theirs is not touched.
+    # Its table has a name that is needed: nothing is created, and it is not touched.
     fails(path, "another program", "(logbooks)", "a database of its own", verb="upgrade")
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("logbooks",)]
@@ -131,7 +131,7 @@ def test_corrupt_pages(stored):
     fails(stored, "is damaged", "restore a backup", verb="validate")
 
 
-def test_corruption_that_reads_do_not_meet(stored):
+def test_corruption_that_queries_do_not_touch(stored):
     with contextlib.closing(sqlite3.connect(stored)) as other:
         (page,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'atomdetails'").fetchone()
     with stored.open("r+b") as file:
@@ -161,30 +161,30 @@ def test_locked_by_another_process(stored):
             verb="clear_all",
         )
         assert error.cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-        # Those who only read are not held up.
+        # Readers do not wait.
         with backends.fetch(f"sqlite:///{stored}") as backend, backend.get_connection() as conn:
             assert len(conn.get_logbooks()) == 1
         other.stdin.close()
     write_book(stored, options="?timeout=0.1")
 
 
-def test_file_is_read_only(open_place):
-    path = open_place / "flows.db"
+def test_file_is_read_only(shared_directory):
+    path = shared_directory / "flows.db"
     write_after_upgrade(path)
     path.chmod(0o444)
-    with as_nobody():
+    with as_other_user():
         fails(path, "is read-only", "writable", options="?journal_mode=DELETE", verb="clear_all")
 
 
-def test_directory_is_read_only(open_place):
-    path = open_place / "flows.db"
+def test_directory_is_read_only(shared_directory):
+    path = shared_directory / "flows.db"
     write_after_upgrade(path)
     path.chmod(0o666)
-    open_place.chmod(0o555)
-    with as_nobody():
+    shared_directory.chmod(0o555)
+    with as_other_user():
         with pytest.raises(exc.StorageFailure, match=r"(?s)flows\.db.*(writable|may be used)"):
             write_book(path)
-        fails(open_place / "new.db", "may be used by this user", verb="upgrade")
+        fails(shared_directory / "new.db", "may be used by this user", verb="upgrade")
 
 
 def write_after_upgrade(path):
@@ -193,7 +193,7 @@ def write_after_upgrade(path):
 
 
 def fill(conn, flow, epoch, task):
-    """Write ever more, until the disk says no."""
+    """Write until the disk is full."""
     text = '"' + "x" * 20_000 + '"'
     for step in range(10_000):
         conn.checkpoint(
@@ -211,7 +211,7 @@ def check_after_full(backend, conn, flow, epoch, task):
     conn.validate()
 
 
-def test_file_may_not_grow(path):
+def test_file_must_not_grow(path):
     with backends.backend(f"sqlite:///{path}?max_page_count=120&retry_delay=0") as backend:
         flow, (task,) = with_tasks(backend, 1)
         with backend.get_connection() as conn:
@@ -220,7 +220,7 @@ def test_file_may_not_grow(path):
                 fill(conn, flow, epoch, task)
             assert str(path) in str(caught.value)
             check_after_full(backend, conn, flow, epoch, task)
-    # With room again the same flow goes on from what was stored.
+    # With free space again, the flow continues from what was stored.
     with backends.fetch(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
         conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")]))
         assert conn.get_atom_details(task.uuid).results == 1
@@ -258,8 +258,8 @@ def test_bad_option(path, query):
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_goes_while_a_flow_runs(tmp_path, replaced):
-    """What is written then is lost, so the flow is not said to have succeeded."""
+def test_a_file_that_is_deleted_while_a_flow_runs(tmp_path, replaced):
+    """What is written then is lost, so the flow fails."""
     path, other = tmp_path / "flows.db", tmp_path / "other.db"
     with backends.backend(f"sqlite:///{other}"):
         pass

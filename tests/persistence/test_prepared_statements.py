@@ -1,4 +1,4 @@
-"""Statements that were prepared on a connection may be gone: psycopg throws all away after a rollback."""
+"""Prepared statements are prepared again: psycopg deallocates all of a connection after a rollback."""
 
 import psycopg
 import pytest
@@ -15,37 +15,37 @@ def raw(postgresql_url):
         yield raw
 
 
-def kept(raw):
+def stored(raw):
     return raw.execute("SELECT by, value FROM kept ORDER BY value").fetchall()
 
 
-def throw_away(raw):
-    """Roll back on a connection on which psycopg has prepared something itself."""
+def deallocate_all(raw):
+    """Roll back on a connection on which psycopg has prepared a statement of its own."""
     raw.autocommit = False
     for _ in range(10):
         raw.execute("SELECT 1 + %s", (1,))
     raw.rollback()
-    raw.execute("SELECT 2")  # what is thrown away goes with the next statement
+    raw.execute("SELECT 2")  # they are deallocated with the next statement
     raw.rollback()
     raw.autocommit = True
 
 
-def test_they_are_prepared_again(raw):
+def test_all_are_deallocated(raw):
     statements = PreparedStatements()
     for number in range(3):
         statements.execute(raw, FIRST, [f"a{number}"])
         statements.execute(raw, SECOND, [f"b{number}"])
-        throw_away(raw)
+        deallocate_all(raw)
         assert raw.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
         statements.execute(raw, SECOND, [f"c{number}"])
-    assert kept(raw) == [
+    assert stored(raw) == [
         *(("first", f"a{number}") for number in range(3)),
         *(("second", f"b{number}") for number in range(3)),
         *(("second", f"c{number}") for number in range(3)),
     ]
 
 
-def test_one_of_them_alone_may_be_gone(raw):
+def test_one_is_deallocated(raw):
     statements = PreparedStatements()
     statements.execute(raw, FIRST, ["a0"])
     statements.execute(raw, SECOND, ["b0"])
@@ -53,4 +53,4 @@ def test_one_of_them_alone_may_be_gone(raw):
     raw.execute(f"DEALLOCATE {name}")
     statements.execute(raw, FIRST, ["a1"])
     statements.execute(raw, SECOND, ["b1"])
-    assert kept(raw) == [("first", "a0"), ("first", "a1"), ("second", "b0"), ("second", "b1")]
+    assert stored(raw) == [("first", "a0"), ("first", "a1"), ("second", "b0"), ("second", "b1")]

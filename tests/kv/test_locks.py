@@ -1,4 +1,4 @@
-"""Items taken in a transaction: who takes beside it gets others, or none, and nothing is written twice."""
+"""Items locked in a transaction: concurrent ones lock others, or none, and nothing is written twice."""
 
 import threading
 import uuid
@@ -9,56 +9,48 @@ import sqlalchemy as sa
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.items import Check, Put
+from tests.support import databases
 
 KEYS = [f"w/{number:03}" for number in range(40)]
-DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])
-def address(request, tmp_path):
+def url(request, tmp_path):
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/place.db"
+        yield f"sqlite:///{tmp_path}/store.db"
         return
-    url = request.getfixturevalue(f"{request.param}_url")
-    name = f"taking_{uuid.uuid4().hex}"
-    server = sa.create_engine(
-        sa.make_url(url).set(drivername=DRIVERS[request.param]), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        yield url.rpartition("/")[0] + f"/{name}"
-        connection.execute(sa.text(f"DROP DATABASE {name}"))
-    server.dispose()
+    with databases.new_database(request.getfixturevalue(f"{request.param}_url")) as database:
+        yield database.url
 
 
 def move_some(kv, who):
-    """Move up to three of the items; say which."""
+    """Move up to three of the items, and return their keys."""
 
-    def work(take):
-        had = []
+    def work(lock_items):
+        locked = []
         for key in KEYS:
-            had += take([key])
-            if len(had) == 3:
+            locked += lock_items([key])
+            if len(locked) == 3:
                 break
-        if had:
+        if locked:
             kv.commit(
-                [Check(item.key, item.version) for item in had],
-                [Put(item.key.replace("w/", "done/"), who) for item in had],
-                [item.key for item in had],
+                [Check(item.key, item.version) for item in locked],
+                [Put(item.key.replace("w/", "done/"), who) for item in locked],
+                [item.key for item in locked],
             )
-        return [item.key for item in had]
+        return [item.key for item in locked]
 
     return kv.run_with_locks(work)
 
 
-def test_many_take_and_nobody_is_refused(address):
-    with backends.fetch(address) as kv:
+def test_concurrent_transactions_do_not_conflict(url):
+    with backends.fetch(url) as kv:
         assert kv.supports_locks
         kv.commit(puts=[Put(key, "free") for key in KEYS])
         moved = []
 
         def run(who):
-            with backends.fetch(address) as mine:
+            with backends.fetch(url) as mine:
                 while mine.list("w/"):
                     moved.extend(move_some(mine, who))
 
@@ -71,12 +63,12 @@ def test_many_take_and_nobody_is_refused(address):
         assert len(kv.list("done/")) == len(KEYS)
 
 
-def test_nothing_lands_when_it_raises(address):
-    with backends.fetch(address) as kv:
+def test_an_exception_rolls_back(url):
+    with backends.fetch(url) as kv:
         kv.commit(puts=[Put("w/000", "free")])
 
-        def work(take):
-            (item,) = take(["w/000", "w/001"])
+        def work(lock_items):
+            (item,) = lock_items(["w/000", "w/001"])
             kv.commit([Check(item.key, item.version)], [Put("x", "1")], [item.key])
             assert kv.get("w/000") is None
             raise ZeroDivisionError
@@ -88,30 +80,28 @@ def test_nothing_lands_when_it_raises(address):
             backends.fetch("memory").run_with_locks(work)
 
 
-def test_what_another_is_taking_is_passed_over(postgresql_url):
+def test_locked_items_are_skipped(postgresql_url):
     keys = [f"{uuid.uuid4().hex}/{number}" for number in range(2)]
     with backends.fetch(postgresql_url) as kv, backends.fetch(postgresql_url) as other:
         kv.commit(puts=[Put(key, "free") for key in keys])
 
-        def work(take):
-            assert [item.key for item in take(keys[:1])] == keys[:1]
+        def work(lock_items):
+            assert [item.key for item in lock_items(keys[:1])] == keys[:1]
             return other.run_with_locks(lambda theirs: [item.key for item in theirs(keys)])
 
         assert kv.run_with_locks(work) == keys[1:]
 
 
-def test_items_of_an_older_format_go_on(postgresql_url):
-    """What was kept when commits came one after another has its versions, and later ones are higher."""
-    name = f"old_{uuid.uuid4().hex}"
-    server = sa.create_engine(
-        sa.make_url(postgresql_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    address = postgresql_url.rpartition("/")[0] + f"/{name}"
-    with backends.fetch(address) as kv:
+def test_an_older_format_is_upgraded(postgresql_url):
+    """Items keep their versions, and later versions are greater."""
+    with databases.new_database(postgresql_url) as database:
+        check_upgrade(database.url)
+
+
+def check_upgrade(url):
+    with backends.fetch(url) as kv:
         kv.commit(puts=[Put("a", "1")])
-    engine = sa.create_engine(sa.make_url(address).set(drivername="postgresql+psycopg"))
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
     with engine.begin() as old:
         for statement in (
             "ALTER TABLE kv_commits DROP COLUMN xid",
@@ -123,11 +113,8 @@ def test_items_of_an_older_format_go_on(postgresql_url):
         ):
             old.execute(sa.text(statement))
     engine.dispose()
-    with backends.fetch(address) as kv:
+    with backends.fetch(url) as kv:
         mark = kv.wait("a")
         assert kv.get("a").version == 700
         assert kv.commit([Check("a", 700)], [Put("a", "2")]) > 700
         assert kv.wait("a", mark, timeout=5) != mark
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()

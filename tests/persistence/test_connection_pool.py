@@ -1,22 +1,21 @@
-"""Connections that nobody uses are kept, and used again as far as they can be."""
+"""Idle connections are pooled, and used again as long as they are usable."""
 
 import contextlib
 import os
 import shutil
 import threading
-import uuid
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
 from stackl_flow.persistence import backends
 from stackl_flow.testing.contracts.persistence import saved_flow
+from tests.support import databases
 
 
 @pytest.fixture
 def opened():
-    """Give what counts the connections that a backend opens."""
+    """Return a function that lists the connections that a backend opens from now on."""
 
     def count(backend):
         seen = []
@@ -33,15 +32,11 @@ def address(tmp_path):
 
 @pytest.fixture
 def schema(postgresql_url):
-    """An address with a schema of its own, and the name of its connections."""
-    name = f"flows_{uuid.uuid4().hex}"
-    with psycopg.connect(postgresql_url, autocommit=True) as server:
-        server.execute(f"CREATE SCHEMA {name}")
-        yield f"{postgresql_url}?options=-csearch_path%3D{name}&application_name={name}", name, server
-        server.execute(f"DROP SCHEMA {name} CASCADE")
+    with databases.new_schema(postgresql_url) as schema:
+        yield schema
 
 
-def test_one_after_the_other_shares_one(address, opened):
+def test_sequential_connections_share_one(address, opened):
     with backends.backend(address) as backend:
         seen = opened(backend)
         flow = saved_flow(backend)
@@ -51,8 +46,8 @@ def test_one_after_the_other_shares_one(address, opened):
         assert len(seen) <= 1
 
 
-def test_at_the_same_time_each_has_one_of_its_own(address):
-    """More than are kept, too."""
+def test_concurrent_connections_are_separate(address):
+    """Also if there are more than the pool keeps."""
     with backends.backend(address) as backend, contextlib.ExitStack() as stack:
         flow = saved_flow(backend)
         connections = [stack.enter_context(backend.get_connection()) for _ in range(12)]
@@ -66,15 +61,15 @@ def test_at_the_same_time_each_has_one_of_its_own(address):
         assert connections[0].get_flow_record(flow.uuid).epoch == len(connections)
 
 
-def test_closing_the_backend_closes_what_lies_idle(address, tmp_path):
-    """The last to close a file of SQLite takes its log away."""
+def test_closing_the_backend_closes_idle_connections(address, tmp_path):
+    """The last connection to a SQLite file removes its WAL."""
     with backends.backend(address) as backend:
         saved_flow(backend)
         assert (tmp_path / "flows.db-wal").exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["flows.db"]
 
 
-def test_a_file_that_was_replaced_is_opened_anew(address, tmp_path, opened):
+def test_a_replaced_file_is_opened_again(address, tmp_path, opened):
     copy = tmp_path / "copy.db"
     with backends.backend(f"sqlite:///{copy}") as other:
         theirs = saved_flow(other)
@@ -88,7 +83,7 @@ def test_a_file_that_was_replaced_is_opened_anew(address, tmp_path, opened):
 
 
 def in_a_child(backend, flow, seen):
-    """Take a flow over in a forked process; give how it ended."""
+    """Take ownership of a flow in a forked process, and return its exit code."""
     child = os.fork()
     if child == 0:
         # The child must leave at once: it carries a copy of the whole test run.
@@ -103,7 +98,7 @@ def in_a_child(backend, flow, seen):
 
 
 @pytest.mark.parametrize("server", [False, True])
-def test_a_child_does_not_use_what_its_parent_left_idle(server, address, opened, request):
+def test_a_forked_process_does_not_use_its_parents_connections(server, address, opened, request):
     if server:
         address = request.getfixturevalue("schema")[0]
     with backends.backend(address) as backend:
@@ -115,8 +110,8 @@ def test_a_child_does_not_use_what_its_parent_left_idle(server, address, opened,
         assert not seen
 
 
-def test_when_one_is_lost_the_idle_are_not_tried(schema, opened):
-    """Each would fail, and be waited for longer than the one before."""
+def test_idle_connections_are_closed_when_one_is_lost(schema, opened):
+    """Each would fail, after a longer delay than the one before."""
     address, name, server = schema
     with backends.backend(address) as backend:
         flow = saved_flow(backend)

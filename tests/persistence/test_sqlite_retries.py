@@ -1,4 +1,4 @@
-"""Saves that meet a locked file are tried again, some seconds apart."""
+"""Writes to a locked file are retried after some seconds."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, w
 
 
 class Clock(SteppedClock):
-    """Notes how long somebody slept, and does something meanwhile."""
+    """Records sleeps, and calls a function during some of them."""
 
     def __init__(self):
         super().__init__()
@@ -46,7 +46,7 @@ def backend(path, clock):
 
 @pytest.fixture
 def lock(path, backend):
-    """Give a function that locks the file until what it gives is called."""
+    """Return a function that locks the file, and returns one that unlocks it."""
     with contextlib.ExitStack() as at_end:
 
         def take():
@@ -76,7 +76,7 @@ def test_a_retry_delays_until_the_file_is_free(backend, clock, lock, path, caplo
     assert second.startswith("attempt 2 of 3")
 
 
-def test_the_third_failure_is_told(backend, clock, lock):
+def test_the_third_failure_is_raised(backend, clock, lock):
     lock()
     with backend.get_connection() as conn, pytest.raises(exc.StorageFailure, match="is locked"):
         conn.save_logbook(models.LogBook("never"))
@@ -85,7 +85,7 @@ def test_the_third_failure_is_told(backend, clock, lock):
     assert names(backend) == []
 
 
-def test_a_checkpoint_lands_once(backend, clock, lock):
+def test_a_checkpoint_is_applied_once(backend, clock, lock):
     flow, (one,) = with_tasks(backend, 1)
     with backend.get_connection() as conn:
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
@@ -98,7 +98,7 @@ def test_a_checkpoint_lands_once(backend, clock, lock):
         assert conn.get_atom_details(one.uuid).state == states.RUNNING
 
 
-def test_a_flow_outlives_a_locked_file(backend, clock, lock):
+def test_a_flow_survives_a_locked_file(backend, clock, lock):
     class Step(task.Task):
         default_provides = "x"
 
@@ -110,13 +110,13 @@ def test_a_flow_outlives_a_locked_file(backend, clock, lock):
     assert clock.slept == [5.0]
 
 
-def test_reading_is_not_held_up(backend, clock, lock):
+def test_readers_do_not_wait(backend, clock, lock):
     lock()
     assert names(backend) == []
     assert clock.slept == []
 
 
-def test_what_will_not_pass_is_told_at_once(backend, clock):
+def test_permanent_errors_are_not_retried(backend, clock):
     flow, (one,) = with_tasks(backend, 1)
     with backend.get_connection() as conn:
         conn.take_ownership(flow.uuid, "me", 1.0)
@@ -128,7 +128,7 @@ def test_what_will_not_pass_is_told_at_once(backend, clock):
     assert clock.slept == []
 
 
-def test_how_often_and_how_long_can_be_said(path, clock, lock):
+def test_attempts_and_delay_are_options(path, clock, lock):
     address = f"sqlite:///{path}?timeout=0.01&max_attempts=4&retry_delay=0.5"
     lock()
     other = backends.fetch(address, clock=clock)
@@ -139,6 +139,6 @@ def test_how_often_and_how_long_can_be_said(path, clock, lock):
 
 
 @pytest.mark.parametrize("options", ["max_attempts=0", "retry_delay=-1"])
-def test_senseless_options(path, options):
+def test_invalid_options(path, options):
     with pytest.raises(exc.InvalidFormat, match=options.partition("=")[0]):
         backends.fetch(f"sqlite:///{path}?{options}")
