@@ -45,19 +45,22 @@ def heartbeats():
     return [child for child in psutil.Process().children() if is_heartbeat(child)]
 
 
-def wait_for_restart(old):
+def running_heartbeat(old=None):
+    """Wait until a heartbeat process runs, other than an old one."""
     deadline = time.monotonic() + LONG
-    while not [each for each in heartbeats() if each.pid != old.pid]:
+    while not (new := [each for each in heartbeats() if each != old]):
         assert time.monotonic() < deadline
         time.sleep(0.01)  # nothing notifies of the start of a process
+    (process,) = new
+    return process
 
 
 def test_it_is_restarted_with_the_same_leases(kv, leases, lost):
     lease = leases.get("me")
     for _ in range(2):
-        (heartbeat,) = heartbeats()
+        heartbeat = running_heartbeat()
         heartbeat.kill()
-        wait_for_restart(heartbeat)
+        running_heartbeat(heartbeat)
     time.sleep(TTL + 0.5)  # only the new process extends the lease meanwhile
     assert lost == []
     assert kv.get(owner_key(PREFIX, lease.id)).value == '"me"'
@@ -65,10 +68,10 @@ def test_it_is_restarted_with_the_same_leases(kv, leases, lost):
 
 
 def test_a_lease_that_was_granted_while_there_is_none_is_extended_by_the_next(kv, leases, lost):
-    (heartbeat,) = heartbeats()
+    heartbeat = running_heartbeat()
     heartbeat.kill()
     lease = leases.get("me")
-    wait_for_restart(heartbeat)
+    running_heartbeat(heartbeat)
     time.sleep(TTL + 0.5)  # as above
     assert lost == []
     assert kv.get(owner_key(PREFIX, lease.id)) is not None
@@ -89,7 +92,7 @@ def test_a_lost_lease_is_reported_and_another_granted(kv, leases, lost):
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
 def test_closing_ends_it_in_any_state(kv, leases, sign):
     lease = leases.get("me")
-    (heartbeat,) = heartbeats()
+    heartbeat = running_heartbeat()
     heartbeat.send_signal(sign)
     leases.close()
     assert heartbeats() == []

@@ -161,11 +161,13 @@ def test_postgresql_passwords(new_server, guarded, caplog):
     host = parts(server.url)[1]
     assert "check user and password" in connection_error(f"postgresql://locked:{WRONG}@{host}", caplog)
     assert "check user and password" in connection_error(f"postgresql://locked@{host}", caplog)
-    assert "let this user in from here" in connection_error(f"postgresql://nobody:{WRONG}@{host}", caplog)
+    assert "allow this user and host in pg_hba.conf" in connection_error(
+        f"postgresql://nobody:{WRONG}@{host}", caplog
+    )
     missing = f"postgresql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing"
     message = connection_error(missing, caplog)
     assert "/nothing" in message
-    assert "create the database first" in message
+    assert "create it first" in message
     with backends.backend("b", f"postgresql://locked:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 
@@ -185,7 +187,7 @@ def test_mysql_passwords(new_server, caplog):
         assert "check user and password" in message
     message = connection_error(f"mysql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing", caplog)
     assert "/nothing" in message
-    assert "create the database first" in message
+    assert "create it first" in message
     with backends.backend("b", f"mysql://locked:{RIGHT}@{host}") as board:
         assert board.job_count == 0
 
