@@ -37,8 +37,8 @@ def post_flow(
     Args:
         board: where to post the job.
         persistence: where to store the flow: the conductors' backend.
-        factory: the function that makes the flow, or its name, such as ``"shop.flows:order"``; conductors must
-            be able to import it.
+        factory: the function that makes the flow, or its name, such as ``"shop.flows:order"``; conductors
+            must be able to import it.
         name: name of the job; by default the name of the flow.
         store: inputs of the flow; JSON.
         factory_args: arguments of the factory.

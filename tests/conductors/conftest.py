@@ -65,6 +65,11 @@ class Deployment:
         """Return what the tasks logged, without the process."""
         return [(name, method) for name, method, _ in self.lines()]
 
+    def epochs(self):
+        """Return how often an engine has taken ownership of each flow."""
+        with self.store.get_connection() as connection:
+            return [record.epoch for record in connection.list_flow_records()]
+
     def close(self):
         for process in self.started:
             if process.poll() is None:

@@ -40,6 +40,7 @@ def test_a_stopped_and_continued_conductor_writes_nothing(deployment):
     first.send_signal(signal.SIGSTOP)
     second = deployment.start("second")
     eventually(lambda: deployment.board.find_owner(job) == "second")
+    eventually(lambda: deployment.epochs() == [2])  # the second owns the flow, too
     first.send_signal(signal.SIGCONT)
     assert set(job.result(LONG)) == {"log_file", "seconds"}
     # The nap was running when the first was stopped, so it may end there, too; the next task runs once.
