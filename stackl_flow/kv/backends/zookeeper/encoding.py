@@ -94,6 +94,7 @@ class Paths:
         yield from (self.items, self.guards, self.leases, self.pulse)
 
     def item(self, key: str) -> str:
+        """Return the node of an item."""
         return f"{self.items}/{_relative_path(key)}"
 
     def deepest_folder(self, prefix: str) -> Entry:
@@ -109,9 +110,11 @@ class Paths:
             yield path[:at]
 
     def lease(self, lease_id: str) -> str:
+        """Return the node of a lease."""
         return f"{self.leases}/{lease_id}"
 
     def guard(self, key: str) -> str:
+        """Return the guard node of a key; several keys share one."""
         return f"{self.guards}/{zlib.crc32(key.encode()) % _GUARDS}"
 
 
