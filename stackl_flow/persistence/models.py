@@ -68,13 +68,18 @@ class AtomDetail(ABC):
         uuid: UUID of the atom in storage.
 
     Attributes:
-        name: name of the atom. uuid: UUID of the atom in storage. state: the state of the atom (see
-        `states`), or None. intention: what the engine intends to do with it: EXECUTE, REVERT, RETRY or
-        IGNORE. results: the result of ``execute``, or None. failure: why ``execute`` failed, or None.
-        revert_results: the result of ``revert``, or None. revert_failure: why ``revert`` failed, or None.
-        version: version of the atom when it was first stored. reported_progress: the progress that the atom
-        reported since its last transition, from 0.0 to 1.0, or None. progress_details: what the atom reported
-        along with its progress.
+        name: name of the atom.
+        uuid: UUID of the atom in storage.
+        state: the state of the atom (see `states`), or None.
+        intention: what the engine intends to do with it: EXECUTE, REVERT, RETRY or IGNORE.
+        results: the result of ``execute``, or None.
+        failure: why ``execute`` failed, or None.
+        revert_results: the result of ``revert``, or None.
+        revert_failure: why ``revert`` failed, or None.
+        version: version of the atom when it was first stored.
+        reported_progress: the progress that the atom reported since its last transition, from 0.0 to 1.0, or
+            None.
+        progress_details: what the atom reported along with its progress.
     """
 
     __slots__ = (
