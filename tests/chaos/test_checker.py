@@ -29,7 +29,8 @@ def make(kind, state, transitions, effects, epoch, **others):
     owner = transitions[-1][0]
     flow = FlowRecord("f", "b", kind, state, None, epoch, owner, 0.0, None)
     outcome = {"state": state, "result": {f"s{number}": value(f"s{number}", 5) for number in range(2)}}
-    trace = JobTrace(spec, "consumed", outcome, (flow,), history(*transitions), effects_of(*effects), 1)
+    job_state = "succeeded" if state == S else "failed"
+    trace = JobTrace(spec, job_state, outcome, (flow,), history(*transitions), effects_of(*effects), 1)
     return trace._replace(**others)
 
 
@@ -87,8 +88,8 @@ def test_right_traces_have_no_violations(taken_over, reverted):
 
 
 def test_a_job_in_a_wrong_state(taken_over):
-    assert "it is claimed instead of consumed" in found(taken_over._replace(state="claimed"))
-    assert "it is trashed instead of consumed" in found(taken_over._replace(state="trashed"))
+    assert "it is claimed instead of succeeded" in found(taken_over._replace(state="claimed"))
+    assert "it is dead instead of succeeded" in found(taken_over._replace(state="dead"))
     assert "2 conductors report that they finished it" in found(taken_over._replace(end_reports=2))
     assert "0 flows were run for it" in found(taken_over._replace(flows=()))
     assert "2 flows were run for it" in found(taken_over._replace(flows=taken_over.flows * 2))
@@ -96,10 +97,10 @@ def test_a_job_in_a_wrong_state(taken_over):
     assert "flow is SUCCESS, and the board has REVERTED" in found(taken_over._replace(outcome=outcome))
 
 
-def test_a_job_without_a_flow_is_trashed(taken_over):
+def test_a_job_without_a_flow_is_a_dead_letter(taken_over):
     spec = taken_over.spec._replace(kind=NO_FLOW)
-    assert check([JobTrace(spec, "trashed", end_reports=1)], 1) == []
-    assert "is consumed instead of trashed" in found(JobTrace(spec, "consumed"))
+    assert check([JobTrace(spec, "dead", end_reports=1)], 1) == []
+    assert "is succeeded instead of dead" in found(JobTrace(spec, "succeeded"))
 
 
 def test_a_flow_in_a_wrong_final_state(taken_over, reverted):

@@ -27,7 +27,7 @@ def fetch(
 
     Args:
         name: name of the board; boards of different names may share a store.
-        conf: the URL of a key-value store, such as ``"sqlite:///jobs.db"`` or ``"redis://localhost"``. Or
+        conf: the URL of a key-value store, such as ``"redis://localhost"``, or the path of a SQLite file. Or
             settings with the URL under ``"connection"`` or TaskFlow's ``"board"``, and with the options of
             the store or of the board: ``ttl`` (lease duration in seconds, 15: how long a claim outlives its
             owner), ``max_claims`` (failed claims before a job becomes a dead letter, 10; None for no limit)

@@ -20,6 +20,7 @@ from itertools import groupby
 from typing import Final
 
 from stackl_flow import states as st
+from stackl_flow.jobboards.record import DEAD, FAILED, SUCCEEDED
 from stackl_flow.persistence.records import Transition
 from tests.support.chaos.effects import EXECUTE, REVERT
 from tests.support.chaos.flows import KINDS, RETRY, value
@@ -51,8 +52,8 @@ def violations(trace: JobTrace, workers: int) -> Iterator[str]:
     if trace.end_reports > 1:
         yield f"{trace.end_reports} conductors report that they finished it"
     if trace.spec.kind == NO_FLOW:
-        if trace.state != "trashed":
-            yield f"it has no flow, and is {trace.state or 'unknown'} instead of trashed"
+        if trace.state != DEAD:
+            yield f"it has no flow, and is {trace.state or 'unknown'} instead of {DEAD}"
         return
     if len(trace.flows) != 1:
         yield f"{len(trace.flows)} flows were run for it"
@@ -65,8 +66,9 @@ def violations(trace: JobTrace, workers: int) -> Iterator[str]:
 
 def _check_end(trace: JobTrace) -> Iterator[str]:
     expected, state = KINDS[trace.spec.kind][1], trace.flows[0].state
-    if trace.state != "consumed":
-        yield f"it is {trace.state or 'unknown'} instead of consumed: {dict(trace.outcome)}"
+    expected_job_state = SUCCEEDED if state == st.SUCCESS else FAILED
+    if trace.state != expected_job_state:
+        yield f"it is {trace.state or 'unknown'} instead of {expected_job_state}: {dict(trace.outcome)}"
     elif trace.outcome.get("state") != state:
         yield f"its flow is {state}, and the board has {trace.outcome.get('state')}"
     elif state == st.SUCCESS:

@@ -21,7 +21,7 @@ class JobTrace(NamedTuple):
 
     Attributes:
         spec: what was posted.
-        state: its state on the board, such as "consumed" or "trashed"; empty if unknown.
+        state: its state on the board, such as "succeeded" or "dead"; empty if unknown.
         outcome: its outcome on the board.
         flows: its flows that have had an owner: one, or none for a job without a flow.
         history: the transitions of its flow.
