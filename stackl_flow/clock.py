@@ -30,5 +30,5 @@ class SystemClock:
     sleep = staticmethod(time.sleep)
 
 
-#: The default clock.
 SYSTEM: Clock = SystemClock()
+"""The default clock."""

@@ -171,8 +171,8 @@ def _default_converters(kind: type[Any]) -> tuple[Writer, Reader]:
 
 T = TypeVar("T", bound=type[Any])
 
-#: Values nested more deeply cannot be encoded. Python's own limit depends on the caller's stack.
 MAX_DEPTH: Final = 100
+"""Values nested more deeply cannot be encoded. Python's own limit depends on the caller's stack."""
 # Python limits the length of decimal integers; any setting allows 640 digits.
 _LONG_INT_BITS: Final = 2000
 
@@ -449,8 +449,8 @@ def _not_serializable(value: Any, path: str) -> exc.NotSerializable:
 
 __all__ = ["DEFAULT", "MAX_DEPTH", "Codec", "TextCodec", "decode", "encode", "register"]
 
-#: The codec that the library uses unless another is passed.
 DEFAULT: Final = Codec()
+"""The codec that the library uses unless another is passed."""
 encode: Final = DEFAULT.encode
 decode: Final = DEFAULT.decode
 register: Final = DEFAULT.register

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
-#: The result of a transition without one; distinct from a result that is None.
 NO_RESULT: Final[Any] = object()
+"""The result of a transition without one; distinct from a result that is None."""
 
 TASK: Final = "task"
 RETRY: Final = "retry"

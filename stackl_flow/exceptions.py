@@ -254,9 +254,10 @@ class NotSupported(StacklFlowError, builtins.NotImplementedError):
     """A backend, executor or pattern does not support the requested operation."""
 
 
-#: TaskFlow's names of two of these classes.
 TaskFlowException = StacklFlowError
+"""TaskFlow's name of `StacklFlowError`."""
 NotImplementedError = NotSupported  # noqa: A001  TaskFlow's own name
+"""TaskFlow's name of `NotSupported`."""
 
 
 class _FailureLike(Protocol):

@@ -55,10 +55,10 @@ class Failure:
         TypeError: the exception does not derive from ``Exception``, or ``description`` has an unknown key.
     """
 
-    #: The version of the dictionary form.
     DICT_VERSION: Final = 1
-    #: One of these is the last of ``exc_type_names``.
+    """The version of the dictionary form."""
     BASE_EXCEPTIONS: Final = ("BaseException", "Exception")
+    """One of these is the last of ``exc_type_names``."""
 
     __slots__ = (
         "_causes",

@@ -26,8 +26,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-#: What replaces a secret value.
 MASK: Final = "***"
+"""What replaces a secret value."""
 
 # ------------------------------------------------------------------ encodings of a value
 
@@ -41,8 +41,8 @@ class Encoding(NamedTuple):
     """A text that a secret value may appear as."""
 
     text: str
-    #: Match whole words only.
     whole_word: bool
+    """Match whole words only."""
 
     @property
     def pattern(self) -> str:
@@ -276,12 +276,12 @@ def redact_data(data: Any) -> Any:
 
 # ------------------------------------------------------------------ masking by name
 
-#: The metadata key of a flow, or key of a job's details, with the secret names.
 NAMES_KEY: Final = "secrets"
+"""The metadata key of a flow, or key of a job's details, with the secret names."""
 
-#: The metadata key of a flow with the results of secret names: pairs of an atom name and an index or key in
-#: its result (None: the whole result).
 RESULTS_KEY: Final = "secret_results"
+"""The metadata key of a flow with the results of secret names: pairs of an atom name and an index or key in
+its result (None: the whole result)."""
 
 #: A tuple in stored JSON that has not been decoded.
 _STORED_TUPLE: Final = "$tuple"

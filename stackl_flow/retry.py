@@ -15,10 +15,10 @@ from stackl_flow import atom
 from stackl_flow import exceptions as exc
 from stackl_flow.failure import Failure
 
-#: The argument with the `History` of a retry.
 EXECUTE_REVERT_HISTORY: Final = "history"
-#: The argument of ``revert`` with the failures of the flow.
+"""The argument with the `History` of a retry."""
 REVERT_FLOW_FAILURES: Final = "flow_failures"
+"""The argument of ``revert`` with the failures of the flow."""
 
 Attempt = tuple[Any, dict[str, Failure]]
 

@@ -83,7 +83,7 @@ FLOW_TRANSITIONS: Final[Transitions] = (
 FLOW_START: Final = PENDING
 FLOW_TERMINAL: Final[frozenset[str]] = frozenset()
 
-#: A flow that is not running ignores requests to suspend or resume.
+# A flow that is not running ignores requests to suspend or resume.
 IGNORED_FLOW_TRANSITIONS: Final = frozenset(
     (state, request)
     for state in (PENDING, FAILURE, SUCCESS, SUSPENDED, REVERTED, REVERT_FAILURE)

@@ -16,12 +16,12 @@ from stackl_flow.notifier import RestrictedNotifier
 
 _LOG = redaction.get_logger(__name__)
 
-#: The event of a task's notifier for progress reports.
 EVENT_UPDATE_PROGRESS: Final = "update_progress"
-#: The argument of ``revert`` with the result or failure of ``execute``.
+"""The event of a task's notifier for progress reports."""
 REVERT_RESULT: Final = "result"
-#: The argument of ``revert`` with the failures of the flow.
+"""The argument of ``revert`` with the result or failure of ``execute``."""
 REVERT_FLOW_FAILURES: Final = "flow_failures"
+"""The argument of ``revert`` with the failures of the flow."""
 
 ProgressCallback = Callable[[float, dict[str, Any]], None]
 
