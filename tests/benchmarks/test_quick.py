@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_quick_run_measures_everything(tmp_path):
     figures, table = tmp_path / "figures.json", tmp_path / "table.md"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", figures, "--markdown", table]
