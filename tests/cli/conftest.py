@@ -83,7 +83,7 @@ def finish():
     """Wait until a process has ended."""
 
     def finish(process):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
         return Result(process.returncode, out, err)
 
     return finish

@@ -71,7 +71,7 @@ def test_the_programs_post_and_run_jobs(of, launcher, output, redis_url, tmp_pat
     assert set(sources) == {"shop.py", "post.py", "conduct.py"}
     poster, conductor = start("post.py"), start("conduct.py")
     try:
-        out, err = poster.communicate(timeout=60)
+        out, err = poster.communicate(timeout=180)
     finally:
         conductor.send_signal(signal.SIGKILL)
         _, log = conductor.communicate()

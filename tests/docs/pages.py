@@ -213,7 +213,7 @@ class Reader:
             text=True,
             env={**os.environ, **self.env, "PATH": path, "PYTHONPATH": python},
             check=False,
-            timeout=60,
+            timeout=180,
         )
         return done.returncode, done.stdout
 

@@ -113,7 +113,7 @@ def test_siblings_start_in_insertion_order_for_any_hash_seed(seed, kind):
         env={**os.environ, "PYTHONHASHSEED": seed},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

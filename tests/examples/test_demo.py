@@ -25,7 +25,7 @@ def temporary_roots():
 def test_in_a_pipe_it_prints_plain_text_and_leaves_only_pictures(tmp_path):
     before = temporary_roots()
     argv = [sys.executable, "-m", "examples.demo", "--pictures", str(tmp_path / "out")]
-    found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+    found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=250, check=False)
     assert (found.returncode, found.stderr) == (0, ""), found.stdout
     assert "\x1b" not in found.stdout
     assert "WRONG" not in found.stdout

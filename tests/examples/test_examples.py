@@ -21,7 +21,7 @@ def test_prints_what_is_expected(name, tmp_path):
         [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         cwd=tmp_path,
         env=environment,

@@ -45,7 +45,7 @@ def no_articles(tmp_path):
 
 def website(root, *arguments):
     argv = [sys.executable, "examples/website.py", "--root", str(root), *map(str, arguments)]
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
 
 
 def website_killed(root, hold, *arguments):
@@ -195,7 +195,7 @@ def test_a_process_with_the_reused_id_of_a_dead_server_is_not_stopped(root):
 
 def test_a_server_whose_process_id_was_not_stored_exits(root):
     argv = [sys.executable, str(SERVER), "hello", str(root), "1"]
-    assert subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=30, check=False).returncode == 1
+    assert subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=180, check=False).returncode == 1
 
 
 def test_sites_are_deployed_concurrently_with_one_database(root):
@@ -204,7 +204,7 @@ def test_sites_are_deployed_concurrently_with_one_database(root):
         subprocess.Popen([*arguments, f"site-{number}"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         for number in range(3)
     ]
-    outputs = [process.communicate(timeout=60)[0] for process in started_together]
+    outputs = [process.communicate(timeout=180)[0] for process in started_together]
     assert [process.returncode for process in started_together] == [0, 0, 0], outputs
     assert sorted(Deployment(str(root), "any").routes()) == ["site-0", "site-1", "site-2"]
     assert all(is_served(Deployment(str(root), f"site-{number}").port()) for number in range(3))
@@ -227,7 +227,7 @@ def test_stackl_flow_run_deploys_the_site(root):
     options = ["--store", "site=hello", "--store", f"root={root}", "--db", f"sqlite:///{root}/flows.db"]
     root.mkdir()
     argv = [str(Path(sys.executable).with_name("stackl-flow")), "run", "examples.website:website", *options]
-    found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
     assert found.returncode == 0, found.stderr
     assert is_served(Deployment(str(root), "hello").port())
     # The example's own commands can read the stored flow.
