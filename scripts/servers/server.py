@@ -23,7 +23,7 @@ from typing import Final
 from scripts.servers.kinds import SECOND_PORT_OFFSET, Kind, Location, find
 
 #: Seconds until a server must answer, and until one that does not stop is killed.
-_READY_TIMEOUT: Final = 60.0
+_READY_TIMEOUT: Final = 120.0
 _STOP_TIMEOUT: Final = 10.0
 _ATTEMPTS: Final = 3
 #: Ports of servers; some also listen ``SECOND_PORT_OFFSET`` above. Outgoing connections use higher ports (on
