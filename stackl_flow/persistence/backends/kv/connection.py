@@ -217,13 +217,13 @@ class KVConnection(Connection):
         yield
         self._open_transaction.commit()
 
-    def _retry_conflicts(self, verb: Callable[..., T], *args: Any, prefetched: Sequence[str] = ()) -> T:
+    def _retry_conflicts(self, method: Callable[..., T], *args: Any, prefetched: Sequence[str] = ()) -> T:
         """Call a method again while another writer changes what it has read."""
         delay = 0.0005
         for _ in range(_MAX_ATTEMPTS):
             self._prefetched = prefetched
             try:
-                return verb(*args)
+                return method(*args)
             except exc.Conflict as error:
                 conflict = error
             # At random, so that writers that collided do not collide again.

@@ -82,12 +82,12 @@ def retry_policy(database: Database) -> RetryPolicy:
     return RetryPolicy(_RETRYABLE, attempts, first_delay=delay)
 
 
-def _retried(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Run a verb again as a whole if the server was lost during it, or rolled it back."""
+def _retried(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Run a method again as a whole if the server was lost during it, or rolled it back."""
 
-    @wraps(verb)
+    @wraps(method)
     def run(self: SQLConnection, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(partial(verb, self, *args, **kwargs))
+        return self._run(partial(method, self, *args, **kwargs))
 
     return run
 
