@@ -54,7 +54,7 @@ def is_plain(node: Function) -> bool:
     return not node.decorator_list
 
 
-def parameter_difference(served: Any, wanted: list[str]) -> str:
+def parameter_difference(served: Any, expected: list[str]) -> str:
     """Return how the parameters of a function differ from TaskFlow's, or an empty text."""
     try:
         known = inspect.signature(served).parameters
@@ -63,9 +63,9 @@ def parameter_difference(served: Any, wanted: list[str]) -> str:
     names = [name for name, parameter in known.items() if parameter.kind != parameter.VAR_POSITIONAL]
     kinds = {parameter.kind for parameter in known.values()}
     accepts_all = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
-    if accepts_all or names[: len(wanted)] == wanted:
+    if accepts_all or names[: len(expected)] == expected:
         return ""
-    return f"takes ({', '.join(names)}), not ({', '.join(wanted)})"
+    return f"takes ({', '.join(names)}), not ({', '.join(expected)})"
 
 
 def class_differences(name_path: str, node: ast.ClassDef, served: Any) -> Iterator[str]:

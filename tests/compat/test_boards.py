@@ -221,7 +221,7 @@ def test_on_job_done_can_be_overridden(here):
         book, detail = persistence_utils.temporary_flow_detail(persistence)
         board.post("no factory", book, priority="low")
         Mine("me", board, persistence=persistence).run(max_dispatches=2)
-        print([posting.name for posting in board.dead_letters])
+        print([job.name for job in board.dead_letters])
     """) == [
         "COMPLETE True me True",
         "COMPLETE <class 'ValueError'> me True",
@@ -447,13 +447,13 @@ def test_flows_in_zookeeper(python, zookeeper_url, name):
     port = urlsplit(zookeeper_url).port
     assert python(f"""{PROGRAM.format(conf={"hosts": f"127.0.0.1:{port}", "path": f"/{name}"})}
     conf["connection"] = "zookeeper:"
-    with persistences.backend(conf) as place:
-        engine = engines.load_from_factory(make, backend=place)
+    with persistences.backend(conf) as backend:
+        engine = engines.load_from_factory(make, backend=backend)
         engine.run()
     client = kazoo_utils.make_client({{"hosts": conf["hosts"]}})
-    with persistences.backend({{**conf, "hosts": "nowhere"}}, client=client) as place:
-        with place.get_connection() as conn:
-            print(conn.get_flow_details(engine.storage.flow_uuid).state, place.path == conf["path"])
+    with persistences.backend({{**conf, "hosts": "nowhere"}}, client=client) as backend:
+        with backend.get_connection() as conn:
+            print(conn.get_flow_details(engine.storage.flow_uuid).state, backend.path == conf["path"])
     client.ensure_path("/of-taskflow/flow_details")
     for wrong in ({{"path": "/of-taskflow"}}, {{"path": "/of-taskflow/"}}):
         try:

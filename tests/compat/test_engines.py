@@ -45,21 +45,21 @@ def test_precedence_of_engine_options(program):
 def test_a_flow_of_a_factory_is_stored_in_one_write(program):
     """A crash between two writes would leave an incomplete flow."""
     assert program("""
-    with backends.backend("memory") as place:
-        real = place.get_connection
+    with backends.backend("memory") as backend:
+        real = backend.get_connection
 
         def get_connection():
             conn = real()
             conn.update_flow_details = None  # a second write would fail
             return conn
 
-        place.get_connection = get_connection
-        engine = engines.load_from_factory(make, ["!"], store={"said": "hello"}, backend=place)
+        backend.get_connection = get_connection
+        engine = engines.load_from_factory(make, ["!"], store={"said": "hello"}, backend=backend)
         with real() as conn:
             stored = conn.get_flow_details(engine.storage.flow_uuid)
         print(stored.meta["factory"])
-        place.get_connection = real
-        again = engines.load_from_detail(stored, backend=place)
+        backend.get_connection = real
+        again = engines.load_from_detail(stored, backend=backend)
         again.run()
         print(again.storage.fetch("all"))
     """) == [

@@ -240,10 +240,10 @@ def test_plugins_in_taskflows_groups_are_found(python, plugin_path):
         from taskflow.persistence import backends
 
         flow = linear_flow.Flow("f").add(task.FunctorTask(lambda: 5, name="five", provides="x"))
-        place = backends.fetch({"connection": "here"})
-        engine = engines.load(flow, engine="mine", backend=place)
+        backend = backends.fetch({"connection": "here"})
+        engine = engines.load(flow, engine="mine", backend=backend)
         engine.run()
-        print(type(engine).__module__, type(place).__module__, engine.storage.fetch("x"))
+        print(type(engine).__module__, type(backend).__module__, engine.storage.fetch("x"))
         try:
             engines.load(flow, engine="unknown")
         except exceptions.NotFound as error:

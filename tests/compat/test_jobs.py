@@ -105,7 +105,7 @@ def test_methods_of_a_board(program):
     except exceptions.NotFound as error:
         print("no jobs")
     job = board.post("job", details={"a": 1}, priority="high")
-    print(job.state, job.priority is base.JobPriority.HIGH, [found.name for found in board.wait(1)])
+    print(job.state, job.priority is base.JobPriority.HIGH, [job.name for job in board.wait(1)])
     for method in (board.abandon, board.consume):
         try:
             method(job, "me")

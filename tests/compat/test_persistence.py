@@ -17,7 +17,7 @@ from stackl_flow import LinearFlow, engines, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence import backends, base, path_based
 from stackl_flow.compat.persistence.backends import impl_dir, impl_memory, impl_sqlalchemy
-from stackl_flow.persistence import backends as ours
+from stackl_flow.persistence import backends as core_backends
 from stackl_flow.persistence import factory, models
 from stackl_flow.testing.clock import SteppedClock
 
@@ -202,11 +202,11 @@ def test_logbooks_in_a_taskflow_backend(taskflow_backend):
 
 
 def test_backends_of_this_library_are_virtual_subclasses():
-    with ours.fetch("memory") as place:
-        assert isinstance(place, base.Backend)
-        assert isinstance(place.get_connection(), base.Connection)
+    with core_backends.fetch("memory") as backend:
+        assert isinstance(backend, base.Backend)
+        assert isinstance(backend.get_connection(), base.Connection)
         # The reverse does not hold for real subclasses.
-        assert not isinstance(place, FileBackend)
+        assert not isinstance(backend, FileBackend)
     assert not issubclass(dict, base.Backend)
 
 
@@ -220,14 +220,14 @@ def test_settings_must_be_a_dictionary():
     "conf", ["memory", "memory:", "memory://", {"connection": "memory", "path": "/here"}]
 )
 def test_names_of_the_memory_backend(conf):
-    with backends.backend(conf) as place:
-        assert isinstance(place, impl_memory.MemoryBackend)
+    with backends.backend(conf) as backend:
+        assert isinstance(backend, impl_memory.MemoryBackend)
 
 
 def test_settings_in_the_url():
-    with backends.backend("memory://?path=/here") as place:
-        assert place.path == "/here"
-        assert place.memory.ls_r("/here", absolute=True)[-1] == "/here/books"
+    with backends.backend("memory://?path=/here") as backend:
+        assert backend.path == "/here"
+        assert backend.memory.ls_r("/here", absolute=True)[-1] == "/here/books"
 
 
 def test_unknown_backend():
@@ -238,10 +238,10 @@ def test_unknown_backend():
 def test_sqlite_accepts_taskflow_settings(tmp_path):
     address = f"sqlite:///{tmp_path}/flows.db?timeout=3"
     conf = {"connection": address, "max_retries": 5, "max_pool_size": 3, "isolation_level": "READ COMMITTED"}
-    with backends.backend(conf) as place:
-        assert isinstance(place, impl_sqlalchemy.SQLAlchemyBackend)
-        factory.temporary_log_book(place)
-        engine = place.engine
+    with backends.backend(conf) as backend:
+        assert isinstance(backend, impl_sqlalchemy.SQLAlchemyBackend)
+        factory.temporary_log_book(backend)
+        engine = backend.engine
         with impl_sqlalchemy.SQLAlchemyBackend({}, engine=engine) as same, same.get_connection() as conn:
             assert [book.name for book in conn.get_logbooks()] == ["tmp"]
 
@@ -252,11 +252,11 @@ def test_names_of_the_directory_backend(tmp_path, connection):
     if "/flows" not in conf["connection"]:
         conf["path"] = str(tmp_path / "flows")
     log = []
-    with backends.backend(conf) as place:
-        assert isinstance(place, impl_dir.DirBackend)
-        engine = engines.load(chain(log), backend=place)
+    with backends.backend(conf) as backend:
+        assert isinstance(backend, impl_dir.DirBackend)
+        engine = engines.load(chain(log), backend=backend)
         engine.run()
-    with backends.fetch(conf) as place, place.get_connection() as conn:
+    with backends.fetch(conf) as backend, backend.get_connection() as conn:
         assert conn.get_flow_details(engine.storage.flow_uuid).state == states.SUCCESS
     assert log == ["a", "b"]
 
@@ -302,18 +302,18 @@ def stored_result(backend, value):
 def test_memory_keeps_values_without_a_json_representation():
     value = Odd([1])
     backend = impl_memory.MemoryBackend({})
-    found = stored_result(backend, value)
-    assert type(found) is Odd
+    result = stored_result(backend, value)
+    assert type(result) is Odd
     # A copy is stored, and each read returns a copy.
     value.inner.append(2)
-    assert found.inner == [1]
+    assert result.inner == [1]
     assert stored_result(backend, {"a": (1, 2)}) == {"a": (1, 2)}
 
 
 def test_deep_copy_of_the_memory_backend():
     inner = [1]
-    found = stored_result(impl_memory.MemoryBackend({"deep_copy": False}), Odd(inner))
-    assert found.inner is inner
+    result = stored_result(impl_memory.MemoryBackend({"deep_copy": False}), Odd(inner))
+    assert result.inner is inner
 
 
 def test_memory_rejects_values_that_cannot_be_copied():
@@ -350,18 +350,18 @@ CONVERSIONS = [
 )
 @pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
 def test_other_backends_convert_values_to_plain_ones(tmp_path, address, value, converted):
-    with backends.backend(address.format(tmp_path / "flows")) as place:
-        assert stored_result(place, value) == converted
+    with backends.backend(address.format(tmp_path / "flows")) as backend:
+        assert stored_result(backend, value) == converted
 
 
 @pytest.mark.parametrize("address", ["sqlite:///{}", "file:///{}"])
 def test_other_backends_reject_values_that_cannot_be_converted(tmp_path, address):
     cycle = collections.deque()
     cycle.append(cycle)
-    with backends.backend(address.format(tmp_path / "flows")) as place:
-        for value, word in ((Odd([1]), "Odd"), ([Pair(1, Odd(1))], "Odd"), (cycle, "deque")):
-            with pytest.raises(exc.NotSerializable, match=word):
-                stored_result(place, value)
+    with backends.backend(address.format(tmp_path / "flows")) as backend:
+        for value, name in ((Odd([1]), "Odd"), ([Pair(1, Odd(1))], "Odd"), (cycle, "deque")):
+            with pytest.raises(exc.NotSerializable, match=name):
+                stored_result(backend, value)
 
 
 def test_a_taskflow_backend_receives_live_values(taskflow_backend):
@@ -378,15 +378,15 @@ def test_the_files_of_the_memory_backend():
     (flow,) = book
     files = backend.memory
 
-    place = f"/flow_details/{flow.uuid}"
+    path = f"/flow_details/{flow.uuid}"
     assert files.ls("/") == ["books", "flow_details", "atom_details"]
     assert files[f"/books/{book.uuid}/{flow.uuid}"]["state"] == states.SUCCESS
-    shown = [files[f"{place}/{uuid}"] for uuid in files.ls(place)]
-    assert [(form["atom"]["name"], form["type"]) for form in shown] == [
+    atoms = [files[f"{path}/{uuid}"] for uuid in files.ls(path)]
+    assert [(data["atom"]["name"], data["type"]) for data in atoms] == [
         ("a", "TASK_DETAIL"),
         ("b", "TASK_DETAIL"),
     ]
-    assert f"(link to {place})" in files.pformat()
+    assert f"(link to {path})" in files.pformat()
 
 
 def test_the_fake_filesystem():

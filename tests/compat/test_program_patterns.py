@@ -128,9 +128,9 @@ def popped(method):
 
 
 @pytest.mark.parametrize(
-    ("decorator", "words"), [(counted, "a gave a, then ['b'] failed"), (popped, "a gave a")]
+    ("decorator", "expected"), [(counted, "a gave a, then ['b'] failed"), (popped, "a gave a")]
 )
-def test_a_decorated_revert_receives_the_arguments_of_the_decorator(decorator, words, kind, log):
+def test_a_decorated_revert_receives_the_arguments_of_the_decorator(decorator, expected, kind, log):
     class Decorated(Recorded):
         @decorator
         def revert(self):
@@ -138,7 +138,7 @@ def test_a_decorated_revert_receives_the_arguments_of_the_decorator(decorator, w
 
     with pytest.raises(RuntimeError, match="woot"):
         engines.run(linear_flow.Flow("f").add(Decorated("a", log), Fails("b", log)), engine=kind)
-    assert log == ["a", "b", "-b", words, "undone"]
+    assert log == ["a", "b", "-b", expected, "undone"]
 
 
 def test_a_revert_that_is_not_hashable(log):
@@ -376,16 +376,16 @@ def test_a_factory_is_imported_with_oslo_utils(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("meta", "error", "words"),
+    ("meta", "error", "message"),
     [
         ({}, ValueError, "no factory information saved"),
         ({"factory": {"name": "nowhere.at_all"}}, ImportError, "Could not import factory 'nowhere.at_all'"),
     ],
 )
-def test_a_flow_that_cannot_be_created_again(meta, error, words):
+def test_a_flow_that_cannot_be_created_again(meta, error, message):
     _, detail = factory.temporary_flow_detail()
     detail.meta.update(meta)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         engines.flow_from_detail(detail)
 
 

@@ -48,16 +48,16 @@ def test_only_tests_are_loaded_from_the_wheel(group):
     assert outcome.opened == []
 
 
-def test_the_guard_records_other_files_of_the_wheel(python):
+def test_the_audit_records_other_files_of_the_wheel(python):
     output = python("""
         from tests.compat import wheel
-        guard = wheel.Guard()
-        print(guard.foreign_files())
+        audit = wheel.FileAudit()
+        print(audit.foreign_files())
         (wheel.package() / "tests" / "utils.py").read_text()
-        print(guard.foreign_files())
+        print(audit.foreign_files())
         (wheel.package() / "states.py").read_text()
         import taskflow.types.latch
-        print(*guard.foreign_files(), sep="\\n")
+        print(*audit.foreign_files(), sep="\\n")
     """)
 
     assert output[:2] == ["[]", "[]"]

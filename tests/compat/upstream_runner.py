@@ -157,8 +157,8 @@ def main() -> None:
     opened: list[str] = []
     # Without this variable, the tests wait half a minute for a ZooKeeper server.
     os.environ.setdefault("TAKSFLOW_TEST_URL", "none://")
-    guard = wheel.Guard() if options.library == "stackl_flow" else None
-    if guard is not None:
+    audit = wheel.FileAudit() if options.library == "stackl_flow" else None
+    if audit is not None:
         from stackl_flow import compat
 
         compat.install()
@@ -170,10 +170,10 @@ def main() -> None:
     if options.loader == "pytest":
         run_pytest(options.modules, results)
     else:
-        run_unittest(options.modules, results, () if guard is None else HANGING)
+        run_unittest(options.modules, results, () if audit is None else HANGING)
     seconds = time.monotonic() - started
-    if guard is not None:
-        opened = guard.foreign_files()
+    if audit is not None:
+        opened = audit.foreign_files()
     options.out.write_text(json.dumps({"modules": results.modules, "seconds": seconds, "opened": opened}))
 
 

@@ -71,7 +71,7 @@ class StubFinder:
         vars(module).update(self._modules[module.__name__])
 
 
-class Guard:
+class FileAudit:
     """Records which files of the wheel are opened."""
 
     def __init__(self) -> None:

@@ -92,7 +92,7 @@ class Board(KVBoard):
         book: Any = None,
         details: Mapping[str, Any] | None = None,
         priority: JobPriority | str = JobPriority.NORMAL,
-        **terms: Any,
+        **options: Any,
     ) -> jobs.Job:
         """Post a job; details without a JSON representation are converted to plain values, as in TaskFlow.
 
@@ -101,16 +101,16 @@ class Board(KVBoard):
             book: the logbook of the job.
             details: data for the conductors.
             priority: the priority.
-            terms: further options of the job, as for the boards of this library.
+            options: further options of the job, as for the boards of this library.
 
         Raises:
             NotSerializable: a detail cannot be converted.
             JobFailure: the board cannot be written.
         """
         try:
-            return super().post(name, book, details, priority, **terms)
+            return super().post(name, book, details, priority, **options)
         except exc.NotSerializable:
-            return super().post(name, book, to_plain(details), priority, **terms)
+            return super().post(name, book, to_plain(details), priority, **options)
 
     def claim(self, job: jobs.Job, who: str, expiry: float | None = None) -> jobs.Job:
         """Claim a job.
