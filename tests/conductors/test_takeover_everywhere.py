@@ -12,8 +12,8 @@ from tests.conductors.test_takeover import eventually
 
 pytestmark = pytest.mark.slow
 
-#: Lease durations in seconds, and priorities. A busy machine may be late by itself: then a longer lease is tried,
-#: with a job of higher priority than the last one, which is still on the board.
+#: Lease durations in seconds, and priorities. A busy machine may be late by itself: then a longer lease is
+#: tried, with a job of higher priority than the last one, which is still on the board.
 LEASES = {2.0: "NORMAL", 4.0: "HIGH", 8.0: "VERY_HIGH"}
 
 
