@@ -19,7 +19,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM
 from stackl_flow.conductors.job_runner import RunResult, result_without_outcome
-from stackl_flow.jobboards.base import Completion, Job, JobBoard
+from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
 from stackl_flow.jobboards.record import UNSTARTED
 
 _LOG = redaction.get_logger(__name__)
@@ -55,7 +55,7 @@ class ClaimSize:
 class _Pending(NamedTuple):
     """A completion that the board has not acknowledged; ``result`` is None for a job that was not run."""
 
-    completion: Completion
+    completion: JobCompletion
     result: RunResult | None
 
 
@@ -142,7 +142,7 @@ class PrefetchBuffer:
     def complete(self, job: Job, result: RunResult) -> None:
         """Add a result; it goes to the board with the next exchange, or immediately if none follows soon."""
         with self._lock:
-            completion = Completion(job, result.disposition, result.outcome)
+            completion = JobCompletion(job, result.disposition, result.outcome)
             self._pending.append(_Pending(completion, result))
             exchange_follows = self._exchange_follows
         if not exchange_follows:
@@ -156,7 +156,7 @@ class PrefetchBuffer:
             except IndexError:
                 return
             with self._lock:
-                self._pending.append(_Pending(Completion(job, UNSTARTED), None))
+                self._pending.append(_Pending(JobCompletion(job, UNSTARTED), None))
 
     def try_flush(self) -> bool:
         """Pass the pending results to the board; return False if it cannot be reached."""

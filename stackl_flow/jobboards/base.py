@@ -189,7 +189,7 @@ class Job:
         return f"<Job {self.name} {self.priority.value} {self.uuid}>"
 
 
-class Completion(NamedTuple):
+class JobCompletion(NamedTuple):
     """How a claim ends; see ``JobBoard.complete_and_claim``.
 
     Attributes:
@@ -216,7 +216,7 @@ class RejectedCompletion(NamedTuple):
             Otherwise (``JobFailure``, ``NotFound``) the claim is lost.
     """
 
-    completion: Completion
+    completion: JobCompletion
     error: exc.StacklFlowError
 
 
@@ -397,7 +397,7 @@ class JobBoard(Protocol):
     def complete_and_claim(
         self,
         owner: str,
-        completions: Iterable[Completion] = (),
+        completions: Iterable[JobCompletion] = (),
         limit: int = 0,
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,

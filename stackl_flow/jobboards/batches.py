@@ -23,7 +23,7 @@ from typing import Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.jobboards.base import ClaimBatch, Completion, Job, RejectedCompletion
+from stackl_flow.jobboards.base import ClaimBatch, Job, JobCompletion, RejectedCompletion
 from stackl_flow.jobboards.claims import Claims, check_owner
 from stackl_flow.jobboards.events import Event, EventWriter
 from stackl_flow.jobboards.keys import BoardKeys, sort_key
@@ -112,7 +112,7 @@ class _Batch:
 
     def __init__(self, limits: Limits) -> None:
         self.events: list[Event] = []
-        self.completions: list[Completion] = []
+        self.completions: list[JobCompletion] = []
         self.writes: list[Writes] = []
         self._operations_left = (limits.operations or 10_000) - _EXTRA_OPERATIONS
         self._text_left = _MAX_TEXT
@@ -166,7 +166,7 @@ class Batches:
     def run(
         self,
         owner: str,
-        completions: Iterable[Completion],
+        completions: Iterable[JobCompletion],
         limit: int,
         capabilities: Collection[str] | None,
         timeout: float | None,
@@ -195,7 +195,7 @@ class Batches:
         return ClaimBatch((), tuple(rejected))
 
     def _split(
-        self, completions: Iterable[Completion], owner: str, rejected: list[RejectedCompletion]
+        self, completions: Iterable[JobCompletion], owner: str, rejected: list[RejectedCompletion]
     ) -> list[_Batch]:
         """Distribute completions over as many commits as they need; reject those of lost claims."""
         batches = [_Batch(self._limits)]
@@ -212,7 +212,7 @@ class Batches:
             batches[-1].completions.append(completion)
         return batches
 
-    def _check_size(self, completion: Completion, writes: Writes) -> None:
+    def _check_size(self, completion: JobCompletion, writes: Writes) -> None:
         """Reject an outcome that no commit accepts, before it makes the whole batch fail."""
         limit = self._limits.value
         size = max([len(put.value) for put in writes.puts], default=0)

@@ -13,7 +13,7 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.coordination.leases import Leases
 from stackl_flow.coordination.membership import Entity, Membership
 from stackl_flow.jobboards import events, transactions
-from stackl_flow.jobboards.base import ClaimBatch, Completion, Job, LogBookSource
+from stackl_flow.jobboards.base import ClaimBatch, Job, JobCompletion, LogBookSource
 from stackl_flow.jobboards.batches import Batches, make_claimer
 from stackl_flow.jobboards.claims import Claims, ended_error
 from stackl_flow.jobboards.dead_letters import DeadLetters
@@ -191,18 +191,18 @@ class KVBoard:
     # ------------------------------------------------------------- ending a claim
 
     def abandon(self, job: Job, owner: str, *, counts: bool = True) -> None:
-        self._claims.complete(Completion(job, ABANDONED if counts else RELEASED), owner)
+        self._claims.complete(JobCompletion(job, ABANDONED if counts else RELEASED), owner)
 
     def consume(self, job: Job, owner: str, outcome: Mapping[str, Any] | None = None) -> None:
-        self._claims.complete(Completion(job, CONSUMED, outcome or {}), owner)
+        self._claims.complete(JobCompletion(job, CONSUMED, outcome or {}), owner)
 
     def trash(self, job: Job, owner: str, reason: str = "") -> None:
-        self._claims.complete(Completion(job, TRASHED, {"reason": reason}), owner)
+        self._claims.complete(JobCompletion(job, TRASHED, {"reason": reason}), owner)
 
     def complete_and_claim(
         self,
         owner: str,
-        completions: Iterable[Completion] = (),
+        completions: Iterable[JobCompletion] = (),
         limit: int = 0,
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,

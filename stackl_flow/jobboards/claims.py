@@ -12,7 +12,7 @@ from stackl_flow import redaction
 from stackl_flow.clock import Clock
 from stackl_flow.coordination.leases import Leases
 from stackl_flow.jobboards import events, transactions
-from stackl_flow.jobboards.base import Completion, Job
+from stackl_flow.jobboards.base import Job, JobCompletion
 from stackl_flow.jobboards.events import Event, EventWriter
 from stackl_flow.jobboards.keys import BoardKeys
 from stackl_flow.jobboards.maintenance import Maintenance, QueuePolicy
@@ -147,7 +147,7 @@ class Claims:
 
     # ------------------------------------------------------------- ending a claim
 
-    def complete(self, completion: Completion, owner: str) -> None:
+    def complete(self, completion: JobCompletion, owner: str) -> None:
         """End a claim.
 
         Raises:
@@ -164,7 +164,7 @@ class Claims:
             raise _not_owned_error(job, owner, self._queries.owner(snapshot.record.lease))
         self.remove(job, owner)
 
-    def completion_writes(self, completion: Completion, owner: str) -> tuple[Event, Writes]:
+    def completion_writes(self, completion: JobCompletion, owner: str) -> tuple[Event, Writes]:
         """Return the event and the writes of a completion, without the log (see ``with_ended_log``).
 
         Raises:
@@ -181,7 +181,7 @@ class Claims:
         event, writes = self._policy.end_claim(self._keys, claimed, disposition, now)
         return (event, job.record), writes
 
-    def with_ended_log(self, writes: Writes, completions: Iterable[Completion]) -> Writes:
+    def with_ended_log(self, writes: Writes, completions: Iterable[JobCompletion]) -> Writes:
         """Return the writes of completions together with the log of the jobs that they end."""
         ended = {each.job.uuid: each.job.record.key for each in completions if each.disposition == CONSUMED}
         if not ended:
@@ -234,7 +234,7 @@ class Claims:
             job, owner = self._uncertain[-1]
             try:
                 if (job.uuid, owner) not in self._held:
-                    self.complete(Completion(job, UNSTARTED), owner)
+                    self.complete(JobCompletion(job, UNSTARTED), owner)
             except (exc.JobFailure, exc.NotFound):
                 _LOG.debug("'%s' had not claimed %r", owner, job)
             self._uncertain.pop()

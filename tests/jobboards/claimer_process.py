@@ -9,7 +9,7 @@ import os
 import sys
 
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import Completion
+from stackl_flow.jobboards.base import JobCompletion
 
 #: Seconds without a job after which it checks whether the board is empty.
 IDLE = 0.5
@@ -38,7 +38,7 @@ def main(name, address, log_file):
             completions = []
             for job in batch.jobs:
                 append_line(log_file, f"{job.details['number']} {name}")
-                completions.append(Completion(job, "consumed"))
+                completions.append(JobCompletion(job, "consumed"))
             if not batch.jobs and board.job_count == 0:
                 return
 

@@ -4,7 +4,7 @@ import pytest
 
 from stackl_flow import states as st
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import Completion
+from stackl_flow.jobboards.base import JobCompletion
 from stackl_flow.jobboards.record import SCHEDULED
 from stackl_flow.testing.clock import SteppedClock
 
@@ -22,7 +22,7 @@ def board(clock):
 
 def defer(board):
     (job,) = board.complete_and_claim("me", limit=1).jobs
-    assert board.complete_and_claim("me", [Completion(job, "deferred")]).rejected == ()
+    assert board.complete_and_claim("me", [JobCompletion(job, "deferred")]).rejected == ()
     return job
 
 

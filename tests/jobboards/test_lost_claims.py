@@ -6,7 +6,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import Completion
+from stackl_flow.jobboards.base import JobCompletion
 from stackl_flow.kv import backends as kv_backends
 from stackl_flow.kv.items import Lease
 
@@ -66,7 +66,7 @@ def test_a_batch_that_ends_a_lost_claim_and_claims_the_same_job(board, address):
     assert [job.uuid for job in board.iterjobs(only_unclaimed=True)] == [
         early.uuid
     ]  # the owner has not noticed
-    batch = board.complete_and_claim("me", [Completion(early, "consumed")], limit=1)
+    batch = board.complete_and_claim("me", [JobCompletion(early, "consumed")], limit=1)
     assert [late.completion.job for late in batch.rejected] == [early]
     (later,) = batch.jobs
     assert board.find_owner(later) == "me"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from stackl_flow.compat.jobs import board_methods
-from stackl_flow.jobboards.base import ClaimBatch, Completion
+from stackl_flow.jobboards.base import ClaimBatch, JobCompletion
 
 
 class _NoMembership:
@@ -45,7 +45,7 @@ class BoardAdapter:
     def complete_and_claim(
         self,
         owner: str,
-        completions: Iterable[Completion] = (),
+        completions: Iterable[JobCompletion] = (),
         limit: int = 0,
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow.jobboards.base import ClaimBatch, Completion, RejectedCompletion
+from stackl_flow.jobboards.base import ClaimBatch, JobCompletion, RejectedCompletion
 from stackl_flow.jobboards.record import CONSUMED, TRASHED
 
 #: The methods of TaskFlow's boards that make and end claims.
@@ -31,7 +31,7 @@ def is_overridden(board: Any, originals: Mapping[str, Any]) -> bool:
 
 
 def complete_and_claim(
-    board: Any, owner: str, completions: Iterable[Completion], limit: int, timeout: float | None
+    board: Any, owner: str, completions: Iterable[JobCompletion], limit: int, timeout: float | None
 ) -> ClaimBatch:
     """End claims and claim jobs, one by one.
 

@@ -14,7 +14,7 @@ from stackl_flow.compat.persistence.codecs import to_plain
 from stackl_flow.compat.utils.uri import extract_driver_and_conf, merge_uri, parse_uri
 from stackl_flow.jobboards import base as jobs
 from stackl_flow.jobboards.backends import pop_policy
-from stackl_flow.jobboards.base import ClaimBatch, Completion
+from stackl_flow.jobboards.base import ClaimBatch, JobCompletion
 from stackl_flow.jobboards.board import TTL, KVBoard
 from stackl_flow.jobboards.record import JobPriority, JobRecord
 from stackl_flow.kv import backends as stores
@@ -197,7 +197,7 @@ class Board(KVBoard):
     def complete_and_claim(
         self,
         owner: str,
-        completions: Iterable[Completion] = (),
+        completions: Iterable[JobCompletion] = (),
         limit: int = 0,
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,

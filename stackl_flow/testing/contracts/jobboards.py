@@ -28,7 +28,7 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards import backends
-from stackl_flow.jobboards.base import Completion, Job, JobBoard
+from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
 from stackl_flow.jobboards.record import JobPriority
 from stackl_flow.testing.crash import in_child
 
@@ -228,15 +228,17 @@ class BatchContract:
         assert [other.find_owner(job) for job in first.jobs] == ["me", "me"]
         done, bad = first.jobs
         ends = [
-            Completion(done, "consumed", {"result": 7}),
-            Completion(bad, "trashed", {"reason": "no such site"}),
+            JobCompletion(done, "consumed", {"result": 7}),
+            JobCompletion(bad, "trashed", {"reason": "no such site"}),
         ]
         second = other.complete_and_claim("me", ends, limit=5)
         assert (names(second.jobs), second.rejected) == (["c", "d"], ())
         assert (done.result(0), done.state, bad.state) == (7, st.COMPLETE, st.COMPLETE)
         assert [record.reason for record in board.dead_letters] == ["no such site"]
         assert (
-            other.complete_and_claim("me", [Completion(job, "consumed") for job in second.jobs], limit=5).jobs
+            other.complete_and_claim(
+                "me", [JobCompletion(job, "consumed") for job in second.jobs], limit=5
+            ).jobs
             == ()
         )
         assert board.job_count == 0
@@ -247,7 +249,7 @@ class BatchContract:
             board.post(name)
         jobs = board.complete_and_claim("me", limit=3).jobs
         dispositions = ("abandoned", "released", "unstarted")
-        completions = [Completion(job, each) for job, each in zip(jobs, dispositions, strict=True)]
+        completions = [JobCompletion(job, each) for job, each in zip(jobs, dispositions, strict=True)]
         board.complete_and_claim("me", completions)
         ended = [[claim.ended for claim in job.claims] for job in board.iterjobs(only_unclaimed=True)]
         assert sorted(ended) == [[], ["abandoned"], ["released"]]
@@ -265,7 +267,7 @@ class BatchContract:
         other.claim(theirs, "you")
         other.consume(next(job for job in other.iterjobs() if job.uuid == gone.uuid), "me")
         batch = board.complete_and_claim(
-            "me", [Completion(job, "consumed") for job in (lost, done, gone)], limit=1
+            "me", [JobCompletion(job, "consumed") for job in (lost, done, gone)], limit=1
         )
         assert {each.completion.job.uuid: type(each.error) for each in batch.rejected} == {
             lost.uuid: exc.JobFailure,
@@ -281,7 +283,9 @@ class BatchContract:
         while jobs := board.complete_and_claim("me", limit=100).jobs:
             claimed += jobs
         assert (len(claimed), {job.uuid for job in claimed}) == (60, posted)
-        assert board.complete_and_claim("me", [Completion(job, "consumed") for job in claimed]).rejected == ()
+        assert (
+            board.complete_and_claim("me", [JobCompletion(job, "consumed") for job in claimed]).rejected == ()
+        )
         assert board.job_count == 0
 
     def test_concurrent_batches_claim_different_jobs(self, open_board: Callable[..., JobBoard]) -> None:
@@ -290,11 +294,11 @@ class BatchContract:
 
         def run(owner: str) -> None:
             with open_board() as board:
-                ends: list[Completion] = []
+                ends: list[JobCompletion] = []
                 while True:
                     batch = board.complete_and_claim(owner, ends, limit=7)
                     assert batch.rejected == ()
-                    ends = [Completion(job, "consumed") for job in batch.jobs]
+                    ends = [JobCompletion(job, "consumed") for job in batch.jobs]
                     done.extend(names(batch.jobs))
                     if not ends and next(board.iterjobs(only_unclaimed=True), None) is None:
                         return
@@ -316,7 +320,7 @@ class BatchContract:
             posted = [board.post(name, key=f"key {name}") for name in ("a", "b", "c")]
             jobs = board.complete_and_claim("me", limit=3).jobs
             board.complete_and_claim(
-                "me", [Completion(job, "consumed", {"result": job.name}) for job in jobs]
+                "me", [JobCompletion(job, "consumed", {"result": job.name}) for job in jobs]
             )
             assert [job.result(0) for job in posted] == ["a", "b", "c"]
             self.pass_time(0.3)
@@ -369,7 +373,7 @@ class BatchContract:
             board.post(name, priority=priority)
         jobs = board.complete_and_claim("me", limit=2).jobs
         other.notifier.register("*", receive)
-        board.complete_and_claim("me", [Completion(job, "consumed") for job in jobs])
+        board.complete_and_claim("me", [JobCompletion(job, "consumed") for job in jobs])
         board.post("last")
         assert done.wait(LONG)
         assert received == [("REMOVAL", "a"), ("REMOVAL", "b"), ("POSTED", "last")]
