@@ -1,2 +1,51 @@
-/*! iframe-worker 1.0.4, (c) 2020-2022 Martin Donath, MIT license. Lets the search run when the site is opened from files. */
-"use strict";(()=>{function c(s,n){parent.postMessage(s,n||"*")}function d(...s){return s.reduce((n,e)=>n.then(()=>new Promise(r=>{let t=document.createElement("script");t.src=e,t.onload=r,document.body.appendChild(t)})),Promise.resolve())}var o=class extends EventTarget{constructor(e){super();this.url=e;this.m=e=>{e.source===this.w&&(this.dispatchEvent(new MessageEvent("message",{data:e.data})),this.onmessage&&this.onmessage(e))};this.e=(e,r,t,i,m)=>{if(r===`${this.url}`){let a=new ErrorEvent("error",{message:e,filename:r,lineno:t,colno:i,error:m});this.dispatchEvent(a),this.onerror&&this.onerror(a)}};let r=document.createElement("iframe");r.hidden=!0,document.body.appendChild(this.iframe=r),this.w.document.open(),this.w.document.write(`<html><body><script>postMessage=${c};importScripts=${d};addEventListener("error",({error})=>{parent.dispatchEvent(new ErrorEvent("error",{filename:"${e}",error}))})<\/script><script src=${e}?${+Date.now()}><\/script></body></html>`),this.w.document.close(),onmessage=this.m,onerror=this.e,this.r=new Promise((t,i)=>{this.w.onload=t,this.w.onerror=i})}terminate(){this.iframe.remove(),onmessage=onerror=null}postMessage(e){this.r.catch().then(()=>{this.w.dispatchEvent(new MessageEvent("message",structuredClone({data:e})))})}get w(){return this.iframe.contentWindow}};window.IFrameWorker=o;location.protocol==="file:"&&(window.Worker=o);})();
+// Browsers refuse to start web workers in pages that are opened from files, and the search runs in one. On such
+// pages this class replaces Worker: it runs the script in a hidden frame of the page. It implements what the
+// search uses: postMessage, onmessage, addEventListener and terminate. In the frame, importScripts returns a
+// promise, which the search awaits.
+"use strict";
+
+if (location.protocol === "file:") {
+  const loadScript = (page, url) =>
+    new Promise((resolve, reject) => {
+      const script = page.createElement("script");
+      script.src = url;
+      script.onload = resolve;
+      script.onerror = () => reject(new Error(`cannot load ${url}`));
+      page.body.append(script);
+    });
+
+  window.Worker = class FrameWorker extends EventTarget {
+    constructor(url) {
+      super();
+      this.frame = document.createElement("iframe");
+      this.frame.hidden = true;
+      document.body.append(this.frame);
+
+      const scope = this.frame.contentWindow;
+      const page = scope.document;
+      page.open();
+      page.write("<!doctype html><body></body>");
+      page.close();
+      scope.postMessage = (data) => this.receive(structuredClone(data));
+      scope.importScripts = async (...urls) => {
+        for (const each of urls) await loadScript(page, each);
+      };
+      this.ready = loadScript(page, url).then(() => scope);
+    }
+
+    receive(data) {
+      const event = new MessageEvent("message", { data });
+      this.onmessage?.(event);
+      this.dispatchEvent(event);
+    }
+
+    async postMessage(data) {
+      const scope = await this.ready;
+      scope.dispatchEvent(new MessageEvent("message", { data: structuredClone(data) }));
+    }
+
+    terminate() {
+      this.frame.remove();
+    }
+  };
+}
