@@ -272,6 +272,6 @@ def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> 
         owner: the owner that is stored.
     """
     return exc.OwnershipLost(
-        f"flow '{flow_uuid}' was taken over by '{owner}' (epoch {epoch}, ours was {held}): "
+        f"flow '{flow_uuid}' was taken over by '{owner}' (epoch {epoch}, this process had {held}): "
         f"nothing of this write was stored; leave the flow to its new owner, or load it again to take it back"
     )
