@@ -43,7 +43,7 @@ _UNREACHABLE: Final = ErrorInfo(
 )
 _UNKNOWN_HOST: Final = ErrorInfo(ErrorKind.DISCONNECTED, "cannot be found: check the name of the host")
 _CONFLICT: Final = ErrorInfo(ErrorKind.CONFLICT, "rolled back in favour of another transaction: retry")
-# By the start of an SQLSTATE; the first match counts. Before a connection exists, classes 28 and 3D have none.
+# By the start of an SQLSTATE; the first match counts. Before a connection exists, 28 and 3D have none.
 _ERRORS: Final = {
     "23505": ErrorInfo(ErrorKind.DUPLICATE, "has such a row already"),
     "42P01": ErrorInfo(ErrorKind.NO_TABLE, "has no such table"),

@@ -40,7 +40,7 @@ def test_keys_that_differ_in_case(url):
 
 
 class TestServer(LossyServerContract):
-    EVERY = 25  # to begin anew takes some
+    EVERY = 25  # because a new connection needs several messages
     UNREACHABLE = DOWN = "cannot be reached"
 
     @pytest.fixture

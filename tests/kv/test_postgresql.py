@@ -30,7 +30,7 @@ class TestPostgreSQL(ComparedKVContract, ProcessContract):
 
 
 class TestServer(LossyServerContract):
-    EVERY = 25  # to begin anew takes some
+    EVERY = 25  # because a new connection needs several messages
     UNREACHABLE = DOWN = "cannot be reached"
 
     @pytest.fixture

@@ -21,8 +21,8 @@ class TestFile(ComparedKVContract, ProcessContract):
 
     @pytest.fixture
     def open_kv(self, tmp_path):
-        address = f"sqlite:///{tmp_path}/store.db?synchronous=OFF"
-        return lambda: backends.fetch(address, clock=self.clock)
+        url = f"sqlite:///{tmp_path}/store.db?synchronous=OFF"
+        return lambda: backends.fetch(url, clock=self.clock)
 
     def pass_time(self, seconds):
         self.clock.step(seconds)

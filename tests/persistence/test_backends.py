@@ -20,7 +20,7 @@ def test_fetch_unknown():
     with pytest.raises(exc.NotFound, match=r"'carrier'.*memory.*sqlite"):
         backends.fetch("carrier://pigeon")
     with pytest.raises(exc.NotFound, match="memory"):
-        backends.fetch("memory", namespace="nobody.has.this")
+        backends.fetch("memory", namespace="no.such.namespace")
     with pytest.raises(exc.InvalidFormat, match="unknown option"):
         backends.fetch("memory?colour=red")
 

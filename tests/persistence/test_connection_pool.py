@@ -26,7 +26,7 @@ def opened():
 
 
 @pytest.fixture
-def address(tmp_path):
+def url(tmp_path):
     return f"sqlite:///{tmp_path}/flows.db"
 
 
@@ -36,8 +36,8 @@ def schema(postgresql_url):
         yield schema
 
 
-def test_sequential_connections_share_one(address, opened):
-    with backends.backend(address) as backend:
+def test_sequential_connections_share_one(url, opened):
+    with backends.backend(url) as backend:
         seen = opened(backend)
         flow = saved_flow(backend)
         for _ in range(5):
@@ -46,9 +46,9 @@ def test_sequential_connections_share_one(address, opened):
         assert len(seen) <= 1
 
 
-def test_concurrent_connections_are_separate(address):
+def test_concurrent_connections_are_separate(url):
     """Also if there are more than the pool keeps."""
-    with backends.backend(address) as backend, contextlib.ExitStack() as stack:
+    with backends.backend(url) as backend, contextlib.ExitStack() as stack:
         flow = saved_flow(backend)
         connections = [stack.enter_context(backend.get_connection()) for _ in range(12)]
         threads = [
@@ -61,19 +61,19 @@ def test_concurrent_connections_are_separate(address):
         assert connections[0].get_flow_record(flow.uuid).epoch == len(connections)
 
 
-def test_closing_the_backend_closes_idle_connections(address, tmp_path):
+def test_closing_the_backend_closes_idle_connections(url, tmp_path):
     """The last connection to a SQLite file removes its WAL."""
-    with backends.backend(address) as backend:
+    with backends.backend(url) as backend:
         saved_flow(backend)
         assert (tmp_path / "flows.db-wal").exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["flows.db"]
 
 
-def test_a_replaced_file_is_opened_again(address, tmp_path, opened):
+def test_a_replaced_file_is_opened_again(url, tmp_path, opened):
     copy = tmp_path / "copy.db"
     with backends.backend(f"sqlite:///{copy}") as other:
         theirs = saved_flow(other)
-    with backends.backend(f"{address}?journal_mode=DELETE") as backend:
+    with backends.backend(f"{url}?journal_mode=DELETE") as backend:
         ours = saved_flow(backend)
         seen = opened(backend)
         shutil.move(copy, tmp_path / "flows.db")
@@ -98,10 +98,10 @@ def in_a_child(backend, flow, seen):
 
 
 @pytest.mark.parametrize("server", [False, True])
-def test_a_forked_process_does_not_use_its_parents_connections(server, address, opened, request):
+def test_a_forked_process_does_not_use_its_parents_connections(server, url, opened, request):
     if server:
-        address = request.getfixturevalue("schema")[0]
-    with backends.backend(address) as backend:
+        url = request.getfixturevalue("schema")[0]
+    with backends.backend(url) as backend:
         flow = saved_flow(backend)
         seen = opened(backend)
         assert in_a_child(backend, flow, seen) == 0
@@ -112,8 +112,8 @@ def test_a_forked_process_does_not_use_its_parents_connections(server, address, 
 
 def test_idle_connections_are_closed_when_one_is_lost(schema, opened):
     """Each would fail, after a longer delay than the one before."""
-    address, name, server = schema
-    with backends.backend(address) as backend:
+    url, name, server = schema
+    with backends.backend(url) as backend:
         flow = saved_flow(backend)
         with contextlib.ExitStack() as stack:
             for _ in range(5):

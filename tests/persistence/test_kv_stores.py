@@ -112,8 +112,8 @@ def test_an_interrupted_deletion_leaves_nothing_to_a_new_flow_with_the_same_uuid
         flow, tasks = with_tasks(backend, 30)
         epoch = conn.take_ownership(flow.uuid, "me", 1.0)
         for task in tasks:
-            moves = [(task.name, None, "SUCCESS", 1.0)]
-            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")], moves))
+            transitions = [(task.name, None, "SUCCESS", 1.0)]
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.SUCCESS, "1")], transitions))
         book = conn.get_logbook(conn.get_flow_record(flow.uuid).book_uuid)
         store.left = 1
         with pytest.raises(exc.StorageFailure, match="gone"):
@@ -197,13 +197,13 @@ def test_a_new_owner_continues_the_history():
         for number in range(1, 5):
             with backend.get_connection() as conn:
                 epoch = conn.take_ownership(flow.uuid, f"owner {number}", 1.0, lambda _: ())
-                moves = [("t0", None, states.RUNNING, float(n)) for n in range(20)]
-                conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.RUNNING)], moves))
+                transitions = [("t0", None, states.RUNNING, float(n)) for n in range(20)]
+                conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.RUNNING)], transitions))
                 conn.checkpoint(checkpoint(flow, epoch, meta=f'{{"by":{number}}}'))
                 assert conn.get_flow_details(flow.uuid).meta == {"by": number}
         history = conn.get_history(flow.uuid)
-        assert [told.seq for told in history] == list(range(1, 81))
-        assert [told.at for told in history] == [float(n) for n in range(20)] * 4
+        assert [row.seq for row in history] == list(range(1, 81))
+        assert [row.at for row in history] == [float(n) for n in range(20)] * 4
 
 
 def test_an_atom_is_renamed():

@@ -37,8 +37,8 @@ def test_task_results_and_failures():
     assert not task.put(states.SUCCESS, value)
     assert task.put(states.FAILURE, why)
     assert (task.results, task.failure) == (None, why)
-    assert task.put(states.REVERTED, "undone")
-    assert (task.failure, task.revert_results) == (why, "undone")
+    assert task.put(states.REVERTED, "reverted")
+    assert (task.failure, task.revert_results) == (why, "reverted")
     assert task.put(states.REVERT_FAILURE, why)
     assert (task.failure, task.revert_results, task.revert_failure) == (why, None, why)
     assert task.put(states.RUNNING, None)
@@ -109,11 +109,11 @@ def test_metadata_shows_the_current_progress():
     task = models.TaskDetail("t", "u")
     assert task.meta == {}
     task.state = states.RUNNING
-    notes = task.meta
-    assert notes == {"progress": 0.0, "progress_details": None}
-    notes["mine"] = 1
+    meta = task.meta
+    assert meta == {"progress": 0.0, "progress_details": None}
+    meta["mine"] = 1
     task.state = states.SUCCESS
-    # What the notes showed earlier is not stored: the state says better.
+    # What the metadata showed earlier is not stored: the state implies it.
     assert task.stored_meta() == {"mine": 1}
     assert task.meta == {"mine": 1, "progress": 1.0, "progress_details": None}
     task.state = states.PENDING

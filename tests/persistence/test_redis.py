@@ -16,14 +16,14 @@ from stackl_flow.testing.crash import in_child
 
 
 @pytest.fixture
-def address(redis_url):
+def url(redis_url):
     return f"{redis_url}?namespace={uuid.uuid4()}"
 
 
 class TestRedis(PersistenceContract):
     @pytest.fixture
-    def backend(self, address):
-        with backends.backend(address) as backend:
+    def backend(self, url):
+        with backends.backend(url) as backend:
             yield backend
 
 
@@ -47,13 +47,13 @@ def make_flow():
     return Flow("sum").add(First("first"), Second("second"))
 
 
-def test_a_flow_is_resumed_after_a_crash(address):
+def test_a_flow_is_resumed_after_a_crash(url):
     def work():
-        with backends.backend(address) as backend:
+        with backends.backend(url) as backend:
             engines.run(make_flow(), store={"dies": os.getpid()}, backend=backend)
 
     assert in_child(work) == -signal.SIGKILL
-    with backends.fetch(address) as backend:
+    with backends.fetch(url) as backend:
         with backend.get_connection() as conn:
             (book,) = conn.get_logbooks()
         (flow,) = book
@@ -83,9 +83,9 @@ def test_round_trips_of_a_job(new_server):
         assert round_trips() - before == 7
 
 
-def test_a_store_that_was_not_prepared(address):
+def test_a_store_that_was_not_prepared(url):
     with (
-        backends.fetch(address) as backend,
+        backends.fetch(url) as backend,
         backend.get_connection() as conn,
         pytest.raises(exceptions.StorageFailure, match="is not prepared"),
     ):

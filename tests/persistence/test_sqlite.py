@@ -198,21 +198,21 @@ def test_people_can_query_the_tables(path):
     plain.close()
 
 
-def upgrade(address):
-    with backends.backend(address):
+def upgrade(url):
+    with backends.backend(url):
         pass
 
 
 def test_many_processes_upgrade_at_once(path):
-    address = f"sqlite:///{path}"
+    url = f"sqlite:///{path}"
     context = multiprocessing.get_context("spawn")
-    children = [context.Process(target=upgrade, args=(address,)) for _ in range(4)]
+    children = [context.Process(target=upgrade, args=(url,)) for _ in range(4)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * 4
-    with backends.fetch(address) as backend, backend.get_connection() as conn:
+    with backends.fetch(url) as backend, backend.get_connection() as conn:
         conn.validate()
 
 

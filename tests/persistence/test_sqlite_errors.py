@@ -65,11 +65,11 @@ def as_other_user():
 @pytest.fixture
 def shared_directory():
     """Return a directory that every user can reach, unlike tmp_path."""
-    place = Path(tempfile.mkdtemp())
-    place.chmod(0o755)
-    yield place
-    place.chmod(0o755)
-    shutil.rmtree(place)
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    yield directory
+    directory.chmod(0o755)
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("verb", ["get_logbooks", "upgrade", "validate"])
