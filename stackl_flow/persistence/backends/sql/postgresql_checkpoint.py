@@ -19,7 +19,12 @@ import sqlalchemy as sa
 from psycopg.pq import ExecStatus
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
-from stackl_flow.persistence.backends.sql.tables import atomdetails, flowdetails, history
+from stackl_flow.persistence.backends.sql.tables import (
+    TRANSITION_COLUMNS,
+    atomdetails,
+    flowdetails,
+    history,
+)
 from stackl_flow.persistence.records import AtomUpdate, Checkpoint
 
 #: Checkpoints with more rows are sent as several statements: each shape has a statement of its own.
@@ -30,7 +35,7 @@ MAX_SHAPES: Final = 100
 #: Columns that are empty in most updates, and are left out of the parameters when they are.
 _OPTIONAL: Final = AtomUpdate._fields[3:]
 _ALL: Final = (True,) * len(_OPTIONAL)
-_TRANSITION: Final = ("atom", "old_state", "new_state", "at")
+_TRANSITION: Final = tuple(column.name for column in TRANSITION_COLUMNS[:-1])
 _ONE: Final = sa.literal_column("1", sa.Integer).label("done")
 
 

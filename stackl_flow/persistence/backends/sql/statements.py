@@ -15,6 +15,7 @@ from sqlalchemy.sql import ClauseElement
 
 from stackl_flow.persistence.backends.sql.tables import (
     IDS_PER_FLOW,
+    TRANSITION_COLUMNS,
     atomdetails,
     flowdetails,
     history,
@@ -90,7 +91,6 @@ class Statements:
         newest = sa.select(sa.func.max(history.c.id)).where(_belongs_to_flow()).scalar_subquery()
         last_id = sa.func.coalesce(newest, _BASE_ID)
         owner = (flowdetails.c.epoch, flowdetails.c.owner)
-        row = history.c
 
         def compiled(statement: ClauseElement, *order: str) -> str:
             return _compile(dialect, statement, order)
@@ -104,8 +104,8 @@ class Statements:
         self.select_last_id = compiled(
             sa.select(last_id).select_from(flowdetails).where(this_flow), "row_uuid"
         )
-        transition = sa.select(row.atom, row.old_state, row.new_state, row.at, row.owner)
-        self.select_transition = compiled(transition.where(row.id == sa.bindparam("row_id")), "row_id")
+        transition = sa.select(*TRANSITION_COLUMNS).where(history.c.id == sa.bindparam("row_id"))
+        self.select_transition = compiled(transition, "row_id")
         self.update_atom = _update(dialect, atomdetails, _CHANGING)
         self.update_flow_state = compiled(
             flowdetails.update()
@@ -132,7 +132,7 @@ class Statements:
         self.lock_flows_of_book = compiled(
             sa.select(flowdetails.c.id).where(of_book).with_for_update(), "row_uuid"
         )
-        ids = row.id.between(sa.bindparam("low"), sa.bindparam("high"))
+        ids = history.c.id.between(sa.bindparam("low"), sa.bindparam("high"))
         self.delete_history = compiled(history.delete().where(ids), "low", "high")
 
     def query(self, build: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Prepared:
@@ -182,11 +182,11 @@ def select_atoms(names: Collection[str]) -> sa.Select[Any]:
 
 def select_transitions(names: Collection[str]) -> sa.Select[Any]:
     """Select a flow's transitions ("flow_uuid") after a number ("after") in order, up to a "limit"."""
-    row = history.c
+    after = history.c.id > _BASE_ID + sa.bindparam("after")
     query = (
-        sa.select(row.id - _BASE_ID, row.atom, row.old_state, row.new_state, row.at, row.owner)
+        sa.select(history.c.id - _BASE_ID, *TRANSITION_COLUMNS)
         .select_from(flowdetails.join(history, _belongs_to_flow()))
-        .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), row.id > _BASE_ID + sa.bindparam("after"))
-        .order_by(row.id)
+        .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), after)
+        .order_by(history.c.id)
     )
     return query.limit(sa.bindparam("limit", type_=sa.Integer())) if "limit" in names else query

@@ -108,6 +108,11 @@ history: Final = sa.Table(
     sa.Column("owner", _NAME),
 )
 
+#: The columns of a transition, in the order of `Transition` and of the rows in a checkpoint.
+TRANSITION_COLUMNS: Final = tuple(
+    history.c[name] for name in ("atom", "old_state", "new_state", "at", "owner")
+)
+
 SELECT_VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  a constant
 
 # Alembic keeps the current migration in module globals.
