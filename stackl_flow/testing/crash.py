@@ -4,8 +4,8 @@ Stored state changes only with a write. So each writing method of a backend has 
 and one after it, numbered from 1 in the order of the run, and `CrashBackend` sends a signal to its own
 process at the n-th one. SIGKILL is a crash; SIGSTOP makes an owner that is stopped, superseded and continued.
 
-`CrashBackend` wraps a real backend, which really writes. Side effects of tasks go to a `Ledger`, a file that
-survives the process.
+`CrashBackend` wraps a real backend, which really writes. Side effects of tasks go to an `EffectLog`, a file
+that survives the process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WRITES = (
 )
 
 
-class Ledger:
+class EffectLog:
     """A file of lines, each synced when it is appended; created by the first one."""
 
     def __init__(self, path: Path) -> None:

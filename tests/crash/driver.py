@@ -15,7 +15,7 @@ from stackl_flow.engines import engine as _engine  # noqa: F401  imported once, 
 from stackl_flow.exceptions import WrappedFailure
 from stackl_flow.persistence import backends, factory
 from stackl_flow.persistence.backends import sql  # noqa: F401  the same
-from stackl_flow.testing.crash import CrashBackend, Ledger, in_child
+from stackl_flow.testing.crash import CrashBackend, EffectLog, in_child
 from tests.crash.scenarios import Scenario, StepFailed
 from tests.support.random_flows import PlannedError
 
@@ -26,11 +26,11 @@ AT_WORK = {"RUNNING", "REVERTING", "RETRYING"}
 
 
 class Run:
-    """The directory of one run, with its database and ledger."""
+    """The directory of one run, with its database and effect log."""
 
     def __init__(self, directory: Path, template: Path | None = None) -> None:
         self.database = directory / "flow.db"
-        self.ledger = Ledger(directory / "ledger")
+        self.effects = EffectLog(directory / "effects")
         self.counted = directory / "points"
         if template is not None:
             directory.mkdir()
@@ -66,9 +66,9 @@ class Run:
             return list(connection.execute(query))
 
     def done(self) -> dict[str, list[str]]:
-        """Return the lines of the ledger by atom."""
+        """Return the lines of the effect log by atom."""
         lines: dict[str, list[str]] = defaultdict(list)
-        for line in self.ledger.lines():
+        for line in self.effects.lines():
             name, what = line.split(" execute", 1) if " execute" in line else line.split(" revert", 1)
             lines[name].append(("execute" if " execute" in line else "revert") + what)
         return dict(lines)
@@ -90,7 +90,7 @@ def make_template(path: Path) -> Path:
 
 def load(scenario: Scenario, run: Run, backend: Any) -> Any:
     """Load the engine of a scenario, for the stored flow if there is one."""
-    flow = scenario.make(run.ledger)
+    flow = scenario.make(run.effects)
     with backend.get_connection() as connection:
         stored = [(book, detail) for book in connection.get_logbooks() for detail in book]
         if stored:

@@ -1,4 +1,4 @@
-"""The flows of crash tests: small, with a ledger line for each call of an atom.
+"""The flows of crash tests: small, with a line in the effect log for each call of an atom.
 
 Tasks depend on their arguments only and not on the memory of their process, which is lost in a crash.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from stackl_flow import retry, task
 from stackl_flow.patterns import deciders, graph_flow, linear_flow, unordered_flow
-from stackl_flow.testing.crash import Ledger
+from stackl_flow.testing.crash import EffectLog
 
 
 class StepFailed(Exception):
@@ -26,7 +26,7 @@ class Step(task.Task):
 
     def __init__(
         self,
-        ledger: Ledger,
+        effects: EffectLog,
         name: str,
         *,
         fails: bool = False,
@@ -35,17 +35,17 @@ class Step(task.Task):
         requires=(),
     ):
         super().__init__(name=name, provides=f"v_{name}", requires=requires)
-        self.ledger, self.fails, self.until, self.revert_fails = ledger, fails, until, revert_fails
+        self.effects, self.fails, self.until, self.revert_fails = effects, fails, until, revert_fails
 
     def execute(self, **seen: Any) -> str:
-        self.ledger.append(f"{self.name} execute {sorted(seen.items())}")
+        self.effects.append(f"{self.name} execute {sorted(seen.items())}")
         if self.fails or seen.get("attempt", self.until) < self.until:
             raise StepFailed(self.name)
         return f"{self.name}!"
 
     def revert(self, result: Any, flow_failures: dict[str, Any], **seen: Any) -> None:
         shown = result if isinstance(result, str) else type(result).__name__
-        self.ledger.append(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
+        self.effects.append(f"{self.name} revert {shown} {sorted(flow_failures)} {sorted(seen.items())}")
         if self.revert_fails:
             raise StepFailed(f"revert of {self.name}")
 
@@ -53,16 +53,16 @@ class Step(task.Task):
 class LoggedTimes(retry.Times):
     """Times with a line for each call."""
 
-    def __init__(self, ledger: Ledger, name: str, attempts: int, *, revert_all: bool = False):
+    def __init__(self, effects: EffectLog, name: str, attempts: int, *, revert_all: bool = False):
         super().__init__(attempts, name=name, provides="attempt", revert_all=revert_all)
-        self.ledger = ledger
+        self.effects = effects
 
     def execute(self, history: Any, *args: Any, **kwargs: Any) -> int:
-        self.ledger.append(f"{self.name} execute {len(history)}")
+        self.effects.append(f"{self.name} execute {len(history)}")
         return super().execute(history, *args, **kwargs)
 
     def revert(self, history: Any, *args: Any, **kwargs: Any) -> None:
-        self.ledger.append(f"{self.name} revert {len(history)}")
+        self.effects.append(f"{self.name} revert {len(history)}")
 
 
 @dataclass(frozen=True)
@@ -70,87 +70,87 @@ class Scenario:
     """A flow to kill: its factory, its engine, and its final state without a crash."""
 
     name: str
-    make: Callable[[Ledger], Any]
+    make: Callable[[EffectLog], Any]
     ends: str = "SUCCESS"
     engine: str = "serial"
     store: tuple[tuple[str, Any], ...] = ()
 
 
-def linear(ledger: Ledger):
+def linear(effects: EffectLog):
     return linear_flow.Flow("linear").add(
-        Step(ledger, "a"), Step(ledger, "b", requires=["v_a"]), Step(ledger, "c", requires=["v_a", "v_b"])
+        Step(effects, "a"), Step(effects, "b", requires=["v_a"]), Step(effects, "c", requires=["v_a", "v_b"])
     )
 
 
-def reverted(ledger: Ledger):
+def reverted(effects: EffectLog):
     return linear_flow.Flow("reverted").add(
-        Step(ledger, "a"),
-        Step(ledger, "b", requires=["v_a"]),
-        Step(ledger, "c", requires=["v_b"], fails=True),
+        Step(effects, "a"),
+        Step(effects, "b", requires=["v_a"]),
+        Step(effects, "c", requires=["v_b"], fails=True),
     )
 
 
-def parked(ledger: Ledger):
+def parked(effects: EffectLog):
     return linear_flow.Flow("parked").add(
-        Step(ledger, "a"), Step(ledger, "b", revert_fails=True), Step(ledger, "c", fails=True)
+        Step(effects, "a"), Step(effects, "b", revert_fails=True), Step(effects, "c", fails=True)
     )
 
 
-def retried(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "again", 3)).add(
-        Step(ledger, "b", requires=["attempt"]),
-        Step(ledger, "c", requires=["attempt", "v_b"], until=3),
-        Step(ledger, "d"),
+def retried(effects: EffectLog):
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(effects, "again", 3)).add(
+        Step(effects, "b", requires=["attempt"]),
+        Step(effects, "c", requires=["attempt", "v_b"], until=3),
+        Step(effects, "d"),
     )
-    return linear_flow.Flow("retried").add(Step(ledger, "a"), inner, Step(ledger, "e", requires=["v_d"]))
+    return linear_flow.Flow("retried").add(Step(effects, "a"), inner, Step(effects, "e", requires=["v_d"]))
 
 
-def exhausted(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "again", 2, revert_all=True)).add(
-        Step(ledger, "b"), Step(ledger, "c", fails=True)
+def exhausted(effects: EffectLog):
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(effects, "again", 2, revert_all=True)).add(
+        Step(effects, "b"), Step(effects, "c", fails=True)
     )
-    return linear_flow.Flow("exhausted").add(Step(ledger, "a"), inner)
+    return linear_flow.Flow("exhausted").add(Step(effects, "a"), inner)
 
 
-def nested(ledger: Ledger):
-    inner = linear_flow.Flow("inner", retry=LoggedTimes(ledger, "inner again", 2)).add(
-        Step(ledger, "c"), Step(ledger, "d", requires=["attempt"], until=2)
+def nested(effects: EffectLog):
+    inner = linear_flow.Flow("inner", retry=LoggedTimes(effects, "inner again", 2)).add(
+        Step(effects, "c"), Step(effects, "d", requires=["attempt"], until=2)
     )
-    middle = graph_flow.Flow("middle").add(Step(ledger, "b"), inner)
+    middle = graph_flow.Flow("middle").add(Step(effects, "b"), inner)
     return linear_flow.Flow("nested", retry=retry.AlwaysRevert("root retry")).add(
-        Step(ledger, "a"), middle, Step(ledger, "e", fails=True)
+        Step(effects, "a"), middle, Step(effects, "e", fails=True)
     )
 
 
-def unordered(ledger: Ledger):
-    return unordered_flow.Flow("unordered").add(*(Step(ledger, name) for name in "abcd"))
+def unordered(effects: EffectLog):
+    return unordered_flow.Flow("unordered").add(*(Step(effects, name) for name in "abcd"))
 
 
-def unordered_reverted(ledger: Ledger):
-    siblings = unordered_flow.Flow("siblings").add(*(Step(ledger, name) for name in "abc"))
-    return linear_flow.Flow("unordered_reverted").add(siblings, Step(ledger, "z", fails=True))
+def unordered_reverted(effects: EffectLog):
+    siblings = unordered_flow.Flow("siblings").add(*(Step(effects, name) for name in "abc"))
+    return linear_flow.Flow("unordered_reverted").add(siblings, Step(effects, "z", fails=True))
 
 
-def fan(ledger: Ledger):
-    flow = graph_flow.Flow("fan").add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bcd"))
-    return flow.add(Step(ledger, "e", requires=["v_b", "v_c", "v_d"]))
+def fan(effects: EffectLog):
+    flow = graph_flow.Flow("fan").add(Step(effects, "a"))
+    flow.add(*(Step(effects, name, requires=["v_a"]) for name in "bcd"))
+    return flow.add(Step(effects, "e", requires=["v_b", "v_c", "v_d"]))
 
 
-def fan_reverted(ledger: Ledger):
-    flow = graph_flow.Flow("fan_reverted").add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bcd"))
-    return flow.add(Step(ledger, "e", requires=["v_b", "v_c", "v_d"], fails=True))
+def fan_reverted(effects: EffectLog):
+    flow = graph_flow.Flow("fan_reverted").add(Step(effects, "a"))
+    flow.add(*(Step(effects, name, requires=["v_a"]) for name in "bcd"))
+    return flow.add(Step(effects, "e", requires=["v_b", "v_c", "v_d"], fails=True))
 
 
-def fan_retried(ledger: Ledger):
-    flow = graph_flow.Flow("fan_retried", retry=LoggedTimes(ledger, "again", 2)).add(Step(ledger, "a"))
-    flow.add(*(Step(ledger, name, requires=["v_a"]) for name in "bc"))
-    return flow.add(Step(ledger, "e", requires=["attempt", "v_b", "v_c"], until=2))
+def fan_retried(effects: EffectLog):
+    flow = graph_flow.Flow("fan_retried", retry=LoggedTimes(effects, "again", 2)).add(Step(effects, "a"))
+    flow.add(*(Step(effects, name, requires=["v_a"]) for name in "bc"))
+    return flow.add(Step(effects, "e", requires=["attempt", "v_b", "v_c"], until=2))
 
 
-def decided(ledger: Ledger):
-    steps = {name: Step(ledger, name) for name in "abcd"}
+def decided(effects: EffectLog):
+    steps = {name: Step(effects, name) for name in "abcd"}
     flow = graph_flow.Flow("decided").add(*steps.values())
     flow.link(steps["a"], steps["b"], decider=lambda history: False, decider_depth=deciders.Depth.ATOM)
     return flow.link(steps["b"], steps["c"]).link(steps["c"], steps["d"])

@@ -77,13 +77,13 @@ def test_a_race_to_resume_has_one_winner(number: int, tmp_path: Path, template: 
     scenario = BY_NAME["retried"]
     run = Run(tmp_path / "run", template)
     assert drive_in_child(scenario, run, at=14) == -signal.SIGKILL
-    done = len(run.ledger.lines())
+    done = len(run.effects.lines())
     children = [start_child(lambda: _run(scenario, run, None, None)) for _ in range(2)]
     ends = sorted(wait_child(child) for child in children)
     assert ends in ([0, 0], [0, LOST])  # the second may start when the first has finished
     assert run.states()[""] == "SUCCESS"
     assert {*run.states().values()} == {"SUCCESS"}
-    assert len(run.ledger.lines()) > done
+    assert len(run.effects.lines()) > done
     assert sum(new == "SUCCESS" for name, _, new in run.history() if name == "e") == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackl_flow.testing.crash import Ledger
+from stackl_flow.testing.crash import EffectLog
 from tests.crash.driver import AT_WORK, Run, drive_in_child
 from tests.crash.scenarios import Scenario
 from tests.crash.test_kill import check
@@ -22,27 +22,27 @@ CHANCES = Chances(suspend=0, again=0, odd=0, option=0, fail=0.25)
 SEEDS = [seed for seed in range(61) if seed != 56]
 
 
-class LedgerRecorder(Recorder):
-    """Writes calls to a ledger; each call counts as the first, since a count is lost with its process."""
+class EffectLogRecorder(Recorder):
+    """Writes calls to a effects; each call counts as the first, since a count is lost with its process."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, effects: EffectLog) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.effects = effects
 
     def count(self, name: str, what: str) -> int:
         return 0
 
     def record(self, name: str, call: Call) -> int:
         if call.what in {"execute", "revert"}:
-            self.ledger.append(f"{name} {call.what} {call.seen} {call.result}")
+            self.effects.append(f"{name} {call.what} {call.seen} {call.result}")
         return 1
 
 
 def scenario_of(seed: int, engine: str) -> Scenario:
     case = seeded_case(seed, chances=CHANCES)
 
-    def make(ledger: Ledger):
-        return Builder(OURS, LedgerRecorder(ledger)).flow(case.flow)
+    def make(effects: EffectLog):
+        return Builder(OURS, EffectLogRecorder(effects)).flow(case.flow)
 
     return Scenario(f"seed {seed}", make, engine=engine, store=case.store)
 

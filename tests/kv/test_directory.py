@@ -137,11 +137,15 @@ def test_damaged_item_file(root):
             kv.get("a")
 
 
-def test_newer_format_is_rejected(root):
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_is_rejected(root, version):
     with backends.fetch(f"dir://{root}") as kv:
         kv.commit(puts=[Put("a", "1")])
-    Journal(root / "journal", sync=False).replace({"format": 2, "r": 1, "id": "x", "leases": {}})
-    with backends.fetch(f"dir://{root}") as kv, pytest.raises(exc.IncompatibleVersion, match="format 2"):
+    Journal(root / "journal", sync=False).replace({"format": version, "r": 1, "id": "x", "leases": {}})
+    with (
+        backends.fetch(f"dir://{root}") as kv,
+        pytest.raises(exc.IncompatibleVersion, match=f"format {version}"),
+    ):
         kv.get("a")
 
 

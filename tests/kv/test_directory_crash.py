@@ -12,7 +12,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
 from stackl_flow.kv.backends.directory import store as directory
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
-from stackl_flow.testing.crash import Ledger, in_child, start_child, wait_child
+from stackl_flow.testing.crash import EffectLog, in_child, start_child, wait_child
 from tests.support.file_calls import FileCalls
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def states():
 class Run:
     def __init__(self, folder, options):
         self.url = f"dir://{folder}/kv?{options}"
-        self.ledger = Ledger(folder / "ledger")
+        self.effects = EffectLog(folder / "effects")
         self.count = folder / "count"
         folder.mkdir(exist_ok=True)
 
@@ -52,7 +52,7 @@ class Run:
             for number in range(self.done(kv), len(STEPS)):
                 checks, puts, deletes = STEPS[number]
                 kv.commit(checks, [*puts, Put("done", str(number + 1))], deletes)
-                self.ledger.append(str(number + 1))
+                self.effects.append(str(number + 1))
         self.count.write_text(str(calls.made))
 
     def done(self, kv):
@@ -87,7 +87,7 @@ def test_killed_at_every_call(options, torn, batch, tmp_path, monkeypatch):
     for at in range(1, points + 1):
         run = Run(tmp_path / f"at{at}", options)
         assert in_child(lambda at=at, run=run: run.work(FileCalls(at, torn=torn))) == -signal.SIGKILL
-        recorded = len(run.ledger.lines())
+        recorded = len(run.effects.lines())
         items = run.items()
         done = int(items.pop("done", "0"))
         assert done in {recorded, recorded + 1}, at
@@ -130,7 +130,7 @@ def test_killed_repeatedly(tmp_path):
 
 def count_up(url, name, folder):
     """Increment the count of this process and the total, in one commit, forever; record each commit."""
-    ledger = Ledger(folder / name)
+    effects = EffectLog(folder / name)
     with backends.fetch(url) as kv:
         while True:
             own, total = kv.get(f"count/{name}"), kv.get("total")
@@ -143,7 +143,7 @@ def count_up(url, name, folder):
                 kv.commit(checks, [Put(f"count/{name}", counts[0]), Put("total", counts[1])])
             except exc.Conflict:
                 continue
-            ledger.append(counts[0])
+            effects.append(counts[0])
 
 
 @pytest.mark.parametrize("options", ["journal_size=2000&sync=no", "sync=no"])
@@ -167,7 +167,7 @@ def test_concurrent_writers_are_killed(options, tmp_path, monkeypatch):
         counts = {item.key.partition("/")[2]: int(item.value) for item in kv.list("count/")}
         assert int(kv.get("total").value) == sum(counts.values())
         for name, count in counts.items():
-            recorded = len(Ledger(tmp_path / name).lines())
+            recorded = len(EffectLog(tmp_path / name).lines())
             assert count in {recorded, recorded + 1}
         assert sum(counts.values()) > 50
         kv.commit(puts=[Put("after", "1")])

@@ -33,7 +33,7 @@ from stackl_flow.kv.backends.directory.files import ItemFiles, sync_folder, writ
 from stackl_flow.kv.items import Item, Put
 from stackl_flow.kv.ordered import ChangeLog, keys_in_range
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 Record = dict[str, Any]
 
 
