@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from stackl_flow.compat.jobs.boards import Board
-from stackl_flow.compat.jobs.job import Job
+from stackl_flow.compat.jobs.boards import Board, Job
 from stackl_flow.compat.utils.booleans import parse_bool
 
 __all__ = ["RedisJob", "RedisJobBoard"]

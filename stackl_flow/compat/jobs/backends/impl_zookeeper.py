@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow.compat import zookeeper_settings
-from stackl_flow.compat.jobs.boards import Board
-from stackl_flow.compat.jobs.job import Job
+from stackl_flow.compat.jobs.boards import Board, Job
 from stackl_flow.compat.utils import kazoo_utils
 
 __all__ = ["ZookeeperJob", "ZookeeperJobBoard"]
