@@ -40,8 +40,8 @@ class Engine(abc.ABC):
         options: options by name; see each engine.
     """
 
-    #: Options of this kind of engine besides those of ``EngineOptions``.
     EXTRA_OPTIONS: ClassVar[frozenset[str]] = frozenset()
+    """Options of this kind of engine besides those of ``EngineOptions``."""
 
     def __init__(
         self,

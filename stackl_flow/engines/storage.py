@@ -168,6 +168,7 @@ class Storage:
         return detail.results
 
     get = get_execute_result
+    """Another name of `get_execute_result`, as in TaskFlow."""
 
     def get_revert_result(self, atom_name: str) -> Any:
         """Return the result of an atom's ``revert``, or the failure.
@@ -197,6 +198,7 @@ class Storage:
         return {detail.name: detail.failure for detail in failed if detail.failure is not None}
 
     get_failures = get_execute_failures
+    """Another name of `get_execute_failures`, as in TaskFlow."""
 
     def get_revert_failures(self) -> dict[str, Failure]:
         """Return the failures of ``revert``, by atom name."""

@@ -33,8 +33,11 @@ class CaptureListener(base.Listener):
     """
 
     FLOW: Final = "flow"
+    """Kind of a captured transition of the flow."""
     TASK: Final = "task"
+    """Kind of a captured transition of a task."""
     RETRY: Final = "retry"
+    """Kind of a captured transition of a retry."""
 
     def __init__(
         self,
