@@ -31,7 +31,7 @@ def start(folder: str) -> None:
     """Start the flow, in the process that is killed."""
     with backends.backend(f"sqlite:///{folder}/flows.db") as backend:
         store = {"fuse": f"{folder}/fuse"}
-        engines.load_from_factory("crash_and_resume.steps", store=store, backend=backend).run()
+        engines.load_from_factory("crash_and_resume:steps", store=store, backend=backend).run()
 
 
 def resume(folder: str) -> None:

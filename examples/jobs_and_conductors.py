@@ -45,7 +45,7 @@ def main() -> None:
         orders = ("tea", "France", "LOW"), ("gold", "Atlantis", "LOW"), ("pills", "Peru", "HIGH")
         for goods, country, level in orders:
             options = {"name": goods, "store": {"goods": goods, "country": country}, "priority": level}
-            post_flow(board, persistence, "jobs_and_conductors.order", **options)
+            post_flow(board, persistence, "jobs_and_conductors:order", **options)
         jobs = list(board.iterjobs())  # by priority, then by age
         Conductor("conductor-1", board, persistence).run(max_dispatches=3)  # normally in another process
         for job in jobs:

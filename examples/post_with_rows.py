@@ -36,7 +36,7 @@ def main() -> None:
                 try:
                     with shop:  # commits at the end, or rolls back
                         given = {"goods": goods, "country": country}
-                        post_flow(board, persistence, "post_with_rows.order", store=given, connection=shop)
+                        post_flow(board, persistence, "post_with_rows:order", store=given, connection=shop)
                         print(f"{goods}: visible jobs: {board.job_count}")
                         shop.execute("INSERT INTO orders VALUES (?, ?)", (goods, country))
                 except sqlite3.IntegrityError as error:

@@ -40,7 +40,9 @@ def resolve_backend(backend: AnyBackend) -> Backend | None:
 
 
 def factory_name(factory: Factory) -> str:
-    """Return the full name by which a factory, or its name, can be imported.
+    """Return the full name by which a factory can be imported, as ``package.module:function``.
+
+    A name is returned as it is.
 
     Raises:
         FactoryNotFound: it cannot be imported by its name.
@@ -51,7 +53,7 @@ def factory_name(factory: Factory) -> str:
         return factory
     if not hasattr(factory, "__qualname__"):
         raise ValueError(f"{factory!r} is not a flow factory: pass a function that returns a flow")
-    name = f"{factory.__module__}.{factory.__qualname__}"
+    name = f"{factory.__module__}:{factory.__qualname__}"
     try:
         found = import_factory(name)
     except exc.FactoryNotFound:
@@ -243,7 +245,7 @@ def save_factory_details(
 
     Args:
         flow_detail: the detail.
-        flow_factory: the function that creates the flow, or its full name.
+        flow_factory: the function that creates the flow, or its name, such as ``"shop.flows:order"``.
         factory_args: positional arguments of the factory.
         factory_kwargs: keyword arguments of the factory.
         backend: where the detail is stored; if given, the change is written at once.

@@ -184,7 +184,7 @@ def load_from_factory(
     flow from here on.
 
     Args:
-        flow_factory: the function that creates the flow, or its full name.
+        flow_factory: the function that creates the flow, or its name, such as ``"shop.flows:order"``.
         factory_args: positional arguments of the factory.
         factory_kwargs: keyword arguments of the factory.
         store: as for ``load``, like all that follow.

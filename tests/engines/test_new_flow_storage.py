@@ -85,7 +85,7 @@ def test_factory_in_a_script_logs_a_warning(tmp_path):
     (tmp_path / "script.py").write_text(script)
     dead = call(tmp_path, "script.py")
     assert dead.returncode == 9
-    assert "__main__.flow can only be imported while this script runs" in dead.stderr
+    assert "__main__:flow can only be imported while this script runs" in dead.stderr
     refused = call(tmp_path, "-m", "stackl_flow.cli", "resume", dead.stdout.strip(), "--db", "flows.db")
     assert refused.returncode == 2
     assert "has no 'flow': the flow was created by a script that is not running" in refused.stderr

@@ -344,7 +344,7 @@ def test_flow_is_created_again_by_its_factory(tmp_path, factory):
 
 def test_factory_in_a_class():
     engine = engines.load_from_factory(factories.Shop.flow, ["x"])
-    assert engine.storage.flow_meta["factory"]["name"] == "tests.engines.factories.Shop.flow"
+    assert engine.storage.flow_meta["factory"]["name"] == "tests.engines.factories:Shop.flow"
     assert len(engines.flow_from_detail(engine._flow_detail)) == 1
 
 

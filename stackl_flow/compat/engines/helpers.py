@@ -133,6 +133,11 @@ def run_iter(flow: Item, *args: Any, **kwargs: Any) -> Iterator[str]:
     return load(flow, *args, **kwargs).run_iter()
 
 
+def _dotted_name(factory: Factory) -> str:
+    """Return the full name of a factory in the form in which TaskFlow stores it."""
+    return factories.factory_name(factory).replace(":", ".")
+
+
 def save_factory_details(
     flow_detail: FlowDetail,
     flow_factory: Factory,
@@ -151,7 +156,7 @@ def save_factory_details(
     """
     storage_backend = _backend_of(backend)
     factories.save_factory_details(
-        flow_detail, flow_factory, factory_args, factory_kwargs, backend=storage_backend
+        flow_detail, _dotted_name(flow_factory), factory_args, factory_kwargs, backend=storage_backend
     )
 
 
@@ -194,7 +199,7 @@ def load_from_factory(
         engine: the name of the engine, or a URI with options.
         kwargs: options of the engine.
     """
-    metadata = factories.factory_metadata(flow_factory, factory_args, factory_kwargs)
+    metadata = factories.factory_metadata(_dotted_name(flow_factory), factory_args, factory_kwargs)
     create = factories.import_factory(metadata[META_FACTORY]["name"])
     flow = create(*(factory_args or ()), **(factory_kwargs or {}))
     storage_backend = _backend_of(backend)
