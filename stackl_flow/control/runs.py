@@ -211,7 +211,7 @@ def store_flow(
     _check(flow, store, secrets)  # before anything is stored, so that an error leaves nothing behind
     title = name or str(flow.name)
     meta = {
-        **factory_metadata(factory.replace(":", "."), None, factory_kwargs),
+        **factory_metadata(factory, None, factory_kwargs),
         **secret_metadata(flow, secrets, store, factory_kwargs),
     }
     book = LogBook(title)

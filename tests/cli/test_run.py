@@ -13,7 +13,7 @@ def test_success(invoke):
     assert re.search(r"^[\d:.]+ task ship: SUCCESS$", result.out, re.MULTILINE)
     assert re.search(r"^order  SUCCESS  [0-9a-f-]{36}$", result.out, re.MULTILINE)
     assert re.search(r"^twice \(retry\) +SUCCESS +\d\d:\d\d", result.out, re.MULTILINE)
-    assert f"factory {SHOP}.order" in result.out
+    assert f"factory {SHOP}:order" in result.out
 
 
 def test_with_json_nothing_else_is_on_standard_output(invoke):
@@ -143,7 +143,7 @@ def test_a_task_that_calls_sys_exit_is_reported(invoke):
 
 def test_a_factory_that_is_a_lambda_is_stored_under_its_name_in_the_module(invoke):
     uuid = invoke("run", f"{SHOP}:nameless", "--store", "order=1", "--json").data["flow"]["uuid"]
-    assert invoke("show", uuid, "--json").data["factory"] == f"{SHOP}.nameless"
+    assert invoke("show", uuid, "--json").data["factory"] == f"{SHOP}:nameless"
     assert invoke("graph", uuid).err == ""
 
 
