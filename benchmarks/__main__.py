@@ -27,7 +27,7 @@ from benchmarks import (
     resume,
     sqlite_chain,
 )
-from benchmarks.rows import Row, Verdict
+from benchmarks.rows import Row, Status
 
 ALL = {
     module.NAME: module
@@ -61,7 +61,7 @@ def main() -> int:
         report.write_json(options.json, rows, about, options.quick)
     if options.markdown is not None:
         options.markdown.write_text(report.markdown(rows, about))
-    return int(options.strict and any(row.verdict is Verdict.MISSED for row in rows))
+    return int(options.strict and any(row.status is Status.MISSED for row in rows))
 
 
 def parse_arguments() -> argparse.Namespace:

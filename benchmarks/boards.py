@@ -31,7 +31,7 @@ JOBS_PER_SECOND = 1_000
 
 def rows(quick: bool) -> Iterator[Row]:
     """Memory, SQLite and the installed servers."""
-    many, rounds, repeats = (2_000, 10, 2) if quick else (100_000, 50, 9)
+    many, operations, repeats = (2_000, 10, 2) if quick else (100_000, 50, 9)
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(databases.scratch())
         urls = {
@@ -43,18 +43,21 @@ def rows(quick: bool) -> Iterator[Row]:
             if server is not None:
                 urls[name] = partial(new_url, server)
         for name, url in urls.items():
-            yield from compare_sizes(name, url, many, rounds, repeats, judged=not quick)
+            yield from compare_sizes(name, url, many, operations, repeats, judged=not quick)
 
 
 def compare_sizes(
-    name: str, url: Callable[[], str], many: int, rounds: int, repeats: int, *, judged: bool
+    name: str, url: Callable[[], str], many: int, operations: int, repeats: int, *, judged: bool
 ) -> Iterator[Row]:
     """Measure the operations on a large and on a small board in the same store."""
     with filled(url(), many) as large, filled(url(), FEW) as small:
         for operation, work in OPERATIONS.items():
             ours, peer = interleave(
                 repeats,
-                {"large": lambda: work(large, rounds), f"itself at {FEW}": lambda: work(small, rounds)},  # noqa: B023  called in this iteration
+                {
+                    "large": partial(work, large, operations),
+                    f"itself at {FEW}": partial(work, small, operations),
+                },
             )
             yield Row(
                 NAME,
@@ -83,36 +86,36 @@ def filled(url: str, jobs: int) -> Iterator[JobBoard]:
         yield board
 
 
-def post(board: JobBoard, rounds: int) -> float:
+def post(board: JobBoard, operations: int) -> float:
     """Time posts; the jobs are consumed afterwards, so that the board keeps its size."""
     start = time.perf_counter()
-    posted = [board.post("more") for _ in range(rounds)]
+    posted = [board.post("more") for _ in range(operations)]
     spent = time.perf_counter() - start
     for job in posted:
         board.claim(job, "bench")
         board.consume(job, "bench")
-    return spent / rounds
+    return spent / operations
 
 
-def claim(board: JobBoard, rounds: int) -> float:
+def claim(board: JobBoard, operations: int) -> float:
     """Time waiting for a job and claiming it, as a conductor does; the jobs are abandoned afterwards."""
     start = time.perf_counter()
-    claimed = [board.claim(next(board.wait(0)), "bench") for _ in range(rounds)]
+    claimed = [board.claim(next(board.wait(0)), "bench") for _ in range(operations)]
     spent = time.perf_counter() - start
     for job in claimed:
         board.abandon(job, "bench", counts=False)
-    return spent / rounds
+    return spent / operations
 
 
-def first_page(board: JobBoard, rounds: int) -> float:
+def first_page(board: JobBoard, operations: int) -> float:
     """Time listing the first jobs."""
     start = time.perf_counter()
-    for _ in range(rounds):
+    for _ in range(operations):
         page = list(itertools.islice(board.iterjobs(), PAGE))
     spent = time.perf_counter() - start
     if len(page) != PAGE:
         raise RuntimeError(f"listed {len(page)} jobs instead of {PAGE}")
-    return spent / rounds
+    return spent / operations
 
 
 OPERATIONS: dict[str, Callable[[JobBoard, int], float]] = {

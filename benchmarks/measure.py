@@ -25,8 +25,8 @@ def interleave(repeats: int, works: Mapping[str, Work]) -> tuple[Samples, ...]:
         The samples of each work, in the order given.
     """
     taken: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats):
-        for name in list(works) if turn % 2 == 0 else reversed(list(works)):
+    for repeat in range(repeats):
+        for name in list(works) if repeat % 2 == 0 else reversed(list(works)):
             gc.collect()
             taken[name].append(works[name]())
     return tuple(Samples(name, values) for name, values in taken.items())

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rows import Row, Samples, Verdict
+from benchmarks.rows import Row, Samples, Status
 
-HEAD = ("benchmark", "case", "unit", "ours", "peer", "", "ratio", "target", "verdict")
-STYLES = {Verdict.REACHED: "green", Verdict.MISSED: "bold red", Verdict.NONE: "dim"}
+HEAD = ("benchmark", "case", "unit", "ours", "peer", "", "ratio", "target", "status")
+STYLES = {Status.REACHED: "green", Status.MISSED: "bold red", Status.NONE: "dim"}
 RIGHT = frozenset({"ours", "peer", "ratio"})
 WHOLE = 100
 """Figures from here on are shown without decimals."""
@@ -37,7 +37,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.peer is None else row.peer.name,
         "-" if row.ratio is None else format_ratio(row.ratio),
         "-" if row.goal is None else row.goal.text(row.unit),
-        row.verdict.value,
+        row.status.value,
     )
 
 
@@ -69,7 +69,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
     for head in HEAD:
         table.add_column(head, justify="right" if head in RIGHT else "left", overflow="fold")
     for row in rows:
-        table.add_row(*cells(row), style=STYLES[row.verdict])
+        table.add_row(*cells(row), style=STYLES[row.status])
     console.print(table)
 
 

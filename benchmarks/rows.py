@@ -11,7 +11,7 @@ from typing import Any
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "B": 1.0, "n": 1.0}
 
 
-class Verdict(StrEnum):
+class Status(StrEnum):
     """Whether a target is reached."""
 
     REACHED = "reached"
@@ -94,13 +94,13 @@ class Row:
         return None if self.peer is None else self.ours.median / self.peer.median
 
     @property
-    def verdict(self) -> Verdict:
+    def status(self) -> Status:
         """Whether the target is reached."""
         if self.goal is None or not self.judged:
-            return Verdict.NONE
+            return Status.NONE
         peer = None if self.peer is None else self.peer.scaled(self.unit)
         reached = self.goal.reached(self.ours.scaled(self.unit), peer)
-        return Verdict.REACHED if reached else Verdict.MISSED
+        return Status.REACHED if reached else Status.MISSED
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row with all samples, for ``--json``.
@@ -118,7 +118,7 @@ class Row:
             "peer_name": None if peer is None else peer.name,
             "ratio": self.ratio,
             "target": None if self.goal is None else self.goal.text(self.unit),
-            "verdict": self.verdict.value,
+            "status": self.status.value,
             "samples": list(self.ours.values),
             "peer_samples": None if peer is None else list(peer.values),
         }

@@ -103,13 +103,13 @@ class CreateDatabase(task.Task):
     def execute(self, site: str, root: str, articles: Sequence[Sequence[str]] = ARTICLES) -> None:
         """Fill a new file, then rename it: the server never opens an incomplete database."""
         deployment = Deployment(root, site)
-        draft = deployment.database.with_name("site.db.draft")
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        with closing(sqlite3.connect(draft)) as connection, connection:
+        temporary = deployment.database.with_name("site.db.tmp")
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary)) as connection, connection:
             connection.execute("CREATE TABLE articles (position INTEGER PRIMARY KEY, title TEXT, body TEXT)")
             connection.executemany("INSERT INTO articles (title, body) VALUES (?, ?)", articles)
-        draft.replace(deployment.database)
+        temporary.replace(deployment.database)
         deployment.log_action("execute", self.name)
 
     def revert(self, site: str, root: str, **_: Any) -> None:

@@ -31,15 +31,15 @@ STOP = "WEBSITE_STOP_AFTER"
 def write_atomically(path: Path, text: str, publish: Callable[[Path, Path], object] = os.replace) -> None:
     """Write a file so that it is complete whenever it exists, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w") as file:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     try:
-        publish(draft, path)
+        publish(temporary, path)
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def start_time(pid: int) -> str | None:

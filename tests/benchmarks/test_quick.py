@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.__main__ import ALL
 from benchmarks.report import plain
-from benchmarks.rows import Goal, Row, Samples, Verdict
+from benchmarks.rows import Goal, Row, Samples, Status
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def test_quick_run_measures_everything(tmp_path):
     missing = set() if "skipped" not in done.stderr else {"postgresql-chain"}
     assert {row["bench"] for row in results["rows"]} == set(ALL) - missing
     assert not (missing and os.environ.get("CI") == "true")
-    assert all(row["ours"] >= 0 and row["verdict"] == "-" for row in results["rows"] if row["unit"] != "n")
+    assert all(row["ours"] >= 0 and row["status"] == "-" for row in results["rows"] if row["unit"] != "n")
     assert all(name in done.stdout and name in table.read_text() for name in set(ALL) - missing)
 
 
@@ -39,24 +39,24 @@ def test_unknown_name_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("goal", "ours", "peer", "verdict"),
+    ("goal", "ours", "peer", "status"),
     [
-        (Goal(at_most_ratio=1.5), 1.5, 1.0, Verdict.REACHED),
-        (Goal(at_most_ratio=1.5), 1.6, 1.0, Verdict.MISSED),
-        (Goal(at_least_faster=500), 1.0, 500.0, Verdict.REACHED),
-        (Goal(at_least_faster=500), 1.0, 499.0, Verdict.MISSED),
-        (Goal(at_most=50), 50e-6, 1.0, Verdict.REACHED),
-        (Goal(at_most=50), 51e-6, 1.0, Verdict.MISSED),
-        (None, 1.0, 1.0, Verdict.NONE),
+        (Goal(at_most_ratio=1.5), 1.5, 1.0, Status.REACHED),
+        (Goal(at_most_ratio=1.5), 1.6, 1.0, Status.MISSED),
+        (Goal(at_least_faster=500), 1.0, 500.0, Status.REACHED),
+        (Goal(at_least_faster=500), 1.0, 499.0, Status.MISSED),
+        (Goal(at_most=50), 50e-6, 1.0, Status.REACHED),
+        (Goal(at_most=50), 51e-6, 1.0, Status.MISSED),
+        (None, 1.0, 1.0, Status.NONE),
     ],
 )
-def test_verdicts(goal, ours, peer, verdict):
+def test_status(goal, ours, peer, status):
     row = Row("b", "c", "us", Samples("ours", [ours]), Samples("peer", [peer]), goal)
-    assert row.verdict is verdict
+    assert row.status is status
 
 
 def test_plain_table_has_one_line_for_each_row():
     rows = [Row("b", "c", "us", Samples("ours", [1e-6, 3e-6, 2e-6]), Samples("peer", [4e-6]))]
     head, line = plain(rows).splitlines()
-    assert head.split() == ["benchmark", "case", "unit", "ours", "peer", "ratio", "target", "verdict"]
+    assert head.split() == ["benchmark", "case", "unit", "ours", "peer", "ratio", "target", "status"]
     assert line.split() == ["b", "c", "us", "a", "task", "2", "4", "peer", "0.50x", "-", "-"]

@@ -267,10 +267,10 @@ def test_a_flow_with_a_failed_revert_ends_in_failure(kind, log):
 
 def test_run_iter_ends_with_the_state_of_the_flow(kind, log):
     flow = linear_flow.Flow("f").add(FailsToRevert("a", log), Fails("b", log))
-    rounds = engines.run_iter(flow, engine=kind)
+    stages = engines.run_iter(flow, engine=kind)
     seen = []
     with pytest.raises(ValueError, match="gotcha"):
-        seen.extend(rounds)
+        seen.extend(stages)
     assert seen[-2:] == [st.ANALYZING, st.FAILURE]
 
 

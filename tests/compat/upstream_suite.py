@@ -184,18 +184,18 @@ def tally(module: str) -> Tally:
     """Compare the results of a module with the exclusions."""
     results = of_group(group_of(module)).modules.get(module, {})
     result = Tally(module, [], [], {}, {}, [])
-    for test, verdict in results.items():
+    for test, entry in results.items():
         reason = _reason(module, test)
-        if reason is not None and verdict["outcome"] != "skipped":
-            if verdict["outcome"] == "passed":
+        if reason is not None and entry["outcome"] != "skipped":
+            if entry["outcome"] == "passed":
                 result.invalid_exclusions.append(f"{test} is excluded but passes")
             result.excluded[test] = reason
-        elif verdict["outcome"] == "passed":
+        elif entry["outcome"] == "passed":
             result.passed.append(test)
-        elif verdict["outcome"] == "skipped":
+        elif entry["outcome"] == "skipped":
             result.skipped.append(test)
         else:
-            result.failed[test] = verdict["text"]
+            result.failed[test] = entry["text"]
     plain = {test.partition("(")[0] for test in results}
     existing = {*results, *plain, *(test.rpartition(".")[0] for test in plain)}
     result.invalid_exclusions.extend(

@@ -28,7 +28,7 @@ SHUFFLES = 400
 FEW = 12
 
 
-def verdict(case: Case) -> str:
+def classify(case: Case) -> str:
     """Return the order in which TaskFlow has our outcome, or the intended differences, or ""."""
     ours = run_case(case)
     agreement = ends_alike(case, ours, 0)
@@ -38,12 +38,12 @@ def verdict(case: Case) -> str:
     if ended and all(breaks(translated(run_theirs(case, order))) for _, order in orders(case, FEW)):
         return BREAKS
     if case.runs > 1 and forgets(case):
-        return verdict(replace(case, runs=1)) and FORGETS
+        return classify(replace(case, runs=1)) and FORGETS
     agreement = ends_alike(case, ours, SHUFFLES)
     suspending = [task.name for task in case.flow.tasks() if task.suspends]
     if not agreement and suspending and ended:
         return (
-            verdict(replace(case, flow=replace_task(case.flow, suspending[0], suspends=False))) and SUSPENDED
+            classify(replace(case, flow=replace_task(case.flow, suspending[0], suspends=False))) and SUSPENDED
         )
     return agreement
 
@@ -87,10 +87,10 @@ def describe_difference(case: Case) -> str:
 def test_random_flows_end_as_on_taskflow(batch: int) -> None:
     for seed in range(batch, FLOWS, BATCHES):
         case = seeded_case(seed)
-        found = verdict(case)
+        found = classify(case)
         order = "another order of TaskFlow's" if found.startswith("shuffle") else found or "DIFFERENT"
         summaries.count("random flows on TaskFlow and here", order)
-        assert found, f"seed {seed}\n{describe_difference(shrink(case, lambda other: not verdict(other)))}"
+        assert found, f"seed {seed}\n{describe_difference(shrink(case, lambda other: not classify(other)))}"
 
 
 def test_the_random_flows_cover_all_states() -> None:

@@ -378,8 +378,8 @@ def test_run_iter_yields_the_states_of_the_engine(load, log):
 
 
 def test_run_iter_raises_at_its_end(load, log):
-    rounds = load(Step("a", log, fails=1)).run_iter()
-    while next(rounds) != states.REVERTED:
+    stages = load(Step("a", log, fails=1)).run_iter()
+    while next(stages) != states.REVERTED:
         pass
     with pytest.raises(ValueError, match="a failed"):
-        next(rounds)
+        next(stages)

@@ -54,14 +54,14 @@ def test_optional_arguments_may_be_missing(engine):
 def test_visible_providers_can_be_passed(engine):
     fetch = engine.storage.fetch_mapped_args
     assert fetch({"k": "x"}, "b", scope_walker=[["c"], ["a"]]) == {"k": 4}
-    assert fetch({"k": "x"}, "b", scope_walker=[["nobody"], ["a", "c"]]) == {"k": 1}
+    assert fetch({"k": "x"}, "b", scope_walker=[["unknown"], ["a", "c"]]) == {"k": 1}
     with pytest.raises(exc.NotFound):
         fetch({"k": "x"}, "c", scope_walker=[["b"]])
 
 
 def test_unknown_atom_is_reported(engine):
-    with pytest.raises(exc.NotFound, match="'nobody'"):
-        engine.storage.fetch_mapped_args({"k": "x"}, atom_name="nobody")
+    with pytest.raises(exc.NotFound, match="'unknown'"):
+        engine.storage.fetch_mapped_args({"k": "x"}, atom_name="unknown")
 
 
 def test_nothing_is_provided_before_the_run(log):
@@ -83,8 +83,8 @@ def test_intention_can_be_changed(log):
     assert engine.storage.get_atom_intention("a") == "EXECUTE"
     with pytest.raises(exc.InvalidFormat, match="unknown intention 'DANCE': expected one of EXECUTE"):
         engine.storage.set_atom_intention("a", "DANCE")
-    with pytest.raises(exc.NotFound, match="'nobody'"):
-        engine.storage.set_atom_intention("nobody", "EXECUTE")
+    with pytest.raises(exc.NotFound, match="'unknown'"):
+        engine.storage.set_atom_intention("unknown", "EXECUTE")
 
 
 def test_unsatisfied_arguments(log):
@@ -98,5 +98,5 @@ def test_unsatisfied_arguments(log):
     assert unsatisfied("a", mapping) == {"k", "l", "n"}
     assert unsatisfied("b", mapping, optional_args=["n", "k"]) == set()
     assert unsatisfied("a", {"k": "x"}, scope_walker=[["a"]]) == set()
-    with pytest.raises(exc.NotFound, match="'nobody'"):
-        unsatisfied("nobody", mapping)
+    with pytest.raises(exc.NotFound, match="'unknown'"):
+        unsatisfied("unknown", mapping)

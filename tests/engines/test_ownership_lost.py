@@ -35,7 +35,7 @@ def test_queued_calls_are_recalled_when_ownership_is_lost(shared, tmp_path):
 
         def take_over():
             with backend.get_connection() as connection:
-                connection.take_ownership(engine.storage.flow_uuid, "somebody else", 0.0)
+                connection.take_ownership(engine.storage.flow_uuid, "another owner", 0.0)
 
         flow = Flow("f").add(*(Turn(f"t{number}", begun, take_over) for number in range(TASKS)))
         options = {"executor": pool} if shared else {"max_workers": 1}

@@ -305,15 +305,15 @@ def test_superseded_engine_writes_nothing(backend, log):
     flow = LinearFlow("f").add(*steps("abc", log))
     detail = books.create_flow_detail(flow, backend=backend)
     first = engines.load(flow, flow_detail=detail, backend=backend)
-    rounds = first.run_iter()
-    while next(rounds) != states.WAITING:
+    stages = first.run_iter()
+    while next(stages) != states.WAITING:
         pass
     second = take_up(backend, detail.uuid, LinearFlow("f").add(*steps("abc", log)))
     assert final_state(second) == states.SUCCESS
     with backend.get_connection() as connection:
         before = connection.get_history(detail.uuid)
     with pytest.raises(exc.OwnershipLost, match="f"):
-        list(rounds)
+        list(stages)
     with backend.get_connection() as connection:
         assert connection.get_history(detail.uuid) == before
         assert connection.get_flow_details(detail.uuid).state == states.SUCCESS

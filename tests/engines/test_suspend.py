@@ -159,9 +159,9 @@ def test_transitions_of_a_suspended_flow(load, log):
 # ------------------------------------------------------------------ run_iter
 
 
-def step_to(rounds, wanted):
+def step_to(stages, wanted):
     """Advance the generator until it yields a state."""
-    for state in rounds:
+    for state in stages:
         if state == wanted:
             return
     raise AssertionError(f"never came to {wanted}")
@@ -169,9 +169,9 @@ def step_to(rounds, wanted):
 
 def test_sending_a_true_value_suspends(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
-    rounds = engine.run_iter()
-    step_to(rounds, states.ANALYZING)
-    assert [rounds.send(True), *rounds] == [states.SUSPENDED]
+    stages = engine.run_iter()
+    step_to(stages, states.ANALYZING)
+    assert [stages.send(True), *stages] == [states.SUSPENDED]
     assert log == ["a"]
     engine.run()
     assert log == ["a", "b", "c"]
@@ -179,17 +179,17 @@ def test_sending_a_true_value_suspends(load, log):
 
 @pytest.mark.parametrize("value", [None, False, 0, ""])
 def test_sending_a_false_value_does_not_suspend(load, log, value):
-    rounds = load(LinearFlow("f").add(*steps("abc", log))).run_iter()
-    step_to(rounds, states.ANALYZING)
-    rounds.send(value)
-    assert list(rounds)[-1] == states.SUCCESS
+    stages = load(LinearFlow("f").add(*steps("abc", log))).run_iter()
+    step_to(stages, states.ANALYZING)
+    stages.send(value)
+    assert list(stages)[-1] == states.SUCCESS
 
 
 def test_closing_the_generator_suspends_and_waits(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
-    rounds = engine.run_iter()
-    step_to(rounds, states.WAITING)
-    rounds.close()
+    stages = engine.run_iter()
+    step_to(stages, states.WAITING)
+    stages.close()
     assert log == ["a"]
     assert engine.storage.get_flow_state() == states.SUSPENDED
     engine.run()
@@ -198,10 +198,10 @@ def test_closing_the_generator_suspends_and_waits(load, log):
 
 def test_exception_thrown_into_the_generator_fails_the_flow_and_is_raised(load, log):
     engine = load(LinearFlow("f").add(*steps("abc", log)))
-    rounds = engine.run_iter()
-    step_to(rounds, states.WAITING)
+    stages = engine.run_iter()
+    step_to(stages, states.WAITING)
     with pytest.raises(LookupError, match="thrown in"):
-        rounds.throw(LookupError("thrown in"))
+        stages.throw(LookupError("thrown in"))
     assert engine.storage.get_flow_state() == states.FAILURE
     assert log == ["a"]
     engine.run()

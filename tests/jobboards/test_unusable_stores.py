@@ -43,7 +43,7 @@ def parts(address):
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_server(server, caplog):
-    user = f"somebody:{WRONG}@" if server in {"redis", "postgresql", "mysql"} else ""
+    user = f"guest:{WRONG}@" if server in {"redis", "postgresql", "mysql"} else ""
     message = connection_error(f"{server}://{user}127.0.0.1:1/{PATHS.get(server, 'x')}?timeout=1", caplog)
     assert "127.0.0.1:1" in message
     assert "runs and" in message.replace("run and", "runs and")
@@ -131,7 +131,7 @@ except exceptions.NotFound as error:
 def test_redis_password(new_server, caplog):
     server = new_server("redis", "--requirepass", RIGHT)
     host = parts(server.url)[1]
-    for user in (f":{WRONG}@", "", f"somebody:{WRONG}@"):
+    for user in (f":{WRONG}@", "", f"guest:{WRONG}@"):
         message = connection_error(f"redis://{user}{host}", caplog)
         assert host in message
         assert "check user and password" in message
@@ -162,7 +162,7 @@ def test_postgresql_passwords(new_server, guarded, caplog):
     assert "check user and password" in connection_error(f"postgresql://locked:{WRONG}@{host}", caplog)
     assert "check user and password" in connection_error(f"postgresql://locked@{host}", caplog)
     assert "allow this user and host in pg_hba.conf" in connection_error(
-        f"postgresql://nobody:{WRONG}@{host}", caplog
+        f"postgresql://unknown:{WRONG}@{host}", caplog
     )
     missing = f"postgresql://locked:{RIGHT}@{host.rpartition('/')[0]}/nothing"
     message = connection_error(missing, caplog)
@@ -181,7 +181,7 @@ def test_mysql_passwords(new_server, caplog):
         root.exec_driver_sql("GRANT ALL ON `nothing`.* TO locked@'127.0.0.1'")
     engine.dispose()
     host = parts(server.url)[1]
-    for user in (f"locked:{WRONG}", "locked", f"nobody:{WRONG}"):
+    for user in (f"locked:{WRONG}", "locked", f"unknown:{WRONG}"):
         message = connection_error(f"mysql://{user}@{host}", caplog)
         assert host in message
         assert "check user and password" in message

@@ -47,19 +47,19 @@ def test_concurrent_transactions_do_not_conflict(url):
     with backends.fetch(url) as kv:
         assert kv.supports_locks
         kv.commit(puts=[Put(key, "free") for key in KEYS])
-        moved = []
+        claimed = []
 
         def run(who):
             with backends.fetch(url) as mine:
                 while mine.list("w/"):
-                    moved.extend(move_some(mine, who))
+                    claimed.extend(move_some(mine, who))
 
         threads = [threading.Thread(target=run, args=(f"t{number}",)) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(moved) == KEYS
+        assert sorted(claimed) == KEYS
         assert len(kv.list("done/")) == len(KEYS)
 
 

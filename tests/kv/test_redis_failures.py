@@ -49,7 +49,7 @@ def test_rejected_login(new_server):
         admin.acl_setuser(
             "guest", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get", "+hello"]
         )
-    for user in ("", ":secret@", "guest:secret@", "nobody:secret@"):
+    for user in ("", ":secret@", "guest:secret@", "unknown:secret@"):
         with (
             backends.fetch(f"redis://{user}127.0.0.1:{server.port}") as kv,
             pytest.raises(exc.StorageFailure, match=r"rejected the login.*user and password") as caught,

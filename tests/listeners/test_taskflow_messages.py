@@ -56,7 +56,7 @@ def lone(lib):
 
 def output_of(lib, make, listener, **kwargs):
     """Run a flow with a listener, and return its output without what differs from run to run."""
-    room, _, kind = listener.rpartition(".")
+    module, _, kind = listener.rpartition(".")
     log = logging.getLogger(f"output_of.{lib.root}.{make.__name__}.{listener}")
     log.setLevel(logging.DEBUG)
     lines = []
@@ -64,8 +64,8 @@ def output_of(lib, make, listener, **kwargs):
     handler.emit = lambda record: lines.append((record.levelname, record.getMessage(), bool(record.exc_info)))
     log.addHandler(handler)
     engine = lib.engines.load(make(lib))
-    kind = getattr(getattr(lib, f"listeners__{room}"), kind)
-    kwargs = kwargs or ({"log": log} if room == "logging" else {})
+    kind = getattr(getattr(lib, f"listeners__{module}"), kind)
+    kwargs = kwargs or ({"log": log} if module == "logging" else {})
     with kind(engine, **kwargs), contextlib.suppress(ValueError):
         engine.run()
     log.removeHandler(handler)

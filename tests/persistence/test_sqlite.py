@@ -139,13 +139,13 @@ def test_history_survives_migrations(path, revision):
 def test_the_history_of_a_flow_that_was_deleted_by_sql_is_not_another_flows(path):
     """SQLite reuses the id of a deleted flow."""
     with backends.backend(f"sqlite:///{path}") as backend, backend.get_connection() as conn:
-        for turn in range(2):
+        for repeat in range(2):
             flow, (task,) = with_tasks(backend, 1)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             conn.checkpoint(
-                checkpoint(flow, epoch, [atom_update(task, "RUNNING")], [("t0", None, "RUNNING", turn)])
+                checkpoint(flow, epoch, [atom_update(task, "RUNNING")], [("t0", None, "RUNNING", repeat)])
             )
-            assert [row.at for row in conn.get_history(flow.uuid)] == [turn]
+            assert [row.at for row in conn.get_history(flow.uuid)] == [repeat]
             with contextlib.closing(sqlite3.connect(path)) as plain, plain:
                 plain.execute("PRAGMA foreign_keys=ON")
                 plain.execute("DELETE FROM logbooks")

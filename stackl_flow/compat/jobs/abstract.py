@@ -69,7 +69,7 @@ class Job(abc.ABC):
     @property
     @abc.abstractmethod
     def created_on(self) -> Any:
-        """The time of posting."""
+        """When the job was posted."""
 
     @property
     @abc.abstractmethod

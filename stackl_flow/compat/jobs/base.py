@@ -42,16 +42,16 @@ def format_posting(
     Args:
         uuid: the UUID of the job.
         name: its name.
-        created_on: the time of posting.
+        created_on: when the job was posted.
         last_modified: the time of the last change.
         details: data for the conductors.
         book: its logbook.
         priority: its priority.
     """
     times = {"created_on": created_on, "last_modified": last_modified}
-    posting: dict[str, Any] = {"uuid": uuid, "name": name, "priority": priority.value}
-    posting.update((key, time) for key, time in times.items() if time is not None)
-    posting["details"] = details or {}
+    record: dict[str, Any] = {"uuid": uuid, "name": name, "priority": priority.value}
+    record.update((key, time) for key, time in times.items() if time is not None)
+    record["details"] = details or {}
     if book is not None:
-        posting["book"] = {"name": book.name, "uuid": book.uuid}
-    return posting
+        record["book"] = {"name": book.name, "uuid": book.uuid}
+    return record

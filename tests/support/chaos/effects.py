@@ -25,25 +25,25 @@ class Effect(NamedTuple):
     pid: int
 
 
-def append_line(ledger: str | Path, line: str) -> None:
+def append_line(effect_log: str | Path, line: str) -> None:
     """Append a line in one write, so that lines of several processes do not mix."""
-    handle = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(effect_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, f"{line}\n".encode())
     finally:
         os.close(handle)
 
 
-def record(ledger: str | Path, effect: Effect) -> None:
+def record(effect_log: str | Path, effect: Effect) -> None:
     """Record an effect."""
-    append_line(ledger, " ".join(map(str, effect)))
+    append_line(effect_log, " ".join(map(str, effect)))
 
 
-def read(ledger: Path) -> list[Effect]:
+def read(effect_log: Path) -> list[Effect]:
     """Read all effects, oldest first; none if there is no file."""
-    if not ledger.exists():
+    if not effect_log.exists():
         return []
-    rows = (line.split(" ") for line in ledger.read_text().splitlines())
+    rows = (line.split(" ") for line in effect_log.read_text().splitlines())
     return [
         Effect(int(job), atom, what, int(attempt), owner, int(pid))
         for job, atom, what, attempt, owner, pid in rows

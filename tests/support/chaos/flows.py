@@ -42,22 +42,22 @@ class Step(task.Task):
         self._pace = pace
         self._succeeds_from = succeeds_from
 
-    def execute(self, ledger: str, job: int, owner: str, attempt: int = 1, **given: Any) -> str:
+    def execute(self, effect_log: str, job: int, owner: str, attempt: int = 1, **given: Any) -> str:
         """Record the effect and return the value."""
         if self._after and given[self._after] != value(self._after, job):
             raise ValueError(f"{self.name} of job {job} received {given[self._after]!r}")
-        self._run(ledger, Effect(job, self.name, EXECUTE, attempt, owner, os.getpid()))
+        self._run(effect_log, Effect(job, self.name, EXECUTE, attempt, owner, os.getpid()))
         if self._succeeds_from is None or attempt < self._succeeds_from:
             raise StepFailed(f"{self.name} of job {job} fails as planned")
         return value(self.name, job)
 
-    def revert(self, ledger: str, job: int, owner: str, attempt: int = 1, **_: Any) -> None:
+    def revert(self, effect_log: str, job: int, owner: str, attempt: int = 1, **_: Any) -> None:
         """Record the other effect."""
-        self._run(ledger, Effect(job, self.name, REVERT, attempt, owner, os.getpid()))
+        self._run(effect_log, Effect(job, self.name, REVERT, attempt, owner, os.getpid()))
 
-    def _run(self, ledger: str, effect: Effect) -> None:
+    def _run(self, effect_log: str, effect: Effect) -> None:
         time.sleep(self._pace / 2)
-        record(ledger, effect)
+        record(effect_log, effect)
         time.sleep(self._pace / 2)
 
 

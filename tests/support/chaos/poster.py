@@ -27,13 +27,13 @@ class Poster:
         posted: the uuid of each posted job.
     """
 
-    def __init__(self, specs: Sequence[JobSpec], board: JobBoard, store: Backend, ledger: Path) -> None:
+    def __init__(self, specs: Sequence[JobSpec], board: JobBoard, store: Backend, effect_log: Path) -> None:
         self.posted: dict[JobSpec, str] = {}
         self._jobs: dict[JobSpec, Job] = {}
         self._specs = sorted(specs, key=lambda spec: spec.at)
         self._board = board
         self._store = store
-        self._ledger = ledger
+        self._effect_log = effect_log
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -61,7 +61,7 @@ class Poster:
             self._store,
             make,
             name=name,
-            store={"ledger": str(self._ledger), "job": spec.number},
+            store={"effect_log": str(self._effect_log), "job": spec.number},
             factory_args=(spec.kind, spec.steps, spec.pace),
             priority=spec.priority,
             key=name,

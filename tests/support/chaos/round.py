@@ -62,7 +62,7 @@ class Round:
     def __init__(self, plan: Plan, target: Target, directory: Path) -> None:
         self._plan = plan
         self._target = target
-        self._ledger, self._reports = directory / "ledger", directory / "reports"
+        self._effect_log, self._reports = directory / "effect_log", directory / "reports"
         self._directory = directory
         self._events: list[tuple[float, str]] = []
         self._start = time.monotonic()
@@ -84,7 +84,7 @@ class Round:
             workers.start()
             self._wait_for_workers(board)
             self._start = time.monotonic()
-            poster = Poster(self._plan.jobs, board, store, self._ledger)
+            poster = Poster(self._plan.jobs, board, store, self._effect_log)
             posting = stack.enter_context(ThreadPoolExecutor(1)).submit(poster.run)
             stack.callback(poster.stop)
             self._inject(injector, workers)
@@ -94,7 +94,7 @@ class Round:
             unfinished = self._wait_for_jobs(poster, workers)
             workers.stop()
             self._log("conductors stopped")
-            traces = collect_traces(poster.posted, board, store, self._ledger, self._reports)
+            traces = collect_traces(poster.posted, board, store, self._effect_log, self._reports)
         found = [*unfinished, *workers.errors, *check(traces, self._plan.workers)]
         return Report(self._plan, tuple(self._events), traces, found)
 

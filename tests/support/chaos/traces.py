@@ -1,4 +1,4 @@
-"""What remains of each job after a round: from the ledger, the board and the history of its flow."""
+"""What remains of each job after a round: from the effect log, the board and the history of its flow."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def book_name(spec: JobSpec) -> str:
 
 
 def collect_traces(
-    posted: Mapping[JobSpec, str], board: JobBoard, store: Backend, ledger: Path, reports: Path
+    posted: Mapping[JobSpec, str], board: JobBoard, store: Backend, effect_log: Path, reports: Path
 ) -> list[JobTrace]:
     """Collect the traces of all jobs, by number."""
     done: dict[int, list[Effect]] = defaultdict(list)
-    for effect in effects.read(ledger):
+    for effect in effects.read(effect_log):
         done[effect.job].append(effect)
     ends = (
         Counter(line.split(" ")[0] for line in reports.read_text().splitlines())
