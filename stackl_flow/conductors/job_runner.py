@@ -162,7 +162,7 @@ class JobRun:
     def _was_reverted(self, engine: Engine) -> bool:
         """Return whether the flow was reverted for this very job, by an owner that died before consuming it.
 
-        A flow that was reverted for another job is reset: posting it again means that it is to run again.
+        A flow that was reverted for another job is reset: posting it again requests another run.
 
         Raises:
             OwnershipLost: the claim is lost; the job's owner decides about the flow.

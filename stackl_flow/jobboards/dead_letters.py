@@ -1,4 +1,4 @@
-"""The dead-letter queue of a board: jobs that were trashed, expired or claimed in vain too often."""
+"""The dead-letter queue of a board: jobs that were trashed, that expired, or that reached ``max_claims``."""
 
 from __future__ import annotations
 
