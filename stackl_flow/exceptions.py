@@ -24,6 +24,7 @@
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
     |- InvalidFormat                malformed input or stored data
     |  |- NotSerializable           a value has no JSON representation
+    |  |- ValueTooLarge             a value or a commit is larger than the store accepts
     |- DisallowedAccess             not readable in the current state
     |- NotSupported                 NotImplementedError in TaskFlow: unsupported operation
     WrappedFailure                  several failures, raised as one
@@ -231,6 +232,32 @@ class InvalidFormat(StacklFlowError):
 
 class NotSerializable(InvalidFormat):
     """A value has no JSON representation, so it cannot be stored or sent."""
+
+
+class ValueTooLarge(InvalidFormat):
+    """A value, or everything that one commit writes, is larger than the store accepts. Nothing was stored.
+
+    Args:
+        message: what is too large, its size, the limit and what to do next.
+        cause: the error that led to this one.
+        size: the size in bytes, if it is known.
+        limit: the largest size that the store accepts, in bytes, if it is known.
+
+    Attributes:
+        size: the size in bytes, or None.
+        limit: the largest size that the store accepts, in bytes, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        cause: BaseException | None = None,
+        size: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(message, cause=cause)
+        self.size = size
+        self.limit = limit
 
 
 class DisallowedAccess(StacklFlowError):

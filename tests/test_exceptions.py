@@ -38,6 +38,7 @@ def test_every_class_but_wrapped_failure_has_the_common_base(kind):
         (exc.NotAnAtom, (exc.CompilationFailure, TypeError)),
         (exc.FactoryNotFound, (exc.NotFound, ImportError)),
         (exc.NotSerializable, exc.InvalidFormat),
+        (exc.ValueTooLarge, exc.InvalidFormat),
         (exc.NotSupported, NotImplementedError),
     ],
 )
@@ -127,3 +128,9 @@ def test_nested_wrapped_failures_are_flattened():
 def test_taskflow_names_are_aliases():
     assert exc.TaskFlowException is exc.StacklFlowError
     assert exc.NotImplementedError is exc.NotSupported
+
+
+def test_too_large_says_how_much():
+    error = exc.ValueTooLarge("too large", size=11, limit=10)
+    assert (error.size, error.limit) == (11, 10)
+    assert exc.ValueTooLarge("too large").size is exc.ValueTooLarge("too large").limit is None

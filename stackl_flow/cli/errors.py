@@ -63,6 +63,7 @@ _BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exc.DependencyFailure, Exit.BAD_FLOW),
     (exc.Duplicate, Exit.BAD_FLOW),
     (exc.NotSerializable, Exit.BAD_FLOW),
+    (exc.ValueTooLarge, Exit.BAD_FLOW),
     (exc.InvalidFormat, Exit.STORAGE),
 )
 
