@@ -80,10 +80,13 @@ class AtomDetail(ABC):
         reported_progress: the progress that the atom reported since its last transition, from 0.0 to 1.0, or
             None.
         progress_details: what the atom reported along with its progress.
+        attempt: which attempt this is: 1, and one more each time that a retry resets the atom.
+        started_at: when the work of this attempt began, in seconds since the epoch (UTC), or None.
     """
 
     __slots__ = (
         "_meta",
+        "attempt",
         "failure",
         "intention",
         "name",
@@ -92,6 +95,7 @@ class AtomDetail(ABC):
         "results",
         "revert_failure",
         "revert_results",
+        "started_at",
         "state",
         "uuid",
         "version",
@@ -113,6 +117,8 @@ class AtomDetail(ABC):
         self.version: Any = None
         self.reported_progress: float | None = None
         self.progress_details: Any = None
+        self.attempt = 1
+        self.started_at: float | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -193,6 +199,8 @@ class AtomDetail(ABC):
         self.reported_progress = other.reported_progress
         self.progress_details = other.progress_details
         self.revert_results = other.revert_results
+        self.attempt = other.attempt
+        self.started_at = other.started_at
         return self
 
     @abstractmethod
@@ -236,12 +244,16 @@ class AtomDetail(ABC):
             "version": self.version,
             "intention": self.intention,
             "uuid": self.uuid,
+            "attempt": self.attempt,
+            "started_at": self.started_at,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return the detail of a dictionary that ``to_dict`` returned."""
         obj = cls(data["name"], data["uuid"])
+        obj.attempt = data.get("attempt", 1)
+        obj.started_at = data.get("started_at")
         obj.state = data.get("state")
         obj.intention = data.get("intention")
         obj.results = data.get("results")

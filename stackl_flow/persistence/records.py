@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stackl_flow import exceptions as exc
 
@@ -65,6 +65,12 @@ class AtomRecord(NamedTuple):
     revert_results: str | None
     revert_failure: str | None
     meta: str | None
+    attempt: int = 1
+    started_at: float | None = None
+
+    def with_values(self, values: Iterable[Any]) -> AtomRecord:
+        """Return this row with the columns that change while the atom runs."""
+        return AtomRecord(*self[:5], *values)
 
 
 class AtomUpdate(NamedTuple):
@@ -78,6 +84,8 @@ class AtomUpdate(NamedTuple):
     revert_results: str | None
     revert_failure: str | None
     meta: str | None
+    attempt: int = 1
+    started_at: float | None = None
 
 
 class Transition(NamedTuple):

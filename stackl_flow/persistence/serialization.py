@@ -64,6 +64,8 @@ def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
     detail = models.atom_detail_class(record.kind)(record.name, record.uuid)
     detail.state = record.state
     detail.intention = record.intention
+    detail.attempt = record.attempt
+    detail.started_at = record.started_at
     try:
         # A resumed flow may have a hundred thousand atoms, and most columns are empty.
         detail.results = _decode_results(codec, record)
@@ -84,7 +86,7 @@ def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
 
 def _changing_columns(
     codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
-) -> tuple[str | None, ...]:
+) -> tuple[Any, ...]:
     results, failure = detail.results, detail.failure
     revert_results, revert_failure = detail.revert_results, detail.revert_failure
     try:
@@ -103,6 +105,8 @@ def _changing_columns(
             None if revert_results is None else codec.encode(revert_results),
             None if revert_failure is None else _encode_failure(codec, revert_failure),
             None if meta is None else codec.encode(meta),
+            detail.attempt,
+            detail.started_at,
         )
     except exc.NotSerializable as error:
         raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error

@@ -17,7 +17,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.codecs import CopyingCodec
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
-from stackl_flow.persistence.records import AtomRecord, Checkpoint, ownership_lost
+from stackl_flow.persistence.records import Checkpoint, ownership_lost
 
 #: The number of attempts to store a checkpoint.
 ATTEMPTS: Final = 3
@@ -197,7 +197,7 @@ class Connection(abc.ABC):
         for uuid, *values in cp.atoms:
             detail = self.get_atom_details(uuid)
             (kind,) = serialization.atom_records(codec, cp.flow_uuid, [detail])
-            detail.update(serialization.atom_detail(codec, AtomRecord(*kind[:5], *values)))
+            detail.update(serialization.atom_detail(codec, kind.with_values(values)))
             detail.load_meta(detail.stored_meta())
             self.update_atom_details(detail)
         if cp.flow_state is not None or cp.flow_meta is not None:

@@ -188,7 +188,7 @@ class MemoryConnection(Connection):
                 atom = store.atoms.get(uuid)
                 if atom is None or atom.flow_uuid != cp.flow_uuid:
                     raise not_found("atom", uuid)
-                updated.append(AtomRecord(*atom[:5], *values))
+                updated.append(atom.with_values(values))
             store.atoms.update((row.uuid, row) for row in updated)
             if cp.flow_state is not None or cp.flow_meta is not None:
                 store.flows[cp.flow_uuid] = flow._replace(

@@ -21,7 +21,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import states
 from stackl_flow import states as st
 from stackl_flow.failure import Failure
-from stackl_flow.persistence import factory, models, retention
+from stackl_flow.persistence import factory, models, retention, serialization
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.records import AtomUpdate, Checkpoint
 from stackl_flow.persistence.retention import RetentionPolicy
@@ -159,6 +159,23 @@ class ModelsContract:
         assert (found.progress, found.progress_details) == (0.5, {"at": "half"})
         assert found.meta == {"k": None, "progress": 0.5, "progress_details": {"at": "half"}}
         assert len(lazy) == 0
+
+    def test_attempt_of_an_atom(self, backend: Backend) -> None:
+        """The attempt of an atom and its start are stored with a detail and by a checkpoint."""
+        flow, (task,) = with_tasks(backend, 1)
+        assert (task.attempt, task.started_at) == (1, None)
+        with backend.get_connection() as conn:
+            task.attempt, task.started_at = 2, 1700000000.25
+            conn.update_atom_details(task)
+            found = conn.get_atom_details(task.uuid)
+            assert (found.attempt, found.started_at) == (2, 1700000000.25)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            task.attempt, task.started_at = 3, 1700000001.5
+            update = serialization.atom_update(backend.codec, task)
+            conn.checkpoint(checkpoint(flow, epoch, [update], [("t0", None, "RUNNING", 2.0)]))
+            found = conn.get_atom_details(task.uuid)
+        assert (found.attempt, found.started_at) == (3, 1700000001.5)
+        assert models.TaskDetail.from_dict(found.to_dict()).attempt == 3
 
     def test_details_must_be_saved_first(self, backend: Backend) -> None:
         """A flow or an atom that is not stored cannot be updated."""

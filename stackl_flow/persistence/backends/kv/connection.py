@@ -15,7 +15,7 @@ from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.kv import backends as stores
-from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.kv.items import ABSENT, Check, Item, Put
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
@@ -166,17 +166,18 @@ class KVConnection(Connection):
         self._open_transaction = FlowTransaction(self._kv)
 
     def upgrade(self) -> None:
-        """Record the format in the store, unless it is recorded.
+        """Record the format of this code in the store, which can read all older ones.
 
         Raises:
             IncompatibleVersion: a newer version of this library has written there.
         """
-        if not self._is_prepared():
-            text = layout.encode({"format": layout.FORMAT})
+        text = layout.encode({"format": layout.FORMAT})
+        while (item := self._read_format()) is None or self._format_of(item) < layout.FORMAT:
+            version = ABSENT if item is None else item.version
             try:
-                self._kv.commit([Check(layout.FORMAT_KEY, ABSENT)], [Put(layout.FORMAT_KEY, text)])
+                self._kv.commit([Check(layout.FORMAT_KEY, version)], [Put(layout.FORMAT_KEY, text)])
             except exc.Conflict:
-                self._is_prepared()
+                continue  # another process upgrades it
 
     def validate(self) -> None:
         """Check that this code can store flows there.
@@ -185,21 +186,26 @@ class KVConnection(Connection):
             StorageFailure: the store was not prepared, or cannot be reached.
             IncompatibleVersion: a newer version of this library has written there.
         """
-        if not self._is_prepared():
+        item = self._read_format()
+        if item is None or self._format_of(item) < layout.FORMAT:
             raise exc.StorageFailure(
-                f"'{self._kv.name}' is not prepared for flows: run"
+                f"'{self._kv.name}' is not prepared for flows of this version: run"
                 f" 'stackl-flow db upgrade --db {self._kv.name}', or call upgrade() on a connection"
             )
 
-    def _is_prepared(self) -> bool:
+    def _read_format(self) -> Item | None:
         item = self._kv.get(layout.FORMAT_KEY)
-        found = layout.FORMAT if item is None else layout.decode(item.value)["format"]
+        found = layout.FORMAT if item is None else self._format_of(item)
         if found > layout.FORMAT:
             raise exc.IncompatibleVersion(
                 f"flows in '{self._kv.name}' have format {found}, this code writes {layout.FORMAT}: "
                 f"use the version of the library that wrote them, or a newer one"
             )
-        return item is not None
+        return item
+
+    @staticmethod
+    def _format_of(item: Item) -> int:
+        return int(layout.decode(item.value)["format"])
 
     # ------------------------------------------------------------------ transactions
 

@@ -2,7 +2,7 @@
 
 ::
 
-    persistence/format                        {"format": 1}
+    persistence/format                        {"format": 2}
     persistence/book/BOOK/row                 the logbook
     persistence/book/BOOK/flows/SORT-FLOW     "FLOW": the flows of a logbook, in the order they were added
     persistence/flows/SORT-FLOW               "FLOW": all flows, in the order they were added
@@ -32,7 +32,7 @@ from typing import Any, Final, NamedTuple
 from stackl_flow.kv.items import quote
 from stackl_flow.persistence.records import AtomRecord, BookRecord, FlowRecord, Transition
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ROOT: Final = "persistence/"
 FORMAT_KEY: Final = f"{ROOT}format"
 BOOKS: Final = f"{ROOT}book/"

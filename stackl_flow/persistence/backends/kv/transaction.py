@@ -343,7 +343,7 @@ class FlowTransaction(BufferedTransaction):
             if not any(uuid in page.value for uuid in changed):
                 continue
             old = list(layout.decode_atom_page(page.value, flow_uuid))
-            new = [AtomRecord(*changed.get(record.uuid, record)[:5], *record[5:]) for record in old]
+            new = [changed.get(record.uuid, record).with_values(record[5:]) for record in old]
             if new != old:
                 self.put(page.key, layout.encode_atom_page(new))
         self._put_head(flow_uuid, head)
@@ -382,4 +382,4 @@ def _with_current_values(
     for number, values in batches:
         if number > latest and record.uuid in values:
             latest, columns = number, values[record.uuid]
-    return AtomRecord(*record[:5], *columns)
+    return record.with_values(columns)

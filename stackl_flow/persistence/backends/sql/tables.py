@@ -20,7 +20,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.databases import Database
 
 #: The schema version of this code: the newest revision under ``migrations/versions``.
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 #: Not Alembic's default, which another program in the same database may use.
 VERSION_TABLE: Final = "stackl_flow_version"
 
@@ -88,6 +88,8 @@ atomdetails: Final = sa.Table(
     sa.Column("revert_results", _TEXT),
     sa.Column("revert_failure", _TEXT),
     sa.Column("meta", _TEXT),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("started_at", sa.Double),
 )
 
 #: How many transitions a flow may have. The id of a transition is the id of its flow times this, plus its
