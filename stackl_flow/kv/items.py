@@ -70,13 +70,34 @@ class Limits(NamedTuple):
 
     Attributes:
         value: bytes of one value.
-        commit: bytes of all values of one commit.
+        commit: bytes of one commit (see ``commit_size``).
         operations: puts and deletes of one commit together; its checks are counted on their own.
+        overhead: bytes that each check, put and delete adds to a commit beside its key and its value.
     """
 
     value: int | None = None
     commit: int | None = None
     operations: int | None = None
+    overhead: int = 0
+
+    def commit_size(self, checks: Iterable[Check], puts: Iterable[Put], deletes: Iterable[str]) -> int:
+        """Return the size of a commit in bytes: its values, and each key with ``overhead``."""
+        overhead = self.overhead
+        size = sum([len(check.key) + overhead for check in checks])
+        size += sum([len(key) + overhead for key in deletes])
+        return size + sum([len(put.key) + overhead + text_size(put.value) for put in puts])
+
+    def fit(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str] = ()) -> bool:
+        """Return whether the store takes these as one commit."""
+        operations = self.operations
+        if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
+            return False
+        return self.commit is None or self.commit_size(checks, puts, deletes) <= self.commit
+
+
+def text_size(text: str) -> int:
+    """Return the size of a text in bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def quote(text: str) -> str:
@@ -162,7 +183,7 @@ def _validate_text(put: Put) -> None:
 def validate_size(
     store: str, limits: Limits, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]
 ) -> None:
-    """Raise ``StorageFailure`` if a commit exceeds the limits of a store.
+    """Raise ``ValueTooLarge`` if a commit exceeds the limits of a store.
 
     Args:
         store: the name of the store, for the message.
@@ -171,30 +192,42 @@ def validate_size(
         puts: its puts.
         deletes: its deletes.
     """
-    value, commit, operations = limits
-    if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
-        raise limit_error(store, f"{len(puts) + len(deletes)} items and {len(checks)} checks", operations)
-    if value is None and commit is None:
+    if limits.value is not None:
+        for put in puts:
+            if len(put.value) > limits.value or text_size(put.value) > limits.value:
+                raise value_too_large(store, f"the value under '{put.key}'", text_size(put.value), limits.value)
+    if limits.fit(checks, puts, deletes):
         return
-    sizes = [len(put.value.encode()) for put in puts]
-    for put, size in zip(puts, sizes, strict=True):
-        if value is not None and size > value:
-            raise limit_error(store, f"{size} bytes under '{put.key}'", value)
-    if commit is not None and sum(sizes) > commit:
-        raise limit_error(store, f"{sum(sizes)} bytes", commit)
+    operations = limits.operations
+    if operations is not None and max(len(checks), len(puts) + len(deletes)) > operations:
+        raise exc.ValueTooLarge(
+            f"a commit of {len(puts) + len(deletes)} items and {len(checks)} checks is larger than "
+            f"'{store}' accepts ({operations} of each): nothing was written; write less at once"
+        )
+    size = limits.commit_size(checks, puts, deletes)
+    raise value_too_large(store, f"a commit of {len(puts)} items", size, limits.commit)
 
 
-def limit_error(store: str, size: str, limit: int) -> exc.StorageFailure:
-    """Return the error for a commit that exceeds a limit.
+def value_too_large(
+    store: str, what: str, size: int | None, limit: int | None, cause: BaseException | None = None
+) -> exc.ValueTooLarge:
+    """Return the error for a value or a commit that is larger than a store accepts.
 
     Args:
         store: the name of the store.
-        size: the size of the commit, with its unit.
-        limit: the limit.
+        what: what is too large.
+        size: its size in bytes, if known.
+        limit: the limit in bytes, if known.
+        cause: the error of the store.
     """
-    return exc.StorageFailure(
-        f"{size} in one commit exceed the limit of '{store}' ({limit}): "
-        f"write less at once, or store large values elsewhere (a codec can do that)"
+    has_size = "" if size is None else f" has {size} bytes and"
+    accepts = "accepts" if limit is None else f"accepts ({limit} bytes)"
+    return exc.ValueTooLarge(
+        f"{what}{has_size} is larger than '{store}' {accepts}: nothing was written; write less at once, or "
+        f"store large values elsewhere and pass a reference (a codec can do that)",
+        cause=cause,
+        size=size,
+        limit=limit,
     )
 
 

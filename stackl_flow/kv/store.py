@@ -25,7 +25,7 @@ How the limits of these servers have shaped the port:
 
 * ZooKeeper bounds a node, a ``multi`` and a list of children by 1 MB (``jute.maxbuffer``). etcd bounds a
   request by 1.5 MiB and a transaction by 128 operations (checks are counted apart). A store declares such
-  bounds in ``limits``; a larger commit is rejected before anything is sent. Split large writes.
+  bounds in ``limits``; a larger commit is a ``ValueTooLarge`` before anything is sent. Split large writes.
 * ZooKeeper can only check a node by a counter that restarts when the node is created again. Its backend
   compares the mzxid first, and excludes a change in between by a guard node: every creation of a node
   rewrites the guard of its key in the same ``multi``, and every check includes it. (Deletions do not: nothing
@@ -95,8 +95,9 @@ class KV(ABC):
       but ``extend`` prolongs a lease; the process that holds it may hang.
     * **Waiting** misses no change between the mark and the call.
     * **Errors.** The driver's errors never leave the backend. It retries for as many seconds as the option
-      ``timeout`` says, then raises a ``StorageFailure`` that names the store and the remedy. Passwords appear
-      in no message.
+      ``timeout`` says, then raises a ``StorageFailure`` that names the store and the remedy. What is larger
+      than the server accepts is a ``ValueTooLarge``, never an error of the connection. Passwords appear in no
+      message.
     * **Threads and processes.** Threads share an object. A child process made by ``fork`` may go on using
       it, and opens its own connections.
 
@@ -105,7 +106,8 @@ class KV(ABC):
         clock: the clock by which leases expire, where the store has none of its own.
 
     Attributes:
-        limits: the largest value and commit that the store accepts.
+        limits: the largest value and commit that the store accepts, as far as they are known: a store that
+            asks its server knows them once it is connected.
         is_shared: whether other processes with the same ``conf`` use the same items.
         list_is_snapshot: whether one ``list`` returns the state at one point in time.
         supports_locks: whether ``run_with_locks`` is implemented.
@@ -194,7 +196,9 @@ class KV(ABC):
         Raises:
             Conflict: a check does not hold; nothing was written.
             LeaseLost: the lease of a put does not exist any more; nothing was written.
-            StorageFailure: the commit exceeds ``limits``, or the store failed.
+            ValueTooLarge: the commit exceeds ``limits``, or is larger than the server accepts; nothing was
+                written.
+            StorageFailure: the store failed.
         """
         checks, puts, deletes = tuple(checks), tuple(puts), tuple(deletes)
         lease = validate_commit(checks, puts, deletes)

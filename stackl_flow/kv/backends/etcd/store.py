@@ -35,6 +35,7 @@ from stackl_flow.kv.backends.etcd.client import EtcdClient, NoAnswerError, Respo
 from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import (
     ABSENT,
+    MAX_KEY,
     PRESENT,
     Check,
     Item,
@@ -54,6 +55,16 @@ _NOT_FOUND: Final = 5
 _FAILED_PRECONDITION: Final = 9
 #: Operations that a server accepts in one transaction.
 _MAX_OPERATIONS: Final = 128
+#: Bytes that a server accepts in one request, unless ``--max-request-bytes`` is set; and the least that the
+#: store can work with.
+_MAX_REQUEST: Final = 1_572_864
+_MIN_REQUEST: Final = 16_384
+#: Bytes of a request that are left to its frame and the store's own check.
+_COMMIT: Final = 2_000
+#: Bytes of an operation or a check, beside the value: a check also reads its key, and a put has a token.
+_OPERATION: Final = 256
+#: What servers answer to a request that is too large.
+_TOO_LARGE: Final = ("too large", "larger than max", "too many operations")
 _TOKEN_SIZE: Final = 12
 _LEASE_ID_SIZE: Final = 16
 
@@ -67,15 +78,13 @@ class EtcdKV(KV):
         conf: "connection" is the URL: "etcd://host:port/path", several servers separated by commas; or "etcd"
             with ``host`` and ``port`` beside it. Further options: ``path``, the prefix of the keys;
             ``protocol``, "http" or "https"; ``ca_cert``, ``cert_cert`` and ``cert_key``, files for TLS;
-            ``timeout``, seconds to wait for an answer; ``api_path``, where the gateway is.
+            ``timeout``, seconds to wait for an answer; ``api_path``, where the gateway is;
+            ``max_request_bytes``, as it is set on the servers.
         clock: not used: leases expire by the cluster's clock.
 
     Raises:
         InvalidFormat: the URL or an option is invalid.
     """
-
-    # The server accepts 1.5 MiB with all keys, and one of its operations is used by the store.
-    limits = Limits(value=1_400_000, commit=1_400_000, operations=_MAX_OPERATIONS - 1)
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
         url = urls.parse(conf)
@@ -90,12 +99,21 @@ class EtcdKV(KV):
             timeout=float,
             api_path=str,
             path=str,
+            max_request_bytes=int,
         ).values
         hosts, _, path = url.location.partition("/")
         servers = _parse_servers(hosts, options, url.masked_url)
         path = (path or options.get("path", "stackl_flow")).strip("/")
         self._name = f"etcd://{','.join(f'{host}:{port}' for host, port in servers)}/{path}"
         self._timeout = options.get("timeout", 10.0)
+        self._max_request = _read_max_request(options, url.masked_url)
+        overhead = _OPERATION + 3 * len(path)
+        self.limits = Limits(
+            value=self._max_request - _COMMIT - 4 * (MAX_KEY + overhead),
+            commit=self._max_request - _COMMIT,
+            operations=_MAX_OPERATIONS - 1,  # the store uses one
+            overhead=overhead,
+        )
         tls = _tls_context(options, self._name)
         self._client = EtcdClient(servers, tls, self._timeout, options.get("api_path", "/v3/"))
         self._encoding = _Encoding(f"/{path}/")
@@ -196,6 +214,7 @@ class EtcdKV(KV):
             try:
                 answer, is_repeated = self._send("kv/txn", request)
             except ResponseError as error:
+                self._raise_if_too_large(error, checks, puts, deletes)
                 if error.code != _NOT_FOUND or lease is None:
                     raise self._translate_error(error) from error
                 # An earlier attempt may have been applied, before the lease expired.
@@ -211,6 +230,20 @@ class EtcdKV(KV):
                     return int(answer["header"]["revision"])
                 return self._find_applied_or_fail(puts, token)
             self._raise_conflict(checks, _stored_versions(answer))
+
+    def _raise_if_too_large(
+        self, error: ResponseError, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]
+    ) -> None:
+        if any(part in str(error) for part in _TOO_LARGE):
+            size = self.limits.commit_size(checks, puts, deletes)
+            raise exc.ValueTooLarge(
+                f"'{self._name}' refused a commit of about {size} bytes ({error}): nothing was written; raise "
+                f"--max-request-bytes and --max-txn-ops of the servers, or name the first in the URL "
+                f"(max_request_bytes=) to have large writes split; or write less at once, or store large "
+                f"values elsewhere and pass a reference (a codec can do that)",
+                cause=error,
+                size=size,
+            ) from error
 
     def _guard(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str]) -> List[Check]:
         """Return a check that fails once the commit is applied, unless its own checks have one."""
@@ -549,6 +582,15 @@ class _Watch:
         with self._changed:
             self._failure = self._translate_error(error)
             self._changed.notify_all()
+
+
+def _read_max_request(options: Mapping[str, Any], url: str) -> int:
+    size = int(options.get("max_request_bytes", _MAX_REQUEST))
+    if size < _MIN_REQUEST:
+        raise exc.InvalidFormat(
+            f"option 'max_request_bytes' of '{url}' must be at least {_MIN_REQUEST}, not {size}"
+        )
+    return size
 
 
 def _parse_servers(hosts: str, options: Mapping[str, Any], url: str) -> List[tuple[str, int]]:

@@ -23,6 +23,7 @@ from stackl_flow.kv.backoff import Backoff
 _OPTIONS: Final[Mapping[str, type[Any]]] = {
     "path": str,
     "timeout": float,
+    "jute_maxbuffer": int,
     "read_only": bool,
     "randomize_hosts": bool,
     "check_compatible": bool,
@@ -34,6 +35,8 @@ _OPTIONS: Final[Mapping[str, type[Any]]] = {
     "keyfile_password": str,
 }
 _TLS_OPTIONS: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
+#: The smallest ``jute.maxbuffer`` with which the store works.
+_MIN_BUFFER: Final = 16_384
 #: Milliseconds after which the server expires an idle session of the pool, which does no harm.
 _SESSION_TIMEOUT_MS: Final = 30_000
 #: Error codes that are answers: what ``SessionPool.send`` returns for them.
@@ -154,6 +157,7 @@ class ConnectionSettings(NamedTuple):
         options: further arguments of kazoo's client.
         tls: those of them that concern TLS.
         has_several_servers: whether there is more than one server, so that one may lag behind another.
+        max_buffer: the servers' ``jute.maxbuffer``, if it is not the default.
     """
 
     name: str
@@ -163,6 +167,7 @@ class ConnectionSettings(NamedTuple):
     options: Mapping[str, Any]
     tls: Mapping[str, Any]
     has_several_servers: bool
+    max_buffer: int | None = None
 
     def connector(self) -> Callable[[], socket.socket]:
         """Return a function that opens a socket to each server in turn."""
@@ -199,6 +204,11 @@ def read_settings(url: urls.BackendURL) -> ConnectionSettings:
             f"invalid path '{root}' of '{url.masked_url}': use zookeeper://host:port/path"
         )
     timeout = options.pop("timeout", 10.0)
+    max_buffer = options.pop("jute_maxbuffer", None)
+    if max_buffer is not None and max_buffer < _MIN_BUFFER:
+        raise exc.InvalidFormat(
+            f"option 'jute_maxbuffer' of '{url.masked_url}' must be at least {_MIN_BUFFER}, not {max_buffer}"
+        )
     for ignored in ("hosts", "path", "read_only", "check_compatible"):  # TaskFlow's; without effect here
         options.pop(ignored, None)
     try:
@@ -221,6 +231,7 @@ def read_settings(url: urls.BackendURL) -> ConnectionSettings:
         options=options,
         tls=tls,
         has_several_servers=len(addresses) > 1,
+        max_buffer=max_buffer,
     )
 
 

@@ -45,6 +45,7 @@ from stackl_flow.kv.backends.zookeeper.leases import Leases
 from stackl_flow.kv.backends.zookeeper.session import NoAnswerError
 from stackl_flow.kv.backends.zookeeper.watch import Watch
 from stackl_flow.kv.items import (
+    MAX_KEY,
     Check,
     Item,
     Lease,
@@ -53,13 +54,22 @@ from stackl_flow.kv.items import (
     conflict_error,
     is_satisfied,
     lease_lost_error,
-    limit_error,
+    value_too_large,
 )
 from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
 
-#: Bytes that a server accepts in one message (``jute.maxbuffer``), without the message's header.
-_MAX_MESSAGE: Final = 1_048_000
+#: Bytes that a server accepts in one message, unless its ``jute.maxbuffer`` is set.
+_MAX_BUFFER: Final = 1_048_575
+#: Bytes of a message that are left to its header.
+_HEADER: Final = 575
+#: Bytes of a node beside the value: the token of its commit and the id of its lease.
+_NODE_HEADER: Final = 100
+#: Bytes of an operation with its guard, beside the key; each of the two has a path below the root.
+_OPERATION: Final = 160
+#: A message of so many bytes that the server never answers, while it answers others, is too large for it.
+_SUSPICIOUS_SIZE: Final = 32_768
+_MAX_UNANSWERED: Final = 5
 _MAX_COMMIT_ATTEMPTS: Final = 500
 #: Bounds of what is remembered: folders that exist, and lists with the way to their first item.
 _MAX_KNOWN_FOLDERS: Final = 10_000
@@ -75,15 +85,14 @@ class ZooKeeperKV(KV):
     Args:
         conf: "connection" is the URL: "zookeeper://host:port,host:port/path"; or "zookeeper" with ``hosts``
             and ``path`` beside it. Further options: ``timeout``, seconds to wait for an answer;
-            ``randomize_hosts``; ``use_ssl``, ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and
-            ``keyfile_password`` for TLS.
+            ``randomize_hosts``; ``jute_maxbuffer``, as it is set on the servers; ``use_ssl``,
+            ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and ``keyfile_password`` for TLS.
         clock: not used: leases expire by the server's clock.
 
     Raises:
         InvalidFormat: the URL or an option is invalid.
     """
 
-    limits = Limits(value=1_000_000, commit=1_000_000)
     list_is_snapshot = False
 
     def __init__(self, conf: str | Mapping[str, Any], clock: Clock = SYSTEM) -> None:
@@ -92,6 +101,12 @@ class ZooKeeperKV(KV):
         settings = connection.read_settings(url)
         self._name = settings.name
         self._needs_sync = settings.has_several_servers
+        self._max_message = (settings.max_buffer or _MAX_BUFFER) - _HEADER
+        self.limits = Limits(
+            value=self._max_message - _NODE_HEADER - 2 * (MAX_KEY + len(settings.root) + _OPERATION),
+            commit=self._max_message,
+            overhead=2 * (_OPERATION + len(settings.root)),
+        )
         self._paths = Paths(settings.root)
         connect = settings.connector()
         self._pool = SessionPool(settings.name, connect, settings.timeout)
@@ -153,6 +168,7 @@ class ZooKeeperKV(KV):
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
         commit = Commit(checks, puts, deletes, uuid.uuid4().hex[:TOKEN_SIZE])
+        unanswered = 0
         for _ in range(_MAX_COMMIT_ATTEMPTS):
             snapshot = self._read_snapshot(commit)
             for check in checks:
@@ -163,10 +179,14 @@ class ZooKeeperKV(KV):
                 if session is None:
                     raise lease_lost_error(lease)
                 commit = commit._replace(session_id=session.session_id)
+            operations = encode_commit(commit, snapshot, self._paths)
             try:
-                results = self._send_multi(encode_commit(commit, snapshot, self._paths), lease)
+                results = self._send_multi(operations, lease)
             except NoAnswerError as error:
                 version = self._find_applied(commit, snapshot, error)
+                unanswered += 1
+                if version is None and unanswered >= _MAX_UNANSWERED:
+                    self._raise_if_too_large(encoded_size(operations), error)
             else:
                 version = self._read_version(commit, results, lease)
             if version is not None:
@@ -206,12 +226,27 @@ class ZooKeeperKV(KV):
     def _send_multi(self, operations: List[Any], lease: str | None) -> List[Any] | None:
         """Send a ``multi`` once; return the results, or None if its lease has ended."""
         size = encoded_size(operations)
-        if size > _MAX_MESSAGE:
-            raise limit_error(self.name, f"{size} bytes, with their keys,", _MAX_MESSAGE)
+        if size > self._max_message:
+            raise value_too_large(self.name, "a commit with its keys", size, self._max_message)
         if lease is not None:
             return self._leases.commit(lease, operations)
         results: List[Any] = self._pool.send_once([Transaction(operations)])[0]
         return results
+
+    def _raise_if_too_large(self, size: int, error: NoAnswerError) -> None:
+        """Raise ``ValueTooLarge`` for a ``multi`` upon which the server closes the connection every time.
+
+        It answers the requests in between, so that it is the size: a server does not say so.
+        """
+        if size >= _SUSPICIOUS_SIZE:
+            raise exc.ValueTooLarge(
+                f"'{self.name}' closes the connection upon a commit of {size} bytes and answers smaller "
+                f"requests, so its jute.maxbuffer is smaller than that: nothing was written; raise "
+                f"jute.maxbuffer, or name it in the URL (jute_maxbuffer=) to have large writes split; or write "
+                f"less at once, or store large values elsewhere and pass a reference (a codec can do that)",
+                cause=error,
+                size=size,
+            )
 
     def _read_version(self, commit: Commit, results: List[Any] | None, lease: str | None) -> int | None:
         """Return the version from the results of a ``multi``; None if a node had changed before."""
