@@ -195,7 +195,8 @@ def validate_size(
     if limits.value is not None:
         for put in puts:
             if len(put.value) > limits.value or text_size(put.value) > limits.value:
-                raise value_too_large(store, f"the value under '{put.key}'", text_size(put.value), limits.value)
+                what, size = f"the value under '{put.key}'", text_size(put.value)
+                raise value_too_large(store, what, size, limits.value)
     if limits.fit(checks, puts, deletes):
         return
     operations = limits.operations

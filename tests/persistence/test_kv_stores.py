@@ -89,7 +89,7 @@ def test_atoms_added_by_several_commits_are_atomic(left):
         flow = saved_flow(backend)
         first = [models.TaskDetail(f"first {n}", models.new_uuid()) for n in range(5)]
         conn.add_atoms(flow.uuid, first)
-        more = [models.TaskDetail(f"more {n}", models.new_uuid()) for n in range(4000)]
+        more = [models.TaskDetail(f"more {n}", models.new_uuid()) for n in range(12000)]
         store.left = left
         with pytest.raises(exc.StorageFailure, match="gone"):
             conn.add_atoms(flow.uuid, more)
@@ -231,3 +231,120 @@ def test_newer_format_is_refused():
         for verb in (conn.upgrade, conn.validate):
             with pytest.raises(exc.IncompatibleVersion, match="format 99"):
                 verb()
+
+
+def _history(tasks, state):
+    return [(task.name, None, state, 1.0) for task in tasks]
+
+
+def test_large_values_that_arrive_together():
+    """They are stored by one checkpoint, of several commits, and not again when the states change."""
+    store = CountingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
+        flow, tasks = with_tasks(backend, 300)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        texts = [f'"{n:020000}"' for n in range(300)]
+        done = [atom_update(task, states.SUCCESS, text) for task, text in zip(tasks, texts, strict=True)]
+        conn.checkpoint(checkpoint(flow, epoch, done, _history(tasks, states.SUCCESS)))
+        found = conn.get_atoms_for_flow(flow.uuid)
+        assert [(atom.state, f'"{atom.results}"') for atom in found] == [("SUCCESS", text) for text in texts]
+        assert [row.seq for row in conn.get_history(flow.uuid)] == list(range(1, 301))
+        store.written = 0
+        again = [update._replace(state=states.REVERTING) for update in done]
+        conn.checkpoint(checkpoint(flow, epoch, again, _history(tasks, states.REVERTING)))
+        assert store.written < 200_000
+        assert {atom.state for atom in conn.get_atoms_for_flow(flow.uuid)} == {"REVERTING"}
+        # What is not needed any more is deleted with the next commits, as they have room.
+        for _ in range(30):
+            conn.checkpoint(checkpoint(flow, epoch, [atom_update(task, states.PENDING) for task in tasks]))
+        assert [atom.results for atom in conn.get_atoms_for_flow(flow.uuid)] == [None] * 300
+        parts = [item.key for item in store.list() if "/part/" in item.key and "/part/many/" not in item.key]
+        assert parts == []
+        conn.destroy_logbook(conn.get_flow_record(flow.uuid).book_uuid)
+    assert store.list() == []
+
+
+class CountingKV(SmallCommitsKV):
+    """Counts the bytes that are written."""
+
+    written = 0
+
+    def _commit(self, checks, puts, deletes, lease):
+        self.written += sum(len(put.value) for put in puts)
+        return super()._commit(checks, puts, deletes, lease)
+
+
+@pytest.mark.parametrize("left", range(0, 40, 3))
+def test_a_checkpoint_of_several_commits_is_atomic(left):
+    store = FailingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
+        flow, tasks = with_tasks(backend, 200)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        first = [atom_update(task, states.RUNNING) for task in tasks]
+        conn.checkpoint(checkpoint(flow, epoch, first, _history(tasks[:50], states.RUNNING)))
+        done = [atom_update(task, states.SUCCESS, f'"{task.name * 10_000}"') for task in tasks]
+        large = checkpoint(flow, epoch, done, _history(tasks, states.SUCCESS), state=states.SUCCESS)
+        store.left = left
+        with pytest.raises(exc.StorageFailure, match="gone"):
+            conn.checkpoint(large)
+        store.left = None
+        with backend.get_connection() as other:
+            assert {(atom.state, atom.results) for atom in other.get_atoms_for_flow(flow.uuid)} == {
+                ("RUNNING", None)
+            }
+            assert [row.new for row in other.get_history(flow.uuid)] == ["RUNNING"] * 50
+            # The next owner is not disturbed by what is left, and the former one writes nothing any more.
+            epoch = other.take_ownership(flow.uuid, "you", 2.0)
+            with pytest.raises(exc.OwnershipLost):
+                conn.checkpoint(large)
+            values = [atom_update(task, states.SUCCESS, '"mine"') for task in tasks]
+            other.checkpoint(checkpoint(flow, epoch, values, _history(tasks[:10], states.SUCCESS)))
+            assert {atom.results for atom in other.get_atoms_for_flow(flow.uuid)} == {"mine"}
+            assert [row.new for row in other.get_history(flow.uuid)] == ["RUNNING"] * 50 + ["SUCCESS"] * 10
+
+
+def test_a_value_that_is_too_large_is_refused_before_anything_is_written():
+    store = CountingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
+        flow, tasks = with_tasks(backend, 100)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        done = [atom_update(task, states.SUCCESS, '"x"' * 4_000) for task in tasks]
+        done[-1] = atom_update(tasks[-1], states.SUCCESS, f'"{"x" * 200_000}"')
+        store.written = 0
+        with pytest.raises(exc.ValueTooLarge) as caught:
+            conn.checkpoint(checkpoint(flow, epoch, done))
+        assert (caught.value.size, caught.value.limit) == (200_002, 200_000)
+        assert store.written == 0
+        stored = conn.get_flow_details(flow.uuid)
+        stored.meta["inputs"] = "x" * 200_000
+        with pytest.raises(exc.ValueTooLarge):
+            conn.update_flow_details(stored)
+        assert store.written == 0
+
+
+def test_large_values_of_stored_details():
+    with KVBackend("memory", store=SmallCommitsKV()) as backend, backend.get_connection() as conn:
+        flow, _ = with_tasks(backend, 40)
+        stored = conn.get_flow_details(flow.uuid)
+        for size in (20_000, 30_000):
+            for task in stored:
+                task.put(states.SUCCESS, task.name * size)
+            conn.update_flow_details(stored)
+            (first, *_) = stored
+            assert conn.get_atom_details(first.uuid).results == first.results
+            assert [task.results for task in conn.get_atoms_for_flow(flow.uuid)] == [
+                task.results for task in stored
+            ]
+        parts = [item for item in backend.kv.list() if "/part/" in item.key]
+        assert len(parts) == 40
+        book = models.LogBook("new")
+        fresh = models.FlowDetail("fresh", models.new_uuid())
+        for number, task in enumerate(stored):
+            detail = models.TaskDetail(f"t{number}", models.new_uuid())
+            detail.put(states.SUCCESS, task.results)
+            fresh.add(detail)
+        book.add(fresh)
+        conn.save_logbook(book)
+        assert [task.results for task in conn.get_atoms_for_flow(fresh.uuid)] == [
+            task.results for task in stored
+        ]

@@ -103,17 +103,49 @@ class KeyContract:
         assert kv.list() == []
 
     def test_limits(self, kv: KV) -> None:
-        """A commit beyond the limits of the store is an error that names the remedy."""
-        value, _, operations = kv.limits
-        if value is not None:
-            with pytest.raises(exc.StorageFailure, match="codec"):
+        """A commit beyond the limits of the store is an error with size, limit and remedy."""
+        kv.get("k")  # some stores ask their servers
+        value, size, operations, overhead = kv.limits
+        if value is not None and value <= MAX_TESTED:
+            with pytest.raises(exc.ValueTooLarge, match="codec") as caught:
                 kv.commit(puts=[Put("k", "x" * (value + 1))])
+            assert (caught.value.size, caught.value.limit) == (value + 1, value)
+            assert not isinstance(caught.value, exc.StorageFailure)
+        if size is not None and size <= MAX_TESTED:
+            half = "x" * (size // 2)
+            with pytest.raises(exc.ValueTooLarge, match="less at once"):
+                kv.commit(puts=[Put("k", half), Put("l", half), Put("m", "1")])
         if operations is not None:
-            with pytest.raises(exc.StorageFailure, match="less at once"):
+            with pytest.raises(exc.ValueTooLarge, match="less at once"):
                 kv.commit(puts=[Put(f"k{n}", "1") for n in range(operations + 1)])
-        else:
-            kv.commit(puts=[Put(f"k{n}", "1") for n in range(1000)])
-        assert len(kv.list()) == (1000 if operations is None else 0)
+        count = min(operations or 1000, 1000 if size is None else (size // (overhead + 10)))
+        assert kv.list() == []
+        kv.commit(puts=[Put(f"k{n}", "1") for n in range(count)])
+        assert len(kv.list()) == count
+
+    def test_up_to_the_limits(self, kv: KV) -> None:
+        """A value and a commit that the declared limits allow are stored, whatever their keys are."""
+        kv.get("k")
+        limits = kv.limits
+        long = [f"{'k' * 180}/{'l' * 180}/{n}" for n in range(limits.operations or 100)]
+        if limits.value is not None and limits.value <= MAX_TESTED:
+            version = kv.commit([Check(long[0], ABSENT)], [Put(long[0], "v" * limits.value)])
+            kv.commit([Check(long[0], version)], [Put(long[0], "w" * limits.value)])
+            stored = kv.get(long[0])
+            assert stored is not None
+            assert stored.value == "w" * limits.value
+            kv.commit([], [], [long[0]])
+        if limits.commit is not None and limits.commit <= MAX_TESTED:
+            checks = [Check(key, ABSENT) for key in long]
+            left = limits.commit - limits.commit_size(checks, [Put(key, "") for key in long], ())
+            puts = [Put(key, "x" * (left // len(long))) for key in long]
+            assert limits.fit(checks, puts)
+            kv.commit(checks, puts)
+            assert [item.value for item in kv.get_many(long) if item] == [put.value for put in puts]
+
+
+#: Limits above so many bytes are not tried.
+MAX_TESTED = 20_000_000
 
 
 class Waiter:

@@ -237,8 +237,8 @@ class EtcdKV(KV):
         if any(part in str(error) for part in _TOO_LARGE):
             size = self.limits.commit_size(checks, puts, deletes)
             raise exc.ValueTooLarge(
-                f"'{self._name}' refused a commit of about {size} bytes ({error}): nothing was written; raise "
-                f"--max-request-bytes and --max-txn-ops of the servers, or name the first in the URL "
+                f"'{self._name}' refused a commit of about {size} bytes ({error}): nothing was written; "
+                f"raise --max-request-bytes and --max-txn-ops of the servers, or name the first in the URL "
                 f"(max_request_bytes=) to have large writes split; or write less at once, or store large "
                 f"values elsewhere and pass a reference (a codec can do that)",
                 cause=error,

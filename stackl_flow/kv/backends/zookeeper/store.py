@@ -63,9 +63,7 @@ from stackl_flow.kv.store import KV
 _MAX_BUFFER: Final = 1_048_575
 #: Bytes of a message that are left to its header.
 _HEADER: Final = 575
-#: Bytes of a node beside the value: the token of its commit and the id of its lease.
-_NODE_HEADER: Final = 100
-#: Bytes of an operation with its guard, beside the key; each of the two has a path below the root.
+#: Bytes of an operation, or of its guard, beside the key and the root: also those in the data of the node.
 _OPERATION: Final = 160
 #: A message of so many bytes that the server never answers, while it answers others, is too large for it.
 _SUSPICIOUS_SIZE: Final = 32_768
@@ -102,10 +100,11 @@ class ZooKeeperKV(KV):
         self._name = settings.name
         self._needs_sync = settings.has_several_servers
         self._max_message = (settings.max_buffer or _MAX_BUFFER) - _HEADER
+        overhead = 2 * (_OPERATION + len(settings.root))
         self.limits = Limits(
-            value=self._max_message - _NODE_HEADER - 2 * (MAX_KEY + len(settings.root) + _OPERATION),
+            value=self._max_message - 4 * (MAX_KEY + overhead),
             commit=self._max_message,
-            overhead=2 * (_OPERATION + len(settings.root)),
+            overhead=overhead,
         )
         self._paths = Paths(settings.root)
         connect = settings.connector()
@@ -241,9 +240,9 @@ class ZooKeeperKV(KV):
         if size >= _SUSPICIOUS_SIZE:
             raise exc.ValueTooLarge(
                 f"'{self.name}' closes the connection upon a commit of {size} bytes and answers smaller "
-                f"requests, so its jute.maxbuffer is smaller than that: nothing was written; raise "
-                f"jute.maxbuffer, or name it in the URL (jute_maxbuffer=) to have large writes split; or write "
-                f"less at once, or store large values elsewhere and pass a reference (a codec can do that)",
+                f"requests, so its jute.maxbuffer is smaller than that: nothing was written; "
+                f"raise it, or name it in the URL (jute_maxbuffer=) to have large writes split; "
+                f"or write less at once, or store large values elsewhere (a codec can do that)",
                 cause=error,
                 size=size,
             )

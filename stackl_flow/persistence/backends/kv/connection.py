@@ -15,11 +15,11 @@ from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.kv import backends as stores
-from stackl_flow.kv.items import ABSENT, Check, Item, Put
+from stackl_flow.kv.items import ABSENT, Check, Item, Put, validate_size
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
-from stackl_flow.persistence.backends.kv.transaction import FlowTransaction
+from stackl_flow.persistence.backends.kv.transaction import FlowTransaction, batches
 from stackl_flow.persistence.base import Backend, Connection, MissingAtoms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
@@ -38,6 +38,10 @@ T = TypeVar("T")
 _MAX_ATTEMPTS: Final = 200
 _MAX_DELAY: Final = 0.02
 _PAGE_SIZE: Final = 200
+#: How many parts that are not needed any more wait for a commit that has room to delete them, and how many
+#: of them one commit deletes.
+_MAX_GARBAGE: Final = 10_000
+_MAX_DELETES: Final = 100
 
 
 class CheckpointCursor:
@@ -50,6 +54,7 @@ class CheckpointCursor:
         head: its head.
         row: its row.
         atoms: the UUIDs of its atoms; read when they are needed, by default.
+        parts: the keys of the parts that are stored, as far as they are known.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class CheckpointCursor:
         head: FlowHead,
         row: FlowRow,
         atoms: set[str] | None = None,
+        parts: Iterable[str] = (),
     ) -> None:
         self._kv = kv
         self.flow_uuid = flow_uuid
@@ -68,6 +74,10 @@ class CheckpointCursor:
         self._head = head
         self._row = row
         self._atoms = atoms
+        # The parts of each atom, as far as they are known, and those that are not referred to any more.
+        self._parts: dict[str, frozenset[str]] = {}
+        self._parts.update(self._parts_by_atom(parts, atoms or ()))
+        self._garbage: list[str] = []
         # The last page of transitions: None if it has to be read, empty if the next one starts a page.
         self._page: list[list[Any]] | None = None if head.transitions % layout.TRANSITIONS_PER_PAGE else []
 
@@ -105,8 +115,8 @@ class CheckpointCursor:
             if atom.uuid not in self._known_atoms():
                 raise not_found("atom", atom.uuid)
         values = {uuid: columns for uuid, *columns in cp.atoms}
-        items = layout.encode_atom_values(cp.flow_uuid, values, head.writes, self._kv.limits.operations)
-        puts = [Put(key, value) for key, value in items]
+        encoded = layout.encode_atom_values(cp.flow_uuid, values, head.writes, self._kv.limits)
+        puts = [Put(key, value) for key, value in encoded.puts.items()]
         if cp.flow_state is not None or cp.flow_meta is not None:
             state = head.state if cp.flow_state is None else cp.flow_state
             head = head._replace(state=state, updated_at=at)
@@ -115,24 +125,66 @@ class CheckpointCursor:
             row = row._replace(meta=cp.flow_meta)
             puts.append(Put(layout.row_key(self.flow_uuid), layout.encode(row)))
         page = self._page
+        early: list[Put] = []
         if cp.transitions:
             page = self._last_page()
             pages = list(layout.append_transitions(page, cp.transitions, cp.owner, head.transitions))
-            puts += [
+            early = [
                 Put(layout.history_key(cp.flow_uuid, number), layout.encode(each)) for number, each in pages
             ]
             page = pages[-1][1]
             head = head._replace(transitions=head.transitions + len(cp.transitions))
         puts.append(Put(self._key, layout.encode(head)))
-        self._version = self._kv.commit([Check(self._key, self._version)], puts)
+        parts, unreferenced = self._changed_parts(encoded.parts, values)
+        self._version = self._commit([*parts, *early], puts)
         self._head, self._row = head, row
         self._page = page if head.transitions % layout.TRANSITIONS_PER_PAGE else []
+        self._parts.update(self._parts_by_atom(encoded.parts, values))
+        self._garbage += unreferenced
+
+    def _commit(self, early: Sequence[Put], puts: Sequence[Put]) -> int:
+        """Commit all of it at once, or what no one reads yet first, where the store takes less at once.
+
+        Each commit checks that the head has not changed, so a former owner writes nothing.
+        """
+        limits, checks = self._kv.limits, [Check(self._key, self._version)]
+        if not limits.fit(checks, [*early, *puts]):
+            validate_size(self._kv.name, limits, checks, puts, ())  # before anything is written
+            validate_size(self._kv.name, limits._replace(commit=None, operations=None), (), early, ())
+            for batch in batches(limits, checks, early, ()):
+                self._kv.commit(checks, batch.puts)
+            early = ()
+        room = len(self._garbage) if limits.operations is None else limits.operations - len(early) - len(puts)
+        deletes = self._garbage[: min(room, _MAX_DELETES)] if room > 0 else []
+        if not limits.fit(checks, [*early, *puts], deletes):
+            deletes = []
+        version = self._kv.commit(checks, [*early, *puts], deletes)
+        self._garbage = self._garbage[len(deletes) : len(deletes) + _MAX_GARBAGE]
+        return version
+
+    def _changed_parts(self, parts: Mapping[str, str], values: Iterable[str]) -> tuple[list[Put], list[str]]:
+        """Return the parts that are not stored yet, and the keys of those that are not needed any more."""
+        self._garbage = [key for key in self._garbage if key not in parts]
+        known = {key for uuid in values for key in self._parts.get(uuid, ())}
+        new = [Put(key, text) for key, text in parts.items() if key not in known]
+        return new, sorted(known.difference(parts))
+
+    def _parts_by_atom(self, parts: Iterable[str], values: Iterable[str]) -> dict[str, frozenset[str]]:
+        by_prefix: dict[str, list[str]] = {}
+        for key in parts:
+            by_prefix.setdefault(key[: key.rfind("/") + 1], []).append(key)
+        if not by_prefix and not any(self._parts.get(uuid) for uuid in values):
+            return {}
+        found = ((uuid, layout.parts_prefix(self.flow_uuid, uuid)) for uuid in values)
+        return {uuid: frozenset(by_prefix.get(prefix, ())) for uuid, prefix in found}
 
     def _last_page(self) -> list[list[Any]]:
         if self._page is None:
             number = self._head.transitions // layout.TRANSITIONS_PER_PAGE
             page = self._kv.get(layout.history_key(self.flow_uuid, number))
-            self._page = [] if page is None else layout.decode(page.value)
+            stored = [] if page is None else layout.decode(page.value)
+            # What follows is left by a checkpoint that was interrupted.
+            self._page = stored[: self._head.transitions % layout.TRANSITIONS_PER_PAGE]
         return self._page
 
     def _known_atoms(self) -> set[str]:
@@ -293,7 +345,8 @@ class KVConnection(Connection):
         transaction = self._open_transaction
         head, row = transaction.read_head(flow_uuid), transaction.read_row(flow_uuid)
         if head is not None and row is not None:
-            self._cursor = CheckpointCursor(self._kv, flow_uuid, transaction.version, head, row, atoms)
+            parts = transaction.find_prefetched(layout.parts_prefix(flow_uuid))
+            self._cursor = CheckpointCursor(self._kv, flow_uuid, transaction.version, head, row, atoms, parts)
         self._open_transaction = FlowTransaction(self._kv)
         return epoch
 
@@ -378,13 +431,15 @@ class KVConnection(Connection):
         return list(islice(self._transitions(flow_uuid, after), limit))
 
     def _transitions(self, flow_uuid: str, after: int) -> Iterator[Transition]:
+        head = self._open_transaction.read_head(flow_uuid)
+        count = 0 if head is None else head.transitions  # others are those of an interrupted checkpoint
         number = after // layout.TRANSITIONS_PER_PAGE
         last = layout.history_key(flow_uuid, number - 1) if number else ""
         while pages := self._kv.list(layout.history_prefix(flow_uuid), last, _PAGE_SIZE):
             for page in pages:
                 last = page.key
                 for transition in layout.decode_transitions(page.value, int(page.key.rpartition("/")[2])):
-                    if transition.seq > after:
+                    if after < transition.seq <= count:
                         yield transition
 
     # ------------------------------------------------------------------ writing

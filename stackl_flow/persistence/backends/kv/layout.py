@@ -11,6 +11,7 @@
     persistence/flow/FLOW/made/NUMBER         a page of atoms, as they were when they were added
     persistence/flow/FLOW/atom/ATOM           the current values of an atom
     persistence/flow/FLOW/many/WRITE          those of many atoms at once, where a commit takes few items
+    persistence/flow/FLOW/part/OWNER/NAME     a long value of an atom, or a piece of a "many" that is too long
     persistence/history/FLOW/NUMBER           a page of transitions
 
 Every write of a flow also writes its head, in the same commit, and checks the version of the head that was
@@ -19,6 +20,12 @@ head, one item for each atom that changed, and the last page of transitions: nev
 are stored by the hundred on a page, because a flow may have a hundred thousand and most stores take each item
 one by one.
 
+A value of an atom that is longer than ``PART_SIZE`` is a part: an item of its own, with a reference in the
+item of the atom. The name of a part contains a digest of its text, so that a part is written once, as long as
+the value does not change, and may be written before the commit that refers to it. So may pages of history:
+those after the count in the head do not exist for readers. A checkpoint that is too large for one commit is
+written that way: parts and pages first, in commits that check the version of the head, then all the rest.
+
 There is no index from the UUID of an atom to its flow: it would double the items of every flow for a query
 that is rare. A connection that has not read the flow searches all flows, newest first.
 """
@@ -26,10 +33,11 @@ that is rare. A connection that has not read the flow searches all flows, newest
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from stackl_flow.kv.items import quote
+from stackl_flow.kv.items import Limits, quote
 from stackl_flow.persistence.records import AtomRecord, BookRecord, FlowRecord, Transition
 
 FORMAT: Final = 2
@@ -41,6 +49,10 @@ FLOWS: Final = f"{ROOT}flows/"
 TRANSITIONS_PER_PAGE: Final = 32
 #: How many characters of atoms a page has; ZooKeeper takes a million.
 _MAX_ATOM_PAGE: Final = 60_000
+#: How many characters of an atom's value are stored in the item of the atom.
+PART_SIZE: Final = 8_000
+#: The owner of the parts of a "many".
+_MANY: Final = "many"
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 decode = json.loads
@@ -210,25 +222,129 @@ def decode_atom_page(text: str, flow_uuid: str) -> Iterator[AtomRecord]:
         yield AtomRecord(uuid, flow_uuid, *columns)
 
 
+def parts_prefix(flow_uuid: str, owner: str = "") -> str:
+    """Return the prefix of the parts of a flow, or of one of its atoms."""
+    return f"{flow_prefix(flow_uuid)}part/{f'{quote(owner)}/' if owner else ''}"
+
+
+def split_values(
+    flow_uuid: str, atom_uuid: str, columns: Sequence[Any]
+) -> tuple[Sequence[Any], dict[str, str]]:
+    """Replace the long columns of an atom by references.
+
+    Returns:
+        The columns, and the keys and texts of the parts that they refer to.
+    """
+    long = [text for text in columns if type(text) is str and len(text) > PART_SIZE]
+    if not long:
+        return columns, {}
+    parts: dict[str, str] = {}
+    short: list[Any] = []
+    for number, text in enumerate(columns):
+        if type(text) is not str or len(text) <= PART_SIZE:
+            short.append(text)
+            continue
+        name = _part_name(number, text)
+        short.append({"part": name})
+        parts[f"{parts_prefix(flow_uuid, atom_uuid)}{name}"] = text
+    return short, parts
+
+
+def _part_name(number: int, text: str) -> str:
+    return f"{number}-{blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def join_values(
+    flow_uuid: str, atom_uuid: str, columns: Sequence[Any], read_part: Callable[[str], str]
+) -> Sequence[Any]:
+    """Replace references in the columns of an atom by what they refer to.
+
+    Args:
+        flow_uuid: UUID of its flow.
+        atom_uuid: UUID of the atom.
+        columns: the columns.
+        read_part: returns the text of the part with a key.
+    """
+    if not any(type(column) is dict for column in columns):
+        return columns
+    prefix = parts_prefix(flow_uuid, atom_uuid)
+    return [read_part(prefix + column["part"]) if type(column) is dict else column for column in columns]
+
+
+class AtomValues(NamedTuple):
+    """The current values of atoms, encoded.
+
+    Attributes:
+        puts: keys and values to write in one commit.
+        parts: keys and values of what they refer to, to write before or with them.
+    """
+
+    puts: dict[str, str]
+    parts: dict[str, str]
+
+
 def encode_atom_values(
-    flow_uuid: str, values: Mapping[str, Sequence[Any]], write_number: int, operations: int | None
-) -> Iterator[tuple[str, str]]:
+    flow_uuid: str, values: Mapping[str, Sequence[Any]], write_number: int, limits: Limits
+) -> AtomValues:
     """Encode the current values of atoms.
 
     Args:
         flow_uuid: UUID of their flow.
         values: all columns that change while an atom runs, by the atom's UUID.
         write_number: the number of this write of the flow; of several values of an atom the latest counts.
-        operations: how many items a commit may have; None for any number.
-
-    Yields:
-        Keys and values: one for each atom, or one for all if they are too many for a commit.
+        limits: what a commit may have. There is an item for each atom, or one for all if they are too many.
     """
-    if operations is not None and len(values) > operations // 4:
-        yield f"{batches_prefix(flow_uuid)}{write_number:012}", encode(values)
-        return
+    parts: dict[str, str] = {}
+    short: dict[str, Sequence[Any]] = {}
     for uuid, columns in values.items():
-        yield atom_key(flow_uuid, uuid), encode([write_number, *columns])
+        short[uuid], long = split_values(flow_uuid, uuid, columns)
+        parts.update(long)
+    if not _are_too_many(len(values), limits):
+        puts = {
+            atom_key(flow_uuid, uuid): encode([write_number, *columns]) for uuid, columns in short.items()
+        }
+        return AtomValues(puts, parts)
+    key = f"{batches_prefix(flow_uuid)}{write_number:012}"
+    text = encode(short)
+    room = None if limits.commit is None else limits.commit // 2
+    if room is None or len(text) <= room:
+        return AtomValues({key: text}, parts)
+    names: list[str] = []
+    for chunk in _chunks(short, room // 2):
+        names.append(_part_name(write_number, chunk))
+        parts[f"{parts_prefix(flow_uuid, _MANY)}{names[-1]}"] = chunk
+    return AtomValues({key: encode({"": names})}, parts)
+
+
+def _are_too_many(count: int, limits: Limits) -> bool:
+    if limits.operations is not None and count > limits.operations // 4:
+        return True
+    return limits.commit is not None and count * (limits.overhead + 400) > limits.commit // 4
+
+
+def _chunks(values: Mapping[str, Sequence[Any]], size: int) -> Iterator[str]:
+    """Encode values in several texts of so many characters at most, or of one atom each."""
+    lines: list[str] = []
+    length = 0
+    for uuid, columns in values.items():
+        line = f"{encode(uuid)}:{encode(columns)}"
+        if lines and length + len(line) > size:
+            yield f"{{{','.join(lines)}}}"
+            lines, length = [], 0
+        lines.append(line)
+        length += len(line) + 1
+    yield f"{{{','.join(lines)}}}"
+
+
+def decode_batch(flow_uuid: str, text: str, read_part: Callable[[str], str]) -> dict[str, Sequence[Any]]:
+    """Decode the values of many atoms that were written at once; references are not replaced."""
+    values: dict[str, Sequence[Any]] = decode(text)
+    if "" in values:
+        prefix = parts_prefix(flow_uuid, _MANY)
+        names = values.pop("")
+        for name in names:
+            values.update(decode(read_part(f"{prefix}{name}")))
+    return values
 
 
 # ---------------------------------------------------------------------- transitions
@@ -261,7 +377,7 @@ def append_transitions(
 
 
 def decode_transitions(text: str, number: int) -> Iterator[Transition]:
-    """Decode the transitions of the page with a number."""
+    """Decode the transitions of the page with a number; those after the head's count do not exist."""
     first = number * TRANSITIONS_PER_PAGE + 1
     for seq, (atom, old, new, at, owner) in enumerate(decode(text), start=first):
         yield Transition(seq, atom, old, new, at, owner)

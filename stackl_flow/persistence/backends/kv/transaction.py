@@ -6,11 +6,12 @@ no one reads before the rest is committed go first, and deletions of what no one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from stackl_flow.kv.items import ABSENT, Check, Item, Put
+from stackl_flow import exceptions as exc
+from stackl_flow.kv.items import ABSENT, Check, Item, Limits, Put, validate_size
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
@@ -85,6 +86,10 @@ class BufferedTransaction:
         item = self._read[key]
         return None if item is None or key in self._deletes else item.value
 
+    def find_prefetched(self, prefix: str) -> list[str]:
+        """Return the keys with a prefix, as far as they were read with all items of a longer one."""
+        return [key for key in self._find_prefetched(prefix) or () if key.startswith(prefix)]
+
     def items(self, prefix: str) -> list[Item]:
         """Read the items with a prefix, in order.
 
@@ -141,55 +146,94 @@ class BufferedTransaction:
         """
         if not self._puts and not self._deletes:
             return
+        checks = [self._check(key) for key in self._read]
+        puts = [Put(key, value) for key, value in self._puts.items()]
         early, late = [], []
-        if not self._fits():
-            for keys in self._batches(sorted(self._unreferenced & self._deletes)):
-                self._kv.commit([self._check(key) for key in self._read], deletes=keys)
-                self._deletes.difference_update(keys)
+        if not self.limits.fit(checks, puts, list(self._deletes)):
             early, late = sorted(self._early, key=lambda key: (self._early[key], key)), sorted(self._late)
+            puts = [put for put in puts if put.key not in self._early]
+            # Before the first commit, so that nothing is written if it cannot be completed.
+            validate_size(
+                self._kv.name,
+                self.limits._replace(operations=None, commit=None),
+                (),
+                [Put(key, self._puts[key]) for key in early],
+                (),
+            )
+            unreferenced = self._unreferenced & self._deletes
+            left = sorted(self._deletes.difference(late, unreferenced))
+            validate_size(self._kv.name, self.limits, checks, puts, left)
+            for keys in batches(self.limits, checks, [], sorted(unreferenced)):
+                self._kv.commit([self._check(key) for key in self._read], deletes=keys.deletes)
+                self._deletes.difference_update(keys.deletes)
         for referrer, group in groupby(early, key=self._early.__getitem__):
             self._commit_early(referrer, list(group))
         self.version = self._kv.commit(
-            [self._check(key) for key in self._read],
-            [Put(key, value) for key, value in self._puts.items() if key not in early],
-            sorted(self._deletes.difference(late)),
+            [self._check(key) for key in self._read], puts, sorted(self._deletes.difference(late))
         )
-        for keys in self._batches(late):
-            self._kv.commit(deletes=keys)
+        for batch in batches(self.limits, (), (), late):
+            self._kv.commit(deletes=batch.deletes)
 
     def _check(self, key: str) -> Check:
         item = self._read[key]
         return Check(key, ABSENT if item is None else item.version)
 
-    def _fits(self) -> bool:
-        _, size, operations = self.limits
-        few = operations is None or max(len(self._puts) + len(self._deletes), len(self._read)) <= operations
-        return few and (size is None or sum(len(value) for value in self._puts.values()) * 2 <= size)
-
     def _commit_early(self, referrer: str, keys: Sequence[str]) -> None:
-        for batch in self._batches(keys):
-            puts = [Put(key, self._puts[key]) for key in batch]
-            known = self._read[referrer]
-            # The referrer is written unchanged: of two that do this at once, one finds that it has changed.
-            unchanged = [] if known is None else [Put(referrer, known.value)]
-            version = self._kv.commit([self._check(referrer)], [*puts, *unchanged])
+        known = self._read[referrer]
+        # The referrer is written unchanged: of two that do this at once, one finds that it has changed.
+        unchanged = [] if known is None else [Put(referrer, known.value)]
+        puts = [Put(key, self._puts[key]) for key in keys]
+        for batch in batches(self.limits, [self._check(referrer)], puts, (), always=unchanged):
+            version = self._kv.commit([self._check(referrer)], [*batch.puts, *unchanged])
             if known is not None:
-                self._read[referrer] = known._replace(version=version)
+                self._read[referrer] = known = known._replace(version=version)
 
-    def _batches(self, keys: Sequence[str]) -> Iterator[list[str]]:
-        _, size, operations = self.limits
-        batch: list[str] = []
-        total = 0
-        for key in keys:
-            length = len(self._puts.get(key, ""))
-            is_full = operations is not None and len(batch) + 1 >= operations
-            if batch and (is_full or (size is not None and (total + length) * 2 > size)):
-                yield batch
-                batch, total = [], 0
-            batch.append(key)
-            total += length
-        if batch:
+
+class Batch(NamedTuple):
+    """What one of several commits writes."""
+
+    puts: list[Put]
+    deletes: list[str]
+
+
+def batches(
+    limits: Limits,
+    checks: Sequence[Check],
+    puts: Iterable[Put],
+    deletes: Iterable[str],
+    always: Sequence[Put] = (),
+) -> Iterator[Batch]:
+    """Divide writes among commits that a store accepts, in their order.
+
+    Args:
+        limits: the limits of the store.
+        checks: what each of the commits checks.
+        puts: the items to write.
+        deletes: the keys to delete, after all puts.
+        always: what each of the commits writes besides.
+    """
+    base = limits.commit_size(checks, always, ())
+    batch, size, count = Batch([], []), base, len(always)
+    writes: list[Put | str] = [*puts, *deletes]
+    for write in writes:
+        if isinstance(write, Put):
+            added = limits.commit_size((), [write], ())
+        else:
+            added = limits.commit_size((), (), [write])
+        too_many = limits.operations is not None and count + 1 > limits.operations
+        if (batch.puts or batch.deletes) and (
+            too_many or (limits.commit is not None and size + added > limits.commit)
+        ):
             yield batch
+            batch, size, count = Batch([], []), base, len(always)
+        if isinstance(write, Put):
+            batch.puts.append(write)
+        else:
+            batch.deletes.append(write)
+        size += added
+        count += 1
+    if batch.puts or batch.deletes:
+        yield batch
 
 
 class FlowTransaction(BufferedTransaction):
@@ -218,7 +262,7 @@ class FlowTransaction(BufferedTransaction):
     def read_atoms(self, flow_uuid: str) -> list[AtomRecord]:
         """Read the atoms of a flow in the order they were added; one snapshot, where a list is one."""
         prefix = layout.flow_prefix(flow_uuid)
-        groups: dict[str, list[Item]] = {"head": [], "made": [], "atom": [], "many": []}
+        groups: dict[str, list[Item]] = {"head": [], "made": [], "atom": [], "many": [], "part": []}
         for item in self.items(prefix):
             groups.get(item.key.removeprefix(prefix)[:4], []).append(item)
         if not groups["head"]:
@@ -228,9 +272,12 @@ class FlowTransaction(BufferedTransaction):
         pages = groups["made"][:count]
         records = [record for page in pages for record in layout.decode_atom_page(page.value, flow_uuid)]
         values = {item.key: item.value for item in groups["atom"]}
-        batches = _decode_batches(groups["many"])
+        parts = _Parts(self._kv, {item.key: item.value for item in groups["part"]})
+        written = _decode_batches(flow_uuid, groups["many"], parts)
         return [
-            _with_current_values(record, values.get(layout.atom_key(flow_uuid, record.uuid)), batches)
+            self._with_current_values(
+                record, values.get(layout.atom_key(flow_uuid, record.uuid)), written, parts
+            )
             for record in records
         ]
 
@@ -245,8 +292,34 @@ class FlowTransaction(BufferedTransaction):
             return None
         if not any(uuid in page.value for page in pages[: head.atom_pages]):
             return None  # left by a write that was interrupted
-        batches = _decode_batches(self.items(layout.batches_prefix(flow_uuid)))
-        return _with_current_values(record, self.get(layout.atom_key(flow_uuid, uuid)), batches)
+        parts = _Parts(self._kv, {})
+        written = _decode_batches(flow_uuid, self.items(layout.batches_prefix(flow_uuid)), parts)
+        return self._with_current_values(record, self.get(layout.atom_key(flow_uuid, uuid)), written, parts)
+
+    def _with_current_values(
+        self, record: AtomRecord, text: str | None, written: _Written, parts: _Parts
+    ) -> AtomRecord:
+        """Return an atom with the values that were written last."""
+        for _ in range(_MAX_READS):
+            columns = _latest_columns(record, text, written)
+            try:
+                joined = layout.join_values(record.flow_uuid, record.uuid, columns, parts.read)
+            except exc.NotFound:
+                # Where a list is no snapshot, the atom may have changed since, and the part is deleted.
+                text = self._reread(layout.atom_key(record.flow_uuid, record.uuid))
+                items = self._kv.list(layout.batches_prefix(record.flow_uuid))
+                written = _decode_batches(record.flow_uuid, items, parts)
+                continue
+            is_new = joined is columns and text is None and not written
+            return record if is_new else record.with_values(joined)
+        raise exc.StorageFailure(
+            f"atom '{record.name}' ({record.uuid}) in '{self._kv.name}' refers to a value that is not there: "
+            f"a part of its flow was deleted"
+        )
+
+    def _reread(self, key: str) -> str | None:
+        item = self._kv.get(key)
+        return None if item is None else item.value
 
     # ------------------------------------------------------------------ writing
 
@@ -325,6 +398,7 @@ class FlowTransaction(BufferedTransaction):
             if record.uuid in known:
                 raise duplicate("atom", record.uuid)
             known.add(record.uuid)
+        records = [self._split(record) for record in records]
         pages = list(layout.encode_atom_pages(records))
         for number, page in enumerate(pages, start=head.atom_pages):
             self.put_early(layout.atom_page_key(flow_uuid, number), page, layout.head_key(flow_uuid))
@@ -334,9 +408,14 @@ class FlowTransaction(BufferedTransaction):
         head = self._existing_head(flow_uuid)
         changed = {record.uuid: record for record in records}
         values = {record.uuid: record[5:] for record in records}
-        for key, value in layout.encode_atom_values(
-            flow_uuid, values, head.writes + 1, self.limits.operations
-        ):
+        encoded = layout.encode_atom_values(flow_uuid, values, head.writes + 1, self.limits)
+        only = records[0].uuid if len(records) == 1 else ""
+        prefixes = tuple(layout.parts_prefix(flow_uuid, record.uuid) for record in records)
+        for part in self.items(layout.parts_prefix(flow_uuid, only)):
+            if part.key.startswith(prefixes) and part.key not in encoded.parts:
+                self.delete(part.key, late=True)
+        self._put_parts(flow_uuid, encoded.parts)
+        for key, value in encoded.puts.items():
             self.put(key, value)
         # The pages contain the name of an atom, which may change as well.
         for page in self.items(layout.atom_pages_prefix(flow_uuid)):
@@ -347,6 +426,18 @@ class FlowTransaction(BufferedTransaction):
             if new != old:
                 self.put(page.key, layout.encode_atom_page(new))
         self._put_head(flow_uuid, head)
+
+    def _split(self, record: AtomRecord) -> AtomRecord:
+        """Write the long values of an atom as parts, and return the atom with references to them."""
+        columns, parts = layout.split_values(record.flow_uuid, record.uuid, record[5:])
+        if not parts:
+            return record
+        self._put_parts(record.flow_uuid, parts)
+        return record.with_values(columns)
+
+    def _put_parts(self, flow_uuid: str, parts: Mapping[str, str]) -> None:
+        for key, text in parts.items():
+            self.put_early(key, text, layout.head_key(flow_uuid))
 
     def _existing_head(self, flow_uuid: str) -> FlowHead:
         head = self.read_head(flow_uuid)
@@ -367,19 +458,50 @@ class FlowTransaction(BufferedTransaction):
         self.put(layout.row_key(flow_uuid), layout.encode(row))
 
 
-def _decode_batches(items: Iterable[Item]) -> list[tuple[int, dict[str, Any]]]:
+#: How often to read an atom again whose values are changed meanwhile.
+_MAX_READS: Final = 20
+
+#: The values of many atoms by write, each with its number.
+_Written = list[tuple[int, dict[str, Sequence[Any]]]]
+
+
+class _Parts:
+    """Reads parts of values.
+
+    Args:
+        kv: the store.
+        known: the parts that were read, by key.
+    """
+
+    def __init__(self, kv: KV, known: dict[str, str]) -> None:
+        self._kv = kv
+        self._known = known
+
+    def read(self, key: str) -> str:
+        """Return the text of a part; raise ``NotFound`` if there is none."""
+        text = self._known.get(key)
+        if text is None:
+            item = self._kv.get(key)
+            if item is None:
+                raise exc.NotFound(f"no item '{key}'")
+            text = self._known[key] = item.value
+        return text
+
+
+def _decode_batches(flow_uuid: str, items: Iterable[Item], parts: _Parts) -> _Written:
     """Decode the values of many atoms, each batch with the number of its write."""
-    return [(int(item.key.rpartition("/")[2]), layout.decode(item.value)) for item in items]
+    return [
+        (int(item.key.rpartition("/")[2]), layout.decode_batch(flow_uuid, item.value, parts.read))
+        for item in items
+    ]
 
 
-def _with_current_values(
-    record: AtomRecord, text: str | None, batches: list[tuple[int, dict[str, Any]]]
-) -> AtomRecord:
-    """Return an atom with the values that were written last."""
-    if text is None and not batches:
-        return record
+def _latest_columns(record: AtomRecord, text: str | None, written: _Written) -> Sequence[Any]:
+    """Return the columns of an atom that were written last; parts are references."""
+    if text is None and not written:
+        return record[5:]
     latest, *columns = (-1, *record[5:]) if text is None else layout.decode(text)
-    for number, values in batches:
+    for number, values in written:
         if number > latest and record.uuid in values:
-            latest, columns = number, values[record.uuid]
-    return record.with_values(columns)
+            latest, columns = number, list(values[record.uuid])
+    return columns
