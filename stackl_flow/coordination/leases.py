@@ -115,7 +115,11 @@ class Leases:
             self._on_lost(owner)
 
     def close(self) -> None:
-        """Stop the heartbeat and revoke all leases, with everything that depends on them."""
+        """Stop the heartbeat and revoke all leases, with everything that depends on them.
+
+        Raises:
+            StorageFailure: some could not be revoked; they expire, since nothing extends them any more.
+        """
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
@@ -125,9 +129,15 @@ class Leases:
             process, self._process = self._process, None
         if process is not None:
             process.stop()
-        for lease in leases.values():
-            self._kv.revoke(lease)
         self._stop.clear()
+        failures: list[exc.StorageFailure] = []
+        for lease in leases.values():
+            try:
+                self._kv.revoke(lease)
+            except exc.StorageFailure as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _expired(self, lease_id: str) -> None:
         """Handle the report of the heartbeat process that a lease has expired."""

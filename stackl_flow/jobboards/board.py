@@ -106,11 +106,13 @@ class KVBoard:
             self._watch()
 
     def close(self) -> None:
-        self._watcher.stop()
-        self._leases.close()
-        self._claims.clear()
-        self._kv.close()
         self._connected = False
+        self._watcher.stop()
+        try:
+            self._leases.close()
+        finally:  # a lease that could not be revoked expires
+            self._claims.clear()
+            self._kv.close()
 
     @property
     def connected(self) -> bool:

@@ -15,9 +15,10 @@ import signal
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 
-from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.base import Backend
+from stackl_flow.testing.interception import InterceptedBackend
 
 #: Environment variable with the write point at which a fresh process is signalled.
 VARIABLE = "STACKL_FLOW_CRASH_AT"
@@ -53,7 +54,7 @@ class EffectLog:
         return self.path.read_text().splitlines() if self.path.exists() else []
 
 
-class CrashBackend(Backend):
+class CrashBackend(InterceptedBackend):
     """A backend that forwards all calls and signals its own process at one write point.
 
     Args:
@@ -68,24 +69,10 @@ class CrashBackend(Backend):
     def __init__(
         self, backend: Backend, at: int | None = None, signum: signal.Signals = signal.SIGKILL
     ) -> None:
-        super().__init__(backend.conf, backend.codec, backend.clock)
-        self._backend = backend
+        super().__init__(backend, self._write)
         self._at = int(os.environ.get(VARIABLE, "0")) if at is None else at
         self._signal = signum
         self.points = 0
-
-    @property
-    def name(self) -> str:
-        """The name of the real backend."""
-        return self._backend.name
-
-    def get_connection(self) -> Connection:
-        """Return a connection with write points."""
-        return cast("Connection", CrashConnection(self._backend.get_connection(), self))
-
-    def close(self) -> None:
-        """Close the real backend."""
-        self._backend.close()
 
     def point(self) -> None:
         """Count a write point and send the signal if it is the selected one."""
@@ -93,32 +80,13 @@ class CrashBackend(Backend):
         if self.points == self._at:
             os.kill(os.getpid(), self._signal)
 
-
-class CrashConnection:
-    """A connection that forwards all calls, with a write point before and after each write."""
-
-    def __init__(self, connection: Connection, backend: CrashBackend) -> None:
-        self._connection = connection
-        self.backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._connection, name)
-        if name not in WRITES:
-            return found
-
-        def write(*args: Any, **kwargs: Any) -> Any:
-            self.backend.point()
-            result = found(*args, **kwargs)
-            self.backend.point()
-            return result
-
-        return write
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    def _write(self, method: str, call: Callable[[], Any]) -> Any:
+        if method not in WRITES:
+            return call()
+        self.point()
+        result = call()
+        self.point()
+        return result
 
 
 def start_child(work: Callable[[], object]) -> int:
