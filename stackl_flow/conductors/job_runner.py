@@ -62,7 +62,7 @@ def result_of_flow(state: str, values: Mapping[str, Any]) -> RunResult:
 def result_of_error(error: BaseException, state: str) -> RunResult:
     """Return the result of an engine that raised, with its flow in this state."""
     failures = list(error) if isinstance(error, exc.WrappedFailure) else []
-    if failures and all(failure.check(*NOT_THE_FLOWS) for failure in failures):
+    if _are_of_the_machine(failures):
         return RunResult(DEFERRED, {}, error)
     if isinstance(error, NOT_THE_FLOWS):
         return RunResult(DEFERRED, {}, error)
@@ -90,6 +90,12 @@ def result_of_load_error(error: BaseException) -> RunResult:
     if isinstance(error, exc.StorageFailure):
         return RunResult(DEFERRED, {}, error)
     return RunResult(TRASHED, {"reason": redaction.redact(f"{type(error).__name__}: {error}")}, error)
+
+
+def _are_of_the_machine(failures: Iterable[Failure]) -> bool:
+    """Return whether there are failures, all of them errors of the machine."""
+    checked = [failure.check(*NOT_THE_FLOWS) for failure in failures]
+    return bool(checked) and all(checked)
 
 
 def _to_dict(failure: Failure) -> dict[str, Any]:
@@ -175,9 +181,11 @@ class JobRun:
             raise exc.OwnershipLost(f"the flow is left as it is: {error}", cause=error) from error
         reverted_at = self._reverted_at(engine)
         earlier_claims = [claim for claim in self.job.claims[:-1] if claim.at <= reverted_at]
-        if (
-            earlier_claims and earlier_claims[-1].ended == LOST
-        ):  # otherwise it was given back for another attempt
+        last = earlier_claims[-1].ended if earlier_claims else ""
+        # A claim is also deferred because a task reported an error of its machine: for another attempt.
+        if last == LOST or (
+            last == DEFERRED and not _are_of_the_machine(engine.storage.get_failures().values())
+        ):
             return True
         engine.reset()
         return False

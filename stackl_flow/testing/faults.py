@@ -91,7 +91,7 @@ class Fault(NamedTuple):
         at: number of the call, from 1, among the calls of ``methods``.
         kind: how it fails.
         methods: names of methods; None for all.
-        count: how many calls fail, this one included; None for all from this one on.
+        times: how many calls fail, this one included; None for all from this one on.
         error: makes the error.
         seconds: how long a call hangs at most.
     """
@@ -99,13 +99,13 @@ class Fault(NamedTuple):
     at: int
     kind: Kind = Kind.BEFORE
     methods: Collection[str] | None = None
-    count: int | None = 1
+    times: int | None = 1
     error: ErrorFactory = storage_failure
     seconds: float = 60.0
 
     def includes(self, number: int) -> bool:
         """Return whether a call fails, by its number among the calls of ``methods``."""
-        return number >= self.at and (self.count is None or number < self.at + self.count)
+        return number >= self.at and (self.times is None or number < self.at + self.times)
 
 
 class Faults:
@@ -200,7 +200,7 @@ def each_call(
     errors: Iterable[ErrorFactory] = (storage_failure,),
     *,
     step: int = 1,
-    count: int | None = 1,
+    times: int | None = 1,
     seconds: float = 60.0,
 ) -> Iterator[Faults]:
     """Yield a plan for each call of a scenario: run the scenario with it before you take the next.
@@ -213,14 +213,14 @@ def each_call(
         methods: only calls of these methods.
         errors: makers of errors, one series each.
         step: 1 for each call, 3 for each third one.
-        count: see `Fault`.
+        times: see `Fault`.
         seconds: see `Fault`.
     """
     for kind in kinds:
         for error in errors:
             at = 1
             while True:
-                faults = Faults(Fault(at, kind, methods, count, error, seconds))
+                faults = Faults(Fault(at, kind, methods, times, error, seconds))
                 yield faults
                 faults.release()
                 if not faults.injected:

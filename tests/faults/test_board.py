@@ -194,7 +194,7 @@ def test_a_fault_in_any_call_of_the_board(program: Any, new_url) -> None:
 
 def test_an_outage_from_any_call_on_keeps_no_claim(new_url) -> None:
     """A program that ends while its store cannot be used: its claims expire, and another runs the jobs."""
-    for faults in each_call((Kind.BEFORE,), count=None, step=5):
+    for faults in each_call((Kind.BEFORE,), times=None, step=5):
         url = new_url()
         with open_board(url, Faults()) as healthy:
             posted = post_all(healthy)

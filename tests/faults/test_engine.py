@@ -162,7 +162,7 @@ def test_the_same_engine_resumes_after_a_fault_in_any_call(scenario: Scenario, n
 def test_every_call_fails_for_a_while(scenario: Scenario, new_world) -> None:
     """An outage from any call on: what was recorded before it is not repeated after it."""
     whole = reference(scenario, new_world)
-    for faults in each_call([Kind.BEFORE], count=None):
+    for faults in each_call([Kind.BEFORE], times=None):
         world = new_world()
         engine, interrupted = run_with_fault(scenario, world, faults)
         if world.states()[""] not in FINAL:
