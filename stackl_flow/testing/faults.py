@@ -1,10 +1,11 @@
 """Fault injection: make the n-th call of a store, a backend or a board fail, and check what remains.
 
-`crash` ends the process; here the process lives on with an error. There are three kinds of faults: the call
-fails *before* it did anything; it fails *after* it was done, as when the answer of a server is lost; or it
-*hangs*, and is done late. `Faults` selects calls by number and by method; `FaultyKV`, `FaultyBackend` and
-`faulty_board` wrap a real store, backend or board, which really reads and writes. `each_call` repeats a
-scenario with a fault in its first call, its second, and so on, as `crash` does with kills::
+`crash` ends the process; here the process lives on with an error. The call fails *before* it did anything; or
+it fails *after* it was done, as when the answer of a server is lost; or it *hangs*, and is done late; or the
+leases of its store *expire* just before it. `Faults` selects calls by number and by method; `FaultyKV`,
+`FaultyBackend` and `faulty_board` wrap a real store, backend or board, which really reads and writes.
+`each_call` repeats a scenario with a fault in its first call, its second, and so on, as `crash` does with
+kills::
 
     for faults in each_call([Kind.BEFORE, Kind.AFTER]):
         run(FaultyKV(make_store(), faults))   # may raise what was injected
@@ -67,6 +68,8 @@ class Kind(enum.Enum):
     AFTER = "after"
     #: It waits until `Faults.release` or for `Fault.seconds`, and is done then.
     HANG = "hang"
+    #: The leases granted by this `FaultyKV` expire, then it is done; no fault elsewhere.
+    EXPIRE = "expire"
 
 
 def storage_failure(method: str, kind: Kind) -> BaseException:
@@ -124,7 +127,7 @@ class Faults:
     def __init__(self, *faults: Fault) -> None:
         self.calls: list[str] = []
         self.injected: list[str] = []
-        self._faults = faults
+        self._faults: tuple[Fault, ...] = faults
         self._numbers = [0] * len(faults)
         self._lock = threading.Lock()
         self._released = threading.Event()
@@ -145,12 +148,13 @@ class Faults:
         ]
         return cls(*made)
 
-    def perform(self, method: str, call: Callable[[], T]) -> T:
+    def perform(self, method: str, call: Callable[[], T], expire: Callable[[], object] | None = None) -> T:
         """Make a call, with its fault if it has one.
 
         Args:
             method: the name of the method.
             call: calls the real method.
+            expire: ends the leases of a store.
 
         Raises:
             Exception: what the real method raises, or the error of the fault.
@@ -161,9 +165,19 @@ class Faults:
         if fault.kind is Kind.HANG:
             self._released.wait(fault.seconds)
             return call()
+        if fault.kind is Kind.EXPIRE:
+            if expire is not None:
+                expire()
+            return call()
         if fault.kind is Kind.AFTER:
             call()
         raise fault.error(method, fault.kind)
+
+    def add(self, *faults: Fault) -> None:
+        """Inject further faults; their calls are numbered from now on."""
+        with self._lock:
+            self._faults = (*self._faults, *faults)
+            self._numbers += [0] * len(faults)
 
     def release(self) -> None:
         """Inject no more faults, and let the calls that hang continue."""
@@ -244,6 +258,7 @@ class FaultyKV(KV):
         self.supports_locks = store.supports_locks
         self._store = store
         self._faults = faults
+        self._granted: list[Lease] = []
 
     @property
     def name(self) -> str:
@@ -264,28 +279,30 @@ class FaultyKV(KV):
 
     def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
         """Run a transaction of the real store; its own commits may fail, too."""
-        return self._faults.perform("run_with_locks", lambda: self._store.run_with_locks(work))
+        return self._perform("run_with_locks", lambda: self._store.run_with_locks(work))
 
     def _get(self, key: str) -> Item | None:
-        return self._faults.perform("get", lambda: self._store.get(key))
+        return self._perform("get", lambda: self._store.get(key))
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> list[Item]:
-        return self._faults.perform("list", lambda: self._store.list(prefix, after, limit, reverse=reverse))
+        return self._perform("list", lambda: self._store.list(prefix, after, limit, reverse=reverse))
 
     def _get_many(self, keys: Sequence[str]) -> list[Item | None]:
-        return self._faults.perform("get_many", lambda: self._store.get_many(keys))
+        return self._perform("get_many", lambda: self._store.get_many(keys))
 
     def _list_many(self, prefixes: Sequence[str]) -> list[list[Item]]:
-        return self._faults.perform("list_many", lambda: self._store.list_many(prefixes))
+        return self._perform("list_many", lambda: self._store.list_many(prefixes))
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
         del lease
-        return self._faults.perform("commit", lambda: self._store.commit(checks, puts, deletes))
+        return self._perform("commit", lambda: self._store.commit(checks, puts, deletes))
 
     def _grant(self, lease: Lease) -> Lease:
-        return self._faults.perform("grant", lambda: self._store.grant(lease.ttl))
+        granted = self._perform("grant", lambda: self._store.grant(lease.ttl))
+        self._granted.append(granted)
+        return granted
 
     def _extend(self, lease: Lease) -> bool:
         def extend() -> bool:
@@ -295,13 +312,21 @@ class FaultyKV(KV):
                 return False
             return True
 
-        return self._faults.perform("extend", extend)
+        return self._perform("extend", extend)
 
     def _revoke(self, lease: Lease) -> None:
-        self._faults.perform("revoke", lambda: self._store.revoke(lease))
+        self._perform("revoke", lambda: self._store.revoke(lease))
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
-        return self._faults.perform("wait", lambda: self._store.wait(prefix, since, timeout))
+        return self._perform("wait", lambda: self._store.wait(prefix, since, timeout))
+
+    def _perform(self, method: str, call: Callable[[], T]) -> T:
+        return self._faults.perform(method, call, self._expire)
+
+    def _expire(self) -> None:
+        """End the leases, as the store does with those that are not extended."""
+        while self._granted:
+            self._store.revoke(self._granted.pop())
 
 
 class FaultyBackend(InterceptedBackend):

@@ -5,6 +5,7 @@ The programs under test do what the documentation of `JobBoard` asks for: they r
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections import Counter
@@ -17,7 +18,7 @@ from stackl_flow.jobboards.base import JobBoard, JobCompletion
 from stackl_flow.jobboards.board import KVBoard
 from stackl_flow.jobboards.maintenance import QueuePolicy
 from stackl_flow.kv import backends as stores
-from stackl_flow.testing.faults import Faults, FaultyKV, Kind, each_call, faulty_board
+from stackl_flow.testing.faults import Fault, Faults, FaultyKV, Kind, each_call, faulty_board
 
 #: How often a program repeats what failed.
 ATTEMPTS = 20
@@ -212,6 +213,56 @@ def test_an_outage_from_any_call_on_keeps_no_claim(new_url) -> None:
             ran = run_batches(healthy)
             assert not ended & ran.keys() - {"given back"}
         check_ended(url, posted)
+
+
+def consume(board: JobBoard, job: Any) -> None:
+    board.consume(job, "me", outcome(job.name))
+
+
+def abandon(board: JobBoard, job: Any) -> None:
+    board.abandon(job, "me")
+
+
+def trash(board: JobBoard, job: Any) -> None:
+    board.trash(job, "me", "not today")
+
+
+def complete(board: JobBoard, job: Any) -> None:
+    batch = board.complete_and_claim("me", [JobCompletion(job, "consumed", outcome(job.name))])
+    for rejected in batch.rejected:
+        raise rejected.error
+
+
+def complete_and_claim(board: JobBoard, job: Any) -> None:
+    batch = board.complete_and_claim("me", [JobCompletion(job, "consumed", outcome(job.name))], limit=1)
+    for rejected in batch.rejected:
+        raise rejected.error
+
+
+@pytest.mark.parametrize("end_claim", [consume, abandon, trash, complete, complete_and_claim])
+def test_a_claim_on_a_lease_that_expired_ends_nothing(end_claim: Any, new_url) -> None:
+    """Also before any process has noticed that the lease has expired."""
+    rejected = 0
+    for at in itertools.count(1):
+        faults, url = Faults(), new_url()
+        with open_board(url, faults) as board, open_board(url, Faults()) as other:
+            board.post("ends")
+            job = board.claim(next(board.iterjobs()), "me")
+            faults.add(Fault(at, Kind.EXPIRE))
+            calls = len(faults.calls)
+            try:
+                end_claim(board, job)
+            except exc.JobFailure:
+                rejected += 1
+                assert faults.injected
+                assert other.get_snapshot(job).outcome is None
+                assert next(other.iterjobs()).claims[0].ended == "lost"
+            else:
+                committed = calls + faults.calls[calls:].index("commit") + 1
+                assert not faults.injected or calls + at > committed
+            if not faults.injected:
+                break
+    assert rejected
 
 
 def run_until_failure(board: JobBoard) -> set[str]:

@@ -1,7 +1,7 @@
-"""Kills a process at every system call that changes files, also in the middle of a write.
+"""Kills a process at every system call that changes files, also in the middle of a write, or has it fail.
 
-`stackl_flow.testing.crash` kills at the methods of a backend; this kills at the system calls of one that
-stores files. The calls are really made.
+`stackl_flow.testing.crash` and `faults` work at the methods of a backend; this works at the system calls of
+one that stores files. The calls are really made.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ class FileCalls:
     Args:
         at: the call before which the process is killed, from 1; 0 for none.
         torn: if that call is a write, half of it is written first.
+        error: what the call raises; None kills the process.
 
     Attributes:
         made: how many calls were made.
+        failed: name of the call that failed; empty if none did.
     """
 
-    def __init__(self, at: int = 0, *, torn: bool = False) -> None:
+    def __init__(self, at: int = 0, *, torn: bool = False, error: OSError | None = None) -> None:
         self._at = at
         self._torn = torn
+        self._error = error
+        self.failed = ""
         self.made = 0
 
     @contextmanager
@@ -62,6 +66,9 @@ class FileCalls:
                 if self._torn and call.__name__ == "write":
                     handle, data = args
                     call(handle, bytes(data[: len(data) // 2]))
+                if self._error is not None:
+                    self.failed = call.__name__
+                    raise self._error
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*args, **kwargs)
 
