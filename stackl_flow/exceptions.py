@@ -39,9 +39,12 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
-from stackl_flow import redaction
+from stackl_flow import error_text, redaction
+
+#: Each line of a chain of causes is indented further than the one before.
+_MAX_LINES: Final = 50
 
 
 class StacklFlowError(Exception):
@@ -51,6 +54,8 @@ class StacklFlowError(Exception):
         message: what happened and what to do next.
         cause: the error that led to this one.
     """
+
+    _cause: BaseException | None = None
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:
         super().__init__(redaction.redact(message))
@@ -62,7 +67,7 @@ class StacklFlowError(Exception):
         return self._cause
 
     def pformat(self, indent: int = 2, indent_text: str = " ", show_root_class: bool = False) -> str:
-        """Format this error and the chain of its causes, one per line.
+        """Format this error and the chain of its causes, at most 50, one per line.
 
         Args:
             indent: how many times ``indent_text`` is repeated per level of the chain.
@@ -78,11 +83,15 @@ class StacklFlowError(Exception):
         seen: set[int] = set()
         error: BaseException | None = self
         while error is not None and id(error) not in seen:
+            if len(lines) == _MAX_LINES:
+                lines.append(f"{indent_text * indent * len(lines)}(further causes left out)")
+                break
             seen.add(id(error))
-            text = error.args[0] if error.args else ""
-            name = f"{type(error).__name__}: " if lines or show_root_class else ""
+            args = error_text.args_of(error)
+            text = error_text.text_of(args[0]) if args else ""
+            name = f"{error_text.short_name(type(error))}: " if lines or show_root_class else ""
             lines.append(f"{indent_text * indent * len(lines)}{name}{text}")
-            error = error.cause if isinstance(error, StacklFlowError) else error.__cause__
+            error = error.cause if error_text.is_a(error, StacklFlowError) else error_text.cause_of(error)
         return redaction.redact("\n".join(lines))  # causes from other libraries are not redacted yet
 
     def __str__(self) -> str:
@@ -310,7 +319,7 @@ class WrappedFailure(Exception):
         self._causes: list[_FailureLike] = []
         for cause in causes:
             inner = getattr(cause, "exception", None)
-            self._causes.extend(inner if isinstance(inner, WrappedFailure) else [cause])
+            self._causes.extend(inner if error_text.is_a(inner, WrappedFailure) else [cause])
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._causes)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
+from stackl_flow import error_text, redaction
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-
-def _full_name(kind: type) -> str:
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _type_names(kind: type[BaseException]) -> tuple[str, ...]:
-    return tuple(_full_name(base) for base in kind.__mro__ if base not in (object, BaseException))
+#: How many causes are kept: of a longer chain the nearest and the first.
+MAX_CAUSES: Final = 50
+#: The size of a message, and of a traceback, in a store, in bytes.
+_MAX_TEXT: Final = 32_768
+#: The size of the messages and tracebacks of all causes.
+_MAX_TEXT_OF_CAUSES: Final = 262_144
 
 
 def _current_exc_info() -> ExcInfo:
@@ -63,6 +61,7 @@ class Failure:
     __slots__ = (
         "_causes",
         "_exc_info",
+        "_limit",
         "_traceback_str",
         "exc_type_names",
         "exception_args",
@@ -71,37 +70,49 @@ class Failure:
 
     def __init__(self, exc_info: ExcInfo | None = None, **description: Any) -> None:
         self._exc_info = exc_info
+        self._limit = _MAX_TEXT
         self._traceback_str: str | None = None
         self._causes: tuple[Failure, ...] | None = None
         if description:
             self._init_from_description(description)
-        else:
-            self._init_from_exc_info(exc_info or _current_exc_info())
+            return
+        kind, error, tb = self._check_exc_info(exc_info or _current_exc_info())
+        if not error_text.is_a(error, Exception):
+            raise TypeError(
+                f"the exception must derive from Exception, not be a {error_text.class_name(type(error))}"
+            )
+        self._init_from_exception((kind, error, tb))
 
-    def _init_from_exc_info(self, exc_info: ExcInfo) -> None:
+    @staticmethod
+    def _check_exc_info(exc_info: ExcInfo) -> ExcInfo:
         if len(exc_info) != _EXC_INFO_SIZE:
             raise ValueError(f"exc_info must be (type, exception, traceback), not {exc_info!r}")
-        if not isinstance(exc_info[1], Exception):
-            raise TypeError(f"the exception must derive from Exception, not be a {exc_info[0].__name__}")
+        return exc_info
+
+    def _init_from_exception(self, exc_info: ExcInfo) -> None:
+        error = exc_info[1]
         self._exc_info = exc_info
-        self.exception_str = redaction.redact(str(exc_info[1]))
-        self.exception_args: tuple[Any, ...] = redaction.redact_data(tuple(exc_info[1].args))
-        self.exc_type_names = _type_names(exc_info[0])
+        self.exception_str = self._shorten(error_text.message_of(error))
+        self.exception_args: tuple[Any, ...] = _redact_args(error_text.args_of(error))
+        self.exc_type_names = error_text.class_names(type(error))
 
     def _init_from_description(self, description: dict[str, Any]) -> None:
         unknown = ", ".join(sorted(description.keys() - _DESCRIPTION))
         if unknown:
             raise TypeError(f"Failure.__init__ got unexpected keyword argument(s): {unknown}")
-        self.exception_str = redaction.redact(str(description.get("exception_str", "")))
-        self.exception_args = redaction.redact_data(tuple(description.get("exc_args") or ()))
+        self.exception_str = self._shorten(error_text.plain(description.get("exception_str", "")))
+        self.exception_args = _redact_args(tuple(description.get("exc_args") or ()))
         self.exc_type_names = tuple(description.get("exc_type_names") or ())
-        self._traceback_str = redaction.redact(description.get("traceback_str") or "")
+        self._traceback_str = self._shorten(error_text.plain(description.get("traceback_str") or ""))
         self._causes = tuple(description.get("causes") or ())
+
+    def _shorten(self, text: str) -> str:
+        return error_text.shorten(redaction.redact(text), self._limit)
 
     @classmethod
     def from_exception(cls, exception: BaseException) -> Failure:
         """Create a failure from an exception object."""
-        return cls((type(exception), exception, exception.__traceback__))
+        return cls((type(exception), exception, error_text.traceback_of(exception)))
 
     @property
     def exception(self) -> BaseException | None:
@@ -115,28 +126,43 @@ class Failure:
 
     @property
     def traceback_str(self) -> str:
-        """The traceback as text, or an empty string."""
+        """The traceback as text, with the notes of the exception and the members of a group; may be empty."""
         if self._traceback_str is None:
-            tb = self._exc_info[2] if self._exc_info else None
-            self._traceback_str = redaction.redact("".join(traceback.format_tb(tb))) if tb else ""
+            text = ""
+            if self._exc_info is not None:
+                text = error_text.details_of(self._exc_info[1], self._exc_info[2])
+            self._traceback_str = self._shorten(text)
         return self._traceback_str
 
     @property
     def causes(self) -> tuple[Failure, ...]:
-        """The exceptions that led to this one (``__cause__`` or ``__context__``), nearest first."""
+        """The exceptions that led to this one (``__cause__`` or ``__context__``), nearest first.
+
+        Of a chain of more than `MAX_CAUSES` the middle is left out; the traceback before the gap says so.
+        """
         if self._causes is None:
-            causes: list[Failure] = []
-            seen: set[int] = set()
-            error = self.exception
-            while error is not None:
-                seen.add(id(error))
-                explicit = error.__suppress_context__  # set by "raise ... from"
-                error = error.__cause__ if explicit else error.__context__
-                if error is None or id(error) in seen or not isinstance(error, Exception):
-                    break
-                causes.append(Failure.from_exception(error))
-            self._causes = tuple(causes)
+            self._causes = () if self._exc_info is None else self._find_causes(self._exc_info[1])
         return self._causes
+
+    def _find_causes(self, error: BaseException) -> tuple[Failure, ...]:
+        errors, omitted = error_text.causes_of(error, MAX_CAUSES)
+        if not errors:
+            return ()
+        limit = min(_MAX_TEXT, _MAX_TEXT_OF_CAUSES // (2 * len(errors)))
+        causes = [Failure._of_cause(each, limit) for each in errors]
+        if omitted:
+            before = causes[(MAX_CAUSES + 1) // 2 - 1]
+            before._traceback_str = f"{before.traceback_str}  [... {omitted} causes left out ...]\n"  # noqa: SLF001  of its own class
+        return _chain(causes)
+
+    @classmethod
+    def _of_cause(cls, error: BaseException, limit: int) -> Failure:
+        """Create the failure of a cause, of any class, with its own limit for texts."""
+        cause = cls.__new__(cls)
+        cause._limit = limit  # noqa: SLF001  of its own class
+        cause._traceback_str = cause._causes = None  # noqa: SLF001  of its own class
+        cause._init_from_exception((type(error), error, error_text.traceback_of(error)))  # noqa: SLF001  of its own class
+        return cause
 
     def check(self, *exc_classes: type[BaseException] | str) -> type[BaseException] | str | None:
         """Return the first of ``exc_classes`` that the exception is an instance of, or None.
@@ -145,25 +171,28 @@ class Failure:
             exc_classes: exception classes, or their full names.
         """
         for wanted in exc_classes:
-            name = wanted if isinstance(wanted, str) else _full_name(wanted)
+            name = wanted if isinstance(wanted, str) else error_text.class_name(wanted)
             if name in self.exc_type_names:
                 return wanted
         return None
 
     def matches(self, other: object) -> bool:
         """Return whether ``other`` is a failure with the same message, classes and causes, live or not."""
+        # Each cause once: the causes of a cause are those after it.
         return (
             isinstance(other, Failure)
-            and self.exc_type_names == other.exc_type_names
-            and self.exception_str == other.exception_str
+            and self._looks_like(other)
             and len(self.causes) == len(other.causes)
-            and all(a.matches(b) for a, b in zip(self.causes, other.causes, strict=True))
+            and all(map(Failure._looks_like, self.causes, other.causes))
         )
+
+    def _looks_like(self, other: Failure) -> bool:
+        return self.exc_type_names == other.exc_type_names and self.exception_str == other.exception_str
 
     def reraise(self) -> NoReturn:
         """Raise the live exception, or a `WrappedFailure` if there is none."""
         if self._exc_info is not None:
-            raise self._exc_info[1].with_traceback(self._exc_info[2])
+            raise BaseException.with_traceback(self._exc_info[1], self._exc_info[2])
         raise exc.WrappedFailure([self])
 
     @staticmethod
@@ -178,16 +207,24 @@ class Failure:
     def to_dict(self, include_args: bool = True) -> dict[str, Any]:
         """Return the dictionary form, which `from_dict` reads.
 
+        Its size is linear in the number of causes: each is written once, in the list of this failure.
+
         Args:
             include_args: include the arguments of the exception.
         """
+        data = self._to_dict(include_args)
+        data["causes"] = [Failure._to_dict(cause, include_args) for cause in self.causes]
+        return data
+
+    def _to_dict(self, include_args: bool) -> dict[str, Any]:
+        """Return the dictionary form without causes."""
         return {
             "exception_str": self.exception_str,
             "traceback_str": self.traceback_str,
             "exc_type_names": list(self.exc_type_names),
             "version": self.DICT_VERSION,
             "exc_args": self.exception_args if include_args else (),
-            "causes": [cause.to_dict(include_args=include_args) for cause in self.causes],
+            "causes": [],
         }
 
     @classmethod
@@ -197,15 +234,29 @@ class Failure:
         Raises:
             InvalidFormat: ``data`` is not a failure, or one of an unsupported version.
         """
-        if "exc_type_names" not in data:
+        failure = cls._from_dict(data)
+        # Earlier releases and TaskFlow's workers repeat in each cause the causes after it.
+        causes: list[Failure] = []
+        following = data.get("causes") or ()
+        while following:
+            causes += [cls._from_dict(cause) for cause in following]
+            following = following[-1].get("causes") or ()
+        failure._causes = _chain(causes)  # noqa: SLF001  of its own class
+        return failure
+
+    @classmethod
+    def _from_dict(cls, data: Any) -> Failure:
+        """Create a failure from its dictionary form, without its causes."""
+        if not isinstance(data, Mapping) or "exc_type_names" not in data:
             raise exc.InvalidFormat(f"not the dictionary form of a failure: {data!r:.200}")
         if data.get("version", cls.DICT_VERSION) != cls.DICT_VERSION:
             raise exc.InvalidFormat(
                 f"failure has format version {data['version']}: this release reads version {cls.DICT_VERSION}"
             )
-        causes = tuple(cls.from_dict(cause) for cause in data.get("causes") or ())
-        description = {name: data[name] for name in _DESCRIPTION & data.keys()}
-        return cls(**{**description, "causes": causes})
+        for name, kind, _ in _SCHEMA:
+            if data.get(name) is not None and not isinstance(data[name], kind):
+                raise exc.InvalidFormat(f"{name!r} of a failure has the wrong type: {data[name]!r:.200}")
+        return cls(**{name: data[name] for name in _DESCRIPTION & data.keys() if name != "causes"}, causes=())
 
     @classmethod
     def validate(cls, data: Any) -> None:
@@ -269,6 +320,21 @@ class Failure:
         for slot in Failure.__slots__:
             setattr(clone, slot, getattr(self, slot))
         return clone
+
+
+def _chain(causes: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Give each cause the causes after it, and return all."""
+    for index, cause in enumerate(causes):
+        cause._causes = tuple(causes[index + 1 :])  # noqa: SLF001  of its own class
+    return tuple(causes)
+
+
+def _redact_args(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    try:
+        redacted: tuple[Any, ...] = redaction.redact_data(args)
+    except Exception:  # noqa: BLE001  an argument whose text cannot be searched for secrets
+        return ()
+    return redacted
 
 
 _LISTS: Final = (list, tuple)

@@ -17,7 +17,6 @@ import dataclasses
 import logging
 import re
 import threading
-import traceback
 import weakref
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,6 +24,8 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, NamedTuple
+
+from stackl_flow import error_text
 
 MASK: Final = "***"
 """What replaces a secret value."""
@@ -234,7 +235,7 @@ def redacting(values: Iterable[Any]) -> Iterator[None]:
             owner = _Owner()
             _register(owner, encodings)
             # The exception keeps the owner alive; most exceptions cannot be referenced weakly themselves.
-            error.__dict__[f"_{__name__}_{id(owner)}"] = owner
+            BaseException.__setattr__(error, f"_{__name__}_{id(owner)}", owner)
         raise
     finally:
         _REGISTRY.remove(encodings)
@@ -389,14 +390,14 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 def format_traceback(exc_info: ExcInfo) -> str:
     """Format an exception with its traceback and causes, with secrets masked."""
-    return redact("".join(traceback.format_exception(*exc_info)))
+    return redact(error_text.format_error(exc_info[1], exc_info[2]))
 
 
 def contains_secret(exc_info: ExcInfo | None) -> bool:
     """Return whether the formatted exception contains a secret."""
     if exc_info is None or not has_secrets():
         return False
-    text = "".join(traceback.format_exception(*exc_info))
+    text = error_text.format_error(exc_info[1], exc_info[2])
     return redact(text) != text
 
 
@@ -410,7 +411,13 @@ class SecretsFilter(logging.Filter):
         """Mask secrets in the record; always return True."""
         if not has_secrets():
             return True
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  the handlers of a record report this error with all its arguments
+            message = ""
+            record.args = None
+            record.msg = f"{error_text.text_of(record.msg)} [its arguments cannot be formatted]"
+            record.msg = redact(record.msg)
         redacted = redact(message)
         if redacted != message:
             record.msg, record.args = redacted, None

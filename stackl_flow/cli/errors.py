@@ -8,8 +8,8 @@ from enum import IntEnum
 
 import typer
 
+from stackl_flow import error_text, redaction, states
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction, states
 from stackl_flow.cli.output import Output, reserve_stdout
 
 
@@ -78,7 +78,7 @@ def exit_code_of_state(state: str) -> Exit:
 
 def exit_code_of_error(error: BaseException) -> Exit:
     """Return the exit code for an error; INTERNAL for errors that this library does not define."""
-    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), Exit.INTERNAL)
+    return next((code for kind, code in _BY_ERROR if error_text.is_a(error, kind)), Exit.INTERNAL)
 
 
 def exit_codes_help() -> str:
@@ -112,19 +112,20 @@ def _handle_errors(out: Output) -> Iterator[Output]:
     except Exception as error:  # noqa: BLE001  every error becomes a message and an exit code
         code = exit_code_of_error(error)
         if DEBUG.get():
-            out.message(redaction.format_traceback((type(error), error, error.__traceback__)).rstrip())
-        out.error(type(error).__name__, error_message(error, code), code)
+            exc_info = (type(error), error, error_text.traceback_of(error))
+            out.message(redaction.format_traceback(exc_info).rstrip())
+        out.error(error_text.short_name(type(error)), error_message(error, code), code)
         raise typer.Exit(code) from None
 
 
 def error_message(error: BaseException, code: Exit) -> str:
     """Return the message of an error, and indented below it the messages of our errors that caused it."""
-    if not isinstance(error, exc.StacklFlowError):
+    if not error_text.is_a(error, exc.StacklFlowError):
         hint = " (use --debug for a traceback)" if code is Exit.INTERNAL else ""
-        return f"{type(error).__name__}: {error}{hint}"
+        return f"{error_text.describe(error)}{hint}"
     lines = [str(error.args[0] if error.args else type(error).__name__)]
     cause = error.cause
-    while isinstance(cause, exc.StacklFlowError):
+    while error_text.is_a(cause, exc.StacklFlowError):
         lines.append("  " * len(lines) + str(cause.args[0] if cause.args else type(cause).__name__))
         cause = cause.cause
-    return "\n".join([*lines, *getattr(error, "__notes__", ())])
+    return "\n".join([*lines, *map(error_text.text_of, getattr(error, "__notes__", ()))])

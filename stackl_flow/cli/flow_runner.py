@@ -3,8 +3,8 @@
 import shlex
 from typing import Any
 
+from stackl_flow import error_text, redaction, states
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction, states
 from stackl_flow.cli.errors import DEBUG, Exit, exit_code_of_state
 from stackl_flow.cli.flow_display import show_flow
 from stackl_flow.cli.output import Output, flow_result
@@ -36,11 +36,11 @@ def run_with_display(engine: Engine, out: Output, db: str | None) -> RunResult:
         with show_flow(engine, out), stop_on_signal(engine.suspend, out.message, aborted):
             result = run_engine(engine)
     except Exception as error:
-        if db and not isinstance(error, exc.OwnershipLost):
+        if db and not error_text.is_a(error, exc.OwnershipLost):
             out.message(f"run interrupted; fix the cause, then resume with: {resume_command(uuid, db)}")
         raise
     if result.error is not None and DEBUG.get():
-        exc_info = (type(result.error), result.error, result.error.__traceback__)
+        exc_info = (type(result.error), result.error, error_text.traceback_of(result.error))
         out.message(redaction.format_traceback(exc_info).rstrip())
     return result
 

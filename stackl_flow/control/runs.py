@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stackl_flow import engines, redaction, states
+from stackl_flow import engines, error_text, redaction, states
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.control.flows import list_flows
@@ -112,7 +112,7 @@ def build_flow(
         raise  # the errors of an invalid flow (a cycle, a duplicate name) are clear by themselves
     except Exception as error:
         raise exc.FactoryNotFound(
-            f"factory '{spec}' raised {type(error).__name__}: {error}", cause=error
+            f"factory '{spec}' raised {error_text.describe(error)}", cause=error
         ) from error
     try:
         return factories.check_flow(flow, spec)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar
 
+from stackl_flow import error_text
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.engines import base
@@ -225,7 +226,7 @@ class FlowEngine(base.Engine):
                 if suspend:
                     self.suspend()
         failures = self._failures(loop)
-        if len(failures) == 1 and isinstance(failures[0].exception, StopIteration):
+        if len(failures) == 1 and error_text.is_a(failures[0].exception, StopIteration):
             raise exc.WrappedFailure(failures)  # Python does not let a generator raise StopIteration
         Failure.reraise_if_any(failures)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
+from stackl_flow import error_text, redaction
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction
 from stackl_flow.engines.values import META_INJECTED, check_storable
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence import backends
@@ -126,7 +126,7 @@ def _import_module(module: str, factory: str, *, last: bool = True) -> Any:
         reason = f"importing module '{module}' exits; guard its script part with if __name__ == '__main__'"
         raise _not_found(factory, reason, module, error) from error
     except Exception as error:
-        reason = f"importing module '{module}' raised {type(error).__name__}: {error}"
+        reason = f"importing module '{module}' raised {error_text.describe(error)}"
         raise _not_found(factory, reason, module, error) from error
 
 

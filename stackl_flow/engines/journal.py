@@ -24,6 +24,7 @@ from stackl_flow.clock import Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.engines.commands import Transition
 from stackl_flow.engines.plan import Plan
+from stackl_flow.error_text import is_a
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.base import Backend, Connection
@@ -211,14 +212,14 @@ class Journal:
             so that the flow is reverted while all values are still there.
         """
         detail = self.details[number]
-        if self.backend is not None and not isinstance(result, Failure):
+        if self.backend is not None and not is_a(result, Failure):
             try:
                 self._buffer.encode_result(detail, result, self.backend.codec)
             except exc.NotSerializable as error:
                 result = Failure.from_exception(
                     exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)
                 )
-        if isinstance(result, Failure):
+        if is_a(result, Failure):
             detail.failure = result
             self.failed[detail.name] = detail
             if type(detail) is not RetryDetail:
@@ -241,7 +242,7 @@ class Journal:
         The result of ``execute`` is kept, so that a failed revert can be tried again.
         """
         detail = self.details[number]
-        if isinstance(result, Failure):
+        if is_a(result, Failure):
             detail.revert_failure = result
             self.failed[detail.name] = detail
             return

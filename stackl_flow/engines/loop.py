@@ -34,6 +34,7 @@ from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.engines.storage import Storage
 from stackl_flow.engines.values import ArgumentBinder
+from stackl_flow.error_text import is_a
 from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
@@ -224,7 +225,7 @@ class Loop:
         resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
             result = self._journal.record_executed(number, result)
-            failed = isinstance(result, Failure)
+            failed = is_a(result, Failure)
             event: c.Event = c.Executed(number, not failed)
             outputs = self._plan.atoms[number].outputs
             if failed:
@@ -233,7 +234,7 @@ class Loop:
                 self._arguments.check_outputs(number, result)
         else:
             self._journal.record_reverted(number, result)
-            failed = isinstance(result, Failure)
+            failed = is_a(result, Failure)
             event = c.Reverted(number, not failed)
         if failed and not (action == EXECUTE and resolves):
             self.unresolved.append(result)

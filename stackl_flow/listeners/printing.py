@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,4 +36,4 @@ class PrintingListener(base.DumpingListener):
         print(redaction.redact(message % args), file=self._file)
         exc_info = kwargs.get("exc_info")
         if exc_info is not None:
-            traceback.print_exception(*exc_info, file=self._file)
+            print(redaction.format_traceback(exc_info).rstrip(), file=self._file)

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from stackl_flow import codec as codecs
+from stackl_flow import error_text
 from stackl_flow import exceptions as exc
 from stackl_flow.codec import TextCodec
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import models
 from stackl_flow.persistence.records import AtomRecord, AtomUpdate, BookRecord, FlowRecord
 
+#: The arguments of an exception repeat its message in most cases; larger ones are left out.
+_MAX_ARGS: Final = 4096
+
+
+def _failure_to_json(failure: Failure, codec: TextCodec = codecs.DEFAULT) -> dict[str, Any]:
+    """Convert a failure; arguments of its exceptions that have no JSON form, or a large one, are left out."""
+    data = failure.to_dict()
+    for each in (data, *data["causes"]):
+        each["exc_args"] = _storable_args(codec, each["exc_args"])
+    return data
+
+
+def _storable_args(codec: TextCodec, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    plain = tuple(error_text.text_of(arg) if error_text.is_a(arg, str) else arg for arg in args)
+    try:
+        return plain if len(codec.encode(plain)) <= _MAX_ARGS else ()
+    except exc.NotSerializable:
+        return ()
+
+
 # A result may contain failures, as the history of a retry does.
-codecs.register(Failure, name="Failure", to_json=Failure.to_dict, from_json=Failure.from_dict)
+codecs.register(Failure, name="Failure", to_json=_failure_to_json, from_json=Failure.from_dict)
 
 
 # ---------------------------------------------------------------------- atoms
@@ -116,7 +137,7 @@ def _encode_results(codec: TextCodec, detail: models.AtomDetail) -> str | None:
     if not isinstance(detail, models.RetryDetail):
         return codec.encode(detail.results)
     attempts = [
-        [value, {name: _failure_to_json(codec, f) for name, f in failures.items()}]
+        [value, {name: _failure_to_json(f, codec) for name, f in failures.items()}]
         for value, failures in detail.results
     ]
     return codec.encode(attempts) if attempts else None
@@ -133,17 +154,7 @@ def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
 
 
 def _encode_failure(codec: TextCodec, failure: Failure) -> str:
-    return codec.encode(_failure_to_json(codec, failure))
-
-
-def _failure_to_json(codec: TextCodec, failure: Failure) -> dict[str, Any]:
-    """Convert a failure; if arguments of its exception have no JSON form they are left out."""
-    data = failure.to_dict(include_args=True)
-    try:
-        codec.encode(data)
-    except exc.NotSerializable:
-        return failure.to_dict(include_args=False)
-    return data
+    return codec.encode(_failure_to_json(failure, codec))
 
 
 def _version_to_json(version: Any) -> Any:
