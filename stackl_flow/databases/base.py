@@ -37,6 +37,8 @@ class ErrorKind(Enum):
     DISK = "disk"
     #: The server accepts no connections now: it is starting, or has too many.
     UNAVAILABLE = "unavailable"
+    #: A value, or a statement with its values, is larger than the database accepts.
+    TOO_LARGE = "too large"
     #: The connection was lost, or none could be made. What was sent with a lost commit may have been applied.
     DISCONNECTED = "disconnected"
 
@@ -47,6 +49,9 @@ class ErrorInfo(NamedTuple):
     kind: ErrorKind
     remedy: str
 
+
+#: A text takes at most so many times its length in bytes.
+_MAX_GROWTH: Final = 8
 
 FAILED: Final = ErrorInfo(ErrorKind.PERMANENT, "failed")
 
@@ -62,6 +67,8 @@ class Database:
         name: the URL without password and options, for messages.
         options: the values of all options that the URL gives, by name.
         has_connected: whether a connection was ever made.
+        max_value: the largest value of a row in bytes, where there is a limit; of a server, once a connection
+            was made. The other columns of the row have room beside it.
 
     Raises:
         InvalidFormat: the URL or one of its options is invalid.
@@ -84,6 +91,8 @@ class Database:
     #: Statements that begin a transaction which reads one snapshot, or writes.
     begin_read: Sequence[str] = ()
     begin_write: Sequence[str] = ()
+    #: How to have a larger ``max_value``, for messages.
+    raise_limit: ClassVar[str] = ""
     #: The statement that commits, where that is faster than the driver's ``commit()``.
     end_write = ""
 
@@ -92,6 +101,7 @@ class Database:
         self.name = url.masked_url
         self.options: Mapping[str, Any] = url.read_options(**self.OPTIONS, **options).values
         self.has_connected = False
+        self.max_value: int | None = None
 
     @property
     def display_name(self) -> str:
@@ -195,6 +205,23 @@ class Database:
         """
         cursor.executemany(insert, rows)
 
+    def stored_size(self, text: str) -> int:
+        """Return how many bytes of ``max_value`` a text takes."""
+        return len(text) if text.isascii() else len(text.encode())
+
+    def check_size(self, what: str, text: str) -> None:
+        """Raise ``ValueTooLarge`` for a text that is larger than the database accepts; ``what`` names it."""
+        limit = self.max_value
+        if limit is not None and _MAX_GROWTH * len(text) > limit and self.stored_size(text) > limit:
+            size = self.stored_size(text)
+            raise exc.ValueTooLarge(
+                f"{what} has {size} bytes and is larger than '{self.display_name}' accepts ({limit} bytes): "
+                f"nothing was written; store large values elsewhere and pass a reference (a codec can do "
+                f"that){self.raise_limit}",
+                size=size,
+                limit=limit,
+            )
+
     # ------------------------------------------------------------------ errors
 
     def explain(self, error: BaseException | None) -> ErrorInfo:
@@ -203,11 +230,18 @@ class Database:
             return ErrorInfo(ErrorKind.NO_TABLE, "has no such table")
         return FAILED
 
-    def translate(self, error: BaseException) -> exc.StorageFailure:
-        """Return the error to raise for one of the driver or SQLAlchemy; its ``cause`` is the driver's."""
+    def translate(self, error: BaseException) -> exc.StacklFlowError:
+        """Return the error to raise for one of the driver or SQLAlchemy; its ``cause`` is the driver's.
+
+        It is a ``StorageFailure``, or ``ValueTooLarge``.
+        """
         origin = getattr(error, "orig", None) or error
         text = " ".join(str(origin).split())
-        remedy = self.explain(origin).remedy
+        kind, remedy = self.explain(origin)
+        if kind is ErrorKind.TOO_LARGE:
+            return exc.ValueTooLarge(
+                f"database '{self.display_name}' {remedy} ({text})", cause=origin, limit=self.max_value
+            )
         return exc.StorageFailure(f"database '{self.display_name}' {remedy} ({text})", cause=origin)
 
     def check_integrity(self, query: Callable[[str], Sequence[Sequence[Any]]]) -> None:

@@ -28,6 +28,11 @@ _KILLED: Final = 1927
 _IDLE: Final = 4031
 _TLS_REQUIRED: Final = 3159
 
+#: The part of the largest packet that is left to the rest of a statement.
+_STATEMENT_SHARE: Final = 8
+#: Characters that PyMySQL writes as two.
+_ESCAPED: Final = "\0\n\r\x1a\"'\\"
+
 _DENIED: Final = "denied access: check user and password, and the user's privileges in this database"
 _UNREACHABLE: Final = "cannot be reached: check that the server runs and listens at this host and port"
 _UNKNOWN_HOST: Final = "cannot be found: check the name of the host"
@@ -75,8 +80,8 @@ _ERRORS: Final = {
             (ER.OPTION_PREVENTS_STATEMENT,),
         ),
         (
-            ErrorKind.PERMANENT,
-            "refused a value as too large: raise max_allowed_packet, or store it elsewhere",
+            ErrorKind.TOO_LARGE,
+            "refused a statement as too large: raise max_allowed_packet, or store large values elsewhere",
             (ER.NET_PACKET_TOO_LARGE,),
         ),
         (ErrorKind.PERMANENT, _TLS, (CR.CR_SSL_CONNECTION_ERROR, _TLS_REQUIRED)),
@@ -112,6 +117,7 @@ class MySQL(ServerDatabase):
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     )
     begin_write = ("BEGIN",)
+    raise_limit = "; or raise max_allowed_packet of the server"
 
     def create_engine(self, **options: Any) -> sa.Engine:
         """Create a SQLAlchemy engine; unreadable files of TLS are errors of the driver."""
@@ -132,6 +138,14 @@ class MySQL(ServerDatabase):
             # In UTC no hour comes twice.
             cursor.execute("SET time_zone = '+00:00'")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute("SELECT @@max_allowed_packet")
+            packet = int(cursor.fetchone()[0])
+            # A larger statement is not an error of its own: the server closes the connection.
+            self.max_value = packet - packet // _STATEMENT_SHARE
+
+    def stored_size(self, text: str) -> int:
+        """Return the size of a text as it stands in a statement, with what the driver escapes."""
+        return super().stored_size(text) + sum(map(text.count, _ESCAPED))
 
     @contextmanager
     def schema_change(self, connection: sa.Connection) -> Iterator[None]:

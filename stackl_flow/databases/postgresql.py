@@ -20,6 +20,11 @@ from stackl_flow.databases.server import ServerDatabase
 #: The advisory lock that one process at a time holds to change tables.
 _SCHEMA_LOCK: Final = 6_712_940_386
 
+#: Bytes of a value: a field and a message have 1 GB at most, and a message has the other columns, too.
+_MAX_VALUE: Final = (1 << 30) - (1 << 27)
+#: What the server and libpq write for what is larger than 1 GB; the first with the SQLSTATE of a bug.
+_TOO_LARGE_TEXTS: Final = ("invalid memory alloc request size", "cannot enlarge string buffer")
+
 _PASSWORD: Final = ErrorInfo(ErrorKind.PERMANENT, "denied access: check user and password")
 _NO_DATABASE: Final = ErrorInfo(
     ErrorKind.PERMANENT, "does not exist: check its name, or create it first (CREATE DATABASE)"
@@ -64,6 +69,10 @@ _ERRORS: Final = {
     "25006": ErrorInfo(
         ErrorKind.PERMANENT,
         "is read-only: use the address of the primary server (or ?target_session_attrs=read-write)",
+    ),
+    "54": ErrorInfo(
+        ErrorKind.TOO_LARGE,
+        "refused a value as too large: store large values elsewhere, and a reference here",
     ),
     "22001": ErrorInfo(ErrorKind.PERMANENT, "refused a name as too long: names take 255 characters"),
     "55006": ErrorInfo(ErrorKind.UNAVAILABLE, "is in use by another session: try again later"),
@@ -117,6 +126,7 @@ class PostgreSQL(ServerDatabase):
     def set_up(self, raw: Any) -> None:
         """Make a new connection commit each statement by itself."""
         raw.autocommit = True
+        self.max_value = _MAX_VALUE
 
     @contextmanager
     def schema_change(self, connection: sa.Connection) -> Iterator[None]:
@@ -145,6 +155,8 @@ class PostgreSQL(ServerDatabase):
     def explain(self, error: BaseException | None) -> ErrorInfo:
         """Return the kind of an error of psycopg, and what to do about it."""
         state = getattr(error, "sqlstate", None) or ""
+        if state[:2] in ("XX", "") and any(part in str(error) for part in _TOO_LARGE_TEXTS):
+            return _ERRORS["54"]
         if state:
             return next((info for start, info in _ERRORS.items() if state.startswith(start)), FAILED)
         if not isinstance(error, psycopg.OperationalError):

@@ -28,6 +28,8 @@ _JOURNAL: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
 # commit that overwrites takes a third less than one that makes the WAL longer, and many flows end before
 # SQLite's default of 1,000 pages is reached; a much shorter WAL is copied too often.
 _WAL_PAGES: Final = 400
+#: The part of the longest row that is left to its other columns.
+_ROW_SHARE: Final = 8
 _IN_MEMORY: Final = frozenset({"", "/", "/:memory:"})
 
 _PERMISSIONS: Final = "make the file and its directory writable for this user"
@@ -68,7 +70,7 @@ _ERRORS: Final = {
         ),
         (
             sqlite3.SQLITE_TOOBIG,
-            ErrorKind.PERMANENT,
+            ErrorKind.TOO_LARGE,
             "refused a value as too large: store large values elsewhere, and a reference here",
         ),
     )
@@ -141,6 +143,8 @@ class SQLite(Database):
         """Set the pragmas of a new connection."""
         for pragma in self._pragmas:
             raw.execute(f"PRAGMA {pragma}").close()
+        longest = raw.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)  # of a row, and of each value
+        self.max_value = longest - longest // _ROW_SHARE
 
     def lock(self) -> AbstractContextManager[Any]:
         """Return a lock to hold during a transaction: a shared one for a database in memory."""

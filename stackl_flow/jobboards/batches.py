@@ -152,14 +152,14 @@ class Batches:
         claims: Claims,
         writer: EventWriter,
         waiter: Waiter,
-        limits: Limits,
+        kv: KV,
         claimer: OptimisticClaimer,
         make_job: Callable[[JobRecord, int], Job],
     ) -> None:
         self._claims = claims
         self._writer = writer
         self._waiter = waiter
-        self._limits = limits
+        self._kv = kv
         self._claimer = claimer
         self._make_job = make_job
 
@@ -191,14 +191,14 @@ class Batches:
                 self._claims.leases.check(owner)
                 limit = max(1, limit // 2)
             rejected += self._complete(batch, owner)
-            batch, timeout = _Batch(self._limits), 0
+            batch, timeout = _Batch(self._kv.limits), 0
         return ClaimBatch((), tuple(rejected))
 
     def _split(
         self, completions: Iterable[JobCompletion], owner: str, rejected: list[RejectedCompletion]
     ) -> list[_Batch]:
         """Distribute completions over as many commits as they need; reject those of lost claims."""
-        batches = [_Batch(self._limits)]
+        batches = [_Batch(self._kv.limits)]
         for completion in completions:
             try:
                 event, writes = self._claims.completion_writes(completion, owner)
@@ -207,14 +207,14 @@ class Batches:
                 rejected.append(RejectedCompletion(completion, error))
                 continue
             if not batches[-1].add(event, writes):
-                batches.append(_Batch(self._limits))
+                batches.append(_Batch(self._kv.limits))
                 batches[-1].add(event, writes)
             batches[-1].completions.append(completion)
         return batches
 
     def _check_size(self, completion: JobCompletion, writes: Writes) -> None:
         """Reject an outcome that no commit accepts, before it makes the whole batch fail."""
-        limit = self._limits.value
+        limit = self._kv.limits.value
         size = max([len(put.value) for put in writes.puts], default=0)
         if limit is not None and size > limit:
             job = completion.job

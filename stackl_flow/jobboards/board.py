@@ -81,7 +81,7 @@ class KVBoard:
             keys, self._queries, self._writer, self._leases, policy, clock, self._maintenance
         )
         self._batches = Batches(
-            self._claims, self._writer, self._waiter, kv.limits, make_claimer(kv, keys), self._make_job
+            self._claims, self._writer, self._waiter, kv, make_claimer(kv, keys), self._make_job
         )
         self._watcher = EventWatcher(kv, keys, self._notify)
         self._known_groups = {group_of(())}

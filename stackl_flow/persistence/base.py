@@ -15,6 +15,7 @@ from typing import Any, Self
 from stackl_flow import codec as codecs
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
+from stackl_flow.kv.items import text_size
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
@@ -100,8 +101,9 @@ class Connection(RecordStore):
     """Reads and writes logbooks, flows and atoms. One thread uses it at a time.
 
     Use it in a ``with`` statement, or close it after use. Each method is one transaction. Besides the errors
-    that are listed, every method raises `StorageFailure` if the backend cannot be reached or used, and
-    `NotSerializable` or `InvalidFormat` for values that the codec cannot encode or decode.
+    that are listed, every method raises `StorageFailure` if the backend cannot be reached or used,
+    `NotSerializable` or `InvalidFormat` for values that the codec cannot encode or decode, and
+    `ValueTooLarge` for a value that the backend does not accept: nothing is stored then.
 
     Args:
         backend: the backend.
@@ -110,6 +112,18 @@ class Connection(RecordStore):
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._codec = backend.codec
+
+    @property
+    def max_value(self) -> int | None:
+        """The largest JSON text of one value that the backend accepts, in bytes; None for no limit.
+
+        A server that has a limit of its own is asked when the connection is first used.
+        """
+        return None
+
+    def stored_size(self, text: str) -> int:
+        """Return how many bytes of ``max_value`` a text takes."""
+        return text_size(text)
 
     @property
     def backend(self) -> Backend:

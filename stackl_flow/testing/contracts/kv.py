@@ -145,7 +145,7 @@ class KeyContract:
 
 
 #: Limits above so many bytes are not tried.
-MAX_TESTED = 20_000_000
+MAX_TESTED = 4_000_000
 
 
 class Waiter:

@@ -7,7 +7,7 @@ options are those of TaskFlow's Redis board, which are those of redis-py, and a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from stackl_flow import exceptions as exc
+from stackl_flow.kv.items import text_size
 from stackl_flow.urls import BackendURL
 
 #: Seconds to wait for an answer, and for a server that was connected before to come back.
@@ -227,6 +228,9 @@ _REMEDIES: Final = {
     "DB index is out of range": "does not have that many databases: use a lower number after the '/'",
     "unknown command": "is too old, or restricts commands: Redis 5 or newer is required",
 }
+#: What the server answers, if anything, to an argument that is too large; and the least possible limit.
+_TOO_LARGE: Final = "invalid bulk length"
+_MIN_BULK: Final = 1 << 20
 _TLS_MARKERS: Final = ("SSL", "certificate")
 
 
@@ -257,6 +261,29 @@ def translate_error(error: Exception, name: str, *, is_commit: bool) -> exc.Stor
     else:
         remedy = "failed: see the server's log"
     return exc.StorageFailure(f"'{name}' {remedy} ({error})", cause=error)
+
+
+def may_be_size(error: Exception, args: Iterable[Any]) -> bool:
+    """Return whether a command may be too large: the server ends the connection then."""
+    if _TOO_LARGE in str(error):
+        return True
+    return isinstance(error, _NO_ANSWER) and _size(args) >= _MIN_BULK
+
+
+def too_large_error(error: Exception, name: str, args: Sequence[Any]) -> exc.ValueTooLarge:
+    """Return the error for a commit upon which the server ends the connection, while it answers others."""
+    size = _size(args)
+    return exc.ValueTooLarge(
+        f"'{name}' ends the connection upon a commit of {size} bytes ({error}), and answers others: "
+        f"nothing was written; raise its proto-max-bulk-len, write less at once, or store "
+        f"large values elsewhere and pass a reference (a codec can do that)",
+        cause=error,
+        size=size,
+    )
+
+
+def _size(args: Iterable[Any]) -> int:
+    return sum(text_size(each) for each in args if isinstance(each, str))
 
 
 def _find_remedy(error: Exception) -> str:

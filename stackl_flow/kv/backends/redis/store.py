@@ -17,13 +17,15 @@ from importlib import resources
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow import urls
+from stackl_flow import redaction, urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.redis import connection
 from stackl_flow.kv.backoff import Backoff
-from stackl_flow.kv.items import Check, Item, Lease, Put, conflict_error, lease_lost_error
+from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, conflict_error, lease_lost_error
 from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
+
+_LOG = redaction.get_logger(__name__)
 
 #: The format that this version writes; the script records it with the first commit.
 FORMAT: Final = 1
@@ -36,6 +38,12 @@ _POLL_INTERVAL: Final = 1.0
 #: The keys on the server, in the order of the script's KEYS.
 _KEYS: Final = ("format", "revision", "values", "meta", "order", "log", "leases", "on")
 _SCRIPT: Final = "script.lua"
+#: Bytes of one argument of a command, and the server's setting for it; bytes of a command, which the server
+#: buffers up to 1 GB; bytes that an operation adds.
+_MAX_VALUE: Final = 512 << 20
+_MAX_VALUE_SETTING: Final = "proto-max-bulk-len"
+_MAX_COMMIT: Final = 900 << 20
+_OPERATION: Final = 128
 
 
 class RedisKV(KV):
@@ -63,6 +71,10 @@ class RedisKV(KV):
         self._client_and_script: tuple[Any, Any] | None = None
         self._has_answered = False
         self._finished_tokens: deque[str] = deque()
+        self._set_limits(_MAX_VALUE)
+
+    def _set_limits(self, value: int) -> None:
+        self.limits = Limits(value=value, commit=_MAX_COMMIT, overhead=_OPERATION)
 
     @property
     def name(self) -> str:
@@ -104,10 +116,19 @@ class RedisKV(KV):
             except connection.ERRORS as error:
                 if not connection.is_transient(error) or not backoff.sleep():
                     is_commit = operation == "commit"
+                    if is_commit and connection.may_be_size(error, args) and self._answers():
+                        raise connection.too_large_error(error, self.name, args) from error
                     raise connection.translate_error(error, self.name, is_commit=is_commit) from error
             else:
                 return answer, is_first
             is_first = False
+
+    def _answers(self) -> bool:
+        """Return whether the server answers a small command."""
+        try:
+            return bool(self._connected()[0].ping())
+        except connection.ERRORS:
+            return False
 
     def _backoff(self) -> Backoff:
         timeout = self._settings.timeout
@@ -122,7 +143,16 @@ class RedisKV(KV):
                 f"the items in '{self.name}' have format {stored}, this version of the library writes "
                 f"{FORMAT}: use the version that wrote them, or a newer one"
             )
+        self._read_limits()
         self._has_answered = True
+
+    def _read_limits(self) -> None:
+        """Ask the server for the largest argument of a command, where the user may read its settings."""
+        try:
+            settings = self._connected()[0].config_get(_MAX_VALUE_SETTING)
+            self._set_limits(min(int(settings[_MAX_VALUE_SETTING]), _MAX_VALUE))
+        except (*connection.ERRORS, KeyError, ValueError, TypeError):
+            _LOG.debug("the settings of '%s' cannot be read: the default limits are used", self.name)
 
     def _get(self, key: str) -> Item | None:
         return self._get_many([key])[0]

@@ -61,7 +61,11 @@ class SQLKV(KV):
         self._session = Session(self._database, clock)
         self._dialect = self._session.dialect
         self.is_shared = self._database.is_shared
-        self.limits = Limits(operations=self._dialect.max_operations)
+
+    @property
+    def limits(self) -> Limits:  # type: ignore[override]  # known once it is connected
+        """The largest value and commit; of a server, once a connection was made."""
+        return Limits(value=self._database.max_value, operations=self._dialect.max_operations)
 
     @property
     def name(self) -> str:
@@ -132,6 +136,9 @@ class SQLKV(KV):
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
+        if self._database.is_server:
+            for put in puts:
+                self._database.check_size(f"the value under '{put.key}'", put.value)
         # The answer of a server may be lost: by its token, a commit that was applied is found again.
         token = uuid.uuid4().hex if self._database.is_server else ""
 

@@ -217,6 +217,11 @@ class KVConnection(Connection):
         self._cursor = None
         self._open_transaction = FlowTransaction(self._kv)
 
+    @property
+    def max_value(self) -> int | None:
+        """The largest value that the store accepts, in bytes; None for no limit."""
+        return self._kv.limits.value
+
     def upgrade(self) -> None:
         """Record the format of this code in the store, which can read all older ones.
 

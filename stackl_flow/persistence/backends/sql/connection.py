@@ -31,6 +31,9 @@ from stackl_flow.persistence.records import (
     Transition,
 )
 
+#: Databases with a limit above so many bytes say so themselves when it is exceeded.
+_LARGE_LIMIT: Final = 1 << 28
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -120,6 +123,15 @@ class SQLConnection(Connection):
     def close(self) -> None:
         """Return the driver's connection to the pool; the next call acquires another."""
         self._session.close()
+
+    @property
+    def max_value(self) -> int | None:
+        """The largest value that the database accepts, in bytes; None for no limit."""
+        return self._database.max_value
+
+    def stored_size(self, text: str) -> int:
+        """Return how many bytes of ``max_value`` a text takes, as it is sent."""
+        return self._database.stored_size(text)
 
     def upgrade(self) -> None:
         """Create the tables, or bring them to the version of this code.
@@ -240,6 +252,13 @@ class SQLConnection(Connection):
     # ------------------------------------------------------------------ writing
 
     def _apply(self, changes: Changes) -> None:
+        if self._has_small_limit:
+            for book in changes.books:
+                self._check_row(f"the metadata of logbook '{book.name}'", book)
+            for flow in (*changes.new_flows, *changes.flows):
+                self._check_row(f"the metadata of flow '{flow.name}'", flow)
+            for atom in (*changes.new_atoms, *changes.atoms):
+                self._check_row(f"atom '{atom.name}'", atom)
         session, sql = self._session, self._sql
         execute_many = session.execute_many
         for book in changes.books:
@@ -277,5 +296,18 @@ class SQLConnection(Connection):
             delete = statements.prepare(self._engine.dialect, table.delete())
             self._session.execute_many(delete.sql, [delete.values])
 
+    @property
+    def _has_small_limit(self) -> bool:
+        """Whether to check sizes before anything is sent: a server may close the connection instead."""
+        limit = self._database.max_value
+        return limit is not None and limit < _LARGE_LIMIT
+
+    def _check_row(self, what: str, row: Iterable[object]) -> None:
+        self._database.check_size(what, "".join([text for text in row if isinstance(text, str)]))
+
     def _write_checkpoint(self, cp: Checkpoint) -> None:
+        if self._has_small_limit:
+            for atom in cp.atoms:
+                self._check_row(f"atom '{atom.uuid}'", atom)
+            self._check_row(f"the metadata of flow '{cp.flow_uuid}'", (cp.flow_meta,))
         self._checkpoints(cp)
