@@ -18,6 +18,8 @@ MAX_CAUSES: Final = 50
 _MAX_TEXT: Final = 32_768
 #: The size of the messages and tracebacks of all causes.
 _MAX_TEXT_OF_CAUSES: Final = 262_144
+#: The least size of a cause that is kept, in bytes.
+_MIN_CAUSE: Final = 2_048
 
 
 def _current_exc_info() -> ExcInfo:
@@ -319,6 +321,32 @@ class Failure:
         clone = Failure.__new__(Failure)
         for slot in Failure.__slots__:
             setattr(clone, slot, getattr(self, slot))
+        return clone
+
+    def shortened(self, limit: int) -> Failure:
+        """Return a copy with the same live exception whose texts, arguments left out, are short.
+
+        Args:
+            limit: the size of its message, its traceback and all causes together, in bytes of a store.
+        """
+        causes = self.causes[: max(1, min(MAX_CAUSES, limit // _MIN_CAUSE))]
+        share = limit // 2 // (1 + len(causes))
+        shorter = [Failure._with_texts(cause, share, ()) for cause in causes]
+        return self._with_texts(share, _chain(shorter))
+
+    def _with_texts(self, limit: int, causes: tuple[Failure, ...]) -> Failure:
+        """Return a copy with shorter texts, without arguments."""
+        slots = {slot: getattr(self, slot) for slot in Failure.__slots__}
+        slots.update(
+            _limit=limit,
+            _causes=causes,
+            _traceback_str=error_text.shorten(self.traceback_str, limit),
+            exception_str=error_text.shorten(self.exception_str, limit),
+            exception_args=(),
+        )
+        clone = Failure.__new__(Failure)
+        for slot, value in slots.items():
+            setattr(clone, slot, value)
         return clone
 
 

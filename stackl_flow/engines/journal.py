@@ -44,6 +44,16 @@ _STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERT
 _STATES_TO_REVERT: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
 
 
+#: The share of the largest value that a result may have; and the others, which may be stored along with it.
+_RESULT: Final = 1
+_NOTE: Final = 2
+#: A backend that accepts values of so many bytes has room for any failure; and how far a failure is cut.
+_ROOM_FOR_ANY_FAILURE: Final = 8_000_000
+_SHORTEST_FAILURE: Final = 1_024
+#: A character takes at most so many bytes in a store.
+_MAX_GROWTH: Final = 8
+
+
 class AppliedTransition(NamedTuple):
     """A change of an atom's state, for notification."""
 
@@ -74,13 +84,18 @@ class WriteBuffer:
         """Whether there is nothing to write."""
         return not (self.atoms or self.transitions or self.metadata_changed or self.flow_state_changed)
 
-    def encode_result(self, detail: AtomDetail, result: Any, codec: TextCodec) -> None:
+    def encode_result(self, detail: AtomDetail, result: Any, codec: TextCodec) -> str:
         """Encode a result now, to find out whether it can be stored, and keep the text for the checkpoint.
+
+        Returns:
+            The text.
 
         Raises:
             NotSerializable: the value has no JSON form.
         """
-        self._encoded[detail.uuid] = (result, codec.encode(result))
+        text = codec.encode(result)
+        self._encoded[detail.uuid] = (result, text)
+        return text
 
     def checkpoint(self, flow: FlowDetail, codec: TextCodec, epoch: int, owner: str) -> Checkpoint:
         """Encode the changes.
@@ -214,13 +229,16 @@ class Journal:
         detail = self.details[number]
         if self.backend is not None and not is_a(result, Failure):
             try:
-                self._buffer.encode_result(detail, result, self.backend.codec)
+                text = self._buffer.encode_result(detail, result, self.backend.codec)
+                self._check_size(f"the result of atom '{detail.name}'", text, _RESULT)
             except exc.NotSerializable as error:
                 result = Failure.from_exception(
                     exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)
                 )
+            except exc.ValueTooLarge as error:
+                result = Failure.from_exception(error)
         if is_a(result, Failure):
-            detail.failure = result
+            detail.failure = result = self._storable(result)
             self.failed[detail.name] = detail
             if type(detail) is not RetryDetail:
                 detail.results = None
@@ -243,13 +261,13 @@ class Journal:
         """
         detail = self.details[number]
         if is_a(result, Failure):
-            detail.revert_failure = result
+            detail.revert_failure = self._storable(result)
             self.failed[detail.name] = detail
             return
         if self.backend is not None and result is not None:
             try:
-                self.backend.codec.encode(result)
-            except exc.NotSerializable as error:
+                self._check_size("it", self.backend.codec.encode(result), _NOTE)
+            except (exc.NotSerializable, exc.ValueTooLarge) as error:
                 _LOG.warning("revert result of atom '%s' is not stored: %s", detail.name, error)
                 result = None
         detail.revert_failure = None
@@ -271,12 +289,49 @@ class Journal:
         if details:
             try:
                 if self.backend is not None:
-                    self.backend.codec.encode(details)
-            except exc.NotSerializable as error:
+                    self._check_size("they", self.backend.codec.encode(details), _NOTE)
+            except (exc.NotSerializable, exc.ValueTooLarge) as error:
                 _LOG.warning("progress details of atom '%s' are not stored: %s", detail.name, error)
             else:
                 detail.progress_details = {"at_progress": progress, "details": details}
         self._buffer.atoms[detail.uuid] = detail
+
+    def _check_size(self, what: str, text: str, share: int) -> None:
+        """Check that the backend accepts a text; what it stores once would be in the way of all that follows.
+
+        Raises:
+            ValueTooLarge: it does not; ``what`` names the text.
+        """
+        connection = self._connection
+        limit = None if connection is None else connection.max_value
+        if connection is None or self.backend is None or limit is None:
+            return
+        limit //= share
+        if _MAX_GROWTH * len(text) <= limit:
+            return
+        size = connection.stored_size(text)
+        if size > limit:
+            raise exc.ValueTooLarge(
+                f"{what} has {size} bytes, and '{self.backend.name}' accepts {limit}: store it elsewhere and "
+                f"return a reference to it, or give the backend a codec that does so",
+                size=size,
+                limit=limit,
+            )
+
+    def _storable(self, failure: Failure) -> Failure:
+        """Return a failure that the backend accepts: the same one, or one with shorter texts."""
+        connection = self._connection
+        limit = None if connection is None else connection.max_value
+        if self.backend is None or connection is None or limit is None or limit > _ROOM_FOR_ANY_FAILURE:
+            return failure
+        codec, size = self.backend.codec, limit // _NOTE
+        while size > _SHORTEST_FAILURE:
+            text = codec.encode(serialization.failure_to_json(failure, codec))
+            if connection.stored_size(text) <= limit // _NOTE:
+                break
+            size //= 2
+            failure = failure.shortened(size)
+        return failure
 
     # ------------------------------------------------------------------ transitions
 

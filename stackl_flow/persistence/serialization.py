@@ -18,7 +18,7 @@ from stackl_flow.persistence.records import AtomRecord, AtomUpdate, BookRecord, 
 _MAX_ARGS: Final = 4096
 
 
-def _failure_to_json(failure: Failure, codec: TextCodec = codecs.DEFAULT) -> dict[str, Any]:
+def failure_to_json(failure: Failure, codec: TextCodec = codecs.DEFAULT) -> dict[str, Any]:
     """Convert a failure; arguments of its exceptions that have no JSON form, or a large one, are left out."""
     data = failure.to_dict()
     for each in (data, *data["causes"]):
@@ -35,7 +35,7 @@ def _storable_args(codec: TextCodec, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 # A result may contain failures, as the history of a retry does.
-codecs.register(Failure, name="Failure", to_json=_failure_to_json, from_json=Failure.from_dict)
+codecs.register(Failure, name="Failure", to_json=failure_to_json, from_json=Failure.from_dict)
 
 
 # ---------------------------------------------------------------------- atoms
@@ -137,7 +137,7 @@ def _encode_results(codec: TextCodec, detail: models.AtomDetail) -> str | None:
     if not isinstance(detail, models.RetryDetail):
         return codec.encode(detail.results)
     attempts = [
-        [value, {name: _failure_to_json(f, codec) for name, f in failures.items()}]
+        [value, {name: failure_to_json(f, codec) for name, f in failures.items()}]
         for value, failures in detail.results
     ]
     return codec.encode(attempts) if attempts else None
@@ -154,7 +154,7 @@ def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
 
 
 def _encode_failure(codec: TextCodec, failure: Failure) -> str:
-    return codec.encode(_failure_to_json(failure, codec))
+    return codec.encode(failure_to_json(failure, codec))
 
 
 def _version_to_json(version: Any) -> Any:

@@ -25,6 +25,7 @@ from stackl_flow.persistence import factory, models, retention, serialization
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.records import AtomUpdate, Checkpoint
 from stackl_flow.persistence.retention import RetentionPolicy
+from stackl_flow.testing.contracts.sizes import SizesContract
 
 
 def saved_flow(backend: Backend, name: str = "flow") -> models.FlowDetail:
@@ -584,5 +585,5 @@ class CheckpointContract:
         assert failure.matches(found_retry.last_failures["t"])
 
 
-class PersistenceContract(ModelsContract, RetentionContract, CheckpointContract):
+class PersistenceContract(ModelsContract, RetentionContract, CheckpointContract, SizesContract):
     """The whole contract; a subclass defines the fixture ``backend``."""

@@ -15,7 +15,7 @@ from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.kv import backends as stores
-from stackl_flow.kv.items import ABSENT, Check, Item, Put, validate_size
+from stackl_flow.kv.items import ABSENT, MAX_KEY, Check, Item, Put, validate_size
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
 from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
@@ -220,7 +220,11 @@ class KVConnection(Connection):
     @property
     def max_value(self) -> int | None:
         """The largest value that the store accepts, in bytes; None for no limit."""
-        return self._kv.limits.value
+        value, commit, _, overhead = self._kv.limits
+        if commit is None:
+            return value
+        room = commit - 2 * (MAX_KEY + overhead)  # it is stored by a commit that checks the head
+        return room if value is None else min(value, room)
 
     def upgrade(self) -> None:
         """Record the format of this code in the store, which can read all older ones.

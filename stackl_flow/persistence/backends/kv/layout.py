@@ -299,11 +299,12 @@ def encode_atom_values(
     for uuid, columns in values.items():
         short[uuid], long = split_values(flow_uuid, uuid, columns)
         parts.update(long)
-    if not _are_too_many(len(values), limits):
+    if limits.operations is None or len(values) <= limits.operations // 4:
         puts = {
             atom_key(flow_uuid, uuid): encode([write_number, *columns]) for uuid, columns in short.items()
         }
-        return AtomValues(puts, parts)
+        if _fit_in_half(puts, limits):
+            return AtomValues(puts, parts)
     key = f"{batches_prefix(flow_uuid)}{write_number:012}"
     text = encode(short)
     room = None if limits.commit is None else limits.commit // 2
@@ -316,10 +317,11 @@ def encode_atom_values(
     return AtomValues({key: encode({"": names})}, parts)
 
 
-def _are_too_many(count: int, limits: Limits) -> bool:
-    if limits.operations is not None and count > limits.operations // 4:
+def _fit_in_half(puts: Mapping[str, str], limits: Limits) -> bool:
+    """Return whether there is room for as much in a commit of these."""
+    if limits.commit is None:
         return True
-    return limits.commit is not None and count * (limits.overhead + 400) > limits.commit // 4
+    return sum([len(key) + limits.overhead + len(text) for key, text in puts.items()]) <= limits.commit // 2
 
 
 def _chunks(values: Mapping[str, Sequence[Any]], size: int) -> Iterator[str]:

@@ -126,8 +126,9 @@ class SQLConnection(Connection):
 
     @property
     def max_value(self) -> int | None:
-        """The largest value that the database accepts, in bytes; None for no limit."""
-        return self._database.max_value
+        """The largest value that a row of the database accepts, in bytes; None for no limit."""
+        limit = self._database.max_value
+        return None if limit is None else limit // 4 * 3  # the other columns of the row have room
 
     def stored_size(self, text: str) -> int:
         """Return how many bytes of ``max_value`` a text takes, as it is sent."""
