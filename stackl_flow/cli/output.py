@@ -25,7 +25,9 @@ _PIPE_WIDTH = 500
 #: How often a live display is redrawn, per second.
 _REFRESH_RATE = 8
 #: Fields with seconds since the epoch, which become ISO 8601 in JSON.
-_TIME_FIELDS = frozenset({"started", "ended", "created", "updated", "finished_at", "not_before", "at"})
+_TIME_FIELDS = frozenset(
+    {"started", "ended", "created", "updated", "finished_at", "not_before", "at", "claimed"}
+)
 
 
 def make_console(*, stderr: bool = False) -> Console:

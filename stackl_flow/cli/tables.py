@@ -18,6 +18,7 @@ from stackl_flow import states
 from stackl_flow.control.boards import ConductorView, JobView
 from stackl_flow.control.views import AtomView, FlowSummary, FlowView, TransitionView
 from stackl_flow.diagrams.model import format_duration
+from stackl_flow.jobboards.unreadable import UnreadableEntry
 from stackl_flow.persistence.retention import FinishedLogBook
 
 # ------------------------------------------------------------- responsive tables
@@ -276,8 +277,9 @@ _JOB_STATE_STYLES = {
 
 def jobs_table(jobs: Sequence[JobView]) -> ResponsiveTable:
     """Show a list of jobs."""
+    ended = any(job.ended is not None for job in jobs)
     table = ResponsiveTable(
-        ("uuid", "~name", "priority", "state", "~owner", ">claims", "created"),
+        ("uuid", "~name", "priority", "state", "~owner", ">claims", "created", *(["ended"] if ended else [])),
         (without("created"), without("claims"), shortened("uuid", _UUID_PREFIX), without("owner")),
     )
     for job in jobs:
@@ -287,8 +289,9 @@ def jobs_table(jobs: Sequence[JobView]) -> ResponsiveTable:
             job.priority,
             _job_state(job),
             Text(job.owner or "-"),
-            str(len(job.claims)),
+            str(len(job.claims)) if job.claims or job.ended is None else "-",
             date_text(job.created),
+            *([date_text(job.ended)] if ended else []),
         )
     return table
 
@@ -299,6 +302,8 @@ def job_panel(job: JobView) -> RenderableType:
     head.append(f"\npriority {job.priority}; posted {date_text(job.created)}")
     if job.owner:
         head.append(f"; claimed by {job.owner}")
+    if job.ended is not None:
+        head.append(f"; ended {date_text(job.ended)}")
     if job.not_before is not None:
         head.append(f"; not before {date_text(job.not_before)}")
     if job.required_capabilities:
@@ -313,6 +318,19 @@ def job_panel(job: JobView) -> RenderableType:
     for claim in job.claims:
         claims.add_row(Text(claim.owner), date_text(claim.at), claim.ended or "-")
     return Group(head, claims)
+
+
+def unreadable_table(entries: Sequence[UnreadableEntry]) -> ResponsiveTable:
+    """Show the entries of a board that cannot be read."""
+    table = ResponsiveTable(
+        ("id", "kind", "uuid", "found", "~reason"),
+        (without("found"), shortened("uuid", _UUID_PREFIX), without("kind")),
+    )
+    for entry in entries:
+        table.add_row(
+            entry.id, Text(entry.kind), Text(entry.uuid or "-"), date_text(entry.at), Text(entry.reason)
+        )
+    return table
 
 
 def _job_state(job: JobView) -> Text:

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Final
 import typer
 
 from stackl_flow import exceptions as exc
+from stackl_flow.control import flows
 
 _HINT: Final = "--secret"
 _STDIN: Final = "@-"
@@ -134,6 +135,29 @@ def parse_time(text: str | None, option: str) -> float | None:
     except ValueError:
         raise typer.BadParameter(
             f"invalid time '{text}': write +90 or 2030-01-31T08:00:00Z", param_hint=option
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_past(text: str | None, option: str) -> float | None:
+    """Return the seconds since the epoch of a duration before now, such as "1h", or of ISO 8601 (UTC).
+
+    Args:
+        text: the option's value, or None.
+        option: the option's name, for error messages.
+
+    Raises:
+        typer.BadParameter: the text is neither.
+    """
+    if text is None:
+        return None
+    with suppress(exc.InvalidFormat):
+        return time.time() - flows.parse_duration(text)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"invalid time '{text}': write 1h or 2030-01-31T08:00:00Z", param_hint=option
         ) from None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 

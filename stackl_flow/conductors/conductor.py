@@ -50,6 +50,8 @@ EVENTS: Final = (
 WAIT_TIMEOUT: Final = 0.5
 #: Seconds between two checks for a drain request: made before each job, they would cost as much as a claim.
 _DRAIN_CHECK_INTERVAL: Final = 0.25
+#: The same while the board has not changed: in case a change was not noticed.
+_IDLE_DRAIN_CHECK_INTERVAL: Final = 30.0
 
 
 class Conductor:
@@ -118,6 +120,7 @@ class Conductor:
         self._dead = threading.Event()
         self._dead.set()
         self._drain_checked_at = -math.inf
+        self._changes_at_check = -1
         self._is_registered = False
         self._runs: set[JobRun] = set()
         self._changed = threading.Condition()
@@ -230,10 +233,12 @@ class Conductor:
                 raise
 
     def _is_drain_requested(self) -> bool:
-        now = SYSTEM.monotonic()
-        if now - self._drain_checked_at < _DRAIN_CHECK_INTERVAL:
+        now, changes = SYSTEM.monotonic(), self._board.change_count
+        is_idle = changes == self._changes_at_check and not self._runs
+        interval = _IDLE_DRAIN_CHECK_INTERVAL if is_idle else _DRAIN_CHECK_INTERVAL
+        if now - self._drain_checked_at < interval:
             return False
-        self._drain_checked_at = now
+        self._drain_checked_at, self._changes_at_check = now, changes
         return self._board.membership.is_drain_requested(self.name)
 
     def _next_job(self, limit: int) -> Job | None:

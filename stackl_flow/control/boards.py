@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,18 @@ from stackl_flow.control.opening import errors_as_storage_failure, require_exist
 from stackl_flow.control.runs import store_flow
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard
-from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobPriority, JobRecord
+from stackl_flow.jobboards.record import (
+    BOARD_STATES,
+    CLAIMED,
+    DEAD,
+    FAILED,
+    SCHEDULED,
+    SUCCEEDED,
+    WAITING,
+    JobPriority,
+    ListedJob,
+)
+from stackl_flow.jobboards.unreadable import UnreadableEntry
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import new_uuid
 from stackl_flow.submission import post_stored_flow
@@ -25,7 +35,9 @@ DEFAULT_BOARD: Final = "default"
 #: The owner of claims that an operator makes.
 OPERATOR: Final = "operator"
 #: States that jobs can be listed by.
-LISTED_STATES: Final = (WAITING, SCHEDULED, CLAIMED, DEAD)
+LISTED_STATES: Final = (WAITING, SCHEDULED, CLAIMED, SUCCEEDED, FAILED, DEAD)
+#: Jobs that are read at once.
+_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,9 @@ class ClaimView:
 class JobView:
     """A job.
 
-    `owner` is the conductor that claims it now, `reason` says why it is a dead letter, and `outcome` is the
-    result of a job that has ended.
+    `owner` is the conductor that claims it now, or claimed it last if it has ended; `claimed` is when.
+    `reason` says why it is a dead letter, and `outcome` is the result of a job that has ended; `ended` is
+    when.
     """
 
     uuid: str
@@ -58,6 +71,8 @@ class JobView:
     reason: str
     details: Mapping[str, Any]
     outcome: Mapping[str, Any] | None = None
+    claimed: float | None = None
+    ended: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,42 +117,62 @@ def open_board(
 # ------------------------------------------------------------- queries
 
 
-def list_jobs(board: JobBoard, state: str | None = None, limit: int | None = None) -> list[JobView]:
-    """List jobs in the order in which they are claimed.
+def list_jobs(
+    board: JobBoard,
+    state: str | None = None,
+    limit: int | None = None,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+) -> list[JobView]:
+    """List jobs: those on the board in the order in which they are claimed, ended ones latest first.
 
     Args:
         board: the board.
-        state: one of `LISTED_STATES`; by default all jobs but dead letters.
+        state: one of `LISTED_STATES`; by default all jobs that have not ended.
         limit: maximum number of jobs.
+        since: only jobs that ended, or otherwise changed last, at this time or later.
+        until: only jobs that did so at this time or earlier.
     """
-    if state == DEAD:
-        views = (_job_view(record, DEAD) for record in board.dead_letters)
-    else:
-        views = (view for view in _views_on_board(board) if state in {None, view.state})
-    return list(itertools.islice(views, limit))
+    views: list[JobView] = []
+    after = ""
+    while limit is None or len(views) < limit:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(views))
+        page = board.list(state, since=since, until=until, limit=size, after=after)
+        views += map(_view_of, page.jobs)
+        after = page.next
+        if not after:
+            break
+    return views
 
 
 def find_job(board: JobBoard, identifier: str) -> JobView:
     """Find one job by its uuid, the beginning of its uuid, or its name.
 
-    A job that has ended is found only by its full uuid, and only until its outcome expires.
+    A job that has ended is found until its outcome expires. Of several jobs with one name, the only one that
+    has not ended is meant.
 
     Raises:
         NotFound: no job matches; the message names other boards in the same store.
         MultipleChoices: several jobs match.
     """
-    views = itertools.chain(list_jobs(board), list_jobs(board, DEAD))
-    matches = [view for view in views if view.uuid.startswith(identifier) or view.name == identifier]
-    if len(matches) > 1:
-        raise exc.MultipleChoices(f"'{identifier}' matches {len(matches)} jobs: use more of the uuid")
-    if matches:
-        return matches[0]
-    try:
-        snapshot = board.get_snapshot(identifier)
-    except exc.NotFound as error:
-        raise exc.NotFound(f"{error.args[0]}{other_boards_hint(board)}") from error
-    outcome = (snapshot.outcome or {}).get("outcome", {})
-    return _job_view(snapshot.ended_record(identifier), snapshot.state, outcome=outcome)
+    matches = board.find(identifier)
+    exact = [job for job in matches if job.record.uuid == identifier]
+    live = [job for job in matches if job.state in {*BOARD_STATES, DEAD}]
+    for candidates in (exact, live, matches):
+        if len(candidates) == 1:
+            return _view_of(candidates[0])
+        if candidates:
+            raise exc.MultipleChoices(f"'{identifier}' matches {len(candidates)} jobs: use more of the uuid")
+    raise exc.NotFound(
+        f"no job '{identifier}' on board '{board.name}': it was never posted here, "
+        f"or it has ended and its outcome has expired{other_boards_hint(board)}"
+    )
+
+
+def list_unreadable(board: JobBoard) -> list[UnreadableEntry]:
+    """List the entries of a board that cannot be read, those that were found first first."""
+    return sorted(board.unreadable, key=lambda entry: entry.at)
 
 
 def other_boards_hint(board: JobBoard) -> str:
@@ -171,27 +206,16 @@ def find_conductors(board: JobBoard, name: str) -> list[tuple[str, int | None]]:
     return [(str(metadata.get("hostname", "?")), metadata.get("pid")) for metadata in found]
 
 
-def _views_on_board(board: JobBoard) -> Iterator[JobView]:
-    for job in board.iterjobs():
-        try:
-            snapshot = board.get_snapshot(job)
-            owner = board.find_owner(job) if snapshot.state == CLAIMED else None
-        except exc.NotFound:
-            continue  # it ended after iterjobs had read it
-        yield _job_view(snapshot.record or job.record, snapshot.state, owner)
-
-
-def _job_view(
-    record: JobRecord, state: str, owner: str | None = None, outcome: Mapping[str, Any] | None = None
-) -> JobView:
+def _view_of(job: ListedJob) -> JobView:
+    record = job.record
     secrets = redaction.secret_names(record.details)
     with redaction.redacting(redaction.find_values(record.details, secrets)):
         return JobView(
             uuid=record.uuid,
             name=record.name,
-            state=state,
+            state=job.state,
             priority=record.priority.value,
-            owner=owner,
+            owner=job.owner,
             created=record.created_on,
             updated=record.changed_on,
             not_before=record.not_before,
@@ -199,7 +223,9 @@ def _job_view(
             claims=tuple(ClaimView(claim.owner, claim.at, claim.ended) for claim in record.claims),
             reason=redaction.redact(record.reason),
             details=redaction.redact_data(redaction.mask(record.details, secrets)),
-            outcome=redaction.redact_data(outcome),
+            outcome=redaction.redact_data(job.outcome),
+            claimed=job.claimed_on,
+            ended=job.ended_on,
         )
 
 
@@ -263,6 +289,42 @@ def requeue(board: JobBoard, view: JobView) -> None:
     if view.state != DEAD:
         raise exc.NotFound(f"job '{view.name}' ({view.uuid}) is {view.state}, not dead")
     board.dead_letters.requeue(view.uuid)
+
+
+def discard(board: JobBoard, identifier: str) -> str:
+    """Delete a dead letter, or an unreadable entry, for good.
+
+    Args:
+        board: the board.
+        identifier: the uuid of a dead letter, its beginning or its name; or the id of an unreadable entry, or
+            the uuid of its job.
+
+    Returns:
+        What was deleted.
+
+    Raises:
+        NotFound: there is neither, or the job is not a dead letter.
+    """
+    for entry in board.unreadable:
+        if identifier in {entry.id, entry.uuid}:
+            board.unreadable.discard(entry.id)
+            return entry.key
+    view = find_job(board, identifier)
+    if view.state != DEAD:
+        raise exc.NotFound(
+            f"job '{view.name}' ({view.uuid}) is {view.state}, not dead: trash it first (`jobs trash`)"
+        )
+    board.dead_letters.discard(view.uuid)
+    return f"{view.name} {view.uuid}"
+
+
+def restore(board: JobBoard, entry_id: str) -> None:
+    """Put an unreadable entry back where it was found, for a release that can read it.
+
+    Raises:
+        NotFound: there is no such entry.
+    """
+    board.unreadable.restore(entry_id)
 
 
 def drain(board: JobBoard, conductor: str) -> None:

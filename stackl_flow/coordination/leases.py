@@ -6,14 +6,16 @@ nothing, but is starved by a task that holds the GIL; a heartbeat process (see `
 that process starts, the thread does the work.
 
 Keys: ``<prefix><lease>`` holds the owner's name, as JSON, and is bound to the lease: whether it exists says
-whether the lease has expired, and a commit can check that.
+whether the lease has expired, and a commit can check that. ``<holders><lease>`` is written with it and not
+bound to the lease: it says that something may still be held with a lease that has expired. What releases
+that deletes the item.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from stackl_flow import exceptions as exc
@@ -39,13 +41,15 @@ class Leases:
     Args:
         kv: the store that grants them.
         prefix: prefix of the items that name the owners.
+        holders: prefix of the items that outlive the leases.
         ttl: duration of a lease in seconds.
         on_lost: called with the name of an owner whose lease expired, from any thread.
     """
 
-    def __init__(self, kv: KV, prefix: str, ttl: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, kv: KV, prefix: str, holders: str, ttl: float, on_lost: Callable[[str], None]) -> None:
         self._kv = kv
         self._prefix = prefix
+        self._holders = holders
         self._ttl = ttl
         self._on_lost = on_lost
         self._leases: dict[str, Lease] = {}
@@ -73,7 +77,8 @@ class Leases:
             lease = self._leases.get(owner)
             if lease is None:
                 lease = self._kv.grant(self._ttl)
-                self._kv.commit(puts=[Put(owner_key(self._prefix, lease.id), json.dumps(owner), lease.id)])
+                named = Put(owner_key(self._prefix, lease.id), json.dumps(owner), lease.id)
+                self._kv.commit(puts=[named, Put(owner_key(self._holders, lease.id), "null")])
                 self._leases[owner] = lease
                 if self._process is not None:
                     self._process.add(lease)
@@ -114,8 +119,12 @@ class Leases:
         if lease is not None:
             self._on_lost(owner)
 
-    def close(self) -> None:
+    def close(self, holding: Container[str] | None = None) -> None:
         """Stop the heartbeat and revoke all leases, with everything that depends on them.
+
+        Args:
+            holding: ids of the leases with which something is still held, for others to release; None if it
+                may be held with any.
 
         Raises:
             StorageFailure: some could not be revoked; they expire, since nothing extends them any more.
@@ -134,6 +143,8 @@ class Leases:
         for lease in leases.values():
             try:
                 self._kv.revoke(lease)
+                if holding is not None and lease.id not in holding:
+                    self._kv.commit(deletes=[owner_key(self._holders, lease.id)])
             except exc.StorageFailure as error:
                 failures.append(error)
         if failures:

@@ -5,14 +5,14 @@ Keys: ``<prefix>entity/<kind>/<name>`` (bound to the member's lease) and ``<pref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from stackl_flow import codec
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.items import Lease, Put, quote
+from stackl_flow.kv.items import Item, Lease, Put, quote
 from stackl_flow.kv.store import KV
 
 
@@ -32,10 +32,19 @@ class Entity:
 
 
 class Membership:
-    """The members under one prefix of a store."""
+    """The members under one prefix of a store.
 
-    def __init__(self, kv: KV, prefix: str) -> None:
+    Args:
+        kv: the store.
+        prefix: the prefix.
+        on_unreadable: called with a member whose metadata cannot be read; it is listed without them.
+    """
+
+    def __init__(
+        self, kv: KV, prefix: str, on_unreadable: Callable[[Item, Exception], None] | None = None
+    ) -> None:
         self._kv = kv
+        self._on_unreadable = on_unreadable
         self._entities = f"{prefix}entity/"
         self._drains = f"{prefix}drain/"
 
@@ -52,8 +61,21 @@ class Membership:
     def members(self, kind: str | None = None) -> list[Entity]:
         """Return the members (of one kind), ordered by kind and name."""
         prefix = self._entities if kind is None else f"{self._entities}{quote(kind)}/"
-        items = ((item.key.split("/")[-2:], item.value) for item in self._kv.list(prefix))
-        return [Entity(unquote(kind), unquote(name), codec.decode(text)) for (kind, name), text in items]
+        return [self._entity_in(item) for item in self._kv.list(prefix)]
+
+    def _entity_in(self, item: Item) -> Entity:
+        kind, name = item.key.split("/")[-2:]
+        metadata = None
+        try:
+            metadata = codec.decode(item.value)
+            error = exc.InvalidFormat("its metadata are no object")
+        except exc.InvalidFormat as cause:
+            error = cause
+        if not isinstance(metadata, dict):
+            metadata = {}
+            if self._on_unreadable is not None:
+                self._on_unreadable(item, error)
+        return Entity(unquote(kind), unquote(name), metadata)
 
     def request_drain(self, name: str) -> None:
         """Request that a member, on whatever machine, hands over its jobs and stops.

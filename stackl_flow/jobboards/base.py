@@ -8,7 +8,9 @@ a late owner can no longer consume, abandon or trash them.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, Self
@@ -25,12 +27,16 @@ from stackl_flow.jobboards.record import (
     FAILED,
     SCHEDULED,
     SUCCEEDED,
+    UNREADABLE,
     WAITING,
     Claim,
+    JobPage,
     JobPriority,
     JobRecord,
     JobSnapshot,
+    ListedJob,
 )
+from stackl_flow.jobboards.unreadable import UnreadableEntries
 
 _TASKFLOW_STATES: Final = {
     WAITING: st.UNCLAIMED,
@@ -39,6 +45,7 @@ _TASKFLOW_STATES: Final = {
     SUCCEEDED: st.COMPLETE,
     FAILED: st.COMPLETE,
     DEAD: st.COMPLETE,
+    UNREADABLE: st.COMPLETE,
 }
 _NO_OUTCOME: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -63,6 +70,7 @@ class Job:
         version: version of the stored item that the record was read from; 0 if unknown.
         fencing_token: number of the claim that was made through this object; 0 if there was none. It grows
             with each claim of the job; pass it to other systems to have them reject a late owner.
+        has_details: whether ``record`` has the details. A job of an event reads them when they are asked for.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Job:
         self.record = record
         self.version = version
         self.fencing_token = 0
+        self.has_details = True
         self._logbooks = logbooks
         self._book: Any = None
 
@@ -87,7 +96,15 @@ class Job:
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """Data for the program that runs the job; JSON."""
+        """Data for the program that runs the job; JSON. A job that has ended has none."""
+        if not self.has_details:
+            try:
+                stored = self.board.get_snapshot(self).record
+            except exc.NotFound:
+                stored = None
+            if stored is not None:
+                self.record = dataclasses.replace(self.record, details=stored.details)
+            self.has_details = True
         return self.record.details
 
     @property
@@ -179,8 +196,9 @@ class Job:
         if ended is None:
             raise exc.JobFailure(f"job '{self.name}' ({self.uuid}) has not ended within {timeout} s")
         outcome: dict[str, Any] = (ended.outcome or {}).get("outcome", {})
-        if ended.state == DEAD:
-            raise exc.JobFailure(f"job '{self.name}' ({self.uuid}) is a dead letter: {outcome.get('reason')}")
+        if ended.state in {DEAD, UNREADABLE}:
+            kind = "a dead letter" if ended.state == DEAD else ended.state
+            raise exc.JobFailure(f"job '{self.name}' ({self.uuid}) is {kind}: {outcome.get('reason')}")
         if outcome.get("failure") is not None:
             Failure.from_dict(outcome["failure"]).reraise()
         return outcome.get("result")
@@ -252,12 +270,14 @@ class JobBoard(Protocol):
         notifier: calls back on ``POSTED``, ``CLAIMED``, ``ABANDONED`` and ``REMOVAL``, for changes made by
             any process; callbacks run in a thread of the board.
         dead_letters: the jobs that were set aside.
+        unreadable: the entries that cannot be read, and were set aside.
         membership: the conductors that are connected.
     """
 
     name: str
     notifier: BoardNotifier
     dead_letters: DeadLetters
+    unreadable: UnreadableEntries
     membership: Membership
 
     def __enter__(self) -> Self:
@@ -312,7 +332,7 @@ class JobBoard(Protocol):
         then: post last.
 
         Args:
-            name: name of the job; need not be unique.
+            name: name of the job, for people; need not be unique. Not empty, without control characters.
             book: the logbook that goes with it.
             details: data for the program that runs the job; JSON.
             priority: the higher, the sooner it is claimed.
@@ -325,8 +345,8 @@ class JobBoard(Protocol):
                 the second); ``uuid``.
 
         Raises:
-            TypeError: an option is unknown or has the wrong type.
-            ValueError: the priority is invalid, or a datetime has no time zone.
+            TypeError: the name is no string; an option is unknown or has the wrong type.
+            ValueError: the name or the priority is invalid, or a datetime has no time zone.
             NotSerializable: the details have no JSON form.
             InvalidFormat: the connection is closed, not in a transaction, or leads to another database.
             NotSupported: a connection was given, and the board is not in an SQL database.
@@ -443,6 +463,47 @@ class JobBoard(Protocol):
             The jobs, read in pages while you iterate.
         """
 
+    def list(
+        self,
+        states: str | Iterable[str] | None = None,
+        *,
+        since: float | dt.datetime | None = None,
+        until: float | dt.datetime | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> JobPage:
+        """List jobs for an operator, in pages: a page costs the same on a board of any size.
+
+        Jobs on the board come first, in the order of ``iterjobs``, then scheduled ones, those that are due
+        first first; then ended ones, latest first.
+
+        Args:
+            states: a state or several: ``"waiting"``, ``"scheduled"``, ``"claimed"``, ``"succeeded"``,
+                ``"failed"``, ``"dead"``; None for those on the board, which are the first three.
+            since: only jobs that ended, or if they have not ended changed last, at this time or later:
+                seconds since 1970 UTC, or a datetime with a time zone.
+            until: only jobs that did so at this time or earlier.
+            limit: number of jobs in a page.
+            after: ``next`` of the page before.
+
+        Raises:
+            ValueError: there is no such state, or the limit is not above 0.
+        """
+
+    def find(self, identifier: str) -> List[ListedJob]:
+        """Find jobs by their name, or by their uuid or its beginning, without reading other jobs.
+
+        Jobs that have ended are found as long as their outcome is kept. At most 50 jobs are returned, of one
+        name the latest.
+        """
+
+    @property
+    def change_count(self) -> int:
+        """How often this object has looked at the board because something may have changed.
+
+        While this stays the same, waiting for jobs has cost no reads.
+        """
+
     def wait(
         self, timeout: float | None = None, capabilities: Collection[str] | None = None
     ) -> Iterator[Job]:
@@ -484,7 +545,7 @@ class JobBoard(Protocol):
     def job_count(self) -> int:
         """The number of jobs on the board: waiting, scheduled and claimed."""
 
-    def board_names(self) -> list[str]:
+    def board_names(self) -> List[str]:
         """Return the names of all boards in the same store that jobs were posted on."""
 
     def register_entity(self, entity: Entity) -> None:

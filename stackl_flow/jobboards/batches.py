@@ -30,14 +30,15 @@ from stackl_flow.jobboards.keys import BoardKeys, sort_key
 from stackl_flow.jobboards.queries import Waiter
 from stackl_flow.jobboards.record import LOST, WAITING, JobRecord, JobSnapshot
 from stackl_flow.jobboards.transactions import Writes
+from stackl_flow.jobboards.unreadable import UnreadableEntries
 from stackl_flow.kv.items import ABSENT, Limits
 from stackl_flow.kv.store import KV, LockItems
 
 #: Characters of values in one commit: well below the 1 MB that ZooKeeper accepts, with keys, quotes and
 #: UTF-8.
 _MAX_TEXT: Final = 250_000
-#: Puts and deletes of a feed entry, and of the log of ended jobs.
-_EXTRA_OPERATIONS: Final = 3
+#: Puts and deletes of a feed entry, and of the logs of jobs that succeeded and of those that failed.
+_EXTRA_OPERATIONS: Final = 4
 #: How often to look for jobs again, for ever fewer of them, when other owners are faster.
 _ATTEMPTS: Final = 6
 
@@ -66,9 +67,10 @@ class OptimisticClaimer:
 class LockingClaimer(OptimisticClaimer):
     """Claims jobs that it locks first, in a store that can lock what it reads."""
 
-    def __init__(self, kv: KV, keys: BoardKeys) -> None:
+    def __init__(self, kv: KV, keys: BoardKeys, unreadable: UnreadableEntries) -> None:
         super().__init__(kv)
         self._keys = keys
+        self._unreadable = unreadable
 
     def claim(self, waiting: Jobs, limit: int, plan: Plan) -> int:
         """Claim the first of the waiting jobs that no other owner is claiming."""
@@ -94,17 +96,16 @@ class LockingClaimer(OptimisticClaimer):
                 break
             keys = [self._keys.key(WAITING, sort_key(record)) for record in page if record is not None]
             items = {item.key: item for item in lock(keys)}
-            locked += [
-                JobSnapshot(WAITING, JobRecord.from_text(items[key].value), items[key].version)
-                for key in keys
-                if key in items
-            ]
+            for key in keys:
+                record = self._unreadable.read_record(items[key], WAITING) if key in items else None
+                if record is not None:
+                    locked.append(JobSnapshot(WAITING, record, items[key].version))
         return locked
 
 
-def make_claimer(kv: KV, keys: BoardKeys) -> OptimisticClaimer:
+def make_claimer(kv: KV, keys: BoardKeys, unreadable: UnreadableEntries) -> OptimisticClaimer:
     """Return the claimer for a store."""
-    return LockingClaimer(kv, keys) if kv.supports_locks else OptimisticClaimer(kv)
+    return LockingClaimer(kv, keys, unreadable) if kv.supports_locks else OptimisticClaimer(kv)
 
 
 class _Batch:
@@ -124,7 +125,7 @@ class _Batch:
         """Add writes, or return False if they do not fit; the first always fit."""
         count = max(len(writes.checks), len(writes.puts) + len(writes.deletes))
         operations = self._operations_left - count
-        text = self._text_left - len(event[1].to_text()) - sum([len(put.value) for put in writes.puts])
+        text = self._text_left - len(event[1].to_summary()) - sum([len(put.value) for put in writes.puts])
         if self.writes and (operations < 0 or text < 0):
             return False
         self._operations_left, self._text_left = operations, text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid as uuids
+from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Self
 
@@ -18,7 +20,8 @@ from stackl_flow.jobboards.batches import Batches, make_claimer
 from stackl_flow.jobboards.claims import Claims, ended_error
 from stackl_flow.jobboards.dead_letters import DeadLetters
 from stackl_flow.jobboards.events import BoardNotifier, EventWatcher, EventWriter, ThreadEventWriter
-from stackl_flow.jobboards.keys import GROUP, KEY, MEMBERSHIP, OWNER, BoardKeys, group_of
+from stackl_flow.jobboards.keys import GROUP, HOLDER, KEY, MEMBERSHIP, OWNER, BoardKeys, group_of
+from stackl_flow.jobboards.listing import Listing, check_states
 from stackl_flow.jobboards.maintenance import Maintenance, QueuePolicy
 from stackl_flow.jobboards.queries import Queries, Waiter, board_names
 from stackl_flow.jobboards.record import (
@@ -27,13 +30,18 @@ from stackl_flow.jobboards.record import (
     RELEASED,
     TRASHED,
     WAITING,
+    JobPage,
     JobPriority,
     JobRecord,
     JobSnapshot,
+    ListedJob,
+    check_job_name,
     read_details,
     read_job_options,
+    read_time,
 )
-from stackl_flow.kv.items import quote
+from stackl_flow.jobboards.unreadable import UnreadableEntries
+from stackl_flow.kv.items import Item, quote
 from stackl_flow.kv.store import KV
 
 _LOG = redaction.get_logger(__name__)
@@ -69,26 +77,33 @@ class KVBoard:
         self._kv = kv
         self._logbooks = logbooks
         self._clock = clock
-        self._lost_callbacks: list[Callable[[str], None]] = []
+        self._lost_callbacks: List[Callable[[str], None]] = []
         self._keys = keys = BoardKeys(name)
-        self._queries = Queries(kv, keys)
+        self.unreadable = UnreadableEntries(kv, keys, clock)
+        self._queries = Queries(kv, keys, self.unreadable)
+        self._listing = Listing(kv, keys, self._queries, self.unreadable)
         self._writer = EventWriter(kv, keys)
         self._thread_writer = ThreadEventWriter(kv, keys)
-        self._leases = Leases(kv, keys.prefix(OWNER), ttl, self._lease_lost)
-        self._maintenance = Maintenance(kv, keys, policy, clock, self._writer)
+        self._leases = Leases(kv, keys.prefix(OWNER), keys.prefix(HOLDER), ttl, self._lease_lost)
+        self._maintenance = Maintenance(kv, keys, policy, clock, self._writer, self.unreadable)
         self._waiter = Waiter(kv, keys, self._queries, self._maintenance)
         self._claims = Claims(
             keys, self._queries, self._writer, self._leases, policy, clock, self._maintenance
         )
         self._batches = Batches(
-            self._claims, self._writer, self._waiter, kv, make_claimer(kv, keys), self._make_job
+            self._claims,
+            self._writer,
+            self._waiter,
+            kv,
+            make_claimer(kv, keys, self.unreadable),
+            self._make_job,
         )
         self._watcher = EventWatcher(kv, keys, self._notify)
         self._known_groups = {group_of(())}
         self._connected = False
         self.notifier.on_register = self._watch
         self.dead_letters = DeadLetters(kv, keys, self._queries, clock, self._writer)
-        self.membership = Membership(kv, keys.prefix(MEMBERSHIP))
+        self.membership = Membership(kv, keys.prefix(MEMBERSHIP), self.unreadable.note)
 
     # ------------------------------------------------------------- connection
 
@@ -109,7 +124,7 @@ class KVBoard:
         self._connected = False
         self._watcher.stop()
         try:
-            self._leases.close()
+            self._leases.close(self._claims.held_leases())
         finally:  # a lease that could not be revoked expires
             self._claims.clear()
             self._kv.close()
@@ -144,6 +159,7 @@ class KVBoard:
         connection: Any = None,
         **options: Any,
     ) -> Job:
+        self._check_name(name)
         now = self._clock.now()
         options = read_job_options(options)
         record = JobRecord(
@@ -176,8 +192,20 @@ class KVBoard:
         if record.key is not None:
             item = self._kv.get(self._keys.key(KEY, quote(record.key)))
             if item is not None:
-                return str(json.loads(item.value))
+                return self._uuid_in(item)
         return record.uuid
+
+    def _uuid_in(self, item: Item) -> str:
+        try:
+            uuid = json.loads(item.value)
+        except (ValueError, RecursionError):
+            uuid = None
+        if isinstance(uuid, str):
+            return uuid
+        error = exc.InvalidFormat(f"the entry of idempotency key '{item.key}' has no uuid")
+        self.unreadable.note(item, error)
+        self.unreadable.set_aside()
+        raise exc.JobFailure(f"{error}: it was set aside; post the job again", cause=error)
 
     def claim(self, job: Job, owner: str) -> Job:
         return self._claims.claim(job, owner)
@@ -217,7 +245,7 @@ class KVBoard:
         snapshot = self.get_snapshot(job)
         if snapshot.record is None:
             raise ended_error(job, snapshot)
-        return self._queries.owner(snapshot.record.lease)
+        return self._queries.owner(snapshot.record)
 
     def get_job(self, uuid: str) -> Job:
         snapshot = self._queries.find(uuid)
@@ -238,11 +266,38 @@ class KVBoard:
         self._maintenance.run()
         return self._jobs(self._queries.waiting(capabilities) if only_unclaimed else self._queries.all())
 
+    def list(
+        self,
+        states: str | Iterable[str] | None = None,
+        *,
+        since: float | dt.datetime | None = None,
+        until: float | dt.datetime | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> JobPage:
+        wanted = check_states(states)
+        if limit < 1:
+            raise ValueError(f"limit= takes a number above 0, not {limit}")
+        if not after and self._maintenance.is_due(changed=True):
+            self._maintenance.run()
+        first = None if since is None else read_time("since", since)
+        last = None if until is None else read_time("until", until)
+        page = self._listing.page(wanted, first, last, limit, after)
+        self.unreadable.set_aside()
+        return page
+
+    def find(self, identifier: str) -> List[ListedJob]:
+        return self._listing.find(identifier)
+
+    @property
+    def change_count(self) -> int:
+        return self._waiter.looks
+
     @property
     def job_count(self) -> int:
         return self._queries.count()
 
-    def board_names(self) -> list[str]:
+    def board_names(self) -> List[str]:
         return board_names(self._kv)
 
     def wait(
@@ -255,6 +310,10 @@ class KVBoard:
         return self._waiter.wait_for_end(job.uuid, self.get_snapshot, timeout)
 
     # ------------------------------------------------------------- hooks for subclasses (compat)
+
+    def _check_name(self, name: str) -> None:
+        """Check the name of a job that is to be posted."""
+        check_job_name(name)
 
     def _make_job(self, record: JobRecord, version: int) -> Job:
         """Make the object of a job."""
@@ -273,7 +332,9 @@ class KVBoard:
                 yield self._make_job(record, version if state == WAITING else 0)
 
     def _notify(self, kind: str, record: JobRecord) -> None:
-        self.notifier.notify(kind, {"job": self._make_job(record, 0)})
+        job = self._make_job(record, 0)
+        job.has_details = False  # the event carries none
+        self.notifier.notify(kind, {"job": job})
 
     def _lease_lost(self, owner: str) -> None:
         _LOG.warning(

@@ -26,6 +26,7 @@ from stackl_flow.jobboards.record import (
     WAITING,
     JobRecord,
     JobSnapshot,
+    state_of_outcome,
 )
 from stackl_flow.jobboards.transactions import ClaimedJob, Writes
 from stackl_flow.kv.items import ABSENT
@@ -161,7 +162,7 @@ class Claims:
             snapshot = self._queries.find(job.uuid)
             if snapshot.record is None:
                 raise ended_error(job, snapshot)
-            raise _not_owned_error(job, owner, self._queries.owner(snapshot.record.lease))
+            raise _not_owned_error(job, owner, self._queries.owner(snapshot.record))
         self.remove(job, owner)
 
     def completion_writes(self, completion: JobCompletion, owner: str) -> tuple[Event, Writes]:
@@ -183,11 +184,15 @@ class Claims:
 
     def with_ended_log(self, writes: Writes, completions: Iterable[JobCompletion]) -> Writes:
         """Return the writes of completions together with the log of the jobs that they end."""
-        ended = {each.job.uuid: each.job.record.key for each in completions if each.disposition == CONSUMED}
+        ended = [
+            (state_of_outcome(each.outcome), each.job.record)
+            for each in completions
+            if each.disposition == CONSUMED
+        ]
         if not ended:
             return writes
         log = transactions.log_ended(self._keys, ended, self._clock.now())
-        return writes._replace(puts=(*writes.puts, log))
+        return writes._replace(puts=(*writes.puts, *log))
 
     def remove(self, job: Job, owner: str) -> None:
         """Forget a claim that has ended."""
@@ -212,7 +217,7 @@ class Claims:
         snapshot = self._queries.find(job.uuid)
         if snapshot.record is None:
             raise ended_error(job, snapshot)
-        actual, token = self._queries.owner(snapshot.record.lease), snapshot.version
+        actual, token = self._queries.owner(snapshot.record), snapshot.version
         held = self._held.get((job.uuid, owner), (token,))[0]
         # An owner that lost a claim and made another has two objects for the job; only the later one holds
         # it.
@@ -248,6 +253,11 @@ class Claims:
         for held, (_, lease) in list(self._held.items()):
             if held[1] == owner and lease != current:
                 self._held.pop(held, None)
+
+    def held_leases(self) -> set[str]:
+        """Return the ids of the leases with which jobs are claimed, or may be."""
+        uncertain = {self.leases.current_id(owner) for _, owner in self._uncertain}
+        return uncertain | {lease for _, lease in self._held.values()}
 
     def clear(self) -> None:
         """Forget all claims: their leases were revoked."""

@@ -56,10 +56,10 @@ class DeadLetters:
             raise _not_found(uuid) from error
 
     def _find(self, uuid: str) -> tuple[Item, JobRecord]:
-        for item, record in self._queries.dead_letters():
-            if record.uuid == uuid:
-                return item, record
-        raise _not_found(uuid)
+        found = self._queries.dead_letter(uuid)
+        if found is None:
+            raise _not_found(uuid)
+        return found
 
 
 def _not_found(uuid: str) -> exc.NotFound:

@@ -1,7 +1,8 @@
 """Board events: what happened to which job, stored with each change and delivered to every watching process.
 
 Each commit of a board also appends an entry with its events to the board's change feed (see
-``stackl_flow.coordination.change_feed``).
+``stackl_flow.coordination.change_feed``). An event has the record of its job without the details, which are
+stored once, with the job.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
+from stackl_flow import redaction
 from stackl_flow.coordination.change_feed import FeedWatcher, FeedWriter
 from stackl_flow.jobboards.keys import EVENT, BoardKeys
 from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.jobboards.transactions import Writes
+from stackl_flow.jobboards.unreadable import UNREADABLE_ERRORS
 from stackl_flow.kv.store import KV
 from stackl_flow.notifier import RestrictedNotifier
+
+_LOG: Final = redaction.get_logger(__name__)
 
 POSTED: Final = "POSTED"
 CLAIMED: Final = "CLAIMED"
@@ -70,7 +75,8 @@ class EventWriter:
 
     def with_events(self, writes: Writes, events: Iterable[Event]) -> Writes:
         """Return the writes with an entry of the feed added."""
-        entry, expired = self._feed.append(json.dumps([[kind, record.to_text()] for kind, record in events]))
+        described = json.dumps([[kind, record.to_summary()] for kind, record in events])
+        entry, expired = self._feed.append(described)
         return Writes(writes.checks, (*writes.puts, entry), (*writes.deletes, *expired))
 
 
@@ -101,5 +107,12 @@ class EventWatcher:
         self._feed.stop()
 
     def _receive(self, entry: str) -> None:
-        for kind, text in json.loads(entry):
-            self._callback(kind, JobRecord.from_text(text))
+        try:
+            events = [(str(kind), JobRecord.from_text(text)) for kind, text in json.loads(entry)]
+        except (*UNREADABLE_ERRORS, ValueError, TypeError, RecursionError) as error:
+            # The feed deletes its entries by itself.
+            _LOG.warning("an entry of the change feed cannot be read and is passed over: %s", error)
+            return
+        for kind, record in events:
+            if kind in EVENTS:
+                self._callback(kind, record)

@@ -12,9 +12,13 @@ the same capabilities form a group, so that a conductor never reads jobs that it
 ``scheduled/<time>/<sort key>``  the record of a job that cannot be claimed before that time
 ``expiring/<time>/<sort key>``  when a waiting job becomes a dead letter; no value
 ``dead/<time>-<uuid>``          the record of a dead letter, with the reason
-``ended/<time>-<uuid>``         which jobs ended then, to find outcomes that have expired
+``log/<state>/<time>-<uuid>``   which jobs ended then, in this state: the order of listings, and of retention
+``ended/<time>-<uuid>``         the same of earlier releases, for jobs of all states
 ``job/<uuid>``                  the job's sort key while it is on the board, its outcome afterwards
+``name/<hash>/<time>-<uuid>``   a job of this name, posted then; no value
 ``key/<key>``                   the uuid of the job that was posted under an idempotency key
+``holder/<lease>``              a lease that claims were made with; stays when the lease has expired
+``unreadable/<hash>``           an entry that was set aside (see ``unreadable``)
 ``group/<group>``               the capabilities that jobs of this group require
 ``membership/...``              see ``coordination.membership``
 ``event/...``                   see ``coordination.change_feed`` and ``events``
@@ -29,14 +33,18 @@ from collections.abc import Iterable
 from typing import Final
 
 from stackl_flow.coordination.leases import owner_key
-from stackl_flow.jobboards.record import JobRecord
+from stackl_flow.jobboards.record import SCHEDULED, JobRecord
 from stackl_flow.kv.items import quote
 
 # Prefixes besides the states of jobs.
 OWNER: Final = "owner"
 EXPIRING: Final = "expiring"
 ENDED: Final = "ended"
+LOG: Final = "log"
 JOB: Final = "job"
+NAME: Final = "name"
+HOLDER: Final = "holder"
+UNREADABLE_ENTRY: Final = "unreadable"
 KEY: Final = "key"
 GROUP: Final = "group"
 MEMBERSHIP: Final = "membership"
@@ -68,6 +76,20 @@ def sort_key(record: JobRecord) -> str:
     return f"{group_of(record.required_capabilities)}/{order}"
 
 
+def name_tail(name: str, created_on: float, uuid: str) -> str:
+    """Return the key of a job in the index of names, after the prefix of the index."""
+    return f"{_hash_of(name)}/{time_key(created_on)}-{uuid}"
+
+
+def names_prefix(name: str) -> str:
+    """Return the prefix of all jobs of a name in the index of names, after the prefix of the index."""
+    return f"{_hash_of(name)}/"
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
 class BoardKeys:
     """Makes the keys of one board; boards of different names may share a store."""
 
@@ -82,6 +104,14 @@ class BoardKeys:
     def key(self, *segments: str) -> str:
         """Return the key of one item."""
         return self.root + "/".join(segments)
+
+    def scheduled(self, record: JobRecord) -> str:
+        """Return the key of a job that cannot be claimed yet."""
+        return self.key(SCHEDULED, time_key(record.not_before or 0.0), sort_key(record))
+
+    def unreadable(self, key: str) -> str:
+        """Return the key under which an entry of another key is set aside."""
+        return self.key(UNREADABLE_ENTRY, _hash_of(key))
 
     def owner(self, lease: str) -> str:
         """Return the key of the item that names the owner of a lease."""

@@ -4,27 +4,54 @@ There is no server process behind a board: every process that looks for jobs run
 releases the claims whose leases have expired, makes scheduled jobs available, turns expired ones into dead
 letters, and deletes outcomes that were retained long enough. Two processes may do this at the same time: each
 commit checks what its decision was based on.
+
+A run costs a few short requests, and reads no jobs unless there is something to do for them. Lost claims are
+found by the leases that claims were made with: their items outlive the leases (``holder/<lease>``), and only
+when one of them has expired are the claimed jobs read. A process that waits runs maintenance after a change
+of the board, when a job is due, and now and then in case it missed something.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.jobboards import events, transactions
 from stackl_flow.jobboards.events import EventWriter
-from stackl_flow.jobboards.keys import ENDED, EXPIRING, OWNER, BoardKeys, time_of_key
-from stackl_flow.jobboards.record import CLAIMED, DEFERRED, FAILED_CLAIMS, LOST, SCHEDULED, WAITING, JobRecord
+from stackl_flow.jobboards.keys import ENDED, EXPIRING, HOLDER, LOG, OWNER, BoardKeys
+from stackl_flow.jobboards.record import (
+    CLAIMED,
+    DEFERRED,
+    ENDED_STATES,
+    FAILED_CLAIMS,
+    LOST,
+    SCHEDULED,
+    WAITING,
+    JobRecord,
+)
 from stackl_flow.jobboards.transactions import ClaimedJob, Writes
-from stackl_flow.kv.items import Item
+from stackl_flow.jobboards.unreadable import UnreadableEntries
+from stackl_flow.kv.items import ABSENT, Check, Item
 from stackl_flow.kv.store import KV
 
 #: Maximum number of items of one kind in one run; the next run continues.
 _BATCH: Final = 100
+#: How many batches that cannot be handled are passed over in one run.
+_MAX_BATCHES: Final = 20
+
+#: Seconds between two runs by one board object while the board changes: how late a lost claim may be found.
+MAINTENANCE_PERIOD: Final = 0.25
+#: Seconds between two runs while nothing changes, about: in case a notification was lost.
+_IDLE_PERIOD: Final = 30.0
+#: Seconds between two searches of all claimed jobs, about: for claims that earlier releases made.
+_SCAN_PERIOD: Final = 600.0
+#: Seconds between two deletions of outcomes, at most, and as a part of their retention.
+_PRUNE_PERIOD: Final = 30.0
+_PRUNES_IN_RETENTION: Final = 10
 
 #: Seconds that a deferred job is delayed: at first, and at most.
 _FIRST_DELAY: Final = 0.5
@@ -67,95 +94,188 @@ class Maintenance:
     """Runs maintenance on one board."""
 
     def __init__(
-        self, kv: KV, keys: BoardKeys, policy: QueuePolicy, clock: Clock, writer: EventWriter
+        self,
+        kv: KV,
+        keys: BoardKeys,
+        policy: QueuePolicy,
+        clock: Clock,
+        writer: EventWriter,
+        unreadable: UnreadableEntries,
     ) -> None:
         self._kv = kv
         self._keys = keys
         self._policy = policy
         self._clock = clock
         self._writer = writer
-        self._last_run = -math.inf
+        self._unreadable = unreadable
+        self._last_run = self._last_scan = self._last_prune = -math.inf
         self._next_due_at: float | None = None
+        # Not the same in all processes, so that they do not all run at once.
+        self._jitter = random.uniform(0.75, 1.25)  # noqa: S311  no secret
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last run by this object; infinite before it, or if a job has become due since."""
-        if self._next_due_at is not None and self._next_due_at <= self._clock.now():
-            return math.inf
-        return self._clock.monotonic() - self._last_run
+    def is_due(self, *, changed: bool) -> bool:
+        """Return whether it is time for a run.
 
-    def next_due(self) -> float | None:
-        """Return the seconds until a job is due, as of the last run; None if none is scheduled or expires."""
-        return None if self._next_due_at is None else max(0.0, self._next_due_at - self._clock.now())
+        Args:
+            changed: whether the board may have changed since the last run.
+        """
+        return self.delay(changed=changed) <= 0
+
+    def delay(self, *, changed: bool) -> float:
+        """Return the seconds until the next run: a job is due then, or it is time to look for changes."""
+        period = MAINTENANCE_PERIOD if changed else _IDLE_PERIOD * self._jitter
+        delay = self._last_run + period - self._clock.monotonic()
+        if self._next_due_at is not None:
+            delay = min(delay, self._next_due_at - self._clock.now())
+        return max(0.0, delay)
 
     def run(self) -> None:
         """Do what is due now."""
         now, begun = self._clock.now(), self._clock.monotonic()
-        self._release_lost_claims(now)
-        self._make_due_jobs_waiting(now)
-        self._expire_jobs(now)
-        self._delete_outcomes(now)
-        self._next_due_at = self._find_next_due()
+        self._release_lost_claims(now, begun)
+        due = (
+            self._handle_due(SCHEDULED, self._make_waiting, now),
+            self._handle_due(EXPIRING, self._expire, now),
+        )
+        self._delete_outcomes(now, begun)
+        self._unreadable.set_aside()
+        self._next_due_at = min((time for time in due if time is not None), default=None)
         self._last_run = begun
 
-    def _release_lost_claims(self, now: float) -> None:
-        claimed = self._list(CLAIMED, None)
-        if not claimed:
+    # ------------------------------------------------------------- lost claims
+
+    def _release_lost_claims(self, now: float, begun: float) -> None:
+        owners, holders = self._kv.list_many([self._keys.prefix(OWNER), self._keys.prefix(HOLDER)])
+        live = {item.key for item in owners}
+        prefix = self._keys.prefix(HOLDER)
+        expired = [
+            item for item in holders if self._keys.prefix(OWNER) + item.key.removeprefix(prefix) not in live
+        ]
+        if not expired and begun < self._last_scan + _SCAN_PERIOD * self._jitter:
             return
-        owners = {item.key for item in self._kv.list(self._keys.prefix(OWNER))}
-        for item in claimed:
-            record = JobRecord.from_text(item.value)
-            if self._keys.owner(record.lease) in owners:
+        for item in self._pages(CLAIMED):
+            record = self._unreadable.read_record(item, CLAIMED)
+            if record is not None and self._keys.owner(record.lease) not in live:
+                job = ClaimedJob(record, item.version, record.lease, is_lost=True)
+                event, writes = self._policy.end_claim(self._keys, job, LOST, now)
+                self._writer.commit([(event, record)], writes)
+        for item in expired:
+            owner = self._keys.prefix(OWNER) + item.key.removeprefix(prefix)
+            self._delete(item, Check(owner, ABSENT))
+        self._last_scan = begun
+
+    # ------------------------------------------------------------- jobs that are due
+
+    def _handle_due(self, kind: str, handle: Callable[[Item, float], bool], now: float) -> float | None:
+        """Handle the items whose key begins with a time that has been reached.
+
+        Returns:
+            When the next one is due; None if there is none.
+        """
+        after, size = "", 1
+        for _ in range(_MAX_BATCHES):
+            items = self._kv.list(self._keys.prefix(kind), after=after, limit=size)
+            handled = 0
+            for item in items if size > 1 else ():
+                time = self._time_of(item, kind, "/")
+                if time is not None and time > now:
+                    return time
+                handled += time is not None and handle(item, now)
+            if size == 1 and items:
+                time = self._time_of(items[0], kind, "/")
+                if time is not None and time > now:
+                    return time
+                size = _BATCH
                 continue
-            job = ClaimedJob(record, item.version, record.lease, is_lost=True)
-            event, writes = self._policy.end_claim(self._keys, job, LOST, now)
-            self._writer.commit([(event, record)], writes)
+            if len(items) < size:
+                return None
+            if handled:
+                return now
+            after = items[-1].key
+        return None
 
-    def _make_due_jobs_waiting(self, now: float) -> None:
-        for item in self._until(SCHEDULED, now):
-            record = JobRecord.from_text(item.value)
-            writes = transactions.make_waiting(self._keys, record, item.version, now)
-            self._writer.commit([(events.POSTED, record)], writes)
+    def _make_waiting(self, item: Item, now: float) -> bool:
+        record = self._unreadable.read_record(item, SCHEDULED)
+        if record is None:
+            return False
+        writes = transactions.make_waiting(self._keys, record, item.version, now)
+        self._writer.commit([(events.POSTED, record)], writes)
+        return True
 
-    def _expire_jobs(self, now: float) -> None:
-        for item in self._until(EXPIRING, now):
-            position = item.key.removeprefix(self._keys.prefix(EXPIRING)).partition("/")[2]
-            waiting = self._kv.get(self._keys.key(WAITING, position))
-            if waiting is None:
-                continue  # it is being claimed, by a commit that also deletes this item
-            record = JobRecord.from_text(waiting.value)
-            reason = "not claimed before it expired"
-            writes = transactions.expire(self._keys, record, waiting.version, reason, now)
-            self._writer.commit([(events.REMOVAL, record)], writes)
+    def _expire(self, item: Item, now: float) -> bool:
+        position = item.key.removeprefix(self._keys.prefix(EXPIRING)).partition("/")[2]
+        key = self._keys.key(WAITING, position)
+        waiting = self._kv.get(key)
+        if waiting is None:
+            # It was claimed, by a commit that also deleted this item; or the job was set aside.
+            self._delete(item, Check(key, ABSENT))
+            return True
+        record = self._unreadable.read_record(waiting, WAITING)
+        if record is None:
+            return False
+        reason = "not claimed before it expired"
+        writes = transactions.expire(self._keys, record, waiting.version, reason, now)
+        self._writer.commit([(events.REMOVAL, record)], writes)
+        return True
 
-    def _delete_outcomes(self, now: float) -> None:
-        for item in self._until(ENDED, now - self._policy.outcome_retention, separator="-"):
-            writes = transactions.delete_outcomes(self._keys, item.key, json.loads(item.value))
-            try:
-                self._kv.commit(*writes)
-            except exc.Conflict:
-                continue  # another process deleted them
+    # ------------------------------------------------------------- retention
 
-    def _until(self, prefix: str, until: float, separator: str = "/") -> Iterator[Item]:
-        """Iterate over the items whose key begins with a time that is not after ``until``."""
-        first = self._list(prefix, 1)
-        if not first or self._time_of(first[0], prefix, separator) > until:
+    def _delete_outcomes(self, now: float, begun: float) -> None:
+        retention = self._policy.outcome_retention
+        period = min(_PRUNE_PERIOD * self._jitter, retention / _PRUNES_IN_RETENTION)
+        if begun < self._last_prune + period:
             return
-        for item in self._list(prefix, _BATCH):
-            if self._time_of(item, prefix, separator) > until:
+        is_complete = True
+        for prefix in (ENDED, *(f"{LOG}/{state}" for state in ENDED_STATES)):
+            is_complete = self._prune(prefix, now - retention) and is_complete
+        if is_complete:
+            self._last_prune = begun
+
+    def _prune(self, prefix: str, until: float) -> bool:
+        """Delete the outcomes of a log up to a time; return whether that was all."""
+        items = self._kv.list(self._keys.prefix(prefix), limit=1)
+        if items:
+            time = self._time_of(items[0], prefix, "-")
+            if time is None or time <= until:
+                items = self._kv.list(self._keys.prefix(prefix), limit=_BATCH)
+        for item in items:
+            time = self._time_of(item, prefix, "-")
+            if time is None:
+                continue
+            if time > until:
+                return True
+            self._delete_logged(item)
+        return len(items) < _BATCH
+
+    def _delete_logged(self, item: Item) -> None:
+        try:
+            ended = transactions.read_log_entry(item.value)
+            limit = self._kv.limits.operations
+            for writes in transactions.delete_outcomes(self._keys, item.key, ended, limit):
+                self._commit(writes)
+        except exc.InvalidFormat as error:
+            self._unreadable.note(item, error)
+
+    # ------------------------------------------------------------- internals
+
+    def _time_of(self, item: Item, prefix: str, separator: str) -> float | None:
+        text = item.key.removeprefix(self._keys.prefix(prefix)).partition(separator)[0]
+        return self._unreadable.read_time(item, text)
+
+    def _pages(self, prefix: str) -> Iterator[Item]:
+        after = ""
+        while True:
+            page = self._kv.list(self._keys.prefix(prefix), after=after, limit=_BATCH)
+            yield from page
+            if len(page) < _BATCH:
                 return
-            yield item
+            after = page[-1].key
 
-    def _find_next_due(self) -> float | None:
-        times: Iterable[float] = (
-            self._time_of(item, prefix, "/")
-            for prefix in (SCHEDULED, EXPIRING)
-            for item in self._list(prefix, 1)
-        )
-        return min(times, default=None)
+    def _delete(self, item: Item, check: Check) -> None:
+        self._commit(Writes((Check(item.key, item.version), check), (), (item.key,)))
 
-    def _time_of(self, item: Item, prefix: str, separator: str) -> float:
-        return time_of_key(item.key.removeprefix(self._keys.prefix(prefix)).partition(separator)[0])
-
-    def _list(self, prefix: str, limit: int | None) -> list[Item]:
-        return self._kv.list(self._keys.prefix(prefix), limit=limit)
+    def _commit(self, writes: Writes) -> None:
+        try:
+            self._kv.commit(*writes)
+        except exc.Conflict:
+            return  # another process was faster

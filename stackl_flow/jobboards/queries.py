@@ -14,12 +14,21 @@ from collections.abc import Callable, Collection, Container, Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
-from stackl_flow import codec
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
-from stackl_flow.jobboards.keys import ANY, GROUP, JOB, BoardKeys, time_key
+from stackl_flow.jobboards.keys import ANY, GROUP, JOB, OWNER, BoardKeys, time_key
 from stackl_flow.jobboards.maintenance import Maintenance
-from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobRecord, JobSnapshot
+from stackl_flow.jobboards.record import (
+    CLAIMED,
+    DEAD,
+    SCHEDULED,
+    UNREADABLE,
+    WAITING,
+    JobRecord,
+    JobSnapshot,
+    read_location,
+)
+from stackl_flow.jobboards.unreadable import UNREADABLE_ERRORS, UnreadableEntries
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import KV
 
@@ -30,9 +39,6 @@ _MAX_PAGE: Final = 128
 _COUNT_PAGE: Final = 1024
 #: A job may change its state between the reads that look for it; it does not do so more often than this.
 _FIND_ATTEMPTS: Final = 20
-
-#: Seconds between two maintenance runs by one board object: how late a lost claim may be found.
-MAINTENANCE_PERIOD: Final = 0.25
 
 
 def board_names(kv: KV) -> list[str]:
@@ -49,10 +55,12 @@ def board_names(kv: KV) -> list[str]:
 class Queries:
     """Answers queries about one board."""
 
-    def __init__(self, kv: KV, keys: BoardKeys) -> None:
+    def __init__(self, kv: KV, keys: BoardKeys, unreadable: UnreadableEntries) -> None:
         self._kv = kv
         self._keys = keys
-        self._groups: list[Item] = []
+        self._unreadable = unreadable
+        #: By group: the capabilities that its jobs require; None if that entry is unreadable.
+        self._groups: dict[str, list[str] | None] = {}
 
     def waiting(
         self, capabilities: Container[str] | None = None, limit: int = 1, *, refresh_groups: bool = True
@@ -67,24 +75,53 @@ class Queries:
             refresh_groups: whether to read the groups again; otherwise jobs of new groups may be missing.
         """
         if refresh_groups:
-            self._groups = self._kv.list(self._keys.prefix(GROUP))
-        prefixes = [self._keys.prefix(WAITING, group) for group in self._matching_groups(capabilities)]
-        groups = [self._sorted(self._pages(prefix, max(limit, _FIRST_PAGE)), prefix) for prefix in prefixes]
+            self._read_groups()
+        groups = []
+        for group in self._matching_groups(capabilities):
+            prefix = self._keys.prefix(WAITING, group)
+            groups.append(self._sorted(self._pages(prefix, max(limit, _FIRST_PAGE)), prefix))
+        is_filtered = capabilities is not None and None in self._groups.values()
         for _, item in heapq.merge(*groups):
-            yield JobSnapshot(WAITING, JobRecord.from_text(item.value), item.version)
+            record = self._unreadable.read_record(item, WAITING)
+            if record is None or (is_filtered and not _matches(record.required_capabilities, capabilities)):
+                continue
+            yield JobSnapshot(WAITING, record, item.version)
 
     def all(self) -> Iterator[JobSnapshot]:
         """Iterate over all jobs on the board, in the order of ``waiting``; scheduled jobs come last."""
+        for _, snapshot in self.on_board((WAITING, CLAIMED)):
+            yield snapshot
+        for _, snapshot in self.scheduled():
+            yield snapshot
+
+    def on_board(
+        self, states: Collection[str], after: str = "", page: int = _FIRST_PAGE
+    ) -> Iterator[tuple[str, JobSnapshot]]:
+        """Iterate over waiting or claimed jobs, in the order of ``waiting``, each with its position.
+
+        Args:
+            states: which of these states.
+            after: only jobs behind this position.
+            page: number of jobs in the first page.
+        """
         groups = []
-        for state in (WAITING, CLAIMED):
-            self._groups = self._kv.list(self._keys.prefix(GROUP))
+        for state in states:
+            self._read_groups()
             for group in self._matching_groups(None):
                 prefix = self._keys.prefix(state, group)
-                groups.append(self._sorted(self._pages(prefix), prefix, state))
-        for (_, state), item in heapq.merge(*groups):
-            yield JobSnapshot(state, JobRecord.from_text(item.value), item.version)
-        for item in self._pages(self._keys.prefix(SCHEDULED)):
-            yield JobSnapshot(SCHEDULED, JobRecord.from_text(item.value), item.version)
+                groups.append(self._sorted(self._pages(prefix, page, after=after), prefix, state))
+        for (position, state), item in heapq.merge(*groups):
+            record = self._unreadable.read_record(item, state)
+            if record is not None:
+                yield position, JobSnapshot(state, record, item.version)
+
+    def scheduled(self, after: str = "", page: int = _FIRST_PAGE) -> Iterator[tuple[str, JobSnapshot]]:
+        """Iterate over the scheduled jobs, those that are due first first, each with its position."""
+        prefix = self._keys.prefix(SCHEDULED)
+        for item in self._pages(prefix, page, after=after):
+            record = self._unreadable.read_record(item, SCHEDULED)
+            if record is not None:
+                yield item.key.removeprefix(prefix), JobSnapshot(SCHEDULED, record, item.version)
 
     def find(self, uuid: str) -> JobSnapshot:
         """Read one job.
@@ -99,14 +136,32 @@ class Queries:
                     f"no job '{uuid}' on board '{self._keys.root[:-1]}': it was never posted here, "
                     "or it has ended and its outcome has expired"
                 )
-            location = codec.decode(item.value)
+            try:
+                location = read_location(item.value)
+            except UNREADABLE_ERRORS as error:
+                self._unreadable.note(item, error)
+                self._unreadable.set_aside()
+                raise exc.NotFound(f"the entry of job '{uuid}' cannot be read: {error}") from error
             if "state" in location:
                 return JobSnapshot(str(location["state"]), outcome=location)
-            for state, key in self._possible_keys(location):
-                stored = self._kv.get(key)
-                if stored is not None:
-                    return JobSnapshot(state, JobRecord.from_text(stored.value), stored.version)
+            found = self._read_at(location)
+            if found is not None:
+                return found
         raise exc.JobFailure(f"job '{uuid}' changed its state on every read: try again")
+
+    def _read_at(self, location: dict[str, Any]) -> JobSnapshot | None:
+        """Read a job where it may be; None if it has moved meanwhile, or was set aside."""
+        for state, key in self._possible_keys(location):
+            stored = self._kv.get(key)
+            if stored is None:
+                continue
+            record = self._unreadable.read_record(stored, state)
+            if record is not None:
+                return JobSnapshot(state, record, stored.version)
+            self._unreadable.set_aside()
+            still_there = self._kv.get(key)
+            return None if still_there is None else JobSnapshot(UNREADABLE)
+        return None
 
     def _possible_keys(self, location: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for state in (WAITING, CLAIMED):
@@ -117,15 +172,37 @@ class Queries:
                 self._keys.key(SCHEDULED, time_key(location["not_before"]), location["sort_key"]),
             )
 
-    def owner(self, lease: str) -> str | None:
-        """Return the owner of a lease; None if the lease is empty or has ended."""
-        item = self._kv.get(self._keys.owner(lease)) if lease else None
-        return None if item is None else json.loads(item.value)
+    def owner(self, record: JobRecord) -> str | None:
+        """Return the owner of a job; None if it is not claimed, or the lease of its claim has ended."""
+        item = self._kv.get(self._keys.owner(record.lease)) if record.lease else None
+        return None if item is None else record.claims[-1].owner
+
+    def live_leases(self) -> set[str]:
+        """Return the keys of the owners whose leases have not expired."""
+        return {item.key for item in self._kv.list(self._keys.prefix(OWNER))}
 
     def dead_letters(self) -> Iterator[tuple[Item, JobRecord]]:
         """Iterate over the dead letters, oldest first."""
         for item in self._pages(self._keys.prefix(DEAD)):
-            yield item, JobRecord.from_text(item.value)
+            record = self._unreadable.read_record(item, DEAD)
+            if record is not None:
+                yield item, record
+
+    def dead_letter(self, uuid: str) -> tuple[Item, JobRecord] | None:
+        """Read one dead letter."""
+        located = self._kv.get(self._keys.key(JOB, uuid))
+        if located is not None:
+            try:
+                stored = read_location(located.value)
+            except UNREADABLE_ERRORS:
+                stored = {}
+            if stored.get("state") == DEAD:
+                item = self._kv.get(self._keys.key(DEAD, f"{time_key(stored['at'])}-{uuid}"))
+                record = None if item is None else self._unreadable.read_record(item, DEAD)
+                if item is not None and record is not None:
+                    return item, record
+        # Its outcome has expired.
+        return next((found for found in self.dead_letters() if found[1].uuid == uuid), None)
 
     def count(self) -> int:
         """Count the jobs on the board."""
@@ -136,23 +213,42 @@ class Queries:
         """Return whether a group of required capabilities is stored."""
         return group == ANY or self._kv.get(self._keys.key(GROUP, group)) is not None
 
+    def _read_groups(self) -> None:
+        self._groups = {
+            item.key.rpartition("/")[2]: self._capabilities_of(item)
+            for item in self._kv.list(self._keys.prefix(GROUP))
+        }
+
+    def _capabilities_of(self, item: Item) -> list[str] | None:
+        try:
+            names = json.loads(item.value)
+        except (ValueError, RecursionError):
+            names = None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+        # Not set aside: its jobs are found by it. Each says itself what it requires.
+        self._unreadable.note(item, exc.IncompatibleVersion("it has no list of capabilities"))
+        return None
+
     def _matching_groups(self, capabilities: Container[str] | None) -> list[str]:
         matching = [
-            item.key.rpartition("/")[2]
-            for item in self._groups
-            if capabilities is None or all(name in capabilities for name in json.loads(item.value))
+            group
+            for group, required in self._groups.items()
+            if required is None or _matches(required, capabilities)
         ]
         return [ANY, *matching]
 
-    def _pages(self, prefix: str, size: int = _FIRST_PAGE, max_size: int = _MAX_PAGE) -> Iterator[Item]:
-        after = ""
+    def _pages(
+        self, prefix: str, size: int = _FIRST_PAGE, max_size: int = _MAX_PAGE, after: str = ""
+    ) -> Iterator[Item]:
+        after = after and prefix + after
         while True:
             page = self._kv.list(prefix, after=after, limit=size)
             yield from page
             if len(page) < size:
                 return
             after = page[-1].key
-            size = min(4 * size, max_size)
+            size = max(size, min(4 * size, max_size))
 
     @staticmethod
     def _sorted(
@@ -164,17 +260,28 @@ class Queries:
 
 
 class Waiter:
-    """Waits at one board. Time-outs are in real time, whatever the board's clock."""
+    """Waits at one board. Time-outs are in real time, whatever the board's clock.
+
+    A process that waits reads the board after a change, and not again before the next one, however often it
+    calls: it continues to wait from the mark up to which there was nothing to claim.
+
+    Attributes:
+        looks: how often the board was read because it had changed, or might have.
+    """
 
     def __init__(self, kv: KV, keys: BoardKeys, queries: Queries, maintenance: Maintenance) -> None:
         self._kv = kv
         self._keys = keys
         self._queries = queries
         self._maintenance = maintenance
+        self.looks = 0
+        #: By capabilities: the mark up to which there was nothing to claim.
+        self._nothing_at: dict[frozenset[str] | None, int] = {}
 
     def waiting_now(self, capabilities: Collection[str] | None, limit: int = 1) -> Iterator[JobSnapshot]:
         """Return the jobs that can be claimed, without waiting."""
-        is_due = self._maintenance.age >= MAINTENANCE_PERIOD
+        self.looks += 1
+        is_due = self._maintenance.is_due(changed=True)
         if is_due:
             self._maintenance.run()
         return self._find(capabilities, limit, refresh_groups=is_due) or iter(())
@@ -184,30 +291,31 @@ class Waiter:
     ) -> Iterator[JobSnapshot]:
         """Wait until there are jobs that can be claimed; return none after the time-out."""
         remaining = _countdown(timeout)
-        if self._maintenance.age >= MAINTENANCE_PERIOD:
-            self._maintenance.run()
-        elif (jobs := self._find(capabilities, limit, refresh_groups=False)) is not None:
-            return jobs
-        maintained, mark = 0, self._kv.wait(self._keys.root)
+        wanted = None if capabilities is None else frozenset(capabilities)
+        # Nothing to claim, and nothing to maintain, as of these marks.
+        mark = empty = maintained = self._nothing_at.pop(wanted, 0)
+        if not empty:
+            if (jobs := self._look_first(capabilities, limit)) is not None:
+                return jobs
+            mark = self._kv.wait(self._keys.root)
         while True:
-            # What caused the change is most likely a job of a known group.
-            for refresh_groups in (False, True):
-                if (jobs := self._find(capabilities, limit, refresh_groups=refresh_groups)) is not None:
+            if mark != empty:
+                # What caused the change is most likely a job of a known group.
+                if (jobs := self._look(capabilities, limit, False, True)) is not None:
                     return jobs
-            if mark != maintained and self._maintenance.age >= MAINTENANCE_PERIOD:
+                empty = mark
+            if self._maintenance.is_due(changed=mark != maintained):
                 self._maintenance.run()
                 maintained = mark
-                if (jobs := self._find(capabilities, limit, refresh_groups=True)) is not None:
+                if (jobs := self._look(capabilities, limit, True)) is not None:
                     return jobs
             rest = remaining()
             if rest is not None and rest <= 0:
+                if maintained == empty:
+                    self._nothing_at[wanted] = empty
                 return iter(())
-            until_maintenance = (
-                None if mark == maintained else max(0.0, MAINTENANCE_PERIOD - self._maintenance.age)
-            )
-            delays = (rest, self._maintenance.next_due(), until_maintenance)
-            shortest = min((delay for delay in delays if delay is not None), default=None)
-            mark = self._kv.wait(self._keys.root, mark, shortest)
+            delay = self._maintenance.delay(changed=mark != maintained)
+            mark = self._kv.wait(self._keys.root, mark, delay if rest is None else min(delay, rest))
 
     def wait_for_end(
         self, uuid: str, get_snapshot: Callable[[str], JobSnapshot], timeout: float | None
@@ -229,12 +337,34 @@ class Waiter:
                 return None
             mark = self._kv.wait(key, mark, rest)
 
+    def _look_first(self, capabilities: Collection[str] | None, limit: int) -> Iterator[JobSnapshot] | None:
+        """Look for jobs without a mark; most likely there are some."""
+        if self._maintenance.is_due(changed=True):
+            self._maintenance.run()
+            return None
+        return self._look(capabilities, limit, False)
+
+    def _look(
+        self, capabilities: Collection[str] | None, limit: int, *refresh_groups: bool
+    ) -> Iterator[JobSnapshot] | None:
+        """Look for jobs that can be claimed, once for each value of ``refresh_groups``."""
+        self.looks += 1
+        for refresh in refresh_groups:
+            jobs = self._find(capabilities, limit, refresh_groups=refresh)
+            if jobs is not None:
+                return jobs
+        return None
+
     def _find(
         self, capabilities: Collection[str] | None, limit: int, *, refresh_groups: bool
     ) -> Iterator[JobSnapshot] | None:
         jobs = self._queries.waiting(capabilities, limit, refresh_groups=refresh_groups)
         first = next(jobs, None)
         return None if first is None else itertools.chain((first,), jobs)
+
+
+def _matches(required: Collection[str], capabilities: Container[str] | None) -> bool:
+    return capabilities is None or all(name in capabilities for name in required)
 
 
 def _countdown(timeout: float | None) -> Callable[[], float | None]:

@@ -1,5 +1,8 @@
 """The job record: what a board stores of a job, as one frozen value and as JSON text.
 
+What is read is checked, because it may have been damaged, or written by another release: a text that is no
+record is an error, and the board sets it aside (see ``unreadable``).
+
 Besides the record this module defines the vocabulary that goes with it: job states, the ways in which a claim
 ends (dispositions), priorities, the history of claims, and the options of ``post``.
 
@@ -14,7 +17,9 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterable, Mapping
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple, Self
@@ -30,6 +35,11 @@ CLAIMED: Final = "claimed"
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 DEAD: Final = "dead"
+#: The state of an entry that cannot be read; see ``unreadable``.
+UNREADABLE: Final = "unreadable"
+#: The states of jobs on the board, and those of jobs that have ended.
+BOARD_STATES: Final = (WAITING, CLAIMED, SCHEDULED)
+ENDED_STATES: Final = (SUCCEEDED, FAILED, DEAD)
 #: States of a job that was consumed; a dead job can be requeued.
 CONSUMED_STATES: Final = frozenset({SUCCEEDED, FAILED})
 
@@ -142,8 +152,9 @@ class JobRecord:
     key: str | None = None
     claims: tuple[Claim, ...] = ()
     reason: str = ""
-    #: The JSON text, cached by ``to_text``.
+    #: The JSON texts, cached by ``to_text`` and ``to_summary``.
     _text: str = field(default="", init=False, repr=False, compare=False)
+    _summary: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def failed_claims(self) -> int:
@@ -166,6 +177,14 @@ class JobRecord:
             return replace(self, claims=tuple(before), changed_on=now)
         return replace(self, claims=(*before, last._replace(ended=disposition, lease="")), changed_on=now)
 
+    def to_summary(self) -> str:
+        """Return the record without its details as JSON: what board events carry."""
+        if not self._summary:
+            stored = {name: value for name in _SUMMARY if _is_stored(name, value := getattr(self, name))}
+            stored["priority"] = self.priority.value
+            object.__setattr__(self, "_summary", json.dumps(stored))
+        return self._summary
+
     def to_text(self) -> str:
         """Return the record as JSON; empty fields are left out.
 
@@ -177,7 +196,9 @@ class JobRecord:
             values.update(priority=self.priority.value, claims=[list(claim) for claim in self.claims])
             values["required_capabilities"] = list(self.required_capabilities)
             try:
-                text = codec.encode({name: value for name, value in values.items() if value not in _EMPTY})
+                text = codec.encode(
+                    {name: value for name, value in values.items() if _is_stored(name, value)}
+                )
             except exc.NotSerializable as error:
                 raise exc.NotSerializable(
                     f"details of job '{self.name}': {error}", cause=error.cause
@@ -187,16 +208,111 @@ class JobRecord:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the record of a text that ``to_text`` made."""
-        values: dict[str, Any] = codec.decode(text)
-        values["priority"] = JobPriority(values["priority"])
+        """Return the record of a text that ``to_text`` or ``to_summary`` made.
+
+        Raises:
+            IncompatibleVersion: it has a field, a priority or a value that this release does not know.
+            InvalidFormat: it is no record.
+        """
+        values = _decode(text)
+        for name, value in values.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                raise exc.IncompatibleVersion(f"its field '{name}' is unknown: a newer release wrote it")
+            if not check(value):
+                raise exc.InvalidFormat(f"its field '{name}' has an invalid value: {value!r:.100}")
+        for name in _REQUIRED:
+            if name not in values:
+                raise exc.InvalidFormat(f"it has no '{name}'")
+        priority = _PRIORITIES.get(values["priority"])
+        if priority is None:
+            raise exc.IncompatibleVersion(f"its priority {values['priority']!r:.100} is unknown")
+        values["priority"] = priority
         values["required_capabilities"] = tuple(values.get("required_capabilities", ()))
-        values["claims"] = tuple(Claim(*claim) for claim in values.get("claims", ()))
+        values["claims"] = tuple([Claim(*claim) for claim in values.get("claims", ())])
         return cls(**values)
 
 
-_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+def _decode(text: str) -> dict[str, Any]:
+    try:
+        values = codec.decode(text)
+    except exc.InvalidFormat as error:
+        try:
+            is_record = isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            is_record = False
+        if is_record:
+            raise exc.IncompatibleVersion(f"its details cannot be read here: {error}") from error
+        raise
+    if not isinstance(values, dict):
+        raise exc.InvalidFormat(f"it is a {type(values).__name__}, not a record")
+    return values
+
+
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 _STORED: Final = tuple(each.name for each in fields(JobRecord) if each.init)
+_SUMMARY: Final = tuple(name for name in _STORED if name != "details")
+_REQUIRED: Final = ("uuid", "name", "created_on", "changed_on", "priority")
+_PRIORITIES: Final = {priority.value: priority for priority in JobPriority}
+#: Seconds since 1970 that make a valid date, in a key, too.
+_MAX_TIME: Final = 2e11
+
+
+def _is_stored(name: str, value: object) -> bool:
+    return name in _REQUIRED or value not in _EMPTY
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in {int, float} and -_MAX_TIME < value < _MAX_TIME  # type: ignore[operator]
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_book(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_history(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_claim, value))
+
+
+def _is_claim(value: object) -> bool:
+    if not isinstance(value, list) or not 2 <= len(value) <= 4:  # noqa: PLR2004  the fields of a Claim
+        return False
+    owner, at, *rest = value
+    return _is_text(owner) and _is_time(at) and all(map(_is_text, rest))
+
+
+#: By field: whether a stored value is valid.
+_CHECKS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "uuid": _is_name,
+    "name": _is_text,
+    "created_on": _is_time,
+    "changed_on": _is_time,
+    "details": _is_mapping,
+    "book": _is_book,
+    "priority": _is_text,
+    "required_capabilities": _is_list_of_names,
+    "not_before": _is_time,
+    "expires_at": _is_time,
+    "key": _is_text,
+    "claims": _is_history,
+    "reason": _is_text,
+}
 
 
 class JobSnapshot(NamedTuple):
@@ -216,9 +332,82 @@ class JobSnapshot(NamedTuple):
     outcome: dict[str, Any] | None = None
 
     def ended_record(self, uuid: str) -> JobRecord:
-        """Return what is left of the record of an ended job: its name, key and end, without details."""
-        ended = self.outcome or {}
-        return JobRecord(uuid, ended["name"], ended["at"], ended["at"], key=ended["key"])
+        """Return what is left of the record of an ended job: its name, key and times, without details."""
+        return ended_record(uuid, self.outcome or {})
+
+
+def ended_record(uuid: str, ended: Mapping[str, Any]) -> JobRecord:
+    """Return what is left of the record of an ended job, from what the board stores of it."""
+    at = ended.get("at", 0.0)
+    return JobRecord(
+        uuid,
+        ended.get("name", ""),
+        ended.get("created_on", at),  # earlier releases did not store it
+        at,
+        priority=_PRIORITIES.get(ended.get("priority", ""), JobPriority.NORMAL),
+        key=ended.get("key"),
+        reason=str(ended.get("outcome", {}).get("reason", "")),
+    )
+
+
+def read_location(text: str) -> dict[str, Any]:
+    """Return what is stored under the uuid of a job: where it is on the board, or how it ended.
+
+    Raises:
+        InvalidFormat: the text is damaged.
+        IncompatibleVersion: it cannot be read here.
+    """
+    stored = _decode(text)
+    kinds = _ENDED_CHECKS if "state" in stored else _LOCATION_CHECKS
+    for name, check in kinds.items():
+        if not check(stored.get(name)):
+            raise exc.InvalidFormat(f"its field '{name}' has an invalid value: {stored.get(name)!r:.100}")
+    return stored
+
+
+_LOCATION_CHECKS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "sort_key": _is_name,
+    "not_before": lambda value: value is None or _is_time(value),
+}
+_ENDED_CHECKS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "state": _is_name,
+    "at": _is_time,
+    "name": _is_text,
+    "outcome": _is_mapping,
+}
+
+
+class ListedJob(NamedTuple):
+    """A job in a listing; see ``JobBoard.list``.
+
+    Attributes:
+        state: one of the job states, such as ``WAITING`` or ``SUCCEEDED``.
+        record: the job. Of a job that has ended only its name, priority, key and times are left; a dead
+            letter is complete.
+        owner: who claims it now, or claimed it last.
+        claimed_on: when it was claimed last, in seconds since 1970 UTC; None if it was not.
+        ended_on: when it ended, in seconds since 1970 UTC; None while it is on the board.
+        outcome: for an ended job, what its owner gave to ``consume``, or the ``reason`` of a dead letter.
+    """
+
+    state: str
+    record: JobRecord
+    owner: str | None = None
+    claimed_on: float | None = None
+    ended_on: float | None = None
+    outcome: Mapping[str, Any] | None = None
+
+
+class JobPage(NamedTuple):
+    """A page of a listing; see ``JobBoard.list``.
+
+    Attributes:
+        jobs: the jobs.
+        next: pass it as ``after`` for the next page; empty after the last one.
+    """
+
+    jobs: tuple[ListedJob, ...]
+    next: str = ""
 
 
 def state_of_outcome(outcome: Mapping[str, Any]) -> str:
@@ -245,10 +434,29 @@ def read_job_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"post() got an unknown option '{name}': {hint}")
     values = {name: value for name, value in options.items() if value is not None}
     for name in values.keys() & {"not_before", "expires_at"}:
-        values[name] = _seconds(name, values[name])
+        values[name] = read_time(name, values[name])
     if "required_capabilities" in values:
         values["required_capabilities"] = _capabilities(values["required_capabilities"])
     return values
+
+
+def check_job_name(name: object) -> None:
+    """Check the name of a job that is to be posted.
+
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is empty or blank, or has control characters or lone surrogates.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a job is a str, not {type(name).__name__}: {name!r:.100}")
+    if not name.strip():
+        raise ValueError(f"the name of a job must not be empty or blank: {name!r:.100}")
+    if any(unicodedata.category(char) in _UNNAMEABLE for char in name):
+        raise ValueError(f"the name of a job must not contain control characters: {name!r:.100}")
+
+
+#: Unicode categories: control characters and lone surrogates.
+_UNNAMEABLE: Final = frozenset({"Cc", "Cs"})
 
 
 def read_details(details: Any) -> dict[str, Any]:
@@ -262,7 +470,13 @@ def read_details(details: Any) -> dict[str, Any]:
     return dict(details or {})
 
 
-def _seconds(name: str, value: Any) -> float:
+def read_time(name: str, value: Any) -> float:
+    """Return a time that was passed as argument ``name``, in seconds since 1970 UTC.
+
+    Raises:
+        TypeError: it is no time.
+        ValueError: it is a datetime without a time zone.
+    """
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             raise ValueError(

@@ -6,24 +6,27 @@ Every commit checks what its decision was based on, so that of two concurrent de
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stackl_flow import codec
+from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.keys import (
-    ENDED,
     EXPIRING,
     GROUP,
     JOB,
     KEY,
+    LOG,
+    NAME,
     BoardKeys,
     group_of,
+    name_tail,
     sort_key,
     time_key,
 )
-from stackl_flow.jobboards.record import CLAIMED, DEAD, SCHEDULED, WAITING, JobRecord, state_of_outcome
-from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put, quote
+from stackl_flow.jobboards.record import CLAIMED, DEAD, UNREADABLE, WAITING, JobRecord, state_of_outcome
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put, quote
 
 
 class Writes(NamedTuple):
@@ -53,7 +56,7 @@ class ClaimedJob(NamedTuple):
 def post(keys: BoardKeys, record: JobRecord, now: float, *, new_group: bool) -> Writes:
     """Add a job to the board, and its group if that is new; conflicts if its idempotency key is taken."""
     checks: tuple[Check, ...] = (Check(keys.key(JOB, record.uuid), ABSENT),)
-    puts = list(_add(keys, record, now))
+    puts = [*_add(keys, record, now), Put(_name_key(keys, record), "null")]
     if record.key is not None:
         idempotency_key = keys.key(KEY, quote(record.key))
         checks += (Check(idempotency_key, ABSENT),)
@@ -92,9 +95,19 @@ def consume(keys: BoardKeys, job: ClaimedJob, outcome: dict[str, Any], now: floa
     return _end_claim(keys, job, (_put_outcome(keys, job.record, state_of_outcome(outcome), outcome, now),))
 
 
-def log_ended(keys: BoardKeys, ended: Mapping[str, str | None], now: float) -> Put:
-    """Log which jobs ended now (uuids, with their idempotency keys), for their outcomes to expire."""
-    return Put(keys.key(ENDED, f"{time_key(now)}-{next(iter(ended))}"), json.dumps(ended))
+def log_ended(keys: BoardKeys, ended: Iterable[tuple[str, JobRecord]], now: float) -> tuple[Put, ...]:
+    """Log which jobs ended now in which state: for listings, and for their outcomes to expire.
+
+    Jobs of one state that end in one commit are one entry.
+    """
+    by_state: dict[str, dict[str, list[str | None]]] = {}
+    for state, record in ended:
+        tail = name_tail(record.name, record.created_on, record.uuid)
+        by_state.setdefault(state, {})[record.uuid] = [record.key, tail]
+    return tuple(
+        Put(keys.key(LOG, state, f"{time_key(now)}-{next(iter(entries))}"), json.dumps(entries))
+        for state, entries in by_state.items()
+    )
 
 
 def trash(keys: BoardKeys, job: ClaimedJob, reason: str, now: float) -> Writes:
@@ -111,7 +124,7 @@ def expire(keys: BoardKeys, record: JobRecord, version: int, reason: str, now: f
 
 def make_waiting(keys: BoardKeys, record: JobRecord, version: int, now: float) -> Writes:
     """Make a scheduled job a waiting one."""
-    scheduled = _scheduled_key(keys, record)
+    scheduled = keys.scheduled(record)
     puts = _add(keys, replace(record, not_before=None), now)
     return Writes((Check(scheduled, version),), puts, (scheduled,))
 
@@ -119,15 +132,72 @@ def make_waiting(keys: BoardKeys, record: JobRecord, version: int, now: float) -
 def requeue(keys: BoardKeys, record: JobRecord, key: str, version: int, now: float) -> Writes:
     """Make a dead letter, stored under ``key``, a waiting job without a history of claims."""
     fresh = replace(record, claims=(), reason="", expires_at=None, not_before=None, changed_on=now)
-    deletes = (key, keys.key(ENDED, key.rpartition("/")[2]))
+    deletes = (key, keys.key(LOG, DEAD, key.rpartition("/")[2]))
     return Writes((Check(key, version),), _add(keys, fresh, now), deletes)
 
 
-def delete_outcomes(keys: BoardKeys, key: str, ended: Mapping[str, str | None]) -> Writes:
-    """Delete the outcomes of the jobs logged under ``key``; their idempotency keys are free again."""
-    jobs = [keys.key(JOB, uuid) for uuid in ended]
-    idempotency_keys = [keys.key(KEY, quote(each)) for each in ended.values() if each is not None]
-    return Writes((Check(key, PRESENT),), (), (key, *jobs, *idempotency_keys))
+def delete_outcomes(
+    keys: BoardKeys, key: str, ended: Mapping[str, Any], max_operations: int | None
+) -> Iterator[Writes]:
+    """Delete the outcomes of the jobs logged under ``key``; their idempotency keys are free again.
+
+    The log is deleted last, by the last of several commits if the store bounds them.
+    """
+    deletes: list[str] = []
+    for uuid, entry in ended.items():
+        # Earlier releases logged the idempotency key only.
+        idempotency_key, tail = entry if isinstance(entry, list) else (entry, None)
+        deletes.append(keys.key(JOB, uuid))
+        if idempotency_key is not None:
+            deletes.append(keys.key(KEY, quote(idempotency_key)))
+        if tail is not None:
+            deletes.append(keys.key(NAME, tail))
+    deletes.append(key)
+    size = max_operations or len(deletes)
+    for start in range(0, len(deletes), size):
+        yield Writes((Check(key, PRESENT),), (), tuple(deletes[start : start + size]))
+
+
+def read_log_entry(text: str) -> dict[str, Any]:
+    """Return which jobs ended: by uuid, what retention has to delete besides the outcome.
+
+    Raises:
+        InvalidFormat: the text is damaged.
+    """
+    try:
+        ended = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise exc.InvalidFormat(f"it is no JSON ({error})") from error
+    if not isinstance(ended, dict) or not all(map(_is_logged, ended.values())):
+        raise exc.InvalidFormat("it is no list of jobs")
+    return ended
+
+
+def _is_logged(entry: object) -> bool:
+    if isinstance(entry, list):
+        return len(entry) == 2 and isinstance(entry[0], str | None) and isinstance(entry[1], str)  # noqa: PLR2004
+    return entry is None or isinstance(entry, str)
+
+
+def set_aside(
+    keys: BoardKeys, item: Item, entry: Mapping[str, Any], location: tuple[str, str] | None, now: float
+) -> Writes:
+    """Move an unreadable item to the entries that are set aside.
+
+    Args:
+        keys: the keys of the board.
+        item: the item.
+        entry: what is stored of it.
+        location: uuid and name of the job, if the item is its only record.
+        now: the current time.
+    """
+    puts = [Put(keys.unreadable(item.key), json.dumps(entry))]
+    if location is not None:
+        uuid, name = location
+        outcome = {"reason": entry["reason"]}
+        stored = {"state": UNREADABLE, "at": now, "name": name, "key": None, "outcome": outcome}
+        puts.append(Put(keys.key(JOB, uuid), json.dumps(stored)))
+    return Writes((Check(item.key, item.version),), tuple(puts), (item.key,))
 
 
 def _add(keys: BoardKeys, record: JobRecord, now: float) -> tuple[Put, ...]:
@@ -138,13 +208,13 @@ def _add(keys: BoardKeys, record: JobRecord, now: float) -> tuple[Put, ...]:
 
 def _put_unclaimed(keys: BoardKeys, record: JobRecord, now: float) -> tuple[Put, ...]:
     if record.not_before is not None and record.not_before > now:
-        return (Put(_scheduled_key(keys, record), record.to_text()),)
+        return (Put(keys.scheduled(record), record.to_text()),)
     puts: Iterable[Put] = (Put(key, "null") for key in _expiring_keys(keys, record))
     return (Put(keys.key(WAITING, sort_key(record)), record.to_text()), *puts)
 
 
-def _scheduled_key(keys: BoardKeys, record: JobRecord) -> str:
-    return keys.key(SCHEDULED, time_key(record.not_before or 0.0), sort_key(record))
+def _name_key(keys: BoardKeys, record: JobRecord) -> str:
+    return keys.key(NAME, name_tail(record.name, record.created_on, record.uuid))
 
 
 def _expiring_keys(keys: BoardKeys, record: JobRecord) -> tuple[str, ...]:
@@ -164,9 +234,19 @@ def _put_dead(keys: BoardKeys, record: JobRecord, reason: str, now: float) -> tu
     dead = replace(record, reason=reason, changed_on=now)
     key = keys.key(DEAD, f"{time_key(now)}-{record.uuid}")
     outcome = _put_outcome(keys, record, DEAD, {"reason": reason}, now)
-    return (Put(key, dead.to_text()), outcome, log_ended(keys, {record.uuid: record.key}, now))
+    return (Put(key, dead.to_text()), outcome, *log_ended(keys, [(DEAD, record)], now))
 
 
 def _put_outcome(keys: BoardKeys, record: JobRecord, state: str, outcome: dict[str, Any], now: float) -> Put:
-    stored = {"state": state, "at": now, "name": record.name, "key": record.key, "outcome": outcome}
+    stored = {
+        "state": state,
+        "at": now,
+        "name": record.name,
+        "key": record.key,
+        "priority": record.priority.value,
+        "created_on": record.created_on,
+        "outcome": outcome,
+    }
+    if record.claims:
+        stored["owner"], stored["claimed_on"] = record.claims[-1][:2]
     return Put(keys.key(JOB, record.uuid), codec.encode(stored))

@@ -213,7 +213,7 @@ def test_watch_shows_events_as_they_happen(on_board, start, board):
         (("post", ORDER, "--priority", "urgent"), 2, "VERY_HIGH"),
         (("post", ORDER, "--not-before", "soon"), 2, "invalid time 'soon': write +90"),
         (("jobs", "show", "missing"), 7, "no job 'missing' on board 'default'"),
-        (("jobs", "list", "--state", "lost"), 2, "waiting, scheduled, claimed, dead"),
+        (("jobs", "list", "--state", "lost"), 2, "claimed, succeeded, failed, dead"),
         (("conductors", "drain", "missing"), 7, "no conductor 'missing' is registered on board 'default'"),
         (("conduct", "--listen", "here"), 2, "127.0.0.1:8080"),
         (("conduct", "--max-workers", "2"), 2, "--engine parallel"),

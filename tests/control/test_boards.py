@@ -1,10 +1,17 @@
 """Operator queries and commands on job boards."""
 
+import json
+
 import pytest
 
 from stackl_flow import exceptions as exc
 from stackl_flow.control import boards
 from stackl_flow.coordination.membership import Entity
+from stackl_flow.failure import Failure
+from stackl_flow.kv import backends as kv_backends
+from stackl_flow.kv.items import Put
+
+FAILURE = Failure.from_exception(ValueError("no stock")).to_dict()
 
 
 @pytest.fixture
@@ -24,6 +31,8 @@ def test_jobs_are_listed_by_state(board):
     board.post("tomorrow", not_before=4e9)
     board.claim(board.get_job(boards.find_job(board, "one").uuid), "ann")
     boards.trash(board, boards.find_job(board, "two").uuid, "by mistake")
+    for name, outcome in (("good", {"result": 1}), ("bad", {"failure": FAILURE})):
+        board.consume(board.claim(board.post(name), "ann"), "ann", outcome)
     states = {view.name: view.state for view in boards.list_jobs(board)}
     assert states == {"one": "claimed", "three": "waiting", "tomorrow": "scheduled"}
     for state in boards.LISTED_STATES:
@@ -58,6 +67,68 @@ def test_other_boards_of_the_store(board, url):
         assert "'default'" in boards.other_boards_hint(second)
         second.post("two")
     assert boards.other_boards_hint(board).startswith("; other boards in this store: 'second' (")
+
+
+def test_of_several_jobs_of_one_name_the_one_that_has_not_ended_is_meant(board):
+    board.consume(board.claim(board.post("nightly"), "ann"), "ann")
+    live = board.post("nightly")
+    assert boards.find_job(board, "nightly").uuid == live.uuid
+    board.consume(board.claim(live, "ann"), "ann")
+    with pytest.raises(exc.MultipleChoices, match="'nightly' matches 2 jobs"):
+        boards.find_job(board, "nightly")
+
+
+def test_an_ended_job_is_listed_with_owner_times_and_outcome(board):
+    board.consume(board.claim(board.post("one", priority="HIGH"), "ann"), "ann", {"result": 7})
+    (view,) = boards.list_jobs(board, "succeeded")
+    assert (view.name, view.priority, view.owner, view.outcome) == ("one", "HIGH", "ann", {"result": 7})
+    assert view.created <= view.claimed <= view.ended
+
+
+def test_unreadable_entries_are_listed_and_discarded(board, url):
+    job = board.post("one")
+    with kv_backends.fetch(url) as kv:
+        (waiting,) = kv.list("default/waiting/")
+        kv.commit(puts=[Put(waiting.key, waiting.value[:-5])])
+    assert boards.list_jobs(board) == []
+    (entry,) = boards.list_unreadable(board)
+    assert (entry.kind, entry.uuid, entry.text) == ("waiting", job.uuid, waiting.value[:-5])
+    assert boards.find_job(board, job.uuid).state == "unreadable"
+    boards.discard(board, job.uuid)
+    assert boards.list_unreadable(board) == []
+    with pytest.raises(exc.NotFound):
+        boards.find_job(board, job.uuid)
+
+
+def test_an_entry_is_restored_for_a_release_that_can_read_it(board, url):
+    job = board.post("one")
+    with kv_backends.fetch(url) as kv:
+        (waiting,) = kv.list("default/waiting/")
+        kv.commit(puts=[Put(waiting.key, waiting.value[:-5])])
+        boards.list_jobs(board)
+        (entry,) = boards.list_unreadable(board)
+        kv.commit(
+            puts=[
+                Put(
+                    f"default/unreadable/{entry.id}",
+                    kv.get(f"default/unreadable/{entry.id}").value.replace(
+                        json.dumps(waiting.value[:-5]), json.dumps(waiting.value)
+                    ),
+                )
+            ]
+        )
+    boards.restore(board, entry.id)
+    assert [(view.uuid, view.state) for view in boards.list_jobs(board)] == [(job.uuid, "waiting")]
+    assert boards.find_job(board, job.uuid).state == "waiting"
+
+
+def test_dead_letters_are_discarded_and_other_jobs_are_not(board):
+    board.post("one")
+    with pytest.raises(exc.NotFound, match="is waiting, not dead: trash it first"):
+        boards.discard(board, "one")
+    boards.trash(board, boards.find_job(board, "one").uuid, "")
+    boards.discard(board, "one")
+    assert boards.list_jobs(board, "dead") == []
 
 
 def test_only_dead_letters_are_requeued(board):

@@ -13,6 +13,7 @@ from stackl_flow.kv import backends
 TTL = 3.0
 LONG = 30.0
 PREFIX = "app/owner/"
+HOLDERS = "app/holder/"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def lost():
 
 @pytest.fixture
 def leases(kv, lost):
-    leases = Leases(kv, PREFIX, TTL, lost.append)
+    leases = Leases(kv, PREFIX, HOLDERS, TTL, lost.append)
     leases.use_heartbeat_process()
     yield leases
     leases.close()

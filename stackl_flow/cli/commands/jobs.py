@@ -13,7 +13,8 @@ from rich.text import Text
 from stackl_flow.cli.errors import command_output
 from stackl_flow.cli.options import Board, BoardName, JobArgument, Json, completion_of, help_of, require_board
 from stackl_flow.cli.signals import stop_on_signal
-from stackl_flow.cli.tables import job_panel, jobs_table, time_text
+from stackl_flow.cli.tables import job_panel, jobs_table, time_text, unreadable_table
+from stackl_flow.cli.values import parse_past
 from stackl_flow.control import boards
 from stackl_flow.control.boards import DEFAULT_BOARD, LISTED_STATES
 
@@ -28,9 +29,25 @@ State = Annotated[
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only jobs in this state: waiting, scheduled, claimed or dead. By default all but dead jobs.",
+        help="Only jobs in this state: waiting, scheduled, claimed, succeeded, failed or dead. By default the"
+        " first three.",
         autocompletion=completion_of(LISTED_STATES),
     ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Only jobs that ended, or else changed last, since then: a duration before now, such as 90m"
+        " (s, m, h, d or w), or a time such as 2030-01-31T08:00:00Z.",
+    ),
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="The same, but not later than this.")
+]
+Entry = Annotated[
+    str, typer.Argument(metavar="ENTRY", help="Id of an unreadable entry, as `jobs unreadable` shows it.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Maximum number of jobs.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Reason; stored with the job.")]
@@ -40,14 +57,18 @@ def list_jobs(
     board: Board = None,
     board_name: BoardName = DEFAULT_BOARD,
     state: State = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """List the jobs of a board, in the order in which they are claimed.
+    """List the jobs of a board, in the order in which they are claimed, ended ones latest first.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs list --board jobs.db
+
+      stackl-flow jobs list --board jobs.db --state failed --since 1h
 
       stackl-flow jobs list --board jobs.db --state dead --json
     """
@@ -56,15 +77,19 @@ def list_jobs(
         raise typer.BadParameter(
             f"invalid state '{state}'; use one of {', '.join(LISTED_STATES)}", param_hint="--state"
         )
+    first, last = parse_past(since, "--since"), parse_past(until, "--until")
     with (
         command_output(as_json=as_json) as out,
         boards.open_board(url, board_name, create=False) as job_board,
     ):
-        found = boards.list_jobs(job_board, state, limit)
+        found = boards.list_jobs(job_board, state, limit, since=first, until=last)
         out.result(jobs_table(found), found)
         if not found:
             kind = f"{state} jobs" if state else "jobs"
             out.message(f"no {kind} on board '{board_name}'{boards.other_boards_hint(job_board)}")
+        count = len(job_board.unreadable)
+        if count:
+            out.message(f"entries that cannot be read and are set aside: {count}; see `jobs unreadable`")
 
 
 def show(
@@ -161,12 +186,76 @@ def requeue(
         out.result(Text(f"requeued {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
 
 
+def unreadable(board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False) -> None:
+    """List the entries of a board that cannot be read, with the reason; they were set aside.
+
+    `jobs discard` deletes one for good, `jobs restore` puts it back for a release that can read it.
+
+    [bold]Examples[/bold]
+
+      stackl-flow jobs unreadable --board jobs.db
+    """
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        found = boards.list_unreadable(job_board)
+        out.result(unreadable_table(found), [entry._asdict() for entry in found])
+        if not found:
+            out.message(f"no unreadable entries on board '{board_name}'")
+
+
+def discard(
+    identifier: Annotated[
+        str, typer.Argument(metavar="JOB|ENTRY", help="A dead letter, or the id of an unreadable entry.")
+    ],
+    board: Board = None,
+    board_name: BoardName = DEFAULT_BOARD,
+    as_json: Json = False,
+) -> None:
+    """Delete a dead letter, or an unreadable entry, for good.
+
+    [bold]Examples[/bold]
+
+      stackl-flow jobs discard 3f2a --board jobs.db
+    """
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        discarded = boards.discard(job_board, identifier)
+        out.result(Text(f"discarded {discarded}"), {"discarded": discarded})
+
+
+def restore(
+    entry: Entry, board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False
+) -> None:
+    """Put an unreadable entry back where it was found, for a release that can read it.
+
+    [bold]Examples[/bold]
+
+      stackl-flow jobs restore 0a1b2c3d4e5f6071 --board jobs.db
+    """
+    url = require_board(board)
+    with (
+        command_output(as_json=as_json) as out,
+        boards.open_board(url, board_name, create=False) as job_board,
+    ):
+        boards.restore(job_board, entry)
+        out.result(Text(f"restored {entry}"), {"restored": entry})
+
+
 _COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_jobs,
     "show": show,
     "watch": watch,
     "trash": trash,
     "requeue": requeue,
+    "unreadable": unreadable,
+    "discard": discard,
+    "restore": restore,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=help_of(_command))(_command)

@@ -28,6 +28,9 @@ class BoardAdapter:
         self._board = board
         self.membership = _NoMembership()
 
+    #: Such boards have no requests to check for.
+    change_count = 0
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._board, name)
 

@@ -168,6 +168,9 @@ class Board(KVBoard):
         supported = {key: rest[key] for key in rest.keys() - unknown - {"board"}}
         return {**supported, "connection": url}
 
+    def _check_name(self, name: str) -> None:
+        """Accept any name, as TaskFlow does."""
+
     def _make_job(self, record: JobRecord, version: int) -> Job:
         return self.JOB(self, record, version, self._logbooks)
 
