@@ -116,7 +116,7 @@ class _Batch:
         self.completions: list[JobCompletion] = []
         self.writes: list[Writes] = []
         self._operations_left = (limits.operations or 10_000) - _EXTRA_OPERATIONS
-        self._text_left = _MAX_TEXT
+        self._text_left = min(_MAX_TEXT, (limits.commit or 4 * _MAX_TEXT) // 4)
 
     def __bool__(self) -> bool:
         return bool(self.writes)
@@ -203,7 +203,6 @@ class Batches:
         for completion in completions:
             try:
                 event, writes = self._claims.completion_writes(completion, owner)
-                self._check_size(completion, writes)
             except (exc.JobFailure, exc.NotFound, exc.NotSerializable) as error:
                 rejected.append(RejectedCompletion(completion, error))
                 continue
@@ -212,17 +211,6 @@ class Batches:
                 batches[-1].add(event, writes)
             batches[-1].completions.append(completion)
         return batches
-
-    def _check_size(self, completion: JobCompletion, writes: Writes) -> None:
-        """Reject an outcome that no commit accepts, before it makes the whole batch fail."""
-        limit = self._kv.limits.value
-        size = max([len(put.value) for put in writes.puts], default=0)
-        if limit is not None and size > limit:
-            job = completion.job
-            raise exc.NotSerializable(
-                f"the outcome of job '{job.name}' ({job.uuid}) is too large: {size} bytes, and the board "
-                f"accepts {limit}; store large values elsewhere and have the flow provide a reference to them"
-            )
 
     # ------------------------------------------------------------- completions and claims in one commit
 

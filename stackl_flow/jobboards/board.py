@@ -14,7 +14,7 @@ from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.coordination.leases import Leases
 from stackl_flow.coordination.membership import Entity, Membership
-from stackl_flow.jobboards import events, transactions
+from stackl_flow.jobboards import events, sizes, transactions
 from stackl_flow.jobboards.base import ClaimBatch, Job, JobCompletion, LogBookSource
 from stackl_flow.jobboards.batches import Batches, make_claimer
 from stackl_flow.jobboards.claims import Claims, ended_error
@@ -180,6 +180,7 @@ class KVBoard:
     def _post(self, record: JobRecord, writer: EventWriter) -> Job:
         group = group_of(record.required_capabilities)
         is_new = group not in self._known_groups and not self._queries.has_group(group)
+        sizes.check_details(self._kv.name, self._kv.limits, record)
         writes = transactions.post(self._keys, record, record.created_on, new_group=is_new)
         if not writer.commit([(events.POSTED, record)], writes):
             return self.get_job(self._posted_uuid(record))

@@ -6,12 +6,13 @@ Each claim is remembered with its fencing token, so that ending it reads nothing
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import Clock
 from stackl_flow.coordination.leases import Leases
-from stackl_flow.jobboards import events, transactions
+from stackl_flow.jobboards import events, sizes, transactions
 from stackl_flow.jobboards.base import Job, JobCompletion
 from stackl_flow.jobboards.events import Event, EventWriter
 from stackl_flow.jobboards.keys import BoardKeys
@@ -175,12 +176,23 @@ class Claims:
         job, disposition, outcome = completion
         claimed, now = self._read_claimed(job, owner), self._clock.now()
         if disposition == CONSUMED:
-            return (events.REMOVAL, job.record), transactions.consume(self._keys, claimed, dict(outcome), now)
+            return (events.REMOVAL, job.record), self._consume(claimed, dict(outcome), now)
         if disposition == TRASHED:
-            reason = outcome.get("reason") or f"trashed by '{owner}'"
+            reason = sizes.short_reason(outcome.get("reason") or f"trashed by '{owner}'")
             return (events.REMOVAL, job.record), transactions.trash(self._keys, claimed, reason, now)
         event, writes = self._policy.end_claim(self._keys, claimed, disposition, now)
         return (event, job.record), writes
+
+    def _consume(self, claimed: ClaimedJob, outcome: dict[str, Any], now: float) -> Writes:
+        """Return the writes that end a job; an outcome that is too large is replaced by one that says so."""
+        writes = transactions.consume(self._keys, claimed, outcome, now)
+        limits = self._writer.limits
+        if sizes.fits(limits, writes, events.describe([(events.REMOVAL, claimed.record)])):
+            return writes
+        shorter = sizes.shorter_outcome(outcome, limits)
+        record = claimed.record
+        _LOG.warning("the outcome of job '%s' (%s): %s", record.name, record.uuid, shorter["too_large"])
+        return transactions.consume(self._keys, claimed, shorter, now)
 
     def with_ended_log(self, writes: Writes, completions: Iterable[JobCompletion]) -> Writes:
         """Return the writes of completions together with the log of the jobs that they end."""

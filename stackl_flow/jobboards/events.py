@@ -19,6 +19,7 @@ from stackl_flow.jobboards.keys import EVENT, BoardKeys
 from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.jobboards.transactions import Writes
 from stackl_flow.jobboards.unreadable import UNREADABLE_ERRORS
+from stackl_flow.kv.items import Limits
 from stackl_flow.kv.store import KV
 from stackl_flow.notifier import RestrictedNotifier
 
@@ -32,6 +33,11 @@ EVENTS: Final = (POSTED, CLAIMED, ABANDONED, REMOVAL)
 
 #: A kind of event, and the job that it is about.
 Event = tuple[str, JobRecord]
+
+
+def describe(events: Iterable[Event]) -> str:
+    """Return the text of events for the feed."""
+    return json.dumps([[kind, record.to_summary()] for kind, record in events])
 
 
 class BoardNotifier(RestrictedNotifier):
@@ -56,6 +62,16 @@ class EventWriter:
         self._kv = kv
         self._feed = FeedWriter(keys.prefix(EVENT))
 
+    @property
+    def limits(self) -> Limits:
+        """What a commit may contain."""
+        return self._kv.limits
+
+    @property
+    def store_name(self) -> str:
+        """The name of the store, for messages."""
+        return self._kv.name
+
     def write(self, events: Iterable[Event], writes: Writes) -> int:
         """Commit, and return the version of what was put.
 
@@ -75,8 +91,7 @@ class EventWriter:
 
     def with_events(self, writes: Writes, events: Iterable[Event]) -> Writes:
         """Return the writes with an entry of the feed added."""
-        described = json.dumps([[kind, record.to_summary()] for kind, record in events])
-        entry, expired = self._feed.append(described)
+        entry, expired = self._feed.append(describe(events))
         return Writes(writes.checks, (*writes.puts, entry), (*writes.deletes, *expired))
 
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
-from stackl_flow.jobboards import events, transactions
+from stackl_flow.jobboards import events, sizes, transactions
 from stackl_flow.jobboards.events import EventWriter
 from stackl_flow.jobboards.keys import ENDED, EXPIRING, HOLDER, LOG, OWNER, BoardKeys
 from stackl_flow.jobboards.record import (
@@ -79,7 +79,7 @@ class QueuePolicy(NamedTuple):
         has_failed = disposition in FAILED_CLAIMS
         if has_failed and self.max_claims is not None and ended.failed_claims >= self.max_claims:
             history = ", ".join(f"{claim.owner} ({claim.ended})" for claim in ended.claims if claim.ended)
-            reason = f"{ended.failed_claims} claims failed: {history}"
+            reason = sizes.short_reason(f"{ended.failed_claims} claims failed: {history}")
             return events.REMOVAL, transactions.trash(keys, job._replace(record=ended), reason, now)
         delay = self.delay(ended) if disposition == DEFERRED else 0.0
         return events.ABANDONED, transactions.release(keys, job, disposition, now, delay)

@@ -216,6 +216,85 @@ def names(jobs: tuple[Job, ...]) -> list[str]:
     return [job.name for job in jobs]
 
 
+class SizeContract:
+    """Whatever is posted can be claimed and ended: what is too large is refused, or replaced."""
+
+    #: Bytes of details and of outcomes.
+    SIZES = (300_000, 480_000, 600_000, 1_020_000, 1_600_000)
+
+    def _post(self, board: JobBoard, size: int) -> Job | None:
+        """Post and claim a job with details of a size; None if the board refuses them."""
+        refused = None
+        try:
+            job = board.post(f"job {size}", details={"d": "x" * size})
+        except exc.ValueTooLarge as error:
+            refused = error
+        if refused is None:
+            return board.claim(job, "me")
+        assert refused.limit is not None
+        assert refused.size is not None
+        assert refused.size > refused.limit
+        assert board.job_count == 0
+        return None
+
+    @pytest.mark.parametrize("batch", [False, True])
+    def test_large_outcomes(self, board: JobBoard, other: JobBoard, batch: bool) -> None:
+        """An outcome that does not fit is replaced by one that says so, and the job ends."""
+        accepted = 0
+        for details in self.SIZES:
+            for outcome in self.SIZES[::2]:
+                job = self._post(board, details)
+                if job is None:
+                    break
+                accepted = max(accepted, details)
+                given = {"state": st.SUCCESS, "result": {"r": "y" * outcome}}
+                if batch:
+                    done = JobCompletion(job, "consumed", given)
+                    assert board.complete_and_claim("me", [done]).rejected == ()
+                else:
+                    board.consume(job, "me", given)
+                ended = other.get_snapshot(job)
+                assert ended.outcome is not None
+                stored = ended.outcome["outcome"]
+                if stored != given:
+                    assert ended.state == "failed"
+                    assert (stored["state"], "result" in stored) == (st.SUCCESS, False)
+                    assert str(outcome)[:1] in Failure.from_dict(stored["failure"]).exception_str
+                assert other.job_count == 0
+        assert accepted >= self.SIZES[1]
+
+    def test_large_failures(self, board: JobBoard, other: JobBoard) -> None:
+        """A failure that does not fit is cut, and is still that failure."""
+        for size in self.SIZES:
+            job = self._post(board, 300_000)
+            assert job is not None
+            data = Failure.from_exception(RuntimeError("no such site")).to_dict()
+            data["causes"] = [{**data, "exception_str": "x" * 30_000} for _ in range(size // 30_000)]
+            board.consume(job, "me", {"state": st.REVERTED, "failure": data})
+            ended = other.get_snapshot(job)
+            assert ended.state == "failed"
+            assert ended.outcome is not None
+            assert ended.outcome["outcome"]["state"] == st.REVERTED
+            assert Failure.from_dict(ended.outcome["outcome"]["failure"]).exception_str == "no such site"
+
+    def test_large_dead_letters(self, board: JobBoard, other: JobBoard) -> None:
+        """A job with large details and a long reason becomes a dead letter, and is requeued."""
+        for size in self.SIZES:
+            job = self._post(board, size)
+            if job is None:
+                continue
+            for _ in range(3):
+                board.abandon(job, "me")
+                board.claim(job, "me")
+            board.trash(job, "me", "no" * size)
+            (record,) = other.dead_letters
+            assert record.reason.startswith("nono")
+            other.dead_letters.requeue(job.uuid)
+            (waiting,) = other.iterjobs()
+            assert waiting.details == {"d": "x" * size}
+            other.consume(other.claim(waiting, "you"), "you")
+
+
 class BatchContract:
     """``complete_and_claim``: ending many claims and making many in one commit."""
 
@@ -449,7 +528,7 @@ class ClaimContract:
             board.find_owner(job)
 
 
-class JobBoardContract(ClaimContract, QueueContract, BatchContract):
+class JobBoardContract(ClaimContract, QueueContract, BatchContract, SizeContract):
     """The whole contract."""
 
     #: Lease duration in seconds.
