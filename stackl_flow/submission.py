@@ -1,20 +1,29 @@
 """Submission: store a flow and post it as a job, the only way in which a flow comes to a board.
 
-The flow is stored first, with its factory and its inputs, then the job is posted with a reference to it. A
-crash in between leaves a stored flow that no job refers to, never a job without its flow.
+The flow is checked first: that all its inputs are there, that they have a JSON form, and that the store
+accepts them. Then it is stored, with its factory and its inputs, and a job is posted with a reference to it.
+A crash in between leaves a stored flow that no job refers to, never a job without its flow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stackl_flow import engines
-from stackl_flow.engines.factories import Factory
+from stackl_flow.engines.factories import (
+    Factory,
+    factory_metadata,
+    factory_name,
+    make_flow,
+    new_flow_detail,
+)
+from stackl_flow.engines.secrets import secret_metadata
 from stackl_flow.jobboards.base import Job, JobBoard
 from stackl_flow.jobboards.record import JobPriority
+from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import LogBook, new_uuid
+from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
 from stackl_flow.persistence.retention import JOB_KEY
 
 
@@ -57,21 +66,100 @@ def post_flow(
 
     Raises:
         FactoryNotFound: the factory cannot be imported by its name.
-        NotSerializable: an input cannot be stored; nothing was stored or posted.
+        CompilationFailure: the flow is invalid; nothing was stored or posted.
+        MissingDependencies: an input of an atom is missing; nothing was stored or posted.
+        NotSerializable: an input has no JSON form; nothing was stored or posted.
+        ValueTooLarge: the inputs are larger than the backend accepts; nothing was stored or posted.
         InvalidFormat: the connection is closed, not in a transaction, or leads to another database than the
             board's.
         NotSupported: a connection was given, and the board is not in an SQL database.
         StorageFailure: the store failed; if it was the board's, the flow is stored, but no job refers to it.
     """
     _check_arguments(board, persistence)
-    book = LogBook(name or "job")
+    factory = factory_name(factory)
+    flow = make_flow(factory, factory_args, factory_kwargs)
+    options.update(priority=priority, connection=connection)
+    how = FlowSource(flow, factory, factory_args or (), factory_kwargs or {}, store or {}, secrets)
+    return post_new_flow(board, persistence, how, name, **options)
+
+
+class FlowSource(NamedTuple):
+    """A flow that is not stored yet, and all that another process needs to run it.
+
+    Attributes:
+        flow: the flow.
+        factory: the name of its factory.
+        args: the arguments of the factory.
+        kwargs: the keyword arguments of the factory.
+        store: inputs of the flow.
+        secrets: names of values that are redacted.
+    """
+
+    flow: Item
+    factory: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = {}
+    store: Mapping[str, Any] = {}
+    secrets: Collection[str] | None = None
+
+    def check(self) -> None:
+        """Check the flow and its inputs, by preparing it without a store.
+
+        Raises:
+            CompilationFailure: the flow is invalid.
+            MissingDependencies: an input of an atom is missing.
+        """
+        trial = engines.load(self.flow, store=dict(self.store), secrets=self.secrets)
+        trial.compile()
+        trial.prepare()
+        trial.validate()
+
+    def save(self, backend: Backend, book: LogBook, name: str | None = None) -> FlowDetail:
+        """Check the flow, and store it; on an error nothing is stored.
+
+        Args:
+            backend: where to store it.
+            book: a new logbook for it.
+            name: name of the stored flow; by default its own.
+
+        Raises:
+            NotSerializable: an input has no JSON form.
+            ValueTooLarge: the inputs are larger than the backend accepts.
+            StacklFlowError: as for ``check``.
+        """
+        self.check()
+        meta = {
+            **factory_metadata(self.factory, self.args, self.kwargs),
+            **secret_metadata(self.flow, self.secrets, self.store, self.kwargs),
+        }
+        return new_flow_detail(self.flow, meta, self.store, book, backend, name=name)
+
+
+def post_new_flow(
+    board: JobBoard,
+    persistence: Backend,
+    source: FlowSource,
+    name: str | None = None,
+    *,
+    connection: Any = None,
+    **options: Any,
+) -> Job:
+    """Store a flow that was made by its factory, and post it as a job; see ``post_flow``.
+
+    Args:
+        board: where to post the job.
+        persistence: where to store the flow.
+        source: the flow.
+        name: name of the job and of the logbook; by default that of the flow.
+        connection: as for ``post_flow``.
+        options: as for ``JobBoard.post``.
+    """
+    title = name or str(source.flow.name)
+    book = LogBook(title)
     book.meta[JOB_KEY] = options["uuid"] = options.get("uuid") or new_uuid()
     backend = persistence if connection is None else persistence.join_transaction(connection)
-    storage = engines.load_from_factory(
-        factory, factory_args, factory_kwargs, store, book, backend, secrets=secrets
-    ).storage
-    options.update(priority=priority, connection=connection)
-    return post_stored_flow(board, backend, book, storage.flow_uuid, name or storage.flow_name, **options)
+    detail = source.save(backend, book)
+    return post_stored_flow(board, backend, book, detail.uuid, title, connection=connection, **options)
 
 
 def post_stored_flow(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.control.opening import errors_as_storage_failure, require_existing
-from stackl_flow.control.runs import store_flow
+from stackl_flow.control.runs import build_flow, import_factory
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard
 from stackl_flow.jobboards.record import (
@@ -26,8 +26,7 @@ from stackl_flow.jobboards.record import (
 )
 from stackl_flow.jobboards.unreadable import UnreadableEntry
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.models import new_uuid
-from stackl_flow.submission import post_stored_flow
+from stackl_flow.submission import FlowSource, post_new_flow
 from stackl_flow.urls import expand_path
 
 #: Name of the board that is used if none is named.
@@ -262,10 +261,9 @@ def post(
         NotSerializable: a value cannot be stored; nothing was stored.
         StorageFailure: the flow or the job cannot be stored.
     """
-    uuid = options.pop("uuid", None) or new_uuid()
-    _, detail, book = store_flow(backend, factory, factory_kwargs, store, name, secrets, uuid)
-    options |= {"uuid": uuid, "priority": priority}
-    return post_stored_flow(board, backend, book, detail.uuid, detail.name, **options)
+    flow = build_flow(import_factory(factory), factory_kwargs, factory)
+    source = FlowSource(flow, factory, (), factory_kwargs, store, secrets)
+    return post_new_flow(board, backend, source, name, priority=priority, **options)
 
 
 def trash(board: JobBoard, uuid: str, reason: str) -> None:

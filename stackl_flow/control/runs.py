@@ -21,13 +21,11 @@ from stackl_flow.control.opening import add_working_directory
 from stackl_flow.control.views import FlowSummary
 from stackl_flow.engines import factories
 from stackl_flow.engines.base import Engine
-from stackl_flow.engines.factories import factory_metadata, new_flow_detail
-from stackl_flow.engines.secrets import secret_metadata
 from stackl_flow.engines.values import META_INJECTED
-from stackl_flow.patterns.base import Flow, Item
+from stackl_flow.patterns.base import Flow
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail, LogBook, secret_values
-from stackl_flow.persistence.retention import JOB_KEY
+from stackl_flow.submission import FlowSource
 
 Factory = Callable[..., Flow | Atom]
 
@@ -177,55 +175,11 @@ def create_engine(
         DependencyFailure: an input of an atom is missing.
         StorageFailure: the flow cannot be stored.
     """
-    flow, detail, _ = store_flow(backend, factory, factory_kwargs, store, name, secrets)
-    return engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
-
-
-def store_flow(
-    backend: Backend,
-    factory: str,
-    factory_kwargs: Mapping[str, Any],
-    store: Mapping[str, Any],
-    name: str | None = None,
-    secrets: Collection[str] | None = None,
-    job_uuid: str | None = None,
-) -> tuple[Item, FlowDetail, LogBook]:
-    """Build and check a flow, and store it with everything that another process needs to run it.
-
-    Args:
-        backend: where to store the flow.
-        factory: as for `create_engine`, like the arguments that follow.
-        factory_kwargs: keyword arguments of the factory.
-        store: input values of the flow.
-        name: name of the stored flow.
-        secrets: names of values that are redacted everywhere.
-        job_uuid: the job with which the flow is going to be posted.
-
-    Returns:
-        The flow, its detail, and the logbook that contains the detail.
-
-    Raises:
-        StacklFlowError: as for `create_engine`; nothing was stored.
-    """
     flow = build_flow(import_factory(factory), factory_kwargs, factory)
-    _check(flow, store, secrets)  # before anything is stored, so that an error leaves nothing behind
     title = name or str(flow.name)
-    meta = {
-        **factory_metadata(factory, None, factory_kwargs),
-        **secret_metadata(flow, secrets, store, factory_kwargs),
-    }
-    book = LogBook(title)
-    if job_uuid is not None:
-        book.meta[JOB_KEY] = job_uuid
-    return flow, new_flow_detail(flow, meta, store, book, backend, name=title), book
-
-
-def _check(flow: Item, store: Mapping[str, Any], secrets: Collection[str] | None = None) -> None:
-    """Check a flow by preparing it without storage."""
-    trial = engines.load(flow, store=dict(store), secrets=secrets)
-    trial.compile()
-    trial.prepare()
-    trial.validate()
+    source = FlowSource(flow, factory, (), factory_kwargs, store, secrets)
+    detail = source.save(backend, LogBook(title), title)
+    return engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
 
 
 def load_engine(backend: Backend, flow_uuid: str, **engine_options: Any) -> Engine:
@@ -251,7 +205,7 @@ def load_engine(backend: Backend, flow_uuid: str, **engine_options: Any) -> Engi
         engine.compile()
         if engine.compilation is not None and set(engine.compilation.names) - {atom.name for atom in detail}:
             # The flow has new atoms: report missing inputs before any of them is stored.
-            _check(flow, detail.meta.get(META_INJECTED, {}))
+            FlowSource(flow, "", store=detail.meta.get(META_INJECTED, {})).check()
         return engine
 
 

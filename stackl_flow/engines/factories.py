@@ -18,6 +18,8 @@ from stackl_flow.persistence.models import FlowDetail, LogBook
 
 _LOG = redaction.get_logger(__name__)
 
+#: How many values an error about sizes names.
+_SHOWN: Final = 3
 #: Key of the factory in a flow's metadata.
 META_FACTORY: Final = "factory"
 
@@ -226,12 +228,42 @@ def new_flow_detail(
 
     Raises:
         NotSerializable: a value in ``store`` cannot be stored; nothing was stored.
+        ValueTooLarge: the backend does not accept as much; nothing was stored.
     """
     inputs = dict(store or {})
+    title = name or str(flow.name)
     if backend is not None:
-        check_storable(inputs, name or str(flow.name), backend)
+        check_storable(inputs, title, backend)
     full_meta = {**meta, META_INJECTED: inputs} if inputs else dict(meta)
-    return create_flow_detail(flow, book=book, backend=backend, meta=full_meta, name=name)
+    try:
+        return create_flow_detail(flow, book=book, backend=backend, meta=full_meta, name=name)
+    except exc.ValueTooLarge as error:
+        if backend is None:
+            raise
+        raise _inputs_too_large(title, full_meta, backend, error) from error
+
+
+def _inputs_too_large(
+    flow: str, meta: Mapping[str, Any], backend: Backend, error: exc.ValueTooLarge
+) -> exc.ValueTooLarge:
+    """Return the error for a flow that cannot be stored, with its largest values by name."""
+    factory = meta.get(META_FACTORY, {})
+    values = {
+        **{f"input '{name}'": value for name, value in meta.get(META_INJECTED, {}).items()},
+        **{f"argument '{name}' of the factory": value for name, value in factory.get("kwargs", {}).items()},
+        **{
+            f"argument {number} of the factory": value for number, value in enumerate(factory.get("args", ()))
+        },
+    }
+    sizes = {what: len(backend.codec.encode(value)) for what, value in values.items()}
+    largest = sorted(sizes.items(), key=lambda pair: -pair[1])[:_SHOWN]
+    shown = ", ".join(f"{what} has {size} bytes" for what, size in largest)
+    return exc.ValueTooLarge(
+        f"flow '{flow}' is too large to be stored, and nothing was stored ({shown}): {error}",
+        cause=error.cause,
+        size=error.size,
+        limit=error.limit,
+    )
 
 
 def save_factory_details(
