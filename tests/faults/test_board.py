@@ -265,6 +265,38 @@ def test_a_claim_on_a_lease_that_expired_ends_nothing(end_claim: Any, new_url) -
     assert rejected
 
 
+def claim(board: JobBoard) -> list[Any]:
+    return [board.claim(next(board.iterjobs()), "me")]
+
+
+def claim_batch(board: JobBoard) -> list[Any]:
+    return list(board.complete_and_claim("me", limit=1).jobs)
+
+
+@pytest.mark.parametrize("make_claim", [claim, claim_batch])
+def test_no_claim_is_made_on_a_lease_that_expired(make_claim: Any, new_url) -> None:
+    for at in itertools.count(1):
+        faults, url = Faults(), new_url()
+        with open_board(url, faults) as board, open_board(url, Faults()) as other:
+            board.post("first")
+            board.consume(board.claim(next(board.iterjobs()), "me"), "me")  # it has a lease now
+            board.post("ends")
+            faults.add(Fault(at, Kind.EXPIRE))
+            calls = len(faults.calls)
+            try:
+                claimed = make_claim(board)
+            except (exc.LeaseLost, exc.UnclaimableJob):
+                assert faults.injected
+                claimed = []
+            committed = len(faults.calls) - faults.calls[::-1].index("commit")
+            if claimed and calls + at <= committed:
+                assert other.find_owner(claimed[0]) == "me"
+            if not faults.injected:
+                break
+            for job in claimed or make_claim(board):  # the next attempt succeeds
+                board.find_owner(job)
+
+
 def run_until_failure(board: JobBoard) -> set[str]:
     """Run jobs until the store fails; return the names of those that have ended."""
     ended: set[str] = set()

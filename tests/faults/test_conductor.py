@@ -166,6 +166,8 @@ def new_deployment(request, tmp_path) -> Iterator[Any]:
         made.append(Deployment(*(url.format(name, tmp_path) for url in urls)))
         return made[-1]
 
+    # Files are slower, and differ from memory only below the calls that fail.
+    make.step = 1 if request.param == "memory" else 4
     yield make
     for deployment in made:
         deployment.close()
@@ -179,11 +181,7 @@ def run_with(
     board: Any = deployment.open_board(faults if where == "store of the board" else Faults(), flows)
     if where == "board":
         board = faulty_board(board, faults)
-    try:
-        board.connect()
-    except exc.StorageFailure:
-        assert faults.injected
-        board.connect()
+    connect(board)
     deployment.start("me", board, flows, kind, **options)
     try:
         deployment.wait_ended()
@@ -191,6 +189,15 @@ def run_with(
         faults.release()
         deployment.stop()
         board.close()
+
+
+def connect(board: Any) -> None:
+    """Connect a board, however often that fails."""
+    while not board.connected:
+        try:
+            board.connect()
+        except exc.StorageFailure:
+            time.sleep(0.01)  # an outage has no end that could be waited for
 
 
 PLACES = ("flows", "store of the board", "board")
@@ -201,8 +208,94 @@ PLACES = ("flows", "store of the board", "board")
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_fault_in_any_call(kind: str, where: str, new_deployment) -> None:
     # A board whose calls are done, and raise, keeps claims of which its conductor does not know.
-    for faults in each_call((Kind.BEFORE,) if where == "board" else (Kind.BEFORE, Kind.AFTER)):
+    kinds = (Kind.BEFORE,) if where == "board" else (Kind.BEFORE, Kind.AFTER)
+    for faults in each_call(kinds, step=new_deployment.step):
         deployment = new_deployment()
         deployment.post([kind])
         run_with(deployment, faults, where)
+        deployment.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["flows", "store of the board"])
+@pytest.mark.parametrize("kind", ["good", "bad"])
+def test_an_outage_from_any_call_on(kind: str, where: str, new_deployment) -> None:
+    """The store cannot be used for a while, longer than a lease in every other outage."""
+    for number, faults in enumerate(each_call((Kind.BEFORE,), times=None, step=4 * new_deployment.step)):
+        deployment = new_deployment()
+        deployment.post([kind])
+        end = threading.Timer(1.5 * TTL if number % 2 else 0.2, faults.release)
+        end.start()
+        run_with(deployment, faults, where)
+        end.join()
+        deployment.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_many_faults_with_several_slots(seed: int, new_deployment) -> None:
+    """Random faults in both stores of a conductor that runs two jobs at once."""
+    deployment = new_deployment()
+    deployment.post([*KINDS] * 2)
+    faults = Faults.seeded(seed, calls=400, rate=0.06, kinds=(Kind.BEFORE, Kind.AFTER))
+    board = deployment.open_board(faults, FaultyBackend(deployment.flows, faults))
+    connect(board)
+    flows = FaultyBackend(deployment.flows, faults)
+    deployment.start("me", board, flows, "nonblocking", max_simultaneous_jobs=2)
+    try:
+        deployment.wait_ended()
+    finally:
+        faults.release()
+        deployment.stop()
+        board.close()
+    assert faults.injected
+    deployment.check(repeats=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["good", "bad"])
+@pytest.mark.parametrize("where", ["flows", "store of the board", "both"])
+def test_another_conductor_takes_over_when_all_calls_hang(kind: str, where: str, new_deployment) -> None:
+    """From any call on, all calls of one conductor hang: the other runs the job, and the late one nothing."""
+    for faults in each_call((Kind.HANG,), times=None, step=5 * new_deployment.step):
+        deployment = new_deployment()
+        deployment.post([kind])
+        nothing = Faults()
+        flows = FaultyBackend(deployment.flows, nothing if where == "store of the board" else faults)
+        board = deployment.open_board(nothing if where == "flows" else faults, flows)
+        late = threading.Thread(target=connect_and_run, args=(deployment, board, flows))
+        late.start()
+        if where == "flows":  # its heartbeat goes on: only the hanging conductor can run the job
+            threading.Timer(0.3, faults.release).start()
+        until = time.monotonic() + LONG
+        while not faults.injected and deployment.board.job_count:
+            assert time.monotonic() < until
+            time.sleep(0.001)  # for the call that hangs
+        other = deployment.open_board(nothing, deployment.flows)
+        other.connect()
+        deployment.start("other", other, deployment.flows)
+        try:
+            deployment.wait_ended()
+        finally:
+            faults.release()
+            late.join(LONG)
+            assert not late.is_alive()
+            deployment.stop()
+            other.close()
+            board.close()
+        deployment.check()
+
+
+def connect_and_run(deployment: Deployment, board: Any, flows: Any) -> None:
+    board.connect()
+    deployment.start("late", board, flows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["good", "bad"])
+def test_leases_that_expire_before_any_call(kind: str, new_deployment) -> None:
+    for faults in each_call((Kind.EXPIRE,), step=new_deployment.step):
+        deployment = new_deployment()
+        deployment.post([kind])
+        run_with(deployment, faults, "store of the board")
         deployment.check()

@@ -76,9 +76,21 @@ class World:
             lines[name].append(what + rest)
         return dict(lines)
 
+    def check_history(self) -> None:
+        """Check that each transition starts from the state in which its atom was left."""
+        with self.backend.get_connection() as connection:
+            (record,) = connection.list_flow_records()
+            history = connection.get_history(record.uuid)
+        last: dict[str | None, str | None] = {}
+        for transition in history:
+            assert transition.old == last.get(transition.atom, transition.old), transition
+            last[transition.atom] = transition.new
+        assert {name or "": state for name, state in last.items()}.items() <= self.states().items()
+
     def check(self, whole: World, interrupted: set[str]) -> None:
         """Compare with a run without faults: only atoms that were running may have repeated one call."""
         assert self.states() == whole.states()
+        self.check_history()
         done, expected = self.done(), whole.done()
         assert set(done) == set(expected)
         for name, lines in done.items():
