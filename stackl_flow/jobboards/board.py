@@ -86,7 +86,7 @@ class KVBoard:
         self._thread_writer = ThreadEventWriter(kv, keys)
         self._leases = Leases(kv, keys.prefix(OWNER), keys.prefix(HOLDER), ttl, self._lease_lost)
         self._maintenance = Maintenance(kv, keys, policy, clock, self._writer, self.unreadable)
-        self._waiter = Waiter(kv, keys, self._queries, self._maintenance)
+        self._waiter = Waiter(kv, keys, self._queries, self._maintenance, self.unreadable)
         self._claims = Claims(
             keys, self._queries, self._writer, self._leases, policy, clock, self._maintenance
         )

@@ -269,22 +269,29 @@ class Waiter:
         looks: how often the board was read because it had changed, or might have.
     """
 
-    def __init__(self, kv: KV, keys: BoardKeys, queries: Queries, maintenance: Maintenance) -> None:
+    def __init__(
+        self,
+        kv: KV,
+        keys: BoardKeys,
+        queries: Queries,
+        maintenance: Maintenance,
+        unreadable: UnreadableEntries,
+    ) -> None:
         self._kv = kv
         self._keys = keys
         self._queries = queries
         self._maintenance = maintenance
+        self._unreadable = unreadable
         self.looks = 0
         #: By capabilities: the mark up to which there was nothing to claim.
         self._nothing_at: dict[frozenset[str] | None, int] = {}
 
     def waiting_now(self, capabilities: Collection[str] | None, limit: int = 1) -> Iterator[JobSnapshot]:
         """Return the jobs that can be claimed, without waiting."""
-        self.looks += 1
         is_due = self._maintenance.is_due(changed=True)
         if is_due:
             self._maintenance.run()
-        return self._find(capabilities, limit, refresh_groups=is_due) or iter(())
+        return self._look(capabilities, limit, is_due) or iter(())
 
     def wait_for_jobs(
         self, timeout: float | None, capabilities: Collection[str] | None, limit: int = 1
@@ -349,11 +356,11 @@ class Waiter:
     ) -> Iterator[JobSnapshot] | None:
         """Look for jobs that can be claimed, once for each value of ``refresh_groups``."""
         self.looks += 1
+        found = None
         for refresh in refresh_groups:
-            jobs = self._find(capabilities, limit, refresh_groups=refresh)
-            if jobs is not None:
-                return jobs
-        return None
+            found = found or self._find(capabilities, limit, refresh_groups=refresh)
+        self._unreadable.set_aside()
+        return found
 
     def _find(
         self, capabilities: Collection[str] | None, limit: int, *, refresh_groups: bool

@@ -397,6 +397,16 @@ class ListedJob(NamedTuple):
     ended_on: float | None = None
     outcome: Mapping[str, Any] | None = None
 
+    @property
+    def uuid(self) -> str:
+        """Identity of the job."""
+        return self.record.uuid
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return self.record.name
+
 
 class JobPage(NamedTuple):
     """A page of a listing; see ``JobBoard.list``.

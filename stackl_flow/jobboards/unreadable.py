@@ -159,7 +159,7 @@ class UnreadableEntries:
         self._noted[item.key] = item.version
         if len(self._noted) > _MAX_NOTED:
             self._noted.popitem(last=False)
-        reason = redaction.redact(str(error))
+        reason = redaction.redact(str(error)).partition("\n")[0]
         _LOG.warning("entry '%s' cannot be read and is set aside: %s", item.key, reason)
         self._pending.append((item, reason, isinstance(error, exc.IncompatibleVersion)))
 

@@ -30,6 +30,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
 from stackl_flow.jobboards.record import JobPriority
+from stackl_flow.testing.contracts.board_entries import ListingContract, UnreadableContract
 from stackl_flow.testing.crash import in_child
 
 #: Time-out in seconds; what a test waits for happens much sooner.
@@ -441,10 +442,12 @@ class BatchContract:
     def test_events_of_a_batch(self, board: JobBoard, other: JobBoard) -> None:
         """Each completion and each claim is an event of its own."""
         received: list[tuple[str, str]] = []
+        read: list[Any] = []
         done = threading.Event()
 
         def receive(event: str, details: dict[str, Any]) -> None:
             received.append((event, details["job"].name))
+            read.append(details["job"].details)
             if details["job"].name == "last":
                 done.set()
 
@@ -528,7 +531,9 @@ class ClaimContract:
             board.find_owner(job)
 
 
-class JobBoardContract(ClaimContract, QueueContract, BatchContract, SizeContract):
+class JobBoardContract(
+    ClaimContract, QueueContract, BatchContract, SizeContract, UnreadableContract, ListingContract
+):
     """The whole contract."""
 
     #: Lease duration in seconds.
@@ -668,10 +673,12 @@ class JobBoardContract(ClaimContract, QueueContract, BatchContract, SizeContract
     def test_events_of_other_processes(self, board: JobBoard, other: JobBoard) -> None:
         """Each post, claim, abandonment and end is received once, in the order of one writer."""
         received: list[tuple[str, str]] = []
+        read: list[Any] = []
         done = threading.Event()
 
         def receive(event: str, details: dict[str, Any]) -> None:
             received.append((event, details["job"].name))
+            read.append(details["job"].details)
             if event == "REMOVAL":
                 done.set()
 
