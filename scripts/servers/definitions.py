@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import subprocess
 import urllib.request
 from signal import SIGINT
@@ -49,6 +50,27 @@ def _sentinel(location: Location) -> list[str]:
         f'exec {find("redis-server")} "$1" --sentinel --port {location.port} --bind 127.0.0.1',
         "sh",
     ]
+
+
+def _pgbouncer(location: Location) -> list[str]:
+    """Take two more arguments: the pool mode, and the port of the server on this machine."""
+    (location.directory / "users").write_text(f'"{_DATABASE}" ""\n', encoding="utf-8")
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": location.port,
+        "unix_socket_dir": "",
+        "auth_type": "any",
+        "max_client_conn": 100,
+        "default_pool_size": 20,
+    }
+    text = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    (location.directory / "common.ini").write_text(f"[pgbouncer]\n{text}", encoding="utf-8")
+    script = (
+        f'{{ cat common.ini; echo "pool_mode = $1"; echo "[databases]"; '
+        f'echo "{_DATABASE} = host=127.0.0.1 port=$2 user={_DATABASE}"; }} > pgbouncer.ini; '
+        f"exec {find('pgbouncer')} pgbouncer.ini"
+    )
+    return ["sh", "-c", script, "sh"]
 
 
 def _zookeeper(location: Location) -> list[str]:
@@ -174,6 +196,14 @@ def _postgresql_ready(location: Location) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
+def _accepts(location: Location) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", location.port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def _mysql(location: Location) -> list[str]:
     user = ["--user=root"] if os.geteuid() == 0 else []
     data = location.directory / "data"
@@ -253,6 +283,15 @@ KINDS: Final = {
 
 #: Servers that only run beside others.
 AUXILIARY: Final = {
+    "pgbouncer": Kind(
+        "pgbouncer",
+        packages=("pgbouncer",),
+        requires=("pgbouncer",),
+        url="postgresql://127.0.0.1:{port}",
+        command=_pgbouncer,
+        is_ready=_accepts,
+        user="postgres",
+    ),
     "redis-sentinel": Kind(
         "redis-sentinel",
         packages=("redis-server",),

@@ -1,11 +1,12 @@
 """MariaDB and MySQL, through PyMySQL.
 
-Options beside ``timeout``: ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (files), ``ssl_verify_cert`` and
+Options beside those of every server: ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (files), ``ssl_verify_cert`` and
 ``ssl_verify_identity`` (yes or no), as in ``mysql://user@host/db?ssl_ca=ca.pem&ssl_verify_identity=yes``.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -27,6 +28,9 @@ _SCHEMA_LOCK_TIMEOUT: Final = 60
 _KILLED: Final = 1927
 _IDLE: Final = 4031
 _TLS_REQUIRED: Final = 3159
+#: A statement that took longer than its limit: MariaDB, MySQL.
+_STATEMENT_TIMEOUT: Final = 1969
+_QUERY_TIMEOUT: Final = 3024
 
 #: The part of the largest packet that is left to the rest of a statement.
 _STATEMENT_SHARE: Final = 8
@@ -52,13 +56,13 @@ _ERRORS: Final = {
         (ErrorKind.CONFLICT, "rolled back in favour of another transaction: retry", (ER.LOCK_DEADLOCK,)),
         (
             ErrorKind.LOCKED,
-            "is locked by a transaction that stays open: find it with SHOW PROCESSLIST",
-            (ER.LOCK_WAIT_TIMEOUT,),
+            "is busy, or locked by an open transaction: see SHOW PROCESSLIST, or raise ?statement_timeout=",
+            (ER.LOCK_WAIT_TIMEOUT, _STATEMENT_TIMEOUT, _QUERY_TIMEOUT),
         ),
         (
             ErrorKind.UNAVAILABLE,
-            "has too many connections: close some, or raise max_connections",
-            (ER.CON_COUNT_ERROR,),
+            "has too many connections: close some, or raise max_connections or the limit of the user",
+            (ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.USER_LIMIT_REACHED),
         ),
         (ErrorKind.DUPLICATE, "has such a row already", (ER.DUP_ENTRY,)),
         (ErrorKind.NO_TABLE, "has no such table", (ER.NO_SUCH_TABLE,)),
@@ -97,6 +101,18 @@ _CONNECT_ERRORS: Final = {
 }
 
 
+def _statement_limit(raw: Any, seconds: float) -> str:
+    """Return the assignment that limits how long a statement may take; 0 for no limit."""
+    if "MariaDB" in raw.get_server_info():
+        return f"max_statement_time = {seconds:g}"
+    return f"max_execution_time = {int(seconds * 1000)}"
+
+
+def _set_read_timeout(raw: Any, seconds: float | None) -> None:
+    """Limit how long a connection may be silent. PyMySQL has no public way to change this."""
+    raw._read_timeout = seconds  # noqa: SLF001
+
+
 class MySQL(ServerDatabase):
     """A database of a MariaDB or MySQL server."""
 
@@ -125,6 +141,10 @@ class MySQL(ServerDatabase):
         sa.event.listen(engine, "do_connect", self._connect)
         return engine
 
+    def connect_args(self) -> dict[str, Any]:
+        """Return the arguments for PyMySQL; the handshake may take as long as connecting."""
+        return {**super().connect_args(), "read_timeout": self.timeout, "write_timeout": self.timeout}
+
     def _connect(self, dialect: Any, _: object, args: Any, options: Any) -> Any:
         try:
             return dialect.connect(*args, **options)
@@ -132,16 +152,28 @@ class MySQL(ServerDatabase):
             raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, str(error)) from error
 
     def set_up(self, raw: Any) -> None:
-        """Make a new connection commit each statement by itself, in UTC, and lock no gaps between rows."""
+        """Make a new connection commit each statement by itself, in UTC, and lock no gaps between rows.
+
+        Also limit how long a statement may take: on MySQL only queries and waiting for locks.
+        """
+        connection = getattr(raw, "_sock", None)
+        if isinstance(connection, socket.socket):
+            self.keep_alive.apply(connection)
         raw.autocommit(True)
+        seconds = self.default_statement_timeout
+        # In UTC no hour comes twice.
+        settings = ["time_zone = '+00:00'"]
+        if seconds:
+            settings.append(f"innodb_lock_wait_timeout = {max(int(seconds), 1)}")
+        settings.append(_statement_limit(raw, seconds))
         with raw.cursor() as cursor:
-            # In UTC no hour comes twice.
-            cursor.execute("SET time_zone = '+00:00'")
+            cursor.execute(f"SET {', '.join(f'SESSION {setting}' for setting in settings)}")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute("SELECT @@max_allowed_packet")
             packet = int(cursor.fetchone()[0])
             # A larger statement is not an error of its own: the server closes the connection.
             self.max_value = packet - packet // _STATEMENT_SHARE
+        _set_read_timeout(raw, self.read_timeout(seconds))
 
     def stored_size(self, text: str) -> int:
         """Return the size of a text as it stands in a statement, with what the driver escapes."""
@@ -154,6 +186,10 @@ class MySQL(ServerDatabase):
         Raises:
             StorageFailure: another process does not finish.
         """
+        # Building an index, or another process that does, may take long.
+        raw: Any = connection.connection.driver_connection
+        _set_read_timeout(raw, None)
+        connection.exec_driver_sql(f"SET SESSION {_statement_limit(raw, 0)}")
         query = f"SELECT GET_LOCK('{_SCHEMA_LOCK}', {_SCHEMA_LOCK_TIMEOUT})"
         if not connection.exec_driver_sql(query).scalar_one():
             raise exc.StorageFailure(
@@ -165,6 +201,9 @@ class MySQL(ServerDatabase):
         finally:
             if not connection.invalidated:
                 connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{_SCHEMA_LOCK}')").scalar_one()
+                seconds = self.default_statement_timeout
+                connection.exec_driver_sql(f"SET SESSION {_statement_limit(raw, seconds)}")
+                _set_read_timeout(raw, self.read_timeout(seconds))
 
     def has_open_transaction(self, raw: Any) -> bool:
         """Return whether what was just written on a connection waits for a commit."""

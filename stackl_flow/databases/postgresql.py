@@ -1,21 +1,30 @@
 """PostgreSQL, through psycopg.
 
-Options beside ``timeout`` go to libpq: ``sslmode``, ``sslrootcert``, ``sslcert``, ``sslkey``,
+Options beside those of every server go to libpq: ``sslmode``, ``sslrootcert``, ``sslcert``, ``sslkey``,
 ``application_name``, ``target_session_attrs`` and ``options``, as in
 ``postgresql://user@host/db?sslmode=verify-full&options=-csearch_path%3Dflows``.
+
+A connection has to be a session of its own: prepared statements, LISTEN and settings belong to it. A pooler
+that hands each transaction to another session, such as pgbouncer with ``pool_mode=transaction``, is detected
+when a connection is made, and is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import psycopg
 import sqlalchemy as sa
 
+from stackl_flow import exceptions as exc
 from stackl_flow.databases.base import FAILED, ErrorInfo, ErrorKind
-from stackl_flow.databases.server import ServerDatabase
+from stackl_flow.databases.server import READ_MARGIN, ServerDatabase
+
+#: From so many rows on, COPY may take as long as it needs; the connection must not be silent meanwhile.
+_MANY_ROWS: Final = 10_000
 
 #: The advisory lock that one process at a time holds to change tables.
 _SCHEMA_LOCK: Final = 6_712_940_386
@@ -40,13 +49,34 @@ _CERTIFICATE: Final = ErrorInfo(
     ErrorKind.PERMANENT, "failed in TLS: check the certificates, ?sslrootcert= and ?sslmode="
 )
 _TOO_MANY: Final = ErrorInfo(
-    ErrorKind.UNAVAILABLE, "has too many connections: close some, or raise max_connections"
+    ErrorKind.UNAVAILABLE,
+    "has too many connections: close some, or raise max_connections or the limit of the role or pooler",
+)
+_POOLED: Final = ErrorInfo(
+    ErrorKind.PERMANENT,
+    "is reached through a connection pooler in transaction mode, such as pgbouncer, which loses prepared "
+    "statements, LISTEN and settings: use pool_mode=session, or the address of the server itself",
+)
+_STARTUP_OPTION: Final = ErrorInfo(
+    ErrorKind.PERMANENT,
+    "is reached through a connection pooler that refuses an option of the URL: add its name to "
+    "ignore_startup_parameters of pgbouncer, or use the address of the server itself",
 )
 _STARTING: Final = ErrorInfo(ErrorKind.UNAVAILABLE, "is not ready: wait until the server has started")
 _UNREACHABLE: Final = ErrorInfo(
     ErrorKind.DISCONNECTED, "cannot be reached: check that the server runs and listens at this host and port"
 )
 _UNKNOWN_HOST: Final = ErrorInfo(ErrorKind.DISCONNECTED, "cannot be found: check the name of the host")
+_TERMINATED: Final = ErrorInfo(
+    ErrorKind.DISCONNECTED,
+    "ended an idle session or a long transaction: raise idle_session_timeout, "
+    "idle_in_transaction_session_timeout or transaction_timeout on the server",
+)
+_LOCKED: Final = ErrorInfo(
+    ErrorKind.LOCKED,
+    "did not finish a statement in time: find a transaction that stays open in pg_stat_activity, or raise "
+    "?statement_timeout=",
+)
 _CONFLICT: Final = ErrorInfo(ErrorKind.CONFLICT, "rolled back in favour of another transaction: retry")
 # By the start of an SQLSTATE; the first match counts. Before a connection exists, 28 and 3D have none.
 _ERRORS: Final = {
@@ -76,6 +106,14 @@ _ERRORS: Final = {
     ),
     "22001": ErrorInfo(ErrorKind.PERMANENT, "refused a name as too long: names take 255 characters"),
     "55006": ErrorInfo(ErrorKind.UNAVAILABLE, "is in use by another session: try again later"),
+    "55P03": _LOCKED,
+    "57014": _LOCKED,
+    "26000": _POOLED,
+    "42P05": _POOLED,
+    "25P03": _TERMINATED,
+    "25P04": _TERMINATED,
+    "57P05": _TERMINATED,
+    "57P04": _NO_DATABASE,
     "57P03": _STARTING,
     "57P": _UNREACHABLE,
     "08": _UNREACHABLE,
@@ -89,12 +127,70 @@ _CONNECT_ERRORS: Final = {
     "certificate": _CERTIFICATE,
     "too many clients": _TOO_MANY,
     "too many connections": _TOO_MANY,
+    "connection slots": _TOO_MANY,
+    "no more connections allowed": _TOO_MANY,
+    "unsupported startup parameter": _STARTUP_OPTION,
     "starting up": _STARTING,
     "shutting down": _STARTING,
     "could not translate host": _UNKNOWN_HOST,
     "failed to resolve host": _UNKNOWN_HOST,
     "does not exist": _NO_DATABASE,
 }
+
+
+#: Sets the limit, unless the server has one of its own, and reads it in seconds.
+_SET_UP: Final = (
+    "SELECT extract(epoch FROM set_config('statement_timeout', CASE"
+    " WHEN %s OR current_setting('statement_timeout') = '0' THEN %s"
+    " ELSE current_setting('statement_timeout') END, false)::interval)::float8, pg_backend_pid()"
+)
+_BACKEND_PID: Final = "SELECT pg_backend_pid()"
+#: With this state pgbouncer refuses a transaction in statement mode.
+_PROTOCOL_VIOLATION: Final = "08P01"
+#: Seconds to wait for a second session of a pooler, and how often the sessions are compared.
+_POOLER_TIMEOUT: Final = 2.0
+_POOLER_CHECKS: Final = 3
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection of psycopg that counts as lost when it was silent for too long.
+
+    Attributes:
+        read_timeout: the limit in seconds; None for none.
+    """
+
+    read_timeout: float | None = None
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a generator of psycopg; one that has a limit of its own is left alone."""
+        if args or kwargs or self.read_timeout is None:
+            return super().wait(gen, *args, **kwargs)
+        return super().wait(self._limited(gen, self.read_timeout))
+
+    def _limited(self, gen: Any, seconds: float) -> Generator[Any, Any, Any]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                # psycopg sends a false value when nothing arrived for a moment.
+                if not ready:
+                    until = time.monotonic() + seconds
+                    while not ready:
+                        if time.monotonic() > until:
+                            self.give_up(seconds)
+                        ready = yield wanted
+                wanted = gen.send(ready)
+        except StopIteration as stop:
+            return stop.value
+
+    def give_up(self, seconds: float) -> NoReturn:
+        """Close the connection, which has not answered for so many seconds.
+
+        Raises:
+            OperationalError: always.
+        """
+        self.pgconn.finish()
+        raise psycopg.OperationalError(f"no answer within {seconds:g} seconds, the connection was closed")
 
 
 class PostgreSQL(ServerDatabase):
@@ -115,25 +211,81 @@ class PostgreSQL(ServerDatabase):
     begin_read = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
     begin_write = ("BEGIN ISOLATION LEVEL READ COMMITTED",)
 
+    _is_direct = False
+
     def connect_args(self) -> dict[str, Any]:
         """Return the arguments for psycopg."""
-        return {**super().connect_args(), "client_encoding": "utf-8"}
+        keep_alive = self.keep_alive
+        return {
+            **super().connect_args(),
+            "client_encoding": "utf-8",
+            "keepalives": 1,
+            "keepalives_idle": keep_alive.idle,
+            "keepalives_interval": keep_alive.interval,
+            "keepalives_count": keep_alive.probes,
+            "tcp_user_timeout": max(int(keep_alive.user_timeout * 1000), 1),
+        }
 
     def create_engine(self, **options: Any) -> sa.Engine:
         """Create a SQLAlchemy engine; its new connections do not query for the type hstore."""
-        return super().create_engine(use_native_hstore=False, **options)
+        engine = super().create_engine(use_native_hstore=False, **options)
+        sa.event.listen(engine, "do_connect", self._connect)
+        return engine
+
+    @staticmethod
+    def _connect(_dialect: Any, _record: object, args: Any, options: Any) -> TimedConnection:
+        return TimedConnection.connect(*args, **options)
 
     def set_up(self, raw: Any) -> None:
-        """Make a new connection commit each statement by itself."""
+        """Make a new connection commit each statement by itself, and limit how long one may take.
+
+        Raises:
+            StorageFailure: there is a pooler in between that keeps no session.
+        """
         raw.autocommit = True
         self.max_value = _MAX_VALUE
+        raw.read_timeout = self.timeout + READ_MARGIN
+        milliseconds = str(int(self.default_statement_timeout * 1000))
+        is_given = self.statement_timeout is not None
+        limit, pid = raw.execute(_SET_UP, (is_given, milliseconds)).fetchone()
+        raw.read_timeout = self.read_timeout(limit)
+        if pid != raw.info.backend_pid and not self._is_direct:
+            # A pooler has process ids of its own.
+            if self._shares_session(raw, pid):
+                raw.close()
+                raise exc.StorageFailure(f"database '{self.name}' {_POOLED.remedy}")
+            self._is_direct = True
+
+    def _shares_session(self, raw: Any, pid: int) -> bool:
+        """Return whether another connection gets the same session of the server."""
+        seen = {pid}
+        try:
+            with TimedConnection.connect(
+                raw.info.dsn, password=raw.info.password, autocommit=True, connect_timeout=self.timeout
+            ) as other:
+                other.read_timeout = _POOLER_TIMEOUT
+                for _ in range(_POOLER_CHECKS):
+                    (theirs,) = other.execute(_BACKEND_PID).fetchone() or (0,)
+                    (ours,) = raw.execute(_BACKEND_PID).fetchone()
+                    if theirs in seen or ours != pid:
+                        return True
+        except psycopg.OperationalError:
+            pass  # a pooler whose sessions are all in use gives this one its own
+        return False
 
     @contextmanager
     def schema_change(self, connection: sa.Connection) -> Iterator[None]:
         """Hold a transaction that creates or changes tables; only one process at a time is in it."""
-        with super().schema_change(connection):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
-            yield
+        raw: Any = connection.connection.driver_connection
+        limit, raw.read_timeout = raw.read_timeout, None
+        try:
+            with super().schema_change(connection):
+                # Building an index, or another process that does, may take long.
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+                yield
+        finally:
+            raw.read_timeout = limit
 
     def pipeline(self, raw: Any) -> AbstractContextManager[Any]:
         """Send the statements of a block together (libpq's pipeline mode), and wait for them at its end."""
@@ -143,6 +295,8 @@ class PostgreSQL(ServerDatabase):
     def bulk_insert(self, cursor: Any, insert: str, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:  # noqa: ARG002  others need it
         """Insert many rows, by COPY."""
         names = ", ".join(column.name for column in table.columns if column.name != "id")
+        if len(rows) >= _MANY_ROWS:
+            cursor.execute("SET LOCAL statement_timeout = 0")
         with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
@@ -157,6 +311,8 @@ class PostgreSQL(ServerDatabase):
         state = getattr(error, "sqlstate", None) or ""
         if state[:2] in ("XX", "") and any(part in str(error) for part in _TOO_LARGE_TEXTS):
             return _ERRORS["54"]
+        if state == _PROTOCOL_VIOLATION and "pooling mode" in str(error):
+            return _POOLED
         if state:
             return next((info for start, info in _ERRORS.items() if state.startswith(start)), FAILED)
         if not isinstance(error, psycopg.OperationalError):

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
+from stackl_flow.clock import SYSTEM
 from stackl_flow.databases.base import Database, ErrorKind
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class RetryPolicy:
         factor: how much longer each delay is than the one before.
         max_delay: the longest delay, in seconds.
         jitter: whether each delay is chosen at random, between half of it and all of it.
+        max_seconds: no further attempt begins so many seconds after the first one failed.
         first_connection: whether to retry when no connection to the database was ever made.
         log_level: level of the log line before each delay.
     """
@@ -43,6 +45,7 @@ class RetryPolicy:
     factor: float = 1.0
     max_delay: float = math.inf
     jitter: bool = False
+    max_seconds: float = math.inf
     first_connection: bool = False
     log_level: int = logging.WARNING
 
@@ -80,10 +83,11 @@ class Retrying:
     def after(self, error: exc.StorageFailure, transaction: Callable[[], T]) -> T:
         """Run a transaction again that failed once; see `__call__`."""
         policy = self._policy
+        until = SYSTEM.monotonic() + policy.max_seconds
         for attempt in range(1, policy.max_attempts):
-            if not self.is_retryable(error):
-                break
             delay = policy.delay(attempt)
+            if not self.is_retryable(error) or SYSTEM.monotonic() + delay > until:
+                break
             _LOG.log(
                 policy.log_level, "attempt %d of %d failed, next in %g seconds: %s",
                 attempt, policy.max_attempts, delay, error,

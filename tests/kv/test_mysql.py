@@ -42,6 +42,7 @@ def test_keys_that_differ_in_case(url):
 class TestServer(LossyServerContract):
     EVERY = 25  # because a new connection needs several messages
     UNREACHABLE = DOWN = "cannot be reached"
+    SHORT = {"timeout": 1, "statement_timeout": 1, "read_timeout": 1}  # noqa: RUF012  constant
 
     @pytest.fixture
     def server(self, new_server):

@@ -32,6 +32,7 @@ class TestPostgreSQL(ComparedKVContract, ProcessContract):
 class TestServer(LossyServerContract):
     EVERY = 25  # because a new connection needs several messages
     UNREACHABLE = DOWN = "cannot be reached"
+    SHORT = {"timeout": 1, "statement_timeout": 1, "read_timeout": 1}  # noqa: RUF012  constant
 
     @pytest.fixture
     def server(self, new_server):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, saved_flow, with_tasks
+from tests.support.lossy_proxy import LossyProxy
 
 WRONG = "secret"
 RUN = [("t0", None, states.RUNNING, 2.0)]
@@ -116,6 +118,27 @@ class ServerFailureContract:
     def server(self):
         """Return a server of this test."""
         raise NotImplementedError("a subclass of the contract defines the fixture server")
+
+    def test_a_silent_connection_fails_in_time(self, server):
+        """A connection that is dead, and not closed, hangs neither a read nor a checkpoint."""
+        proxy = LossyProxy(server.port)
+        url = server.url.replace(f":{server.port}", f":{proxy.port}")
+        options = "timeout=1&statement_timeout=1&read_timeout=1&max_attempts=2"
+        with backends.backend(f"{url}?{options}") as backend, backend.get_connection() as conn:
+            flow, (one,) = with_tasks(backend, 1)
+            epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+            proxy.is_silent = True
+            late = checkpoint(flow, epoch, [atom_update(one, states.RUNNING)], RUN)
+            begun = time.monotonic()
+            with pytest.raises(exc.StorageFailure, match="cannot be reached"):
+                conn.checkpoint(late)
+            with pytest.raises(exc.StorageFailure, match="cannot be reached"):
+                conn.get_history(flow.uuid)
+            assert time.monotonic() - begun < 30
+            proxy.is_silent = False
+            conn.checkpoint(late)
+            assert [row[1:4] for row in conn.get_history(flow.uuid)] == [row[:3] for row in RUN]
+        proxy.close()
 
     def test_a_flow_survives_cut_connections(self, target):
         whole = run_flow(target.url, lambda: None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 import sqlalchemy as sa
 
-_DRIVERS = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
+DRIVERS = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
 
 
 class TemporaryDatabase(NamedTuple):
@@ -32,7 +32,7 @@ def new_database(url: str, options: str = "") -> Iterator[TemporaryDatabase]:
     """
     kind = url.partition("://")[0]
     name = f"test_{uuid.uuid4().hex}"
-    server_url = sa.make_url(url).set(drivername=_DRIVERS[kind])
+    server_url = sa.make_url(url).set(drivername=DRIVERS[kind])
     engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as server:
         server.execute(sa.text(f"CREATE DATABASE {name} {options}"))

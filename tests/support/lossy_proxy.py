@@ -1,16 +1,24 @@
-"""A TCP proxy that loses responses of a server together with the connection."""
+"""A TCP proxy that loses responses of a server together with the connection, or forwards nothing any more."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import pytest
 
+from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends
 from stackl_flow.kv.items import ABSENT, Check, Put
-from stackl_flow.testing.contracts.kv import LONG, OwnServer, ServerContract, add_one
+from stackl_flow.kv.store import KV
+from stackl_flow.testing.contracts.kv import LONG, OwnServer, ServerContract, Waiter, add_one
+
+T = TypeVar("T")
 
 #: Repetitions of each operation while responses are lost.
 ROUNDS = 12
@@ -27,10 +35,14 @@ class LossyProxy:
         every: lose every n-th response; 0 for none.
         cut_in: lose the n-th response from now on, once; 0 for none.
         lost: how many responses were lost.
+        is_silent: drop everything, in both directions, without closing a connection.
+        connections: how many connections were made.
     """
 
     def __init__(self, target: int) -> None:
         self.every = self.cut_in = self.lost = 0
+        self.is_silent = False
+        self.connections = 0
         self._target = target
         self._responses = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -48,13 +60,18 @@ class LossyProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self.connections += 1
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
-            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
             with suppress(OSError):
-                while (response := server.recv(1 << 16)) and not self._is_lost():
+                while response := server.recv(1 << 16):
+                    if self.is_silent:
+                        continue
+                    if self._is_lost():
+                        break
                     client.sendall(response)
             for end in (client, server):  # the other thread reads from them, too
                 with suppress(OSError):
@@ -69,12 +86,28 @@ class LossyProxy:
         self.lost += lost
         return lost
 
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while request := client.recv(1 << 16):
+                if not self.is_silent:
+                    server.sendall(request)
+            server.shutdown(socket.SHUT_WR)
 
-def _pump(client: socket.socket, server: socket.socket) -> None:
-    with suppress(OSError):
-        while request := client.recv(1 << 16):
-            server.sendall(request)
-        server.shutdown(socket.SHUT_WR)
+
+def retried(read: Callable[[], T]) -> T:
+    """Return what a read gives, which may fail as long as connections are dead."""
+    until = time.monotonic() + LONG
+    while True:
+        try:
+            return read()
+        except exc.StorageFailure:
+            if time.monotonic() > until:
+                raise
+
+
+def _wait_for_change(kv: KV, mark: int) -> int:
+    """Wait as a board does: again after a failure."""
+    return retried(lambda: kv.wait("a", mark, timeout=2 * LONG))
 
 
 class LossyServerContract(ServerContract):
@@ -82,9 +115,11 @@ class LossyServerContract(ServerContract):
 
     Attributes:
         EVERY: every n-th response of the server is lost. A store must need fewer responses to reconnect.
+        SHORT: options that make every timeout a second.
     """
 
     EVERY = 7
+    SHORT: Mapping[str, Any] = MappingProxyType({"timeout": 1})
 
     def test_lost_responses(self, server: OwnServer, lossy_proxy: Callable[[int], LossyProxy]) -> None:
         """Whichever response is lost, each commit is applied once, and leases live on."""
@@ -105,6 +140,28 @@ class LossyServerContract(ServerContract):
             cut.revoke(lease)
             assert kv.list() == []
         assert proxy.lost >= 3
+
+    def test_silent_connection(self, server: OwnServer, lossy_proxy: Callable[[int], LossyProxy]) -> None:
+        """A connection that is dead, and not closed, fails in time; the next one works."""
+        proxy = lossy_proxy(server.port)
+        url = server.url.replace(f":{server.port}", f":{proxy.port}")
+        with backends.fetch({"connection": url, **self.SHORT}) as cut, self.open_on(server) as kv:
+            cut.commit(puts=[Put("a", "1")])
+            mark = cut.wait()
+            waiter = Waiter(lambda: _wait_for_change(cut, mark))
+            proxy.is_silent = True
+            begun = time.monotonic()
+            with pytest.raises(exc.StorageFailure):
+                cut.commit(puts=[Put("b", "1")])
+            assert time.monotonic() - begun < LONG
+            kv.commit(puts=[Put("a", "2")])
+            proxy.is_silent = False
+            # Connections from before stay dead, unless they are given up.
+            assert retried(lambda: cut.get("a").value) == "2"
+            assert waiter.result(2 * LONG) != mark
+            begun = time.monotonic()
+            proxy.is_silent = True
+        assert time.monotonic() - begun < LONG
 
     def test_lost_responses_to_deletions(
         self, server: OwnServer, lossy_proxy: Callable[[int], LossyProxy]

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from stackl_flow.tcp import KEEP_ALIVE
+
 #: gRPC codes after which the outcome is unknown: cancelled, deadline exceeded, unavailable (no leader).
 _UNKNOWN_OUTCOME: Final = frozenset({1, 4, 14})
-#: TCP itself probes a peer of a stream that is silent for so many seconds.
-_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
 
 class NoAnswerError(Exception):
@@ -33,6 +33,10 @@ class NoAnswerError(Exception):
     def __init__(self, message: str, *, was_sent: bool = True) -> None:
         super().__init__(message)
         self.was_sent = was_sent
+
+
+class SilentError(NoAnswerError):
+    """Nothing arrived on a stream for too long: there was nothing to send, or the connection is dead."""
 
 
 class ResponseError(Exception):
@@ -103,8 +107,14 @@ class EtcdClient:
             self._idle.append(connection)
         return _decode(response.status, text)
 
-    def stream(self, path: str, body: Mapping[str, Any]) -> ResponseStream:
-        """Send a request that is answered by a stream; arguments and errors are those of ``call``."""
+    def stream(self, path: str, body: Mapping[str, Any], max_silence: float) -> ResponseStream:
+        """Send a request that is answered by a stream; arguments and errors are those of ``call``.
+
+        Args:
+            path: the call.
+            body: its JSON.
+            max_silence: seconds without an answer after which the stream ends.
+        """
         connection = self._acquire()
         try:
             response = self._post(connection, path, body)
@@ -113,7 +123,7 @@ class EtcdClient:
                     text = response.read()
                 connection.close()
                 _decode(response.status, text)
-            return ResponseStream(connection, response)
+            return ResponseStream(connection, response, max_silence)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self._leave_server(connection)
@@ -154,6 +164,7 @@ class EtcdClient:
             connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._tls)
         try:
             connection.connect()
+            KEEP_ALIVE.apply(connection.sock)
         except OSError as error:
             self._leave_server(connection)
             raise NoAnswerError(_describe(error), was_sent=False) from error
@@ -172,22 +183,26 @@ class ResponseStream:
     Args:
         connection: the connection.
         response: the response that is read from it.
+        max_silence: seconds without an answer after which the stream ends.
     """
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        max_silence: float,
+    ) -> None:
         self._connection = connection
         self._response = response
         self._socket: socket.socket = connection.sock
-        self._socket.settimeout(None)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE:
-            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._socket.settimeout(max_silence)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Iterate over the answers.
 
         Raises:
             NoAnswerError: the connection broke, or ended.
+            SilentError: nothing arrived for too long.
             ResponseError: the server answered with an error.
         """
         try:
@@ -197,6 +212,8 @@ class ResponseStream:
                     if "error" in answer:
                         raise ResponseError(http.HTTPStatus.OK, 0, str(answer["error"]))
                     yield answer["result"]
+        except TimeoutError as error:
+            raise SilentError(_describe(error)) from error
         except (OSError, http.client.HTTPException, AttributeError) as error:
             # AttributeError: what http.client raises when another thread closes it in the middle of a line.
             raise NoAnswerError(_describe(error)) from error

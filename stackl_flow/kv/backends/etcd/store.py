@@ -31,7 +31,13 @@ from typing import Any, Final
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.clock import SYSTEM, Clock
-from stackl_flow.kv.backends.etcd.client import EtcdClient, NoAnswerError, ResponseError, ResponseStream
+from stackl_flow.kv.backends.etcd.client import (
+    EtcdClient,
+    NoAnswerError,
+    ResponseError,
+    ResponseStream,
+    SilentError,
+)
 from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import (
     ABSENT,
@@ -485,6 +491,10 @@ class _RangeReader:
             self._bounds[request["range_end"]] = ahead[-1]["key"]
 
 
+#: Seconds after which a silent watch stream is replaced.
+_MAX_SILENCE: Final = 20.0
+
+
 class _Watch:
     """Reads the watch stream of all keys in a thread, and notifies the waiters.
 
@@ -547,6 +557,8 @@ class _Watch:
         while not self._is_closed:
             try:
                 self._read_stream()
+            except SilentError:
+                self._stream, backoff = None, Backoff(self._timeout)
             except (NoAnswerError, ResponseError) as error:
                 if self._stream is not None:
                     self._stream, backoff = None, Backoff(self._timeout)
@@ -556,7 +568,8 @@ class _Watch:
 
     def _read_stream(self) -> None:
         request = {**self._encoding.prefix_range(""), "start_revision": str(self._revision + 1)}
-        stream = self._client.stream("watch", {"create_request": request})
+        # A silent stream is replaced: nothing else shows that its connection is not dead.
+        stream = self._client.stream("watch", {"create_request": request}, _MAX_SILENCE)
         with self._changed:
             self._stream = stream
             if self._is_closed:

@@ -21,6 +21,7 @@ from redis.sentinel import Sentinel
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv.items import text_size
+from stackl_flow.tcp import KEEP_ALIVE
 from stackl_flow.urls import BackendURL
 
 #: Seconds to wait for an answer, and for a server that was connected before to come back.
@@ -122,7 +123,10 @@ def read_settings(url: BackendURL) -> ConnectionSettings:
     if server.get("ssl"):
         # Older clients do not verify the name in a certificate unless they are asked to.
         server.setdefault("ssl_check_hostname", server.get("ssl_cert_reqs") != "none")
-    common = {"retry": Retry(NoBackoff(), 0), "decode_responses": True, "protocol": 2}
+    common: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "decode_responses": True, "protocol": 2}
+    if "unix_socket_path" not in server:
+        common["socket_keepalive"] = True
+        common["socket_keepalive_options"] = KEEP_ALIVE.socket_options()
     return ConnectionSettings(
         name=name,
         namespace=store.get("namespace", NAMESPACE),
@@ -190,7 +194,8 @@ def _client_factory(
     primary = {name: value for name, value in server.items() if name not in {"host", "port"}}
     sentinels = [(server.get("host", "localhost"), server.get("port", _SENTINEL_PORT))]
     sentinels += store.get("sentinel_fallbacks", ())
-    timeouts = {name: value for name, value in server.items() if name.startswith("socket_")}
+    sockets = {**server, **common}
+    timeouts = {name: value for name, value in sockets.items() if name.startswith("socket_")}
     kwargs = {"retry": common["retry"], **timeouts, **store.get("sentinel_kwargs", {})}
     return lambda: _sentinel(sentinels, sentinel_kwargs=kwargs, **primary, **common).master_for(
         store["sentinel"]

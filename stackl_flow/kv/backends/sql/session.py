@@ -35,6 +35,7 @@ _RETRY_POLICY: Final = RetryPolicy(
     max_attempts=5,
     first_delay=0.1,
     factor=2.0,
+    max_seconds=10.0,
     jitter=True,
     first_connection=True,
     log_level=logging.DEBUG,

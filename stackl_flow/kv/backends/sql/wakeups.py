@@ -9,6 +9,9 @@ from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
+from stackl_flow import exceptions as exc
+from stackl_flow.clock import SYSTEM
+
 
 class Waiter(Protocol):
     """What a thread waits at."""
@@ -60,6 +63,8 @@ class _LocalWaiter:
 
 #: Seconds after which the listener checks whether to stop.
 _CHECK_INTERVAL: Final = 0.5
+#: Seconds of silence after which it checks that its connection is alive.
+_PROBE_INTERVAL: Final = 20.0
 
 
 class Listener(threading.Thread):
@@ -89,9 +94,12 @@ class Listener(threading.Thread):
                 self._listen()
             except sa.exc.SQLAlchemyError:
                 self._stopped.wait(_CHECK_INTERVAL)  # waiting threads poll meanwhile
+            except exc.StorageFailure:
+                self._stopped.wait(_CHECK_INTERVAL)
             except Exception as error:
                 if not isinstance(error, self._engine.dialect.loaded_dbapi.Error):
                     raise
+                self._stopped.wait(_CHECK_INTERVAL)
 
     def _listen(self) -> None:
         pooled = self._engine.raw_connection()
@@ -102,9 +110,13 @@ class Listener(threading.Thread):
             raw.execute(f"LISTEN {self._channel}")
             self.is_listening.set()
             self.wakeups.wake_all()  # for what was committed before
+            probe_at = SYSTEM.monotonic() + _PROBE_INTERVAL
             while not self._stopped.is_set():
                 for _ in raw.notifies(timeout=_CHECK_INTERVAL, stop_after=1):
                     self.wakeups.wake_all()
+                if SYSTEM.monotonic() >= probe_at:
+                    raw.execute("SELECT 1")
+                    probe_at = SYSTEM.monotonic() + _PROBE_INTERVAL
         finally:
             raw.close()
 

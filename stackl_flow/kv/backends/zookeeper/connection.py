@@ -19,6 +19,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import urls
 from stackl_flow.kv.backends.zookeeper.session import NoAnswerError, Session, SessionExpiredError
 from stackl_flow.kv.backoff import Backoff
+from stackl_flow.tcp import KEEP_ALIVE
 
 _OPTIONS: Final[Mapping[str, type[Any]]] = {
     "path": str,
@@ -183,6 +184,7 @@ class ConnectionSettings(NamedTuple):
             )
             connection.settimeout(self.timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            KEEP_ALIVE.apply(connection)
             return connection
 
         return connect

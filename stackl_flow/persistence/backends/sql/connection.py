@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
@@ -40,6 +41,11 @@ T = TypeVar("T")
 _RETRYABLE: Final = frozenset(
     {ErrorKind.CONFLICT, ErrorKind.LOCKED, ErrorKind.DISK, ErrorKind.UNAVAILABLE, ErrorKind.DISCONNECTED}
 )
+
+
+#: A server that accepts connections and does not answer takes a timeout for each attempt. Without the option
+#: ``max_attempts``, no attempt begins so many seconds after the first one failed.
+_MAX_RETRY_SECONDS: Final = 30.0
 
 
 class Target(NamedTuple):
@@ -81,7 +87,10 @@ def retry_policy(database: Database) -> RetryPolicy:
             f" not {attempts} and {delay}"
         )
     if database.is_server:
-        return RetryPolicy(_RETRYABLE, attempts, first_delay=0.05, factor=3.0, max_delay=delay)
+        seconds = math.inf if "max_attempts" in database.options else _MAX_RETRY_SECONDS
+        return RetryPolicy(
+            _RETRYABLE, attempts, first_delay=0.05, factor=3.0, max_delay=delay, max_seconds=seconds
+        )
     return RetryPolicy(_RETRYABLE, attempts, first_delay=delay)
 
 

@@ -191,30 +191,42 @@ class _Connection:
         self._poll = select.poll()
         self._socket = pg.socket
 
-    def execute(self, pg: Any, text: str, values: list[bytes | None]) -> None:
+    def execute(self, raw: Any, text: str, values: list[bytes | None]) -> None:
         """Run a statement, prepared when it is run for the first time."""
+        pg = raw.pgconn
         name = self.names.get(text)
         if name is None:
             name = b"stackl_flow_%d" % next(self._count)
-            _check_result(pg.prepare(name, text.encode()))
+            # Not ``pg.prepare``, which waits in C for as long as the server is silent.
+            pg.send_prepare(name, text.encode())
+            self._finish(raw)
             self.names[text] = name
         pg.send_query_prepared(name, values)
-        self.wait(pg)
+        self._finish(raw)
+
+    def _finish(self, raw: Any) -> None:
+        self.wait(raw)
+        pg = raw.pgconn
         first = pg.get_result()
         while pg.get_result() is not None:
             pass
         _check_result(first)
 
-    def wait(self, pg: Any) -> None:
+    def wait(self, raw: Any) -> None:
         """Wait for a result; a signal may interrupt, as with a cursor."""
-        poll = self._poll
+        pg, poll = raw.pgconn, self._poll
+        # A connection of the caller has no limit.
+        seconds = getattr(raw, "read_timeout", None)
+        timeout = None if seconds is None else seconds * 1000
         while pg.flush():
             poll.register(self._socket, select.POLLIN | select.POLLOUT)
-            poll.poll()
+            if not poll.poll(timeout):
+                raw.give_up(seconds)
             pg.consume_input()
         poll.register(self._socket, select.POLLIN)
         while pg.is_busy():
-            poll.poll()
+            if not poll.poll(timeout):
+                raw.give_up(seconds)
             pg.consume_input()
 
 
@@ -243,11 +255,11 @@ class PreparedStatements:
         if connection is None:
             connection = self._connections[raw] = _Connection(pg)
         try:
-            connection.execute(pg, text, encoded)
+            connection.execute(raw, text, encoded)
         except psycopg.errors.InvalidSqlStatementName:
             # After a rollback psycopg deallocates all prepared statements, also those that are not its own.
             del connection.names[text]
-            connection.execute(pg, text, encoded)
+            connection.execute(raw, text, encoded)
 
 
 def _check_result(result: Any) -> None:
