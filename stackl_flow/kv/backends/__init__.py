@@ -31,6 +31,11 @@ _BUILTIN: Final = {
 }
 
 
+def schemes() -> list[str]:
+    """Return the schemes of the URLs of key-value stores, and so of job boards, sorted."""
+    return sorted(plugins.entry_points(NAMESPACE, _BUILTIN))
+
+
 def fetch(conf: str | Mapping[str, Any], namespace: str = NAMESPACE, **kwargs: Any) -> KV:
     """Return the store of a URL. It connects, and creates files and tables, at its first use.
 

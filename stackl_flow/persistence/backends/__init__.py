@@ -1,7 +1,8 @@
 """Finds the backend for a URL.
 
 Backends are the entry points ``stackl_flow.persistence``; those of this package are known even if it is not
-installed. A backend and its driver are imported when they are first used.
+installed. A scheme that has none there and is registered as a key-value store (``stackl_flow.kv``) is served
+by `KVBackend` on that store. A backend and its driver are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from stackl_flow import plugins, urls
+from stackl_flow.kv import backends as stores
 from stackl_flow.persistence.base import Backend
 
 BACKEND_NAMESPACE: Final = "stackl_flow.persistence"
@@ -50,14 +52,21 @@ def fetch(conf: str | Mapping[str, Any], namespace: str = BACKEND_NAMESPACE, **k
         InvalidFormat: the URL or one of its options is invalid.
     """
     url = urls.parse(conf)
-    built_in = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
-    backend_class = plugins.load_backend(url.backend, url.masked_url, namespace, built_in)
+    known = _BUILTIN if namespace == BACKEND_NAMESPACE else {}
+    if namespace == BACKEND_NAMESPACE and url.backend not in known:
+        known = {**dict.fromkeys(stores.schemes(), _KV), **known}
+    backend_class = plugins.load_backend(url.backend, url.masked_url, namespace, known)
     name = url.options.get(_CODEC)
     if not isinstance(name, str):
         return cast("Backend", backend_class(url.conf, **kwargs))
     codec = plugins.import_object(name, f"codec of '{url.masked_url}'")
     kwargs[_CODEC] = codec() if isinstance(codec, type) else codec
     return cast("Backend", backend_class(url.conf_without(_CODEC), **kwargs))
+
+
+def schemes() -> list[str]:
+    """Return the schemes of the URLs in which flows can be stored, sorted."""
+    return sorted({*plugins.entry_points(BACKEND_NAMESPACE, _BUILTIN), *stores.schemes()})
 
 
 @contextmanager
