@@ -12,49 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chaos import Round, Scale, Target, make_plan
+from tests.support.chaos import Round, Scale, make_plan
+from tests.support.chaos.targets import FLOWS_OF, make_target
 
 FIXED = 1
 SEED = os.environ.get("STACKL_FLOW_CHAOS_SEED")
 ROUNDS = int(os.environ.get("STACKL_FLOW_CHAOS_ROUNDS", "1"))
 SCALE = Scale(jobs=30, span=4.0, ttl=1.5)
-#: Stores of the flows in rounds with new seeds.
-FLOWS_OF = {
-    "sqlite": "directory",
-    "directory": "sqlite",
-    "redis": "postgresql",
-    "etcd": "sqlite",
-    "zookeeper": "postgresql",
-    "postgresql": "mysql",
-    "mysql": "redis",
-}
-#: Options that make commits of a server durable.
-OPTIONS = {"redis": ("--appendfsync", "always")}
-FILES = {"sqlite": "sqlite:///{}/{}.db", "directory": "dir://{}/{}"}
-#: Two stores in one server.
-TWO = {"redis": "{}?namespace={}", "etcd": "{}/{}", "zookeeper": "{}/{}"}
-
-
-def build(board, flows, directory, new_server):
-    """Make stores for board and flows, with their servers."""
-    servers = {
-        kind: new_server(kind, *OPTIONS.get(kind, ()))
-        for kind in dict.fromkeys([board, flows])
-        if kind not in FILES
-    }
-
-    def url(kind, name):
-        if kind in FILES:
-            return FILES[kind].format(directory, name)
-        return TWO.get(kind, "{}").format(servers[kind].url, name)
-
-    return Target(url(board, "jobs"), url(flows, "flows"), list(servers.values()))
 
 
 def check_round(seed, board, flows, tmp_path, new_server):
     print(f"STACKL_FLOW_CHAOS_SEED={seed}: jobs in {board}, flows in {flows}")  # noqa: T201  shown on failure
     directory = Path(tempfile.mkdtemp(dir=tmp_path))
-    target = build(board, flows, directory, new_server)
+    target = make_target(board, flows, directory, new_server)
     report = Round(make_plan(seed, SCALE._replace(servers=len(target.servers))), target, directory).run()
     assert not report.violations, str(report)
     assert len({effect.pid for trace in report.traces for effect in trace.effects}) > 1

@@ -21,20 +21,20 @@ LONG = 30.0
 #: Holds a lease with a heartbeat process; a child keeps the pipes to that process open.
 PARENT = """
 import os, sys, time
-from stackl_flow.coordination.leases import Leases
-from stackl_flow.kv import backends
+from stackl_flow.jobboards import backends
 
-kv = backends.fetch(sys.argv[1])
-leases = Leases(kv, "owner/", float(sys.argv[2]), print)
-leases.use_heartbeat_process()
-leases.get("me")
-while not leases._process.is_running:
+board = backends.fetch("work", {"connection": sys.argv[1], "ttl": float(sys.argv[2])})
+board.connect()
+board.use_heartbeat_process()
+board.post("one")
+board.claim(next(board.iterjobs()), "me")
+while not board._leases._process.is_running:
     time.sleep(0.01)
 child = os.fork()
 if child == 0:
     time.sleep(300)
     os._exit(0)
-print(child, leases._process._process.pid, flush=True)
+print(child, board._leases._process._process.pid, flush=True)
 time.sleep(300)
 """
 
@@ -51,12 +51,12 @@ def test_leases_expire_when_the_parent_was_killed(reaped: bool, tmp_path: Path) 
     try:
         process = psutil.Process(heartbeat)
         with backends.fetch(url) as kv:
-            assert kv.list("owner/")
+            assert kv.list("work/owner/")
             os.kill(parent.pid, signal.SIGKILL)
             if reaped:
                 parent.wait()
             until = time.monotonic() + LONG
-            while kv.list("owner/"):
+            while kv.list("work/owner/"):
                 assert time.monotonic() < until, "the lease of a dead process is extended"
                 time.sleep(TTL / 10)  # the expiry of a lease
         assert process.wait(LONG) in {0, None}

@@ -23,7 +23,7 @@ from stackl_flow import states as st
 from stackl_flow.jobboards.record import DEAD, FAILED, SUCCEEDED
 from stackl_flow.persistence.records import Transition
 from tests.support.chaos.effects import EXECUTE, REVERT
-from tests.support.chaos.flows import KINDS, RETRY, value
+from tests.support.chaos.flows import KINDS, LARGE, LARGE_KINDS, RETRY, value
 from tests.support.chaos.plan import NO_FLOW
 from tests.support.chaos.traces import JobTrace
 
@@ -79,9 +79,10 @@ def _check_end(trace: JobTrace) -> Iterator[str]:
 
 def _check_values(trace: JobTrace) -> Iterator[str]:
     result = trace.outcome["result"]
+    size = LARGE if trace.spec.kind in LARGE_KINDS else 0
     for atom in {effect.atom for effect in trace.effects}:
-        if result.get(atom) != value(atom, trace.spec.number):
-            yield f"the board has the value {result.get(atom)!r} of {atom}"
+        if result.get(atom) != value(atom, trace.spec.number, size):
+            yield f"the board has the value {result.get(atom)!r:.200} of {atom}"
 
 
 def _ownership_periods(history: Sequence[Transition]) -> list[tuple[str, list[Transition]]]:

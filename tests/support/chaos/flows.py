@@ -18,6 +18,8 @@ from stackl_flow.patterns.base import Flow
 from tests.support.chaos.effects import EXECUTE, REVERT, Effect, record
 
 ATTEMPTS: Final = 3
+#: Characters of each value of a flow with large values.
+LARGE: Final = 60_000
 #: Name of the retries.
 RETRY: Final = "again"
 
@@ -34,24 +36,28 @@ class Step(task.Task):
         after: the step whose value it requires; empty for none.
         pace: its duration in seconds.
         succeeds_from: the first attempt that succeeds; None if all fail.
+        size: characters that are added to its value, and to the one that it requires.
     """
 
-    def __init__(self, name: str, after: str = "", pace: float = 0.0, succeeds_from: int | None = 1) -> None:
+    def __init__(
+        self, name: str, after: str = "", pace: float = 0.0, succeeds_from: int | None = 1, size: int = 0
+    ) -> None:
         super().__init__(name, provides=name, requires=[after] if after else [])
         self._after = after
         self._pace = pace
         self._succeeds_from = succeeds_from
+        self._size = size
 
-    def execute(self, effect_log: str, job: int, owner: str, attempt: int = 1, **given: Any) -> str:
+    def execute(self, effect_log: str, job: int, owner: str = "", attempt: int = 1, **given: Any) -> str:
         """Record the effect and return the value."""
-        if self._after and given[self._after] != value(self._after, job):
-            raise ValueError(f"{self.name} of job {job} received {given[self._after]!r}")
+        if self._after and given[self._after] != value(self._after, job, self._size):
+            raise ValueError(f"{self.name} of job {job} received {given[self._after]!r:.200}")
         self._run(effect_log, Effect(job, self.name, EXECUTE, attempt, owner, os.getpid()))
         if self._succeeds_from is None or attempt < self._succeeds_from:
             raise StepFailed(f"{self.name} of job {job} fails as planned")
-        return value(self.name, job)
+        return value(self.name, job, self._size)
 
-    def revert(self, effect_log: str, job: int, owner: str, attempt: int = 1, **_: Any) -> None:
+    def revert(self, effect_log: str, job: int, owner: str = "", attempt: int = 1, **_: Any) -> None:
         """Record the other effect."""
         self._run(effect_log, Effect(job, self.name, REVERT, attempt, owner, os.getpid()))
 
@@ -61,9 +67,9 @@ class Step(task.Task):
         time.sleep(self._pace / 2)
 
 
-def value(name: str, job: int) -> str:
-    """Return the value of a step."""
-    return f"{name}-of-{job}"
+def value(name: str, job: int, size: int = 0) -> str:
+    """Return the value of a step, with that many characters added."""
+    return f"{name}-of-{job}" + "." * size
 
 
 def succeeding(steps: int, pace: float) -> Flow:
@@ -102,6 +108,15 @@ def unordered(steps: int, pace: float) -> Flow:
     return linear_flow.Flow("unordered").add(*_chain(1, pace), middle, Step("last", "m0", pace))
 
 
+def large(steps: int, pace: float) -> Flow:
+    """Make a chain with large values that fails, is reverted, and succeeds in its last attempt."""
+    again = retry.Times(ATTEMPTS, RETRY, provides="attempt")
+    last = Step("last", _name(steps - 1), pace, succeeds_from=ATTEMPTS, size=LARGE)
+    return linear_flow.Flow("large", retry=again).add(*_chain(steps, pace, LARGE), last)
+
+
+#: Kinds of flows with large values.
+LARGE_KINDS: Final = frozenset({"large"})
 #: Factory and final state of each kind of flow.
 KINDS: Final[dict[str, tuple[Callable[[int, float], Flow], str]]] = {
     "succeeding": (succeeding, st.SUCCESS),
@@ -109,6 +124,7 @@ KINDS: Final[dict[str, tuple[Callable[[int, float], Flow], str]]] = {
     "retried": (retried, st.SUCCESS),
     "exhausted": (exhausted, st.REVERTED),
     "unordered": (unordered, st.SUCCESS),
+    "large": (large, st.SUCCESS),
 }
 
 
@@ -121,5 +137,5 @@ def _name(number: int) -> str:
     return f"s{number}"
 
 
-def _chain(steps: int, pace: float) -> list[Step]:
-    return [Step(_name(each), _name(each - 1) if each else "", pace) for each in range(steps)]
+def _chain(steps: int, pace: float, size: int = 0) -> list[Step]:
+    return [Step(_name(each), _name(each - 1) if each else "", pace, size=size) for each in range(steps)]

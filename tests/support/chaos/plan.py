@@ -101,6 +101,7 @@ class Scale(NamedTuple):
     ``servers``: number of servers; without servers there are no connections to disturb. ``jobs``: number of
     jobs. ``conductors``: number of processes that run them, each ``slots`` at once. ``span``: seconds with
     faults. ``ttl``: lease of a claim in seconds. ``faults``: faults a second.
+    ``steady``: number of conductors whose processes are never killed or drained, to watch their memory.
     """
 
     servers: int = 0
@@ -110,6 +111,7 @@ class Scale(NamedTuple):
     span: float = 6.0
     ttl: float = 2.0
     faults: float = 2.5
+    steady: int = 0
 
 
 class Plan(NamedTuple):
@@ -149,6 +151,8 @@ def _kinds(rng: random.Random, scale: Scale) -> Iterator[FaultKind]:
 
 def _fault(rng: random.Random, kind: FaultKind, scale: Scale) -> Fault:
     targets = scale.servers if kind in SERVERS else scale.conductors
+    if kind in {FaultKind.KILL, FaultKind.DRAIN}:
+        targets -= scale.steady
     beyond_lease = scale.ttl + rng.uniform(0.5, 1.5)
     if kind in INSTANT:
         duration = 0.0

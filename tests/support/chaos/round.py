@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -57,9 +57,19 @@ class Report(NamedTuple):
 
 
 class Round:
-    """Runs one round; conductors and tasks write into its directory."""
+    """Runs one round; conductors and tasks write into its directory.
 
-    def __init__(self, plan: Plan, target: Target, directory: Path) -> None:
+    Args:
+        plan: what to do.
+        target: the stores.
+        directory: where conductors and tasks write.
+        watch: called again and again with the conductors while the round runs.
+    """
+
+    def __init__(
+        self, plan: Plan, target: Target, directory: Path, watch: Callable[[Workers], None] | None = None
+    ) -> None:
+        self._watch = watch
         self._plan = plan
         self._target = target
         self._effect_log, self._reports = directory / "effect_log", directory / "reports"
@@ -128,16 +138,21 @@ class Round:
         ]
         for due, act, fault in sorted(actions, key=lambda action: action[0]):
             while (left := self._start + due - time.monotonic()) > 0:
-                workers.restart_ended()
+                self._attend(workers)
                 time.sleep(min(left, _POLL_INTERVAL))  # a plan has fixed times
             act(fault)
+
+    def _attend(self, workers: Workers) -> None:
+        workers.restart_ended()
+        if self._watch is not None:
+            self._watch(workers)
 
     def _wait_for_jobs(self, poster: Poster, workers: Workers) -> list[str]:
         """Wait until all jobs have finished; return a line for each that has not."""
         with ThreadPoolExecutor(1) as background:
             waiting = background.submit(poster.wait_finished, time.monotonic() + _RECOVERY_TIMEOUT)
             while not waiting.done():
-                workers.restart_ended()
+                self._attend(workers)
                 time.sleep(_POLL_INTERVAL)  # the end of a process is not notified
             left = waiting.result()
         return [

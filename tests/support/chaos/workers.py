@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,11 @@ class Worker:
         for child in self._children():
             child.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 if it was not started."""
+        return 0 if self._process is None else self._process.pid
+
     def restart_ended(self) -> None:
         """Start it again if it has ended."""
         if self._process is None or (status := self._process.poll()) is None:
@@ -117,6 +123,10 @@ class Workers:
 
     def __init__(self, workers: list[Worker]) -> None:
         self._workers = workers
+
+    def __iter__(self) -> Iterator[Worker]:
+        """Iterate over them."""
+        return iter(self._workers)
 
     def __getitem__(self, index: int) -> Worker:
         """Return one of them."""

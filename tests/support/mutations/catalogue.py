@@ -147,11 +147,11 @@ MUTATIONS: Final = (
         (_BOARD, "-k", "memory and no_claim_is_made"),
     ),
     Mutation(
-        "torn-record-is-left-before-the-next",
-        "stackl_flow/kv/backends/directory/journal.py",
-        "            os.lseek(self._handle, self._offset, os.SEEK_SET)\n",
-        "            os.lseek(self._handle, 0, os.SEEK_END)\n",
-        (_FILES, "tests/kv/test_directory_crash.py", "-k", "fails or every_call"),
+        "repeated-post-makes-another-job",
+        "stackl_flow/jobboards/transactions.py",
+        "        checks += (Check(idempotency_key, ABSENT),)\n",
+        "",
+        (_BOARD, "-k", "memory and any_call_of_the_store"),
     ),
     Mutation(
         "lost-claim-is-completed-silently",
