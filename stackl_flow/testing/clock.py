@@ -8,14 +8,15 @@ class SteppedClock:
 
     def __init__(self, start: float = 1_000_000_000.0) -> None:
         self._now = start
+        self._monotonic = start
 
     def now(self) -> float:
         """Return the time."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return the same time: this clock never goes back."""
-        return self._now
+        """Return the time without the steps of `step_wall`: it never goes back."""
+        return self._monotonic
 
     def sleep(self, seconds: float) -> None:
         """Step the clock instead of sleeping."""
@@ -23,4 +24,9 @@ class SteppedClock:
 
     def step(self, seconds: float) -> None:
         """Move the clock forward."""
+        self._now += seconds
+        self._monotonic += seconds
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or, with a negative number, back; no time passes meanwhile."""
         self._now += seconds
