@@ -16,7 +16,7 @@ from stackl_flow.cli.tables import duration_text
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.control.health import ConductorStats
 
-_STYLES = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow"}
+_STYLES = {"consumed": "green", "trashed": "red", "abandoned": "yellow", "released": "yellow", "lost": "red"}
 
 
 class ConductorDisplay:

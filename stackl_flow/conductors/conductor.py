@@ -8,6 +8,7 @@ from writing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -22,13 +23,25 @@ from stackl_flow import engines, redaction
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.clock import SYSTEM
-from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION, JobRun, RunResult
+from stackl_flow.conductors.claim_monitor import RESCUE_AFTER, ClaimMonitor
+from stackl_flow.conductors.job_runner import (
+    EVENT_OF_DISPOSITION,
+    JobRun,
+    Rules,
+    RunResult,
+    describe,
+    is_interrupt,
+    provided_values,
+    result_of_error,
+    result_of_flow,
+    result_of_load_error,
+)
 from stackl_flow.conductors.prefetch import MAX_PREFETCH, ClaimSize, PrefetchBuffer
 from stackl_flow.conductors.retention import LogBookRetention
 from stackl_flow.coordination.membership import Entity
-from stackl_flow.engines.base import Engine
+from stackl_flow.engines.base import Engine, parse_flag
 from stackl_flow.jobboards.base import Job, JobBoard
-from stackl_flow.jobboards.record import CONSUMED
+from stackl_flow.jobboards.record import ABANDONED, CONSUMED, DEFERRED
 from stackl_flow.notifier import RestrictedNotifier
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
@@ -44,7 +57,7 @@ EVENTS: Final = (
         for stage in ("compilation", "preparation", "validation", "running")
         for end in ("start", "end")
     ),
-    *EVENT_OF_DISPOSITION.values(),
+    *dict.fromkeys(EVENT_OF_DISPOSITION.values()),
 )
 #: Default seconds to wait for jobs before checking whether to stop.
 WAIT_TIMEOUT: Final = 0.5
@@ -77,6 +90,8 @@ class Conductor:
             job stays on the board. With 0, a logbook with several flows stays.
         prefetch: maximum number of jobs that are claimed at once while jobs are short; 1 claims no job before
             there is a free slot for it.
+        rescue_after: seconds after which a claimed job on which the conductor does not work is released; the
+            reason is logged and stored in the history of the job.
 
     Attributes:
         name: the conductor's name.
@@ -85,6 +100,7 @@ class Conductor:
 
     Raises:
         TypeError: the name is not a string.
+        ValueError: ``rescue_after`` is not positive.
         NotFound: there is no such engine.
     """
 
@@ -101,11 +117,14 @@ class Conductor:
         capabilities: Collection[str] | None = None,
         retention: float | RetentionPolicy | None = None,
         prefetch: int = MAX_PREFETCH,
+        rescue_after: float = RESCUE_AFTER,
     ) -> None:
         if not name or type(name) is not str:
             raise TypeError(
                 f"the first argument of a conductor is its name, as in Conductor('ann', board), not {name!r}"
             )
+        if not float(rescue_after) > 0:
+            raise ValueError(f"rescue_after= takes a positive number of seconds, not {rescue_after!r}")
         engines.check_engine(engine or engines.ENGINE_DEFAULT)  # otherwise every job would be trashed for it
         self.name = name
         self.notifier = RestrictedNotifier(EVENTS)
@@ -126,6 +145,10 @@ class Conductor:
         self._changed = threading.Condition()
         self._claim_size = ClaimSize(prefetch)
         self._prefetch = PrefetchBuffer(jobboard, name, capabilities, self._job_ended)
+        self._pid = os.getpid()
+        self._claim_monitor = ClaimMonitor(
+            jobboard, name, self._is_worked_on, self._release_idle, float(rescue_after)
+        )
 
     # ------------------------------------------------------------- connection
 
@@ -149,6 +172,11 @@ class Conductor:
         return not self._dead.is_set()
 
     @property
+    def unattended(self) -> list[str]:
+        """Names of claimed jobs on which nothing works; they are released after ``rescue_after``."""
+        return self._claim_monitor.unattended() if self.dispatching else []
+
+    @property
     def stopping(self) -> bool:
         """Whether a stop was requested."""
         return self._stopped.is_set()
@@ -163,13 +191,16 @@ class Conductor:
 
         Raises:
             ConductorFailure: it is already running.
+            KeyboardInterrupt: the main thread was interrupted; its claims are released.
         """
         if self.dispatching:
             raise exc.ConductorFailure(f"conductor '{self.name}' is already running")
         limit = None if max_dispatches is None or max_dispatches < 0 else max_dispatches
         self._dead.clear()
+        self._pid = os.getpid()
         self._board.on_lease_lost(self._lease_lost)
         self._board.use_heartbeat_process()
+        self._claim_monitor.start()
         try:
             self._is_registered = False
             self._register()
@@ -178,10 +209,17 @@ class Conductor:
             else:
                 with self._executor_factory() as pool:
                     self._dispatch(pool, limit)
+        except BaseException:
+            self.stop()
+            raise
         finally:
-            self._prefetch.close(self._stopped, self._wait)
-            self._stopped.clear()  # not at the start: a stop may be requested before run()
-            self._dead.set()
+            try:
+                self._cancel_runs()
+                self._prefetch.close(self._stopped, self._wait)
+            finally:
+                self._claim_monitor.stop()
+                self._stopped.clear()  # not at the start: a stop may be requested before run()
+                self._dead.set()
 
     def stop(self) -> None:
         """Request a graceful shutdown: no more claims, and running flows are suspended at their next atom.
@@ -262,22 +300,85 @@ class Conductor:
             run.stop()  # requested since the job was claimed
         if pool is None:
             self._run_job(run)
-        else:
-            pool.submit(self._run_job, run)
+            return
+        try:
+            future = pool.submit(self._run_job, run)
+        except BaseException as error:
+            self._end_unstarted(run, f"it could not be started: {describe(error)}")
+            if isinstance(error, Exception):
+                _LOG.warning("%r could not be started", job, exc_info=True)
+                self._stopped.wait(self._wait)  # there may be too many threads
+                return
+            raise
+        if hasattr(future, "add_done_callback"):
+            # An executor that is shut down may drop what it has not started.
+            future.add_done_callback(lambda _: self._end_unstarted(run, "its executor did not run it"))
 
     def _run_job(self, run: JobRun) -> None:
+        if not run.begin():
+            return
         begun = SYSTEM.monotonic()
         try:
-            result = self._dispatch_job(run)
+            try:
+                result = self._dispatch_job(run)
+            except BaseException as error:  # noqa: BLE001  of a subclass; the claim must end
+                _LOG.warning("running %r raised %s", run.job, describe(error), exc_info=True)
+                result = RunResult(DEFERRED, {"reason": describe(error)}, error)
+            if os.getpid() != self._pid:
+                _end_forked_child(result.error)
             self._claim_size.record(SYSTEM.monotonic() - begun)
             if result.error is not None:
                 event = EVENT_OF_DISPOSITION[result.disposition]
-                _LOG.warning("%r: %s: %s", run.job, event, result.error)
+                _LOG.warning("%r: %s: %s", run.job, event, describe(result.error))
             self._prefetch.complete(run.job, result)
+            if is_interrupt(result.error) and result.error is not None:
+                raise result.error
         finally:
+            self._remove_run(run)
+
+    # ------------------------------------------------------------- claims without work
+
+    def _is_worked_on(self, job: Job) -> bool:
+        """Return whether a claimed job is being run, or about to be run or ended."""
+        with self._changed:
+            is_running = any(
+                run.job.uuid == job.uuid and run.fencing_token == job.fencing_token and run.is_alive
+                for run in self._runs
+            )
+        return is_running or self._prefetch.contains(job)
+
+    def _release_idle(self, jobs: Iterable[Job], reason: str) -> None:
+        """Give back claimed jobs on which there is no work, unless their runs have begun meanwhile."""
+        for job in jobs:
             with self._changed:
-                self._runs.discard(run)
-                self._changed.notify_all()
+                runs = [run for run in self._runs if run.job.uuid == job.uuid]
+            has_begun = [run for run in runs if not run.cancel()]
+            if not has_begun:
+                for run in runs:
+                    self._remove_run(run)
+                self._prefetch.complete(job, RunResult(ABANDONED, {"reason": reason}))
+        self._prefetch.try_flush()
+
+    def _end_unstarted(self, run: JobRun, reason: str) -> None:
+        """Give back a job that was not started, if it is still to be run."""
+        with self._changed:
+            is_open = run in self._runs and run.cancel()
+            self._runs -= {run} if is_open else set()
+        if is_open:
+            self._prefetch.complete(run.job, RunResult(ABANDONED, {"reason": reason}))
+            self._remove_run(run)
+
+    def _cancel_runs(self) -> None:
+        """Give back what was not started; all that was has ended."""
+        with self._changed:
+            runs = list(self._runs)
+        for run in runs:
+            self._end_unstarted(run, "its conductor ended before it was started")
+
+    def _remove_run(self, run: JobRun) -> None:
+        with self._changed:
+            self._runs.discard(run)
+            self._changed.notify_all()
 
     def _lease_lost(self, owner: str) -> None:
         if owner == self.name:
@@ -308,6 +409,31 @@ class Conductor:
         if self.notifier:
             self.notifier.notify(event, {**details, "conductor": self})
 
+    def _rules(self) -> Rules:
+        """Return how errors decide what happens to a job."""
+        return Rules(result_of_load_error, self._result_of_run_error)
+
+    def _result_of_run_error(self, error: BaseException, engine: Engine) -> RunResult:
+        state = self._stored_state(engine)
+        never_resolve = parse_flag(engine.options.get("never_resolve", False))
+        if state == st.SUCCESS:  # something failed afterwards, such as a listener
+            try:
+                return result_of_flow(state, provided_values(engine))._replace(error=error)
+            except Exception:  # noqa: BLE001  the first error is the reason
+                return RunResult(DEFERRED, {"reason": describe(error)}, error)
+        return result_of_error(error, state, never_resolve=never_resolve)
+
+    def _stored_state(self, engine: Engine) -> str | None:
+        """Read the state of a flow from its store: an engine that raised may have changed its copy only."""
+        try:
+            if self._persistence is None:
+                return engine.storage.get_flow_state()
+            with self._persistence.get_connection() as connection:
+                return connection.get_flow_record(engine.storage.flow_uuid).state
+        except Exception as error:  # noqa: BLE001  unknown: the next owner of the job reads it
+            _LOG.warning("cannot read the state of flow '%s': %s", engine.storage.flow_uuid, describe(error))
+            return None
+
     @staticmethod
     def _load_engine(*args: Any, **kwargs: Any) -> Engine:
         """Make an engine for a stored flow."""
@@ -321,7 +447,7 @@ class Conductor:
 
     def _dispatch_job(self, run: JobRun) -> RunResult:
         """Run one claimed job."""
-        return run.run(self._engine_from_job, self._listeners_from_job)
+        return run.run(self._engine_from_job, self._listeners_from_job, self._rules())
 
     def _flow_detail_from_job(self, job: Job) -> FlowDetail:
         """Find the flow of a job in its logbook: the one that its details name, or the only one."""
@@ -374,3 +500,15 @@ class Conductor:
     def _listeners_from_job(self, job: Job, engine: Engine) -> Iterable[AbstractContextManager[Any]]:  # noqa: ARG002
         """Return listeners for a job's engine; meant to be overridden."""
         return ()
+
+
+def _end_forked_child(error: BaseException | None) -> None:
+    """End a process that a task forked and that came back from it: the job belongs to its parent."""
+    code = error.code if isinstance(error, SystemExit) else None if error is None else 1
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0)

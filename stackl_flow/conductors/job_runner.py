@@ -1,13 +1,20 @@
 """Runs one job: its engine goes through its stages; how its flow ends decides what happens to the job.
 
-The rule is TaskFlow's. A job is consumed when its flow has ended, successfully or reverted. It is given back
-when its flow has not ended: the flow was suspended, or this machine could not go on. It becomes a dead letter
-when its flow cannot be loaded.
+A job is consumed only when its flow has ended: in SUCCESS, in REVERTED, or in FAILURE with ``never_resolve``.
+After REVERT_FAILURE it is a dead letter, and its rollback goes on when it is requeued. After everything else
+it waits again, so that no rollback is lost: a suspended flow is released; an error that is not an atom's own
+(of the store, of a decider, of the engine) defers the job; a flow that cannot be loaded here is declined and
+left to other conductors.
+
+Whatever a job raises ends in one of these results, ``SystemExit`` and the like included: a claim does not
+outlive the work on it.
 """
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Final, NamedTuple
@@ -18,21 +25,35 @@ from stackl_flow import states as st
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards.base import Job
-from stackl_flow.jobboards.record import CONSUMED, DEFERRED, LOST, RELEASED, TRASHED
+from stackl_flow.jobboards.record import (
+    ABANDONED,
+    CONSUMED,
+    DECLINED,
+    DEFERRED,
+    LOST,
+    RELEASED,
+    TRASHED,
+    shorten,
+)
 from stackl_flow.persistence.base import Backend
 
 _LOG = redaction.get_logger(__name__)
 
-#: Errors of the machine, not of the flow: another conductor may succeed.
+#: Errors of the machine, not of the flow: another conductor may succeed. TaskFlow's rule, used by ``compat``.
 NOT_THE_FLOWS: Final = (exc.ExecutionFailure, exc.StorageFailure)
 
 #: The event that a conductor emits for each disposition of a job.
 EVENT_OF_DISPOSITION: Final = {
     CONSUMED: "job_consumed",
     DEFERRED: "job_abandoned",
+    DECLINED: "job_abandoned",
+    ABANDONED: "job_abandoned",
     RELEASED: "job_released",
     TRASHED: "job_trashed",
+    LOST: "job_lost",
 }
+#: Maximum length of the text of an error in a reason.
+_MAX_TEXT: Final = 800
 
 Listeners = Iterable[AbstractContextManager[Any]]
 Notify = Callable[[str, dict[str, Any]], None]
@@ -52,6 +73,61 @@ class RunResult(NamedTuple):
     error: BaseException | None = None
 
 
+class Rules(NamedTuple):
+    """How errors decide what happens to a job.
+
+    Attributes:
+        load_error: called with what was raised before there was an engine.
+        run_error: called with what the engine or a listener raised, and the engine.
+        repeats_reverted: whether a job can be given back after its flow was reverted, for another attempt.
+    """
+
+    load_error: Callable[[BaseException], RunResult]
+    run_error: Callable[[BaseException, Engine], RunResult]
+    repeats_reverted: bool = False
+
+
+# ------------------------------------------------------------------ results
+
+
+def result_of_load_error(error: BaseException) -> RunResult:
+    """Return the result of a job whose flow could not be loaded.
+
+    Without a flow it is a dead letter. What fails on one conductor (an import, a key, the code of a factory)
+    may work on another.
+    """
+    if is_interrupt(error):
+        return _result_of_interrupt(error)
+    reason = {"reason": describe(error)}
+    if isinstance(error, exc.StorageFailure):
+        return RunResult(DEFERRED, reason, error)
+    has_no_flow = isinstance(error, exc.NotFound | exc.MultipleChoices)
+    if has_no_flow and not isinstance(error, exc.FactoryNotFound):
+        return RunResult(TRASHED, reason, error)
+    return RunResult(DECLINED, reason, error)
+
+
+def result_of_error(error: BaseException, state: str | None, *, never_resolve: bool = False) -> RunResult:
+    """Return the result of an engine that raised.
+
+    Args:
+        error: what it raised: failures of atoms, or an error of its own.
+        state: the stored state of its flow; None if it cannot be read.
+        never_resolve: whether the engine leaves failures as they are.
+    """
+    if state in {st.REVERTED, st.SUCCESS} or (state == st.FAILURE and never_resolve):
+        return RunResult(CONSUMED, {"state": state, "failure": failure_of(error)}, error)
+    if state == st.REVERT_FAILURE:
+        reason = (
+            f"the rollback of its flow failed: {describe(error)}; remove the cause, then requeue the job:"
+            " its rollback goes on"
+        )
+        return RunResult(TRASHED, {"reason": reason}, error)
+    if is_interrupt(error):
+        return _result_of_interrupt(error)
+    return RunResult(DEFERRED, {"reason": describe(error)}, error)
+
+
 def result_of_flow(state: str, values: Mapping[str, Any]) -> RunResult:
     """Return the result of an engine that returned, with the values that its flow provided."""
     if state == st.SUSPENDED:
@@ -59,19 +135,8 @@ def result_of_flow(state: str, values: Mapping[str, Any]) -> RunResult:
     return RunResult(CONSUMED, {"state": state, "result": dict(values)})
 
 
-def result_of_error(error: BaseException, state: str) -> RunResult:
-    """Return the result of an engine that raised, with its flow in this state."""
-    failures = list(error) if isinstance(error, exc.WrappedFailure) else []
-    if _are_of_the_machine(failures):
-        return RunResult(DEFERRED, {}, error)
-    if isinstance(error, NOT_THE_FLOWS):
-        return RunResult(DEFERRED, {}, error)
-    failure = failures[0] if failures else Failure.from_exception(error)
-    return RunResult(CONSUMED, {"state": state, "failure": _to_dict(failure)}, error)
-
-
 def result_of_reverted(failures: Iterable[Failure]) -> RunResult:
-    """Return the result of a flow that was reverted by an owner that died before it consumed the job."""
+    """Return the result of a flow that was reverted by an owner that could not consume the job."""
     failure = next(iter(failures), None)
     outcome: dict[str, Any] = {"state": st.REVERTED}
     return RunResult(CONSUMED, outcome if failure is None else {**outcome, "failure": _to_dict(failure)})
@@ -85,14 +150,37 @@ def result_without_outcome(result: RunResult, error: BaseException) -> RunResult
     return RunResult(CONSUMED, {"state": result.outcome.get("state"), "failure": _to_dict(failure)}, error)
 
 
-def result_of_load_error(error: BaseException) -> RunResult:
-    """Return the result of a job whose flow could not be loaded."""
-    if isinstance(error, exc.StorageFailure):
-        return RunResult(DEFERRED, {}, error)
-    return RunResult(TRASHED, {"reason": redaction.redact(f"{type(error).__name__}: {error}")}, error)
+def _result_of_interrupt(error: BaseException) -> RunResult:
+    """Return the result of a job that was interrupted by Ctrl-C, or whose code raised KeyboardInterrupt.
+
+    With a handler of its own for SIGINT a program does not get KeyboardInterrupt from Ctrl-C.
+    """
+    is_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return RunResult(RELEASED if is_ctrl_c else DEFERRED, {"reason": describe(error)}, error)
 
 
-def _are_of_the_machine(failures: Iterable[Failure]) -> bool:
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error interrupts the program: KeyboardInterrupt in its main thread."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+def describe(error: BaseException) -> str:
+    """Return type and text of an error, redacted, on one line, also if its text cannot be read."""
+    try:
+        text = str(error)
+    except BaseException as unreadable:  # noqa: BLE001  code of the program
+        text = f"(its text cannot be read: {type(unreadable).__name__})"
+    name = type(error).__name__
+    return shorten(" ".join(redaction.redact(f"{name}: {text}" if text else name).split()), _MAX_TEXT)
+
+
+def failure_of(error: BaseException) -> dict[str, Any]:
+    """Return the first failure of an error, as the board stores it."""
+    failures = list(error) if isinstance(error, exc.WrappedFailure) else []
+    return _to_dict(failures[0] if failures else Failure.from_exception(error))
+
+
+def are_of_the_machine(failures: Iterable[Failure]) -> bool:
     """Return whether there are failures, all of them errors of the machine."""
     checked = [failure.check(*NOT_THE_FLOWS) for failure in failures]
     return bool(checked) and all(checked)
@@ -100,6 +188,9 @@ def _are_of_the_machine(failures: Iterable[Failure]) -> bool:
 
 def _to_dict(failure: Failure) -> dict[str, Any]:
     return failure.to_dict(include_args=False)
+
+
+# ------------------------------------------------------------------ the run
 
 
 class JobRun:
@@ -113,10 +204,34 @@ class JobRun:
 
     def __init__(self, job: Job, notify: Notify, persistence: Backend | None = None) -> None:
         self.job = job
+        self.fencing_token = job.fencing_token
         self._notify = notify
         self._persistence = persistence
         self._engine: Engine | None = None
         self._stopped = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancelled = False
+
+    # ------------------------------------------------------------- the thread
+
+    def begin(self) -> bool:
+        """Note that the calling thread runs the job; return False if the run was cancelled before."""
+        with self._lock:
+            self._thread = threading.current_thread()
+            return not self._cancelled
+
+    def cancel(self) -> bool:
+        """Have the job not run; return False if a living thread runs it."""
+        with self._lock:
+            self._cancelled = self._thread is None or not self._thread.is_alive()
+            return self._cancelled
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a thread runs the job."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def stop(self) -> None:
         """Suspend the flow at its next atom; may be called from any thread at any time."""
@@ -125,23 +240,35 @@ class JobRun:
         if engine is not None and engine.compilation is not None:
             engine.suspend()
 
+    # ------------------------------------------------------------- the flow
+
     def run(
-        self, make_engine: Callable[[Job], Engine], make_listeners: Callable[[Job, Engine], Listeners]
+        self,
+        make_engine: Callable[[Job], Engine],
+        make_listeners: Callable[[Job, Engine], Listeners],
+        rules: Rules,
     ) -> RunResult:
-        """Run the flow until it ends or is suspended."""
+        """Run the flow until it ends or is suspended; raise nothing."""
         try:
             engine = self._engine = make_engine(self.job)
             listeners = list(make_listeners(self.job, engine))
-        except Exception as error:  # noqa: BLE001  the job becomes a dead letter, with the error as its reason
-            if not isinstance(error, exc.StacklFlowError):  # its message says everything
-                _LOG.warning("loading the flow of %r failed", self.job, exc_info=True)
-            return result_of_load_error(error)
-        with ExitStack() as stack:
-            for listener in listeners:
-                stack.enter_context(listener)
-            return self._run(engine)
+        except BaseException as error:  # noqa: BLE001  its claim must end, whatever happened
+            self._log(error, "loading its flow")
+            return rules.load_error(error)
+        result: RunResult | None = None
+        try:
+            with ExitStack() as stack:
+                for listener in listeners:
+                    stack.enter_context(listener)
+                result = self._run(engine, rules)
+        except BaseException as error:  # noqa: BLE001  of a listener
+            self._log(error, "a listener")
+            if result is None:
+                return rules.run_error(error, engine)
+            return result._replace(error=error) if is_interrupt(error) else result
+        return result
 
-    def _run(self, engine: Engine) -> RunResult:
+    def _run(self, engine: Engine, rules: Rules) -> RunResult:
         # A stop that was requested before the flow runs takes effect when it starts.
         engine.notifier.register(st.RUNNING, self._suspend_if_stopped)
         try:
@@ -151,22 +278,26 @@ class JobRun:
                 (engine.validate, "validation"),
                 (engine.run, "running"),
             ):
-                if stage == engine.validate and self._was_reverted(engine):
+                if stage == engine.validate and self._was_reverted(engine, rules):
                     return result_of_reverted(engine.storage.get_failures().values())
                 self._notify(f"{name}_start", {"job": self.job, "engine": engine})
                 stage()
                 self._notify(f"{name}_end", {"job": self.job, "engine": engine})
-        except exc.OwnershipLost as error:
-            return result_of_error(error, st.RUNNING)
-        except Exception as error:  # noqa: BLE001  part of the result
-            return result_of_error(error, engine.storage.get_flow_state())
+            state = engine.storage.get_flow_state()
+            return result_of_flow(state, {} if state == st.SUSPENDED else provided_values(engine))
+        except BaseException as error:  # noqa: BLE001  part of the result
+            if not isinstance(error, Exception):
+                self._log(error, "its run")
+            return rules.run_error(error, engine)
         finally:
             engine.notifier.deregister(st.RUNNING, self._suspend_if_stopped)
-        state = engine.storage.get_flow_state()
-        return result_of_flow(state, {} if state == st.SUSPENDED else _provided_values(engine))
 
-    def _was_reverted(self, engine: Engine) -> bool:
-        """Return whether the flow was reverted for this very job, by an owner that died before consuming it.
+    def _log(self, error: BaseException, what: str) -> None:
+        if not isinstance(error, exc.StacklFlowError):  # its message says everything, and is logged later
+            _LOG.warning("%r: %s raised %s", self.job, what, describe(error), exc_info=error)
+
+    def _was_reverted(self, engine: Engine, rules: Rules) -> bool:
+        """Return whether the flow was reverted for this very job, by an owner that could not consume it.
 
         A flow that was reverted for another job is reset: posting it again requests another run.
 
@@ -183,9 +314,10 @@ class JobRun:
         earlier_claims = [claim for claim in self.job.claims[:-1] if claim.at <= reverted_at]
         last = earlier_claims[-1].ended if earlier_claims else ""
         # A claim is also deferred because a task reported an error of its machine: for another attempt.
-        if last == LOST or (
-            last == DEFERRED and not _are_of_the_machine(engine.storage.get_failures().values())
-        ):
+        is_repeated = rules.repeats_reverted and (
+            last != DEFERRED or are_of_the_machine(engine.storage.get_failures().values())
+        )
+        if last == LOST or (last and not is_repeated):
             return True
         engine.reset()
         return False
@@ -203,7 +335,7 @@ class JobRun:
             details["engine"].suspend()
 
 
-def _provided_values(engine: Engine) -> dict[str, Any]:
+def provided_values(engine: Engine) -> dict[str, Any]:
     """Return what a flow provided, with secrets redacted: everyone with access to the board can read it."""
     values = engine.storage.fetch_all()
     names = redaction.secret_names(engine.storage.flow_meta)

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM
-from stackl_flow.conductors.job_runner import RunResult, result_without_outcome
+from stackl_flow.conductors.job_runner import RunResult, describe, is_interrupt, result_without_outcome
 from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
-from stackl_flow.jobboards.record import UNSTARTED
+from stackl_flow.jobboards.record import LOST, UNSTARTED
 
 _LOG = redaction.get_logger(__name__)
 
@@ -68,7 +68,8 @@ class PrefetchBuffer:
         board: the board.
         owner: the conductor's name.
         capabilities: claim only jobs that require no others; None for all jobs.
-        acknowledged: called with each job and result that the board has accepted.
+        acknowledged: called with each job and result that the board has accepted, and with a result whose
+            disposition is ``LOST`` if it has not, because the claim was lost.
         hold: seconds for which prefetched jobs and results wait for a job that is running.
     """
 
@@ -88,6 +89,8 @@ class PrefetchBuffer:
         self._ready: deque[Job] = deque()
         self._start_by = 0.0
         self._pending: list[_Pending] = []
+        #: What is being passed to the board.
+        self._passing: list[_Pending] = []
         self._lock = threading.Lock()
         #: Whether the conductor's loop is going to pass pending results on soon.
         self._exchange_follows = False
@@ -121,7 +124,7 @@ class PrefetchBuffer:
             StorageFailure: the board cannot be reached; the results are passed on by the next exchange.
         """
         with self._lock:
-            pending, self._pending = self._pending, []
+            pending = self._take_pending()
             # If it waits for jobs, results that come meanwhile are passed on by the thread that has them.
             self._exchange_follows = bool(pending)
         try:
@@ -132,6 +135,12 @@ class PrefetchBuffer:
         self._exchanges += 1
         if len(self._ready) > 1:
             self._start_flusher()
+
+    def contains(self, job: Job) -> bool:
+        """Return whether a claimed job waits here to be run or to be ended."""
+        with self._lock:
+            ends = [each.completion.job for each in (*self._pending, *self._passing)]
+        return any(each is job for each in (*tuple(self._ready), *ends))
 
     def clear(self) -> None:
         """Forget the prefetched jobs: the lease was lost, and others can claim them."""
@@ -161,7 +170,7 @@ class PrefetchBuffer:
     def try_flush(self) -> bool:
         """Pass the pending results to the board; return False if it cannot be reached."""
         with self._lock:
-            pending, self._pending = self._pending, []
+            pending = self._take_pending()
         try:
             if pending:
                 self._exchange(pending, 0, 0)
@@ -201,6 +210,11 @@ class PrefetchBuffer:
 
     # ------------------------------------------------------------- internals
 
+    def _take_pending(self) -> list[_Pending]:
+        pending, self._pending = self._pending, []
+        self._passing += pending
+        return pending
+
     def _exchange(self, pending: list[_Pending], limit: int, timeout: float | None) -> None:
         completions = [each.completion for each in pending]
         try:
@@ -211,19 +225,36 @@ class PrefetchBuffer:
             with self._lock:
                 self._pending[:0] = pending
             raise
+        finally:
+            with self._lock:
+                self._passing = [each for each in self._passing if each not in pending]
         if batch.jobs:
             self._start_by = min(batch.start_by, SYSTEM.monotonic() + self._hold)
             self._ready.extend(batch.jobs)
         rejected = {each.completion.job.uuid: each.error for each in batch.rejected}
+        interrupts: list[BaseException] = []
         for (job, *_), result in pending:
             error = rejected.get(job.uuid)
             if isinstance(error, exc.NotSerializable) and result is not None:
                 _LOG.warning("the outcome of %r cannot be stored: %s", job, error)
                 self.complete(job, result_without_outcome(result, error))
-            elif error is not None:
+                continue
+            if error is not None:
                 _LOG.warning("conductor '%s' has lost its claim of %r: %s", self._owner, job, error)
-            elif result is not None:
-                self._acknowledged(job, result)
+            if result is not None:
+                end = result if error is None else RunResult(LOST, {}, error)
+                interrupts += self._acknowledge(job, end)
+        for interrupt in interrupts:
+            raise interrupt
+
+    def _acknowledge(self, job: Job, result: RunResult) -> list[BaseException]:
+        """Call back; what that raises affects no other job. Return an interrupt of the program."""
+        try:
+            self._acknowledged(job, result)
+        except BaseException as error:  # noqa: BLE001  code of the program
+            _LOG.warning("a callback for the end of %r raised %s", job, describe(error), exc_info=True)
+            return [error] if is_interrupt(error) else []
+        return []
 
     def _start_flusher(self) -> None:
         self._not_empty.set()
@@ -245,7 +276,10 @@ class PrefetchBuffer:
             delay = self._hold
             if self._exchanges == exchanges:
                 self.return_unstarted()
-                if not self.try_flush():
+                try:
+                    delay = self._hold if self.try_flush() else _RETRY_DELAY
+                except Exception:  # noqa: BLE001  this thread must not end
+                    _LOG.exception("conductor '%s' cannot pass results to the board", self._owner)
                     delay = _RETRY_DELAY
             if self._ready or self._pending:
                 self._not_empty.set()

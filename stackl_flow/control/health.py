@@ -15,7 +15,8 @@ from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION
 
 _DISPOSITION_OF_EVENT: Final = {event: event.removeprefix("job_") for event in EVENT_OF_DISPOSITION.values()}
-#: What can happen to a job that a conductor ran: "consumed", "abandoned", "released" or "trashed".
+#: What can happen to a job that a conductor ran: "consumed", "abandoned", "released", "trashed", or "lost" if
+#: its claim was lost.
 DISPOSITIONS: Final = tuple(_DISPOSITION_OF_EVENT.values())
 _MAX_RECENT: Final = 8
 
@@ -80,17 +81,20 @@ def health(conductor: Conductor, stats: ConductorStats) -> Mapping[str, Any]:
     """Report on a conductor.
 
     Returns:
-        "ok" (false once it is stopping), "name", "state" ("running", "stopping" or "stopped"), "uptime" in
-        seconds, "running" (names of jobs), and the number of jobs for each disposition.
+        "ok" (false once it is stopping, or if it does not work on a job that it claims), "name", "state"
+        ("running", "stopping" or "stopped"), "uptime" in seconds, "running" (names of jobs), "unattended"
+        (names of claimed jobs on which it does not work), and the number of jobs for each disposition.
     """
     is_running = conductor.dispatching and not conductor.stopping
+    unattended = conductor.unattended
     state = "running" if is_running else "stopping" if conductor.dispatching else "stopped"
     return {
-        "ok": is_running,
+        "ok": is_running and not unattended,
         "name": conductor.name,
         "state": state,
         "uptime": round(stats.uptime, 3),
         "running": [job.name for job in stats.snapshot()[0]],
+        "unattended": unattended,
         **{disposition: stats.dispositions[disposition] for disposition in DISPOSITIONS},
     }
 
@@ -105,6 +109,8 @@ def prometheus_metrics(report: Mapping[str, Any]) -> str:
         f"stackl_flow_conductor_uptime_seconds{{{label}}} {report['uptime']}",
         "# TYPE stackl_flow_jobs_running gauge",
         f"stackl_flow_jobs_running{{{label}}} {len(report['running'])}",
+        "# TYPE stackl_flow_jobs_unattended gauge",
+        f"stackl_flow_jobs_unattended{{{label}}} {len(report['unattended'])}",
         "# TYPE stackl_flow_jobs_total counter",
     ]
     lines += [

@@ -52,6 +52,13 @@ class Leases:
         self._holders = holders
         self._ttl = ttl
         self._on_lost = on_lost
+        self.forget()
+
+    def forget(self) -> None:
+        """Start without leases, in a forked child: those of its parent are extended and revoked there.
+
+        Nothing is stopped or waited for, not even a lock, which a thread of the parent may have held.
+        """
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -118,6 +125,18 @@ class Leases:
                 self._process.remove(lease)
         if lease is not None:
             self._on_lost(owner)
+
+    def give_up(self, owner: str) -> None:
+        """Extend the lease of an owner no longer, call back, and revoke it if the store can be reached."""
+        with self._lock:
+            lease = self._leases.get(owner)
+        if lease is None:
+            return
+        self.drop(owner)
+        try:
+            self._kv.revoke(lease)
+        except exc.StorageFailure as error:
+            _LOG.warning("the lease of '%s' could not be revoked and will expire: %s", owner, error)
 
     def close(self, holding: Container[str] | None = None) -> None:
         """Stop the heartbeat and revoke all leases, with everything that depends on them.

@@ -164,13 +164,14 @@ class EngineOptions:
         for name in sorted(options.keys() - known):
             _LOG.warning("unknown engine option '%s' is ignored: %s", name, _suggest(name, known))
         return cls(
-            **{name: _parse_flag(options[name]) for name in _FLAGS if name in options},
+            **{name: parse_flag(options[name]) for name in _FLAGS if name in options},
             clock=options.get("clock") or SYSTEM,
             owner=options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}",
         )
 
 
-def _parse_flag(value: object) -> bool:
+def parse_flag(value: object) -> bool:
+    """Return the value of an option that is a flag, which may be text such as "true" and "no"."""
     return value.strip().lower() in _TRUE if isinstance(value, str) else bool(value)
 
 

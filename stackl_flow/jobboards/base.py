@@ -213,11 +213,12 @@ class JobCompletion(NamedTuple):
     Attributes:
         job: a claimed job.
         disposition: what happens to it. ``"consumed"`` and ``"trashed"`` end the job. After all others it
-            waits again: ``"abandoned"`` counts towards ``max_claims``; ``"deferred"`` counts, too, and delays
-            the next claim, twice as long each time; ``"released"`` (graceful shutdown) does not count;
+            waits again. ``"abandoned"`` counts towards ``max_claims``; ``"deferred"`` counts, too, and delays
+            the next claim, twice as long each time; ``"declined"`` (this owner cannot run it) counts and
+            delays only the next claim by this owner; ``"released"`` (graceful shutdown) does not count;
             ``"unstarted"`` removes the claim from the history.
-        outcome: for a consumed job its ``"result"`` or its ``"failure"`` (``Failure.to_dict()``); for a
-            trashed one the ``"reason"``.
+        outcome: for a consumed job its ``"result"`` or its ``"failure"`` (``Failure.to_dict()``); for all
+            others the ``"reason"``, if there is one.
     """
 
     job: Job
@@ -259,8 +260,9 @@ class JobBoard(Protocol):
     Make one with ``stackl_flow.jobboards.backends.fetch`` or ``backend``.
 
     Threads may share a board: every method may be called from any thread. An *owner* is the name of one
-    claiming program or thread: do not claim under the same name from two boards at the same time. After
-    ``os.fork`` connect another board in the child, which does not inherit the heartbeat of its parent.
+    claiming program or thread: do not claim under the same name from two boards at the same time. A child
+    made by ``os.fork`` inherits no claims, leases or heartbeat: what it does with the board, closing it
+    included, leaves those of its parent alone.
 
     All durations and time-outs are in seconds. Every method may raise ``StorageFailure`` if the store cannot
     be used; nothing was changed then, unless the method says otherwise.
@@ -374,13 +376,14 @@ class JobBoard(Protocol):
             JobFailure: the claim is lost.
         """
 
-    def abandon(self, job: Job, owner: str, *, counts: bool = True) -> None:
+    def abandon(self, job: Job, owner: str, *, counts: bool = True, reason: str = "") -> None:
         """Give a claimed job back, for others to claim.
 
         Args:
             job: the job.
             owner: the owner of the claim.
             counts: whether this claim counts towards ``max_claims``; pass False in a graceful shutdown.
+            reason: why; stored in the history of claims.
 
         Raises:
             JobFailure: ``owner`` does not hold the claim.
@@ -437,6 +440,32 @@ class JobBoard(Protocol):
         Raises:
             StorageFailure: the store failed. Completions may have been applied: pass them again. Claims that
                 were made all the same are given back by the next call.
+        """
+
+    def add_worker(self, owner: str, is_worked_on: Callable[[Job], bool]) -> None:
+        """Register a worker that claims jobs through this object.
+
+        Args:
+            owner: the name under which it claims them.
+            is_worked_on: returns whether it works on a claimed job; called from any thread.
+        """
+
+    def remove_worker(self, owner: str, is_worked_on: Callable[[Job], bool]) -> bool:
+        """Remove a worker; return whether it was the last one of this name."""
+
+    def idle_claims(self, owner: str) -> list[Job]:
+        """Return the jobs that were claimed under a name through this object and that no worker works on."""
+
+    def give_up_lease(self, owner: str) -> None:
+        """Extend the lease of an owner no longer, and revoke it if the store can be reached.
+
+        All claims of the owner end with it, at the latest when it expires.
+        """
+
+    def settle_claims(self) -> None:
+        """Give back the jobs of claims in doubt: claims that were interrupted, or reported as failed.
+
+        ``complete_and_claim``, ``iterjobs`` and ``wait`` do so, too.
         """
 
     def find_owner(self, job: Job) -> str | None:

@@ -182,9 +182,9 @@ class Batches:
             rejected += self._complete(each, owner)
         for _ in range(_ATTEMPTS if limit > 0 else 0):
             if batch:
-                waiting = self._waiter.waiting_now(capabilities, limit)
+                waiting = self._waiter.waiting_now(capabilities, limit, owner)
             else:
-                waiting = self._waiter.wait_for_jobs(timeout, capabilities, limit)
+                waiting = self._waiter.wait_for_jobs(timeout, capabilities, limit, owner)
             try:
                 claimed, start_by = self._claim(owner, batch, waiting, limit)
                 return ClaimBatch(claimed, tuple(rejected), start_by)
@@ -235,15 +235,15 @@ class Batches:
 
         try:
             token = self._claimer.claim(waiting, limit, plan)
+            for each in completed.completions:
+                self._claims.remove(each.job, owner)
+            return tuple([self._claims.add(job, job.record, owner, token) for job in claimed]), start_by
         except exc.Conflict:
             raise
-        except exc.StorageFailure:
+        except BaseException:  # interrupted, or the store failed
             for job in claimed:
-                self._claims.add_uncertain(job, owner)
+                self._claims.add_uncertain(job, owner, lease.id)
             raise
-        for each in completed.completions:
-            self._claims.remove(each.job, owner)
-        return tuple([self._claims.add(job, job.record, owner, token) for job in claimed]), start_by
 
     def _merge(self, batch: _Batch) -> Writes:
         return self._claims.with_ended_log(batch.merged_writes(), batch.completions)

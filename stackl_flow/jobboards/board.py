@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import uuid as uuids
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -78,6 +79,7 @@ class KVBoard:
         self._logbooks = logbooks
         self._clock = clock
         self._lost_callbacks: List[Callable[[str], None]] = []
+        self._workers: List[tuple[str, Callable[[Job], bool]]] = []
         self._keys = keys = BoardKeys(name)
         self.unreadable = UnreadableEntries(kv, keys, clock)
         self._queries = Queries(kv, keys, self.unreadable)
@@ -86,7 +88,7 @@ class KVBoard:
         self._thread_writer = ThreadEventWriter(kv, keys)
         self._leases = Leases(kv, keys.prefix(OWNER), keys.prefix(HOLDER), ttl, self._lease_lost)
         self._maintenance = Maintenance(kv, keys, policy, clock, self._writer, self.unreadable)
-        self._waiter = Waiter(kv, keys, self._queries, self._maintenance, self.unreadable)
+        self._waiter = Waiter(kv, keys, self._queries, self._maintenance, self.unreadable, clock)
         self._claims = Claims(
             keys, self._queries, self._writer, self._leases, policy, clock, self._maintenance
         )
@@ -99,6 +101,7 @@ class KVBoard:
             self._make_job,
         )
         self._watcher = EventWatcher(kv, keys, self._notify)
+        self._pid = os.getpid()
         self._known_groups = {group_of(())}
         self._connected = False
         self.notifier.on_register = self._watch
@@ -115,12 +118,14 @@ class KVBoard:
         self.close()
 
     def connect(self) -> None:
+        self._notice_fork()
         if not self._connected:
             self._kv.get(self._keys.key(GROUP, "any"))  # a store that cannot be reached is an error now
             self._connected = True
             self._watch()
 
     def close(self) -> None:
+        self._notice_fork()
         self._connected = False
         self._watcher.stop()
         try:
@@ -134,6 +139,7 @@ class KVBoard:
         return self._connected
 
     def use_heartbeat_process(self) -> None:
+        self._notice_fork()
         self._leases.use_heartbeat_process()
 
     def on_lease_lost(self, callback: Callable[[str], None]) -> None:
@@ -141,6 +147,7 @@ class KVBoard:
             self._lost_callbacks.append(callback)
 
     def register_entity(self, entity: Entity) -> None:
+        self._notice_fork()
         try:
             self.membership.register(entity, self._leases.get(entity.name))
         except exc.LeaseLost:  # it expired unnoticed
@@ -209,9 +216,11 @@ class KVBoard:
         raise exc.JobFailure(f"{error}: it was set aside; post the job again", cause=error)
 
     def claim(self, job: Job, owner: str) -> Job:
+        self._notice_fork()
         return self._claims.claim(job, owner)
 
     def extend(self, job: Job, owner: str) -> None:
+        self._notice_fork()
         self._claims.check_held(job, owner)
         try:
             self._leases.extend(owner)
@@ -221,8 +230,9 @@ class KVBoard:
 
     # ------------------------------------------------------------- ending a claim
 
-    def abandon(self, job: Job, owner: str, *, counts: bool = True) -> None:
-        self._claims.complete(JobCompletion(job, ABANDONED if counts else RELEASED), owner)
+    def abandon(self, job: Job, owner: str, *, counts: bool = True, reason: str = "") -> None:
+        disposition = ABANDONED if counts else RELEASED
+        self._claims.complete(JobCompletion(job, disposition, {"reason": reason}), owner)
 
     def consume(self, job: Job, owner: str, outcome: Mapping[str, Any] | None = None) -> None:
         self._claims.complete(JobCompletion(job, CONSUMED, outcome or {}), owner)
@@ -238,7 +248,29 @@ class KVBoard:
         capabilities: Collection[str] | None = None,
         timeout: float | None = 0,
     ) -> ClaimBatch:
+        self._notice_fork()
         return self._batches.run(owner, completions, limit, capabilities, timeout)
+
+    def add_worker(self, owner: str, is_worked_on: Callable[[Job], bool]) -> None:
+        self._workers.append((owner, is_worked_on))
+
+    def remove_worker(self, owner: str, is_worked_on: Callable[[Job], bool]) -> bool:
+        self._workers = [each for each in self._workers if each != (owner, is_worked_on)]
+        return all(name != owner for name, _ in self._workers)
+
+    def idle_claims(self, owner: str) -> list[Job]:
+        self._notice_fork()
+        workers = [is_worked_on for name, is_worked_on in self._workers if name == owner]
+        jobs = [claim.job for claim in self._claims.held(owner)]
+        return [job for job in jobs if not any(is_worked_on(job) for is_worked_on in workers)]
+
+    def give_up_lease(self, owner: str) -> None:
+        self._notice_fork()
+        self._leases.give_up(owner)
+
+    def settle_claims(self) -> None:
+        self._notice_fork()
+        self._claims.release_uncertain()
 
     # ------------------------------------------------------------- queries
 
@@ -263,7 +295,7 @@ class KVBoard:
         ensure_fresh: bool = False,  # noqa: ARG002  reads are always fresh
         capabilities: Collection[str] | None = None,
     ) -> Iterator[Job]:
-        self._claims.release_uncertain()
+        self.settle_claims()
         self._maintenance.run()
         return self._jobs(self._queries.waiting(capabilities) if only_unclaimed else self._queries.all())
 
@@ -304,7 +336,7 @@ class KVBoard:
     def wait(
         self, timeout: float | None = None, capabilities: Collection[str] | None = None
     ) -> Iterator[Job]:
-        self._claims.release_uncertain()
+        self.settle_claims()
         return self._jobs(self._waiter.wait_for_jobs(timeout, capabilities))
 
     def wait_for(self, job: Job, timeout: float | None = None) -> JobSnapshot | None:
@@ -326,6 +358,15 @@ class KVBoard:
             self._watcher.start()
 
     # ------------------------------------------------------------- internals
+
+    def _notice_fork(self) -> None:
+        """In a forked child: forget the claims, the leases and the threads, which are the parent's."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._leases.forget()
+            self._claims.clear()
+            self._workers = []
+            self._watcher = EventWatcher(self._kv, self._keys, self._notify)
 
     def _jobs(self, snapshots: Iterator[JobSnapshot]) -> Iterator[Job]:
         for state, record, version, _ in snapshots:

@@ -1,16 +1,19 @@
 """The claims that one board object holds: made and ended one at a time, or as parts of a batch.
 
 Each claim is remembered with its fencing token, so that ending it reads nothing: the commit checks the token.
+A claim whose commit was interrupted, or failed so that its outcome is unknown, is in doubt: it is remembered,
+too, until the board says whether it was made, and then given back.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
-from stackl_flow.clock import Clock
+from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.coordination.leases import Leases
 from stackl_flow.jobboards import events, sizes, transactions
 from stackl_flow.jobboards.base import Job, JobCompletion
@@ -30,9 +33,38 @@ from stackl_flow.jobboards.record import (
     state_of_outcome,
 )
 from stackl_flow.jobboards.transactions import ClaimedJob, Writes
-from stackl_flow.kv.items import ABSENT
 
 _LOG = redaction.get_logger(__name__)
+
+
+#: A request whose answer was lost may still be applied later, so a claim in doubt that is not on the board is
+#: looked for again after so many seconds, so many times.
+_RECHECK_DELAY: Final = 10.0
+_RECHECKS: Final = 2
+
+
+class HeldClaim(NamedTuple):
+    """A claim that was made through one board object.
+
+    Attributes:
+        job: the job.
+        token: fencing token of the claim.
+        lease: id of the lease that it depends on.
+    """
+
+    job: Job
+    token: int
+    lease: str
+
+
+class _ClaimInDoubt(NamedTuple):
+    """A claim of which it is unknown whether it was made; ``due`` is when to look for it (monotonic)."""
+
+    job: Job
+    owner: str
+    lease: str
+    due: float = 0.0
+    rechecks: int = _RECHECKS
 
 
 def check_owner(owner: object) -> None:
@@ -96,10 +128,9 @@ class Claims:
         self._policy = policy
         self._clock = clock
         self._maintenance = maintenance
-        #: Fencing token and lease of each claim, by uuid of the job and owner.
-        self._held: dict[tuple[str, str], tuple[int, str]] = {}
-        #: Claims of which it is unknown whether they were made, because the store failed.
-        self._uncertain: list[tuple[Job, str]] = []
+        #: By uuid of the job and owner.
+        self._held: dict[tuple[str, str], HeldClaim] = {}
+        self._uncertain: deque[_ClaimInDoubt] = deque()
 
     # ------------------------------------------------------------- making a claim
 
@@ -122,8 +153,8 @@ class Claims:
             except exc.Conflict:
                 self.leases.check(owner)
                 job.version = 0
-            except exc.StorageFailure:
-                self.add_uncertain(job, owner)
+            except BaseException:  # interrupted, or the store failed
+                self.add_uncertain(job, owner, claimed.lease)
                 raise
             else:
                 return self.add(job, claimed, owner, token)
@@ -143,7 +174,7 @@ class Claims:
 
     def add(self, job: Job, claimed: JobRecord, owner: str, token: int) -> Job:
         """Remember a claim that was made, and update the job object."""
-        self._held[job.uuid, owner] = token, claimed.lease
+        self._held[job.uuid, owner] = HeldClaim(job, token, claimed.lease)
         job.record, job.version, job.fencing_token = claimed, token, token
         return job
 
@@ -159,8 +190,10 @@ class Claims:
         event, writes = self.completion_writes(completion, owner)
         writes = self.with_ended_log(writes, [completion])
         job = completion.job
+        token = job.version
         if not self._writer.commit([event], writes):
             snapshot = self._queries.find(job.uuid)
+            self._forget(job, owner, token)
             if snapshot.record is None:
                 raise ended_error(job, snapshot)
             raise _not_owned_error(job, owner, self._queries.owner(snapshot.record))
@@ -180,7 +213,8 @@ class Claims:
         if disposition == TRASHED:
             reason = sizes.short_reason(outcome.get("reason") or f"trashed by '{owner}'")
             return (events.REMOVAL, job.record), transactions.trash(self._keys, claimed, reason, now)
-        event, writes = self._policy.end_claim(self._keys, claimed, disposition, now)
+        reason = str(outcome.get("reason") or "")
+        event, writes = self._policy.end_claim(self._keys, claimed, disposition, now, reason)
         return (event, job.record), writes
 
     def _consume(self, claimed: ClaimedJob, outcome: dict[str, Any], now: float) -> Writes:
@@ -211,6 +245,16 @@ class Claims:
         self._held.pop((job.uuid, owner), None)
         job.version = job.fencing_token = 0
 
+    def held(self, owner: str) -> list[HeldClaim]:
+        """Return the claims that an owner made through this board object and has not ended."""
+        return [claim for (_, name), claim in list(self._held.items()) if name == owner]
+
+    def _forget(self, job: Job, owner: str, token: int) -> None:
+        """Forget a claim that was lost, unless the owner has made another since."""
+        held = self._held.get((job.uuid, owner))
+        if held is not None and held.token == token:
+            self._held.pop((job.uuid, owner), None)
+
     def check_held(self, job: Job, owner: str) -> None:
         """Read from the board whether a claim is held.
 
@@ -223,38 +267,71 @@ class Claims:
 
     def _read_claimed(self, job: Job, owner: str) -> ClaimedJob:
         check_owner(owner)
-        if job.version and self._held.get((job.uuid, owner), (ABSENT,))[0] == job.version:
+        held = self._held.get((job.uuid, owner))
+        if job.version and held is not None and held.token == job.version:
             # Claimed through this object: the commit checks the token.
             return ClaimedJob(job.record, job.version, job.record.lease)
-        snapshot = self._queries.find(job.uuid)
-        if snapshot.record is None:
-            raise ended_error(job, snapshot)
+        try:
+            snapshot = self._queries.find(job.uuid)
+            if snapshot.record is None:
+                raise ended_error(job, snapshot)
+        except exc.NotFound:
+            self._forget(job, owner, job.fencing_token)
+            raise
         actual, token = self._queries.owner(snapshot.record), snapshot.version
-        held = self._held.get((job.uuid, owner), (token,))[0]
         # An owner that lost a claim and made another has two objects for the job; only the later one holds
         # it.
         is_stale = job.fencing_token not in {0, token}
-        if snapshot.state != CLAIMED or actual != owner or token != held or is_stale:
+        is_other = held is not None and held.token != token
+        if snapshot.state != CLAIMED or actual != owner or is_other or is_stale:
+            self._forget(job, owner, job.fencing_token)
             raise _not_owned_error(job, owner, actual)
         return ClaimedJob(snapshot.record, token, snapshot.record.lease)
 
     # ------------------------------------------------------------- failures
 
-    def add_uncertain(self, job: Job, owner: str) -> None:
-        """Remember a claim of which it is unknown whether it was made."""
+    def add_uncertain(self, job: Job, owner: str, lease: str) -> None:
+        """Remember a claim of which it is unknown whether it was made, on this lease."""
         job.version = 0
-        self._uncertain.append((job, owner))
+        self._uncertain.append(_ClaimInDoubt(job, owner, lease))
 
     def release_uncertain(self) -> None:
         """Give back the jobs that may have been claimed when the store failed."""
-        while self._uncertain:
-            job, owner = self._uncertain[-1]
+        for _ in range(len(self._uncertain)):
             try:
-                if (job.uuid, owner) not in self._held:
-                    self.complete(JobCompletion(job, UNSTARTED), owner)
-            except (exc.JobFailure, exc.NotFound):
-                _LOG.debug("'%s' had not claimed %r", owner, job)
-            self._uncertain.pop()
+                doubt = self._uncertain.popleft()
+            except IndexError:  # another thread was faster
+                return
+            later: _ClaimInDoubt | None = doubt
+            try:
+                if doubt.due <= SYSTEM.monotonic():
+                    later = self._settle(doubt)
+            finally:
+                if later is not None:
+                    self._uncertain.append(later)
+
+    def _settle(self, doubt: _ClaimInDoubt) -> _ClaimInDoubt | None:
+        """Give a job back if it was claimed on this very lease; return what to look for later, if it was not.
+
+        Another process may own it under the same name, and this one may have claimed it since.
+        """
+        job, owner = doubt.job, doubt.owner
+        if (job.uuid, owner) in self._held or self.leases.current_id(owner) != doubt.lease:
+            return None
+        try:
+            snapshot = self._queries.find(job.uuid)
+        except exc.NotFound:
+            return None
+        if snapshot.record is None:
+            return None
+        if snapshot.state != CLAIMED or snapshot.record.lease != doubt.lease:
+            due, rechecks = SYSTEM.monotonic() + _RECHECK_DELAY, doubt.rechecks - 1
+            return doubt._replace(due=due, rechecks=rechecks) if rechecks >= 0 else None
+        claimed = ClaimedJob(snapshot.record, snapshot.version, doubt.lease)
+        event, writes = self._policy.end_claim(self._keys, claimed, UNSTARTED, self._clock.now())
+        if self._writer.commit([(event, snapshot.record)], writes):
+            _LOG.warning("a claim of %r by '%s' had been made when the store failed; released it", job, owner)
+        return None
 
     def remove_lost(self, owner: str) -> None:
         """Forget the claims of an owner whose lease expired.
@@ -262,15 +339,16 @@ class Claims:
         The notification may be late: claims on a lease that the owner was granted since are valid.
         """
         current = self.leases.current_id(owner)
-        for held, (_, lease) in list(self._held.items()):
-            if held[1] == owner and lease != current:
-                self._held.pop(held, None)
+        for key, held in list(self._held.items()):
+            if key[1] == owner and held.lease != current:
+                self._held.pop(key, None)
 
     def held_leases(self) -> set[str]:
         """Return the ids of the leases with which jobs are claimed, or may be."""
-        uncertain = {self.leases.current_id(owner) for _, owner in self._uncertain}
-        return uncertain | {lease for _, lease in self._held.values()}
+        in_doubt = {each.lease for each in self._uncertain.copy()}
+        return in_doubt | {each.lease for each in list(self._held.values())}
 
     def clear(self) -> None:
-        """Forget all claims: their leases were revoked."""
+        """Forget all claims: their leases were revoked, or belong to the parent of this process."""
         self._held.clear()
+        self._uncertain.clear()

@@ -43,6 +43,27 @@ class DeadLetters:
         if not self._writer.commit([(events.POSTED, record)], writes):
             raise _not_found(uuid)
 
+    def requeue_all(self, reason: str = "") -> Iterator[JobRecord]:
+        """Put dead letters back on the board, oldest first, without their histories of claims.
+
+        A job that becomes a dead letter again meanwhile is not requeued a second time.
+
+        Args:
+            reason: only those whose reason contains this text, in upper or lower case.
+
+        Yields:
+            Each job after it was requeued.
+        """
+        wanted = reason.casefold()
+        last = self._queries.last_dead_letter()
+        for item, record in self._queries.dead_letters():
+            if last is None or item.key > last:
+                return
+            if wanted in record.reason.casefold():
+                writes = transactions.requeue(self._keys, record, item.key, item.version, self._clock.now())
+                if self._writer.commit([(events.POSTED, record)], writes):  # otherwise another was faster
+                    yield record
+
     def discard(self, uuid: str) -> None:
         """Delete a dead letter; its outcome remains until it expires.
 

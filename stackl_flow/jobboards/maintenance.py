@@ -25,6 +25,7 @@ from stackl_flow.jobboards.events import EventWriter
 from stackl_flow.jobboards.keys import ENDED, EXPIRING, HOLDER, LOG, OWNER, BoardKeys
 from stackl_flow.jobboards.record import (
     CLAIMED,
+    DECLINED,
     DEFERRED,
     ENDED_STATES,
     FAILED_CLAIMS,
@@ -56,6 +57,8 @@ _PRUNES_IN_RETENTION: Final = 10
 #: Seconds that a deferred job is delayed: at first, and at most.
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 60.0
+#: How many failed claims a declined job can have before it is delayed for all owners.
+_FREE_DECLINES: Final = 5
 
 
 class QueuePolicy(NamedTuple):
@@ -70,24 +73,40 @@ class QueuePolicy(NamedTuple):
     max_claims: int | None = 10
     outcome_retention: float = 86_400.0
 
-    def end_claim(self, keys: BoardKeys, job: ClaimedJob, disposition: str, now: float) -> tuple[str, Writes]:
+    def end_claim(
+        self, keys: BoardKeys, job: ClaimedJob, disposition: str, now: float, reason: str = ""
+    ) -> tuple[str, Writes]:
         """Return the event and the writes for a claim that ended without its job.
 
         The job waits again, or becomes a dead letter after ``max_claims`` failed claims.
         """
-        ended = job.record.with_claim_ended(disposition, now)
+        ended = job.record.with_claim_ended(disposition, now, reason)
         has_failed = disposition in FAILED_CLAIMS
         if has_failed and self.max_claims is not None and ended.failed_claims >= self.max_claims:
-            history = ", ".join(f"{claim.owner} ({claim.ended})" for claim in ended.claims if claim.ended)
-            reason = sizes.short_reason(f"{ended.failed_claims} claims failed: {history}")
-            return events.REMOVAL, transactions.trash(keys, job._replace(record=ended), reason, now)
-        delay = self.delay(ended) if disposition == DEFERRED else 0.0
-        return events.ABANDONED, transactions.release(keys, job, disposition, now, delay)
+            reason = sizes.short_reason(_reason_of_history(ended))
+            trashed = job._replace(record=ended)
+            return events.REMOVAL, transactions.trash(keys, trashed, reason, now)
+        if disposition == DECLINED:
+            ended = ended.with_owner_delayed(now + self.delay(ended))
+        # Once a few owners have declined it all wait: a hundred of them would use up its claims at once.
+        delays_all = disposition == DEFERRED or (
+            disposition == DECLINED and ended.failed_claims >= _FREE_DECLINES
+        )
+        delay = self.delay(ended) if delays_all else 0.0
+        return events.ABANDONED, transactions.release(keys, job, ended, now, delay)
 
     @staticmethod
     def delay(record: JobRecord) -> float:
-        """Return the seconds to delay a job whose last claim was deferred: exponential backoff."""
-        return float(min(_MAX_DELAY, _FIRST_DELAY * 2 ** (record.failed_claims - 1)))
+        """Return the seconds to delay a job, or the owner of its last claim: exponential backoff."""
+        return float(min(_MAX_DELAY, _FIRST_DELAY * 2 ** min(record.failed_claims - 1, 16)))
+
+
+def _reason_of_history(record: JobRecord) -> str:
+    """Return the reason of a dead letter that was claimed too often: who claimed it, and the last reason."""
+    history = ", ".join(f"{claim.owner} ({claim.ended})" for claim in record.claims if claim.ended)
+    reason = f"{record.failed_claims} claims failed: {history}"
+    last = next((claim.reason for claim in reversed(record.claims) if claim.reason), "")
+    return f"{reason}; last reason: {last}" if last else reason
 
 
 class Maintenance:

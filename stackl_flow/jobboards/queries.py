@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from stackl_flow import exceptions as exc
-from stackl_flow.clock import SYSTEM
+from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.jobboards.keys import ANY, GROUP, JOB, OWNER, BoardKeys, time_key
 from stackl_flow.jobboards.maintenance import Maintenance
 from stackl_flow.jobboards.record import (
@@ -204,6 +204,11 @@ class Queries:
         # Its outcome has expired.
         return next((found for found in self.dead_letters() if found[1].uuid == uuid), None)
 
+    def last_dead_letter(self) -> str | None:
+        """Return the key of the newest dead letter; None if there is none."""
+        found = self._kv.list(self._keys.prefix(DEAD), limit=1, reverse=True)
+        return found[0].key if found else None
+
     def count(self) -> int:
         """Count the jobs on the board."""
         prefixes = [self._keys.prefix(state) for state in (WAITING, CLAIMED, SCHEDULED)]
@@ -276,53 +281,67 @@ class Waiter:
         queries: Queries,
         maintenance: Maintenance,
         unreadable: UnreadableEntries,
+        clock: Clock,
     ) -> None:
         self._kv = kv
         self._keys = keys
         self._queries = queries
         self._maintenance = maintenance
         self._unreadable = unreadable
+        self._clock = clock
         self.looks = 0
-        #: By capabilities: the mark up to which there was nothing to claim.
-        self._nothing_at: dict[frozenset[str] | None, int] = {}
+        #: By capabilities and owner: the mark up to which there was nothing to claim, and the search for it.
+        self._nothing_at: dict[tuple[frozenset[str] | None, str], tuple[int, _Search]] = {}
 
-    def waiting_now(self, capabilities: Collection[str] | None, limit: int = 1) -> Iterator[JobSnapshot]:
+    def waiting_now(
+        self, capabilities: Collection[str] | None, limit: int = 1, owner: str = ""
+    ) -> Iterator[JobSnapshot]:
         """Return the jobs that can be claimed, without waiting."""
         is_due = self._maintenance.is_due(changed=True)
         if is_due:
             self._maintenance.run()
-        return self._look(capabilities, limit, is_due) or iter(())
+        search = _Search(self._queries, self._clock, capabilities, limit, owner)
+        return self._look(search, is_due) or iter(())
 
     def wait_for_jobs(
-        self, timeout: float | None, capabilities: Collection[str] | None, limit: int = 1
+        self,
+        timeout: float | None,
+        capabilities: Collection[str] | None,
+        limit: int = 1,
+        owner: str = "",
     ) -> Iterator[JobSnapshot]:
-        """Wait until there are jobs that can be claimed; return none after the time-out."""
+        """Wait until there are jobs that can be claimed; return none after the time-out.
+
+        Jobs that ``owner`` declined lately are left to others.
+        """
         remaining = _countdown(timeout)
-        wanted = None if capabilities is None else frozenset(capabilities)
+        wanted = None if capabilities is None else frozenset(capabilities), owner
+        new_search = _Search(self._queries, self._clock, capabilities, limit, owner)
         # Nothing to claim, and nothing to maintain, as of these marks.
-        mark = empty = maintained = self._nothing_at.pop(wanted, 0)
+        empty, search = self._nothing_at.pop(wanted, (0, new_search))
+        mark = maintained = empty
         if not empty:
-            if (jobs := self._look_first(capabilities, limit)) is not None:
+            if (jobs := self._look_first(search)) is not None:
                 return jobs
             mark = self._kv.wait(self._keys.root)
         while True:
-            if mark != empty:
+            if mark != empty or search.is_due:
                 # What caused the change is most likely a job of a known group.
-                if (jobs := self._look(capabilities, limit, False, True)) is not None:
+                if (jobs := self._look(search, False, True)) is not None:
                     return jobs
                 empty = mark
             if self._maintenance.is_due(changed=mark != maintained):
                 self._maintenance.run()
                 maintained = mark
-                if (jobs := self._look(capabilities, limit, True)) is not None:
+                if (jobs := self._look(search, True)) is not None:
                     return jobs
             rest = remaining()
             if rest is not None and rest <= 0:
                 if maintained == empty:
-                    self._nothing_at[wanted] = empty
+                    self._nothing_at[wanted] = empty, search
                 return iter(())
-            delay = self._maintenance.delay(changed=mark != maintained)
-            mark = self._kv.wait(self._keys.root, mark, delay if rest is None else min(delay, rest))
+            delays = (self._maintenance.delay(changed=mark != maintained), rest, search.next_due())
+            mark = self._kv.wait(self._keys.root, mark, min(each for each in delays if each is not None))
 
     def wait_for_end(
         self, uuid: str, get_snapshot: Callable[[str], JobSnapshot], timeout: float | None
@@ -344,30 +363,67 @@ class Waiter:
                 return None
             mark = self._kv.wait(key, mark, rest)
 
-    def _look_first(self, capabilities: Collection[str] | None, limit: int) -> Iterator[JobSnapshot] | None:
+    def _look_first(self, search: _Search) -> Iterator[JobSnapshot] | None:
         """Look for jobs without a mark; most likely there are some."""
         if self._maintenance.is_due(changed=True):
             self._maintenance.run()
             return None
-        return self._look(capabilities, limit, False)
+        return self._look(search, False)
 
-    def _look(
-        self, capabilities: Collection[str] | None, limit: int, *refresh_groups: bool
-    ) -> Iterator[JobSnapshot] | None:
+    def _look(self, search: _Search, *refresh_groups: bool) -> Iterator[JobSnapshot] | None:
         """Look for jobs that can be claimed, once for each value of ``refresh_groups``."""
         self.looks += 1
         found = None
         for refresh in refresh_groups:
-            found = found or self._find(capabilities, limit, refresh_groups=refresh)
+            found = found or search.find(refresh_groups=refresh)
         self._unreadable.set_aside()
         return found
 
-    def _find(
-        self, capabilities: Collection[str] | None, limit: int, *, refresh_groups: bool
-    ) -> Iterator[JobSnapshot] | None:
-        jobs = self._queries.waiting(capabilities, limit, refresh_groups=refresh_groups)
+
+class _Search:
+    """Searches for jobs that one owner can claim: those that it declined lately are left to others."""
+
+    def __init__(
+        self,
+        queries: Queries,
+        clock: Clock,
+        capabilities: Collection[str] | None,
+        limit: int,
+        owner: str,
+    ) -> None:
+        self._queries = queries
+        self._clock = clock
+        self._capabilities = capabilities
+        self._limit = limit
+        self._owner = owner
+        self._declined_until: float | None = None
+
+    def find(self, *, refresh_groups: bool) -> Iterator[JobSnapshot] | None:
+        """Return the jobs, or None if there are none."""
+        self._declined_until = None
+        jobs = self._not_declined(
+            self._queries.waiting(self._capabilities, self._limit, refresh_groups=refresh_groups)
+        )
         first = next(jobs, None)
         return None if first is None else itertools.chain((first,), jobs)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a job is due that the last search left to others."""
+        return self._declined_until is not None and self._declined_until <= self._clock.now()
+
+    def next_due(self) -> float | None:
+        """Return the seconds until a job is due that the last search left to others, or None."""
+        until = self._declined_until
+        return None if until is None else max(0.0, until - self._clock.now())
+
+    def _not_declined(self, jobs: Iterator[JobSnapshot]) -> Iterator[JobSnapshot]:
+        for job in jobs:
+            until = job.record.declined_until(self._owner) if job.record is not None else 0.0
+            if until and until > self._clock.now():
+                self._declined_until = min(until, self._declined_until or until)
+            else:
+                yield job
 
 
 def _matches(required: Collection[str], capabilities: Container[str] | None) -> bool:

@@ -51,12 +51,16 @@ LOST: Final = "lost"
 ABANDONED: Final = "abandoned"
 #: Abandoned because of a problem that may pass; the job waits for a delay that grows with each claim.
 DEFERRED: Final = "deferred"
+#: Given back by an owner that cannot run the job; others can claim it at once, that owner after a delay.
+DECLINED: Final = "declined"
 #: Given back in a graceful shutdown.
 RELEASED: Final = "released"
 #: Given back before its run started; the claim is removed from the history.
 UNSTARTED: Final = "unstarted"
 #: The dispositions that count towards ``max_claims``.
-FAILED_CLAIMS: Final = frozenset({LOST, ABANDONED, DEFERRED})
+FAILED_CLAIMS: Final = frozenset({LOST, ABANDONED, DEFERRED, DECLINED})
+#: Maximum length of a reason in the history of claims.
+_MAX_REASON: Final = 1_000
 
 
 class JobPriority(Enum):
@@ -111,12 +115,25 @@ class Claim(NamedTuple):
         at: when, in seconds since 1970 UTC.
         ended: the disposition of the claim; empty while it lasts.
         lease: id of the owner's lease; empty once the claim has ended.
+        reason: why it ended without its job; may be empty.
+        until: after a claim that was declined: its owner does not claim the job before this time.
     """
 
     owner: str
     at: float
     ended: str = ""
     lease: str = ""
+    reason: str = ""
+    until: float = 0.0
+
+    def to_list(self) -> list[Any]:
+        """Return the fields for the JSON text, without the last ones if they are empty.
+
+        Earlier releases, which may read the same board, know only the first four.
+        """
+        if self.until:
+            return list(self)
+        return list(self[:5] if self.reason else self[:4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +187,26 @@ class JobRecord:
         """Return a copy with one more claim."""
         return replace(self, claims=(*self.claims, Claim(owner, now, "", lease)), changed_on=now)
 
-    def with_claim_ended(self, disposition: str, now: float) -> Self:
+    def with_claim_ended(self, disposition: str, now: float, reason: str = "") -> Self:
         """Return a copy whose last claim has ended; after ``UNSTARTED`` that claim is not in the history."""
         *before, last = self.claims
         if disposition == UNSTARTED:
             return replace(self, claims=tuple(before), changed_on=now)
-        return replace(self, claims=(*before, last._replace(ended=disposition, lease="")), changed_on=now)
+        ended = last._replace(ended=disposition, lease="", reason=shorten(reason, _MAX_REASON))
+        return replace(self, claims=(*before, ended), changed_on=now)
+
+    def with_owner_delayed(self, until: float) -> Self:
+        """Return a copy that the owner of the last claim does not claim before a time."""
+        *before, last = self.claims
+        return replace(self, claims=(*before, last._replace(until=until)))
+
+    def declined_until(self, owner: str) -> float:
+        """Return the time before which an owner that declined the job does not claim it; 0 if it did not."""
+        if not self.claims:
+            return 0.0
+        return max(
+            (claim.until for claim in self.claims if claim.until and claim.owner == owner), default=0.0
+        )
 
     def to_summary(self) -> str:
         """Return the record without its details as JSON: what board events carry."""
@@ -193,7 +224,7 @@ class JobRecord:
         """
         if not self._text:
             values = {name: getattr(self, name) for name in _STORED}
-            values.update(priority=self.priority.value, claims=[list(claim) for claim in self.claims])
+            values.update(priority=self.priority.value, claims=[claim.to_list() for claim in self.claims])
             values["required_capabilities"] = list(self.required_capabilities)
             try:
                 text = codec.encode(
@@ -425,6 +456,14 @@ def state_of_outcome(outcome: Mapping[str, Any]) -> str:
     if outcome.get("failure") is None and outcome.get("state", st.SUCCESS) == st.SUCCESS:
         return SUCCEEDED
     return FAILED
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most this length, cut in its middle."""
+    if len(text) <= length:
+        return text
+    half = (length - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 _JOB_OPTIONS: Final = ("expires_at", "key", "not_before", "required_capabilities", "uuid")

@@ -82,9 +82,12 @@ def claim(keys: BoardKeys, record: JobRecord, version: int) -> Writes:
     )
 
 
-def release(keys: BoardKeys, job: ClaimedJob, disposition: str, now: float, delay: float = 0.0) -> Writes:
-    """End a claim and have the job wait again; it cannot be claimed for ``delay`` seconds."""
-    record = replace(job.record.with_claim_ended(disposition, now), expires_at=None)
+def release(keys: BoardKeys, job: ClaimedJob, ended: JobRecord, now: float, delay: float = 0.0) -> Writes:
+    """End a claim and have the job wait again; it cannot be claimed for ``delay`` seconds.
+
+    ``ended`` is the record with the end of that claim in its history.
+    """
+    record = replace(ended, expires_at=None)
     if delay > 0:
         return _end_claim(keys, job, _add(keys, replace(record, not_before=now + delay), now))
     return _end_claim(keys, job, _put_unclaimed(keys, record, now))

@@ -42,6 +42,22 @@ class BoardAdapter:
     def on_lease_lost(self, callback: Callable[[str], None]) -> None:
         """Do nothing: such boards do not report lost leases."""
 
+    def add_worker(self, owner: str, is_worked_on: Callable[[Any], bool]) -> None:
+        """Do nothing: such boards do not remember claims."""
+
+    def remove_worker(self, owner: str, is_worked_on: Callable[[Any], bool]) -> bool:
+        """Return True: such boards do not remember claims."""
+        del owner, is_worked_on
+        return True
+
+    def idle_claims(self, owner: str) -> list[Any]:
+        """Return no jobs: such boards do not remember claims."""
+        del owner
+        return []
+
+    def settle_claims(self) -> None:
+        """Do nothing: such boards do not remember claims."""
+
     def use_heartbeat_process(self) -> None:
         """Do nothing: such boards have their own heartbeat."""
 

@@ -15,11 +15,18 @@ from stackl_flow.compat.conductors import board_adapter
 from stackl_flow.compat.types.timing import Timeout, convert_to_timeout
 from stackl_flow.compat.utils.threading_utils import get_optimal_thread_count
 from stackl_flow.conductors import conductor
-from stackl_flow.conductors.job_runner import EVENT_OF_DISPOSITION, NOT_THE_FLOWS, JobRun, RunResult
+from stackl_flow.conductors.job_runner import (
+    EVENT_OF_DISPOSITION,
+    NOT_THE_FLOWS,
+    Rules,
+    RunResult,
+    describe,
+    failure_of,
+)
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards.base import Job, JobBoard
-from stackl_flow.jobboards.record import CONSUMED, DEFERRED, RELEASED, TRASHED
+from stackl_flow.jobboards.record import CONSUMED, DEFERRED, LOST, RELEASED, TRASHED
 from stackl_flow.listeners.logging import LoggingListener
 from stackl_flow.notifier import Notifier
 from stackl_flow.persistence.base import Backend
@@ -45,7 +52,9 @@ class ExecutorConductor(conductor.Conductor):
 
     ENTITY_KIND: ClassVar[str] = conductor.ENTITY_KIND
     EVENTS_EMITTED: ClassVar[tuple[str, ...]] = tuple(
-        event for event in conductor.EVENTS if event != EVENT_OF_DISPOSITION[RELEASED]
+        event
+        for event in conductor.EVENTS
+        if event not in {EVENT_OF_DISPOSITION[RELEASED], EVENT_OF_DISPOSITION[LOST]}
     )
     LOG: ClassVar[logging.Logger | None] = None
     MAX_SIMULTANEOUS_JOBS: ClassVar[int] = -1
@@ -90,16 +99,28 @@ class ExecutorConductor(conductor.Conductor):
         self._is_stopped_for_good = True
         super().stop()
 
-    def _dispatch_job(self, run: JobRun) -> RunResult:
-        result = super()._dispatch_job(run)
-        error = result.error
-        if result.disposition != CONSUMED or error is None:
-            return result
+    def _rules(self) -> Rules:
+        """Return TaskFlow's rules: a job ends with its engine, whatever the state of its flow."""
+        return Rules(self._result_of_load_error, self._result_of_taskflow_error, repeats_reverted=True)
+
+    @staticmethod
+    def _result_of_load_error(error: BaseException) -> RunResult:
+        reason = {"reason": describe(error)}
+        # TaskFlow does not end a job for what is not an Exception.
+        if isinstance(error, exc.StorageFailure) or not isinstance(error, Exception):
+            return RunResult(DEFERRED, reason, error)
+        return RunResult(TRASHED, reason, error)
+
+    def _result_of_taskflow_error(self, error: BaseException, engine: Engine) -> RunResult:
         failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
         # Programs may extend NO_CONSUME_EXCEPTIONS.
-        if failures and all(failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures):
-            return RunResult(DEFERRED, {}, error)
-        return result
+        is_ignored = bool(failures) and all(
+            failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures
+        )
+        if is_ignored or not isinstance(error, Exception):
+            return RunResult(DEFERRED, {"reason": describe(error)}, error)
+        outcome = {"state": engine.storage.get_flow_state(), "failure": failure_of(error)}
+        return RunResult(CONSUMED, outcome, error)
 
     def _job_ended(self, job: Job, result: RunResult) -> None:
         future: Future[bool] = Future()
@@ -126,7 +147,7 @@ class ExecutorConductor(conductor.Conductor):
 
     def _notify(self, event: str, details: dict[str, Any]) -> None:
         # In TaskFlow, every released job is abandoned.
-        if event == EVENT_OF_DISPOSITION[RELEASED]:
+        if event in {EVENT_OF_DISPOSITION[RELEASED], EVENT_OF_DISPOSITION[LOST]}:
             event = EVENT_OF_DISPOSITION[DEFERRED]
         super()._notify(event, details)
 
