@@ -31,10 +31,12 @@ from stackl_flow.conductors.job_runner import (
     RunResult,
     describe,
     is_interrupt,
+    is_of_atoms,
     provided_values,
     result_of_error,
     result_of_flow,
     result_of_load_error,
+    result_of_reverted,
 )
 from stackl_flow.conductors.prefetch import MAX_PREFETCH, ClaimSize, PrefetchBuffer
 from stackl_flow.conductors.retention import LogBookRetention
@@ -416,11 +418,13 @@ class Conductor:
     def _result_of_run_error(self, error: BaseException, engine: Engine) -> RunResult:
         state = self._stored_state(engine)
         never_resolve = parse_flag(engine.options.get("never_resolve", False))
-        if state == st.SUCCESS:  # something failed afterwards, such as a listener
-            try:
+        try:
+            if state == st.SUCCESS:  # something failed afterwards, such as a listener
                 return result_of_flow(state, provided_values(engine))._replace(error=error)
-            except Exception:  # noqa: BLE001  the first error is the reason
-                return RunResult(DEFERRED, {"reason": describe(error)}, error)
+            if state == st.REVERTED and not is_of_atoms(error):
+                return result_of_reverted(engine.storage.get_failures().values())._replace(error=error)
+        except Exception:  # noqa: BLE001  the first error is the reason
+            return RunResult(DEFERRED, {"reason": describe(error)}, error)
         return result_of_error(error, state, never_resolve=never_resolve)
 
     def _stored_state(self, engine: Engine) -> str | None:

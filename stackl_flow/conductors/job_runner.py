@@ -180,6 +180,14 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     return _to_dict(failures[0] if failures else Failure.from_exception(error))
 
 
+def is_of_atoms(error: BaseException) -> bool:
+    """Return whether an engine that reverted its flow raised an error because atoms failed.
+
+    It may also be that the answer to its last commit was lost, or that an observer raised.
+    """
+    return isinstance(error, Exception) and not isinstance(error, exc.StorageFailure)
+
+
 def are_of_the_machine(failures: Iterable[Failure]) -> bool:
     """Return whether there are failures, all of them errors of the machine."""
     checked = [failure.check(*NOT_THE_FLOWS) for failure in failures]

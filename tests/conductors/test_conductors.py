@@ -61,14 +61,16 @@ def test_a_job_without_a_flow_becomes_a_dead_letter(conductor, deployment):
 
 
 def test_a_factory_that_cannot_be_imported(conductor, deployment, monkeypatch):
+    """The job is left to other conductors, with the reason in its history."""
     job = deployment.post("good")
     monkeypatch.delattr(flows, "good")
     conductor.run(max_dispatches=1)
-    with pytest.raises(exc.JobFailure, match=r"dead letter: FactoryNotFound.*has no 'good'"):
-        job.result(0)
+    (claim,) = deployment.board.get_snapshot(job).record.claims
+    assert (claim.owner, claim.ended) == ("me", "declined")
+    assert claim.reason.startswith("FactoryNotFound: ")
+    assert "has no 'good'" in claim.reason
     monkeypatch.undo()
-    deployment.board.dead_letters.requeue(job.uuid)
-    conductor.run(max_dispatches=1)
+    backends.fetch("blocking", "other", deployment.board, persistence=deployment.store).run(max_dispatches=1)
     assert job.result(0)["second"] == "b"
 
 

@@ -134,7 +134,7 @@ def test_a_lost_lease_empties_the_buffer(board, buffer, acknowledged, caplog):
     assert buffer.pop() is None
     buffer.complete(working, DONE)
     buffer.exchange(0, 0)
-    assert (acknowledged, {job.state for job in jobs}) == ([], {st.CLAIMED})
+    assert (acknowledged, {job.state for job in jobs}) == ([("a", "lost")], {st.CLAIMED})
     assert "has lost its claim" in caplog.text
     assert sorted(job.name for job in board.iterjobs(only_unclaimed=True)) == ["a", "b"]
 

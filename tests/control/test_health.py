@@ -19,8 +19,8 @@ def stats_of(*events):
     return stats
 
 
-def conductor(dispatching=True, stopping=False, name="ann"):
-    return SimpleNamespace(name=name, dispatching=dispatching, stopping=stopping)
+def conductor(dispatching=True, stopping=False, name="ann", unattended=()):
+    return SimpleNamespace(name=name, dispatching=dispatching, stopping=stopping, unattended=list(unattended))
 
 
 def test_running_and_finished_jobs():
@@ -44,16 +44,24 @@ def test_health():
         "name": "ann",
         "state": "running",
         "running": ["c"],
+        "unattended": [],
         "consumed": 1,
         "abandoned": 0,
         "released": 0,
         "trashed": 1,
+        "lost": 0,
     }
     states = [
         health(conductor(dispatching, stopping), stats)["state"]
         for dispatching, stopping in ((True, True), (False, True), (False, False))
     ]
     assert states == ["stopping", "stopped", "stopped"]
+
+
+def test_a_claimed_job_on_which_nothing_works_is_reported():
+    report = health(conductor(unattended=["d"]), stats_of(("running_start", "c")))
+    assert (report["ok"], report["state"], report["unattended"]) == (False, "running", ["d"])
+    assert 'stackl_flow_jobs_unattended{conductor="ann"} 1' in prometheus_metrics(report).splitlines()
 
 
 def test_metrics():
