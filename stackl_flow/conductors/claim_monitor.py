@@ -1,9 +1,9 @@
 """Releases the claims of a conductor on which it does not work.
 
 The heartbeat keeps every claim of a living process, also one on which it does not work: the thread that was
-to run the job never started or has died, a claim was made although the store reported a failure, or this
-library has an error. Such a job would be claimed for ever. So a thread compares the claims that were made
-under the conductor's name with what it works on, and gives the others back after ``rescue_after`` seconds.
+to run the job never started or has died, a claim was made although the store reported a failure, or there is
+an error in this library. Such a job would be claimed for ever. So a thread compares the claims that were made
+under the conductor's name with what it works on, and releases the others after ``rescue_after`` seconds.
 
 It reads nothing from the board while all claims are known: the board object remembers what it claimed.
 """

@@ -213,6 +213,8 @@ class JobRecord:
         if not self._summary:
             stored = {name: value for name in _SUMMARY if _is_stored(name, value := getattr(self, name))}
             stored["priority"] = self.priority.value
+            if self.claims:
+                stored["claims"] = [claim.to_list() for claim in self.claims]
             object.__setattr__(self, "_summary", json.dumps(stored))
         return self._summary
 
@@ -322,12 +324,13 @@ def _is_history(value: object) -> bool:
 
 
 def _is_claim(value: object) -> bool:
-    if not isinstance(value, list) or not 2 <= len(value) <= 4:  # noqa: PLR2004  the fields of a Claim
+    if not isinstance(value, list) or not 2 <= len(value) <= len(_CLAIM_CHECKS):  # noqa: PLR2004  owner, time
         return False
-    owner, at, *rest = value
-    return _is_text(owner) and _is_time(at) and all(map(_is_text, rest))
+    return all(check(each) for check, each in zip(_CLAIM_CHECKS, value, strict=False))
 
 
+#: By field of a claim: whether a stored value is valid.
+_CLAIM_CHECKS: Final = (_is_text, _is_time, _is_text, _is_text, _is_text, _is_time)
 #: By field: whether a stored value is valid.
 _CHECKS: Final[Mapping[str, Callable[[object], bool]]] = {
     "uuid": _is_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from stackl_flow import exceptions as exc
 from stackl_flow import retry, task
@@ -35,7 +36,7 @@ class OnceRepaired(task.Task):
 
     def revert(self, log_file, repaired):
         append_line(log_file, f"{self.name} revert {os.getpid()}")
-        if not os.path.exists(repaired):
+        if not Path(repaired).exists():
             raise OSError("the disk is gone")
 
 
