@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Final, NamedTuple
 
+from stackl_flow import error_text, redaction
 from stackl_flow import exceptions as exc
-from stackl_flow import redaction
 from stackl_flow import states as st
 from stackl_flow.engines.base import Engine
 from stackl_flow.failure import Failure
@@ -33,7 +33,6 @@ from stackl_flow.jobboards.record import (
     LOST,
     RELEASED,
     TRASHED,
-    shorten,
 )
 from stackl_flow.persistence.base import Backend
 
@@ -166,12 +165,8 @@ def is_interrupt(error: BaseException | None) -> bool:
 
 def describe(error: BaseException) -> str:
     """Return type and text of an error, redacted, on one line, also if its text cannot be read."""
-    try:
-        text = str(error)
-    except BaseException as unreadable:  # noqa: BLE001  code of the program
-        text = f"(its text cannot be read: {type(unreadable).__name__})"
-    name = type(error).__name__
-    return shorten(" ".join(redaction.redact(f"{name}: {text}" if text else name).split()), _MAX_TEXT)
+    text = redaction.redact(error_text.describe(error).removesuffix(": "))
+    return " ".join(error_text.shorten(text, _MAX_TEXT).split())
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple, Self
 
-from stackl_flow import codec
+from stackl_flow import codec, error_text
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 
@@ -59,8 +59,9 @@ RELEASED: Final = "released"
 UNSTARTED: Final = "unstarted"
 #: The dispositions that count towards ``max_claims``.
 FAILED_CLAIMS: Final = frozenset({LOST, ABANDONED, DEFERRED, DECLINED})
-#: Maximum length of a reason in the history of claims.
+#: Maximum length in bytes of a reason in the history of claims, and of how many claims the reasons are kept.
 _MAX_REASON: Final = 1_000
+_MAX_REASONS: Final = 10
 
 
 class JobPriority(Enum):
@@ -192,7 +193,9 @@ class JobRecord:
         *before, last = self.claims
         if disposition == UNSTARTED:
             return replace(self, claims=tuple(before), changed_on=now)
-        ended = last._replace(ended=disposition, lease="", reason=shorten(reason, _MAX_REASON))
+        ended = last._replace(ended=disposition, lease="", reason=error_text.shorten(reason, _MAX_REASON))
+        if reason:
+            before[:-_MAX_REASONS] = [each._replace(reason="") for each in before[:-_MAX_REASONS]]
         return replace(self, claims=(*before, ended), changed_on=now)
 
     def with_owner_delayed(self, until: float) -> Self:
@@ -459,14 +462,6 @@ def state_of_outcome(outcome: Mapping[str, Any]) -> str:
     if outcome.get("failure") is None and outcome.get("state", st.SUCCESS) == st.SUCCESS:
         return SUCCEEDED
     return FAILED
-
-
-def shorten(text: str, length: int) -> str:
-    """Return a text of at most this length, cut in its middle."""
-    if len(text) <= length:
-        return text
-    half = (length - 5) // 2
-    return f"{text[:half]} ... {text[-half:]}"
 
 
 _JOB_OPTIONS: Final = ("expires_at", "key", "not_before", "required_capabilities", "uuid")

@@ -172,7 +172,7 @@ def test_a_flow_that_cannot_be_posted_leaves_no_job(deployment):
     with pytest.raises(exc.FactoryNotFound, match="no 'nowhere'"):
         post_flow(deployment.board, deployment.store, FLOWS + "nowhere")
     with pytest.raises(exc.NotSerializable, match="'thing'"):
-        post_flow(deployment.board, deployment.store, FLOWS + "good", store={"thing": object()})
+        deployment.post("good", store={"thing": object()})
     assert deployment.board.job_count == 0
 
 

@@ -215,20 +215,21 @@ class Board(KVBoard):
         del expiry
         return super().claim(job, who)
 
-    def abandon(self, job: jobs.Job, who: str, *, counts: bool = True) -> None:
+    def abandon(self, job: jobs.Job, who: str, *, counts: bool = True, reason: str = "") -> None:
         """Release a claimed job.
 
         Args:
             job: the job.
             who: the claimer.
             counts: whether the claim counts towards ``max_claims``.
+            reason: why; stored in the history of claims.
 
         Raises:
             JobFailure: another owner claims the job.
             NotFound: the job is unclaimed or not on the board any more.
         """
         self._check_claimed(job)
-        super().abandon(job, who, counts=counts)
+        super().abandon(job, who, counts=counts, reason=reason)
 
     def consume(self, job: jobs.Job, who: str, outcome: Mapping[str, Any] | None = None) -> None:
         """Complete a claimed job.
