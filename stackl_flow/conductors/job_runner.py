@@ -78,12 +78,13 @@ class Rules(NamedTuple):
     Attributes:
         load_error: called with what was raised before there was an engine.
         run_error: called with what the engine or a listener raised, and the engine.
-        repeats_reverted: whether a job can be given back after its flow was reverted, for another attempt.
+        repeats_reverted: whether a job is given back for another attempt after these failures reverted its
+            flow.
     """
 
     load_error: Callable[[BaseException], RunResult]
     run_error: Callable[[BaseException, Engine], RunResult]
-    repeats_reverted: bool = False
+    repeats_reverted: Callable[[Iterable[Failure]], bool] = lambda _: False
 
 
 # ------------------------------------------------------------------ results
@@ -183,12 +184,6 @@ def is_of_atoms(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, exc.StorageFailure)
 
 
-def are_of_the_machine(failures: Iterable[Failure]) -> bool:
-    """Return whether there are failures, all of them errors of the machine."""
-    checked = [failure.check(*NOT_THE_FLOWS) for failure in failures]
-    return bool(checked) and all(checked)
-
-
 def _to_dict(failure: Failure) -> dict[str, Any]:
     return failure.to_dict(include_args=False)
 
@@ -207,7 +202,7 @@ class JobRun:
 
     def __init__(self, job: Job, notify: Notify, persistence: Backend | None = None) -> None:
         self.job = job
-        self.fencing_token = job.fencing_token
+        self.fencing_token = getattr(job, "fencing_token", 0)  # jobs of boards written for TaskFlow have none
         self._notify = notify
         self._persistence = persistence
         self._engine: Engine | None = None
@@ -316,11 +311,7 @@ class JobRun:
         reverted_at = self._reverted_at(engine)
         earlier_claims = [claim for claim in self.job.claims[:-1] if claim.at <= reverted_at]
         last = earlier_claims[-1].ended if earlier_claims else ""
-        # A claim is also deferred because a task reported an error of its machine: for another attempt.
-        is_repeated = rules.repeats_reverted and (
-            last != DEFERRED or are_of_the_machine(engine.storage.get_failures().values())
-        )
-        if last == LOST or (last and not is_repeated):
+        if last == LOST or (last and not rules.repeats_reverted(engine.storage.get_failures().values())):
             return True
         engine.reset()
         return False

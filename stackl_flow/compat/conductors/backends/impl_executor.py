@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
@@ -101,7 +101,12 @@ class ExecutorConductor(conductor.Conductor):
 
     def _rules(self) -> Rules:
         """Return TaskFlow's rules: a job ends with its engine, whatever the state of its flow."""
-        return Rules(self._result_of_load_error, self._result_of_taskflow_error, repeats_reverted=True)
+        return Rules(self._result_of_load_error, self._result_of_taskflow_error, self._are_ignored)
+
+    def _are_ignored(self, failures: Iterable[Failure]) -> bool:
+        """Return whether a job is abandoned after these failures; programs may extend the exceptions."""
+        checked = [failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures]
+        return bool(checked) and all(checked)
 
     @staticmethod
     def _result_of_load_error(error: BaseException) -> RunResult:
@@ -113,11 +118,7 @@ class ExecutorConductor(conductor.Conductor):
 
     def _result_of_taskflow_error(self, error: BaseException, engine: Engine) -> RunResult:
         failures = list(error) if isinstance(error, exc.WrappedFailure) else [Failure.from_exception(error)]
-        # Programs may extend NO_CONSUME_EXCEPTIONS.
-        is_ignored = bool(failures) and all(
-            failure.check(*self.NO_CONSUME_EXCEPTIONS) for failure in failures
-        )
-        if is_ignored or not isinstance(error, Exception):
+        if self._are_ignored(failures) or not isinstance(error, Exception):
             return RunResult(DEFERRED, {"reason": describe(error)}, error)
         outcome = {"state": engine.storage.get_flow_state(), "failure": failure_of(error)}
         return RunResult(CONSUMED, outcome, error)
