@@ -22,6 +22,7 @@
     |- IncompatibleVersion          unsupported version of a server, file or schema
     |- Duplicate, NotFound, Empty, MultipleChoices
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
+    |     |- FactoryNotAllowed        a flow factory is not on the allow-list
     |- InvalidFormat                malformed input or stored data
     |  |- NotSerializable           a value has no JSON representation
     |  |- ValueTooLarge             a value or a commit is larger than the store accepts
@@ -225,6 +226,10 @@ class NotFound(StacklFlowError):
 
 class FactoryNotFound(NotFound, ImportError):
     """A flow factory cannot be imported by its name."""
+
+
+class FactoryNotAllowed(FactoryNotFound):
+    """A stored or received name of a flow factory is not on the allow-list of this process."""
 
 
 class Empty(StacklFlowError):

@@ -28,6 +28,22 @@ Db = Annotated[
 ]
 
 
+Factories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--factories",
+        metavar="PATTERN",
+        envvar="STACKL_FLOW_FACTORIES",
+        help="Factories of stored flows that may be imported, such as 'shop.*'; all by default. Repeatable.",
+    ),
+]
+
+
+def allowed_factories(patterns: list[str] | None) -> list[str] | None:
+    """Return the value of --factories: patterns, which may be separated by commas; None if there are none."""
+    return [name for text in patterns or () for name in text.replace(",", " ").split()] or None
+
+
 def require_db(db: str | None) -> str:
     """Return the value of --db.
 

@@ -42,6 +42,7 @@ from stackl_flow.conductors.prefetch import MAX_PREFETCH, ClaimSize, PrefetchBuf
 from stackl_flow.conductors.retention import LogBookRetention
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.engines.base import Engine, parse_flag
+from stackl_flow.engines.factories import AllowList
 from stackl_flow.jobboards.base import Job, JobBoard
 from stackl_flow.jobboards.record import ABANDONED, CONSUMED, DEFERRED
 from stackl_flow.notifier import RestrictedNotifier
@@ -94,6 +95,8 @@ class Conductor:
             there is a free slot for it.
         rescue_after: seconds after which a claimed job on which the conductor does not work is released; the
             reason is logged and stored in the history of the job.
+        factories: the names or patterns of the flow factories that may be imported, such as ``["shop.*"]``;
+            None for those in the environment variable ``STACKL_FLOW_FACTORIES``, or all if that is not set.
 
     Attributes:
         name: the conductor's name.
@@ -120,6 +123,7 @@ class Conductor:
         retention: float | RetentionPolicy | None = None,
         prefetch: int = MAX_PREFETCH,
         rescue_after: float = RESCUE_AFTER,
+        factories: Collection[str] | None = None,
     ) -> None:
         if not name or type(name) is not str:
             raise TypeError(
@@ -134,6 +138,9 @@ class Conductor:
         self._persistence = persistence
         self._engine = engine or engines.ENGINE_DEFAULT
         self._engine_options = dict(engine_options or {})
+        AllowList(factories)  # checks the type
+        if factories is not None:
+            self._engine_options["factories"] = list(factories)
         self._wait = WAIT_TIMEOUT if wait_timeout is None else float(wait_timeout)
         self._slots = max(1, int(max_simultaneous_jobs))
         self._retention = LogBookRetention(jobboard, persistence, RetentionPolicy.from_value(retention))

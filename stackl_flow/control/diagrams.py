@@ -1,6 +1,6 @@
 """Diagrams of flows: of the flow that a factory makes, or of a stored one with its states."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
@@ -28,12 +28,15 @@ def flow_diagram(flow: Flow | Atom, view: FlowView | None = None) -> Diagram:
     return from_graph(compile_flow(flow).graph(), *(_statuses(view) if view is not None else ()))
 
 
-def stored_flow_diagram(backend: Backend, identifier: str) -> tuple[Diagram, str | None]:
+def stored_flow_diagram(
+    backend: Backend, identifier: str, factories_allowed: Collection[str] | None = None
+) -> tuple[Diagram, str | None]:
     """Draw a stored flow.
 
     Args:
         backend: where it is stored.
         identifier: its uuid, the beginning of the uuid, or its name.
+        factories_allowed: as ``factories`` of `engines.flow_from_detail`.
 
     Returns:
         The diagram; and None, or the reason why the flow could not be rebuilt from its factory. In that case
@@ -49,7 +52,7 @@ def stored_flow_diagram(backend: Backend, identifier: str) -> tuple[Diagram, str
         detail = connection.get_flow_details(view.flow.uuid, lazy=True)
     with redaction.redacting(secret_values(detail.meta, ())):
         try:
-            return flow_diagram(rebuild_flow(detail), view), None
+            return flow_diagram(rebuild_flow(detail, factories_allowed), view), None
         except exc.StacklFlowError as error:
             return _without_edges(view), str(error).partition("\n")[0]
 

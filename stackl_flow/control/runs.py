@@ -54,10 +54,15 @@ def import_factory(spec: str) -> Factory:
     return _import(spec)
 
 
-def rebuild_flow(detail: FlowDetail) -> Flow | Atom:
+def rebuild_flow(detail: FlowDetail, factories_allowed: Collection[str] | None = None) -> Flow | Atom:
     """Build a stored flow again with its factory.
 
+    Args:
+        detail: the stored flow.
+        factories_allowed: as ``factories`` of `engines.flow_from_detail`.
+
     Raises:
+        FactoryNotAllowed: the factory is not on the allow-list.
         FactoryNotFound: it was stored without a factory, or the factory cannot be imported or called here.
     """
     factory = detail.meta.get(factories.META_FACTORY)
@@ -69,7 +74,11 @@ def rebuild_flow(detail: FlowDetail) -> Flow | Atom:
     name, args, kwargs = factory["name"], factory.get("args") or (), factory.get("kwargs") or {}
     stored = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
     remedy = f"the flow was stored with ({stored}), so the factory has to accept these"
-    return build_flow(_import(name), kwargs, name, args, remedy)
+    allowed = factories.AllowList(factories_allowed)
+    allowed.check_name(name)
+    imported = _import(name)
+    allowed.check(name, imported)
+    return build_flow(imported, kwargs, name, args, remedy)
 
 
 def build_flow(
@@ -182,12 +191,15 @@ def create_engine(
     return engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
 
 
-def load_engine(backend: Backend, flow_uuid: str, **engine_options: Any) -> Engine:
+def load_engine(
+    backend: Backend, flow_uuid: str, factories_allowed: Collection[str] | None = None, **engine_options: Any
+) -> Engine:
     """Return an engine that continues a stored flow; nothing runs yet.
 
     Args:
         backend: where the flow is stored.
         flow_uuid: its full uuid.
+        factories_allowed: as ``factories`` of `engines.flow_from_detail`.
         engine_options: as for `engines.load`, such as engine= and max_workers=.
 
     Raises:
@@ -200,7 +212,7 @@ def load_engine(backend: Backend, flow_uuid: str, **engine_options: Any) -> Engi
     with backend.get_connection() as connection:
         detail = connection.get_flow_details(flow_uuid)
     with redaction.redacting(secret_values(detail.meta, detail)):
-        flow = rebuild_flow(detail)
+        flow = rebuild_flow(detail, factories_allowed)
         engine = engines.load(flow, flow_detail=detail, backend=backend, **engine_options)
         engine.compile()
         if engine.compilation is not None and set(engine.compilation.names) - {atom.name for atom in detail}:

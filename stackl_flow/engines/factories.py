@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -18,6 +20,8 @@ from stackl_flow.persistence.models import FlowDetail, LogBook
 
 _LOG = redaction.get_logger(__name__)
 
+#: The environment variable with the allow-list of a process that is given none.
+FACTORIES_VARIABLE: Final = "STACKL_FLOW_FACTORIES"
 #: How many values an error about sizes names.
 _SHOWN: Final = 3
 #: Key of the factory in a flow's metadata.
@@ -36,6 +40,84 @@ def resolve_backend(backend: AnyBackend) -> Backend | None:
     if backend is None or isinstance(backend, Backend):
         return backend
     return backends.fetch(backend)
+
+
+# ------------------------------------------------------------------ the allow-list
+
+
+class AllowList:
+    """Which factories may be imported by a name that was stored or received.
+
+    A pattern is a name, such as ``"shop.flows:order"``, or has wildcards, such as ``"shop.*"``. Patterns with
+    wildcards allow what is defined in the modules that they match, not what these import from elsewhere.
+
+    Args:
+        patterns: the patterns; None for those in the environment variable ``STACKL_FLOW_FACTORIES``,
+            separated by commas or spaces. If that is not set either, every factory is allowed.
+
+    Raises:
+        TypeError: the patterns are no list of texts.
+    """
+
+    def __init__(self, patterns: Collection[str] | None = None) -> None:
+        self._source = "factories="
+        if patterns is None:
+            self._source = FACTORIES_VARIABLE
+            patterns = os.environ.get(FACTORIES_VARIABLE, "").replace(",", " ").split() or None
+        elif isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise TypeError(f"factories= takes a list of patterns, such as ['shop.*'], not {patterns!r}")
+        self.patterns = None if patterns is None else tuple(patterns)
+
+    def import_factory(self, name: str) -> Callable[..., Item]:
+        """Import a factory by a name that was stored or received.
+
+        Raises:
+            FactoryNotAllowed: it is not on the list; nothing was imported.
+            FactoryNotFound: it cannot be imported.
+        """
+        self.check_name(name)
+        found = import_factory(name)
+        self.check(name, found)
+        return found
+
+    def check_name(self, name: str) -> None:
+        """Check a name before anything is imported.
+
+        Raises:
+            FactoryNotAllowed: it is not on the list.
+        """
+        if not self._matches(name):
+            raise self._error(name, "")
+
+    def check(self, name: str, found: object) -> None:
+        """Check what was imported by a name.
+
+        Raises:
+            FactoryNotAllowed: it is defined elsewhere, in a module that is not on the list.
+        """
+        if self.patterns is None or _dotted(name) in map(_dotted, self.patterns):
+            return
+        origin = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+        if not self._matches(origin):
+            raise self._error(name, f": it is {origin}, so list this name without wildcards to allow it")
+
+    def _matches(self, name: str) -> bool:
+        if self.patterns is None:
+            return True
+        return any(fnmatchcase(_dotted(name), _dotted(pattern)) for pattern in self.patterns)
+
+    def _error(self, name: str, reason: str) -> exc.FactoryNotAllowed:
+        listed = ", ".join(self.patterns or ()) or "nothing"
+        error = exc.FactoryNotAllowed(
+            f"factory '{name}' may not be used here{reason}; {self._source} allows {listed}: add it to the "
+            f"list, or leave the flow to a process that has it"
+        )
+        error.name = name.replace(":", ".").rpartition(".")[0]
+        return error
+
+
+def _dotted(name: str) -> str:
+    return name.replace(":", ".")
 
 
 # ------------------------------------------------------------------ names of factories
@@ -144,15 +226,25 @@ def _not_found(
 
 
 def make_flow(
-    name: str, factory_args: Sequence[Any] | None = None, factory_kwargs: Mapping[str, Any] | None = None
+    name: str,
+    factory_args: Sequence[Any] | None = None,
+    factory_kwargs: Mapping[str, Any] | None = None,
+    allowed: AllowList | None = None,
 ) -> Item:
     """Create a flow with its factory.
 
+    Args:
+        name: the name of the factory.
+        factory_args: its arguments.
+        factory_kwargs: its keyword arguments.
+        allowed: the allow-list, for a name that was stored or received.
+
     Raises:
-        FactoryNotFound: the factory cannot be imported.
+        FactoryNotFound: the factory cannot be imported, or is not allowed.
         NotAnAtom: the factory returned something other than a flow.
     """
-    return check_flow(import_factory(name)(*(factory_args or ()), **(factory_kwargs or {})), name)
+    factory = import_factory(name) if allowed is None else allowed.import_factory(name)
+    return check_flow(factory(*(factory_args or ()), **(factory_kwargs or {})), name)
 
 
 def check_flow(created: object, name: str) -> Item:
@@ -169,11 +261,17 @@ def check_flow(created: object, name: str) -> Item:
     raise exc.NotAnAtom(f"factory '{name}' returned {_describe(created)} instead of a flow")
 
 
-def flow_from_detail(flow_detail: FlowDetail) -> Item:
+def flow_from_detail(flow_detail: FlowDetail, factories: Collection[str] | None = None) -> Item:
     """Create a stored flow again with its factory.
+
+    Args:
+        flow_detail: the stored flow.
+        factories: the names or patterns of the factories that may be imported, such as ``["shop.*"]``; None
+            for those in the environment variable ``STACKL_FLOW_FACTORIES``, or all if that is not set.
 
     Raises:
         ValueError: the flow was not created by a factory.
+        FactoryNotAllowed: the factory is not one of ``factories``; nothing was imported.
         FactoryNotFound: the factory cannot be imported in this process.
         NotAnAtom: the factory returned something other than a flow.
     """
@@ -183,7 +281,7 @@ def flow_from_detail(flow_detail: FlowDetail) -> Item:
             f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved;"
             f" create the flow yourself and call engines.load(flow, flow_detail=...)"
         )
-    return make_flow(stored["name"], stored.get("args"), stored.get("kwargs"))
+    return make_flow(stored["name"], stored.get("args"), stored.get("kwargs"), AllowList(factories))
 
 
 # ------------------------------------------------------------------ storing flows

@@ -218,6 +218,8 @@ def load_from_detail(
     backend: AnyBackend = None,
     namespace: str = ENGINES_NAMESPACE,
     engine: str = ENGINE_DEFAULT,
+    *,
+    factories: Collection[str] | None = None,
     **kwargs: Any,
 ) -> Engine:
     """Create an engine for a stored flow that was created by a factory.
@@ -228,12 +230,14 @@ def load_from_detail(
         backend: as for ``load``.
         namespace: as for ``load``.
         engine: as for ``load``.
+        factories: as for ``flow_from_detail``.
         kwargs: as for ``load``.
 
     Raises:
         ValueError: the flow was not created by a factory.
+        FactoryNotAllowed: the factory is not one of ``factories``; nothing was imported.
         FactoryNotFound: the factory cannot be imported in this process.
     """
     _check_arguments(engine, store, flow_detail)
-    flow = flow_from_detail(flow_detail)
+    flow = flow_from_detail(flow_detail, factories)
     return load(flow, store, flow_detail, None, backend, namespace, engine, **kwargs)

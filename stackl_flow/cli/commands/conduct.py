@@ -19,8 +19,10 @@ from stackl_flow.cli.options import (
     Db,
     EngineKind,
     EngineOption,
+    Factories,
     Json,
     MaxWorkers,
+    allowed_factories,
     engine_options,
     require_board,
     require_db,
@@ -106,6 +108,7 @@ def conduct(
     retention: Retention = None,
     failed_retention: FailedRetention = None,
     listen: Listen = None,
+    factories: Factories = None,
     as_json: Json = False,
 ) -> None:
     """Run a conductor: claim jobs from a board and run their flows, until stopped.
@@ -126,6 +129,7 @@ def conduct(
         "max_simultaneous_jobs": jobs,
         "capabilities": capability or None,
         "retention": _retention_policy(retention, failed_retention),
+        "factories": allowed_factories(factories),
     }
     engine_name = str(options.pop("engine"))
     opening.add_working_directory()

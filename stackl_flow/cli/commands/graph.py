@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from stackl_flow.cli.errors import command_output
-from stackl_flow.cli.options import Db, FactoryArguments, Json, require_db
+from stackl_flow.cli.options import Db, Factories, FactoryArguments, Json, allowed_factories, require_db
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.values import parse_pairs
 from stackl_flow.control import diagrams, opening, runs
@@ -59,6 +59,7 @@ def graph(
     output: OutputOption = None,
     arg: FactoryArguments = None,
     db: Db = None,
+    factories: Factories = None,
     as_json: Json = False,
 ) -> None:
     """Draw a diagram of a flow; that of a stored flow shows states and times.
@@ -77,7 +78,7 @@ def graph(
             flow = runs.build_flow(runs.import_factory(target), factory_kwargs, target)
             diagram = diagrams.flow_diagram(flow)
         else:
-            diagram = _stored_flow_diagram(target, require_db(db), out)
+            diagram = _stored_flow_diagram(target, require_db(db), out, allowed_factories(factories))
         _write(render(diagram, diagram_format.value), diagram_format, output, out)
 
 
@@ -91,10 +92,10 @@ def _default_format(output: Path | None) -> DiagramFormat:
     return _FORMAT_OF_EXTENSION.get(extension, DiagramFormat.mermaid)
 
 
-def _stored_flow_diagram(identifier: str, db: str, out: Output) -> Diagram:
+def _stored_flow_diagram(identifier: str, db: str, out: Output, factories: list[str] | None) -> Diagram:
     opening.add_working_directory()
     with opening.open_read_only(db) as backend:
-        diagram, reason = diagrams.stored_flow_diagram(backend, identifier)
+        diagram, reason = diagrams.stored_flow_diagram(backend, identifier, factories)
     if reason is not None:
         out.message(f"the flow cannot be built from its factory, so the diagram has no arrows: {reason}")
     return diagram

@@ -20,10 +20,12 @@ from stackl_flow.cli.options import (
     Db,
     EngineKind,
     EngineOption,
+    Factories,
     Json,
     MaxWorkers,
     OptionalFlowArgument,
     Results,
+    allowed_factories,
     engine_options,
     require_db,
 )
@@ -49,6 +51,7 @@ def resume(
     engine: EngineOption = EngineKind.serial,
     max_workers: MaxWorkers = None,
     results: Results = False,
+    factories: Factories = None,
     as_json: Json = False,
 ) -> None:
     """Resume a stored flow from its last checkpoint, forwards or in the middle of its rollback.
@@ -65,7 +68,10 @@ def resume(
     url = require_db(db)
     if (identifier is None) is not resume_all:
         raise typer.BadParameter("pass one flow, or --all", param_hint="FLOW")
-    options = engine_options(engine, max_workers)
+    options = {
+        **engine_options(engine, max_workers),
+        "factories_allowed": allowed_factories(factories),
+    }
     with command_output(as_json=as_json) as out, opening.open_for_resuming(url) as backend:
         resume_flow = partial(_resume_flow, backend, out, url, options, force=force, results=results)
         if identifier is not None:

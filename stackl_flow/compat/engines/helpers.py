@@ -50,6 +50,14 @@ def _read_engine(engine: str | None, options: Mapping[str, Any]) -> tuple[str, d
     return kind, {**{key: value for key, value in settings.items() if key != "engine"}, **options}
 
 
+def _import_stored_factory(name: str, patterns: Collection[str] | None) -> Callable[..., Item]:
+    allowed = factories.AllowList(patterns)
+    allowed.check_name(name)
+    found = _import_factory(name)
+    allowed.check(name, found)
+    return found
+
+
 def _import_factory(name: str) -> Callable[..., Item]:
     """Import a factory with oslo.utils, as TaskFlow does, because tests of programs replace that function.
 
@@ -160,8 +168,12 @@ def save_factory_details(
     )
 
 
-def flow_from_detail(flow_detail: FlowDetail) -> Item:
+def flow_from_detail(flow_detail: FlowDetail, allowed: Collection[str] | None = None) -> Item:
     """Create a stored flow by its factory.
+
+    Args:
+        flow_detail: the stored flow.
+        allowed: the factories that may be imported; not part of TaskFlow.
 
     Raises:
         ValueError: no factory is stored.
@@ -172,7 +184,8 @@ def flow_from_detail(flow_detail: FlowDetail) -> Item:
         raise ValueError(
             f"Cannot reconstruct flow {flow_detail.name} {flow_detail.uuid}: no factory information saved."
         )
-    return _import_factory(stored["name"])(*stored.get("args", ()), **stored.get("kwargs", {}))
+    create = _import_stored_factory(stored["name"], allowed)
+    return create(*stored.get("args", ()), **stored.get("kwargs", {}))
 
 
 def load_from_factory(
@@ -215,5 +228,9 @@ def load_from_detail(
     engine: str | None = ENGINE_DEFAULT,
     **kwargs: Any,
 ) -> Engine:
-    """Create an engine for a stored flow that was created by a factory; see `load`."""
-    return load(flow_from_detail(flow_detail), store, flow_detail, None, backend, namespace, engine, **kwargs)
+    """Create an engine for a stored flow that was created by a factory; see `load`.
+
+    The option ``factories``, an allow-list, is not part of TaskFlow.
+    """
+    flow = flow_from_detail(flow_detail, kwargs.pop("factories", None))
+    return load(flow, store, flow_detail, None, backend, namespace, engine, **kwargs)
