@@ -40,6 +40,9 @@ _MAX_NOTES: Final = 20
 _FRAMES: Final = 50
 _MAX_MEMBERS: Final = 50
 _MAX_MEMBER_MESSAGE: Final = 2000
+#: Python formats a member of a group again in each group that has it: the text of nested groups may be huge.
+_MAX_FORMATTED: Final = 500
+_MAX_CAUSES: Final = 50
 
 
 def _guarded(read: Callable[[], T]) -> tuple[T | None, str | None]:
@@ -146,13 +149,43 @@ def args_of(error: BaseException) -> tuple[Any, ...]:
     return args
 
 
+def can_be_formatted(error: BaseException, tb: TracebackType | None) -> bool:
+    """Return whether a logger can format an error with its traceback and causes, in reasonable time."""
+    return _format(error, tb) is not None
+
+
 def format_error(error: BaseException, tb: TracebackType | None) -> str:
     """Return an error with its traceback and causes, as Python prints an error that nothing catches."""
-    text, problem = _guarded(lambda: plain("".join(traceback.format_exception(type(error), error, tb))))
+    text = _format(error, tb)
     if text is not None:
         return text
-    name, details = class_name(type(error)), details_of(error, tb)
-    return f"{details}{name}: {message_of(error)} (its causes cannot be read: {problem})\n"
+    causes, omitted = causes_of(error, _MAX_CAUSES)
+    lines = [f"{details_of(error, tb)}{class_name(type(error))}: {message_of(error)}"]
+    lines += [f"Caused by {class_name(type(cause))}: {message_of(cause)}" for cause in causes]
+    if omitted:
+        lines.append(f"[... {omitted} causes in the middle left out ...]")
+    return "\n".join(lines) + "\n"
+
+
+def _format(error: BaseException, tb: TracebackType | None) -> str | None:
+    if not _is_small(error):
+        return None
+    text, _ = _guarded(lambda: plain("".join(traceback.format_exception(type(error), error, tb))))
+    return text
+
+
+def _is_small(error: BaseException) -> bool:
+    """Return whether an error has few causes and members, as often as Python writes each."""
+    stack, count, seen = [error], 0, {id(error)}
+    while stack and count < _MAX_FORMATTED:
+        count += 1
+        each = stack.pop()
+        linked = [next_error for next_error in (_cause(each), _context(each)) if next_error is not None]
+        stack += [next_error for next_error in linked if id(next_error) not in seen]
+        seen.update(map(id, linked))
+        if is_a(each, BaseExceptionGroup):
+            stack += _members(each)[:_MAX_FORMATTED]
+    return not stack
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:

@@ -357,10 +357,27 @@ def _chain(causes: Sequence[Failure]) -> tuple[Failure, ...]:
     return tuple(causes)
 
 
+#: How many values inside the arguments of an exception are searched for secrets.
+_MAX_SEARCHED: Final = 1000
+
+
 def _redact_args(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Mask secrets in the arguments of an exception; arguments that cannot be searched are left out."""
+    if not redaction.has_secrets():
+        return args
     try:
-        redacted: tuple[Any, ...] = redaction.redact_data(args)
-    except Exception:  # noqa: BLE001  an argument whose text cannot be searched for secrets
+        found, errors = list(args), False
+        for value in found:
+            if len(found) > _MAX_SEARCHED:
+                return ()
+            if isinstance(value, Mapping):
+                found += value.values()
+            elif isinstance(value, (list, tuple, set, frozenset)):
+                found += value
+            # The text of a group of errors repeats the text of a member in each group that has it.
+            errors = errors or isinstance(value, BaseException)
+        redacted: tuple[Any, ...] = () if errors else redaction.redact_data(args)
+    except Exception:  # noqa: BLE001  an argument whose text cannot be read
         return ()
     return redacted
 

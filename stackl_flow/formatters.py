@@ -280,7 +280,9 @@ class FailureFormatter:
             long as the atom's intention is EXECUTE: once its flow is being reverted, they no longer have the
             states that they had when it failed.
         """
-        exc_info = None if redaction.contains_secret(fail.exc_info) else fail.exc_info
+        exc_info = fail.exc_info
+        if exc_info is not None and redaction.text_to_log(exc_info) is not None:
+            exc_info = None
         parts = [] if exc_info is not None else [f"{fail.pformat(traceback=True)}\n"]
         storage, plan = self._engine.storage, self._engine.compilation
         if storage is not None and plan is not None:

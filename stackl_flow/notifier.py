@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from stackl_flow import redaction
+from stackl_flow.error_text import short_name
 
 _LOG = redaction.get_logger(__name__)
 
@@ -126,7 +127,7 @@ class Notifier:
                     listener.warned = True
                     _LOG.warning(
                         "listener %s raised %s for event %s; it stays registered, but its further errors are"
-                        " not logged", _callback_name(listener.callback), type(error).__name__, event_type,
+                        " not logged", _callback_name(listener.callback), short_name(type(error)), event_type,
                         exc_info=True,
                     )  # fmt: skip
 

@@ -401,6 +401,13 @@ def contains_secret(exc_info: ExcInfo | None) -> bool:
     return redact(text) != text
 
 
+def text_to_log(exc_info: ExcInfo) -> str | None:
+    """Return the text to log instead of an exception that contains a secret or that no logger can format."""
+    if error_text.can_be_formatted(exc_info[1], exc_info[2]) and not contains_secret(exc_info):
+        return None
+    return format_traceback(exc_info).rstrip()
+
+
 class SecretsFilter(logging.Filter):
     """A logging filter that masks secrets in records.
 
@@ -409,6 +416,9 @@ class SecretsFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask secrets in the record; always return True."""
+        exc_info = record.exc_info
+        if exc_info and exc_info[0] is not None and (text := text_to_log(exc_info)) is not None:
+            record.exc_text, record.exc_info = text, None
         if not has_secrets():
             return True
         try:
@@ -421,9 +431,6 @@ class SecretsFilter(logging.Filter):
         redacted = redact(message)
         if redacted != message:
             record.msg, record.args = redacted, None
-        exc_info = record.exc_info
-        if exc_info and exc_info[0] is not None and contains_secret(exc_info):
-            record.exc_text, record.exc_info = format_traceback(exc_info).rstrip(), None
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         if record.stack_info:
@@ -460,4 +467,5 @@ __all__ = [
     "register",
     "secret_names",
     "select_parts",
+    "text_to_log",
 ]

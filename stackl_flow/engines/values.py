@@ -22,6 +22,7 @@ from stackl_flow import redaction
 from stackl_flow.atom import Bindings
 from stackl_flow.engines.journal import MISSING, Journal
 from stackl_flow.engines.plan import Plan
+from stackl_flow.error_text import short_name
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.states import IGNORE
@@ -360,7 +361,7 @@ class ArgumentBinder:
             except _LOOKUP_ERRORS:
                 _LOG.warning(
                     "atom '%s' should provide '%s' as result[%r], but its result does not contain it: %s",
-                    self._plan.names[number], name, key, type(result).__name__,
+                    self._plan.names[number], name, key, short_name(type(result)),
                 )  # fmt: skip
 
     def _look_up(self, number: int, sources: tuple[Source, ...]) -> dict[str, Any]:

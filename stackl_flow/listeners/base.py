@@ -172,8 +172,9 @@ class DumpingListener(Listener, metaclass=abc.ABCMeta):
         failed = isinstance(result, Failure)
         exc_info: ExcInfo | None = result.exc_info if isinstance(result, Failure) else None
         message = f"{message} with result '%s' (failure=%s)"
-        if exc_info is not None and redaction.contains_secret(exc_info):
+        text = None if exc_info is None else redaction.text_to_log(exc_info)
+        if text is not None:
             # As redacted text: the exception itself must not be changed.
-            self._dump(f"{message}\n%s", *args, result, failed, redaction.format_traceback(exc_info).rstrip())
+            self._dump(f"{message}\n%s", *args, result, failed, text)
         else:
             self._dump(message, *args, result, failed, exc_info=exc_info)

@@ -143,8 +143,9 @@ class DynamicLoggingListener(base.Listener):
 
     def _log_failure(self, event: AtomTransition, fail: Failure) -> None:
         exc_info, text = self._fail_formatter.format(fail, _matcher(event.name))
-        if exc_info is not None and redaction.contains_secret(exc_info):
-            text, exc_info = f"{text or ''}\n{redaction.format_traceback(exc_info)}", None
+        instead = None if exc_info is None else redaction.text_to_log(exc_info)
+        if instead is not None:
+            text, exc_info = f"{text or ''}\n{instead}\n", None
         if text:
             self._log(self._failure_level, event, "\n%s", redaction.redact(text), exc_info=exc_info)
         else:
