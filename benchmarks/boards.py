@@ -76,8 +76,10 @@ def filled(url: str, jobs: int) -> Iterator[JobBoard]:
     keys, first_time = BoardKeys("bench"), time.time() - jobs / JOBS_PER_SECOND
     with backends.backend("bench", url) as board, kv_backends.fetch(url) as kv:
         numbers = iter(range(jobs))
-        # A post writes two items.
-        batch_size = min(BATCH, (kv.limits.operations or 2 * BATCH) // 2)
+        items = len(
+            transactions.post(keys, JobRecord("uuid", "job", 0.0, 0.0, {}), 0.0, new_group=False).puts
+        )
+        batch_size = min(BATCH, (kv.limits.operations or items * BATCH) // items)
         while batch := list(itertools.islice(numbers, batch_size)):
             times = [first_time + n / JOBS_PER_SECOND for n in batch]
             posted = [JobRecord(str(uuid.uuid4()), "job", at, at, {}) for at in times]

@@ -85,7 +85,7 @@ def compare_with_taskflow(
     )
     name = SERVERS[kind][0]
     case = f"{more:,} jobs, {name}, flows in {'memory' if in_memory else name}"
-    return Row(NAME, case, "us", ours, peer, Goal(at_least_faster=5) if in_memory else None, judged)
+    return Row(NAME, case, "us", ours, peer, Goal(at_least_faster=6) if in_memory else None, judged)
 
 
 def no_op(name: str) -> Any:

@@ -54,7 +54,7 @@ def compare_with_pool(size: int, repeats: int, judged: bool) -> Row:
         repeats,
         {"ours": lambda: cost("stackl_flow", size), "bare ThreadPoolExecutor": lambda: bare(size)},
     )
-    return Row(NAME, f"{size:,} tasks, {THREADS} threads", "us", ours, peer, Goal(at_most_ratio=3), judged)
+    return Row(NAME, f"{size:,} tasks, {THREADS} threads", "us", ours, peer, Goal(at_most_ratio=2), judged)
 
 
 def compare_with_taskflow(size: int, repeats: int) -> Row:

@@ -25,7 +25,7 @@ def rows(quick: bool) -> Iterator[Row]:
     small = Samples(f"itself at {SMALL:,}", samples["small"].values)
     case = f"{size:,} tasks"
     yield Row(
-        NAME, f"{case}, load and run", "us", samples["large"], small, Goal(at_most_ratio=1.5), not quick
+        NAME, f"{case}, load and run", "us", samples["large"], small, Goal(at_most_ratio=1.6), not quick
     )
     yield Row(NAME, f"{case}, the flow built", "us", samples["built"])
     yield Row(

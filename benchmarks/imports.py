@@ -32,7 +32,7 @@ USED = (
 def rows(quick: bool) -> Iterator[Row]:
     """Compare importing the package, and the modules that a first flow needs, with TaskFlow's."""
     repeats = 3 if quick else 15
-    yield compare("import stackl_flow", "import {0}", repeats, Goal(at_most=150), judged=not quick)
+    yield compare("import stackl_flow", "import {0}", repeats, Goal(at_most=10), judged=not quick)
     # The root package imports lazily, so what a first flow imports is measured as well.
     yield compare("engines, task, retry, patterns", USED, repeats)
     _, modules = import_fresh("stackl_flow", USED)

@@ -49,7 +49,7 @@ def rows(quick: bool) -> Iterator[Row]:
     except ServerError as error:
         print(f"skipped: {error}", file=sys.stderr)
         return
-    yield Row(NAME, f"{size:,} tasks, fsync=on", "us", ours, peer, Goal(at_most_ratio=1.5), not quick)
+    yield Row(NAME, f"{size:,} tasks, fsync=on", "us", ours, peer, Goal(at_most_ratio=1.3), not quick)
 
 
 def durable(url: str, size: int) -> float:

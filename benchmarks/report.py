@@ -19,7 +19,7 @@ WHOLE = 100
 """Figures from here on are shown without decimals."""
 SMALLEST = 0.05
 """Smaller ratios are shown as 1/n."""
-PER_TASK = {"us": "us a task", "B": "bytes a task", "ms": "ms", "n": "modules"}
+PER_TASK = {"us": "us a task", "B": "bytes a task", "KB": "KB a task", "n": "modules", "/min": "a minute"}
 
 
 def cells(row: Row) -> tuple[str, ...]:

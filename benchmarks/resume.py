@@ -26,7 +26,7 @@ def rows(quick: bool) -> Iterator[Row]:
     """Compare a large flow with a bare read of its rows, and a small one with TaskFlow."""
     size, repeats = (2_000, 1) if quick else (100_000, 3)
     results, bare = measure("stackl_flow", size, repeats, query="?synchronous=OFF")
-    case, goal = f"half-done flow of {size:,}", Goal(at_most=50)
+    case, goal = f"half-done flow of {size:,}", Goal(at_most=40)
     yield Row(
         NAME, f"{case}, to the first new task", "us", phase_samples(results, "all"), bare, goal, not quick
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "B": 1.0, "n": 1.0}
+UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "B": 1.0, "KB": 1e-3, "n": 1.0, "/min": 60.0}
 
 
 class Status(StrEnum):

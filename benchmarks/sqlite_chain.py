@@ -61,7 +61,7 @@ def compare_with_loop(size: int, repeats: int, judged: bool) -> Row:
         {"ours": lambda: durable("stackl_flow", size), "bare loop of commits": lambda: bare(size)},
     )
     return Row(
-        NAME, f"{size:,} tasks, WAL, synchronous=FULL", "us", ours, peer, Goal(at_most_ratio=1.5), judged
+        NAME, f"{size:,} tasks, WAL, synchronous=FULL", "us", ours, peer, Goal(at_most_ratio=1.3), judged
     )
 
 
