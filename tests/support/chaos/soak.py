@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -159,9 +160,12 @@ class Soak:
             target = make_target(board, flows, directory, new_server)
             plan = make_plan(seed, self._scale(span, len(target.servers)))
             watch = Watch(plan, begun)
-            report = Round(plan, target, directory, watch).run()
-            found = [*report.violations, *watch.resources.growth()]
             self._own.sample("scripts/soak", os.getpid())
+            try:
+                report = Round(plan, target, directory, watch).run()
+            except Exception:  # noqa: BLE001  an error of the round is a violation, too: the soak goes on
+                report = Report(plan, (), (), [f"the round failed:\n{traceback.format_exc()}"])
+            found = [*report.violations, *watch.resources.growth()]
             self._report(
                 f"round {number}: jobs in {board}, flows in {flows}, seed {seed}", plan, report, found
             )
