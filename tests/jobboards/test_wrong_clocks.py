@@ -1,6 +1,8 @@
 """Processes whose clocks are an hour off neither steal nor lose claims."""
 
 import contextlib
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from tests.jobboards.wrong_clock_process import TTL, WrongClock
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3600.0
-#: Stores with their own clock; all users of a file or directory are on one machine, which has one clock.
+#: Stores with their own clock.
 SERVERS = ["redis", "zookeeper", "etcd", "postgresql", "mysql"]
 
 
@@ -28,18 +30,19 @@ def urls(request):
 class WrongClockProcess:
     """An owner whose clock is wrong."""
 
-    def __init__(self, hours, board, urls):
+    def __init__(self, hours, board, urls, prefix=(), env=None):
         arguments = [
+            *prefix,
             sys.executable,
             "-m",
             "tests.jobboards.wrong_clock_process",
             str(hours),
-            f"wrong{hours}",
+            (env or {}).get("WRONG_NAME", f"wrong{hours}"),
             board,
         ]
         arguments += urls
         self._process = subprocess.Popen(
-            arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            arguments, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
 
     def read(self):
@@ -64,12 +67,39 @@ class WrongClockProcess:
 
 
 def test_claims_do_not_depend_on_the_clocks_of_owners(urls):
+    check_claims(urls, lambda hours, name: WrongClockProcess(hours, name, urls))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The stores in files: all users of a file are on one machine, which has one boot clock."""
+    return [f"sqlite:///{tmp_path}/jobs.db", f"dir://{tmp_path}/jobs"]
+
+
+def test_claims_in_files_do_not_depend_on_the_wall_clock(files):
+    check_claims(files, lambda hours, name: WrongClockProcess(hours, name, files))
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="needs faketime")
+def test_claims_in_files_of_a_process_with_another_date(files):
+    """What the process sees of the wall clock is wrong everywhere, also in libraries."""
+    env = {**os.environ, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    check_claims(
+        files,
+        lambda hours, name: WrongClockProcess(
+            0, name, files, ["faketime", "-f", f"{hours:+d}h"], {**env, "WRONG_NAME": f"wrong{hours}"}
+        ),
+    )
+
+
+def check_claims(urls, start):
+    """Check that owners whose clocks are an hour off neither steal nor lose claims."""
     name = f"b{uuid.uuid4().hex}"
     with contextlib.ExitStack() as stack:
         boards = [stack.enter_context(backends.fetch(name, {"board": url, "ttl": TTL})) for url in urls]
         workers = []
         for hours in (1, -1):
-            workers.append(WrongClockProcess(hours, name, urls))
+            workers.append(start(hours, name))
             stack.callback(workers[-1].close)
             for board in boards:
                 board.post(f"for {hours}")

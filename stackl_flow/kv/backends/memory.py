@@ -16,7 +16,7 @@ from typing import Any, Final
 from sortedcontainers import SortedList
 
 from stackl_flow import urls
-from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.clock import SYSTEM, Clock, boot_time
 from stackl_flow.kv.items import (
     ABSENT,
     Check,
@@ -138,7 +138,7 @@ class MemoryKV(KV):
 
     Args:
         conf: "connection" is "memory" or "memory://NAME".
-        clock: the clock by which leases expire.
+        clock: the clock by which leases expire: its boot time.
     """
 
     is_shared = False
@@ -171,7 +171,7 @@ class MemoryKV(KV):
         shared = self._shared
         with shared.changed:
             before = shared.state.revision
-            shared.state.expire_leases(self.clock.now())
+            shared.state.expire_leases(boot_time(self.clock))
             try:
                 yield shared.state
             finally:
@@ -194,7 +194,7 @@ class MemoryKV(KV):
 
     def _grant(self, lease: Lease) -> Lease:
         with self._locked() as state:
-            state.set_expiry(lease, self.clock.now())
+            state.set_expiry(lease, boot_time(self.clock))
             # Waiters sleep until the next expiry that they have seen; this one may come earlier.
             self._shared.changed.notify_all()
             return lease
@@ -203,7 +203,7 @@ class MemoryKV(KV):
         with self._locked() as state:
             exists = state.has_lease(lease.id)
             if exists:
-                state.set_expiry(lease, self.clock.now())
+                state.set_expiry(lease, boot_time(self.clock))
             return exists
 
     def _revoke(self, lease: Lease) -> None:
@@ -219,10 +219,10 @@ class MemoryKV(KV):
                 with self._locked() as state:
                     if since == 0 or state.has_changed(prefix, since):
                         return state.revision
-                    next_expiry = state.expire_leases(clock.now())
+                    next_expiry = state.expire_leases(boot_time(clock))
                 remaining = None if deadline is None else deadline - SYSTEM.monotonic()
                 if remaining is not None and remaining <= 0:
                     return since
-                until_expiry = None if next_expiry is None else max(next_expiry - clock.now(), 0.001)
+                until_expiry = None if next_expiry is None else max(next_expiry - boot_time(clock), 0.001)
                 delays = [delay for delay in (remaining, until_expiry) if delay is not None]
                 shared.changed.wait(min(delays, default=None))

@@ -1,7 +1,8 @@
 """The files of a directory store: one file for each item, and the lock of the directory.
 
-The item "a/b" is the file ``a.d/b.json``: its first line is a JSON object with the version and the lease, the
-rest is the value as it was given. A file is replaced as a whole, by a rename.
+The item "a/b" is the file ``a.d/b.json``: its first line is a JSON object with the version, the lease and a
+checksum of them, the key and the value; the rest is the value as it was given. A file is replaced as a whole,
+by a rename. Files of versions before 0.9 have no checksum until they are written again.
 
 The lock is ``flock`` between processes, with a lock of its own between the threads of a process.
 """
@@ -12,11 +13,12 @@ import fcntl
 import json
 import os
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sortedcontainers import SortedList
 
@@ -26,6 +28,8 @@ from stackl_flow.kv.items import Item
 from stackl_flow.kv.ordered import prefix_end
 
 _ITEM_SUFFIX, _FOLDER_SUFFIX, _NEW_SUFFIX = ".json", ".d", ".new"
+#: What a file says of its item, beside the checksum.
+_FIELDS: Final = {"version", "lease"}
 #: Files that are open at once while items are written.
 _MAX_OPEN_FILES: Final = 256
 #: So many files or more are synced by threads, by so many.
@@ -102,8 +106,9 @@ class ItemFiles:
             return None
         try:
             fields = json.loads(header)
+            _verify(key, fields, value)
             return Item(key, value.decode(), fields["version"], fields["lease"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise exc.StorageFailure(
                 f"item file '{path}' is damaged: restore it from a backup, or delete it to continue without "
                 f"the item",
@@ -184,9 +189,11 @@ class ItemFiles:
                 if path.parent not in folders:
                     self._make_folder(path.parent, folders)
                 written.append((f"{path}{_NEW_SUFFIX}", path))
-                handles.append(os.open(written[-1][0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
-                header = json.dumps({"version": item.version, "lease": item.lease})
-                write_all(handles[-1], f"{header}\n{item.value}".encode())
+                handles.append(create_file(written[-1][0]))
+                value = item.value.encode()
+                fields: dict[str, Any] = {"version": item.version, "lease": item.lease}
+                fields["crc"] = _checksum(item.key, value, **fields)
+                write_all(handles[-1], json.dumps(fields).encode() + b"\n" + value)
             if self._sync:
                 _sync_files(handles)
         finally:
@@ -229,6 +236,27 @@ def _sync_files(handles: Sequence[int]) -> None:
         return
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(os.fsync, handles))
+
+
+def _verify(key: str, fields: dict[str, Any], value: bytes) -> None:
+    """Raise ``ValueError`` if the checksum of an item does not match; versions before 0.9 wrote none."""
+    checksum = fields.pop("crc", None)
+    if fields.keys() != _FIELDS or checksum not in {None, _checksum(key, value, **fields)}:
+        raise ValueError("the checksum does not match")
+
+
+def _checksum(key: str, value: bytes, version: Any, lease: Any) -> str:
+    return f"{zlib.crc32(value, zlib.crc32(json.dumps([key, version, lease]).encode())):08x}"
+
+
+def create_file(path: str, mode: int = 0o666) -> int:
+    """Create a file and open it for writing; one that is left of a killed writer, or a link, is removed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, mode)
+    except FileExistsError:
+        os.unlink(path)  # noqa: PTH108  a plain text is quicker
+        return os.open(path, flags, mode)
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -310,7 +338,7 @@ class DirectoryLock:
         if self._handle >= 0 and self._pid != os.getpid():
             self.close()
         if self._handle < 0:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             self._pid = os.getpid()
 
     def _acquire(self, operation: int) -> None:

@@ -9,9 +9,10 @@ its line is. A line is a checksum and a JSON object with these fields, all but "
 * "l": leases by id, with the time of their expiry, or null for a lease that ended;
 * "c": how many items were compacted, that is written to their files, before this commit.
 
-An incomplete line at the end, as a crash leaves it, was never committed; the next writer cuts it off. The
-first line, the header, has the format, the id of the directory, and the revision and the leases at its time.
-When all items of a journal are compacted, a new journal replaces it.
+An incomplete line at the end, as a crash leaves it, was never committed; the next writer cuts it off. A
+complete line with another checksum is damage, and an error. The first line, the header, has the format, the
+id of the directory, the revision and the leases at its time, and the time scale by which leases expire (see
+`LeaseTime`). When all items of a journal are compacted, a new journal replaces it.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ from typing import Any, Final
 from sortedcontainers import SortedList
 
 from stackl_flow import exceptions as exc
-from stackl_flow.kv.backends.directory.files import ItemFiles, sync_folder, write_all
+from stackl_flow.clock import Clock, LeaseTime
+from stackl_flow.kv.backends.directory.files import ItemFiles, create_file, sync_folder, write_all
 from stackl_flow.kv.items import Item, Put
 from stackl_flow.kv.ordered import ChangeLog, keys_in_range
 
 FORMAT: Final = 2
 Record = dict[str, Any]
+#: What stands where a disk was to write and did not, when the power failed; no record has such bytes.
+_UNWRITTEN: Final = b"\0\0"
 
 
 class Journal:
@@ -79,7 +83,7 @@ class Journal:
         self.close()
         self._inode, self._offset = inode, 0
         if found is not None:
-            self._handle = os.open(self._path, os.O_RDWR)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW)
         return True
 
     def read_new(self) -> Iterator[Record]:
@@ -92,11 +96,13 @@ class Journal:
         if self._handle < 0:
             return
         data = os.pread(self._handle, max(os.fstat(self._handle).st_size - self._offset, 0), self._offset)
-        lines = data.split(b"\n")[:-1]
+        *lines, rest = data.split(b"\n")
         for number, line in enumerate(lines):
             record = _decode(line)
             if record is None:
-                if any(_decode(later) is not None for later in lines[number + 1 :]):
+                # The first line was written before the file had its name, so it is never incomplete.
+                is_incomplete = self._offset > 0 and _UNWRITTEN in line
+                if not is_incomplete or any(_decode(later) is not None for later in lines[number + 1 :]):
                     raise self._damaged_error()
                 return
             if self._offset == 0 and record.get("format") != FORMAT:
@@ -106,6 +112,9 @@ class Journal:
                 )
             self._offset += len(line) + 1
             yield record
+        # What is left is the beginning of a record, or a record whose end was changed.
+        if rest and (self._offset == 0 or _decode(rest[:-1]) is not None):
+            raise self._damaged_error()
 
     def append(self, record: Record) -> None:
         """Append a record after those that were read. It is durable when this returns."""
@@ -119,14 +128,22 @@ class Journal:
                 _sync_data(self._handle)
         except BaseException:
             # A full disk, or an interrupt: a commit that is reported as failed must not be read by others.
-            os.ftruncate(self._handle, self._offset)
+            self._discard(len(data))
             raise
         self._offset += len(data)
+
+    def _discard(self, size: int) -> None:
+        """Remove what was written of the last record."""
+        try:
+            os.ftruncate(self._handle, self._offset)
+        except OSError:
+            # What was never written is read in the same way as this.
+            os.pwrite(self._handle, b"\0" * size, self._offset)
 
     def replace(self, header: Record) -> None:
         """Replace the file with a new journal that has only this header, without the format."""
         new = self._path.with_name(f"{self._path.name}.new")
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        handle = create_file(str(new))
         try:
             write_all(handle, _encode({"format": FORMAT, **header}))
             if self._sync:
@@ -185,6 +202,7 @@ class DirectoryState:
         self._files = files
         self._id = ""
         self.revision = 0
+        self.lease_time = LeaseTime()
         self._recent: dict[str, Item | None] = {}  # since the journal began; None for a deleted item
         self.uncompacted: dict[str, None] = {}
         self.apply_header({"r": 1, "id": uuid.uuid4().hex, "leases": {}})
@@ -197,6 +215,8 @@ class DirectoryState:
             self._files.clear_cache()
         self._id = header["id"]
         self.revision = header["r"]
+        # Versions before 0.9 write none, and follow the wall clock.
+        self.lease_time = LeaseTime(*header.get("boot", ()))
         self._recent = {}
         self.uncompacted = {}
         self._keys: SortedList[str] = SortedList()
@@ -213,7 +233,12 @@ class DirectoryState:
         leases = {
             lease: [expiry, sorted(self._keys_of_lease[lease])] for lease, expiry in self._expiries.items()
         }
-        return {"r": self.revision, "id": self._id, "leases": leases}
+        return {"r": self.revision, "id": self._id, "leases": leases, "boot": list(self.lease_time)}
+
+    def begin_boot(self, clock: Clock) -> None:
+        """Begin a time scale for the present boot, in which no lease of an earlier one is valid."""
+        last = max(self._expiries.values(), default=0.0) if self.lease_time.boot else None
+        self.lease_time = LeaseTime.begin(clock, last)
 
     def apply(self, record: Record) -> None:
         """Apply a record that is not a header."""

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from stackl_flow import exceptions as exc
-from stackl_flow import urls
-from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow import redaction, urls
+from stackl_flow.clock import SYSTEM, Clock, boot_id
 from stackl_flow.kv.backends.directory.files import DirectoryLock, ItemFiles, sync_folder
 from stackl_flow.kv.backends.directory.journal import DirectoryState, Journal, Record, commit_record
 from stackl_flow.kv.items import (
@@ -51,6 +51,8 @@ from stackl_flow.kv.items import (
 )
 from stackl_flow.kv.store import KV
 from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
+
+_LOG: Final = redaction.get_logger(__name__)
 
 _JOURNAL_SIZE: Final = 4 << 20
 _CACHE_SIZE: Final = 1024
@@ -70,7 +72,7 @@ class DirectoryKV(KV):
             "path". Options: ``max_cache_size``, items in the cache; ``sync``, "no" for a store that survives
             killed processes but not a power failure; ``journal_size`` in bytes; ``timeout``, seconds to wait
             for the lock; ``encoding``, which can only be UTF-8.
-        clock: the clock by which leases expire.
+        clock: the clock by which leases expire: its boot time.
 
     Raises:
         InvalidFormat: there is no path, or an option is invalid.
@@ -161,14 +163,13 @@ class DirectoryKV(KV):
             with self._lock.hold(exclusive=True):
                 self._read_journal()
                 before = self._state.revision
-                if not self._journal.size:
-                    self._replace_journal()
-                for lease in self._state.expired_leases(self.clock.now()):
+                if not self._journal.size or self._state.lease_time.boot != boot_id(self.clock):
+                    self._begin_boot()
+                for lease in self._state.expired_leases(self._now()):
                     self._append(self._state.end_lease_record(lease))
                 yield self._state
                 if self._journal.size > self._journal_size:
-                    self.files.write(self._state.oldest_uncompacted())
-                    self._replace_journal()
+                    self._compact_all()
             if self._state.revision != before:
                 wake_all(self._waiters)
 
@@ -177,6 +178,25 @@ class DirectoryKV(KV):
         self._waiters.mkdir(exist_ok=True)
         sync_folder(self.root)
         sync_folder(self.root.parent)
+
+    def _begin_boot(self) -> None:
+        """Begin the journal of a new directory, or of an older version or boot, with a new time of leases."""
+        if self._journal.size:
+            self.files.write(self._state.oldest_uncompacted())
+        self._state.begin_boot(self.clock)
+        self._replace_journal()
+
+    def _compact_all(self) -> None:
+        """Compact the journal after a commit, which is durable whatever happens here."""
+        try:
+            self.files.write(self._state.oldest_uncompacted())
+            self._replace_journal()
+        except (OSError, exc.StorageFailure) as error:
+            _LOG.warning("the journal of '%s' is not compacted yet: %s", self.name, error)
+
+    def _now(self) -> float:
+        """Return the time by which leases expire."""
+        return self._state.lease_time.now(self.clock)
 
     def _replace_journal(self) -> None:
         self._compaction_due = 0.0
@@ -218,18 +238,18 @@ class DirectoryKV(KV):
 
     def _get(self, key: str) -> Item | None:
         with self._reading() as state:
-            return state.get(key, self.clock.now())
+            return state.get(key, self._now())
 
     def _list(self, prefix: str, after: str, limit: int | None, *, reverse: bool) -> List[Item]:
         with self._reading() as state:
-            items = state.iter_items(prefix, after, reverse=reverse, now=self.clock.now())
+            items = state.iter_items(prefix, after, reverse=reverse, now=self._now())
             return List(islice(items, limit))
 
     def _commit(
         self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str], lease: str | None
     ) -> int:
         with self._writing() as state:
-            now = self.clock.now()
+            now = self._now()
             for check in checks:
                 item = state.get(check.key, now)
                 version = ABSENT if item is None else item.version
@@ -242,12 +262,12 @@ class DirectoryKV(KV):
 
     def _grant(self, lease: Lease) -> Lease:
         with self._writing():
-            self._append({"l": {lease.id: self.clock.now() + lease.ttl}})
+            self._append({"l": {lease.id: self._now() + lease.ttl}})
             return lease
 
     def _extend(self, lease: Lease) -> bool:
         with self._writing() as state:
-            now = self.clock.now()
+            now = self._now()
             exists = state.has_lease(lease.id, now)
             if exists:
                 self._append({"l": {lease.id: now + lease.ttl}})
@@ -255,7 +275,7 @@ class DirectoryKV(KV):
 
     def _revoke(self, lease: Lease) -> None:
         with self._writing() as state:
-            if state.has_lease(lease.id, self.clock.now()):
+            if state.has_lease(lease.id, self._now()):
                 self._append(state.end_lease_record(lease.id))
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
@@ -268,7 +288,7 @@ class DirectoryKV(KV):
             while True:
                 with self._reading() as state:
                     has_changed, next_expiry = state.has_changed(prefix, since), state.next_expiry()
-                now = self.clock.now()
+                now = self._now()
                 if has_changed or (next_expiry is not None and next_expiry <= now):
                     with self._writing() as state:  # deletes the expired leases
                         if state.has_changed(prefix, since):

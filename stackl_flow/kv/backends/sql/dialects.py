@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,7 +78,8 @@ class SQLiteDialect(Dialect):
     def start(self, engine: sa.Engine) -> None:  # noqa: ARG002  files
         """Create the folder of the pipes."""
         if self._pipes is not None:
-            self._pipes.mkdir(exist_ok=True)
+            with suppress(OSError):  # without it, waiters poll
+                self._pipes.mkdir(exist_ok=True)
 
     def notify(self, connection: sa.Connection) -> None:  # noqa: ARG002  pipes
         """Wake all waiters."""

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
-from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow import redaction
+from stackl_flow.clock import SYSTEM, Clock, LeaseTime, boot_id
 from stackl_flow.databases import Database, ErrorKind, Retrying, RetryPolicy
 from stackl_flow.databases import external as external_connections
 from stackl_flow.databases.server import ServerDatabase
@@ -28,6 +29,8 @@ from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import LockItems
 
 T = TypeVar("T")
+
+_LOG: Final = redaction.get_logger(__name__)
 
 _NOTHING: Final = WriteRequest()
 _RETRY_POLICY: Final = RetryPolicy(
@@ -104,10 +107,14 @@ class Session:
         self._thread = _ThreadState()
         self._pid = os.getpid()
         self._is_open = False
+        # Of a database in memory; that of a file is stored in it.
+        self._lease_time = LeaseTime.begin(clock)
 
     def now(self) -> float:
-        """Return the time by which leases expire, in seconds since the epoch."""
-        return self._clock.now() if self._server_clock is None else self._server_clock.now(self.engine)
+        """Return the time by which leases expire, in seconds since about the epoch."""
+        if self._server_clock is not None:
+            return self._server_clock.now(self.engine)
+        return self._lease_time.now(self._clock)
 
     def close(self) -> None:
         """Close the connections; a database in memory is gone then."""
@@ -156,10 +163,17 @@ class Session:
                 with self._database.transaction(connection, write=True):
                     result, committed = self._write(work, connection, request)
                 if committed:
-                    self.dialect.notify(connection)
+                    self._wake_waiters(connection)
                 return result
 
         return self._retrying(once)
+
+    def _wake_waiters(self, connection: sa.Connection) -> None:
+        """Wake waiters after a commit, which must not look failed if that fails: waiters also poll."""
+        try:
+            self.dialect.notify(connection)
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            _LOG.debug("waiters of '%s' are not woken: %s", self.name, error)
 
     def _write(
         self,
@@ -233,6 +247,9 @@ class Session:
                 return
         with self._translate_errors():
             self._create_tables(connection)
+            stored = self._stored_lease_time(connection)
+            if stored is not None and stored.boot == boot_id(self._clock):
+                self._lease_time = stored
             self.dialect.start(self.engine)
 
     def run_with_locks(self, work: Callable[[LockItems], T]) -> T:
@@ -260,7 +277,7 @@ class Session:
                             thread.locking = None
                         finished = True
                     if thread.has_committed:
-                        self.dialect.notify(connection)
+                        self._wake_waiters(connection)
                     return result
             except exc.StorageFailure as error:
                 if finished and self._retrying.is_retryable(error):
@@ -311,8 +328,44 @@ class Session:
                 self._create_tables(connection)
         if self._server_clock is not None:
             self._server_clock.synchronize(self.engine)
+        elif self._database.is_shared:
+            with self.engine.connect() as connection:
+                self._lease_time = self._read_lease_time(connection)
         self.dialect.start(self.engine)
         self._is_open = True
+
+    def _read_lease_time(self, connection: sa.Connection) -> LeaseTime:
+        """Read the time scale of leases from a file, which begins one at its first use in a boot."""
+        stored = self._stored_lease_time(connection)
+        if stored is not None and stored.boot == boot_id(self._clock):
+            return stored
+        try:
+            with self._database.schema_change(connection):
+                tables.lease_time.create(connection, checkfirst=True)
+                stored = self._stored_lease_time(connection)
+                if stored is not None and stored.boot == boot_id(self._clock):
+                    return stored  # another process was faster
+                begun = self._begin_lease_time(connection, stored)
+                connection.execute(sa.delete(tables.lease_time))
+                connection.execute(sa.insert(tables.lease_time).values(id=1, **begun._asdict()))
+                return begun
+        except sa.exc.OperationalError as error:
+            if self._database.explain(error.orig).kind is not ErrorKind.PERMANENT:
+                raise
+            _LOG.debug("'%s' cannot be written: its leases are read as if it could (%s)", self.name, error)
+            return self._begin_lease_time(connection, stored)
+
+    @staticmethod
+    def _stored_lease_time(connection: sa.Connection) -> LeaseTime | None:
+        if not sa.inspect(connection).has_table(tables.lease_time.name):
+            return None
+        row = connection.execute(tables.SELECT_LEASE_TIME).one_or_none()
+        return None if row is None else LeaseTime(*row)
+
+    def _begin_lease_time(self, connection: sa.Connection, earlier: LeaseTime | None) -> LeaseTime:
+        if earlier is None or not earlier.boot:
+            return LeaseTime.begin(self._clock)  # leases of earlier versions follow the wall clock
+        return LeaseTime.begin(self._clock, connection.execute(tables.LAST_EXPIRY).scalar_one() or 0.0)
 
     @staticmethod
     def _has_current_tables(connection: sa.Connection) -> bool:

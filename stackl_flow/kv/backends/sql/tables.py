@@ -70,6 +70,16 @@ commits: Final = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False, index=True),
 )
 
+#: In a file, the time scale by which its leases expire; not one of the tables that every store has.
+lease_time: Final = sa.Table(
+    "kv_lease_time",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("boot", sa.Text, nullable=False),
+    sa.Column("base", sa.Double, nullable=False),
+)
+SELECT_LEASE_TIME: Final = sa.select(lease_time.c.boot, lease_time.c.base)
+
 #: Tables that earlier formats had under other names.
 _RENAMED: Final = {"kv_gone": deletions.name, "kv_receipts": commits.name}
 
@@ -100,6 +110,7 @@ TRIM: Final = tuple(
     sa.delete(table).where(table.c.version < sa.bindparam("before")) for table in (deletions, commits)
 )
 INSERT_COMMIT: Final = sa.insert(commits)
+LAST_EXPIRY: Final = sa.select(sa.func.max(leases.c.until))
 NEXT_EXPIRY: Final = sa.select(sa.func.min(leases.c.until))
 INSERT_LEASE: Final = sa.insert(leases)
 EXTEND_LEASE: Final = (
