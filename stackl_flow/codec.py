@@ -29,11 +29,13 @@ import datetime as dt
 import decimal
 import enum
 import json
+import re
 import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
+from stackl_flow import error_text
 from stackl_flow import exceptions as exc
 
 Writer = Callable[[Any], Any]
@@ -54,7 +56,7 @@ def _write_datetime(value: dt.datetime) -> Any:
 def _read_datetime(data: Any) -> dt.datetime:
     if isinstance(data, str):
         return dt.datetime.fromisoformat(data)
-    text, zone, fold = data
+    text, zone, fold = _checked(data, str, (str, type(None)), int)
     value = dt.datetime.fromisoformat(text).replace(fold=fold)
     return value.replace(tzinfo=zoneinfo.ZoneInfo(zone)) if zone else value
 
@@ -66,7 +68,8 @@ def _write_time(value: dt.time) -> Any:
 def _read_time(data: Any) -> dt.time:
     if isinstance(data, str):
         return dt.time.fromisoformat(data)
-    return dt.time.fromisoformat(data[0]).replace(fold=data[1])
+    text, fold = _checked(data, str, int)
+    return dt.time.fromisoformat(text).replace(fold=fold)
 
 
 def _write_timedelta(value: dt.timedelta) -> list[int]:
@@ -81,8 +84,19 @@ def _read_bytes(data: str) -> bytes:
     return base64.b64decode(data, validate=True)
 
 
-def _read_dict(data: list[list[Any]]) -> dict[Any, Any]:
-    return {key: item for key, item in data}  # noqa: C416  dict() would accept strings of length two as pairs
+def _read_dict(data: list[Any]) -> dict[Any, Any]:
+    pairs = (_checked(pair, object, object) for pair in data)
+    return {key: item for key, item in pairs}  # noqa: C416  shorter than the types of a call of dict()
+
+
+def _checked(data: Any, *kinds: type | tuple[type, ...]) -> list[Any]:
+    """Check that data is a list of as many items as there are types, each of its type."""
+    if type(data) is not list or len(data) != len(kinds):
+        raise ValueError(f"expected a list of {len(kinds)} items")
+    for item, kind in zip(data, kinds, strict=True):
+        if not isinstance(item, kind):
+            raise ValueError(f"a {type(item).__name__} is in the wrong place")  # noqa: TRY004  malformed text
+    return data
 
 
 def _read_int(data: str) -> int:
@@ -90,7 +104,7 @@ def _read_int(data: str) -> int:
 
 
 def _read_timedelta(data: list[int]) -> dt.timedelta:
-    return dt.timedelta(*data)
+    return dt.timedelta(*_checked(data, int, int, int))
 
 
 _WRITERS: Final[dict[type[Any], tuple[str, Writer]]] = {
@@ -103,20 +117,21 @@ _WRITERS: Final[dict[type[Any], tuple[str, Writer]]] = {
     bytes: ("$bytes", _write_bytes),
 }
 
-_READERS: Final[dict[str, Reader]] = {
-    "$datetime": _read_datetime,
-    "$date": dt.date.fromisoformat,
-    "$time": _read_time,
-    "$timedelta": _read_timedelta,
-    "$decimal": decimal.Decimal,
-    "$uuid": uuid.UUID,
-    "$bytes": _read_bytes,
-    "$tuple": tuple,
-    "$set": set,
-    "$frozenset": frozenset,
-    "$dict": _read_dict,
-    "$int": _read_int,
-    "$float": float,
+#: For each tag the type of its content, which functions such as ``tuple`` do not check, and the reader.
+_READERS: Final[dict[str, tuple[type | tuple[type, ...], Reader]]] = {
+    "$datetime": ((str, list), _read_datetime),
+    "$date": (str, dt.date.fromisoformat),
+    "$time": ((str, list), _read_time),
+    "$timedelta": (list, _read_timedelta),
+    "$decimal": (str, decimal.Decimal),
+    "$uuid": (str, uuid.UUID),
+    "$bytes": (str, _read_bytes),
+    "$tuple": (list, tuple),
+    "$set": (list, set),
+    "$frozenset": (list, frozenset),
+    "$dict": (list, _read_dict),
+    "$int": (str, _read_int),
+    "$float": (str, float),
 }
 
 
@@ -322,10 +337,28 @@ class Codec:
         """Return the JSON text of a value, in ASCII.
 
         Raises:
-            NotSerializable: a part of the value has no JSON representation; the message says which part.
+            NotSerializable: a part of the value has no JSON representation; the message says which part. Text
+                with surrogates that have no partner has none, because no other program could read it.
         """
         if type(value) in _QUICK:
             return _dumps(value)
+        try:
+            text = self._encode(value)
+        except exc.NotSerializable:
+            raise
+        except Exception as error:
+            # Such as a value that another thread changes, a class that cannot be read, or a full stack.
+            raise exc.NotSerializable(
+                f"value cannot be encoded: {error_text.describe(error)}", cause=error
+            ) from error
+        if _SURROGATE in text and _has_lone_surrogate(text):
+            raise exc.NotSerializable(
+                "value contains text with a surrogate that has no partner, such as a file name that is not"
+                " UTF-8: return bytes instead (os.fsencode), or replace it (errors='backslashreplace')"
+            )
+        return text
+
+    def _encode(self, value: Any) -> str:
         if _is_plain(value, MAX_DEPTH - 1):
             try:
                 text = _dumps(value)
@@ -341,17 +374,20 @@ class Codec:
         """Return the value of a text of `encode`, or of any JSON text.
 
         Raises:
-            InvalidFormat: the text is not JSON, or contains a type that is not registered.
+            InvalidFormat: the text is not JSON, contains a surrogate without its partner, or contains a type
+                that is not registered.
         """
         try:
+            if "\\u" in text or not text.isascii():
+                _check_surrogates(text)
             if '"$' in text:
                 return self._tagged_decoder.decode(text)
             return _loads(text)
         except exc.InvalidFormat:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
+        except Exception as error:  # readers of registered types may raise anything
             raise exc.InvalidFormat(
-                f"cannot decode stored text ({error}): {text!r:.200}", cause=error
+                f"cannot decode stored text ({error_text.describe(error)}): {text!r:.200}", cause=error
             ) from error
 
     def _to_json(self, value: Any, path: str, depth: int) -> Any:
@@ -404,9 +440,10 @@ class Codec:
             raise _not_serializable(value, path)
         try:
             data = entry.to_json(value)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except Exception as error:  # to_json may raise anything
             raise exc.NotSerializable(
-                f"{path} cannot be stored: to_json of registered type '{entry.name}' failed: {error}",
+                f"{path} cannot be stored: to_json of registered type '{entry.name}' failed:"
+                f" {error_text.message_of(error)}",
                 cause=error,
             ) from error
         return {"$type": [entry.name, self._to_json(data, f"{path}.{entry.name}", depth + 1)]}
@@ -418,7 +455,7 @@ class Codec:
         if not tag.startswith("$"):
             return data
         if tag == "$type":
-            name, inner = content
+            name, inner = _checked(content, str, object)
             entry = self._by_name.get(name)
             if entry is None:
                 raise exc.InvalidFormat(
@@ -431,7 +468,36 @@ class Codec:
             raise exc.InvalidFormat(
                 f"stored value has the unknown tag '{tag}': it may be written by a newer release"
             )
-        return reader(content)
+        kind, read = reader
+        if not isinstance(content, kind):
+            raise exc.InvalidFormat(f"stored value has the tag '{tag}' with a {type(content).__name__}")
+        return read(content)
+
+
+_SURROGATE: Final = r"\ud"
+#: An escape in JSON text, of which those of surrogates are looked at.
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_HIGH: Final = range(0xD800, 0xDC00)
+_LOW: Final = range(0xDC00, 0xE000)
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """Return whether a JSON text has the escape of a surrogate without that of its partner beside it."""
+    end, expects_low = 0, False
+    for match in _ESCAPE.finditer(text):
+        code = int(match[1] or "0", 16)
+        if (code in _LOW) != (expects_low and match.start() == end):
+            return True
+        expects_low, end = code in _HIGH, match.end()
+    return expects_low
+
+
+def _check_surrogates(text: str) -> None:
+    """Raise UnicodeEncodeError or InvalidFormat for text with a surrogate without its partner."""
+    if not text.isascii():
+        text.encode()
+    if (_SURROGATE in text or r"\uD" in text) and _has_lone_surrogate(text):
+        raise exc.InvalidFormat(f"stored text contains a surrogate without its partner: {text!r:.200}")
 
 
 def _identity(kind: type[Any]) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def same(left, right):  # noqa: PLR0911  one line per type
 zones = (
     st.none() | st.just(dt.UTC) | st.sampled_from(["Europe/Berlin", "America/Lima"]).map(zoneinfo.ZoneInfo)
 )
-texts = st.text() | st.sampled_from(["$", "$tuple", "$type", '"$', "\ud800", "\x00", '\\"$x'])
+texts = st.text() | st.sampled_from(["$", "$tuple", "$type", '"$', "\U0001f600", r"\ud800", "\x00", '\\"$x'])
 hashables = st.one_of(
     st.none(),
     st.booleans(),
@@ -245,11 +245,127 @@ def test_maximum_depth():
         '{"$type":3}',
         '{"$bytes":"?"}',
         '{"$nothing":1}',
+        '{"$time":[]}',
+        '{"$time":["12:00"]}',
+        '{"$time":["12:00","1"]}',
+        '{"$time":null}',
+        '{"$datetime":["2024-01-01T00:00:00","Europe",0]}',
+        '{"$datetime":["2024-01-01T00:00:00","../../etc/passwd",0]}',
+        f'{{"$datetime":["2024-01-01T00:00:00","{"x" * 5000}",0]}}',
+        '{"$timedelta":[1,2]}',
+        '{"$timedelta":[1,2,3,4]}',
+        '{"$timedelta":[1e400,0,0]}',
+        '{"$decimal":[0,[1],0]}',
+        '{"$decimal":"1e9999999999999999999999"}',
+        '{"$tuple":"ab"}',
+        '{"$set":"ab"}',
+        '{"$set":[[]]}',
+        '{"$dict":["ab"]}',
+        '{"$dict":[["a"]]}',
+        '{"$dict":[[{},1]]}',
+        '{"$int":12}',
+        '{"$float":true}',
+        '{"$type":["Point"]}',
+        '{"$type":{"a":1,"b":2}}',
+        '{"$type":["Failure",{"exc_type_names":5}]}',
+        '{"$type":["Failure",{"exc_type_names":[],"causes":[5]}]}',
+        "9" * 5000,
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"$tuple":[' * 50_000 + "]}" * 50_000,
+        r'"\ud800"',
+        r'"\uD800 and more"',
+        r'"\udc00\ud800"',
+        r'{"\ud800x\udc00":1}',
+        r'"\\\ud800"',
+        '"\ud800"',
     ],
 )
 def test_invalid_text(text):
     with pytest.raises(exc.InvalidFormat):
         codec.decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ud800", "a\udcff", "\udc00\ud800", "\ud800x\udc00", "\U0001f600\ud83d", "\\\ud800"],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    "wrap", [lambda text: text, lambda text: {text: 1}, lambda text: (text,), lambda text: {1: {text}}]
+)
+def test_surrogates_without_their_partners_have_no_representation(text, wrap):
+    with pytest.raises(exc.NotSerializable, match=r"surrogate that has no partner.*os\.fsencode"):
+        codec.encode(wrap(text))
+
+
+@given(st.text(st.characters() | st.sampled_from("\\\ud83d\ude00u8")))
+def test_text_is_encoded_if_it_has_an_utf8_form(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        with pytest.raises(exc.NotSerializable):
+            codec.encode([text])
+        with pytest.raises(exc.InvalidFormat):
+            codec.decode(json.dumps([text]))
+    else:
+        assert codec.decode(codec.encode([text])) == [text]
+
+
+class Odd:
+    """Raises an error wherever it is read."""
+
+    def __repr__(self):
+        raise SystemError("no text")
+
+    def __hash__(self):
+        return 1
+
+
+class OddZone(dt.tzinfo):
+    def utcoffset(self, when):
+        raise LookupError("no zone")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Odd(), {Odd(): 1}, {Odd(): object()}, dt.datetime(2024, 1, 1, tzinfo=OddZone())],
+    ids=["value", "key", "key of an object", "time zone"],
+)
+def test_errors_of_values_are_ours(value):
+    own = codec.Codec()
+    own.register(Odd, to_json=lambda odd: {}[odd], from_json=lambda data: {}[data])
+    with pytest.raises(exc.NotSerializable):
+        own.encode(value)
+
+
+def test_errors_of_readers_are_ours():
+    own = codec.Codec()
+    own.register(Plain, to_json=lambda plain: 1, from_json=[].pop)
+    with pytest.raises(exc.InvalidFormat, match="IndexError"):
+        own.decode(own.encode(Plain()))
+
+
+def test_value_that_changes_while_it_is_encoded():
+    own, data = codec.Codec(), {"a": Plain(), "b": 1}
+    own.register(Plain, to_json=lambda plain: data.setdefault(str(len(data)), 1), from_json=Plain)
+    with pytest.raises(exc.NotSerializable, match="changed size during iteration"):
+        own.encode(data)
+
+
+def test_full_stack():
+    def encode_deep_down(left):
+        return encode_deep_down(left - 1) if left else codec.encode([[[[(1,)]]]])
+
+    results = set()
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+        try:
+            results.add(encode_deep_down(depth))
+        except exc.NotSerializable as error:
+            results.add(type(error.cause))
+        except RecursionError:  # the call itself
+            break
+    assert results <= {'[[[[{"$tuple":[1]}]]]]', RecursionError}
 
 
 def test_text_with_spaces_is_decoded():

@@ -117,6 +117,26 @@ def test_result_that_cannot_be_stored_fails_its_task_and_reverts_the_flow(backen
         assert connection.get_flow_details(detail.uuid).state == states.REVERTED
 
 
+def _deep():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "result", ["name\udcff", {"\ud800": 1}, _deep(), {"a": ({"b": _deep()},)}], ids=range(4)
+)
+def test_result_with_lone_surrogates_or_deep_nesting_fails_its_task(backend, log, result):
+    flow = LinearFlow("f").add(Step("a", log), Step("odd", log, result=result), Step("c", log))
+    engine = engines.load(flow, backend=backend)
+    with pytest.raises(exc.NotSerializable, match="atom 'odd'"):
+        engine.run()
+    assert log == ["a", "odd", "-odd", "-a"]
+    with backend.get_connection() as connection:
+        assert connection.get_flow_details(engine.storage.flow_uuid).state == states.REVERTED
+
+
 def test_result_without_json_form_is_accepted_without_a_backend(load, log):
     assert final_state(load(Step("open", log, result=object()))) == states.SUCCESS
 
