@@ -79,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
         "names", nargs="*", metavar="NAME", help=f"benchmarks to run (default: all): {', '.join(ALL)}"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes, less than a minute: shows that all benchmarks work"
+        "--quick", action="store_true", help="small sizes, about two minutes: shows that all benchmarks work"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown to FILE")
