@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 
 from benchmarks.engine import require
@@ -27,8 +28,14 @@ def dbos_jobs(url: str, jobs: int) -> dict[str, float]:
     logging.disable()
     do_step = DBOS.step()(step)
 
+    values: list[int] = []
+    finished = threading.Event()
+
     def flow(value: int) -> int:
-        return do_step(value)
+        values.append(do_step(value))
+        if len(values) == jobs:
+            finished.set()
+        return values[-1]
 
     DBOS.workflow(name="flow")(flow)
     DBOS(
@@ -43,13 +50,15 @@ def dbos_jobs(url: str, jobs: int) -> dict[str, float]:
     DBOS.register_queue("served", polling_interval_sec=_DBOS_POLLING)
     client = DBOSClient(system_database_url=url)
 
-    def enqueue(queue: str) -> list[object]:
-        return [client.enqueue({"workflow_name": "flow", "queue_name": queue}, 0) for _ in range(jobs)]
+    def enqueue(queue: str) -> None:
+        for _ in range(jobs):
+            client.enqueue({"workflow_name": "flow", "queue_name": queue}, 0)
 
     start = time.perf_counter()
     enqueue("not served")
     posted = time.perf_counter()
-    values = [handle.get_result() for handle in enqueue("served")]
+    enqueue("served")
+    finished.wait()
     ended = time.perf_counter()
     require(sum(values), jobs)
     client.destroy()
