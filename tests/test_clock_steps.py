@@ -94,14 +94,7 @@ def test_durations_are_not_measured_by_the_wall_clock(step: float, url: str) -> 
     assert all(0 <= duration < HOUR / 2 for duration in durations)
 
 
-#: To be removed with the wall clock as the clock of leases.
-by_the_wall_clock = pytest.mark.xfail(
-    reason="leases of memory, files and SQLite go by the wall clock", strict=False
-)
-
-
 @STEPS
-@by_the_wall_clock
 def test_a_waiting_job_is_claimed_and_ended(step: float, url: str) -> None:
     clock = SteppedClock()
     with boards.backend("work", url, clock=clock) as board:
@@ -116,7 +109,6 @@ def test_a_waiting_job_is_claimed_and_ended(step: float, url: str) -> None:
 
 
 @STEPS
-@by_the_wall_clock
 def test_jobs_that_are_given_back_can_be_claimed_at_once(step: float, url: str) -> None:
     clock = SteppedClock()
     with boards.backend("work", url, clock=clock) as board:

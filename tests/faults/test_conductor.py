@@ -26,6 +26,7 @@ from stackl_flow.testing.faults import (
     FaultyBackend,
     FaultyKV,
     Kind,
+    driver_error,
     each_call,
     faulty_board,
 )
@@ -106,7 +107,7 @@ class Deployment:
             ]
         )
 
-    def check(self, repeats: int | None = 1) -> None:
+    def check(self, repeats: int | None = 1, failure: str = "StepFailed") -> None:
         """Check what remains; at most that many calls were repeated, of atoms that had not ended."""
         assert self.board.job_count == 0
         assert not list(self.board.dead_letters)
@@ -127,7 +128,7 @@ class Deployment:
                         name: f"{name} of {number}" for name in calls
                     }
                 else:
-                    assert "StepFailed" in str(found["failure"])
+                    assert failure in str(found["failure"])
                 (flow,) = connection.get_logbook(job.book_uuid)
                 assert flow.state == state
                 history = connection.get_history(flow.uuid)
@@ -207,12 +208,11 @@ PLACES = ("flows", "store of the board", "board")
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_fault_in_any_call(kind: str, where: str, new_deployment) -> None:
-    # A board whose calls are done, and raise, keeps claims of which its conductor does not know.
-    kinds = (Kind.BEFORE,) if where == "board" else (Kind.BEFORE, Kind.AFTER)
-    for faults in each_call(kinds, step=new_deployment.step):
+    for faults in each_call((Kind.BEFORE, Kind.AFTER), step=new_deployment.step):
         deployment = new_deployment()
         deployment.post([kind])
-        run_with(deployment, faults, where)
+        # A board whose calls are done, and raise, has claims of which its conductor does not know.
+        run_with(deployment, faults, where, rescue_after=0.3)
         deployment.check()
 
 
@@ -299,3 +299,14 @@ def test_leases_that_expire_before_any_call(kind: str, new_deployment) -> None:
         deployment.post([kind])
         run_with(deployment, faults, "store of the board")
         deployment.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["good", "bad"])
+def test_a_driver_error_in_any_call_of_the_flows(kind: str, new_deployment) -> None:
+    """An error that a backend did not translate is not the flow's: its rollback is not lost."""
+    for faults in each_call((Kind.BEFORE, Kind.AFTER), errors=[driver_error]):
+        deployment = new_deployment()
+        deployment.post([kind])
+        run_with(deployment, faults, "flows")
+        deployment.check(failure="")  # the flow's, or the driver's if that came last

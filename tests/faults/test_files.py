@@ -32,7 +32,9 @@ def read(kv: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EMFILE])
-@pytest.mark.parametrize(("options", "torn", "batch"), [("", False, 128), ("", True, 128)])
+@pytest.mark.parametrize(
+    ("options", "torn", "batch"), [("", False, 128), ("", True, 128), ("journal_size=1", True, 1)]
+)
 def test_a_call_fails(code: int, options: str, torn: bool, batch: int, tmp_path: Path, monkeypatch) -> None:
     """For each commit, with a failure in each of its calls that change files."""
     monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
