@@ -43,7 +43,7 @@ MUTATIONS: Final = (
     Mutation(
         "unsynced-record-stays-readable",
         "stackl_flow/kv/backends/directory/journal.py",
-        "            os.ftruncate(self._handle, self._offset)\n            raise",
+        "            self._discard(len(data))\n            raise",
         "            raise",
         (_FILES,),
     ),
@@ -71,7 +71,7 @@ MUTATIONS: Final = (
     Mutation(
         "claims-in-doubt-are-not-settled",
         "stackl_flow/jobboards/claims.py",
-        "        self._uncertain.append((job, owner))\n",
+        "        self._uncertain.append(_ClaimInDoubt(job, owner, lease))\n",
         "",
         (_BOARD, "-k", "memory and any_call_of_the_store"),
     ),
@@ -114,8 +114,8 @@ MUTATIONS: Final = (
     Mutation(
         "ended-rollback-is-run-again",
         "stackl_flow/conductors/job_runner.py",
-        "        if last == LOST or (",
-        "        if last == LOST or False and (",
+        "        if last == LOST or (last and",
+        "        if last == LOST or (not last and",
         (_CONDUCTOR, "-k", "memory-bad-flows"),
     ),
     Mutation(
@@ -135,8 +135,8 @@ MUTATIONS: Final = (
     Mutation(
         "deferred-jobs-do-not-wait",
         "stackl_flow/jobboards/maintenance.py",
-        "self.delay(ended) if disposition == DEFERRED else 0.0",
-        "0.0",
+        "delay = self.delay(ended) if delays_all else 0.0",
+        "delay = 0.0",
         (_CONDUCTOR, "-k", "memory and outage"),
     ),
     Mutation(
@@ -159,5 +159,19 @@ MUTATIONS: Final = (
         "                rejected.append(RejectedCompletion(each, error))\n        return rejected",
         "                del error\n        return rejected",
         (_BOARD, "-k", "memory and lease_that_expired"),
+    ),
+    Mutation(
+        "claims-without-work-are-kept",
+        "stackl_flow/conductors/claim_monitor.py",
+        "if now - since >= self._rescue_after]",
+        "if now - since >= 1e9]",
+        (_CONDUCTOR, "-k", "memory-good-board"),
+    ),
+    Mutation(
+        "failed-compaction-fails-the-commit-that-caused-it",
+        "stackl_flow/kv/backends/directory/journal.py",
+        "            # What was never written is read in the same way as this.\n            os.pwrite(",
+        "            (lambda *_: None)(",
+        (_FILES,),
     ),
 )
