@@ -16,9 +16,10 @@ from rich.text import Text
 
 from stackl_flow import states
 from stackl_flow.control.boards import ConductorView, JobView
-from stackl_flow.control.views import AtomView, FlowSummary, FlowView, TransitionView
+from stackl_flow.control.views import AtomView, FlowSummary, FlowView
 from stackl_flow.diagrams.model import format_duration
 from stackl_flow.jobboards.unreadable import UnreadableEntry
+from stackl_flow.persistence.records import Transition
 from stackl_flow.persistence.retention import FinishedLogBook
 
 # ------------------------------------------------------------- responsive tables
@@ -230,15 +231,17 @@ def flows_table(flows: Sequence[FlowSummary]) -> ResponsiveTable:
     return table
 
 
-def history_table(transitions: Iterable[TransitionView]) -> ResponsiveTable:
+def history_table(transitions: Iterable[Transition]) -> ResponsiveTable:
     """Show the transitions of a flow."""
-    names = (">seq", "time", "~atom", "from", "to", "~owner")
-    table = ResponsiveTable(names, [without(name) for name in ("owner", "time", "seq", "from")])
+    further = Transition._fields[4:-1]
+    names = (">seq", "time", "~atom", "from", "to", *(f"~{name}" for name in further))
+    table = ResponsiveTable(names, [without(name) for name in (*further, "time", "seq", "from")])
     for transition in transitions:
         atom = Text("(flow)", style="italic") if transition.atom is None else Text(transition.atom)
         at = f"{date_text(transition.at)[:10]} {time_text(transition.at)}"
         old, new = state_text(transition.old), state_text(transition.new)
-        table.add_row(str(transition.seq), at, atom, old, new, Text(transition.owner))
+        texts = [Text(getattr(transition, name) or "-") for name in further]
+        table.add_row(str(transition.seq), at, atom, old, new, *texts)
     return table
 
 

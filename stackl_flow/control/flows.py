@@ -23,7 +23,6 @@ from stackl_flow.control.views import (
     FlowSummary,
     FlowView,
     Timing,
-    TransitionView,
     measure,
 )
 from stackl_flow.failure import Failure
@@ -108,7 +107,7 @@ def get_flow(backend: Backend, identifier: str) -> FlowView:
 
 def get_history(
     backend: Backend, flow_uuid: str, after: int = 0, limit: int | None = None
-) -> list[TransitionView]:
+) -> list[Transition]:
     """Read the transitions of a flow and its atoms, in order.
 
     Args:
@@ -121,7 +120,7 @@ def get_history(
         StorageFailure: the backend cannot be read.
     """
     with backend.get_connection() as connection:
-        return [TransitionView(*transition) for transition in connection.get_history(flow_uuid, after, limit)]
+        return connection.get_history(flow_uuid, after, limit)
 
 
 def factory_name(meta: Mapping[str, Any] | None) -> str | None:
@@ -133,10 +132,10 @@ def factory_name(meta: Mapping[str, Any] | None) -> str | None:
 def _timings(connection: Connection, flow_uuid: str) -> Mapping[str | None, Timing]:
     """Measure everything in a flow, by atom name; the flow itself has the key None."""
     transitions: dict[str | None, list[Transition]] = defaultdict(list)
-    owner_arrivals: dict[str, float] = {}
+    owner_arrivals: dict[str | None, float] = {}
     for transition in connection.get_history(flow_uuid):
         transitions[transition.atom].append(transition)
-        owner_arrivals.setdefault(transition.owner, transition.at)
+        owner_arrivals.setdefault(transition.who, transition.at)
     return {name: measure(own, owner_arrivals) for name, own in transitions.items()}
 
 

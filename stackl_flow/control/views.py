@@ -90,18 +90,6 @@ class FlowView:
 
 
 @dataclass(frozen=True, slots=True)
-class TransitionView:
-    """One transition in a flow's history; `atom` is None for a transition of the flow itself."""
-
-    seq: int
-    atom: str | None
-    old: str | None
-    new: str | None
-    at: float
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
 class Timing:
     """When an atom or a flow worked, and for how long; the fields are those of `AtomView`."""
 
@@ -127,7 +115,7 @@ _STOPPED = frozenset(
 )
 
 
-def measure(transitions: Iterable[Transition], owner_arrivals: Mapping[str, float]) -> Timing:
+def measure(transitions: Iterable[Transition], owner_arrivals: Mapping[str | None, float]) -> Timing:
     """Add up the working time of one atom or of a flow.
 
     If one owner left it in a working state and another owner made the next transition, the first owner died.
@@ -145,11 +133,11 @@ def measure(transitions: Iterable[Transition], owner_arrivals: Mapping[str, floa
     previous: Transition | None = None
     for transition in transitions:
         if previous is not None and previous.new in _WORKING:
-            span = max(0.0, transition.at - max(previous.at, owner_arrivals[transition.owner]))
+            span = max(0.0, transition.at - max(previous.at, owner_arrivals[transition.who]))
             seconds = span + (seconds or 0.0)
             if previous.new == states.REVERTING:
                 revert_seconds = span + (revert_seconds or 0.0)
-            is_rerun = previous.new == states.RUNNING and previous.owner != transition.owner
+            is_rerun = previous.new == states.RUNNING and previous.who != transition.who
             attempts += is_rerun and transition.new in _STOPPED
         if transition.new == states.RUNNING:
             attempts += 1

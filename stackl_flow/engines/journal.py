@@ -13,7 +13,7 @@ are errors here: an atom that changed its kind, and a removed atom that still wa
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
@@ -28,8 +28,11 @@ from stackl_flow.error_text import is_a
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import serialization
 from stackl_flow.persistence.base import Backend, Connection
+from stackl_flow.persistence.metadata import PARTS, FlowMeta, changed_keys
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
-from stackl_flow.persistence.records import Checkpoint
+from stackl_flow.persistence.records import Checkpoint, InputRow
+from stackl_flow.persistence.records import Transition as StoredTransition
+from stackl_flow.persistence.serialization import MetaLayout
 from stackl_flow.retry import Retry
 
 _LOG = redaction.get_logger(__name__)
@@ -52,6 +55,10 @@ _ROOM_FOR_ANY_FAILURE: Final = 8_000_000
 _SHORTEST_FAILURE: Final = 1_024
 #: A character takes at most so many bytes in a store.
 _MAX_GROWTH: Final = 8
+#: Reasons of transitions that no event of the flow explains.
+_TAKEN_OVER: Final = "the flow has a new owner"
+_RESET: Final = "the flow was reset"
+_MAX_WHY: Final = 255
 
 
 class AppliedTransition(NamedTuple):
@@ -67,22 +74,23 @@ class WriteBuffer:
 
     Attributes:
         atoms: changed atoms by UUID.
-        transitions: rows of the history: atom name (None for the flow), old state, new state, time.
+        transitions: rows for the history.
         flow_state_changed: whether the flow's state changed.
-        metadata_changed: whether the flow's metadata changed.
+        metadata: the keys of the flow's metadata that changed; for values with a row for each item the names
+            of the items that changed, otherwise None.
     """
 
     def __init__(self) -> None:
         self.atoms: dict[str, AtomDetail] = {}
-        self.transitions: list[tuple[str | None, str | None, str | None, float]] = []
+        self.transitions: list[StoredTransition] = []
         self.flow_state_changed = False
-        self.metadata_changed = False
+        self.metadata: dict[str, set[str] | None] = {}
         self._encoded: dict[str, tuple[Any, str]] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.atoms or self.transitions or self.metadata_changed or self.flow_state_changed)
+        return not (self.atoms or self.transitions or self.metadata or self.flow_state_changed)
 
     def encode_result(self, detail: AtomDetail, result: Any, codec: TextCodec) -> str:
         """Encode a result now, to find out whether it can be stored, and keep the text for the checkpoint.
@@ -97,22 +105,62 @@ class WriteBuffer:
         self._encoded[detail.uuid] = (result, text)
         return text
 
-    def checkpoint(self, flow: FlowDetail, codec: TextCodec, epoch: int, owner: str) -> Checkpoint:
+    def add_metadata(self, key: str, old: Any, new: Any, codec: TextCodec | None) -> None:
+        """Note that a key of the flow's metadata changes; values that are encoded alike do not count."""
+        if serialization.has_named_items(old) and serialization.has_named_items(new):
+            names = changed_keys(old, new)
+            if codec is not None:
+                both = [name for name in names if name in old and name in new]
+                names.difference_update(
+                    name for name in both if codec.encode(old[name]) == codec.encode(new[name])
+                )
+            known = self.metadata.setdefault(key, set()) if names else None
+            if known is not None:
+                known |= names
+        else:
+            self.metadata[key] = None
+
+    def encode(self, flow: FlowDetail, codec: TextCodec, epoch: int, layout: MetaLayout) -> EncodedStep:
         """Encode the changes.
+
+        Args:
+            flow: the flow.
+            codec: the codec.
+            epoch: the epoch of its owner.
+            layout: which keys of its metadata are stored where.
 
         Raises:
             NotSerializable: a value has no JSON form; the message names its atom.
         """
         encoded = self._encoded.get
-        return Checkpoint(
+        atoms = [
+            (detail, serialization.encode_atom(codec, detail, encoded(uuid)))
+            for uuid, detail in self.atoms.items()
+        ]
+        meta: str | None = None
+        inputs: Sequence[InputRow] = ()
+        if self.metadata:
+            meta, inputs, layout = serialization.encode_changed_meta(codec, flow, self.metadata, layout)
+        checkpoint = Checkpoint(
             flow.uuid,
             epoch,
-            owner,
             flow.state if self.flow_state_changed else None,
-            codec.encode(flow.meta) if self.metadata_changed else None,
-            [serialization.atom_update(codec, detail, encoded(uuid)) for uuid, detail in self.atoms.items()],
+            meta,
+            [atom.update for _, atom in atoms],
             self.transitions,
+            [value for _, atom in atoms for value in atom.values],
+            [atom.attempts for _, atom in atoms if atom.attempts is not None],
+            inputs,
         )
+        return EncodedStep(checkpoint, atoms, layout)
+
+
+class EncodedStep(NamedTuple):
+    """A checkpoint, and what is stored where once it is written."""
+
+    checkpoint: Checkpoint
+    atoms: Sequence[tuple[AtomDetail, serialization.EncodedAtom]]
+    layout: MetaLayout
 
 
 class Journal:
@@ -147,6 +195,8 @@ class Journal:
         self._buffer = WriteBuffer()
         # Metadata set before the flow is owned; the stored flow is read again when it is.
         self._unowned_metadata: dict[str, Any] = {}
+        # Which keys of the metadata are stored where; None until one of them changes.
+        self._layout: MetaLayout | None = None
         self._unowned_atom_metadata: dict[str, dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ ownership
@@ -162,13 +212,15 @@ class Journal:
             _match(self.flow, plan)
         else:
             self._connection = self._connection or self.backend.get_connection()
-            refresh = functools.partial(_refresh, self.flow, plan, self._unowned_metadata)
+            refresh = functools.partial(_refresh, self.flow, plan)
             self.epoch = self._connection.take_ownership(
                 self.flow.uuid, self.owner, self._clock.now(), refresh
             )
             # What an earlier run could not write did not happen.
             self._buffer = WriteBuffer()
-            self._buffer.metadata_changed = bool(self._unowned_metadata)
+            self._layout = None
+            self._move_parts()
+            self._change_metadata(self._unowned_metadata)
             self._unowned_metadata = {}
         self.index_atoms(plan)
         for name, metadata in self._unowned_atom_metadata.items():
@@ -178,7 +230,7 @@ class Journal:
         if self.backend is not None:  # the history shows which atoms the lost owner was running
             now = self._clock.now()
             self._buffer.transitions += [
-                (detail.name, detail.state, detail.state, now)
+                StoredTransition(detail.name, detail.state, detail.state, now, self.owner, _TAKEN_OVER)
                 for detail in self.details
                 if detail.state in (st.RUNNING, st.REVERTING)
             ]
@@ -345,7 +397,7 @@ class Journal:
         if self.backend is not None:
             self._buffer.atoms[detail.uuid] = detail
             if state_changed:
-                self._buffer.transitions.append((detail.name, old, state, self._clock.now()))
+                self._add_transition(detail.name, old, state, _why(detail))
         if not state_changed:
             return None
         if state in _STATES_RESETTING_PROGRESS:
@@ -369,7 +421,7 @@ class Journal:
         self.flow.state = state
         self._buffer.flow_state_changed = True
         if self.backend is not None:
-            self._buffer.transitions.append((None, old, state, self._clock.now()))
+            self._add_transition(None, old, state)
         return True, old
 
     def force_flow_state(self, state: str) -> None:
@@ -391,7 +443,7 @@ class Journal:
             if old != st.PENDING:
                 applied.append(AppliedTransition(number, old, st.PENDING))
                 if self.backend is not None:
-                    self._buffer.transitions.append((detail.name, old, st.PENDING, self._clock.now()))
+                    self._add_transition(detail.name, old, st.PENDING, _RESET)
         self.failed.clear()
         return applied
 
@@ -399,16 +451,47 @@ class Journal:
 
     def update_metadata(self, pairs: Mapping[str, Any]) -> None:
         """Add to the flow's metadata, and commit if the flow is owned."""
-        self.set_metadata({**self.flow.meta, **pairs})
+        self._change_metadata(pairs)
         if self.plan is not None:
             self.commit()
         elif self.backend is not None:
             self._unowned_metadata.update(pairs)
 
-    def set_metadata(self, meta: dict[str, Any]) -> None:
-        """Replace the flow's metadata; written with the next commit."""
-        self.flow.meta = meta
-        self._buffer.metadata_changed = True
+    def set_metadata(self, key: str, value: Any) -> None:
+        """Set a key of the flow's metadata, or remove it if the value is None, with the next commit."""
+        if value is not None:
+            self._change_metadata({key: value})
+        elif key in self.flow.meta:
+            self._find_layout()
+            self._buffer.metadata[key] = None
+            del self.flow.meta[key]
+
+    def _change_metadata(self, pairs: Mapping[str, Any]) -> None:
+        if not pairs:
+            return
+        self._find_layout()
+        codec = None if self.backend is None else self.backend.codec
+        for key, value in pairs.items():
+            self._buffer.add_metadata(key, self.flow.meta.get(key), value, codec)
+            self.flow.meta[key] = value
+
+    def _move_parts(self) -> None:
+        """Have inputs that an older version stored with the row of the flow moved to rows of their own."""
+        meta = self.flow.meta
+        inline = meta.inline if isinstance(meta, FlowMeta) else meta.keys()
+        if not PARTS.isdisjoint(inline):
+            self._find_layout()
+            self._buffer.metadata.update(dict.fromkeys(PARTS.intersection(inline)))
+
+    def _find_layout(self) -> None:
+        """Find out which keys of the metadata are stored where, before the first of them changes."""
+        if self._layout is None:
+            meta = self.flow.meta
+            inline = meta.inline if isinstance(meta, FlowMeta) else frozenset(meta)
+            self._layout = MetaLayout(inline, meta.keys() - inline)
+
+    def _add_transition(self, atom: str | None, old: str, new: str, why: str | None = None) -> None:
+        self._buffer.transitions.append(StoredTransition(atom, old, new, self._clock.now(), self.owner, why))
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
         """Add to an atom's metadata, if given, and have the atom written with the next commit."""
@@ -444,9 +527,19 @@ class Journal:
             return
         buffer = self._buffer
         if not buffer.is_empty:
-            checkpoint = buffer.checkpoint(self.flow, self.backend.codec, self.epoch, self.owner)
-            self._connection.checkpoint(checkpoint)
+            layout = self._layout or MetaLayout()
+            step = buffer.encode(self.flow, self.backend.codec, self.epoch, layout)
+            self._connection.checkpoint(step.checkpoint)
             self._buffer = WriteBuffer()
+            self._layout = None if self._layout is None else step.layout
+            for detail, encoded in step.atoms:
+                detail.stored = encoded.stored
+
+
+def _why(detail: AtomDetail) -> str | None:
+    """Return why an atom changed its state: the type of its error if it failed."""
+    failure = {st.FAILURE: detail.failure, st.REVERT_FAILURE: detail.revert_failure}.get(detail.state or "")
+    return None if failure is None else str(failure.exc_type_names[0])[:_MAX_WHY]
 
 
 def current_value(detail: AtomDetail) -> Any:
@@ -480,20 +573,18 @@ def _match(flow: FlowDetail, plan: Plan) -> list[AtomDetail]:
     return [_add_detail(flow, atom, uuid) for atom, uuid in zip(new, new_uuids(len(new)), strict=True)]
 
 
-def _refresh(
-    flow: FlowDetail, plan: Plan, metadata: Mapping[str, Any], stored: FlowDetail
-) -> list[AtomDetail]:
+def _refresh(flow: FlowDetail, plan: Plan, stored: FlowDetail) -> list[AtomDetail]:
     """Replace a flow detail by what is stored, which a previous owner may have changed, and match it.
 
     Args:
         flow: the flow detail; it is changed.
         plan: the plan.
-        metadata: metadata set in this process that is not stored yet.
         stored: what is stored.
     """
     _restore_exceptions(stored, flow)
+    if isinstance(stored.meta, FlowMeta):
+        stored.meta.take_over(flow.meta)
     flow.update(stored)
-    flow.meta = {**flow.meta, **metadata}
     return _match(flow, plan)
 
 

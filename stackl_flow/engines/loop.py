@@ -283,8 +283,8 @@ class Loop:
                 elif isinstance(command, c.EvaluateDeciders):
                     answers.append(self._answer(self._evaluate_deciders, command))
                 elif isinstance(command, c.Batch):
-                    meta = scheduling.with_batch(self._journal.flow.meta, command, self._plan)
-                    self._journal.set_metadata(meta)
+                    batch = scheduling.batch_names(command, self._plan)
+                    self._journal.set_metadata(scheduling.META_BATCH, batch)
                 elif isinstance(command, c.Finish):
                     self.result_state = self.final_state(command.state)
             commands = self.scheduler.handle(answers) if answers else []

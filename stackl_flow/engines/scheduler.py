@@ -50,13 +50,12 @@ META_BATCH: Final = "batch"
 NO_BATCH: Final = Batch((), ())
 
 
-def with_batch(meta: Mapping[str, Any], batch: Batch, plan: Plan) -> dict[str, Any]:
-    """Return a flow's metadata with a batch, by name, as atoms are matched by name on resume."""
-    new = {key: value for key, value in meta.items() if key != META_BATCH}
-    if batch != NO_BATCH:
-        names = plan.names
-        new[META_BATCH] = {kind: [names[index] for index in part] for kind, part in batch._asdict().items()}
-    return new
+def batch_names(batch: Batch, plan: Plan) -> dict[str, list[str]] | None:
+    """Return a batch by name, as atoms are matched by name on resume; None for no batch."""
+    if batch == NO_BATCH:
+        return None
+    names = plan.names
+    return {kind: [names[index] for index in part] for kind, part in batch._asdict().items()}
 
 
 def read_batch(meta: Mapping[str, Any], plan: Plan) -> Batch:

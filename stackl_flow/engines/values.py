@@ -202,9 +202,9 @@ class InjectedValues:
     def store_unowned(self) -> None:
         """Have the values that were injected before the flow was owned written with the next commit."""
         if self._unowned:
-            meta = {**self._journal.flow.meta, **self._metadata_with(self._unowned)}
+            values = self._metadata_with(self._unowned)[META_INJECTED]
             self._unowned = {}
-            self._journal.set_metadata(meta)
+            self._journal.set_metadata(META_INJECTED, values)
 
     def _metadata_with(self, pairs: Mapping[str, Any]) -> dict[str, Any]:
         return {META_INJECTED: {**self._journal.flow.meta.get(META_INJECTED, _NO_VALUES), **pairs}}

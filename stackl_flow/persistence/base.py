@@ -8,6 +8,7 @@ A subclass implements the operations on rows (see `records.RecordStore`); the pu
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
@@ -17,19 +18,26 @@ from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.kv.items import text_size
 from stackl_flow.persistence import serialization
+from stackl_flow.persistence.metadata import FlowMeta
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
+    AtomRecord,
+    AtomRows,
+    AttemptRow,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
+    InputRow,
     RecordStore,
     Transition,
-    check_same_kind,
+    atom_changes,
     flow_changes,
+    has_stored_values,
     merge_changes,
     not_found,
     ownership_lost,
+    with_stored_values,
 )
 
 __all__ = ["Backend", "Connection", "MissingAtoms"]
@@ -172,6 +180,7 @@ class Connection(RecordStore):
             The logbook as it is stored now.
         """
         at = self._backend.clock.now()
+        self._complete_meta(book)
         with self._transaction(write=True):
             exists = bool(self._read_books(book.uuid))
             changes = merge_changes([self._changes(fd, book.uuid, at) for fd in book])
@@ -246,10 +255,23 @@ class Connection(RecordStore):
         Raises:
             NotFound: it was never saved in a logbook.
         """
+        self._complete_meta([flow_detail])
         with self._transaction(write=True):
             book_uuid = self._read_flow(flow_detail.uuid).book_uuid
             self._apply(self._changes(flow_detail, book_uuid, self._backend.clock.now()))
             return self._flow(self._read_flow(flow_detail.uuid))
+
+    def get_flow_inputs(self, flow_uuid: str) -> list[InputRow]:
+        """Return the rows of a flow's inputs and other large metadata, in the order they were added.
+
+        Raises:
+            NotFound: there is no such flow.
+        """
+        with self._transaction(write=False):
+            rows = list(self._read_inputs(flow_uuid))
+            if not rows:
+                self._read_flow(flow_uuid)
+            return rows
 
     def get_flow_record(self, flow_uuid: str) -> FlowRecord:
         """Return the row of a flow: its state, owner and epoch, without atoms.
@@ -296,9 +318,9 @@ class Connection(RecordStore):
         with self._transaction(write=True):
             record = self._read_flow(flow_uuid)
             if missing_atoms is not None:
-                added = serialization.atom_records(self._codec, flow_uuid, missing_atoms(self._flow(record)))
+                added = serialization.atom_rows(self._codec, flow_uuid, missing_atoms(self._flow(record)))
                 if added:
-                    self._apply(Changes(new_atoms=added))
+                    self._apply(atom_changes(added))
             self._set_owner(flow_uuid, record.epoch + 1, owner, at)
             return record.epoch + 1
 
@@ -327,7 +349,7 @@ class Connection(RecordStore):
     def get_atoms_for_flow(self, fd_uuid: str) -> list[AtomDetail]:
         """Return the atoms of a flow in the order they were added; none if there is no such flow."""
         with self._transaction(write=False):
-            return [serialization.atom_detail(self._codec, record) for record in self._read_atoms(fd_uuid)]
+            return [serialization.atom_detail(self._codec, rows) for rows in self._rows_of_atoms(fd_uuid)]
 
     def get_atom_details(self, ad_uuid: str) -> AtomDetail:
         """Return an atom.
@@ -336,7 +358,7 @@ class Connection(RecordStore):
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return serialization.atom_detail(self._codec, self._read_existing_atom(ad_uuid))
+            return serialization.atom_detail(self._codec, self._rows_of_atom(ad_uuid))
 
     def update_atom_details(self, atom_detail: AtomDetail) -> AtomDetail:
         """Store an atom.
@@ -348,10 +370,10 @@ class Connection(RecordStore):
             NotFound: it was never saved in a flow.
         """
         with self._transaction(write=True):
-            old = self._read_existing_atom(atom_detail.uuid)
-            (new,) = serialization.atom_records(self._codec, old.flow_uuid, [atom_detail])
-            self._apply(Changes(atoms=[check_same_kind(old, new)]))
-            return serialization.atom_detail(self._codec, new)
+            old = self._rows_of_atom(atom_detail.uuid)
+            new = serialization.atom_rows(self._codec, old.record.flow_uuid, [atom_detail])
+            self._apply(atom_changes(new, [old]))
+            return serialization.atom_detail(self._codec, self._rows_of_atom(atom_detail.uuid))
 
     def add_atoms(self, flow_uuid: str, details: Iterable[AtomDetail], epoch: int | None = None) -> None:
         """Store new atoms of a flow.
@@ -366,24 +388,68 @@ class Connection(RecordStore):
             OwnershipLost: the epoch is not the one of the flow's owner.
             Duplicate: an atom with the same UUID is stored.
         """
-        records = serialization.atom_records(self._codec, flow_uuid, details)
+        atoms = serialization.atom_rows(self._codec, flow_uuid, details)
         with self._transaction(write=True):
             flow = self._read_flow(flow_uuid)
             if epoch is not None and epoch != flow.epoch:
                 raise ownership_lost(flow_uuid, epoch, flow.epoch, flow.owner)
-            self._apply(Changes(new_atoms=records))
+            self._apply(atom_changes(atoms))
 
     # ------------------------------------------------------------------ details and rows
 
     def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
-        return serialization.flow_detail(self._codec, record, () if lazy else self._read_atoms(record.uuid))
+        atoms = () if lazy else self._rows_of_atoms(record.uuid)
+        load = functools.partial(_load_inputs, self._backend, record.uuid)
+        return serialization.flow_detail(self._codec, record, atoms, load, self._backend)
 
     def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
         flows = () if lazy else self._read_flows(book_uuid=record.uuid)
         return serialization.log_book(self._codec, record, [self._flow(flow) for flow in flows])
 
+    def _rows_of_atoms(self, flow_uuid: str) -> list[AtomRows]:
+        return self._with_other_rows(flow_uuid, list(self._read_atoms(flow_uuid)))
+
+    def _rows_of_atom(self, uuid: str) -> AtomRows:
+        record = self._read_existing_atom(uuid)
+        return self._with_other_rows(record.flow_uuid, [record])[0]
+
+    def _with_other_rows(self, flow_uuid: str, records: list[AtomRecord]) -> list[AtomRows]:
+        """Add to the rows of a flow's atoms their long values, and the histories of retries."""
+        if any(map(has_stored_values, records)):
+            values = {row[:2]: str(row.value) for row in self._read_values(flow_uuid)}
+            records = [with_stored_values(record, values) for record in records]
+        attempts: dict[str, list[AttemptRow]] = {}
+        if any(record.kind != "TASK_DETAIL" for record in records):
+            for row in self._read_attempts(flow_uuid):
+                attempts.setdefault(row.retry_uuid, []).append(row)
+        return [AtomRows(record, tuple(attempts.get(record.uuid, ()))) for record in records]
+
+    def _complete_meta(self, details: Iterable[FlowDetail]) -> None:
+        """Read the rest of metadata that is not to be stored where it came from, or that outgrew its row."""
+        for fd in details:
+            meta = fd.meta
+            if isinstance(meta, FlowMeta) and not meta.is_complete:
+                is_foreign = meta.source != (self._backend, fd.uuid)
+                if is_foreign or serialization.split_meta(self._codec, fd, meta.read_items())[1]:
+                    len(meta)
+
     def _changes(self, fd: FlowDetail, book_uuid: str, at: float) -> Changes:
         old = next(iter(self._read_flows(uuid=fd.uuid)), None)
-        stored = () if old is None else self._read_atoms(fd.uuid)
-        flow = serialization.flow_record(self._codec, book_uuid, fd, at, old)
-        return flow_changes(flow, old, serialization.atom_records(self._codec, fd.uuid, fd), stored)
+        stored = () if old is None else self._rows_of_atoms(fd.uuid)
+        atoms = serialization.atom_rows(self._codec, fd.uuid, fd)
+        meta = fd.meta
+        if old is not None and isinstance(meta, FlowMeta) and not meta.is_complete:
+            inline, changed = meta.read_items(), []  # its other items were not read, so they were not changed
+        else:
+            inline, inputs = serialization.split_meta(self._codec, fd)
+            before = () if old is None or not old.inputs_version else list(self._read_inputs(fd.uuid))
+            changed = serialization.input_changes(before, inputs)
+        flow = serialization.flow_record(self._codec, book_uuid, fd, inline, at, old)
+        if changed:
+            flow = flow._replace(inputs_version=flow.inputs_version + 1)
+        return flow_changes(flow, old, atoms, stored)._replace(inputs=changed)
+
+
+def _load_inputs(backend: Backend, flow_uuid: str) -> list[InputRow]:
+    with backend.get_connection() as connection:
+        return connection.get_flow_inputs(flow_uuid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackl_flow.persistence.base import Backend
+from stackl_flow.persistence.metadata import FlowMeta
 from stackl_flow.persistence.models import FlowDetail, LogBook, new_uuid
 
 
@@ -69,4 +70,6 @@ def _add(
         with_new_flow = book.copy(retain_contents=False).add_stored([flow_detail])
         with backend.get_connection() as conn:
             conn.save_logbook(with_new_flow)
+        # The engine that takes the flow over does not read again what it has.
+        flow_detail.meta = FlowMeta.of_stored(flow_detail.meta, (backend, flow_detail.uuid), 1)
     return flow_detail

@@ -13,7 +13,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction, states
@@ -57,6 +57,25 @@ RetryResults = list[tuple[Any, dict[str, Failure]]]
 _PROGRESS_KEYS: Final = ("progress", "progress_details")
 
 
+class StoredParts(NamedTuple):
+    """What of an atom is stored in rows of its own.
+
+    Attributes:
+        values: for each column with such a row the object whose text is there (None for metadata and
+            progress, which are changed in place), and the reference to that text.
+        rows: how many rows the history of a retry has.
+        attempts: how many attempts are in them.
+        failures: how many failures of the last one.
+        last: what the retry provided in the last one.
+    """
+
+    values: Mapping[str, tuple[Any, str]] = MappingProxyType({})
+    rows: int = 0
+    attempts: int = 0
+    failures: int = 0
+    last: Any = None
+
+
 class AtomDetail(ABC):
     """What is known of one atom: its state, its intention and its results.
 
@@ -82,6 +101,7 @@ class AtomDetail(ABC):
         progress_details: what the atom reported along with its progress.
         attempt: which attempt this is: 1, and one more each time that a retry resets the atom.
         started_at: when the work of this attempt began, in seconds since the epoch (UTC), or None.
+        stored: what is stored in rows of its own, so that it is not written again; or None.
     """
 
     __slots__ = (
@@ -97,6 +117,7 @@ class AtomDetail(ABC):
         "revert_results",
         "started_at",
         "state",
+        "stored",
         "uuid",
         "version",
     )
@@ -119,6 +140,7 @@ class AtomDetail(ABC):
         self.progress_details: Any = None
         self.attempt = 1
         self.started_at: float | None = None
+        self.stored: StoredParts | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -152,19 +174,23 @@ class AtomDetail(ABC):
         return self.results
 
     def stored_meta(self) -> dict[str, Any] | None:
-        """Return metadata and progress in one dictionary, as they are stored; None if there are none."""
+        """Return the metadata without progress, as they are stored; None if there are none."""
+        return None if self._meta is None else _merge_progress(self._meta, None, None) or None
+
+    def stored_progress(self) -> dict[str, Any] | None:
+        """Return progress and its details, as they are stored; None if there are none."""
         reported = self.reported_progress
-        if self._meta is None and reported is None and self.progress_details is None:
+        if reported is None and self.progress_details is None:
             return None  # nearly always, and called for each transition
         if reported is not None and reported == self.IMPLIED_PROGRESS.get(self.state or ""):
             reported = None
-        return _merge_progress(self._meta, reported, self.progress_details) or None
+        return _merge_progress(None, reported, self.progress_details) or None
 
     def _complete_meta(self) -> dict[str, Any]:
         return _merge_progress(self._meta, self.progress, self.progress_details)
 
     def load_meta(self, meta: dict[str, Any] | None) -> None:
-        """Set metadata and progress from what ``stored_meta`` returned."""
+        """Set metadata, and the progress in it if it has one."""
         if meta and ("progress" in meta or "progress_details" in meta):
             meta = dict(meta)
             self.reported_progress = meta.pop("progress", None)
@@ -175,7 +201,7 @@ class AtomDetail(ABC):
         """Take over everything but name and UUID from another detail; values are shared."""
         if ad is not self:
             for slot in AtomDetail.__slots__:
-                if slot not in ("name", "uuid"):
+                if slot not in ("name", "uuid", "stored"):
                     setattr(self, slot, getattr(ad, slot))
         return self
 
@@ -537,7 +563,7 @@ class FlowDetail:
         """
         clone = copy.copy(self)
         clone._atoms = dict(self._atoms) if retain_contents else {}  # noqa: SLF001  of this class
-        clone.meta = dict(self.meta)
+        clone.meta = self.meta.copy()
         return clone
 
     def to_dict(self) -> dict[str, Any]:

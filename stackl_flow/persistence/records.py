@@ -7,11 +7,13 @@ since the epoch (UTC).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_type_hints
 
 from stackl_flow import exceptions as exc
+from stackl_flow.persistence.metadata import MAX_INLINE
 
 
 class BookRecord(NamedTuple):
@@ -32,11 +34,12 @@ class FlowRecord(NamedTuple):
         book_uuid: UUID of its logbook.
         name: name of the flow.
         state: the state of the flow, or None.
-        meta: its metadata as JSON text, or None.
+        meta: the small values of its metadata as JSON text, or None; the others are in `InputRow` rows.
         epoch: how often its ownership was taken; every write of an owner is checked against it.
         owner: the name of the process that took it last, or None.
         created_at: when it was first stored, in seconds since the epoch (UTC).
         updated_at: when its state, metadata or owner changed last, or None.
+        inputs_version: how often its `InputRow` rows changed; 0 if it has none.
     """
 
     uuid: str
@@ -48,10 +51,58 @@ class FlowRecord(NamedTuple):
     owner: str | None
     created_at: float
     updated_at: float | None
+    inputs_version: int = 0
+
+
+class InputRow(NamedTuple):
+    """A value of a flow's metadata that is stored in a row of its own, such as an input.
+
+    Attributes:
+        flow_uuid: UUID of the flow.
+        part: the key in the metadata: "injected", "store", "factory", "secrets" or another.
+        name: the key in that value if it is a dictionary with a row for each of its items; else "". In a
+            change, None stands for all rows of the part.
+        value: JSON text; None, in a change, deletes the row.
+    """
+
+    flow_uuid: str
+    part: str
+    name: str | None
+    value: str | None
+
+
+#: The columns of an atom whose text, if it is long, is stored in an `AtomValue` row, with a reference to it
+#: in the column.
+VALUE_COLUMNS: Final = ("results", "failure", "revert_results", "revert_failure", "meta", "progress")
+
+_REFERENCE: Final = "@stored:"
+
+
+def reference_to(text: str) -> str:
+    """Return the reference to a long text: a digest of it."""
+    return _REFERENCE + blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def is_reference(text: object) -> bool:
+    """Return whether a column of an atom refers to an `AtomValue` row."""
+    return type(text) is str and text.startswith(_REFERENCE)
+
+
+class StoredText(str):  # noqa: SLOT000  it has an attribute
+    """The text of an `AtomValue` row, which need not be written again while it does not change."""
+
+    reference: str
+
+    @classmethod
+    def of(cls, text: str, reference: str) -> StoredText:
+        """Return a text with the reference to it."""
+        found = cls(text)
+        found.reference = reference
+        return found
 
 
 class AtomRecord(NamedTuple):
-    """A stored atom; ``kind`` is "TASK_DETAIL" or "RETRY_DETAIL"."""
+    """A stored atom; ``kind`` is "TASK_DETAIL" or "RETRY_DETAIL". `VALUE_COLUMNS` may be references."""
 
     uuid: str
     flow_uuid: str
@@ -67,6 +118,7 @@ class AtomRecord(NamedTuple):
     meta: str | None
     attempt: int = 1
     started_at: float | None = None
+    progress: str | None = None
 
     def with_values(self, values: Iterable[Any]) -> AtomRecord:
         """Return this row with the columns that change while the atom runs."""
@@ -86,26 +138,109 @@ class AtomUpdate(NamedTuple):
     meta: str | None
     attempt: int = 1
     started_at: float | None = None
+    progress: str | None = None
+
+
+class AtomValue(NamedTuple):
+    """The text of a column of an atom, written when it changes and not with each step.
+
+    Attributes:
+        atom_uuid: UUID of the atom.
+        name: one of `VALUE_COLUMNS`.
+        value: the text; None, in a change, deletes the row.
+    """
+
+    atom_uuid: str
+    name: str
+    value: str | None
+
+
+class AttemptRow(NamedTuple):
+    """A part of the history of a retry, which is only appended to.
+
+    Attributes:
+        retry_uuid: UUID of the retry.
+        seq: its number within the retry, from 0.
+        attempt: the number of the attempt, from 1.
+        atom: None for what the retry provided in the attempt; else the name of an atom that failed in it.
+        value: JSON text: what the retry provided, or the failure.
+    """
+
+    retry_uuid: str
+    seq: int
+    attempt: int
+    atom: str | None
+    value: str
+
+
+class AttemptsChange(NamedTuple):
+    """A change of the history of a retry: rows are appended to the first ``keep``, which are all or none."""
+
+    retry_uuid: str
+    keep: int
+    rows: Sequence[AttemptRow]
+
+
+class AtomRows(NamedTuple):
+    """All rows of an atom; the record has the texts of long values."""
+
+    record: AtomRecord
+    attempts: Sequence[AttemptRow] = ()
+
+
+class Column(NamedTuple):
+    """How a field of `Transition` is stored in SQL.
+
+    Attributes:
+        name: the name of the column.
+        length: how many characters its text may have; None for a number.
+    """
+
+    name: str
+    length: int | None = None
 
 
 class Transition(NamedTuple):
-    """A change of state in the history of a flow.
+    """A change of state in the history of a flow. Its fields are the columns wherever it is stored or shown.
+
+    To add a column, add a field with a default here and a migration of the SQL tables.
 
     Attributes:
-        seq: its number within the flow, from 1; numbers grow, and may have gaps.
         atom: name of the atom; None if the flow itself changed state.
         old: the state before, or None.
         new: the state after.
         at: when it happened, in seconds since the epoch (UTC).
-        owner: the name of the process that did it.
+        who: the name of the process that did it.
+        why: a few words about the reason, such as the type of an error, or None.
+        seq: its number within the flow, from 1; numbers grow, and may have gaps. 0 until it is stored.
     """
 
-    seq: int
-    atom: str | None
-    old: str | None
-    new: str | None
-    at: float
-    owner: str
+    atom: Annotated[str | None, Column("atom", 255)]
+    old: Annotated[str | None, Column("old_state", 32)]
+    new: Annotated[str | None, Column("new_state", 32)]
+    at: Annotated[float, Column("at")]
+    who: Annotated[str | None, Column("who", 255)] = None
+    why: Annotated[str | None, Column("why", 255)] = None
+    seq: int = 0
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The values of all columns, without the number."""
+        return self[:-1]
+
+    @classmethod
+    def from_columns(cls, seq: int, columns: Iterable[Any]) -> Transition:
+        """Return the transition with a number; columns that an older version did not store are left out."""
+        return cls(*columns)._replace(seq=seq)
+
+
+def _transition_columns() -> Mapping[str, Column]:
+    hints = get_type_hints(Transition, include_extras=True)
+    return {name: hints[name].__metadata__[0] for name in Transition._fields[:-1]}
+
+
+#: The columns of a transition by field.
+TRANSITION_COLUMNS: Final = _transition_columns()
 
 
 class Checkpoint(NamedTuple):
@@ -114,30 +249,45 @@ class Checkpoint(NamedTuple):
     Attributes:
         flow_uuid: UUID of the flow.
         epoch: the epoch of the engine's ownership.
-        owner: the name of the engine's process, for the history.
         flow_state: the new state of the flow; None leaves the stored one.
         flow_meta: the new metadata of the flow as JSON text; None leaves the stored one.
         atoms: the new values of the atoms that changed.
-        transitions: (atom or None, old state, new state, time) of each change of state, in order.
+        transitions: each change of state, in order.
+        values: long values of the atoms that changed.
+        attempts: how the histories of retries changed.
+        inputs: how the inputs and other large metadata changed; deletions first.
     """
 
     flow_uuid: str
     epoch: int
-    owner: str
-    flow_state: str | None
-    flow_meta: str | None
-    atoms: Sequence[AtomUpdate]
-    transitions: Sequence[tuple[str | None, str | None, str | None, float]]
+    flow_state: str | None = None
+    flow_meta: str | None = None
+    atoms: Sequence[AtomUpdate] = ()
+    transitions: Sequence[Transition] = ()
+    values: Sequence[AtomValue] = ()
+    attempts: Sequence[AttemptsChange] = ()
+    inputs: Sequence[InputRow] = ()
+
+    @property
+    def changes_flow(self) -> bool:
+        """Whether the row of the flow changes."""
+        return self.flow_state is not None or self.flow_meta is not None or bool(self.inputs)
 
 
 class Changes(NamedTuple):
-    """Rows that are written together: logbooks, new or not; new flows and atoms; changed flows and atoms."""
+    """Rows that are written together: logbooks, new or not; new flows and atoms; changed flows and atoms.
+
+    The values and attempts are those of new and of changed atoms, the inputs those of new and changed flows.
+    """
 
     books: Sequence[BookRecord] = ()
     new_flows: Sequence[FlowRecord] = ()
     flows: Sequence[FlowRecord] = ()
     new_atoms: Sequence[AtomRecord] = ()
     atoms: Sequence[AtomRecord] = ()
+    values: Sequence[AtomValue] = ()
+    attempts: Sequence[AttemptsChange] = ()
+    inputs: Sequence[InputRow] = ()
 
 
 class RecordStore(ABC):
@@ -172,6 +322,18 @@ class RecordStore(ABC):
     @abstractmethod
     def _read_atom(self, uuid: str) -> AtomRecord | None:
         """Read one atom."""
+
+    @abstractmethod
+    def _read_values(self, flow_uuid: str) -> Iterable[AtomValue]:
+        """Read the long values of a flow's atoms."""
+
+    @abstractmethod
+    def _read_attempts(self, flow_uuid: str) -> Iterable[AttemptRow]:
+        """Read the histories of a flow's retries, each in order."""
+
+    @abstractmethod
+    def _read_inputs(self, flow_uuid: str) -> Iterable[InputRow]:
+        """Read the inputs and other large metadata of a flow, in the order they were added."""
 
     @abstractmethod
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
@@ -209,8 +371,11 @@ class RecordStore(ABC):
         return record
 
 
+Row = TypeVar("Row", AtomRecord, AtomUpdate)
+
+
 def flow_changes(
-    flow: FlowRecord, old: FlowRecord | None, atoms: Sequence[AtomRecord], stored: Iterable[AtomRecord]
+    flow: FlowRecord, old: FlowRecord | None, atoms: Sequence[AtomRows], stored: Iterable[AtomRows]
 ) -> Changes:
     """Return the rows to write for a flow and its atoms; atoms that have not changed are left out.
 
@@ -224,17 +389,75 @@ def flow_changes(
         NotSupported: an atom is stored as one of another kind.
     """
     if old is None:
-        return Changes(new_flows=[flow], new_atoms=atoms)
-    known = {record.uuid: record for record in stored}
-    return Changes(
-        flows=[flow],
-        new_atoms=[record for record in atoms if record.uuid not in known],
-        atoms=[
-            check_same_kind(known[record.uuid], record)
-            for record in atoms
-            if known.get(record.uuid, record) != record
-        ],
-    )
+        return atom_changes(atoms)._replace(new_flows=[flow])
+    return atom_changes(atoms, stored)._replace(flows=[flow])
+
+
+def atom_changes(atoms: Sequence[AtomRows], stored: Iterable[AtomRows] = ()) -> Changes:
+    """Return the rows to write for new and changed atoms; arguments as for `flow_changes`."""
+    known = {rows.record.uuid: rows for rows in stored}
+    new_atoms: list[AtomRecord] = []
+    changed: list[AtomRecord] = []
+    values: list[AtomValue] = []
+    attempts: list[AttemptsChange] = []
+    for rows in atoms:
+        old = known.get(rows.record.uuid)
+        if old == rows:
+            continue
+        if old is not None:
+            check_same_kind(old.record, rows.record)
+        record, own_values = split_values(rows.record, None if old is None else old.record)
+        (new_atoms if old is None else changed).append(record)
+        values += own_values
+        before = () if old is None else old.attempts
+        if tuple(before) != tuple(rows.attempts):
+            keep = len(before) if tuple(before) == tuple(rows.attempts[: len(before)]) else 0
+            attempts.append(AttemptsChange(rows.record.uuid, keep, rows.attempts[keep:]))
+    return Changes(new_atoms=new_atoms, atoms=changed, values=values, attempts=attempts)
+
+
+def split_values(record: Row, old: AtomRecord | None = None) -> tuple[Row, list[AtomValue]]:
+    """Move the long texts of an atom to rows of their own.
+
+    Args:
+        record: the row of the atom, with texts or references.
+        old: its row as it is stored, with texts; those that have rows are not written again.
+
+    Returns:
+        The row with references, and the values to write.
+    """
+    values = []
+    columns: dict[str, Any] = {}
+    for name in VALUE_COLUMNS:
+        text, before = getattr(record, name), None if old is None else getattr(old, name)
+        was_stored = isinstance(before, StoredText)
+        if text is not None and len(text) > MAX_INLINE:
+            columns[name] = reference_to(text)
+            if not (was_stored and before == text):
+                values.append(AtomValue(record.uuid, name, text))
+        elif was_stored:
+            values.append(AtomValue(record.uuid, name, None))
+    return record._replace(**columns) if columns else record, values
+
+
+def with_stored_values(record: AtomRecord, values: Mapping[tuple[str, str], str]) -> AtomRecord:
+    """Return an atom with the texts of its long values.
+
+    Args:
+        record: the row of the atom.
+        values: the texts by UUID of the atom and name of the column.
+    """
+    columns: dict[str, Any] = {
+        name: StoredText.of(values[record.uuid, name], getattr(record, name))
+        for name in VALUE_COLUMNS
+        if is_reference(getattr(record, name))
+    }
+    return record._replace(**columns) if columns else record
+
+
+def has_stored_values(record: AtomRecord) -> bool:
+    """Return whether a row of an atom refers to rows with long values."""
+    return any(map(is_reference, record[7:12])) or is_reference(record.progress)
 
 
 def check_same_kind(old: AtomRecord, new: AtomRecord) -> AtomRecord:
@@ -257,6 +480,9 @@ def merge_changes(parts: Sequence[Changes]) -> Changes:
         flows=[row for part in parts for row in part.flows],
         new_atoms=[row for part in parts for row in part.new_atoms],
         atoms=[row for part in parts for row in part.atoms],
+        values=[row for part in parts for row in part.values],
+        attempts=[row for part in parts for row in part.attempts],
+        inputs=[row for part in parts for row in part.inputs],
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from typing import Any, Final
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
 
 from stackl_flow import codec as codecs
 from stackl_flow import error_text
@@ -12,7 +14,22 @@ from stackl_flow import exceptions as exc
 from stackl_flow.codec import TextCodec
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import models
-from stackl_flow.persistence.records import AtomRecord, AtomUpdate, BookRecord, FlowRecord
+from stackl_flow.persistence.metadata import MAX_INLINE, PARTS, FlowMeta
+from stackl_flow.persistence.records import (
+    VALUE_COLUMNS,
+    AtomRecord,
+    AtomRows,
+    AtomUpdate,
+    AtomValue,
+    AttemptRow,
+    AttemptsChange,
+    BookRecord,
+    Checkpoint,
+    FlowRecord,
+    InputRow,
+    StoredText,
+    reference_to,
+)
 
 #: The arguments of an exception repeat its message in most cases; larger ones are left out.
 _MAX_ARGS: Final = 4096
@@ -41,10 +58,26 @@ codecs.register(Failure, name="Failure", to_json=failure_to_json, from_json=Fail
 # ---------------------------------------------------------------------- atoms
 
 
-def atom_update(
+class EncodedAtom(NamedTuple):
+    """What is to be written of an atom after a step.
+
+    Attributes:
+        update: the columns that change while the atom runs.
+        values: those of its long values that changed.
+        attempts: how the history of a retry changed, or None.
+        stored: what will be stored in rows of its own then.
+    """
+
+    update: AtomUpdate
+    values: Sequence[AtomValue]
+    attempts: AttemptsChange | None
+    stored: models.StoredParts | None
+
+
+def encode_atom(
     codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
-) -> AtomUpdate:
-    """Encode all of an atom that changes while it runs.
+) -> EncodedAtom:
+    """Encode what changes of an atom while it runs, without the long values that are stored already.
 
     Args:
         codec: the codec.
@@ -54,34 +87,124 @@ def atom_update(
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
-    return AtomUpdate(detail.uuid, *_changing_columns(codec, detail, encoded))
+    is_retry = type(detail) is models.RetryDetail
+    stored = detail.stored
+    known = _NO_VALUES if stored is None else stored.values
+    values: list[AtomValue] = []
+    marks: dict[str, tuple[Any, str]] = {}
+
+    def column(name: str, value: Any, encode: Callable[[TextCodec, Any], str]) -> str | None:
+        before = known.get(name)
+        if value is None:
+            text = None
+        elif before is not None and before[0] is value:
+            marks[name] = before
+            return before[1]
+        elif encoded is not None and encoded[0] is value:
+            text = encoded[1]
+        else:
+            text = encode(codec, value)
+        if text is not None and len(text) > MAX_INLINE:
+            reference = reference_to(text)
+            if before is None or before[1] != reference:
+                values.append(AtomValue(detail.uuid, name, text))
+            # Programs change metadata in place, so only the text says whether it changed.
+            marks[name] = (None if name in _CHANGED_IN_PLACE else value, reference)
+            return reference
+        if before is not None:
+            values.append(AtomValue(detail.uuid, name, None))
+        return text
+
+    try:
+        update = AtomUpdate(
+            detail.uuid,
+            detail.state,
+            detail.intention,
+            None if is_retry else column("results", detail.results, _encode),
+            column("failure", detail.failure, _encode_failure),
+            column("revert_results", detail.revert_results, _encode),
+            column("revert_failure", detail.revert_failure, _encode_failure),
+            column("meta", detail.stored_meta(), _encode),
+            detail.attempt,
+            detail.started_at,
+            column("progress", detail.stored_progress(), _encode),
+        )
+        if not is_retry:
+            return EncodedAtom(update, values, None, models.StoredParts(marks) if marks else None)
+        attempts = _encode_attempts(codec, detail)
+        after = _stored_parts(detail, marks, attempts)
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
+    changed = attempts.rows or (stored is not None and attempts.keep < stored.rows)
+    return EncodedAtom(update, values, attempts if changed else None, after)
 
 
-def atom_records(codec: TextCodec, flow_uuid: str, details: Iterable[models.AtomDetail]) -> list[AtomRecord]:
-    """Encode atoms of a flow.
+def _encode_attempts(codec: TextCodec, detail: models.AtomDetail) -> AttemptsChange:
+    """Encode what was added to the history of a retry, or all of it if it is not the one that was stored."""
+    results, stored = detail.results, detail.stored
+    count, failures, keep = 0, 0, 0
+    if stored is not None and 0 < stored.attempts <= len(results):
+        value, known = results[stored.attempts - 1]
+        if value is stored.last and len(known) >= stored.failures:
+            count, failures, keep = stored.attempts, stored.failures, stored.rows
+    rows: list[AttemptRow] = []
+
+    def add(attempt: int, atom: str | None, text: str) -> None:
+        rows.append(AttemptRow(detail.uuid, keep + len(rows), attempt, atom, text))
+
+    for number in range(max(count - 1, 0), len(results)):
+        value, known = results[number]
+        if number >= count:
+            add(number + 1, None, codec.encode(value))
+        for name, failure in itertools.islice(known.items(), failures if number == count - 1 else 0, None):
+            add(number + 1, name, _encode_failure(codec, failure))
+    return AttemptsChange(detail.uuid, keep, rows)
+
+
+def _stored_parts(
+    detail: models.AtomDetail, values: Mapping[str, tuple[Any, str]], attempts: AttemptsChange
+) -> models.StoredParts:
+    results = detail.results
+    last, failures = results[-1] if results else (None, {})
+    return models.StoredParts(values, attempts.keep + len(attempts.rows), len(results), len(failures), last)
+
+
+def atom_rows(codec: TextCodec, flow_uuid: str, details: Iterable[models.AtomDetail]) -> list[AtomRows]:
+    """Encode atoms of a flow, with all their values.
 
     Raises:
         NotSerializable: a value has no JSON form; the message names the atom.
     """
     # Nearly all atoms of a flow have the same version, which is encoded once.
     version, text = None, None
-    records = []
+    found = []
     for detail in details:
         if detail.version is not version:
             version = detail.version
             text = None if version is None else codec.encode(_version_to_json(version))
-        kind = models.atom_detail_type(detail)
-        columns = _changing_columns(codec, detail)
-        records.append(AtomRecord(detail.uuid, flow_uuid, kind, detail.name, text, *columns))
-    return records
+        found.append(_atom_rows(codec, flow_uuid, detail, text))
+    return found
 
 
-def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
+def _atom_rows(codec: TextCodec, flow_uuid: str, detail: models.AtomDetail, version: str | None) -> AtomRows:
+    stored, detail.stored = detail.stored, None
+    try:
+        _, values, attempts, _ = encoded = encode_atom(codec, detail)
+    finally:
+        detail.stored = stored
+    kind = models.atom_detail_type(detail)
+    record = AtomRecord(detail.uuid, flow_uuid, kind, detail.name, version, *encoded.update[1:])
+    texts: dict[str, Any] = {value.name: value.value for value in values}
+    return AtomRows(record._replace(**texts), () if attempts is None else tuple(attempts.rows))
+
+
+def atom_detail(codec: TextCodec, rows: AtomRows) -> models.AtomDetail:
     """Decode an atom.
 
     Raises:
         InvalidFormat: the stored text cannot be decoded; the message names the atom.
     """
+    record = rows.record
     detail = models.atom_detail_class(record.kind)(record.name, record.uuid)
     detail.state = record.state
     detail.intention = record.intention
@@ -89,7 +212,10 @@ def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
     detail.started_at = record.started_at
     try:
         # A resumed flow may have a hundred thousand atoms, and most columns are empty.
-        detail.results = _decode_results(codec, record)
+        if record.kind == "TASK_DETAIL":
+            detail.results = None if record.results is None else codec.decode(record.results)
+        else:
+            detail.results = _decode_attempts(codec, rows)
         if record.version is not None:
             detail.version = _version_from_json(codec.decode(record.version))
         if record.failure is not None:
@@ -100,57 +226,53 @@ def atom_detail(codec: TextCodec, record: AtomRecord) -> models.AtomDetail:
             detail.revert_failure = Failure.from_dict(codec.decode(record.revert_failure))
         if record.meta is not None:
             detail.load_meta(codec.decode(record.meta))
+        if record.progress is not None:
+            progress = codec.decode(record.progress)
+            detail.reported_progress = progress.get("progress")
+            detail.progress_details = progress.get("progress_details")
     except exc.InvalidFormat as error:
         raise exc.InvalidFormat(f"atom '{record.name}': {error}", cause=error.cause) from error
+    detail.stored = _parts_read(detail, rows)
     return detail
 
 
-def _changing_columns(
-    codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None = None
-) -> tuple[Any, ...]:
-    results, failure = detail.results, detail.failure
-    revert_results, revert_failure = detail.revert_results, detail.revert_failure
-    try:
-        meta = detail.stored_meta()
-        if results is None:
-            text = None
-        elif encoded is not None and encoded[0] is results:
-            text = encoded[1]
+def _parts_read(detail: models.AtomDetail, rows: AtomRows) -> models.StoredParts | None:
+    """Return what of an atom that was just read is stored in rows of its own."""
+    values: dict[str, tuple[Any, str]] = {}
+    for name in VALUE_COLUMNS:
+        text = getattr(rows.record, name)
+        if type(text) is StoredText:
+            values[name] = (
+                None if name in _CHANGED_IN_PLACE else getattr(detail, name),
+                text.reference,
+            )
+    if rows.attempts:
+        return _stored_parts(detail, values, AttemptsChange(detail.uuid, len(rows.attempts), ()))
+    return models.StoredParts(values) if values else None
+
+
+def _decode_attempts(codec: TextCodec, rows: AtomRows) -> models.RetryResults:
+    # Before each part of the history had a row of its own, all of it was the result.
+    old = () if rows.record.results is None else codec.decode(rows.record.results)
+    results: models.RetryResults = [
+        (value, {name: Failure.from_dict(failure) for name, failure in failures.items()})
+        for value, failures in old
+    ]
+    for row in rows.attempts:
+        value = codec.decode(row.value)
+        if row.atom is None:
+            results.append((value, {}))
         else:
-            text = _encode_results(codec, detail)
-        return (
-            detail.state,
-            detail.intention,
-            text,
-            None if failure is None else _encode_failure(codec, failure),
-            None if revert_results is None else codec.encode(revert_results),
-            None if revert_failure is None else _encode_failure(codec, revert_failure),
-            None if meta is None else codec.encode(meta),
-            detail.attempt,
-            detail.started_at,
-        )
-    except exc.NotSerializable as error:
-        raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
+            results[-1][1][row.atom] = Failure.from_dict(value)
+    return results
 
 
-def _encode_results(codec: TextCodec, detail: models.AtomDetail) -> str | None:
-    if not isinstance(detail, models.RetryDetail):
-        return codec.encode(detail.results)
-    attempts = [
-        [value, {name: failure_to_json(f, codec) for name, f in failures.items()}]
-        for value, failures in detail.results
-    ]
-    return codec.encode(attempts) if attempts else None
+_CHANGED_IN_PLACE: Final = frozenset({"meta", "progress"})
+_NO_VALUES: Final[Mapping[str, tuple[Any, str]]] = {}
 
 
-def _decode_results(codec: TextCodec, record: AtomRecord) -> Any:
-    results = None if record.results is None else codec.decode(record.results)
-    if record.kind == "TASK_DETAIL":
-        return results
-    return [
-        (value, {name: Failure.from_dict(f) for name, f in failures.items()})
-        for value, failures in results or ()
-    ]
+def _encode(codec: TextCodec, value: Any) -> str:
+    return codec.encode(value)
 
 
 def _encode_failure(codec: TextCodec, failure: Failure) -> str:
@@ -170,28 +292,47 @@ def _version_from_json(version: Any) -> Any:
 
 
 def flow_record(
-    codec: TextCodec, book_uuid: str, detail: models.FlowDetail, at: float, old: FlowRecord | None = None
+    codec: TextCodec,
+    book_uuid: str,
+    detail: models.FlowDetail,
+    inline: Mapping[str, Any],
+    at: float,
+    old: FlowRecord | None = None,
 ) -> FlowRecord:
-    """Encode a flow without its atoms.
+    """Encode a flow without its atoms and its inputs.
 
     Args:
         codec: the codec.
         book_uuid: UUID of the logbook that it belongs to.
         detail: the detail of the flow.
+        inline: the part of its metadata that belongs to this row.
         at: the current time, in seconds since the epoch (UTC).
         old: the stored record, whose owner and creation time are kept.
 
     Raises:
         NotSerializable: a value of the metadata has no JSON form.
     """
-    meta = _encode_meta(codec, detail.meta, f"flow '{detail.name}'")
+    meta = _encode_meta(codec, inline, f"flow '{detail.name}'")
     if old is not None:
         return old._replace(state=detail.state, meta=meta, updated_at=at)
     return FlowRecord(detail.uuid, book_uuid, detail.name, detail.state, meta, 0, None, at, None)
 
 
-def flow_detail(codec: TextCodec, record: FlowRecord, atoms: Iterable[AtomRecord] = ()) -> models.FlowDetail:
+def flow_detail(
+    codec: TextCodec,
+    record: FlowRecord,
+    atoms: Iterable[AtomRows] = (),
+    load: Callable[[], Iterable[InputRow]] = tuple,
+    store: object = None,
+) -> models.FlowDetail:
     """Decode a flow and its atoms.
+
+    Args:
+        codec: the codec.
+        record: its row.
+        atoms: the rows of its atoms.
+        load: reads the inputs of the flow, when they are needed.
+        store: a key for where the flow is stored.
 
     Raises:
         InvalidFormat: the stored text cannot be decoded.
@@ -199,9 +340,171 @@ def flow_detail(codec: TextCodec, record: FlowRecord, atoms: Iterable[AtomRecord
     detail = models.FlowDetail(record.name, record.uuid)
     detail.state = record.state
     detail.meta = _decode_meta(codec, record)
-    for atom in atoms:
-        detail.add(atom_detail(codec, atom))
+    if record.inputs_version:
+        detail.meta = FlowMeta(
+            detail.meta, lambda: decode_inputs(codec, load()), (store, record.uuid), record.inputs_version
+        )
+    for rows in atoms:
+        detail.add(atom_detail(codec, rows))
     return detail
+
+
+# ---------------------------------------------------------------------- inputs and other large metadata
+
+
+#: The longest name that is stored in a column.
+_MAX_NAME: Final = 200
+
+
+class MetaLayout(NamedTuple):
+    """Which keys of a flow's metadata are stored with its row, and which have rows of their own."""
+
+    inline: AbstractSet[str] = frozenset()
+    parts: AbstractSet[str] = frozenset()
+
+
+def split_meta(
+    codec: TextCodec,
+    detail: models.FlowDetail,
+    keys: Iterable[str] | None = None,
+    large: AbstractSet[str] = PARTS,
+) -> tuple[dict[str, Any], list[InputRow]]:
+    """Split metadata into what belongs to the row of the flow, and the rows of inputs and large values.
+
+    Args:
+        codec: the codec.
+        detail: the detail of the flow.
+        keys: only these keys; all by default.
+        large: the keys that have rows of their own whatever their size.
+
+    Raises:
+        NotSerializable: a value has no JSON form; the message names the flow.
+    """
+    meta = detail.meta
+    inline: dict[str, Any] = {}
+    rows: list[InputRow] = []
+    try:
+        for key in meta if keys is None else keys:
+            if key in meta:
+                own = _input_rows(codec, detail.uuid, key, meta[key], is_large=key in large)
+                rows += own
+                if not own:
+                    inline[key] = meta[key]
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"meta of flow '{detail.name}': {error}", cause=error.cause) from error
+    return inline, rows
+
+
+def _input_rows(codec: TextCodec, flow_uuid: str, key: str, value: Any, *, is_large: bool) -> list[InputRow]:
+    """Encode a value of a flow's metadata; empty if it belongs to the row of the flow."""
+    if not _is_name(key):
+        return []
+    if not is_large:
+        text = codec.encode(value)
+        if len(text) <= MAX_INLINE:
+            return []
+    if has_named_items(value):
+        return [InputRow(flow_uuid, key, name, codec.encode(item)) for name, item in value.items()]
+    return [InputRow(flow_uuid, key, "", codec.encode(value))]
+
+
+def has_named_items(value: Any) -> bool:
+    """Return whether each item of a value has a row of its own, under its name."""
+    return type(value) is dict and bool(value) and all(map(_is_name, value))
+
+
+def _is_name(key: Any) -> bool:
+    # Databases differ in what they do with spaces at the end of a name.
+    return type(key) is str and 0 < len(key) <= _MAX_NAME and key == key.strip() and "\0" not in key
+
+
+def encode_changed_meta(
+    codec: TextCodec,
+    detail: models.FlowDetail,
+    changed: Mapping[str, AbstractSet[str] | None],
+    layout: MetaLayout,
+) -> tuple[str | None, list[InputRow], MetaLayout]:
+    """Encode the metadata that changed in a step.
+
+    Args:
+        codec: the codec.
+        detail: the detail of the flow.
+        changed: the keys that changed; for values with a row for each item the names of the items that
+            changed, else None.
+        layout: which keys are stored where.
+
+    Returns:
+        The text of all that is to be stored with the row of the flow, or None if it does not change; the rows
+        to delete, then those to write; and which keys will be stored where then.
+
+    Raises:
+        NotSerializable: a value has no JSON form; the message names the flow.
+    """
+    meta = detail.meta
+    inline, parts = set(layout.inline), set(layout.parts)
+    deleted: list[InputRow] = []
+    written: list[InputRow] = []
+    for key, names in changed.items():
+        if names is not None and key in parts and has_named_items(meta.get(key)):
+            items = meta[key]
+            deleted += [InputRow(detail.uuid, key, name, None) for name in names if name not in items]
+            if present := {name: items[name] for name in items if name in names}:
+                part = models.FlowDetail(detail.name, detail.uuid)
+                part.meta = {key: present}
+                written += split_meta(codec, part, large={key})[1]
+            continue
+        if key in parts:
+            deleted.append(InputRow(detail.uuid, key, None, None))
+        small, rows = split_meta(codec, detail, [key])
+        written += rows
+        for keys, is_there in ((inline, bool(small)), (parts, bool(rows))):
+            keys.discard(key)
+            keys.update([key] if is_there else ())
+    text = None
+    if not (layout.inline | inline).isdisjoint(changed):
+        small = {key: meta[key] for key in meta if key in inline}
+        text = _encode_meta(codec, small, f"flow '{detail.name}'") or codec.encode({})
+    return text, deleted + written, MetaLayout(inline, parts)
+
+
+def changed_meta(codec: TextCodec, detail: models.FlowDetail, cp: Checkpoint) -> dict[str, Any]:
+    """Return the metadata of a flow after a checkpoint, where all of it is stored together."""
+    inline, stored = split_meta(codec, detail)
+    rows = {row[1:3]: row for row in stored}
+    for row in cp.inputs:
+        for key in [key for key in rows if key[0] == row.part and row.name in (None, key[1])]:
+            del rows[key]
+        if row.value is not None:
+            rows[row[1:3]] = row
+    if cp.flow_meta is not None:
+        inline = codec.decode(cp.flow_meta)
+    return {**inline, **decode_inputs(codec, rows.values())}
+
+
+def decode_inputs(codec: TextCodec, rows: Iterable[InputRow]) -> dict[str, Any]:
+    """Decode the inputs and the other large metadata of a flow.
+
+    Raises:
+        InvalidFormat: the stored text cannot be decoded.
+    """
+    meta: dict[str, Any] = {}
+    for row in rows:
+        value = None if row.value is None else codec.decode(row.value)
+        if row.name:
+            meta.setdefault(row.part, {})[row.name] = value
+        else:
+            meta[row.part] = value
+    return meta
+
+
+def input_changes(old: Sequence[InputRow], new: Sequence[InputRow]) -> list[InputRow]:
+    """Return the rows to delete and those to write, so that the old ones become the new ones."""
+    before, after = ({row[:3]: row.value for row in rows} for rows in (old, new))
+    deleted = [InputRow(*key, None) for key in before if key not in after]
+    return deleted + [row for row in new if before.get(row[:3]) != row.value]
+
+
+# ---------------------------------------------------------------------- logbooks
 
 
 def book_record(codec: TextCodec, book: models.LogBook, at: float) -> BookRecord:
@@ -236,9 +539,9 @@ def log_book(codec: TextCodec, record: BookRecord, flows: Iterable[models.FlowDe
     return book.add_stored(flows)
 
 
-def _encode_meta(codec: TextCodec, meta: dict[str, Any], owner: str) -> str | None:
+def _encode_meta(codec: TextCodec, meta: Mapping[str, Any], owner: str) -> str | None:
     try:
-        return codec.encode(meta) if meta else None
+        return codec.encode(dict(meta)) if meta else None
     except exc.NotSerializable as error:
         raise exc.NotSerializable(f"meta of {owner}: {error}", cause=error.cause) from error
 

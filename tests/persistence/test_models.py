@@ -85,12 +85,12 @@ def test_progress_implied_by_the_state_is_shown_but_not_stored(state, progress):
     task.state = retry.state = state
     assert (task.progress, retry.progress) == (progress, None)
     task.progress = progress
-    assert task.stored_meta() is None
+    assert (task.stored_meta(), task.stored_progress()) == (None, None)
     assert task.to_dict()["meta"] == ({} if progress is None else {"progress": progress})
     assert ("progress = " in task.pformat()) == (progress is not None)
     assert models.TaskDetail.from_dict(task.to_dict()).progress == progress
     task.progress = 0.75
-    assert task.stored_meta() == {"progress": 0.75}
+    assert (task.stored_meta(), task.stored_progress()) == (None, {"progress": 0.75})
 
 
 def test_progress_is_part_of_the_metadata():
@@ -98,7 +98,8 @@ def test_progress_is_part_of_the_metadata():
     assert task.stored_meta() is None
     task.meta["k"] = 1
     task.progress, task.progress_details = 0.25, {"at": 1}
-    assert task.stored_meta() == {"k": 1, "progress": 0.25, "progress_details": {"at": 1}}
+    assert task.stored_meta() == {"k": 1}
+    assert task.stored_progress() == {"progress": 0.25, "progress_details": {"at": 1}}
     twin = models.TaskDetail.from_dict(task.to_dict())
     assert (twin.progress, twin.progress_details) == (0.25, {"at": 1})
     assert twin.meta == {"k": 1, "progress": 0.25, "progress_details": {"at": 1}}
@@ -124,7 +125,7 @@ def test_metadata_may_contain_progress():
     task = models.TaskDetail("t", "u")
     task.progress = 0.5
     task.meta = {"a": 1, "progress": 0.75}
-    assert (task.progress, task.stored_meta()) == (0.75, {"a": 1, "progress": 0.75})
+    assert (task.progress, task.stored_meta()) == (0.75, {"a": 1})
     clone = task.copy()
     task.meta = {"a": 2}
     assert (task.progress, clone.progress, clone.meta["a"]) == (None, 0.75, 1)

@@ -16,7 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.sql import tables
 from stackl_flow.persistence.backends.sql import tables as schema
-from stackl_flow.persistence.records import Checkpoint
+from stackl_flow.persistence.records import Checkpoint, Transition
 from stackl_flow.testing.contracts.persistence import (
     PersistenceContract,
     atom_update,
@@ -126,10 +126,11 @@ def test_history_survives_migrations(path, revision):
         with pytest.raises(exc.StorageFailure, match="not upgraded"):
             conn.get_history("f")
         conn.upgrade()
-        assert conn.get_history("f") == [(1, *kept[0]), (2, *kept[1])]
-        assert conn.get_history("e") == [(1, *kept[0])]
-        conn.checkpoint(Checkpoint("f", 3, "me", None, None, [], [("a", "RUNNING", "SUCCESS", 3.0)]))
-        assert conn.get_history("f", after=2) == [(3, "a", "RUNNING", "SUCCESS", 3.0, "me")]
+        assert conn.get_history("f") == [(*kept[0], None, 1), (*kept[1], None, 2)]
+        assert conn.get_history("e") == [(*kept[0], None, 1)]
+        done = Transition("a", "RUNNING", "SUCCESS", 3.0, "me", "it was done")
+        conn.checkpoint(Checkpoint("f", 3, transitions=[done]))
+        assert conn.get_history("f", after=2) == [done._replace(seq=3)]
         with backend.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"version_table": tables.VERSION_TABLE})
             assert compare_metadata(context, tables.metadata) == []

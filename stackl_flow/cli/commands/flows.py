@@ -66,7 +66,7 @@ def show(identifier: FlowArgument, db: Db = None, results: Results = False, as_j
 def show_history(
     identifier: FlowArgument, db: Db = None, after: After = 0, limit: Limit = None, as_json: Json = False
 ) -> None:
-    """Show the state transitions of a flow and its tasks, each with its time and the owner that made it.
+    """Show the state transitions of a flow and its tasks, each with its time, who made it and why.
 
     [bold]Examples[/bold]
 
@@ -78,4 +78,4 @@ def show_history(
     with command_output(as_json=as_json) as out, opening.open_read_only(url) as backend:
         flow = flows.find_flow(backend, identifier)
         transitions = flows.get_history(backend, flow.uuid, after, limit)
-        out.result(history_table(transitions), transitions)
+        out.result(history_table(transitions), [each._asdict() for each in transitions])

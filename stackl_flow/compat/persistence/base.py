@@ -17,7 +17,13 @@ from stackl_flow import exceptions as exc
 from stackl_flow.compat.persistence.codecs import CopyingCodec
 from stackl_flow.persistence import base, serialization
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
-from stackl_flow.persistence.records import Checkpoint, ownership_lost
+from stackl_flow.persistence.records import (
+    VALUE_COLUMNS,
+    AtomRows,
+    Checkpoint,
+    is_reference,
+    ownership_lost,
+)
 
 #: The number of attempts to store a checkpoint.
 ATTEMPTS: Final = 3
@@ -194,16 +200,26 @@ class Connection(abc.ABC):
 
     def _write(self, cp: Checkpoint) -> None:
         codec = self.backend.codec
-        for uuid, *values in cp.atoms:
-            detail = self.get_atom_details(uuid)
-            (kind,) = serialization.atom_records(codec, cp.flow_uuid, [detail])
-            detail.update(serialization.atom_detail(codec, kind.with_values(values)))
-            detail.load_meta(detail.stored_meta())
+        long = {row[:2]: row.value for row in cp.values}
+        attempts = {change.retry_uuid: change for change in cp.attempts}
+        for update in cp.atoms:
+            detail = self.get_atom_details(update.uuid)
+            (rows,) = serialization.atom_rows(codec, cp.flow_uuid, [detail])
+            record = rows.record.with_values(update[1:])
+            texts: dict[str, Any] = {
+                name: long.get((update.uuid, name), getattr(rows.record, name))
+                for name in VALUE_COLUMNS
+                if is_reference(getattr(record, name))
+            }
+            changed = attempts.get(update.uuid)
+            history = rows.attempts if changed is None else (*rows.attempts[: changed.keep], *changed.rows)
+            new = serialization.atom_detail(codec, AtomRows(record._replace(**texts), history))
+            detail.update(new)
             self.update_atom_details(detail)
-        if cp.flow_state is not None or cp.flow_meta is not None:
+        if cp.changes_flow:
             flow = self.get_flow_details(cp.flow_uuid, lazy=True)
             flow.state = flow.state if cp.flow_state is None else cp.flow_state
-            flow.meta = flow.meta if cp.flow_meta is None else codec.decode(cp.flow_meta)
+            flow.meta = serialization.changed_meta(codec, flow, cp)
             self.update_flow_details(flow)
 
     def _check_owner(self, flow_uuid: str, epoch: int | None) -> None:

@@ -20,10 +20,13 @@ from stackl_flow.codec import TextCodec
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.records import (
     AtomRecord,
+    AtomValue,
+    AttemptRow,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
+    InputRow,
     Transition,
     duplicate,
     not_found,
@@ -45,6 +48,9 @@ class _Store:
         self.atoms: dict[str, AtomRecord] = {}
         self.atoms_of_flow: defaultdict[str, list[str]] = defaultdict(list)
         self.history_of_flow: defaultdict[str, list[Transition]] = defaultdict(list)
+        self.inputs_of_flow: defaultdict[str, dict[tuple[str, str], InputRow]] = defaultdict(dict)
+        self.values: dict[str, dict[str, AtomValue]] = {}
+        self.attempts: dict[str, list[AttemptRow]] = {}
         self.seq: Iterator[int] = count(1)
 
 
@@ -139,6 +145,19 @@ class MemoryConnection(Connection):
     def _read_atom(self, uuid: str) -> AtomRecord | None:
         return self._store.atoms.get(uuid)
 
+    def _read_values(self, flow_uuid: str) -> Iterable[AtomValue]:
+        store = self._store
+        uuids = store.atoms_of_flow.get(flow_uuid, ())
+        return [row for uuid in uuids for row in store.values.get(uuid, {}).values()]
+
+    def _read_attempts(self, flow_uuid: str) -> Iterable[AttemptRow]:
+        store = self._store
+        uuids = store.atoms_of_flow.get(flow_uuid, ())
+        return [row for uuid in uuids for row in store.attempts.get(uuid, ())]
+
+    def _read_inputs(self, flow_uuid: str) -> Iterable[InputRow]:
+        return list(self._store.inputs_of_flow.get(flow_uuid, {}).values())
+
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
         rows = [row for row in self._store.history_of_flow.get(flow_uuid, ()) if row.seq > after]
         return rows if limit is None else rows[:limit]
@@ -156,6 +175,24 @@ class MemoryConnection(Connection):
             store.atoms[row.uuid] = row
             store.atoms_of_flow[row.flow_uuid].append(row.uuid)
         store.atoms.update((row.uuid, row) for row in changes.atoms)
+        self._write_other_rows(changes)
+
+    def _write_other_rows(self, changes: Changes | Checkpoint) -> None:
+        store = self._store
+        for value in changes.values:
+            columns = store.values.setdefault(value.atom_uuid, {})
+            columns.pop(value.name, None)
+            if value.value is not None:
+                columns[value.name] = value
+        for uuid, keep, rows in changes.attempts:
+            store.attempts.setdefault(uuid, [])[keep:] = rows
+        for row in changes.inputs:
+            inputs = store.inputs_of_flow[row.flow_uuid]
+            for key in [key for key in inputs if key[0] == row.part and row.name in (None, key[1])]:
+                if row.value is None:
+                    del inputs[key]
+            if row.name is not None and row.value is not None:
+                inputs[row.part, row.name] = row
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
         flow = self._store.flows[flow_uuid]
@@ -168,8 +205,11 @@ class MemoryConnection(Connection):
         for flow in store.flows_of_book.pop(uuid, ()):
             del store.flows[flow]
             store.history_of_flow.pop(flow, None)
+            store.inputs_of_flow.pop(flow, None)
             for atom in store.atoms_of_flow.pop(flow, ()):
                 del store.atoms[atom]
+                store.values.pop(atom, None)
+                store.attempts.pop(atom, None)
         return True
 
     def _delete_all(self) -> None:
@@ -190,14 +230,16 @@ class MemoryConnection(Connection):
                     raise not_found("atom", uuid)
                 updated.append(atom.with_values(values))
             store.atoms.update((row.uuid, row) for row in updated)
-            if cp.flow_state is not None or cp.flow_meta is not None:
+            if cp.changes_flow:
                 store.flows[cp.flow_uuid] = flow._replace(
                     state=flow.state if cp.flow_state is None else cp.flow_state,
                     meta=flow.meta if cp.flow_meta is None else cp.flow_meta,
                     updated_at=self._backend.clock.now(),
+                    inputs_version=flow.inputs_version + bool(cp.inputs),
                 )
+            self._write_other_rows(cp)
             store.history_of_flow[cp.flow_uuid].extend(
-                Transition(next(store.seq), *transition, cp.owner) for transition in cp.transitions
+                transition._replace(seq=next(store.seq)) for transition in cp.transitions
             )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from stackl_flow import states as st
 from stackl_flow.failure import Failure
 from stackl_flow.persistence import factory, models, retention, serialization
 from stackl_flow.persistence.base import Backend
-from stackl_flow.persistence.records import AtomUpdate, Checkpoint
+from stackl_flow.persistence.records import AtomUpdate, Checkpoint, Transition, split_values
 from stackl_flow.persistence.retention import RetentionPolicy
 from stackl_flow.testing.contracts.sizes import SizesContract
 
@@ -172,7 +173,7 @@ class ModelsContract:
             assert (found.attempt, found.started_at) == (2, 1700000000.25)
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             task.attempt, task.started_at = 3, 1700000001.5
-            update = serialization.atom_update(backend.codec, task)
+            update = serialization.encode_atom(backend.codec, task).update
             conn.checkpoint(checkpoint(flow, epoch, [update], [("t0", None, "RUNNING", 2.0)]))
             found = conn.get_atom_details(task.uuid)
         assert (found.attempt, found.started_at) == (3, 1700000001.5)
@@ -355,7 +356,8 @@ class RetentionContract:
         assert {"done", other.name} <= logbook_names(backend)
 
 
-Transitions = Sequence[tuple[str | None, str | None, str | None, float]]
+#: Transitions as tuples: atom, old state, new state, time, and perhaps who made it ("me" by default) and why.
+Transitions = Sequence[tuple[Any, ...]]
 
 
 def atom_update(atom: models.AtomDetail, state: str, results: str | None = None) -> AtomUpdate:
@@ -372,7 +374,11 @@ def checkpoint(
     meta: str | None = None,
 ) -> Checkpoint:
     """Make a checkpoint of a flow; ``meta`` is JSON text."""
-    return Checkpoint(flow.uuid, epoch, "me", state, meta, list(atoms), list(transitions))
+    moved = [Transition(*row) for row in transitions]
+    moved = [row if row.who is not None else row._replace(who="me") for row in moved]
+    rows = [split_values(atom) for atom in atoms]
+    updates, values = [row for row, _ in rows], [value for _, values in rows for value in values]
+    return Checkpoint(flow.uuid, epoch, state, meta, updates, moved, values)
 
 
 class CheckpointContract:
@@ -384,14 +390,18 @@ class CheckpointContract:
         with backend.get_connection() as conn:
             epoch = conn.take_ownership(flow.uuid, "me", 1.0)
             atoms = [atom_update(first, states.SUCCESS, "[1]"), atom_update(second, states.RUNNING)]
-            transitions: Transitions = [(None, "PENDING", "RUNNING", 2.0), ("t0", "RUNNING", "SUCCESS", 2.5)]
+            transitions: Transitions = [
+                (None, "PENDING", "RUNNING", 2.0),
+                ("t0", "RUNNING", "SUCCESS", 2.5, "you", "it was done"),
+            ]
             conn.checkpoint(checkpoint(flow, epoch, atoms, transitions, states.RUNNING, '{"a":1}'))
         with backend.get_connection() as conn:
             found = conn.get_flow_details(flow.uuid)
             history = conn.get_history(flow.uuid)
         assert (found.state, found.meta) == (states.RUNNING, {"a": 1})
         assert [(atom.state, atom.results) for atom in found] == [("SUCCESS", [1]), ("RUNNING", None)]
-        assert [tuple(row[1:]) for row in history] == [(*row, "me") for row in transitions]
+        assert [row.columns for row in history] == [(*transitions[0], "me", None), transitions[1]]
+        assert [row.seq for row in history] == [1, 2]
 
     def test_checkpoint_keeps_flow(self, backend: Backend) -> None:
         """A state or metadata of None keeps the stored value."""
@@ -532,9 +542,8 @@ class CheckpointContract:
             epochs = [conn.take_ownership(fd.uuid, "me", 1.0) for fd in (flow, other)]
             for step in range(3):
                 for fd, epoch in zip((flow, other), epochs, strict=True):
-                    conn.checkpoint(
-                        checkpoint(fd, epoch, transitions=[(f"a{step}", None, fd.name, float(step))])
-                    )
+                    transition = (f"a{step}", None, fd.name, float(step))
+                    conn.checkpoint(checkpoint(fd, epoch, transitions=[transition]))
             first = conn.get_history(flow.uuid, limit=2)
             rest = conn.get_history(flow.uuid, after=first[-1].seq)
         assert [row.atom for row in first] == ["a0", "a1"]

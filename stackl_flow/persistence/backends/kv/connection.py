@@ -18,19 +18,25 @@ from stackl_flow.kv import backends as stores
 from stackl_flow.kv.items import ABSENT, MAX_KEY, Check, Item, Put, validate_size
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
-from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
+from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow, RetryNow
 from stackl_flow.persistence.backends.kv.transaction import FlowTransaction, batches
 from stackl_flow.persistence.base import Backend, Connection, MissingAtoms
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, LogBook
 from stackl_flow.persistence.records import (
     AtomRecord,
+    AtomValue,
+    AttemptRow,
+    AttemptsChange,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
+    InputRow,
     Transition,
+    is_reference,
     not_found,
     ownership_lost,
+    reference_to,
 )
 
 T = TypeVar("T")
@@ -78,8 +84,12 @@ class CheckpointCursor:
         self._parts: dict[str, frozenset[str]] = {}
         self._parts.update(self._parts_by_atom(parts, atoms or ()))
         self._garbage: list[str] = []
+        # Which rows the history of each retry has, as far as it is known.
+        self._retries: dict[str, RetryNow] = {}
         # The last page of transitions: None if it has to be read, empty if the next one starts a page.
-        self._page: list[list[Any]] | None = None if head.transitions % layout.TRANSITIONS_PER_PAGE else []
+        self._page: list[Sequence[Any]] | None = (
+            None if head.transitions % layout.TRANSITIONS_PER_PAGE else []
+        )
 
     @classmethod
     def read(cls, kv: KV, flow_uuid: str) -> Self:
@@ -114,60 +124,90 @@ class CheckpointCursor:
         for atom in cp.atoms:
             if atom.uuid not in self._known_atoms():
                 raise not_found("atom", atom.uuid)
-        values = {uuid: columns for uuid, *columns in cp.atoms}
+        values: dict[str, Sequence[Any]] = {uuid: columns for uuid, *columns in cp.atoms}
         encoded = layout.encode_atom_values(cp.flow_uuid, values, head.writes, self._kv.limits)
         puts = [Put(key, value) for key, value in encoded.puts.items()]
-        if cp.flow_state is not None or cp.flow_meta is not None:
+        if cp.changes_flow:
             state = head.state if cp.flow_state is None else cp.flow_state
             head = head._replace(state=state, updated_at=at)
         row = self._row
-        if cp.flow_meta is not None:
-            row = row._replace(meta=cp.flow_meta)
+        deletes: list[str] = []
+        if cp.flow_meta is not None or cp.inputs:
+            meta, inputs_version = layout.unpack_meta(row.meta)
+            meta = meta if cp.flow_meta is None else cp.flow_meta
+            row = row._replace(meta=layout.pack_meta(meta, inputs_version + bool(cp.inputs)))
             puts.append(Put(layout.row_key(self.flow_uuid), layout.encode(row)))
+            changed_inputs = layout.change_inputs(self._kv, cp.inputs)
+            puts += [Put(key, text) for key, text in changed_inputs.items() if text is not None]
+            deletes = [key for key, text in changed_inputs.items() if text is None]
         page = self._page
-        early: list[Put] = []
+        attempts = [layout.change_attempts(self.flow_uuid, each, self._retry(each)) for each in cp.attempts]
+        puts += [Put(*layout.retry_item(self.flow_uuid, each.now)) for each in attempts]
+        early = [Put(key, text) for each in attempts for key, text in each.rows.items()]
         if cp.transitions:
             page = self._last_page()
-            pages = list(layout.append_transitions(page, cp.transitions, cp.owner, head.transitions))
-            early = [
-                Put(layout.history_key(cp.flow_uuid, number), layout.encode(each)) for number, each in pages
+            pages = list(layout.append_transitions(page, cp.transitions, head.transitions))
+            early += [
+                Put(layout.history_key(cp.flow_uuid, number), layout.encode(lines)) for number, lines in pages
             ]
             page = pages[-1][1]
             head = head._replace(transitions=head.transitions + len(cp.transitions))
         puts.append(Put(self._key, layout.encode(head)))
-        parts, unreferenced = self._changed_parts(encoded.parts, values)
-        self._version = self._commit([*parts, *early], puts)
+        parts, unreferenced = self._changed_parts(encoded.parts, values, cp.values)
+        self._version = self._commit([*parts, *early], puts, deletes)
         self._head, self._row = head, row
         self._page = page if head.transitions % layout.TRANSITIONS_PER_PAGE else []
-        self._parts.update(self._parts_by_atom(encoded.parts, values))
+        for uuid, columns in values.items():
+            if uuid in self._parts or any(map(is_reference, columns)):
+                self._parts[uuid] = layout.references(self.flow_uuid, uuid, columns)
         self._garbage += unreferenced
+        for each in attempts:
+            self._retries[each.now.retry_uuid] = each.now
+            self._garbage += each.unreferenced
 
-    def _commit(self, early: Sequence[Put], puts: Sequence[Put]) -> int:
+    def _commit(self, early: Sequence[Put], puts: Sequence[Put], deletes: Sequence[str]) -> int:
         """Commit all of it at once, or what no one reads yet first, where the store takes less at once.
 
         Each commit checks that the head has not changed, so a former owner writes nothing.
         """
         limits, checks = self._kv.limits, [Check(self._key, self._version)]
-        if not limits.fit(checks, [*early, *puts]):
-            validate_size(self._kv.name, limits, checks, puts, ())  # before anything is written
+        if not limits.fit(checks, [*early, *puts], deletes):
+            validate_size(self._kv.name, limits, checks, puts, deletes)  # before anything is written
             validate_size(self._kv.name, limits._replace(commit=None, operations=None), (), early, ())
             for batch in batches(limits, checks, early, ()):
                 self._kv.commit(checks, batch.puts)
             early = ()
-        room = len(self._garbage) if limits.operations is None else limits.operations - len(early) - len(puts)
-        deletes = self._garbage[: min(room, _MAX_DELETES)] if room > 0 else []
-        if not limits.fit(checks, [*early, *puts], deletes):
-            deletes = []
-        version = self._kv.commit(checks, [*early, *puts], deletes)
-        self._garbage = self._garbage[len(deletes) : len(deletes) + _MAX_GARBAGE]
+        used = len(early) + len(puts) + len(deletes)
+        room = len(self._garbage) if limits.operations is None else limits.operations - used
+        garbage = self._garbage[: min(room, _MAX_DELETES)] if room > 0 else []
+        if not limits.fit(checks, [*early, *puts], [*deletes, *garbage]):
+            garbage = []
+        version = self._kv.commit(checks, [*early, *puts], [*deletes, *garbage])
+        self._garbage = self._garbage[len(garbage) : len(garbage) + _MAX_GARBAGE]
         return version
 
-    def _changed_parts(self, parts: Mapping[str, str], values: Iterable[str]) -> tuple[list[Put], list[str]]:
-        """Return the parts that are not stored yet, and the keys of those that are not needed any more."""
-        self._garbage = [key for key in self._garbage if key not in parts]
+    def _changed_parts(
+        self, pieces: Mapping[str, str], values: Mapping[str, Sequence[Any]], long: Iterable[AtomValue]
+    ) -> tuple[list[Put], list[str]]:
+        """Return the parts to write, and the keys of those that are not needed any more."""
+        parts = dict(pieces)
+        for uuid, name, text in long:
+            if text is not None:
+                parts[layout.part_key(self.flow_uuid, uuid, name, reference_to(text))] = text
         known = {key for uuid in values for key in self._parts.get(uuid, ())}
+        needed = {*parts}.union(
+            *(layout.references(self.flow_uuid, uuid, columns) for uuid, columns in values.items())
+        )
+        self._garbage = [key for key in self._garbage if key not in needed]
         new = [Put(key, text) for key, text in parts.items() if key not in known]
-        return new, sorted(known.difference(parts))
+        return new, sorted(known.difference(needed))
+
+    def _retry(self, change: AttemptsChange) -> RetryNow:
+        uuid = change.retry_uuid
+        if uuid not in self._retries:
+            item = self._kv.get(layout.retry_now_key(self.flow_uuid, uuid))
+            self._retries[uuid] = RetryNow(uuid) if item is None else RetryNow(*layout.decode(item.value))
+        return self._retries[uuid]
 
     def _parts_by_atom(self, parts: Iterable[str], values: Iterable[str]) -> dict[str, frozenset[str]]:
         by_prefix: dict[str, list[str]] = {}
@@ -178,7 +218,7 @@ class CheckpointCursor:
         found = ((uuid, layout.parts_prefix(self.flow_uuid, uuid)) for uuid in values)
         return {uuid: frozenset(by_prefix.get(prefix, ())) for uuid, prefix in found}
 
-    def _last_page(self) -> list[list[Any]]:
+    def _last_page(self) -> list[Sequence[Any]]:
         if self._page is None:
             number = self._head.transitions // layout.TRANSITIONS_PER_PAGE
             page = self._kv.get(layout.history_key(self.flow_uuid, number))
@@ -435,6 +475,15 @@ class KVConnection(Connection):
                 self._last_flow = flow_uuid
                 return record
         return None
+
+    def _read_values(self, flow_uuid: str) -> Iterable[AtomValue]:  # noqa: ARG002  read with the atoms
+        return ()
+
+    def _read_attempts(self, flow_uuid: str) -> Iterable[AttemptRow]:
+        return self._open_transaction.read_attempts(flow_uuid)
+
+    def _read_inputs(self, flow_uuid: str) -> Iterable[InputRow]:
+        return self._open_transaction.read_inputs(flow_uuid)
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
         return list(islice(self._transitions(flow_uuid, after), limit))

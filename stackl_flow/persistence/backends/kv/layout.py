@@ -12,6 +12,9 @@
     persistence/flow/FLOW/atom/ATOM           the current values of an atom
     persistence/flow/FLOW/many/WRITE          those of many atoms at once, where a commit takes few items
     persistence/flow/FLOW/part/OWNER/NAME     a long value of an atom, or a piece of a "many" that is too long
+    persistence/flow/FLOW/retry/ATOM/now      which rows the history of a retry has: generation and count
+    persistence/flow/FLOW/retry/ATOM/GEN/SEQ  a row of that history
+    persistence/inputs/FLOW/PART/NAME         an input of a flow, or another large value of its metadata
     persistence/history/FLOW/NUMBER           a page of transitions
 
 Every write of a flow also writes its head, in the same commit, and checks the version of the head that was
@@ -20,11 +23,16 @@ head, one item for each atom that changed, and the last page of transitions: nev
 are stored by the hundred on a page, because a flow may have a hundred thousand and most stores take each item
 one by one.
 
-A value of an atom that is longer than ``PART_SIZE`` is a part: an item of its own, with a reference in the
-item of the atom. The name of a part contains a digest of its text, so that a part is written once, as long as
-the value does not change, and may be written before the commit that refers to it. So may pages of history:
-those after the count in the head do not exist for readers. A checkpoint that is too large for one commit is
-written that way: parts and pages first, in commits that check the version of the head, then all the rest.
+A long value of an atom is a part: an item of its own, with a reference in the item of the atom. The name of
+a part contains a digest of its text, so that it may be written before the commit that refers to it. So may pages
+of history, and rows of a retry's history: those after the count in the head, or in "now", do not exist for
+readers. A checkpoint that is too large for one commit is written that way: parts, pages and rows first, in
+commits that check the version of the head, then all the rest. A retry's history that starts again is a new
+generation.
+
+The inputs of a flow are written when they change, and not with its steps. The version that counts their
+changes is stored with the metadata, in a form that older versions of this code refuse to read: they would run
+the flow without its inputs.
 
 There is no index from the UUID of an atom to its flow: it would double the items of every flow for a query
 that is rare. A connection that has not read the flow searches all flows, newest first.
@@ -38,7 +46,19 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from stackl_flow.kv.items import Limits, quote
-from stackl_flow.persistence.records import AtomRecord, BookRecord, FlowRecord, Transition
+from stackl_flow.kv.store import KV
+from stackl_flow.persistence.records import (
+    AtomRecord,
+    AtomUpdate,
+    AttemptRow,
+    AttemptsChange,
+    BookRecord,
+    FlowRecord,
+    InputRow,
+    StoredText,
+    Transition,
+    is_reference,
+)
 
 FORMAT: Final = 2
 ROOT: Final = "persistence/"
@@ -49,10 +69,10 @@ FLOWS: Final = f"{ROOT}flows/"
 TRANSITIONS_PER_PAGE: Final = 32
 #: How many characters of atoms a page has; ZooKeeper takes a million.
 _MAX_ATOM_PAGE: Final = 60_000
-#: How many characters of an atom's value are stored in the item of the atom.
-PART_SIZE: Final = 8_000
 #: The owner of the parts of a "many".
 _MANY: Final = "many"
+#: The columns of an atom that change while it runs, in the order in which they are stored.
+_COLUMNS: Final = AtomUpdate._fields[1:]
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 decode = json.loads
@@ -173,19 +193,73 @@ def decode_book(text: str) -> tuple[str, BookRecord]:
     return columns.pop("stamp"), BookRecord(**columns)
 
 
+_INPUTS_VERSION: Final = '{"$inputs":['
+
+
+def pack_meta(meta: str | None, inputs_version: int) -> str | None:
+    """Return the metadata of a flow and the version of its inputs as they are stored."""
+    return meta if not inputs_version else f"{_INPUTS_VERSION}{inputs_version},{encode(meta)}]}}"
+
+
+def unpack_meta(text: str | None) -> tuple[str | None, int]:
+    """Return the metadata of a flow and the version of its inputs."""
+    if text is None or not text.startswith(_INPUTS_VERSION):
+        return text, 0
+    version, meta = decode(text)["$inputs"]
+    return meta, version
+
+
 def flow_record(uuid: str, row: FlowRow, head: FlowHead) -> FlowRecord:
     """Return the record of a flow."""
+    meta, inputs_version = unpack_meta(row.meta)
     return FlowRecord(
         uuid,
         row.book_uuid,
         row.name,
         head.state,
-        row.meta,
+        meta,
         head.epoch,
         head.owner,
         row.created_at,
         head.updated_at,
+        inputs_version,
     )
+
+
+def inputs_prefix(flow_uuid: str, part: str = "") -> str:
+    """Return the prefix of the inputs of a flow, or of one part of them."""
+    return f"{ROOT}inputs/{quote(flow_uuid)}/{f'{quote(part)}/' if part else ''}"
+
+
+def input_key(flow_uuid: str, part: str, name: str | None) -> str:
+    """Return the key of an input."""
+    return f"{inputs_prefix(flow_uuid, part)}{f'={quote(name)}' if name else 'all'}"
+
+
+def change_inputs(kv: KV, changes: Iterable[InputRow]) -> dict[str, str | None]:
+    """Return what a change of a flow's inputs writes: keys and values, None for those to delete.
+
+    Args:
+        kv: the store, where the keys of a part that is deleted are read.
+        changes: the rows, deletions first.
+    """
+    items: dict[str, str | None] = {}
+    for row in changes:
+        if row.name is None:
+            items.update((item.key, None) for item in kv.list(inputs_prefix(row.flow_uuid, row.part)))
+        else:
+            items[input_key(*row[:3])] = None if row.value is None else encode_input(row)
+    return items
+
+
+def encode_input(row: InputRow) -> str:
+    """Encode an input."""
+    return encode([row.part, row.name, row.value])
+
+
+def decode_input(flow_uuid: str, text: str) -> InputRow:
+    """Decode an input."""
+    return InputRow(flow_uuid, *decode(text))
 
 
 # ---------------------------------------------------------------------- atoms
@@ -227,31 +301,18 @@ def parts_prefix(flow_uuid: str, owner: str = "") -> str:
     return f"{flow_prefix(flow_uuid)}part/{f'{quote(owner)}/' if owner else ''}"
 
 
-def split_values(
-    flow_uuid: str, atom_uuid: str, columns: Sequence[Any]
-) -> tuple[Sequence[Any], dict[str, str]]:
-    """Replace the long columns of an atom by references.
-
-    Returns:
-        The columns, and the keys and texts of the parts that they refer to.
-    """
-    long = [text for text in columns if type(text) is str and len(text) > PART_SIZE]
-    if not long:
-        return columns, {}
-    parts: dict[str, str] = {}
-    short: list[Any] = []
-    for number, text in enumerate(columns):
-        if type(text) is not str or len(text) <= PART_SIZE:
-            short.append(text)
-            continue
-        name = _part_name(number, text)
-        short.append({"part": name})
-        parts[f"{parts_prefix(flow_uuid, atom_uuid)}{name}"] = text
-    return short, parts
+def part_key(flow_uuid: str, atom_uuid: str, column: str, reference: str) -> str:
+    """Return the key of the long value of an atom to which a column refers."""
+    return f"{parts_prefix(flow_uuid, atom_uuid)}{column}-{reference.rpartition(':')[2]}"
 
 
-def _part_name(number: int, text: str) -> str:
-    return f"{number}-{blake2b(text.encode(), digest_size=16).hexdigest()}"
+def references(flow_uuid: str, atom_uuid: str, columns: Sequence[Any]) -> frozenset[str]:
+    """Return the keys of the parts to which the columns of an atom refer."""
+    return frozenset(
+        part_key(flow_uuid, atom_uuid, name, text)
+        for name, text in zip(_COLUMNS, columns, strict=False)
+        if is_reference(text)
+    )
 
 
 def join_values(
@@ -265,10 +326,18 @@ def join_values(
         columns: the columns.
         read_part: returns the text of the part with a key.
     """
-    if not any(type(column) is dict for column in columns):
+    if not any(map(is_reference, columns)):
         return columns
-    prefix = parts_prefix(flow_uuid, atom_uuid)
-    return [read_part(prefix + column["part"]) if type(column) is dict else column for column in columns]
+    return [
+        StoredText.of(read_part(part_key(flow_uuid, atom_uuid, name, text)), text)
+        if is_reference(text)
+        else text
+        for name, text in zip(_COLUMNS, columns, strict=False)
+    ]
+
+
+def _part_name(number: int, text: str) -> str:
+    return f"{number}-{blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 class AtomValues(NamedTuple):
@@ -276,7 +345,7 @@ class AtomValues(NamedTuple):
 
     Attributes:
         puts: keys and values to write in one commit.
-        parts: keys and values of what they refer to, to write before or with them.
+        parts: keys and values of the pieces of a value that is too long, to write before or with them.
     """
 
     puts: dict[str, str]
@@ -295,23 +364,19 @@ def encode_atom_values(
         limits: what a commit may have. There is an item for each atom, or one for all if they are too many.
     """
     parts: dict[str, str] = {}
-    short: dict[str, Sequence[Any]] = {}
-    for uuid, columns in values.items():
-        short[uuid], long = split_values(flow_uuid, uuid, columns)
-        parts.update(long)
     if limits.operations is None or len(values) <= limits.operations // 4:
         puts = {
-            atom_key(flow_uuid, uuid): encode([write_number, *columns]) for uuid, columns in short.items()
+            atom_key(flow_uuid, uuid): encode([write_number, *columns]) for uuid, columns in values.items()
         }
         if _fit_in_half(puts, limits):
             return AtomValues(puts, parts)
     key = f"{batches_prefix(flow_uuid)}{write_number:012}"
-    text = encode(short)
+    text = encode(values)
     room = None if limits.commit is None else limits.commit // 2
     if room is None or len(text) <= room:
         return AtomValues({key: text}, parts)
     names: list[str] = []
-    for chunk in _chunks(short, room // 2):
+    for chunk in _chunks(values, room // 2):
         names.append(_part_name(write_number, chunk))
         parts[f"{parts_prefix(flow_uuid, _MANY)}{names[-1]}"] = chunk
     return AtomValues({key: encode({"": names})}, parts)
@@ -353,14 +418,13 @@ def decode_batch(flow_uuid: str, text: str, read_part: Callable[[str], str]) -> 
 
 
 def append_transitions(
-    page: list[list[Any]], transitions: Iterable[Sequence[Any]], owner: str, count: int
-) -> Iterator[tuple[int, list[list[Any]]]]:
+    page: list[Sequence[Any]], transitions: Iterable[Transition], count: int
+) -> Iterator[tuple[int, list[Sequence[Any]]]]:
     """Append transitions to the last page, and to new pages when it is full.
 
     Args:
         page: the last page if it is not full, else an empty one; it is not changed.
-        transitions: at least one (atom, old state, new state, time).
-        owner: the process that made them.
+        transitions: at least one.
         count: how many transitions there are already.
 
     Yields:
@@ -372,7 +436,7 @@ def append_transitions(
             if page:
                 yield (number - 1) // TRANSITIONS_PER_PAGE, page
             page = []
-        page.append([*transition, owner])
+        page.append(transition.columns)
         count = number + 1
     if page:
         yield (count - 1) // TRANSITIONS_PER_PAGE, page
@@ -381,5 +445,76 @@ def append_transitions(
 def decode_transitions(text: str, number: int) -> Iterator[Transition]:
     """Decode the transitions of the page with a number; those after the head's count do not exist."""
     first = number * TRANSITIONS_PER_PAGE + 1
-    for seq, (atom, old, new, at, owner) in enumerate(decode(text), start=first):
-        yield Transition(seq, atom, old, new, at, owner)
+    for seq, columns in enumerate(decode(text), start=first):
+        yield Transition.from_columns(seq, columns)
+
+
+# ---------------------------------------------------------------------- histories of retries
+
+
+class RetryNow(NamedTuple):
+    """Which rows the history of a retry has: those of one generation, up to a count."""
+
+    retry_uuid: str
+    generation: int = 0
+    length: int = 0
+
+
+def retries_prefix(flow_uuid: str) -> str:
+    """Return the prefix of the histories of a flow's retries."""
+    return f"{flow_prefix(flow_uuid)}retry/"
+
+
+def retry_now_key(flow_uuid: str, retry_uuid: str) -> str:
+    """Return the key of the item that says which rows count."""
+    return f"{retries_prefix(flow_uuid)}{quote(retry_uuid)}/now"
+
+
+def retry_item(flow_uuid: str, now: RetryNow) -> tuple[str, str]:
+    """Return the key and the value of the item that says which rows count."""
+    return retry_now_key(flow_uuid, now.retry_uuid), encode(now)
+
+
+def attempt_key(flow_uuid: str, retry_uuid: str, generation: int, seq: int) -> str:
+    """Return the key of a row."""
+    return f"{retries_prefix(flow_uuid)}{quote(retry_uuid)}/{generation}/{seq:08}"
+
+
+def encode_attempt(row: AttemptRow) -> str:
+    """Encode a row."""
+    return encode([row.attempt, row.atom, row.value])
+
+
+def decode_attempt(retry_uuid: str, seq: int, text: str) -> AttemptRow:
+    """Decode a row."""
+    return AttemptRow(retry_uuid, seq, *decode(text))
+
+
+class AttemptItems(NamedTuple):
+    """The items that a change of a retry's history takes.
+
+    Attributes:
+        now: the item that says which rows count, to write in the commit.
+        rows: the rows, to write before or with it.
+        unreferenced: keys of rows that do not count any more.
+    """
+
+    now: RetryNow
+    rows: dict[str, str]
+    unreferenced: list[str]
+
+
+def change_attempts(flow_uuid: str, change: AttemptsChange, now: RetryNow) -> AttemptItems:
+    """Return what a change of a retry's history writes.
+
+    Args:
+        flow_uuid: UUID of the flow.
+        change: the change.
+        now: which rows count before it.
+    """
+    retry, keep, rows = change
+    generation = now.generation if keep == now.length else now.generation + 1
+    added = {attempt_key(flow_uuid, retry, generation, row.seq): encode_attempt(row) for row in rows}
+    left = [] if keep == now.length else range(now.length)
+    unreferenced = [attempt_key(flow_uuid, retry, now.generation, seq) for seq in left]
+    return AttemptItems(RetryNow(retry, generation, keep + len(rows)), added, unreferenced)

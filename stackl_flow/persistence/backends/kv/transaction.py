@@ -14,8 +14,18 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv.items import ABSENT, Check, Item, Limits, Put, validate_size
 from stackl_flow.kv.store import KV
 from stackl_flow.persistence.backends.kv import layout
-from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow
-from stackl_flow.persistence.records import AtomRecord, Changes, FlowRecord, duplicate, not_found
+from stackl_flow.persistence.backends.kv.layout import FlowHead, FlowRow, RetryNow
+from stackl_flow.persistence.records import (
+    AtomRecord,
+    AttemptRow,
+    AttemptsChange,
+    Changes,
+    FlowRecord,
+    InputRow,
+    duplicate,
+    not_found,
+    reference_to,
+)
 
 
 class BufferedTransaction:
@@ -281,6 +291,34 @@ class FlowTransaction(BufferedTransaction):
             for record in records
         ]
 
+    def read_attempts(self, flow_uuid: str) -> Iterator[AttemptRow]:
+        """Read the histories of a flow's retries, each in order."""
+        prefix = layout.retries_prefix(flow_uuid)
+        known = {item.key: item.value for item in self.items(prefix)}
+        for key in [key for key in known if key.endswith("/now")]:
+            yield from self._read_history(flow_uuid, RetryNow(*layout.decode(known[key])), known)
+
+    def _read_history(self, flow_uuid: str, now: RetryNow, known: Mapping[str, str]) -> Iterable[AttemptRow]:
+        for _ in range(_MAX_READS):
+            uuid, generation, count = now
+            keys = [layout.attempt_key(flow_uuid, uuid, generation, seq) for seq in range(count)]
+            missing = [key for key in keys if key not in known]
+            items = dict(zip(missing, self._kv.get_many(missing) if missing else (), strict=True))
+            if None not in items.values():
+                texts = {**known, **{key: item.value for key, item in items.items() if item is not None}}
+                return [layout.decode_attempt(uuid, seq, texts[key]) for seq, key in enumerate(keys)]
+            # Where a list is no snapshot, the history may have started again since.
+            text = self._reread(layout.retry_now_key(flow_uuid, uuid))
+            now = RetryNow(uuid) if text is None else RetryNow(*layout.decode(text))
+        raise exc.StorageFailure(
+            f"the history of retry {now.retry_uuid} in '{self._kv.name}' is incomplete: an item was deleted"
+        )
+
+    def read_inputs(self, flow_uuid: str) -> Iterator[InputRow]:
+        """Read the inputs of a flow."""
+        for item in self.items(layout.inputs_prefix(flow_uuid)):
+            yield layout.decode_input(flow_uuid, item.value)
+
     def read_atom(self, flow_uuid: str, uuid: str) -> AtomRecord | None:
         """Read one atom of a flow; None if the flow has no such atom."""
         pages = self.items(layout.atom_pages_prefix(flow_uuid))
@@ -341,6 +379,18 @@ class FlowTransaction(BufferedTransaction):
             self._add_flow(flow, next_sort_key())
         for flow in changes.flows:
             self._change_flow(flow)
+        for flow_uuid in dict.fromkeys(row.flow_uuid for row in changes.inputs):
+            self._change_inputs(flow_uuid, [row for row in changes.inputs if row.flow_uuid == flow_uuid])
+        self._apply_to_atoms(changes)
+
+    def _apply_to_atoms(self, changes: Changes) -> None:
+        flow_of = {atom.uuid: atom.flow_uuid for atom in (*changes.new_atoms, *changes.atoms)}
+        for uuid, name, text in changes.values:
+            if text is not None:
+                key = layout.part_key(flow_of[uuid], uuid, name, reference_to(text))
+                self.put_early(key, text, layout.head_key(flow_of[uuid]))
+        for change in changes.attempts:
+            self._change_attempts(flow_of[change.retry_uuid], change)
         for flow_uuid in dict.fromkeys(atom.flow_uuid for atom in changes.new_atoms):
             self._add_atoms(flow_uuid, [atom for atom in changes.new_atoms if atom.flow_uuid == flow_uuid])
         for flow_uuid in dict.fromkeys(atom.flow_uuid for atom in changes.atoms):
@@ -362,7 +412,7 @@ class FlowTransaction(BufferedTransaction):
             order = layout.order_keys(uuid, flow_uuid, self._existing_row(flow_uuid).sort_key)
             for key in (*order, layout.head_key(flow_uuid), layout.row_key(flow_uuid)):
                 self.delete(key)
-            for prefix in (layout.flow_prefix(flow_uuid), layout.history_prefix(flow_uuid)):
+            for prefix in _prefixes(flow_uuid):
                 for below in self.items(prefix):
                     self.delete(below.key, late=True)
         return True
@@ -376,11 +426,12 @@ class FlowTransaction(BufferedTransaction):
     def _add_flow(self, flow: FlowRecord, sort_key: str) -> None:
         if self.read_head(flow.uuid) is not None:
             raise duplicate("flow", flow.uuid)
-        for prefix in (layout.flow_prefix(flow.uuid), layout.history_prefix(flow.uuid)):
+        for prefix in _prefixes(flow.uuid):
             for left in self.items(prefix):  # by a deletion that was interrupted
                 self.delete(left.key, unreferenced=True)
         self._put_head(flow.uuid, FlowHead(flow.epoch, flow.owner, flow.state, flow.updated_at, 0, 0, 0))
-        self._put_row(flow.uuid, FlowRow(flow.book_uuid, flow.name, flow.meta, flow.created_at, sort_key))
+        meta = layout.pack_meta(flow.meta, flow.inputs_version)
+        self._put_row(flow.uuid, FlowRow(flow.book_uuid, flow.name, meta, flow.created_at, sort_key))
         for key in layout.order_keys(flow.book_uuid, flow.uuid, sort_key):
             self.put(key, layout.encode(flow.uuid))
 
@@ -388,8 +439,30 @@ class FlowTransaction(BufferedTransaction):
         head = self._existing_head(flow.uuid)
         self._put_head(flow.uuid, head._replace(state=flow.state, updated_at=flow.updated_at))
         row = self._existing_row(flow.uuid)
-        if row.meta != flow.meta:
-            self._put_row(flow.uuid, row._replace(meta=flow.meta))
+        meta = layout.pack_meta(flow.meta, flow.inputs_version)
+        if row.meta != meta:
+            self._put_row(flow.uuid, row._replace(meta=meta))
+
+    def _change_inputs(self, flow_uuid: str, rows: Sequence[InputRow]) -> None:
+        head = self.read_head(flow_uuid)
+        is_new = head is None or self._read[layout.head_key(flow_uuid)] is None
+        for key, text in layout.change_inputs(self._kv, rows).items():
+            if text is None:
+                self.delete(key)
+            elif is_new:
+                self.put_early(key, text, layout.head_key(flow_uuid))
+            else:
+                self.put(key, text)
+
+    def _change_attempts(self, flow_uuid: str, change: AttemptsChange) -> None:
+        text = self.get(layout.retry_now_key(flow_uuid, change.retry_uuid))
+        now = RetryNow(change.retry_uuid) if text is None else RetryNow(*layout.decode(text))
+        changed = layout.change_attempts(flow_uuid, change, now)
+        for key, row in changed.rows.items():
+            self.put_early(key, row, layout.head_key(flow_uuid))
+        for key in changed.unreferenced:
+            self.delete(key, late=True)
+        self.put(*layout.retry_item(flow_uuid, changed.now))
 
     def _add_atoms(self, flow_uuid: str, records: Sequence[AtomRecord]) -> None:
         head = self._existing_head(flow_uuid)
@@ -398,7 +471,6 @@ class FlowTransaction(BufferedTransaction):
             if record.uuid in known:
                 raise duplicate("atom", record.uuid)
             known.add(record.uuid)
-        records = [self._split(record) for record in records]
         pages = list(layout.encode_atom_pages(records))
         for number, page in enumerate(pages, start=head.atom_pages):
             self.put_early(layout.atom_page_key(flow_uuid, number), page, layout.head_key(flow_uuid))
@@ -411,10 +483,14 @@ class FlowTransaction(BufferedTransaction):
         encoded = layout.encode_atom_values(flow_uuid, values, head.writes + 1, self.limits)
         only = records[0].uuid if len(records) == 1 else ""
         prefixes = tuple(layout.parts_prefix(flow_uuid, record.uuid) for record in records)
+        needed = frozenset[str]().union(
+            *(layout.references(flow_uuid, uuid, columns) for uuid, columns in values.items())
+        )
         for part in self.items(layout.parts_prefix(flow_uuid, only)):
-            if part.key.startswith(prefixes) and part.key not in encoded.parts:
+            if part.key.startswith(prefixes) and part.key not in needed:
                 self.delete(part.key, late=True)
-        self._put_parts(flow_uuid, encoded.parts)
+        for key, text in encoded.parts.items():
+            self.put_early(key, text, layout.head_key(flow_uuid))
         for key, value in encoded.puts.items():
             self.put(key, value)
         # The pages contain the name of an atom, which may change as well.
@@ -426,18 +502,6 @@ class FlowTransaction(BufferedTransaction):
             if new != old:
                 self.put(page.key, layout.encode_atom_page(new))
         self._put_head(flow_uuid, head)
-
-    def _split(self, record: AtomRecord) -> AtomRecord:
-        """Write the long values of an atom as parts, and return the atom with references to them."""
-        columns, parts = layout.split_values(record.flow_uuid, record.uuid, record[5:])
-        if not parts:
-            return record
-        self._put_parts(record.flow_uuid, parts)
-        return record.with_values(columns)
-
-    def _put_parts(self, flow_uuid: str, parts: Mapping[str, str]) -> None:
-        for key, text in parts.items():
-            self.put_early(key, text, layout.head_key(flow_uuid))
 
     def _existing_head(self, flow_uuid: str) -> FlowHead:
         head = self.read_head(flow_uuid)
@@ -456,6 +520,11 @@ class FlowTransaction(BufferedTransaction):
 
     def _put_row(self, flow_uuid: str, row: FlowRow) -> None:
         self.put(layout.row_key(flow_uuid), layout.encode(row))
+
+
+def _prefixes(flow_uuid: str) -> tuple[str, ...]:
+    """Return the prefixes of all that is stored of a flow, besides its order."""
+    return layout.flow_prefix(flow_uuid), layout.inputs_prefix(flow_uuid), layout.history_prefix(flow_uuid)
 
 
 #: How often to read an atom again whose values are changed meanwhile.

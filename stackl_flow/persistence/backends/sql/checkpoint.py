@@ -151,7 +151,7 @@ class ServerCheckpointWriter:
         if not cp.transitions:
             return False  # only values, which may be written twice
         rows = self._session.query(self._sql.select_transition, (before + len(cp.transitions),))
-        return [tuple(row) for row in rows] == [(*cp.transitions[-1], cp.owner)]
+        return [tuple(row) for row in rows] == [cp.transitions[-1].columns]
 
     def _write(self, cp: Checkpoint, last: int) -> int:
         with self._database.pipeline(self._session.raw):
@@ -160,15 +160,18 @@ class ServerCheckpointWriter:
 
     def _send(self, cp: Checkpoint, last: int) -> Any:
         raw, sql = self._session.raw, self._sql
-        flow, _, owner, state, meta, atoms, transitions = cp
         cursor = None
-        if atoms:
+        if cp.atoms:
             cursor = raw.cursor()
-            _execute_many(cursor, sql.update_atom, [(*atom[1:], atom[0]) for atom in atoms])
-        if state is not None or meta is not None:
-            raw.cursor().execute(sql.update_flow_state, (state, meta, self._now(), flow))
-        if transitions:
-            rows = [(number, *transition, owner) for number, transition in enumerate(transitions, last + 1)]
+            _execute_many(cursor, sql.update_atom, [(*atom[1:], atom[0]) for atom in cp.atoms])
+        if cp.changes_flow:
+            values = (cp.flow_state, cp.flow_meta, self._now(), int(bool(cp.inputs)), cp.flow_uuid)
+            raw.cursor().execute(sql.update_flow_state, values)
+        for statement, others in sql.other_rows(cp):
+            if others:
+                _execute_many(raw.cursor(), statement, others)
+        if cp.transitions:
+            rows = [(number, *row.columns) for number, row in enumerate(cp.transitions, last + 1)]
             _execute_many(raw.cursor(), sql.insert_transition, rows)
         return cursor
 
@@ -270,7 +273,7 @@ class LocalCheckpointWriter:
     def _write(self, cp: Checkpoint) -> int:
         """Write all of a checkpoint and return the id of the flow's last transition."""
         cursor, sql = self._session.cursor, self._sql
-        flow, epoch, owner, state, meta, atoms, transitions = cp
+        flow, epoch, state, meta, atoms, transitions, values, attempts, inputs = cp
         known, known_epoch, last = self._last_written
         if known == flow and known_epoch == epoch:
             found = cursor.execute(sql.lock_flow, (flow,)).fetchone()
@@ -285,12 +288,12 @@ class LocalCheckpointWriter:
             cursor.executemany(sql.update_atom, [(*atom[1:], atom[0]) for atom in atoms])
             if cursor.rowcount != len(atoms):
                 raise not_found("atom", ", ".join(atom.uuid for atom in atoms))
-        if state is not None or meta is not None:
-            cursor.execute(sql.update_flow_state, (state, meta, self._now(), flow))
+        if state is not None or meta is not None or inputs:
+            cursor.execute(sql.update_flow_state, (state, meta, self._now(), int(bool(inputs)), flow))
+        if values or attempts or inputs:
+            for statement, others in sql.other_rows(cp):
+                cursor.executemany(statement, others)
         if transitions:
-            rows = []
-            for atom, old, new, at in transitions:
-                last += 1
-                rows.append((last, atom, old, new, at, owner))
+            rows = [(number, *row[:-1]) for number, row in enumerate(transitions, last + 1)]
             cursor.executemany(sql.insert_transition, rows)
-        return last
+        return int(last) + len(transitions)

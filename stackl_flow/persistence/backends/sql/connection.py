@@ -25,10 +25,13 @@ from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
     AtomRecord,
+    AtomValue,
+    AttemptRow,
     BookRecord,
     Changes,
     Checkpoint,
     FlowRecord,
+    InputRow,
     Transition,
 )
 
@@ -177,6 +180,7 @@ class SQLConnection(Connection):
     get_flows_for_book = _retried(Connection.get_flows_for_book)
     get_flow_details = _retried(Connection.get_flow_details)
     update_flow_details = _retried(Connection.update_flow_details)
+    get_flow_inputs = _retried(Connection.get_flow_inputs)
     get_flow_record = _retried(Connection.get_flow_record)
     list_flow_records = _retried(Connection.list_flow_records)
     take_ownership = _retried(Connection.take_ownership)
@@ -257,7 +261,16 @@ class SQLConnection(Connection):
 
     def _read_transitions(self, flow_uuid: str, after: int, limit: int | None) -> list[Transition]:
         rows = self._select(statements.select_transitions, flow_uuid=flow_uuid, after=after, limit=limit)
-        return [Transition._make(row) for row in rows]
+        return [Transition.from_columns(seq, columns) for seq, *columns in rows]
+
+    def _read_values(self, flow_uuid: str) -> Iterable[AtomValue]:
+        return map(AtomValue._make, self._select(statements.select_values, flow_uuid=flow_uuid))
+
+    def _read_attempts(self, flow_uuid: str) -> Iterable[AttemptRow]:
+        return map(AttemptRow._make, self._select(statements.select_attempts, flow_uuid=flow_uuid))
+
+    def _read_inputs(self, flow_uuid: str) -> Iterable[InputRow]:
+        return map(InputRow._make, self._select(statements.select_inputs, flow_uuid=flow_uuid))
 
     # ------------------------------------------------------------------ writing
 
@@ -281,11 +294,14 @@ class SQLConnection(Connection):
                 session.query(sql.select_flow_id, (row.uuid,))[0] for row in changes.new_flows
             )
         execute_many(
-            sql.update_flow, [(row.state, row.meta, row.updated_at, row.uuid) for row in changes.flows]
+            sql.update_flow,
+            [(row.state, row.meta, row.updated_at, row.inputs_version, row.uuid) for row in changes.flows],
         )
         if changes.new_atoms:
             self._database.bulk_insert(session.cursor, sql.insert_atom, atomdetails, changes.new_atoms)
         execute_many(sql.replace_atom, [(*row[4:], row.uuid) for row in changes.atoms])
+        for statement, rows in sql.other_rows(changes):
+            execute_many(statement, rows)
 
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:
         self._session.execute_many(self._sql.set_owner, [(epoch, owner, at, flow_uuid)])

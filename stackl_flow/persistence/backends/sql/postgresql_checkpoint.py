@@ -20,7 +20,7 @@ from psycopg.pq import ExecStatus
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from stackl_flow.persistence.backends.sql.tables import (
-    TRANSITION_COLUMNS,
+    HISTORY_COLUMNS,
     atomdetails,
     flowdetails,
     history,
@@ -35,7 +35,7 @@ MAX_SHAPES: Final = 100
 #: Columns that are empty in most updates, and are left out of the parameters when they are.
 _OPTIONAL: Final = AtomUpdate._fields[3:]
 _ALL: Final = (True,) * len(_OPTIONAL)
-_TRANSITION: Final = tuple(column.name for column in TRANSITION_COLUMNS[:-1])
+_TRANSITION: Final = tuple(column.name for column in HISTORY_COLUMNS)
 _ONE: Final = sa.literal_column("1", sa.Integer).label("done")
 
 
@@ -49,6 +49,8 @@ class SingleStatementCheckpoint:
     def write(self, cursor: Any, cp: Checkpoint, last: int, at: float) -> bool:
         """Write and commit a checkpoint, if it is a small one; see `checkpoint.SingleStatement`."""
         if not 0 < len(cp.transitions) <= MAX_ROWS or len(cp.atoms) > MAX_ROWS:
+            return False
+        if cp.values or cp.attempts or cp.inputs:
             return False
         try:
             self._prepared.execute(cursor.connection, *self._statements.of(cp, last, at))
@@ -80,7 +82,7 @@ class CheckpointStatements:
             last: the id of the flow's last transition.
             at: the current time, in seconds since the epoch.
         """
-        flow, epoch, owner, state, meta, atoms, transitions = cp
+        flow, epoch, state, meta, atoms, transitions = cp[:6]
         with_flow = state is not None or meta is not None
         given = tuple([tuple([value is not None for value in atom[3:]]) for atom in atoms])
         text = self._known.get(_Shape(given, len(transitions), with_flow))
@@ -90,14 +92,14 @@ class CheckpointStatements:
         if text is None:
             shape = _Shape(given, len(transitions), with_flow)
             text = self._known[shape] = self._compile(shape)
-        values: list[Any] = [flow, epoch, owner, last]
+        values: list[Any] = [flow, epoch, last]
         if with_flow:
             values += (state, meta, at)
         for (uuid, atom_state, intention, *rest), present in zip(atoms, given, strict=True):
             values += (uuid, atom_state, intention)
             values += [value for value, has_value in zip(rest, present, strict=True) if has_value]
         for transition in transitions:
-            values += transition
+            values += transition.columns
         return text, values
 
     def _compile(self, shape: _Shape) -> str:
@@ -129,7 +131,7 @@ class CheckpointStatements:
 
 def _parameters(shape: _Shape) -> list[str]:
     """Name the parameters of a statement, in the order in which their values are sent."""
-    names = ["flow", "epoch", "owner", "last"]
+    names = ["flow", "epoch", "last"]
     names += ["flow_state", "flow_meta", "flow_at"] if shape.flow else []
     for number, given in enumerate(shape.atoms):
         present = [name for name, has_value in zip(_OPTIONAL, given, strict=True) if has_value]
@@ -143,7 +145,7 @@ def _update_flow(locked: sa.CTE) -> sa.CTE:
     columns = flowdetails.c
     values: list[Any] = [
         (columns.state, sa.func.coalesce(_bound("flow_state", columns.state), columns.state)),
-        (columns.meta, sa.func.coalesce(_bound("flow_meta", columns.meta), columns.meta)),
+        (columns.metadata, sa.func.coalesce(_bound("flow_meta", columns.metadata), columns.metadata)),
         (columns.updated_at, _bound("flow_at", columns.updated_at)),
     ]
     this_flow = columns.uuid == sa.bindparam("flow")
@@ -168,9 +170,8 @@ def _insert_transition(locked: sa.CTE, number: int) -> sa.CTE:
     row = sa.select(
         sa.bindparam("last", type_=sa.BigInteger) + sa.literal_column(str(number + 1), sa.BigInteger),
         *(_bound(f"transition{number}_{name}", columns[name]) for name in _TRANSITION),
-        _bound("owner", columns.owner),
     ).select_from(locked)
-    statement = history.insert().from_select(["id", *_TRANSITION, "owner"], row)
+    statement = history.insert().from_select(["id", *_TRANSITION], row)
     return statement.returning(_ONE).cte(f"inserted{number}")
 
 

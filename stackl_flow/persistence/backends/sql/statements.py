@@ -6,7 +6,7 @@ because its way to the driver costs more than all that SQLite does before the di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -14,14 +14,17 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
 from stackl_flow.persistence.backends.sql.tables import (
+    HISTORY_COLUMNS,
     IDS_PER_FLOW,
-    TRANSITION_COLUMNS,
+    atom_values,
     atomdetails,
+    flow_inputs,
     flowdetails,
     history,
     logbooks,
+    retry_attempts,
 )
-from stackl_flow.persistence.records import AtomUpdate
+from stackl_flow.persistence.records import AtomUpdate, Changes, Checkpoint
 
 #: The columns of an atom that change while it runs.
 _CHANGING: Final = AtomUpdate._fields[1:]
@@ -61,6 +64,12 @@ def _update(dialect: Dialect, table: sa.Table, names: Sequence[str]) -> str:
     values: list[Any] = [(table.c[name], sa.bindparam(f"new_{name}")) for name in names]
     statement = table.update().where(table.c.uuid == sa.bindparam("row_uuid")).ordered_values(*values)
     return _compile(dialect, statement, [*(f"new_{name}" for name in names), "row_uuid"])
+
+
+def _delete(dialect: Dialect, table: sa.Table, *names: str) -> str:
+    """Compile the deletion of the rows that have some values in these columns."""
+    same = [table.c[name] == sa.bindparam(f"row_{name}") for name in names]
+    return _compile(dialect, table.delete().where(*same), [f"row_{name}" for name in names])
 
 
 def _compile(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> str:
@@ -104,7 +113,7 @@ class Statements:
         self.select_last_id = compiled(
             sa.select(last_id).select_from(flowdetails).where(this_flow), "row_uuid"
         )
-        transition = sa.select(*TRANSITION_COLUMNS).where(history.c.id == sa.bindparam("row_id"))
+        transition = sa.select(*HISTORY_COLUMNS).where(history.c.id == sa.bindparam("row_id"))
         self.select_transition = compiled(transition, "row_id")
         self.update_atom = _update(dialect, atomdetails, _CHANGING)
         self.update_flow_state = compiled(
@@ -112,10 +121,11 @@ class Statements:
             .where(this_flow)
             .ordered_values(
                 (flowdetails.c.state, sa.func.coalesce(sa.bindparam("new_state"), flowdetails.c.state)),
-                (flowdetails.c.meta, sa.func.coalesce(sa.bindparam("new_meta"), flowdetails.c.meta)),
+                (flowdetails.c.metadata, sa.func.coalesce(sa.bindparam("new_meta"), flowdetails.c.metadata)),
                 (flowdetails.c.updated_at, sa.bindparam("new_updated_at")),
+                (flowdetails.c.inputs_version, flowdetails.c.inputs_version + sa.bindparam("new_inputs")),
             ),
-            "new_state", "new_meta", "new_updated_at", "row_uuid",
+            "new_state", "new_meta", "new_updated_at", "new_inputs", "row_uuid",
         )  # fmt: skip
         self.insert_transition = _insert(dialect, history, with_id=True)
 
@@ -124,9 +134,24 @@ class Statements:
         self.insert_flow = _insert(dialect, flowdetails)
         self.insert_atom = _insert(dialect, atomdetails)
         self.update_book = _update(dialect, logbooks, ("name", "meta", "created_at", "updated_at"))
-        self.update_flow = _update(dialect, flowdetails, ("state", "meta", "updated_at"))
+        self.update_flow = _update(
+            dialect, flowdetails, ("state", "metadata", "updated_at", "inputs_version")
+        )
         self.set_owner = _update(dialect, flowdetails, ("epoch", "owner", "updated_at"))
         self.replace_atom = _update(dialect, atomdetails, ("version", *_CHANGING))
+        self.delete_value = _delete(dialect, atom_values, "atom_uuid", "name")
+        self.insert_value = _insert(dialect, atom_values)
+        self.delete_attempts = compiled(
+            retry_attempts.delete().where(
+                retry_attempts.c.retry_uuid == sa.bindparam("row_uuid"),
+                retry_attempts.c.seq >= sa.bindparam("keep"),
+            ),
+            "row_uuid", "keep",
+        )  # fmt: skip
+        self.insert_attempt = _insert(dialect, retry_attempts)
+        self.delete_part = _delete(dialect, flow_inputs, "flow_uuid", "part")
+        self.delete_input = _delete(dialect, flow_inputs, "flow_uuid", "part", "name")
+        self.insert_input = _insert(dialect, flow_inputs)
         self.select_flow_id = compiled(sa.select(flowdetails.c.id).where(this_flow), "row_uuid")
         of_book = flowdetails.c.book_uuid == sa.bindparam("row_uuid")
         self.lock_flows_of_book = compiled(
@@ -134,6 +159,23 @@ class Statements:
         )
         ids = history.c.id.between(sa.bindparam("low"), sa.bindparam("high"))
         self.delete_history = compiled(history.delete().where(ids), "low", "high")
+
+    def other_rows(self, changes: Changes | Checkpoint) -> Iterator[tuple[str, Sequence[Sequence[Any]]]]:
+        """Yield the statements for long values, histories of retries and inputs, each with its rows.
+
+        They may be written twice: a row is deleted before it is written.
+        """
+        values, inputs = changes.values, changes.inputs
+        if values:
+            yield self.delete_value, [row[:2] for row in values]
+            yield self.insert_value, [row for row in values if row.value is not None]
+        if changes.attempts:
+            yield self.delete_attempts, [(uuid, keep) for uuid, keep, _ in changes.attempts]
+            yield self.insert_attempt, [row for change in changes.attempts for row in change.rows]
+        if inputs:
+            yield self.delete_part, [row[:2] for row in inputs if row.name is None]
+            yield self.delete_input, [row[:3] for row in inputs if row.name is not None]
+            yield self.insert_input, [row for row in inputs if row.value is not None]
 
     def query(self, build: Callable[[Collection[str]], sa.Select[Any]], **given: Any) -> Prepared:
         """Return a query and its values; each form of it is compiled once.
@@ -180,11 +222,32 @@ def select_atoms(names: Collection[str]) -> sa.Select[Any]:
     return _rows(atomdetails, names).order_by(atomdetails.c.id)
 
 
+def select_values(names: Collection[str]) -> sa.Select[Any]:
+    """Select the long values of a flow's atoms ("flow_uuid")."""
+    return _of_atoms(atom_values, atom_values.c.atom_uuid, names)
+
+
+def select_attempts(names: Collection[str]) -> sa.Select[Any]:
+    """Select the histories of a flow's retries ("flow_uuid"), each in order."""
+    return _of_atoms(retry_attempts, retry_attempts.c.retry_uuid, names).order_by(retry_attempts.c.seq)
+
+
+def _of_atoms(table: sa.Table, uuid: sa.Column[Any], names: Collection[str]) -> sa.Select[Any]:
+    del names
+    of_flow = atomdetails.c.flow_uuid == sa.bindparam("flow_uuid")
+    return sa.select(table).select_from(table.join(atomdetails, atomdetails.c.uuid == uuid)).where(of_flow)
+
+
+def select_inputs(names: Collection[str]) -> sa.Select[Any]:
+    """Select the inputs of a flow ("flow_uuid") in the order they were added."""
+    return _rows(flow_inputs, names).order_by(flow_inputs.c.id)
+
+
 def select_transitions(names: Collection[str]) -> sa.Select[Any]:
     """Select a flow's transitions ("flow_uuid") after a number ("after") in order, up to a "limit"."""
     after = history.c.id > _BASE_ID + sa.bindparam("after")
     query = (
-        sa.select(history.c.id - _BASE_ID, *TRANSITION_COLUMNS)
+        sa.select(history.c.id - _BASE_ID, *HISTORY_COLUMNS)
         .select_from(flowdetails.join(history, _belongs_to_flow()))
         .where(flowdetails.c.uuid == sa.bindparam("flow_uuid"), after)
         .order_by(history.c.id)

@@ -2,7 +2,7 @@
 
 Values are JSON text; times are seconds since the epoch (UTC). Rows refer to each other by UUID; the integer
 keys keep the order in which rows were added. The history of flows is shown by the view ``transitions``
-(``flow_uuid``, ``seq``, ``atom``, ``old_state``, ``new_state``, ``at``, ``owner``).
+(``flow_uuid``, ``seq``, ``atom``, ``old_state``, ``new_state``, ``at``, ``who``, ``why``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import mysql
 
 from stackl_flow import exceptions as exc
 from stackl_flow.databases import Database
+from stackl_flow.persistence.records import TRANSITION_COLUMNS
 
 #: The schema version of this code: the newest revision under ``migrations/versions``.
 REVISION: Final = "0005"
@@ -65,11 +66,24 @@ flowdetails: Final = sa.Table(
     sa.Column("book_uuid", _UUID, _parent("logbooks.uuid"), nullable=False, index=True),
     sa.Column("name", _NAME, nullable=False),
     sa.Column("state", _STATE, index=True),
-    sa.Column("meta", _TEXT),
+    # Not "meta" as in older versions, which would run flows without the inputs that are in their rows now.
+    sa.Column("metadata", _TEXT),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("owner", _NAME),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double),
+    sa.Column("inputs_version", sa.Integer, nullable=False),
+)
+
+# Inputs, factory and secrets of a flow: written when they change, and read when they are needed.
+flow_inputs: Final = sa.Table(
+    "flow_inputs",
+    metadata,
+    sa.Column("id", _KEY, primary_key=True),
+    sa.Column("flow_uuid", _UUID, _parent("flowdetails.uuid"), nullable=False, index=True),
+    sa.Column("part", _NAME, nullable=False),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("value", _TEXT, nullable=False),
 )
 
 atomdetails: Final = sa.Table(
@@ -90,6 +104,27 @@ atomdetails: Final = sa.Table(
     sa.Column("meta", _TEXT),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("started_at", sa.Double),
+    sa.Column("progress", _TEXT),
+)
+
+# The long values of an atom: a step that does not change them does not write them again.
+atom_values: Final = sa.Table(
+    "atom_values",
+    metadata,
+    sa.Column("atom_uuid", _UUID, _parent("atomdetails.uuid"), primary_key=True),
+    sa.Column("name", _STATE, primary_key=True),
+    sa.Column("value", _TEXT, nullable=False),
+)
+
+# The histories of retries, to which each attempt is appended.
+retry_attempts: Final = sa.Table(
+    "retry_attempts",
+    metadata,
+    sa.Column("retry_uuid", _UUID, _parent("atomdetails.uuid"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("atom", _NAME),
+    sa.Column("value", _TEXT, nullable=False),
 )
 
 #: How many transitions a flow may have. The id of a transition is the id of its flow times this, plus its
@@ -103,17 +138,18 @@ history: Final = sa.Table(
     "history",
     metadata,
     sa.Column("id", _KEY, primary_key=True, autoincrement=False),
-    sa.Column("atom", _NAME),
-    sa.Column("old_state", _STATE),
-    sa.Column("new_state", _STATE),
-    sa.Column("at", sa.Double, nullable=False),
-    sa.Column("owner", _NAME),
+    *(
+        sa.Column(
+            column.name,
+            sa.Double() if column.length is None else sa.String(column.length),
+            nullable=column.length is not None,
+        )
+        for column in TRANSITION_COLUMNS.values()
+    ),
 )
 
-#: The columns of a transition, in the order of `Transition` and of the rows in a checkpoint.
-TRANSITION_COLUMNS: Final = tuple(
-    history.c[name] for name in ("atom", "old_state", "new_state", "at", "owner")
-)
+#: The columns of a transition, in the order of the fields of `Transition`.
+HISTORY_COLUMNS: Final = tuple(history.c[column.name] for column in TRANSITION_COLUMNS.values())
 
 SELECT_VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  a constant
 
