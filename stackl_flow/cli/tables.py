@@ -233,7 +233,7 @@ def flows_table(flows: Sequence[FlowSummary]) -> ResponsiveTable:
 
 def history_table(transitions: Iterable[Transition]) -> ResponsiveTable:
     """Show the transitions of a flow."""
-    further = Transition._fields[4:-1]
+    further = Transition._fields[5:]
     names = (">seq", "time", "~atom", "from", "to", *(f"~{name}" for name in further))
     table = ResponsiveTable(names, [without(name) for name in (*further, "time", "seq", "from")])
     for transition in transitions:

@@ -230,7 +230,7 @@ class Journal:
         if self.backend is not None:  # the history shows which atoms the lost owner was running
             now = self._clock.now()
             self._buffer.transitions += [
-                StoredTransition(detail.name, detail.state, detail.state, now, self.owner, _TAKEN_OVER)
+                StoredTransition(0, detail.name, detail.state, detail.state, now, self.owner, _TAKEN_OVER)
                 for detail in self.details
                 if detail.state in (st.RUNNING, st.REVERTING)
             ]
@@ -491,7 +491,9 @@ class Journal:
             self._layout = MetaLayout(inline, meta.keys() - inline)
 
     def _add_transition(self, atom: str | None, old: str, new: str, why: str | None = None) -> None:
-        self._buffer.transitions.append(StoredTransition(atom, old, new, self._clock.now(), self.owner, why))
+        self._buffer.transitions.append(
+            StoredTransition(0, atom, old, new, self._clock.now(), self.owner, why)
+        )
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
         """Add to an atom's metadata, if given, and have the atom written with the next commit."""

@@ -199,7 +199,7 @@ class Connection(RecordStore):
         """
         with self._transaction(write=False):
             for record in self._read_books(book_uuid):
-                return self._book(record, lazy)
+                return self._book(record, lazy, with_inputs=True)
         raise not_found("logbook", book_uuid)
 
     def get_logbooks(self, lazy: bool = False) -> list[LogBook]:
@@ -244,7 +244,7 @@ class Connection(RecordStore):
             NotFound: there is none.
         """
         with self._transaction(write=False):
-            return self._flow(self._read_flow(fd_uuid), lazy)
+            return self._flow(self._read_flow(fd_uuid), lazy, with_inputs=not lazy)
 
     def update_flow_details(self, flow_detail: FlowDetail) -> FlowDetail:
         """Store a flow's state and metadata, and its atoms, new ones included.
@@ -397,14 +397,17 @@ class Connection(RecordStore):
 
     # ------------------------------------------------------------------ details and rows
 
-    def _flow(self, record: FlowRecord, lazy: bool = False) -> FlowDetail:
+    def _flow(self, record: FlowRecord, lazy: bool = False, *, with_inputs: bool = False) -> FlowDetail:
         atoms = () if lazy else self._rows_of_atoms(record.uuid)
-        load = functools.partial(_load_inputs, self._backend, record.uuid)
+        load: Callable[[], Iterable[InputRow]] = functools.partial(_load_inputs, self._backend, record.uuid)
+        if with_inputs and record.inputs_version:
+            load = list(self._read_inputs(record.uuid)).copy  # of the same snapshot; decoded when needed
         return serialization.flow_detail(self._codec, record, atoms, load, self._backend)
 
-    def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
+    def _book(self, record: BookRecord, lazy: bool = False, *, with_inputs: bool = False) -> LogBook:
         flows = () if lazy else self._read_flows(book_uuid=record.uuid)
-        return serialization.log_book(self._codec, record, [self._flow(flow) for flow in flows])
+        details = [self._flow(flow, with_inputs=with_inputs) for flow in flows]
+        return serialization.log_book(self._codec, record, details)
 
     def _rows_of_atoms(self, flow_uuid: str) -> list[AtomRows]:
         return self._with_other_rows(flow_uuid, list(self._read_atoms(flow_uuid)))

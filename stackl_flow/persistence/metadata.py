@@ -64,14 +64,14 @@ class FlowMeta(dict[str, Any]):
 
     def read_items(self) -> dict[str, Any]:
         """Return the items that are known without reading."""
-        return {key: value for key, value in super().items() if value is not _UNREAD}
+        return {key: value for key, value in dict.items(self) if value is not _UNREAD}
 
     def take_over(self, other: Mapping[str, Any]) -> None:
         """Take the rest from metadata that was read before, if it is the same version of the same flow."""
         if self._load is None or not isinstance(other, FlowMeta) or not other.is_as_stored:
             return
         if (other.source, other.version) == (self.source, self.version):
-            self._complete({key: value for key, value in other.items() if not super().__contains__(key)})
+            self._complete({key: value for key, value in other.items() if not dict.__contains__(self, key)})
 
     def _read(self) -> None:
         if self._load is not None:

@@ -206,37 +206,37 @@ class Transition(NamedTuple):
     To add a column, add a field with a default here and a migration of the SQL tables.
 
     Attributes:
+        seq: its number within the flow, from 1; numbers grow, and may have gaps. 0 until it is stored.
         atom: name of the atom; None if the flow itself changed state.
         old: the state before, or None.
         new: the state after.
         at: when it happened, in seconds since the epoch (UTC).
         who: the name of the process that did it.
         why: a few words about the reason, such as the type of an error, or None.
-        seq: its number within the flow, from 1; numbers grow, and may have gaps. 0 until it is stored.
     """
 
+    seq: int
     atom: Annotated[str | None, Column("atom", 255)]
     old: Annotated[str | None, Column("old_state", 32)]
     new: Annotated[str | None, Column("new_state", 32)]
     at: Annotated[float, Column("at")]
     who: Annotated[str | None, Column("who", 255)] = None
     why: Annotated[str | None, Column("why", 255)] = None
-    seq: int = 0
 
     @property
     def columns(self) -> tuple[Any, ...]:
         """The values of all columns, without the number."""
-        return self[:-1]
+        return self[1:]
 
     @classmethod
     def from_columns(cls, seq: int, columns: Iterable[Any]) -> Transition:
         """Return the transition with a number; columns that an older version did not store are left out."""
-        return cls(*columns)._replace(seq=seq)
+        return cls(seq, *columns)
 
 
 def _transition_columns() -> Mapping[str, Column]:
     hints = get_type_hints(Transition, include_extras=True)
-    return {name: hints[name].__metadata__[0] for name in Transition._fields[:-1]}
+    return {name: hints[name].__metadata__[0] for name in Transition._fields[1:]}
 
 
 #: The columns of a transition by field.

@@ -374,7 +374,7 @@ def checkpoint(
     meta: str | None = None,
 ) -> Checkpoint:
     """Make a checkpoint of a flow; ``meta`` is JSON text."""
-    moved = [Transition(*row) for row in transitions]
+    moved = [Transition(0, *row) for row in transitions]
     moved = [row if row.who is not None else row._replace(who="me") for row in moved]
     rows = [split_values(atom) for atom in atoms]
     updates, values = [row for row, _ in rows], [value for _, values in rows for value in values]

@@ -88,7 +88,7 @@ def _check_values(trace: JobTrace) -> Iterator[str]:
 def _ownership_periods(history: Sequence[Transition]) -> list[tuple[str, list[Transition]]]:
     return [
         (owner, list(transitions))
-        for owner, transitions in groupby(history, lambda transition: transition.owner)
+        for owner, transitions in groupby(history, lambda transition: transition.who)
     ]
 
 

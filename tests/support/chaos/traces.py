@@ -42,7 +42,7 @@ def format_trace(trace: JobTrace) -> list[str]:
     """Format a trace for a failure message."""
     lines = [f"job {trace.spec.number} ({trace.spec.kind}), {trace.state}: {dict(trace.outcome)}"]
     lines += [f"  {record}" for record in trace.flows]
-    lines += [f"  {m.seq:3d} {m.at:.3f} {m.owner} {m.atom or '*'} {m.old} -> {m.new}" for m in trace.history]
+    lines += [f"  {m.seq:3d} {m.at:.3f} {m.who} {m.atom or '*'} {m.old} -> {m.new}" for m in trace.history]
     lines += [f"  {e.owner} did {e.what} {e.atom} (attempt {e.attempt})" for e in trace.effects]
     return lines
 

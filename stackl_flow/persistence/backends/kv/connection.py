@@ -411,16 +411,17 @@ class KVConnection(Connection):
 
     def get_flow_details(self, fd_uuid: str, lazy: bool = False) -> FlowDetail:
         """Return a flow; see the base class."""
-        self._prefetched = () if lazy else (layout.flow_prefix(fd_uuid),)
+        self._prefetched = () if lazy else (layout.flow_prefix(fd_uuid), layout.inputs_prefix(fd_uuid))
         return super().get_flow_details(fd_uuid, lazy)
 
     # ------------------------------------------------------------------ reading
 
-    def _book(self, record: BookRecord, lazy: bool = False) -> LogBook:
+    def _book(self, record: BookRecord, lazy: bool = False, *, with_inputs: bool = False) -> LogBook:
         if not lazy:
-            flows = map(layout.flow_prefix, self._flows_of_book(record.uuid))
-            self._open_transaction.prefetch_prefixes(flows)
-        return super()._book(record, lazy)
+            flows = list(self._flows_of_book(record.uuid))
+            inputs = map(layout.inputs_prefix, flows) if with_inputs else ()
+            self._open_transaction.prefetch_prefixes([*map(layout.flow_prefix, flows), *inputs])
+        return super()._book(record, lazy, with_inputs=with_inputs)
 
     def _flows_of_book(self, book_uuid: str) -> Iterator[str]:
         for item in self._open_transaction.items(layout.flows_of_book_prefix(book_uuid)):

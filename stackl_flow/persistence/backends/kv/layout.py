@@ -24,10 +24,10 @@ are stored by the hundred on a page, because a flow may have a hundred thousand 
 one by one.
 
 A long value of an atom is a part: an item of its own, with a reference in the item of the atom. The name of
-a part contains a digest of its text, so that it may be written before the commit that refers to it. So may pages
-of history, and rows of a retry's history: those after the count in the head, or in "now", do not exist for
-readers. A checkpoint that is too large for one commit is written that way: parts, pages and rows first, in
-commits that check the version of the head, then all the rest. A retry's history that starts again is a new
+a part contains a digest of its text, so that it may be written before the commit that refers to it. So may
+pages of history, and rows of a retry's history: those after the count in the head, or in "now", do not exist
+for readers. A checkpoint that is too large for one commit is written that way: parts, pages and rows first,
+in commits that check the version of the head, then all the rest. A retry's history that starts again is a new
 generation.
 
 The inputs of a flow are written when they change, and not with its steps. The version that counts their

@@ -294,6 +294,6 @@ class LocalCheckpointWriter:
             for statement, others in sql.other_rows(cp):
                 cursor.executemany(statement, others)
         if transitions:
-            rows = [(number, *row[:-1]) for number, row in enumerate(transitions, last + 1)]
+            rows = [(number, *row[1:]) for number, row in enumerate(transitions, last + 1)]
             cursor.executemany(sql.insert_transition, rows)
         return int(last) + len(transitions)
