@@ -130,6 +130,12 @@ class Connection(abc.ABC):
 
     # ------------------------------------------------------------- methods that the engines need besides
 
+    max_value: int | None = None
+
+    def stored_size(self, text: str) -> int:
+        """Return how many bytes of ``max_value`` a text takes."""
+        return len(text.encode())
+
     def __enter__(self) -> Self:
         return self
 
