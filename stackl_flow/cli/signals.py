@@ -1,4 +1,8 @@
-"""Process signals: the first Ctrl-C or SIGTERM requests a graceful stop, a second one ends the process."""
+"""Process signals: the first Ctrl-C, SIGTERM or SIGHUP requests a graceful stop, a second ends the process.
+
+SIGHUP means that the terminal is gone. It may arrive several times, from the kernel and from the shell, so a
+second one does not end the process, and it stays ignored where it is ignored, as under nohup.
+"""
 
 import contextlib
 import os
@@ -11,14 +15,14 @@ from types import FrameType
 
 from stackl_flow.cli.errors import Exit
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def stop_on_signal(
     request_stop: Callable[[], None], show_message: Callable[[str], None], aborted_message: str
 ) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM while something runs.
+    """Handle SIGINT, SIGTERM and SIGHUP while something runs.
 
     Args:
         request_stop: called on the first signal.
@@ -31,8 +35,12 @@ def stop_on_signal(
         return
     count = 0
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal count
+        if number == signal.SIGHUP:
+            previous[signal.SIGHUP] = signal.SIG_IGN
+        if number == signal.SIGHUP and count:
+            return
         count += 1
         if count > 1:
             _write_last_message(aborted_message)
@@ -43,7 +51,11 @@ def stop_on_signal(
         with contextlib.suppress(OSError, RuntimeError):
             show_message("stopping after the running tasks; press Ctrl-C again to abort immediately")
 
-    previous = {number: signal.signal(number, handle) for number in _SIGNALS}
+    previous = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

@@ -317,9 +317,9 @@ def job_panel(job: JobView) -> RenderableType:
         head.append(f"\n{name}: {value}")
     if not job.claims:
         return head
-    claims = ResponsiveTable(("~claimed by", "at", "ended"), (without("at"),))
+    claims = ResponsiveTable(("~claimed by", "at", "ended", "~reason"), (without("at"),))
     for claim in job.claims:
-        claims.add_row(Text(claim.owner), date_text(claim.at), claim.ended or "-")
+        claims.add_row(Text(claim.owner), date_text(claim.at), claim.ended or "-", Text(claim.reason))
     return Group(head, claims)
 
 

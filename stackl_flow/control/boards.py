@@ -41,11 +41,15 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ClaimView:
-    """One claim of a job; `ended` says how it ended, such as "abandoned", and is empty while it lasts."""
+    """One claim of a job.
+
+    `ended` says how it ended, such as "abandoned", and is empty while it lasts; `reason` says why.
+    """
 
     owner: str
     at: float
     ended: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,10 @@ def _view_of(job: ListedJob) -> JobView:
             updated=record.changed_on,
             not_before=record.not_before,
             required_capabilities=record.required_capabilities,
-            claims=tuple(ClaimView(claim.owner, claim.at, claim.ended) for claim in record.claims),
+            claims=tuple(
+                ClaimView(claim.owner, claim.at, claim.ended, redaction.redact(claim.reason))
+                for claim in record.claims
+            ),
             reason=redaction.redact(record.reason),
             details=redaction.redact_data(redaction.mask(record.details, secrets)),
             outcome=redaction.redact_data(job.outcome),
@@ -287,6 +294,19 @@ def requeue(board: JobBoard, view: JobView) -> None:
     if view.state != DEAD:
         raise exc.NotFound(f"job '{view.name}' ({view.uuid}) is {view.state}, not dead")
     board.dead_letters.requeue(view.uuid)
+
+
+def requeue_all(board: JobBoard, reason: str = "") -> Iterator[JobView]:
+    """Put dead letters back on the board, without their histories of claims, oldest first.
+
+    Args:
+        board: the board.
+        reason: only those whose reason contains this text, in upper or lower case.
+
+    Yields:
+        Each job, as it was in the dead-letter queue, after it was requeued.
+    """
+    return (_view_of(ListedJob(DEAD, record)) for record in board.dead_letters.requeue_all(reason))
 
 
 def discard(board: JobBoard, identifier: str) -> str:

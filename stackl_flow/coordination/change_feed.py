@@ -11,6 +11,7 @@ Keys: ``<prefix><writer>/<sequence number>``. What an entry says is up to its wr
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,7 +34,12 @@ class FeedWriter:
     """Makes the entries of one writer, to be committed by the caller with the change that they describe."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = f"{prefix}{uuid.uuid4().hex[:12]}/"
+        self._all = prefix
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._prefix = f"{self._all}{uuid.uuid4().hex[:12]}/"
         self._sequence = itertools.count(1)
 
     def append(self, entry: str) -> tuple[Put, tuple[str, ...]]:
@@ -42,6 +48,8 @@ class FeedWriter:
         Args:
             entry: JSON text.
         """
+        if self._pid != os.getpid():
+            self._begin()  # a forked child is another writer than its parent
         number = next(self._sequence)
         expired = (self._key(number - KEPT),) if number > KEPT else ()
         return Put(self._key(number), entry), expired

@@ -61,6 +61,10 @@ _MAX_DELAY: Final = 60.0
 _FREE_DECLINES: Final = 5
 
 
+#: Default of ``max_claims``.
+MAX_CLAIMS: Final = 10
+
+
 class QueuePolicy(NamedTuple):
     """How a board treats its jobs.
 
@@ -70,7 +74,7 @@ class QueuePolicy(NamedTuple):
         outcome_retention: seconds for which the outcome of an ended job is kept.
     """
 
-    max_claims: int | None = 10
+    max_claims: int | None = MAX_CLAIMS
     outcome_retention: float = 86_400.0
 
     def end_claim(

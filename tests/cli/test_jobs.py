@@ -2,12 +2,15 @@
 
 import json
 import signal
+import subprocess
 import time
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.cli import shop
 
 SHOP = "tests.cli.shop"
 ORDER = f"{SHOP}:order"
@@ -107,6 +110,104 @@ def test_a_job_is_trashed_and_requeued(on_board):
     assert on_board("jobs", "requeue", uuid[:8]).code == 0
     again = on_board("jobs", "requeue", uuid[:8])
     assert (again.code, "is waiting, not dead" in again.err) == (7, True)
+
+
+def test_dead_letters_are_requeued_by_their_reason(on_board):
+    reasons = {"a": "no module 'shop'", "b": "by mistake", "c": "No module 'x'"}
+    for name, reason in reasons.items():
+        post(on_board, ORDER, "--store", "order=1", "--name", name)
+        assert on_board("jobs", "trash", name, "--reason", reason).code == 0
+    requeued = on_board("jobs", "requeue", "--all", "--reason", "no module", "--json").data
+    assert [(each["name"], each["reason"]) for each in requeued] == [
+        ("a", reasons["a"]),
+        ("c", reasons["c"]),
+    ]
+    assert sorted(each["name"] for each in on_board("jobs", "list", "--json").data) == ["a", "c"]
+    shown = on_board("jobs", "requeue", "--all")
+    assert (shown.code, "requeued b " in shown.out, "by mistake" in shown.out) == (0, True, True)
+    assert "requeued 1 dead letters on board 'default'" in shown.err
+    assert "requeued 0 dead letters" in on_board("jobs", "requeue", "--all").err
+    for wrong, hint in (((), "use --all"), (("a", "--all"), "use --all"), (("a", "--reason", "x"), "--all")):
+        refused = on_board("jobs", "requeue", *wrong)
+        assert (refused.code, hint in refused.err) == (2, True)
+
+
+def test_the_reasons_of_claims_are_shown_and_counted(on_board, monkeypatch):
+    uuid = post(on_board, ORDER, "--store", "order=1")
+    monkeypatch.setattr(shop, "order", None)
+    assert on_board("conduct", "--max-dispatches", "1", "--max-claims", "2").code == 0
+    (claim,) = on_board("jobs", "show", uuid, "--json").data["claims"]
+    assert (claim["ended"], claim["reason"][:15]) == ("declined", "FactoryNotFound")
+    assert "FactoryNotFound" in on_board("jobs", "show", uuid).out
+    assert on_board("conduct", "--max-dispatches", "1", "--max-claims", "2").code == 0
+    dead = on_board("jobs", "show", uuid, "--json").data
+    assert (dead["state"], dead["reason"][:16]) == ("dead", "2 claims failed:")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_signal_drains_a_conductor(jobs, signum, on_board, start, board, tmp_path):
+    """It ends its running tasks, claims no more jobs, releases those that it has, and exits with 0."""
+    first, second = (
+        post(on_board, f"{SHOP}:gated", "--arg", f"folder={tmp_path}", "--store", "order=1") for _ in range(2)
+    )
+    conductor = start("conduct", "--jobs", jobs, "--name", "c", STACKL_FLOW_BOARD=board)
+    until = time.monotonic() + 30
+    while not list(tmp_path.glob("*.begun")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    conductor.send_signal(signum)
+    assert "stopping after the running tasks" in conductor.stderr.readline() + conductor.stderr.readline()
+    (tmp_path / "open").touch()
+    assert conductor.wait(30) == 0
+    assert on_board("conductors", "list", "--json").data == []
+    for uuid in (first, second):
+        job = on_board("jobs", "show", uuid, "--json").data
+        assert job["state"] in {"waiting", "succeeded"}
+        assert {claim["ended"] for claim in job["claims"]} <= {"released"}
+
+
+def test_repeated_hangups_do_not_abort(start, board):
+    conductor = start("conduct", "--name", "c", STACKL_FLOW_BOARD=board)
+    assert "waiting for jobs" in conductor.stderr.readline()
+    for _ in range(3):
+        conductor.send_signal(signal.SIGHUP)
+    assert conductor.wait(30) == 0
+
+
+def test_an_ignored_hangup_stays_ignored(start, board):
+    """As under nohup."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        conductor = start("conduct", "--name", "c", STACKL_FLOW_BOARD=board)
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert "waiting for jobs" in conductor.stderr.readline()
+    conductor.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        conductor.wait(1)
+    conductor.send_signal(signal.SIGTERM)
+    assert conductor.wait(30) == 0
+
+
+EXITS = "tests.conductors.exits"
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+def test_a_task_that_exits_does_not_end_the_conductor(kind, jobs, on_board, start, board, tmp_path):
+    inputs = ("--store", f"log_file={tmp_path / 'log'}")
+    bad = post(on_board, f"{EXITS}:raising", *inputs, "--arg", f"kind={kind}", "--priority", "HIGH")
+    good = post(on_board, f"{EXITS}:plain", *inputs)
+    conductor = start("conduct", "--jobs", jobs, "--lease-ttl", "2", STACKL_FLOW_BOARD=board)
+    until = time.monotonic() + 30
+    while on_board("jobs", "show", good, "--json").data["state"] != "succeeded":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert conductor.poll() is None
+    assert on_board("jobs", "show", bad, "--json").data["state"] != "claimed"
+    conductor.send_signal(signal.SIGTERM)
+    assert conductor.wait(30) == 0
 
 
 def test_post_with_wait_returns_the_result_or_the_failure(on_board, start, board):

@@ -33,7 +33,10 @@ class Deployment:
 
     def post(self, factory, **options):
         store = {"log_file": str(self.log_file), **options.pop("store", {})}
-        return post_flow(self.board, self.store, f"tests.conductors.flows.{factory}", store=store, **options)
+        module = options.pop("module", "flows")
+        return post_flow(
+            self.board, self.store, f"tests.conductors.{module}.{factory}", store=store, **options
+        )
 
     def start(self, name, *options):
         """Start a conductor in a separate process, and wait until it is ready."""

@@ -10,6 +10,7 @@ from stackl_flow.testing.contracts.jobboards import JobBoardContract
 
 class TestMemory(JobBoardContract):
     ttl = 30.0
+    is_shared = False
 
     @pytest.fixture(autouse=True)
     def stepped(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -31,11 +32,13 @@ from stackl_flow.cli.options import (
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.signals import stop_on_signal
 from stackl_flow.cli.values import parse_address
+from stackl_flow.conductors.claim_monitor import RESCUE_AFTER
 from stackl_flow.conductors.conductor import Conductor
 from stackl_flow.control import boards, opening
 from stackl_flow.control.boards import DEFAULT_BOARD
 from stackl_flow.control.health import health
 from stackl_flow.jobboards.board import TTL
+from stackl_flow.jobboards.maintenance import MAX_CLAIMS
 from stackl_flow.persistence.retention import RetentionPolicy
 
 Name = Annotated[
@@ -65,6 +68,24 @@ LeaseTTL = Annotated[
         min=0.5,
         metavar="SECONDS",
         help="Lease TTL: how long until the jobs of a dead conductor are reassigned.",
+    ),
+]
+RescueAfter = Annotated[
+    float,
+    typer.Option(
+        "--rescue-after",
+        min=0.1,
+        metavar="SECONDS",
+        help="Release a claimed job on which the conductor does not work after this time.",
+    ),
+]
+MaxClaims = Annotated[
+    int,
+    typer.Option(
+        "--max-claims",
+        min=1,
+        metavar="N",
+        help="Failed claims after which a job is moved to the dead-letter queue.",
     ),
 ]
 Retention = Annotated[
@@ -105,6 +126,8 @@ def conduct(
     max_workers: MaxWorkers = None,
     max_dispatches: MaxDispatches = None,
     lease_ttl: LeaseTTL = TTL,
+    rescue_after: RescueAfter = RESCUE_AFTER,
+    max_claims: MaxClaims = MAX_CLAIMS,
     retention: Retention = None,
     failed_retention: FailedRetention = None,
     listen: Listen = None,
@@ -113,9 +136,9 @@ def conduct(
 ) -> None:
     """Run a conductor: claim jobs from a board and run their flows, until stopped.
 
-    Ctrl-C, SIGTERM and `conductors drain` shut it down gracefully: running flows are suspended after their
-    current tasks, and their jobs are released. If it is killed, other conductors claim its jobs when its
-    lease expires.
+    Ctrl-C, SIGTERM, SIGHUP and `conductors drain` shut it down gracefully: running flows are suspended after
+    their current tasks, and their jobs are released. If it is killed, other conductors claim its jobs when
+    its lease expires.
 
     [bold]Examples[/bold]
 
@@ -130,6 +153,7 @@ def conduct(
         "capabilities": capability or None,
         "retention": _retention_policy(retention, failed_retention),
         "factories": allowed_factories(factories),
+        "rescue_after": rescue_after,
     }
     engine_name = str(options.pop("engine"))
     opening.add_working_directory()
@@ -137,7 +161,7 @@ def conduct(
         command_output(as_json=as_json or not sys.stdout.isatty()) as out,
         shared_storage(board_url, db_url),
         opening.open_for_running(db_url) as backend,
-        boards.open_board(board_url, board_name, backend, ttl=lease_ttl) as job_board,
+        boards.open_board(board_url, board_name, backend, ttl=lease_ttl, max_claims=max_claims) as job_board,
     ):
         name = name or f"{socket.gethostname()}-{os.getpid()}"
         for host, pid in boards.find_conductors(job_board, name):
@@ -159,9 +183,25 @@ def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, lim
             port = stack.enter_context(serve_health(address, lambda: health(conductor, stats)))
             out.message(f"health: http://{address[0]}:{port}/health")
         aborted = "aborted; other conductors take over its jobs"
-        stack.enter_context(stop_on_signal(conductor.stop, out.message, aborted))
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            conductor.stop()
+
+        stack.enter_context(stop_on_signal(stop, out.message, aborted))
         out.message(f"conductor {conductor.name} is waiting for jobs; press Ctrl-C to stop gracefully")
-        conductor.run(limit)
+        while True:
+            before = sum(stats.dispositions.values())
+            try:
+                conductor.run(limit)
+                return
+            except KeyboardInterrupt:  # of a job: for Ctrl-C there is a handler
+                out.message("a job raised KeyboardInterrupt; going on with others")
+            if limit is not None:
+                limit -= sum(stats.dispositions.values()) - before
+            if stopped.is_set() or (limit is not None and limit <= 0):
+                return
 
 
 def _retention_policy(age: str | None, failed_age: str | None) -> RetentionPolicy | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.text import Text
 
 from stackl_flow.cli.errors import command_output
@@ -165,25 +166,53 @@ def trash(
 
 
 def requeue(
-    identifier: JobArgument,
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="JOB", help="Uuid of a dead letter, or the beginning of it.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters, or those of --reason.")] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            "--reason",
+            metavar="TEXT",
+            help="With --all: only dead letters whose reason contains this text, in upper or lower case.",
+        ),
+    ] = None,
     board: Board = None,
     board_name: BoardName = DEFAULT_BOARD,
     as_json: Json = False,
 ) -> None:
-    """Put a dead letter back on the board, without its history of claims.
+    """Put dead letters back on the board, without their histories of claims.
+
+    A conductor runs a requeued job again: its flow goes on where it was, a failed rollback with the revert
+    that failed. Remove the cause first. `jobs list --state dead` lists them, `jobs show` shows a reason.
 
     [bold]Examples[/bold]
 
       stackl-flow jobs requeue 3f2a --board jobs.db
+
+      stackl-flow jobs requeue --all --reason FactoryNotFound --board jobs.db
     """
+    if (identifier is None) is not every:
+        raise typer.BadParameter("name one job, or use --all", param_hint="JOB")
+    if reason is not None and not every:
+        raise typer.BadParameter("requires --all", param_hint="--reason")
     url = require_board(board)
     with (
         command_output(as_json=as_json) as out,
         boards.open_board(url, board_name, create=False) as job_board,
     ):
-        job = boards.find_job(job_board, identifier)
-        boards.requeue(job_board, job)
-        out.result(Text(f"requeued {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
+        if identifier is not None:
+            job = boards.find_job(job_board, identifier)
+            boards.requeue(job_board, job)
+            out.result(Text(f"requeued {job.name} {job.uuid}"), {"uuid": job.uuid, "name": job.name})
+            return
+        requeued = list(boards.requeue_all(job_board, reason or ""))
+        lines = [Text(f"requeued {each.name} {each.uuid}: {each.reason}") for each in requeued]
+        data = [{"uuid": each.uuid, "name": each.name, "reason": each.reason} for each in requeued]
+        out.result(Group(*lines), data)
+        wanted = f" with '{reason}' in their reason" if reason else ""
+        out.message(f"requeued {len(requeued)} dead letters{wanted} on board '{board_name}'")
 
 
 def unreadable(board: Board = None, board_name: BoardName = DEFAULT_BOARD, as_json: Json = False) -> None:

@@ -538,6 +538,8 @@ class JobBoardContract(
 
     #: Lease duration in seconds.
     ttl = 1.0
+    #: Whether a forked child sees the same store.
+    is_shared = True
     clock: Clock = SYSTEM
     settings: dict[str, Any] = {}  # noqa: RUF012  a subclass brings its own
 
@@ -628,6 +630,96 @@ class JobBoardContract(
         with open_board() as closing:
             closing.claim(next(closing.iterjobs()), "gone")
         assert next(board.wait(LONG)).claims[-1].ended == "lost"
+
+    # ------------------------------------------------------------- forked children
+
+    def test_a_forked_child_leaves_the_claims_of_its_parent(self, board: JobBoard, other: JobBoard) -> None:
+        """Whether it closes the board, collects it as garbage, or just ends."""
+        board.post("one")
+        board.use_heartbeat_process()
+        board.register_entity(Entity("conductor", "me"))
+        job = board.claim(next(board.iterjobs()), "me")
+
+        def leave_with() -> None:
+            with board:
+                assert board.idle_claims("me") == []
+
+        for leave in (board.close, leave_with, lambda: None):
+            assert in_child(leave) == 0
+            assert other.find_owner(job) == "me"
+        if self.is_shared:
+            time.sleep(1.5 * self.ttl)  # without its heartbeat the claim would be lost by now
+        list(other.iterjobs())
+        assert (other.find_owner(job), [each.name for each in other.membership.members()]) == ("me", ["me"])
+        board.extend(job, "me")
+        board.consume(job, "me", {"result": 7})
+        assert other.get_job(job.uuid).result(0) == 7
+
+    def test_a_forked_child_claims_on_a_lease_of_its_own(self, board: JobBoard, other: JobBoard) -> None:
+        """Under the name of its parent, too: the end of the child ends no claim of the parent."""
+        if not self.is_shared:
+            pytest.skip("a child has a copy of this store")
+        for name in ("parents", "childs"):
+            board.post(name)
+            self.pass_time(0.001)
+        job = board.claim(next(board.iterjobs()), "me")
+
+        def claim() -> None:
+            board.claim(next(board.iterjobs(only_unclaimed=True)), "me")
+            board.close()
+
+        assert in_child(claim) == 0
+        (lost,) = other.iterjobs(only_unclaimed=True)
+        assert (lost.name, lost.claims[-1].ended, other.find_owner(job)) == ("childs", "lost", "me")
+        board.consume(job, "me")
+
+    # ------------------------------------------------------------- reasons
+
+    def test_the_reason_of_an_abandoned_claim(self, board: JobBoard, other: JobBoard) -> None:
+        """It is in the history, and in the reason of the dead letter."""
+        job = board.post("one")
+        board.claim(job, "me")
+        board.abandon(job, "me", reason="no such site")
+        (read,) = other.iterjobs()
+        assert [(claim.ended, claim.reason) for claim in read.claims] == [("abandoned", "no such site")]
+
+    def test_a_declined_job_is_left_to_others(self, open_board: Callable[..., JobBoard]) -> None:
+        """Its owner does not claim it again at once; after ``max_claims`` it is a dead letter."""
+        with open_board(max_claims=3) as board:
+            board.post("one")
+            (claimed,) = board.complete_and_claim("me", limit=1).jobs
+            decline = [JobCompletion(claimed, "declined", {"reason": "no such module"})]
+            assert board.complete_and_claim("me", decline, limit=1).jobs == ()
+            assert board.complete_and_claim("me", limit=1).jobs == ()
+            assert board.complete_and_claim("me", limit=1, timeout=0.05).jobs == ()
+            (claimed,) = board.complete_and_claim("you", limit=1).jobs
+            assert [claim.reason for claim in claimed.claims] == ["no such module", ""]
+            board.complete_and_claim("you", [JobCompletion(claimed, "abandoned")])
+            self.pass_time(0.6)
+            (claimed,) = board.complete_and_claim("me", limit=1, timeout=LONG).jobs
+            board.complete_and_claim("me", [JobCompletion(claimed, "declined")])
+            (dead,) = board.dead_letters
+            assert dead.reason == (
+                "3 claims failed: me (declined), you (abandoned), me (declined); last reason: no such module"
+            )
+
+    def test_requeueing_by_reason(self, board: JobBoard, other: JobBoard) -> None:
+        """Dead letters are requeued in their order; one that dies again meanwhile is requeued once."""
+        for name, reason in (("a", "no module 'shop'"), ("b", "expired"), ("c", "No Module 'x'")):
+            job = board.post(name)
+            board.claim(job, "me")
+            board.trash(job, "me", reason)
+            self.pass_time(0.001)
+        requeued = []
+        for record in board.dead_letters.requeue_all("no module"):
+            requeued.append(record.name)
+            self.pass_time(0.001)
+            job = other.claim(next(other.iterjobs()), "you")
+            other.trash(job, "you", "no module again")
+        assert requeued == ["a", "c"]
+        assert sorted(record.name for record in board.dead_letters) == ["a", "b", "c"]
+        assert [record.name for record in board.dead_letters.requeue_all()] == ["b", "a", "c"]
+        assert list(other.dead_letters) == []
 
     # ------------------------------------------------------------- outcomes
 
