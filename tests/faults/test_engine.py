@@ -17,9 +17,22 @@ import pytest
 
 from stackl_flow import engines
 from stackl_flow import exceptions as exc
+from stackl_flow.kv import backends as stores
+from stackl_flow.kv.items import Limits
+from stackl_flow.kv.store import KV
 from stackl_flow.persistence import backends, factory
+from stackl_flow.persistence.backends.kv import KVBackend
+from stackl_flow.persistence.base import Backend
 from stackl_flow.testing.crash import EffectLog
-from stackl_flow.testing.faults import Faults, FaultyBackend, Kind, driver_error, each_call, storage_failure
+from stackl_flow.testing.faults import (
+    Faults,
+    FaultyBackend,
+    FaultyKV,
+    Kind,
+    driver_error,
+    each_call,
+    storage_failure,
+)
 from tests.crash.driver import AT_WORK, FINAL
 from tests.crash.scenarios import SCENARIOS, Scenario, StepFailed
 from tests.crash.test_kill import without_one_repeat
@@ -28,16 +41,31 @@ from tests.crash.test_kill import without_one_repeat
 PLANNED = (StepFailed, exc.WrappedFailure)
 INJECTED = (exc.StorageFailure, ConnectionResetError)
 KINDS = (Kind.BEFORE, Kind.AFTER)
+#: Of the key-value store below the flows.
+LIMITS = Limits(value=12_000, commit=12_000, operations=6)
 
 
 class World:
     """One store, with the effects of the tasks of one flow in it."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, limits: Limits | None = None) -> None:
         self.effects = EffectLog(directory / f"effects-{uuid.uuid4().hex}")
-        self.backend = backends.fetch(url)
+        self.url, self.limits = url, limits
+        self.backend = backends.fetch(url) if limits is None else KVBackend(url, store=self.store())
         with self.backend.get_connection() as connection:
             connection.upgrade()
+
+    def store(self) -> KV:
+        """Return the key-value store of the flows, with small limits: a checkpoint takes several commits."""
+        store = stores.fetch(self.url)
+        store.limits = self.limits or Limits()
+        return store
+
+    def faulty(self, faults: Faults) -> Backend:
+        """Return a backend with faults: in its calls, or in those of its key-value store."""
+        if self.limits is None:
+            return FaultyBackend(self.backend, faults)
+        return KVBackend(self.url, store=FaultyKV(self.store(), faults))
 
     def engine(self, scenario: Scenario, backend: Any) -> Any:
         """Load an engine for the stored flow, or for a new one."""
@@ -100,15 +128,15 @@ class World:
                 assert lines == expected[name], name
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "key-value"])
 def new_world(request, tmp_path):
     """Make worlds with empty stores."""
     opened = []
 
     def make() -> World:
         name = uuid.uuid4().hex
-        url = {"memory": f"memory://{name}", "sqlite": f"sqlite:///{tmp_path}/{name}.db"}[request.param]
-        opened.append(World(url, tmp_path))
+        url = f"sqlite:///{tmp_path}/{name}.db" if request.param == "sqlite" else f"memory://{name}"
+        opened.append(World(url, tmp_path, LIMITS if request.param == "key-value" else None))
         return opened[-1]
 
     yield make
@@ -133,7 +161,7 @@ def run_with_fault(
     scenario: Scenario, world: World, faults: Any, *, hangs: bool = False
 ) -> tuple[Any, set[str]]:
     """Run with faults; return the engine, and the atoms that were recorded as running after the fault."""
-    engine = world.engine(scenario, FaultyBackend(world.backend, faults))
+    engine = world.engine(scenario, world.faulty(faults))
     try:
         run(engine)
     except INJECTED:
@@ -200,7 +228,7 @@ def test_many_faults_in_one_flow(seed: int, new_world) -> None:
     whole, world = reference(scenario, new_world), new_world()
     faults = Faults.seeded(seed, calls=60, rate=0.3, kinds=KINDS)
     allowed = {name: len(lines) for name, lines in whole.done().items()}
-    engine = world.engine(scenario, FaultyBackend(world.backend, faults))
+    engine = world.engine(scenario, world.faulty(faults))
     for _ in range(60):
         try:
             run(engine)

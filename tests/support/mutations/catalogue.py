@@ -64,8 +64,8 @@ MUTATIONS: Final = (
     Mutation(
         "storage-failure-consumes-job",
         "stackl_flow/conductors/job_runner.py",
-        "NOT_THE_FLOWS: Final = (exc.ExecutionFailure, exc.StorageFailure)",
-        "NOT_THE_FLOWS: Final = (exc.ExecutionFailure,)",
+        "    if state in {st.REVERTED, st.SUCCESS} or (",
+        "    if state != st.REVERT_FAILURE or (",
         (_CONDUCTOR, "-k", "memory-good-flows"),
     ),
     Mutation(
