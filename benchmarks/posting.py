@@ -43,7 +43,7 @@ Measure = Callable[[], Mapping[str, float]]
 
 def rows(quick: bool) -> Iterator[Row]:
     """PostgreSQL, SQLite and Redis; no rows for a server that is not installed."""
-    jobs, repeats = (20, 1) if quick else (400, 5)
+    jobs, repeats = (20, 1) if quick else (300, 3)
     with databases.scratch() as path:
         measures = {"ours": lambda: ours(f"sqlite:///{path}.{uuid.uuid4().hex}", jobs)}
         if installed("dbos"):
