@@ -18,7 +18,7 @@ _DBOS_POLLING = 0.01
 
 
 def dbos_jobs(url: str, jobs: int) -> dict[str, float]:
-    """Enqueue workflows of one step to a queue that nobody serves, then to one that is served.
+    """Enqueue workflows of one step to a queue without a worker, then to one with a worker.
 
     Returns:
         Seconds a workflow: "post" to enqueue, "all" to enqueue and run.
