@@ -370,6 +370,19 @@ class Journal:
                 limit=limit,
             )
 
+    def _check_sizes(self, pairs: Mapping[str, Any], of_what: str) -> None:
+        """Check values before they are changed: one that is too large is in the way of all later commits."""
+        if self.backend is None or self._connection is None or self._connection.max_value is None:
+            return
+        for name, value in pairs.items():
+            parts = value if serialization.has_named_items(value) else {name: value}
+            for key, part in parts.items():
+                try:
+                    text = self.backend.codec.encode(part)
+                except exc.NotSerializable:
+                    continue  # the commit names it
+                self._check_size(f"'{key}' {of_what}", text, _RESULT)
+
     def _storable(self, failure: Failure) -> Failure:
         """Return a failure that the backend accepts: the same one, or one with shorter texts."""
         connection = self._connection
@@ -450,7 +463,12 @@ class Journal:
     # ------------------------------------------------------------------ other changes
 
     def update_metadata(self, pairs: Mapping[str, Any]) -> None:
-        """Add to the flow's metadata, and commit if the flow is owned."""
+        """Add to the flow's metadata, and commit if the flow is owned.
+
+        Raises:
+            ValueTooLarge: the backend does not accept it; nothing was changed.
+        """
+        self._check_sizes(pairs, f"of the metadata of flow '{self.flow.name}'")
         self._change_metadata(pairs)
         if self.plan is not None:
             self.commit()
@@ -496,8 +514,13 @@ class Journal:
         )
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
-        """Add to an atom's metadata, if given, and have the atom written with the next commit."""
+        """Add to an atom's metadata, if given, and have the atom written with the next commit.
+
+        Raises:
+            ValueTooLarge: the backend does not accept it; nothing was changed.
+        """
         if metadata:
+            self._check_sizes({"metadata": {**detail.meta, **metadata}}, f"of atom '{detail.name}'")
             detail.meta = {**detail.meta, **metadata}
             if self.plan is None and self.backend is not None:
                 self._unowned_atom_metadata.setdefault(detail.name, {}).update(metadata)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from stackl_flow import engines, states, task
+from stackl_flow import engines, retry, states, task
 from stackl_flow import exceptions as exc
 from stackl_flow.patterns import linear_flow, unordered_flow
 from stackl_flow.persistence import factory
@@ -173,6 +175,54 @@ class SizesContract:
         else:
             assert stored.state == states.SUCCESS
             assert {len(atom.results) for atom in stored if atom.name != "last"} == {size}
+
+    def test_long_history_of_a_retry(self, backend: Backend) -> None:
+        """However long it becomes, the flow ends, and what was done is reverted."""
+        log: list[str] = []
+        book, detail = factory.temporary_flow_detail(backend)
+        flow = linear_flow.Flow("f", retry=retry.Times(40)).add(
+            _Step("a", log), _Failing("fails", log, 60_000)
+        )
+        with pytest.raises((RuntimeError, exc.ValueTooLarge)):
+            engines.run(flow, flow_detail=detail, book=book, backend=backend)
+        assert _stored(backend, book, detail).state == states.REVERTED
+        assert log.count("+a") == log.count("-a") == log.count("+fails") == log.count("-fails")
+
+    def test_metadata_that_is_too_large(self, backend: Backend) -> None:
+        """It is refused where it is set, and changes nothing."""
+        limit = self._limit(backend)
+        log: list[str] = []
+        book, detail = factory.temporary_flow_detail(backend)
+        engine = engines.load(
+            linear_flow.Flow("f").add(_Step("a", log)), flow_detail=detail, book=book, backend=backend
+        )
+        engine.compile()
+        engine.prepare()
+        changes: list[Callable[[dict[str, str]], object]] = [
+            engine.storage.inject,
+            engine.storage.update_flow_metadata,
+            functools.partial(engine.storage.update_atom_metadata, "a"),
+        ]
+        for change in changes:
+            with pytest.raises(exc.ValueTooLarge) as caught:
+                change({"blob": "x" * (limit + 1)})
+            assert caught.value.size is not None
+            assert caught.value.size > (caught.value.limit or 0)
+        engine.storage.inject({"small": 1})
+        engine.run()
+        assert _stored(backend, book, detail).state == states.SUCCESS
+        assert log == ["+a"]
+
+    def test_inputs_that_are_too_large(self, backend: Backend) -> None:
+        """A flow with such inputs is not stored."""
+        limit = self._limit(backend)
+        flow = linear_flow.Flow("f").add(_Step("a", []))
+        with pytest.raises(exc.ValueTooLarge, match="input 'blob'") as caught:
+            engines.load(flow, store={"small": 1, "blob": "x" * (2 * limit)}, backend=backend)
+        assert caught.value.size is not None
+        assert caught.value.size > (caught.value.limit or 0)
+        with backend.get_connection() as conn:
+            assert conn.get_logbooks() == []
 
 
 #: How many values arrive together.

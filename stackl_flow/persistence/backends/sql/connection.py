@@ -282,6 +282,7 @@ class SQLConnection(Connection):
                 self._check_row(f"the metadata of flow '{flow.name}'", flow)
             for atom in (*changes.new_atoms, *changes.atoms):
                 self._check_row(f"atom '{atom.name}'", atom)
+            self._check_other_rows(changes)
         session, sql = self._session, self._sql
         execute_many = session.execute_many
         for book in changes.books:
@@ -331,9 +332,19 @@ class SQLConnection(Connection):
     def _check_row(self, what: str, row: Iterable[object]) -> None:
         self._database.check_size(what, "".join([text for text in row if isinstance(text, str)]))
 
+    def _check_other_rows(self, changes: Changes | Checkpoint) -> None:
+        for value in changes.values:
+            self._check_row(f"'{value.name}' of atom '{value.atom_uuid}'", value)
+        for change in changes.attempts:
+            for row in change.rows:
+                self._check_row(f"attempt {row.attempt} of retry '{row.retry_uuid}'", row)
+        for given in changes.inputs:
+            self._check_row(f"'{given.name or given.part}' of flow '{given.flow_uuid}'", given)
+
     def _write_checkpoint(self, cp: Checkpoint) -> None:
         if self._has_small_limit:
             for atom in cp.atoms:
                 self._check_row(f"atom '{atom.uuid}'", atom)
             self._check_row(f"the metadata of flow '{cp.flow_uuid}'", (cp.flow_meta,))
+            self._check_other_rows(cp)
         self._checkpoints(cp)
