@@ -188,7 +188,7 @@ class Batches:
             try:
                 claimed, start_by = self._claim(owner, batch, waiting, limit)
                 return ClaimBatch(claimed, tuple(rejected), start_by)
-            except exc.Conflict:
+            except (exc.Conflict, exc.ValueTooLarge):
                 self._claims.leases.check(owner)
                 limit = max(1, limit // 2)
             rejected += self._complete(batch, owner)
@@ -268,11 +268,17 @@ class Batches:
 
     # ------------------------------------------------------------- completions only
 
+    def _commit(self, batch: _Batch) -> bool:
+        try:
+            return self._writer.commit(batch.events, self._merge(batch))
+        except exc.ValueTooLarge:
+            return False  # the store takes less than it declares
+
     def _complete(self, batch: _Batch, owner: str) -> list[RejectedCompletion]:
         """Commit completions together, or one by one if that conflicts."""
         if not batch:
             return []
-        if self._writer.commit(batch.events, self._merge(batch)):
+        if self._commit(batch):
             for each in batch.completions:
                 self._claims.remove(each.job, owner)
             return []

@@ -191,7 +191,15 @@ class Claims:
         writes = self.with_ended_log(writes, [completion])
         job = completion.job
         token = job.version
-        if not self._writer.commit([event], writes):
+        try:
+            has_ended = self._writer.commit([event], writes)
+        except exc.ValueTooLarge as error:  # the store takes less than it declares
+            if completion.disposition != CONSUMED or sizes.is_shorter(completion.outcome):
+                raise
+            shorter = sizes.shorter_outcome(completion.outcome, self._writer.limits, error.limit)
+            self.complete(completion._replace(outcome=shorter), owner)
+            return
+        if not has_ended:
             snapshot = self._queries.find(job.uuid)
             self._forget(job, owner, token)
             if snapshot.record is None:

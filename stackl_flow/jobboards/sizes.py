@@ -64,16 +64,23 @@ def fits(limits: Limits, writes: Writes, events: str) -> bool:
     return limits.commit_size(writes.checks, puts, writes.deletes) + extra <= limits.commit
 
 
-def shorter_outcome(outcome: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Return an outcome in place of one that is too large: that of a job that failed, with the reason."""
+def shorter_outcome(outcome: Mapping[str, Any], limits: Limits, limit: int | None = None) -> dict[str, Any]:
+    """Return an outcome in place of one that is too large: that of a job that failed, with the reason.
+
+    Args:
+        outcome: the outcome.
+        limits: the limits of the store.
+        limit: the limit that the store named, if it did.
+    """
     text = codec.encode(dict(outcome))
-    bounds = [bound for bound in (limits.value, limits.commit) if bound is not None]
+    bounds = [bound for bound in (limits.value, limits.commit, limit) if bound is not None]
+    known = f" ({min(bounds)})" if bounds else ""
     error = exc.ValueTooLarge(
         f"the job has ended, but its outcome has {text_size(text)} bytes, more than the board accepts with "
-        f"what belongs to it ({min(bounds)}): "
+        f"what belongs to it{known}: "
         f"store large values elsewhere and have the flow provide references to them",
         size=text_size(text),
-        limit=min(bounds),
+        limit=min(bounds, default=None),
     )
     failure = Failure.from_exception(error)
     given = outcome.get("failure")
@@ -83,6 +90,11 @@ def shorter_outcome(outcome: Mapping[str, Any], limits: Limits) -> dict[str, Any
     shorter: dict[str, Any] = {"failure": failure.to_dict(include_args=False), "too_large": str(error)}
     state = outcome.get("state")
     return {"state": state, **shorter} if isinstance(state, str) else shorter
+
+
+def is_shorter(outcome: Mapping[str, Any]) -> bool:
+    """Return whether an outcome is one that ``shorter_outcome`` returned."""
+    return "too_large" in outcome
 
 
 def short_reason(reason: str) -> str:

@@ -16,6 +16,8 @@ PRESENT: Final = -1
 
 MAX_KEY: Final = 400
 MAX_SEGMENT: Final = 200
+#: Limits are not lowered below so many bytes of a commit.
+_MIN_COMMIT: Final = 32_768
 _SEGMENT: Final = rf"(?!\.\.?(?:/|\Z))[!-.0-~]{{1,{MAX_SEGMENT}}}"
 _KEY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
 _PREFIX: Final = re.compile(r"[!-~]*\Z")
@@ -86,6 +88,12 @@ class Limits(NamedTuple):
         size = sum([len(check.key) + overhead for check in checks])
         size += sum([len(key) + overhead for key in deletes])
         return size + sum([len(put.key) + overhead + text_size(put.value) for put in puts])
+
+    def below(self, size: int) -> Limits:
+        """Return lower limits, for a server that was found to refuse a commit of this size."""
+        commit = max(size // 4 * 3, _MIN_COMMIT)
+        room = commit - 4 * (MAX_KEY + self.overhead)
+        return self._replace(commit=commit, value=room if self.value is None else min(self.value, room))
 
     def fit(self, checks: Sequence[Check], puts: Sequence[Put], deletes: Sequence[str] = ()) -> bool:
         """Return whether the store takes these as one commit."""

@@ -1,221 +1,154 @@
-"""Limits of database servers: idle sessions are ended, connections run out, a pooler keeps no session."""
+"""Servers with lower limits than by default: what is too large is never taken for a lost connection."""
 
-import threading
-import time
-from contextlib import ExitStack, closing
+import uuid
 
-import psycopg
-import pymysql
 import pytest
-import sqlalchemy as sa
+import redis
 
+from stackl_flow import engines, task
 from stackl_flow import exceptions as exc
-from stackl_flow import urls
-from stackl_flow.databases import open_database
+from stackl_flow.jobboards import backends as boards
 from stackl_flow.kv import backends
-from stackl_flow.kv.items import Put
-from stackl_flow.persistence import backends as flows
-from stackl_flow.testing.contracts.persistence import saved_flow
-from tests.conftest import make_server
-from tests.support import databases
+from stackl_flow.kv.items import Check, Put
+from stackl_flow.patterns import linear_flow, unordered_flow
+from stackl_flow.persistence import backends as persistence
+
+#: Bytes.
+LIMIT = 200_000
+
+pytestmark = pytest.mark.timeout(200)
 
 
-def wait_until(condition):
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+class Big(task.Task):
+    def __init__(self, name, size, log):
+        super().__init__(name)
+        self.size, self.log = size, log
+
+    def execute(self):
+        self.log.append(f"+{self.name}")
+        return "x" * self.size
+
+    def revert(self, **_):
+        self.log.append(f"-{self.name}")
 
 
-@pytest.fixture
-def schema(postgresql_url):
-    with databases.new_schema(postgresql_url) as schema:
-        yield schema
+@pytest.fixture(params=["etcd", "zookeeper"])
+def server(request, new_server, monkeypatch):
+    """The URL of a server with a limit, and an option that names it."""
+    if request.param == "etcd":
+        return f"{new_server('etcd', f'--max-request-bytes={LIMIT}').url}/x", f"max_request_bytes={LIMIT}"
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Djute.maxbuffer={LIMIT}")
+    return f"{new_server('zookeeper').url}/x", f"jute_maxbuffer={LIMIT}"
 
 
-@pytest.mark.parametrize(
-    "setting", ["idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout"]
-)
-def test_an_ended_session_is_replaced(schema, setting):
-    """A session that the server ended (57P05) is replaced, and the operation is retried."""
-    url = schema.url.replace("options=", f"options=-c{setting}%3D300%20")
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-    with backends.fetch(url) as kv, flows.backend(url) as backend:
+def test_the_limit_is_known_from_the_url(server):
+    url, option = server
+    with backends.fetch(f"{url}?{option}") as kv:
+        assert kv.limits.value < LIMIT
+        kv.commit(puts=[Put("a", "x" * kv.limits.value)])
+        version = kv.get("a").version
+        kv.commit([Check("a", version)], [Put("a", "y" * kv.limits.value)])
+        with pytest.raises(exc.ValueTooLarge) as caught:
+            kv.commit(puts=[Put("a", "x" * (kv.limits.value + 1))])
+        assert caught.value.limit == kv.limits.value
+
+
+def test_the_limit_is_found_out(server):
+    url, _ = server
+    with backends.fetch(f"{url}?timeout=3") as kv:
         kv.commit(puts=[Put("a", "1")])
-        flow = saved_flow(backend)
-        if setting == "idle_session_timeout":
-            wait_until(lambda: schema.server.execute(sessions, (schema.name,)).fetchone() == (0,))
+        with pytest.raises(exc.ValueTooLarge, match="max") as caught:
+            kv.commit(puts=[Put("a", "x" * (2 * LIMIT))])
+        assert caught.value.size >= 2 * LIMIT
+        assert not isinstance(caught.value, exc.StorageFailure)
         assert kv.get("a").value == "1"
-        with backend.get_connection() as connection:
-            assert connection.get_flow_details(flow.uuid).uuid == flow.uuid
+        assert kv.limits.commit < 2 * LIMIT
+        kv.commit(puts=[Put("a", "2")])
 
 
-@pytest.mark.parametrize("state", ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "08006"])
-def test_states_that_are_retried(state):
-    """Whatever the server says when it ends a session or cannot take one, both stores try again."""
-    database = open_database(urls.parse("postgresql://host/db"))
-    kind = database.explain(type("Error", (psycopg.OperationalError,), {"sqlstate": state})("text")).kind
-    assert kind.name in {"DISCONNECTED", "UNAVAILABLE"}
-
-
-def test_too_many_clients_of_postgresql(new_server):
-    server = new_server("postgresql", "-c", "max_connections=4", "-c", "superuser_reserved_connections=0")
-    with ExitStack() as stack, backends.fetch({"connection": server.url, "timeout": 1}) as kv:
-        for _ in range(4):
-            stack.enter_context(psycopg.connect(server.url))
-        with pytest.raises(exc.StorageFailure, match=r"too many connections: .*max_connections"):
-            kv.get("a")
-        with (
-            flows.fetch(f"{server.url}?max_attempts=1") as backend,
-            backend.get_connection() as connection,
-            pytest.raises(exc.StorageFailure, match=r"too many connections: .*max_connections"),
-        ):
-            connection.get_logbooks()
-        stack.close()
-        assert kv.get("a") is None
-
-
-def test_too_many_clients_of_one_role(schema):
-    schema.server.execute(f"CREATE ROLE {schema.name} LOGIN CONNECTION LIMIT 0")
-    try:
-        url = sa.make_url(schema.url.partition("?")[0]).set(username=schema.name)
-        with (
-            backends.fetch(url.render_as_string(hide_password=False)) as kv,
-            pytest.raises(exc.StorageFailure, match=r"too many connections: .*limit of the role"),
-        ):
-            kv.get("a")
-    finally:
-        schema.server.execute(f"DROP ROLE {schema.name}")
-
-
-def test_too_many_clients_of_mariadb(new_server):
-    server = new_server("mysql", "--max-connections=10", "--extra-max-connections=1")
-    url = sa.make_url(server.url)
-    with closing(pymysql.connect(host=url.host, port=url.port, user="root")) as root:
-        root.query("CREATE USER one IDENTIFIED BY '' WITH MAX_USER_CONNECTIONS 1")
-        root.query("GRANT ALL ON *.* TO one")
-    with ExitStack() as stack:
-        stack.enter_context(closing(pymysql.connect(host=url.host, port=url.port, user="one")))
-        limited = url.set(username="one").render_as_string(hide_password=False)
-        with (
-            backends.fetch(limited) as kv,
-            pytest.raises(exc.StorageFailure, match=r"too many connections: .*limit of the user"),
-        ):
-            kv.get("a")
-        for _ in range(20):
-            try:
-                one = pymysql.connect(host=url.host, port=url.port, user="root")
-            except pymysql.err.OperationalError:
-                break
-            stack.enter_context(closing(one))
-        with (
-            backends.fetch(server.url) as kv,
-            pytest.raises(exc.StorageFailure, match=r"too many connections: .*max_connections"),
-        ):
-            kv.get("a")
-
-
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_a_statement_is_limited(kind, postgresql_url, mysql_url):
-    """A lock that another transaction holds does not hang the waiting one for ever."""
-    server_url = {"postgresql": postgresql_url, "mysql": mysql_url}[kind]
-    with (
-        databases.new_database(server_url) as database,
-        backends.fetch(f"{database.url}?statement_timeout=1") as kv,
-    ):
-        kv.commit(puts=[Put("a", "1")])
-        engine = sa.create_engine(
-            sa.make_url(database.url).set(drivername=databases.DRIVERS[kind]),
-            isolation_level="READ COMMITTED",
+def test_flows_with_large_results(server):
+    url, option = server
+    with persistence.backend(f"{url}?{option}") as backend:
+        log = []
+        flow = linear_flow.Flow("f").add(
+            unordered_flow.Flow("all").add(*(Big(f"t{n}", LIMIT // 4, log) for n in range(12))),
+            Big("big", LIMIT, log),
         )
-        with engine.begin() as other:
-            other.exec_driver_sql("SELECT * FROM kv_items FOR UPDATE").all()
-            other.exec_driver_sql("UPDATE kv_state SET revision = revision")
-            begun = time.monotonic()
-            with pytest.raises(exc.StorageFailure, match="statement_timeout"):
-                kv.commit(puts=[Put("a", "2")])
-            assert time.monotonic() - begun < 20
-        kv.commit(puts=[Put("a", "3")])
-        engine.dispose()
+        with pytest.raises(exc.ValueTooLarge, match="atom 'big'"):
+            engines.run(flow, backend=backend, engine="parallel", max_workers=12)
+        assert sorted(log) == sorted(
+            sign + name for name in [f"t{n}" for n in range(12)] + ["big"] for sign in "+-"
+        )
 
 
-def test_limits_of_the_server_are_kept(schema):
-    """A limit that the server or the role has is kept, unless the URL has one."""
-    shown = sa.text("SHOW statement_timeout")
-
-    def limit(url):
-        engine = open_database(urls.parse(url)).create_engine()
-        with engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            found = connection.execute(shown).scalar_one(), raw.read_timeout
-        engine.dispose()
-        return found
-
-    assert limit(schema.url) == ("30s", 35.0)
-    assert limit(f"{schema.url}&statement_timeout=2.5") == ("2500ms", 7.5)
-    assert limit(f"{schema.url}&statement_timeout=0") == ("0", None)
-    assert limit(f"{schema.url}&statement_timeout=0&read_timeout=9") == ("0", 9.0)
-    own = schema.url.replace("options=", "options=-cstatement_timeout%3D2min%20")
-    assert limit(own) == ("2min", 125.0)
-    assert limit(f"{own}&statement_timeout=1") == ("1s", 6.0)
+def test_results_that_arrive_together_where_the_limit_is_not_known(server):
+    url, _ = server
+    with persistence.backend(f"{url}?timeout=3") as backend:
+        log = []
+        flow = unordered_flow.Flow("all").add(*(Big(f"t{n}", LIMIT // 8, log) for n in range(24)))
+        engines.run(flow, backend=backend, engine="parallel", max_workers=24)
+        assert sorted(log) == sorted(f"+t{n}" for n in range(24))
 
 
-@pytest.mark.parametrize("name", ["timeout", "read_timeout", "tcp_user_timeout", "keepalives_idle"])
-@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-def test_invalid_limits(scheme, name):
-    with pytest.raises(exc.InvalidFormat, match=f"'{name}'"):
-        backends.fetch(f"{scheme}://host/db?{name}=0")
+def test_outcomes_where_the_limit_is_not_known(server):
+    url, _ = server
+    with boards.backend("b", f"{url}?timeout=3") as board:
+        for batch in (False, True):
+            job = board.claim(board.post("one"), "me")
+            outcome = {"state": "SUCCESS", "result": {"r": "x" * 2 * LIMIT}}
+            if batch:
+                from stackl_flow.jobboards.base import JobCompletion
+
+                assert (
+                    board.complete_and_claim("me", [JobCompletion(job, "consumed", outcome)]).rejected == ()
+                )
+            else:
+                board.consume(job, "me", outcome)
+            assert board.get_snapshot(job).state == "failed"
+            assert board.job_count == 0
 
 
-@pytest.fixture
-def pooler(new_server):
-    """Return a function that starts pgbouncer in front of a server, in a mode."""
-    made = []
-
-    def start(mode):
-        server = new_server("postgresql")
-        pooler = make_server("pgbouncer", options=[mode, str(server.port)])
-        made.append(pooler)
-        pooler.start()
-        return server.url.replace(f":{server.port}", f":{pooler.port}")
-
-    yield start
-    for pooler in made:
-        pooler.close()
-
-
-@pytest.mark.parametrize("mode", ["transaction", "statement"])
-def test_a_pooler_without_sessions_is_named(pooler, mode):
-    url = pooler(mode)
-    message = "connection pooler in transaction mode.*pool_mode=session"
-    with backends.fetch(url) as kv, pytest.raises(exc.StorageFailure, match=message):
+def test_redis(new_server):
+    server = new_server("redis", "--proto-max-bulk-len", "1mb")
+    with backends.fetch(f"{server.url}?namespace={uuid.uuid4()}&timeout=3") as kv:
         kv.commit(puts=[Put("a", "1")])
-    with (
-        flows.fetch(f"{url}?max_attempts=1") as backend,
-        backend.get_connection() as connection,
-        pytest.raises(exc.StorageFailure, match=message),
-    ):
-        connection.upgrade()
+        assert kv.limits.value == 1 << 20
+        with pytest.raises(exc.ValueTooLarge) as caught:
+            kv.commit(puts=[Put("a", "x" * ((1 << 20) + 1))])
+        assert caught.value.limit == 1 << 20
+        kv.commit(puts=[Put("a", "x" * (1 << 20))])
 
 
-def test_a_pooler_with_sessions_works(pooler):
-    url = pooler("session")
-    with backends.fetch(url) as kv, backends.fetch(url) as other:
-        mark = other.wait()
-        seen = []
-        waiter = threading.Thread(target=lambda: seen.append(other.wait("a", mark, 30)))
-        waiter.start()
+def test_redis_whose_settings_are_not_readable(new_server):
+    server = new_server("redis", "--proto-max-bulk-len", "1mb")
+    with redis.Redis.from_url(server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-config")
+    url = server.url.replace("redis://", "redis://app:secret@")
+    with backends.fetch(f"{url}?namespace={uuid.uuid4()}&timeout=3") as kv:
         kv.commit(puts=[Put("a", "1")])
-        waiter.join()
-        assert seen != [mark]
-    with flows.backend(url) as backend:
-        assert saved_flow(backend).uuid
+        with pytest.raises(exc.ValueTooLarge, match="proto-max-bulk-len") as caught:
+            kv.commit(puts=[Put("a", "x" * (2 << 20))])
+        assert caught.value.size >= 2 << 20
+        assert kv.get("a").value == "1"
 
 
-def test_a_pooler_that_refuses_an_option_is_named(pooler):
-    url = pooler("session")
-    with (
-        backends.fetch(f"{url}?options=-csearch_path%3Dx") as kv,
-        pytest.raises(exc.StorageFailure, match="ignore_startup_parameters"),
-    ):
-        kv.get("a")
+def test_mariadb(new_server):
+    server = new_server("mysql", "--max-allowed-packet=1M")
+    url = server.url
+    with backends.fetch(url) as kv:
+        kv.commit(puts=[Put("a", "1")])
+        limit = kv.limits.value
+        assert limit < 1 << 20
+        for value in ("x" * (limit + 1), '"' * (limit // 2 + 1)):
+            with pytest.raises(exc.ValueTooLarge) as caught:
+                kv.commit(puts=[Put("a", value)])
+            assert caught.value.limit == limit
+        kv.commit(puts=[Put("a", "x" * limit)])
+    with persistence.backend(url) as backend:
+        log = []
+        flow = linear_flow.Flow("f").add(Big("a", 10, log), Big("big", 1 << 20, log))
+        with pytest.raises(exc.ValueTooLarge, match="atom 'big'"):
+            engines.run(flow, backend=backend)
+        assert log == ["+a", "+big", "-big", "-a"]
+        with pytest.raises(exc.ValueTooLarge, match="input 'blob'"):
+            engines.load(flow, store={"blob": "x" * (1 << 20)}, backend=backend)

@@ -242,6 +242,7 @@ class EtcdKV(KV):
     ) -> None:
         if any(part in str(error) for part in _TOO_LARGE):
             size = self.limits.commit_size(checks, puts, deletes)
+            self.limits = self.limits.below(size)
             raise exc.ValueTooLarge(
                 f"'{self._name}' refused a commit of about {size} bytes ({error}): nothing was written; "
                 f"raise --max-request-bytes and --max-txn-ops of the servers, or name the first in the URL "

@@ -235,9 +235,11 @@ class ZooKeeperKV(KV):
     def _raise_if_too_large(self, size: int, error: NoAnswerError) -> None:
         """Raise ``ValueTooLarge`` for a ``multi`` upon which the server closes the connection every time.
 
-        It answers the requests in between, so that it is the size: a server does not say so.
+        It answers the requests in between, so that it is the size: a server does not say so. From then on the
+        store has lower limits.
         """
         if size >= _SUSPICIOUS_SIZE:
+            self.limits = self.limits.below(size)
             raise exc.ValueTooLarge(
                 f"'{self.name}' closes the connection upon a commit of {size} bytes and answers smaller "
                 f"requests, so its jute.maxbuffer is smaller than that: nothing was written; "

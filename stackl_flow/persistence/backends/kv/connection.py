@@ -516,6 +516,17 @@ class KVConnection(Connection):
         self._open_transaction.delete_all()
 
     def _write_checkpoint(self, cp: Checkpoint) -> None:
+        limits = self._kv.limits
+        try:
+            self._try_to_write(cp)
+        except exc.ValueTooLarge:
+            if self._kv.limits == limits:
+                raise
+            # The server takes less than was known: with lower limits it is split.
+            self._cursor = None
+            self._write_checkpoint(cp)
+
+    def _try_to_write(self, cp: Checkpoint) -> None:
         at = self._backend.clock.now()
         cursor, self._cursor = self._cursor, None
         if cursor is not None and cursor.flow_uuid == cp.flow_uuid:
