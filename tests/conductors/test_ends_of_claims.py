@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from concurrent import futures
 from contextlib import contextmanager
 
 import pytest
@@ -18,6 +19,7 @@ from stackl_flow.listeners.base import Listener
 from stackl_flow.persistence import backends as stores
 from stackl_flow.persistence.retention import RetentionPolicy, prune
 from stackl_flow.submission import post_flow
+from stackl_flow.testing.faults import Fault, Faults, FaultyBackend, Kind, each_call, faulty_board
 from tests.conductors.exits import KINDS
 from tests.conductors.test_takeover import LONG, eventually
 
@@ -325,7 +327,10 @@ def test_a_flow_that_no_conductor_can_load_becomes_a_dead_letter(kind, strict, m
 
 
 class LosingExecutor:
-    """Accepts jobs and never runs them, as a pool whose threads have died."""
+    """Accepts jobs and does not run them, as a pool whose threads have died."""
+
+    def __init__(self):
+        self.accepted = []
 
     def __enter__(self):
         return self
@@ -333,19 +338,122 @@ class LosingExecutor:
     def __exit__(self, *_):
         return None
 
-    def submit(self, *_args, **_options):
+    def submit(self, work, *args):
+        self.accepted.append((work, args))
         return object()
 
 
-class Losing(Conductor):
+class RefusingExecutor(LosingExecutor):
+    """Cannot start a thread, at first."""
+
+    def submit(self, work, *args):
+        self.accepted.append((work, args))
+        if len(self.accepted) == 1:
+            raise RuntimeError("can't start new thread")
+        work(*args)
+
+
+class CancellingExecutor(LosingExecutor):
+    """Drops the first job, as a pool that is shut down."""
+
+    def submit(self, work, *args):
+        future = futures.Future()
+        self.accepted.append((work, args))
+        if len(self.accepted) == 1:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        else:
+            work(*args)
+            future.set_result(None)
+        return future
+
+
+class OnExecutor(Conductor):
+    def __init__(self, *args, executor, **options):
+        super().__init__(*args, **options)
+        self.executor = executor
+
     def _executor_factory(self):
-        return LosingExecutor()
+        return self.executor
+
+
+@pytest.mark.parametrize("executor", [RefusingExecutor, CancellingExecutor])
+def test_a_job_that_the_executor_does_not_take_is_given_back_at_once(executor, world):
+    job = world.post("plain")
+    with running(world.conductor(2, kind=OnExecutor, executor=executor())):
+        assert job.result(LONG)["first"] == "a"
+    assert world.done() == [("a", "execute"), ("b", "execute")]
+
+
+def test_a_job_that_was_released_is_not_run_late(world):
+    """Its thread comes back to life when another conductor has run it."""
+    job = world.post("plain")
+    executor = LosingExecutor()
+    with running(world.conductor(2, kind=OnExecutor, executor=executor, rescue_after=0.2)):
+        eventually(lambda: executor.accepted)
+        with running(world.conductor(name="other")):
+            assert job.result(LONG)["first"] == "a"
+        for work, args in executor.accepted:
+            work(*args)
+    assert world.done() == [("a", "execute"), ("b", "execute")]
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_jobs_of_a_board_whose_answers_are_lost(slots, world):
+    """It claims jobs, and its caller gets an error: they are released, too."""
+    jobs = [world.post("plain") for _ in range(3)]
+    faults = Faults(
+        Fault(1, Kind.AFTER, {"complete_and_claim"}), Fault(3, Kind.AFTER, {"complete_and_claim"})
+    )
+    conductor = Conductor(
+        "me",
+        faulty_board(world.board, faults),
+        world.store,
+        max_simultaneous_jobs=slots,
+        wait_timeout=0.05,
+        rescue_after=0.3,
+    )
+    with running(conductor):
+        for job in jobs:
+            assert job.result(LONG)["first"] == "a"
+    assert faults.injected
+    assert sorted(world.done()) == [("a", "execute")] * 3 + [("b", "execute")] * 3
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_outcomes_are_kept_until_the_board_is_back(slots, world):
+    jobs = [world.post("plain") for _ in range(3)]
+    faults = Faults()
+    conductor = Conductor(
+        "me", faulty_board(world.board, faults), world.store, max_simultaneous_jobs=slots, wait_timeout=0.05
+    )
+    fail = Fault(1, Kind.BEFORE, {"complete_and_claim"}, times=5)
+    conductor.notifier.register("running_end", lambda *_, **__: faults.injected or faults.add(fail))
+    with running(conductor):
+        for job in jobs:
+            assert job.result(LONG)["first"] == "a"
+    assert faults.injected
+    assert sorted(world.done()) == [("a", "execute")] * 3 + [("b", "execute")] * 3
+
+
+def test_a_store_that_fails_in_mid_run_does_not_end_the_job(world):
+    """At each call of the store in turn: the flow goes on, and what was recorded is not repeated."""
+    for faults in each_call((Kind.BEFORE,)):
+        job, before = world.post("raising"), len(world.done())
+        Conductor("me", world.board, FaultyBackend(world.store, faults), wait_timeout=0.05).run(1)
+        if world.snapshot(job).outcome is None:
+            assert world.last_claim(job).ended == "deferred"
+            assert "injected fault" in world.last_claim(job).reason or world.flow_state(job) == st.REVERTED
+            with running(world.conductor()):
+                assert job.wait(LONG)
+        assert (world.snapshot(job).state, world.flow_state(job)) == ("failed", st.REVERTED)
+        assert world.done()[before:][-1] == ("a", "revert")
 
 
 def test_a_job_that_is_not_run_is_released(world, caplog):
     """After ``rescue_after`` another conductor gets it; meanwhile the health report says so."""
     job = world.post("plain")
-    conductor = world.conductor(4, kind=Losing, rescue_after=1.0)
+    conductor = world.conductor(4, kind=OnExecutor, executor=LosingExecutor(), rescue_after=1.0)
     with running(conductor):
         eventually(lambda: world.snapshot(job).state == "claimed")
         eventually(lambda: conductor.unattended == ["plain"])
