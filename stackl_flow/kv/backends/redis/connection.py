@@ -214,7 +214,7 @@ _NO_ANSWER: Final = (
     redis_exc.RedisClusterException,
 )
 _REJECTED: Final = (
-    "rejected the login: check user and password, and that the user may run scripts on its keys"
+    "rejected the login: check user and password, and that the user has the documented rights on its keys"
 )
 _NOT_A_CLUSTER: Final = "is not a cluster: omit cluster=yes"
 #: By the client's class of an error, or a part of the server's text: what happened and what to do.
@@ -223,6 +223,7 @@ _REMEDIES: Final = {
     "WRONGPASS": _REJECTED,
     "NoPermissionError": _REJECTED,
     "unauthenticated": _REJECTED,
+    "user executing the script": _REJECTED,
     "ReadOnlyError": "is a read-only replica: name the primary, or its sentinels (sentinel=NAME)",
     "MovedError": "is part of a cluster: add cluster=yes",
     "cluster support disabled": _NOT_A_CLUSTER,

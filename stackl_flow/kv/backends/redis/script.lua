@@ -191,6 +191,9 @@ function operations.extend()
     if not redis.call('ZSCORE', LEASES, ARGV[2]) then
         return {0}
     end
+    -- A server at its maxmemory rejects ZADD, although this one takes no memory, unless the script has written
+    -- something before: so it removes a lease that does not exist.
+    redis.call('ZREM', LEASES, '')
     redis.call('ZADD', LEASES, now + ARGV[3], ARGV[2])
     return {1}
 end
