@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 from stackl_flow import exceptions as exc
 
@@ -22,8 +22,15 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*\Z")
 # Texts that are not paths: the name of a backend, "dir:" as TaskFlow programs write it, and malformed URLs
 # such as "redis:/localhost". One letter and a colon may be a drive.
 _NOT_A_PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*\Z|[A-Za-z][A-Za-z0-9+]+:")
-# Up to the last "@", because a password may contain one that should have been written as %40.
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/@]*):.*@")
+#: Schemes without a login: an "@" is part of a path.
+_WITHOUT_LOGIN: Final = frozenset({"memory", "sqlite", "dir", "directory", "file"})
+#: What may stand between a login and the path: hosts with ports.
+_HOSTS: Final = re.compile(r"[^@:]*(?::\d*)?(?:,[^@:]*(?::\d*)?)*\Z|[^@]*\]:?\d*\Z")
+#: Options whose value may contain an "@".
+_WITH_AT: Final = frozenset(
+    {"user", "username", "password", "sentinel_kwargs", "options", "application_name"}
+)
+_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -52,6 +59,23 @@ class BackendURL:
     def masked_url(self) -> str:
         """The URL for messages and logs, without options and with the password masked."""
         return _mask_password(self.unmasked_url)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User and password of the URL, unquoted; empty without a login."""
+        login, _, _ = self._split_location()
+        user, _, password = login.partition(":")
+        return unquote(user), unquote(password)
+
+    @property
+    def location_without_login(self) -> str:
+        """The location without user and password."""
+        return self._split_location()[2]
+
+    def _split_location(self) -> tuple[str, str, str]:
+        if self.backend in _WITHOUT_LOGIN or self.location.startswith("/"):
+            return "", "", self.location
+        return self.location.rpartition("@")
 
     def conf_without(self, option: str) -> dict[str, Any]:
         """Return the settings without an option that the caller handles itself."""
@@ -107,7 +131,45 @@ class Options:
 
 
 def _mask_password(url: str) -> str:
-    return _PASSWORD.sub(r"\1:***@", url)
+    """Mask everything from the first colon of the login to the last "@", whatever the password contains."""
+    login, at, rest = url.rpartition("@")
+    scheme, slashes, login = login.partition("://") if "://" in login else ("", "", login)
+    user, colon, _ = login.partition(":")
+    if not at or not colon:
+        return url
+    if not slashes:
+        user = f"{user}:***" if login.count(":") > 1 else user  # "redis:user:password@host"
+    return f"{scheme}{slashes}{user}:***@{rest}"
+
+
+def quote_login(url: str) -> str:
+    """Return a URL with the special characters of user and password quoted, whether they were or not.
+
+    A password may have been written as it is, with characters that end a login or begin the options. Where
+    the first "@" that could end the login is followed by something else than hosts, a path and options, the
+    login ends at the last one.
+    """
+    scheme, _, rest = url.partition("://")
+    if "@" not in rest or rest.startswith("/") or scheme.partition("+")[0].lower() in _WITHOUT_LOGIN:
+        return url
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    login, at, hosts = authority.rpartition("@")
+    path, _, query = rest[len(authority) :].partition("?")
+    if "@" in path or not _HOSTS.match(hosts) or not _are_options(query):
+        login, at, _ = rest.rpartition("@")
+    if not at:
+        return url
+    user, colon, password = login.partition(":")
+    return f"{scheme}://{_quote(user)}{colon}{_quote(password)}@{rest[len(login) + 1 :]}"
+
+
+def _are_options(query: str) -> bool:
+    """Return whether every "@" of a query is in the value of an option that may contain one."""
+    return all(part.partition("=")[0] in _WITH_AT for part in query.split("&") if "@" in part)
+
+
+def _quote(text: str) -> str:
+    return quote(_PERCENT.sub("%25", text), safe="%!$'()*,;=~+")
 
 
 def _to_bool(value: Any) -> bool:
@@ -145,7 +207,7 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
         raise exc.InvalidFormat(
             f"'{key}' must be a URL such as 'memory' or 'sqlite:///flows.db', not {url!r}"
         )
-    url = settings[key] = expand_path(url.strip())
+    url = settings[key] = quote_login(expand_path(url.strip()))
     scheme, slashes, rest = url.partition("://")
     if not slashes:
         scheme, _, query = scheme.partition("?")
@@ -154,9 +216,11 @@ def parse(conf: str | Mapping[str, Any], key: str = "connection") -> BackendURL:
     if not _SCHEME.match(scheme):
         head, colon, rest = url.partition(":")
         example = f", such as {head}://{rest.lstrip('/')}" if colon and _SCHEME.match(head) else ""
+        if "@" in url:
+            example = ""
+        shown = _mask_password(url) if "@" in url else url.partition("?")[0]
         raise exc.InvalidFormat(
-            f"invalid URL '{_mask_password(url)}': write 'memory', 'sqlite:///FILE' or"
-            f" SCHEME://LOCATION{example}"
+            f"invalid URL '{shown}': write 'memory', 'sqlite:///FILE' or SCHEME://LOCATION{example}"
         )
     location, _, query = rest.partition("?")
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))

@@ -211,7 +211,7 @@ def test_cluster_option_without_cluster(redis_url):
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
-        ("redis://:se/cret@127.0.0.1:1", "%XX"),
+        ("redis://:se[cret@[127.0.0.1:1", "%XX"),
         ("redis://127.0.0.1:notaport", "host:port"),
         ({"connection": "redis", "port": "x"}, "'port'"),
         ({"connection": "redis", "colour": "red"}, "unknown option 'colour'"),

@@ -12,11 +12,13 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from stackl_flow.tcp import KEEP_ALIVE
+
+T = TypeVar("T")
 
 #: gRPC codes after which the outcome is unknown: cancelled, deadline exceeded, unavailable (no leader).
 _UNKNOWN_OUTCOME: Final = frozenset({1, 4, 14})
@@ -54,6 +56,10 @@ class ResponseError(Exception):
         self.code = code
 
 
+#: What servers answer to a request whose token has expired, or is of before a change of users or roles.
+_STALE_TOKEN: Final = ("invalid auth token", "revision of auth store is old")
+
+
 class EtcdClient:
     """A pool of connections to one server of a cluster at a time; after a failure it uses the next server.
 
@@ -65,15 +71,23 @@ class EtcdClient:
         timeout: seconds to wait for a connection, and for an answer; half of it with several servers, so
             that one that hangs leaves time for another.
         api_path: the prefix of the paths of calls.
+        login: user and password; empty for none.
     """
 
     def __init__(
-        self, servers: Sequence[tuple[str, int]], tls: ssl.SSLContext | None, timeout: float, api_path: str
+        self,
+        servers: Sequence[tuple[str, int]],
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        api_path: str,
+        login: tuple[str, str] = ("", ""),
     ) -> None:
         self._servers = list(servers)
         self._tls = tls
         self._timeout = timeout / 2 if len(self._servers) > 1 else timeout
         self._api_path = f"/{api_path.strip('/')}/"
+        self._login = login
+        self._token = ""
         self._idle: list[http.client.HTTPConnection] = []
         self._pid = os.getpid()
 
@@ -93,6 +107,35 @@ class EtcdClient:
             NoAnswerError: there was no answer.
             ResponseError: the answer was an error.
         """
+        return self._with_token(lambda: self._call(path, body))
+
+    def _with_token(self, send: Callable[[], T]) -> T:
+        """Log in if that is needed; once more if the token is stale, because then nothing was executed."""
+        if not self._login[0]:
+            return send()
+        if not self._token:
+            self._authenticate()
+        used = self._token
+        try:
+            return send()
+        except ResponseError as error:
+            if not any(text in str(error) for text in _STALE_TOKEN):
+                raise
+            self.forget_token(used)
+            self._authenticate()
+            return send()
+
+    def _authenticate(self) -> None:
+        user, password = self._login
+        self._token = ""
+        self._token = str(self._call("auth/authenticate", {"name": user, "password": password})["token"])
+
+    def forget_token(self, used: str = "") -> None:
+        """Log in again before the next request, unless another thread has replaced this token."""
+        if used in {"", self._token}:
+            self._token = ""
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         connection = self._acquire()
         try:
             with self._post(connection, path, body) as response:
@@ -115,6 +158,9 @@ class EtcdClient:
             body: its JSON.
             max_silence: seconds without an answer after which the stream ends.
         """
+        return self._with_token(lambda: self._stream(path, body, max_silence))
+
+    def _stream(self, path: str, body: Mapping[str, Any], max_silence: float) -> ResponseStream:
         connection = self._acquire()
         try:
             response = self._post(connection, path, body)
@@ -136,7 +182,7 @@ class EtcdClient:
         host = f"[{connection.host}]" if ":" in connection.host else connection.host
         head = (
             f"POST {self._api_path}{path} HTTP/1.1\r\nHost: {host}:{connection.port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n{self._authorization}\r\n"
         )
         # In one piece, where http.client sends two: the answer comes in two thirds of the time.
         connection.sock.sendall(head.encode() + text)
@@ -147,6 +193,10 @@ class EtcdClient:
             response.close()  # it keeps the socket open after the connection is closed
             raise
         return response
+
+    @property
+    def _authorization(self) -> str:
+        return f"Authorization: {self._token}\r\n" if self._token else ""
 
     def _acquire(self) -> http.client.HTTPConnection:
         if self._pid != os.getpid():

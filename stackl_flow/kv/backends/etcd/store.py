@@ -71,6 +71,14 @@ _COMMIT: Final = 2_000
 _OPERATION: Final = 256
 #: What servers answer to a request that is too large.
 _TOO_LARGE: Final = ("too large", "larger than max", "too many operations")
+#: What servers answer to a request without the rights for it.
+_REJECTED: Final = (
+    "authentication failed",
+    "permission denied",
+    "user name is empty",
+    "authentication is not enabled",
+    "user name not found",
+)
 _TOKEN_SIZE: Final = 12
 _LEASE_ID_SIZE: Final = 16
 
@@ -81,11 +89,11 @@ class EtcdKV(KV):
     """Keeps items in an etcd cluster (3.4 or newer), through its JSON gateway.
 
     Args:
-        conf: "connection" is the URL: "etcd://host:port/path", several servers separated by commas; or "etcd"
-            with ``host`` and ``port`` beside it. Further options: ``path``, the prefix of the keys;
-            ``protocol``, "http" or "https"; ``ca_cert``, ``cert_cert`` and ``cert_key``, files for TLS;
-            ``timeout``, seconds to wait for an answer; ``api_path``, where the gateway is;
-            ``max_request_bytes``, as it is set on the servers.
+        conf: "connection" is the URL: "etcd://user:password@host:port/path", several servers separated by
+            commas; or "etcd" with ``host``, ``port``, ``username`` and ``password`` beside it. Further
+            options: ``path``, the prefix of the keys; ``protocol``, "http" or "https"; ``ca_cert``,
+            ``cert_cert`` and ``cert_key``, files for TLS; ``timeout``, seconds to wait for an answer;
+            ``api_path``, where the gateway is; ``max_request_bytes``, as it is set on the servers.
         clock: not used: leases expire by the cluster's clock.
 
     Raises:
@@ -105,9 +113,13 @@ class EtcdKV(KV):
             timeout=float,
             api_path=str,
             path=str,
+            username=str,
+            password=str,
             max_request_bytes=int,
         ).values
-        hosts, _, path = url.location.partition("/")
+        hosts, _, path = url.location_without_login.partition("/")
+        user, password = url.login
+        login = (user or options.get("username", ""), password or options.get("password", ""))
         servers = _parse_servers(hosts, options, url.masked_url)
         path = (path or options.get("path", "stackl_flow")).strip("/")
         self._name = f"etcd://{','.join(f'{host}:{port}' for host, port in servers)}/{path}"
@@ -121,7 +133,7 @@ class EtcdKV(KV):
             overhead=overhead,
         )
         tls = _tls_context(options, self._name)
-        self._client = EtcdClient(servers, tls, self._timeout, options.get("api_path", "/v3/"))
+        self._client = EtcdClient(servers, tls, self._timeout, options.get("api_path", "/v3/"), login)
         self._encoding = _Encoding(f"/{path}/")
         self._ranges = _RangeReader(partial(self._call, "kv/range"))
         self._watch: _Watch | None = None
@@ -161,7 +173,9 @@ class EtcdKV(KV):
             raise self._translate_error(error) from error
 
     def _translate_error(self, error: NoAnswerError | ResponseError) -> exc.StorageFailure:
-        if isinstance(error, ResponseError):
+        if isinstance(error, ResponseError) and any(text in str(error) for text in _REJECTED):
+            remedy = "rejected the login: check user and password, and the user's rights on its keys"
+        elif isinstance(error, ResponseError):
             remedy = (
                 "rejected a request: check that it is an etcd server (3.4 or newer) with the JSON gateway, "
                 "check the options protocol and api_path, and see its log"
@@ -585,6 +599,7 @@ class _Watch:
                 self._revision = max(self._revision, int(message.get("compact_revision", 0)))
                 self._changes = ChangeLog(self._revision)
                 self._changed.notify_all()
+                self._client.forget_token()  # it may have expired
                 raise NoAnswerError(str(message.get("cancel_reason", "the watch was cancelled")))
             for event in message.get("events", ()):
                 revision = int(event["kv"]["mod_revision"])
@@ -608,10 +623,6 @@ def _read_max_request(options: Mapping[str, Any], url: str) -> int:
 
 
 def _parse_servers(hosts: str, options: Mapping[str, Any], url: str) -> List[tuple[str, int]]:
-    if "@" in hosts:
-        raise exc.InvalidFormat(
-            f"'{url}' contains a user, but login is by certificate only: remove the user, and use cert_cert"
-        )
     default_port = options.get("port", _PORT)
     servers = []
     for server in (hosts or options.get("host", "localhost")).split(","):
