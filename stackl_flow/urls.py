@@ -30,6 +30,10 @@ _HOSTS: Final = re.compile(r"[^@:]*(?::\d*)?(?:,[^@:]*(?::\d*)?)*\Z|[^@]*\]:?\d*
 _WITH_AT: Final = frozenset(
     {"user", "username", "password", "sentinel_kwargs", "options", "application_name"}
 )
+#: Options whose value no message shows.
+_SECRET_OPTIONS: Final = frozenset(
+    {"password", "auth_data", "sentinel_kwargs", "keyfile_password", "ssl_password"}
+)
 _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -110,6 +114,8 @@ class BackendURL:
         try:
             return _to_bool(value) if kind is bool else kind(value)
         except (ValueError, TypeError) as error:
+            if name in _SECRET_OPTIONS:  # the error of the conversion may quote it
+                raise exc.InvalidFormat(f"option '{name}' in '{self.masked_url}' is malformed") from None
             raise exc.InvalidFormat(
                 f"option '{name}' in '{self.masked_url}' must be {kind.__name__}, not {value!r}", cause=error
             ) from error

@@ -14,10 +14,24 @@ MIN_VERSION: Final = (3, 4, 0)
 #: Settings that the store supports unchanged.
 UNCHANGED: Final = (
     "randomize_hosts", "use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password",
+    "auth_data", "default_acl", "username", "password", "auth", "sasl_mechanism",
 )  # fmt: skip
 
 #: Attributes of a client that describe its connection.
 _CLIENT_ATTRIBUTES: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
+
+
+def _login_of(client: Any) -> dict[str, Any]:
+    """Return the settings for the logins of a client, and for the ACL of the nodes that it creates."""
+    login = {
+        "auth_data": [list(pair) for pair in client.auth_data] or None,
+        "default_acl": [[acl.perms, list(acl.id)] for acl in client.default_acl or ()] or None,
+    }
+    sasl = getattr(getattr(client, "_connection", None), "sasl_options", None)
+    if sasl:
+        login.update(auth="sasl", sasl_mechanism=sasl.get("mechanism"))
+        login.update(username=sasl.get("username"), password=sasl.get("password"))
+    return login
 
 
 def path_of(conf: Mapping[str, Any], key: str, default: str) -> str:
@@ -55,6 +69,7 @@ def store_settings(conf: Mapping[str, Any], path: str, client: Any = None) -> di
     else:
         settings["hosts"], root = ",".join(f"{host}:{port}" for host, port in client.hosts), client.chroot
         options = {key: getattr(client, key) for key in _CLIENT_ATTRIBUTES}
+        options.update(_login_of(client))
     settings["path"] = f"/{root.strip('/')}{path}".replace("//", "/")
     settings.update((key, value) for key, value in options.items() if value is not None)
     return settings

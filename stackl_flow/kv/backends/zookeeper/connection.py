@@ -17,6 +17,7 @@ from kazoo.hosts import collect_hosts
 
 from stackl_flow import exceptions as exc
 from stackl_flow import urls
+from stackl_flow.kv.backends.zookeeper import logins
 from stackl_flow.kv.backends.zookeeper.session import NoAnswerError, Session, SessionExpiredError
 from stackl_flow.kv.backoff import Backoff
 from stackl_flow.tcp import KEEP_ALIVE
@@ -34,6 +35,7 @@ _OPTIONS: Final[Mapping[str, type[Any]]] = {
     "certfile": str,
     "keyfile": str,
     "keyfile_password": str,
+    **logins.OPTIONS,
 }
 _TLS_OPTIONS: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfile", "keyfile_password")
 #: The smallest ``jute.maxbuffer`` with which the store works.
@@ -56,14 +58,14 @@ class SessionPool:
 
     Args:
         name: the name of the store, for messages.
-        connect: opens a socket to one of the servers.
+        new_session: makes a session of a timeout in milliseconds.
         timeout: seconds to retry.
     """
 
-    def __init__(self, name: str, connect: Callable[[], socket.socket], timeout: float) -> None:
+    def __init__(self, name: str, new_session: Callable[[int], Session], timeout: float) -> None:
         self._name = name
         self._timeout = timeout
-        self._connect = connect
+        self._new_session = new_session
         self._idle: list[Session] = []
         self._pid = os.getpid()
 
@@ -112,6 +114,8 @@ class SessionPool:
         except NoAnswerError:
             session.close()
             raise
+        except kazoo.AuthFailedError as error:
+            raise self.translate_error(error) from error
         self._idle.append(session)
         return [self._decode(request, *each) for request, each in zip(requests, answers, strict=True)]
 
@@ -129,7 +133,7 @@ class SessionPool:
         try:
             return self._idle.pop()
         except IndexError:
-            return Session(self._connect, _SESSION_TIMEOUT_MS)
+            return self._new_session(_SESSION_TIMEOUT_MS)
 
     def translate_error(self, error: Exception) -> exc.StorageFailure:
         """Return the error to raise for one of kazoo's, or for ``NoAnswerError``."""
@@ -141,7 +145,7 @@ class SessionPool:
                 " (with TLS: use_ssl=yes)"
             )
         elif isinstance(error, (kazoo.AuthFailedError, kazoo.NoAuthError)):
-            remedy = "denied access: check the ACLs of the nodes"
+            remedy = "denied access: check user and password, and the ACLs of the nodes"
         else:
             remedy = "failed: see the server's log"
         return exc.StorageFailure(f"'{self._name}' {remedy} ({type(error).__name__} {error})", cause=error)
@@ -159,6 +163,7 @@ class ConnectionSettings(NamedTuple):
         tls: those of them that concern TLS.
         has_several_servers: whether there is more than one server, so that one may lag behind another.
         max_buffer: the servers' ``jute.maxbuffer``, if it is not the default.
+        login: how sessions log in.
     """
 
     name: str
@@ -169,6 +174,7 @@ class ConnectionSettings(NamedTuple):
     tls: Mapping[str, Any]
     has_several_servers: bool
     max_buffer: int | None = None
+    login: logins.Login = logins.Login()
 
     def connector(self) -> Callable[[], socket.socket]:
         """Return a function that opens a socket to each server in turn."""
@@ -193,13 +199,11 @@ class ConnectionSettings(NamedTuple):
 def read_settings(url: urls.BackendURL) -> ConnectionSettings:
     """Read a URL and its options; raise ``InvalidFormat`` if they are invalid. Nothing is connected yet."""
     options = dict(url.read_options(hosts=_Hosts, **_OPTIONS).values)
-    servers, _, path = url.location.partition("/")
+    servers, _, path = url.location_without_login.partition("/")
+    login = logins.read_login(url.masked_url, url.login, options)
+    for name in logins.OPTIONS:
+        options.pop(name, None)
     hosts = servers or str(options.pop("hosts", "localhost:2181"))
-    if "@" in hosts:
-        raise exc.InvalidFormat(
-            f"'{url.masked_url}' contains a user, but login is by certificate only: remove the user, and use "
-            f"certfile"
-        )
     root = "/" + (path or options.pop("path", "stackl_flow")).strip("/")
     if root == "/" or "//" in root or root.split("/")[1] == "zookeeper":
         raise exc.InvalidFormat(
@@ -230,10 +234,11 @@ def read_settings(url: urls.BackendURL) -> ConnectionSettings:
         hosts=hosts,
         root=root,
         timeout=timeout,
-        options=options,
+        options={**options, **login.client_options()},
         tls=tls,
         has_several_servers=len(addresses) > 1,
         max_buffer=max_buffer,
+        login=login,
     )
 
 

@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 
 from kazoo.protocol.serialization import CheckVersion, Create, Delete, SetData
 from kazoo.protocol.states import ZnodeStat
-from kazoo.security import OPEN_ACL_UNSAFE
+from kazoo.security import ACL, OPEN_ACL_UNSAFE
 
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put
 
@@ -76,10 +76,12 @@ class Paths:
 
     Args:
         root: the node below which everything is stored.
+        acl: the ACL of all nodes.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, acl: Iterable[ACL] = OPEN_ACL_UNSAFE) -> None:
         self.root = root
+        self._acl = list(acl)
         self.items = f"{root}/items"
         self.guards = f"{root}/guards"
         self.leases = f"{root}/leases"
@@ -92,6 +94,10 @@ class Paths:
             path = f"{path}/{segment}"
             yield path
         yield from (self.items, self.guards, self.leases, self.pulse)
+
+    def create_operation(self, path: str, data: bytes = b"", *, is_ephemeral: bool = False) -> Create:
+        """Return the operation that creates a node."""
+        return Create(path, data, self._acl, _EPHEMERAL if is_ephemeral else 0)
 
     def item(self, key: str) -> str:
         """Return the node of an item."""
@@ -177,11 +183,6 @@ class Snapshot(NamedTuple):
         return ABSENT if stat is None else int(stat.mzxid)
 
 
-def create_operation(path: str, data: bytes = b"", *, is_ephemeral: bool = False) -> Create:
-    """Return the operation that creates a node."""
-    return Create(path, data, OPEN_ACL_UNSAFE, _EPHEMERAL if is_ephemeral else 0)
-
-
 def encode_commit(commit: Commit, snapshot: Snapshot, paths: Paths) -> list[Any]:
     """Return the operations of a commit. They fail if anything has changed since the snapshot.
 
@@ -230,7 +231,7 @@ def _encode_put(
             return
         yield Delete(path, stat.version)
     written_guards.add(paths.guard(put.key))
-    yield create_operation(path, data, is_ephemeral=put.lease is not None)
+    yield paths.create_operation(path, data, is_ephemeral=put.lease is not None)
 
 
 def _counter(stat: ZnodeStat | None) -> int:

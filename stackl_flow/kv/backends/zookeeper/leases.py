@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import CloseInstance, Exists, GetData, Sync, Transaction
 
 from stackl_flow.kv.backends.zookeeper.connection import SendRequests, SessionPool
-from stackl_flow.kv.backends.zookeeper.encoding import Paths, create_operation
+from stackl_flow.kv.backends.zookeeper.encoding import Paths
 from stackl_flow.kv.backends.zookeeper.session import Session, SessionExpiredError
 from stackl_flow.kv.items import Lease
 
@@ -25,16 +24,16 @@ class Leases:
         pool: retries and translates errors.
         send: sends requests so that the answers include everything that was written before.
         paths: the paths of nodes.
-        connect: opens a socket to one of the servers.
+        new_session: makes a session of a timeout in milliseconds; of an existing one, with id and password.
     """
 
     def __init__(
-        self, pool: SessionPool, send: SendRequests, paths: Paths, connect: Callable[[], socket.socket]
+        self, pool: SessionPool, send: SendRequests, paths: Paths, new_session: Callable[..., Session]
     ) -> None:
         self._pool = pool
         self._send = send
         self._paths = paths
-        self._connect = connect
+        self._new_session = new_session
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -47,14 +46,15 @@ class Leases:
 
     def grant(self, lease: Lease) -> Lease:
         """Create a lease; return it with the time to live that the server has granted."""
-        session = Session(self._connect, max(round(lease.ttl * 1000), 1))
+        session = self._new_session(max(round(lease.ttl * 1000), 1))
         self._pool.retry(session.open)  # one whose answer is lost expires, with nothing attached to it
         fields = {
             "number": session.session_id,
             "password": session.password.hex(),
             "ttl": session.timeout_ms,
         }
-        node = create_operation(self._paths.lease(lease.id), json.dumps(fields).encode(), is_ephemeral=True)
+        data = json.dumps(fields).encode()
+        node = self._paths.create_operation(self._paths.lease(lease.id), data, is_ephemeral=True)
         with suppress(kazoo.NodeExistsError):  # it is ours, and the first answer was lost
             self._send_in(session, node)
         self._add(lease.id, session)
@@ -96,7 +96,7 @@ class Leases:
                 return None
             fields = json.loads(answer[0])
             password = bytes.fromhex(fields["password"])
-            session = Session(self._connect, fields["ttl"], fields["number"], password)
+            session = self._new_session(fields["ttl"], fields["number"], password)
             self._add(lease_id, session)
         return session
 

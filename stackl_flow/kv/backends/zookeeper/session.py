@@ -21,6 +21,8 @@ from typing import IO, Any, Final
 from kazoo import exceptions as kazoo
 from kazoo.protocol.serialization import Connect, ReplyHeader, int_int_struct, int_struct
 
+from stackl_flow.kv.backends.zookeeper.logins import Login
+
 _NO_PASSWORD: Final = bytes(16)
 #: Handshakes that fit into the timeout of one answer, and the minimum timeout of a handshake in seconds.
 _HANDSHAKES_PER_TIMEOUT: Final = 4
@@ -47,6 +49,7 @@ class Session:
             change it.
         session_id: its id; 0 for a new session.
         password: its password.
+        login: how each connection logs in.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class Session:
         timeout_ms: int,
         session_id: int = 0,
         password: bytes = _NO_PASSWORD,
+        login: Login = Login(),  # noqa: B008  a constant
     ) -> None:
         self._connect = connect
         self.timeout_ms = timeout_ms
         self.session_id = session_id
         self.password = password
+        self._login = login
         self._socket: socket.socket | None = None
         self._reader: IO[bytes] = BytesIO()
         self._pid = os.getpid()
@@ -91,6 +96,9 @@ class Session:
             except kazoo.SessionExpiredError as error:
                 self._disconnect()
                 raise SessionExpiredError from error
+            except kazoo.AuthFailedError:
+                self._disconnect()
+                raise
 
     def call(self, request: Any) -> bytes:
         """Send one request and return the body of its answer; raise kazoo's exception for an error code."""
@@ -107,6 +115,9 @@ class Session:
             except (OSError, EOFError) as error:
                 self._disconnect()
                 raise NoAnswerError(f"{type(error).__name__} {error}") from error
+            except kazoo.AuthFailedError:
+                self._disconnect()
+                raise
 
     def close(self) -> None:
         """Close the connection; the session continues until it expires."""
@@ -132,6 +143,9 @@ class Session:
             if answer.time_out <= 0:
                 self._disconnect()
                 raise SessionExpiredError
+            if self._login.auth or self._login.sasl is not None:
+                host = str(connection.getpeername()[0])
+                self._login.log_in(host, connection.sendall, lambda: _read_message(self._reader))
             connection.settimeout(timeout)
             self.session_id, self.password = answer.session_id, answer.passwd
             self.timeout_ms = answer.time_out

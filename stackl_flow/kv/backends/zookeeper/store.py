@@ -19,6 +19,7 @@ from __future__ import annotations
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kazoo import exceptions as kazoo
@@ -36,13 +37,12 @@ from stackl_flow.kv.backends.zookeeper.encoding import (
     Entry,
     Paths,
     Snapshot,
-    create_operation,
     decode_item,
     encode_commit,
     encoded_size,
 )
 from stackl_flow.kv.backends.zookeeper.leases import Leases
-from stackl_flow.kv.backends.zookeeper.session import NoAnswerError
+from stackl_flow.kv.backends.zookeeper.session import NoAnswerError, Session
 from stackl_flow.kv.backends.zookeeper.watch import Watch
 from stackl_flow.kv.items import (
     MAX_KEY,
@@ -81,8 +81,9 @@ class ZooKeeperKV(KV):
     """Keeps items in a ZooKeeper ensemble (3.5 or newer).
 
     Args:
-        conf: "connection" is the URL: "zookeeper://host:port,host:port/path"; or "zookeeper" with ``hosts``
-            and ``path`` beside it. Further options: ``timeout``, seconds to wait for an answer;
+        conf: "connection" is the URL: "zookeeper://user:password@host:port,host:port/path"; or "zookeeper"
+            with ``hosts``, ``path``, ``username`` and ``password`` beside it. Further options: ``auth``,
+            "digest" or "sasl"; ``sasl_mechanism``; ``auth_data`` and ``default_acl``, as kazoo takes them; ``timeout``, seconds to wait for an answer;
             ``randomize_hosts``; ``jute_maxbuffer``, as it is set on the servers; ``use_ssl``,
             ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and ``keyfile_password`` for TLS.
         clock: not used: leases expire by the server's clock.
@@ -106,10 +107,10 @@ class ZooKeeperKV(KV):
             commit=self._max_message,
             overhead=overhead,
         )
-        self._paths = Paths(settings.root)
-        connect = settings.connector()
-        self._pool = SessionPool(settings.name, connect, settings.timeout)
-        self._leases = Leases(self._pool, self._send, self._paths, connect)
+        self._paths = Paths(settings.root, settings.login.acl)
+        new_session = partial(Session, settings.connector(), login=settings.login)
+        self._pool = SessionPool(settings.name, new_session, settings.timeout)
+        self._leases = Leases(self._pool, self._send, self._paths, new_session)
         self._watch = Watch(
             settings.hosts, settings.timeout, settings.options, self._paths, self._pool.translate_error
         )
@@ -209,7 +210,7 @@ class ZooKeeperKV(KV):
         new = sorted(needed - self._known_folders)  # parents first
         stats = self._send(
             [
-                *(create_operation(path) for path in new),
+                *(self._paths.create_operation(path) for path in new),
                 *(Exists(guard, None) for guard in guards),
                 *(Exists(self._paths.item(key), None) for key in keys),
             ]
@@ -255,6 +256,9 @@ class ZooKeeperKV(KV):
             raise lease_lost_error(str(lease))
         if isinstance(results[-1], ZnodeStat):
             return int(results[-1].mzxid)
+        denied = next((result for result in results if isinstance(result, kazoo.NoAuthError)), None)
+        if denied is not None:
+            raise self._pool.translate_error(denied) from denied
         if any(isinstance(result, kazoo.NoNodeError) for result in results):
             # A folder that was known to exist may have been deleted.
             for put in commit.puts:
@@ -285,7 +289,7 @@ class ZooKeeperKV(KV):
 
     def _prepare(self) -> None:
         if not self._is_prepared:
-            self._pool.send(create_operation(path) for path in self._paths.base())
+            self._pool.send(self._paths.create_operation(path) for path in self._paths.base())
             self._is_prepared = True
 
     # ---------------------------------------------------------------- leases
