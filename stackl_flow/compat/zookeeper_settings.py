@@ -23,7 +23,7 @@ _CLIENT_ATTRIBUTES: Final = ("use_ssl", "verify_certs", "ca", "certfile", "keyfi
 
 def _login_of(client: Any) -> dict[str, Any]:
     """Return the settings for the logins of a client, and for the ACL of the nodes that it creates."""
-    login = {
+    login: dict[str, Any] = {
         "auth_data": [list(pair) for pair in client.auth_data] or None,
         "default_acl": [[acl.perms, list(acl.id)] for acl in client.default_acl or ()] or None,
     }

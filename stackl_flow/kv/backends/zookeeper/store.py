@@ -83,9 +83,10 @@ class ZooKeeperKV(KV):
     Args:
         conf: "connection" is the URL: "zookeeper://user:password@host:port,host:port/path"; or "zookeeper"
             with ``hosts``, ``path``, ``username`` and ``password`` beside it. Further options: ``auth``,
-            "digest" or "sasl"; ``sasl_mechanism``; ``auth_data`` and ``default_acl``, as kazoo takes them; ``timeout``, seconds to wait for an answer;
-            ``randomize_hosts``; ``jute_maxbuffer``, as it is set on the servers; ``use_ssl``,
-            ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and ``keyfile_password`` for TLS.
+            "digest" or "sasl"; ``sasl_mechanism``; ``auth_data`` and ``default_acl``, as kazoo takes them;
+            ``timeout``, seconds to wait for an answer; ``randomize_hosts``; ``jute_maxbuffer``, as it is set
+            on the servers; ``use_ssl``, ``verify_certs``, ``ca``, ``certfile``, ``keyfile`` and
+            ``keyfile_password`` for TLS.
         clock: not used: leases expire by the server's clock.
 
     Raises:
