@@ -22,6 +22,7 @@
     |- IncompatibleVersion          unsupported version of a server, file or schema
     |- Duplicate, NotFound, Empty, MultipleChoices
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
+    |  NotFound <- ValueNotProvided an argument has no value, as its provider did not provide it
     |     |- FactoryNotAllowed        a flow factory is not on the allow-list
     |- InvalidFormat                malformed input or stored data
     |  |- NotSerializable           a value has no JSON representation
@@ -222,6 +223,10 @@ class Duplicate(StacklFlowError):
 
 class NotFound(StacklFlowError):
     """The requested object does not exist."""
+
+
+class ValueNotProvided(NotFound):
+    """An atom cannot be called, because an argument has no value: its provider did not provide it."""
 
 
 class FactoryNotFound(NotFound, ImportError):

@@ -178,6 +178,7 @@ class Journal:
         details: atom details by number.
         values: results by number, MISSING where there is none at present.
         failed: details of atoms with a failure, by name.
+        failures_version: changes with the failures of ``execute``.
     """
 
     def __init__(self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str) -> None:
@@ -189,6 +190,7 @@ class Journal:
         self.details: list[AtomDetail] = []
         self.values: list[Any] = []
         self.failed: dict[str, AtomDetail] = {}
+        self.failures_version = 0
         self._by_name: dict[str, AtomDetail] | None = None
         self._clock = clock
         self._connection: Connection | None = None
@@ -247,6 +249,7 @@ class Journal:
         by_name = self.by_name
         self.details = [by_name[name] for name in plan.names]
         self.values = [current_value(detail) for detail in self.details]
+        self.failures_version += 1
         self.failed = {
             detail.name: detail
             for detail in self.flow
@@ -292,6 +295,7 @@ class Journal:
         if is_a(result, Failure):
             detail.failure = result = self._storable(result)
             self.failed[detail.name] = detail
+            self.failures_version += 1
             if type(detail) is not RetryDetail:
                 detail.results = None
             return result
@@ -302,6 +306,7 @@ class Journal:
         self.values[number] = result
         if detail.failure is not None or detail.revert_failure is not None:
             self.failed.pop(detail.name, None)
+            self.failures_version += 1
             detail.failure = detail.revert_failure = None
         detail.revert_results = None
         return result
@@ -458,6 +463,7 @@ class Journal:
                 if self.backend is not None:
                     self._add_transition(detail.name, old, st.PENDING, _RESET)
         self.failed.clear()
+        self.failures_version += 1
         return applied
 
     # ------------------------------------------------------------------ other changes
@@ -532,6 +538,7 @@ class Journal:
         Nothing is written; call ``save_atom`` for that.
         """
         detail.update(changed)
+        self.failures_version += 1
         if detail.failure is None and detail.revert_failure is None:
             self.failed.pop(detail.name, None)
         else:

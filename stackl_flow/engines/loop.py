@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
@@ -30,6 +30,7 @@ from stackl_flow.engines.executors.calls import (
     perform,
 )
 from stackl_flow.engines.journal import AppliedTransition, Journal
+from stackl_flow.engines.lazy_copy import LazyCopy
 from stackl_flow.engines.plan import RETRY, TASK, Plan
 from stackl_flow.engines.scheduler import Scheduler
 from stackl_flow.engines.storage import Storage
@@ -52,7 +53,8 @@ _STATISTICS_NAMES: Final = {st.SCHEDULING: "scheduling", st.WAITING: "waiting", 
 class Loop:
     """One run of a flow.
 
-    A subclass may override ``revert_signature``, ``final_state`` and ``take_notifications``.
+    A subclass may override ``revert_signature``, ``final_state`` and ``take_notifications``, and set
+    ``missing_value_ends_run``.
 
     Args:
         plan: the plan.
@@ -101,6 +103,8 @@ class Loop:
             isinstance(atom, Task) and atom.has_progress_observers for atom in plan.atoms
         )
         self._results: dict[int, Any] = {}
+        self._failures: dict[str, Failure] = {}
+        self._failures_version = -1
         self._suspend_requested = False
         self.pending_notifications: list[AppliedTransition] = []
         self.result_state: str | None = None
@@ -109,6 +113,9 @@ class Loop:
         self.unresolved: list[Failure] = []
         self.completed = 0
         self.discarded = 0
+
+    #: Whether an argument without a value ends the run, instead of being the failure of its atom.
+    missing_value_ends_run: ClassVar[bool] = False
 
     # ------------------------------------------------------------------ hooks
 
@@ -342,7 +349,9 @@ class Loop:
     def _submit(self, command: c.Execute | c.Revert) -> list[c.Command]:
         """Submit a call; if that fails, abort the run."""
         try:
-            call = self._create_call(command)
+            call = self._try_create_call(command)
+            if call is None:
+                return []
             if self._plan.kinds[command.atom] == RETRY:
                 # Retries steer the engine, so they run in its thread, as TaskFlow's do.
                 self._executor.report(perform(call))
@@ -352,6 +361,22 @@ class Loop:
             self.errors.append(Failure())
             return self.scheduler.handle([c.Recalled(command.atom), c.Aborted()])
         return []
+
+    def _try_create_call(self, command: c.Execute | c.Revert) -> Call | None:
+        """Create a call, or report at once how it ends: an argument without a value is its atom's failure."""
+        try:
+            return self._create_call(command)
+        except exc.ValueNotProvided:
+            if self.missing_value_ends_run:
+                raise
+            failure = Failure()
+        if isinstance(command, c.Execute):
+            self._executor.report(Completion(command.atom, EXECUTE, failure))
+            return None
+        cause = self._journal.details[command.atom].failure
+        never_ran = cause is not None and cause.check(exc.ValueNotProvided)
+        self._executor.report(Completion(command.atom, REVERT, None if never_ran else failure))
+        return None
 
     def _create_call(self, command: c.Execute | c.Revert) -> Call:
         number = command.atom
@@ -369,7 +394,7 @@ class Loop:
 
     def _revert_extras(self, number: int, atom: Atom, is_task: bool) -> dict[str, Any]:
         """Return the result and the failures for a ``revert``, as far as it accepts them."""
-        extras: dict[str, Any] = {REVERT_FLOW_FAILURES: self._storage.get_execute_failures()}
+        extras: dict[str, Any] = {REVERT_FLOW_FAILURES: LazyCopy(self._flow_failures())}
         if is_task:
             detail = self._journal.details[number]
             extras[REVERT_RESULT] = detail.results if detail.failure is None else detail.failure
@@ -379,6 +404,14 @@ class Loop:
         if signature.accepts_any:
             return extras
         return {name: value for name, value in extras.items() if name in signature.names}
+
+    def _flow_failures(self) -> dict[str, Failure]:
+        """Return the failures of ``execute``, one dictionary until there are others."""
+        version = self._journal.failures_version
+        if self._failures_version != version:
+            self._failures_version = version
+            self._failures = self._storage.get_execute_failures()
+        return self._failures
 
     def report_progress(self, progress: Progress) -> None:
         """Store progress that a task reports while it runs; any thread may call this."""

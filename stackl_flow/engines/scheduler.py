@@ -49,6 +49,9 @@ META_BATCH: Final = "batch"
 
 NO_BATCH: Final = Batch((), ())
 
+#: Instead of the number of an atom: the whole flow.
+EVERYTHING: Final = -1
+
 
 def batch_names(batch: Batch, plan: Plan) -> dict[str, list[str]] | None:
     """Return a batch by name, as atoms are matched by name on resume; None for no batch."""
@@ -89,9 +92,9 @@ class Scheduler:
 
     __slots__ = (
         "_aborted", "_batch", "_commands", "_defer_reverts", "_failed", "_finished", "_in_batches",
-        "_is_selected", "_plan", "_queue", "_retry_question", "_revert_failed", "_selected", "_slots",
-        "_suspended", "_table", "_unresolved_failure", "_waiting_for_deciders", "resolves_failures",
-        "running",
+        "_is_queue_started", "_is_selected", "_plan", "_queue", "_retry_question", "_revert_failed",
+        "_reverting", "_selected", "_slots", "_suspended", "_table", "_unresolved_failure",
+        "_waiting_for_deciders", "resolves_failures", "running",
     )  # fmt: skip
 
     def __init__(
@@ -123,8 +126,12 @@ class Scheduler:
         self._selected: list[int] = []
         self._is_selected = bytearray(count)
         self._queue: deque[int] = deque()
+        self._is_queue_started = False  # what is selected and queued is marked as started
         self._waiting_for_deciders: set[int] = set()
         self._failed: deque[int] = deque()
+        #: Atoms after which all that has started is being reverted (EVERYTHING: all of the flow). A further
+        #: failure there changes nothing, so that many failures cost no more than the atoms they revert.
+        self._reverting: set[int] = set()
         #: The failed atom, the atom below the retry that is asked, and the first retry asked for it or -1.
         self._retry_question: tuple[int, int, int] | None = None
         self._suspended = self._aborted = self._finished = False
@@ -204,6 +211,7 @@ class Scheduler:
             case c.Recalled(index):
                 self.running -= 1
                 self._queue.append(index)
+                self._is_queue_started = False
             case c.Aborted():
                 self._aborted = True
                 self._retry_question = None
@@ -239,9 +247,9 @@ class Scheduler:
         if event.decision == Decision.RETRY:
             if self._table.intention[retry] != REVERT:
                 self._set_intention(retry, RETRY)
-            self._revert_all(self._table.started_dependents_of(retry))
+            self._revert_after(retry, failed)
         elif event.decision == Decision.REVERT_ALL:
-            self._revert_all(self._table.started_or_ready())
+            self._revert_after(EVERYTHING, failed)
         else:
             self._resolve_failure(failed, retry, retry if first < 0 else first)
 
@@ -308,6 +316,7 @@ class Scheduler:
     def _select(self, index: int) -> None:
         self._is_selected[index] = 1
         self._selected.append(index)
+        self._is_queue_started = False
 
     def _batch_of_selected(self) -> Batch:
         """Return the batch to store; none for a single atom, whose state is enough."""
@@ -347,8 +356,10 @@ class Scheduler:
 
     def _mark_selected_started(self) -> None:
         """Mark what is selected as started: after a failure, a resumed run has to do the same as this one."""
-        for index in (*self._queue, *self._selected):
-            self._mark_started(index)
+        if not self._is_queue_started:
+            for index in (*self._queue, *self._selected):
+                self._mark_started(index)
+            self._is_queue_started = True
 
     def _mark_started(self, index: int) -> None:
         table = self._table
@@ -371,14 +382,21 @@ class Scheduler:
             self._retry_question = (failed, child, first)
             self._commands.append(c.EvaluateRetry(retry, failed, child))
         elif first < 0 or self._defer_reverts:
-            self._revert_all(self._table.started_or_ready())
+            self._revert_after(EVERYTHING, failed)
         else:
             self._set_intention(first, REVERT)
-            self._revert_all(self._table.started_dependents_of(first))
+            self._revert_after(first, failed)
 
-    def _revert_all(self, indexes: Iterable[int]) -> None:
-        for index in indexes:
+    def _revert_after(self, start: int, failed: int) -> None:
+        """Revert what has started after an atom, or everything, because an atom failed."""
+        if start in self._reverting or EVERYTHING in self._reverting:
+            self._set_intention(failed, REVERT)
+            return
+        table = self._table
+        everything = start == EVERYTHING
+        for index in table.started_or_ready() if everything else table.started_dependents_of(start):
             self._set_intention(index, REVERT)
+        self._reverting.add(start)
 
     def _final_state(self) -> str:
         if self._aborted or self._unresolved_failure:
@@ -394,6 +412,8 @@ class Scheduler:
 
     def _transition(self, index: int, state: int, intention: int) -> None:
         state_changed = self._table.state[index] != state
+        if self._reverting and intention < REVERT:
+            self._reverting.clear()  # something may start again
         self._table.update(index, state, intention)
         self._commands.append(c.Transition(index, STATES[state], INTENTIONS[intention], state_changed))
 

@@ -33,8 +33,8 @@ _LOG = redaction.get_logger(__name__)
 META_INJECTED: Final = "injected"
 
 _NO_VALUES: Final[Mapping[str, Any]] = {}
-#: What indexing a result that does not hold what ``provides`` names may raise.
-_LOOKUP_ERRORS: Final = (IndexError, KeyError, ValueError, TypeError)
+#: What indexing a result that does not hold what ``provides`` names may raise: its class decides.
+_LOOKUP_ERRORS: Final = Exception
 
 
 class Providers:
@@ -335,7 +335,7 @@ class ArgumentBinder:
         """Return the arguments of an atom's ``execute``.
 
         Raises:
-            NotFound: a provider did not provide a value.
+            ValueNotProvided: a provider did not provide a value.
         """
         return self._look_up(number, self._sources[number])
 
@@ -343,7 +343,7 @@ class ArgumentBinder:
         """Return the arguments of an atom's ``revert``, without result and failures.
 
         Raises:
-            NotFound: a provider did not provide a value.
+            ValueNotProvided: a provider did not provide a value.
         """
         atom = self._plan.atoms[number]
         if atom.revert_bindings == atom.execute_bindings:
@@ -404,7 +404,7 @@ class ArgumentBinder:
                 return value if key is None else value[key]
             except _LOOKUP_ERRORS:
                 continue
-        raise exc.NotFound(
+        raise exc.ValueNotProvided(
             f"atom '{self._plan.names[number]}' requires {name!r}, which {tried} should have provided but did"
             f" not: an ignored atom provides nothing, and a result must contain what `provides` names"
         )

@@ -244,15 +244,84 @@ def test_hooks_are_called_around_execute_and_revert(load):
     assert log == ["before", "a", "after", "before undo", "-a", "after undo"]
 
 
-def test_incomplete_result_fails_the_flow_and_names_provider_and_value(load, log):
+class NoItems(dict):
+    """Its items cannot be read."""
+
+    def __getitem__(self, key):
+        raise ArithmeticError(key)
+
+
+@pytest.mark.parametrize("result", [[1], 5, "", NoItems(), object()])
+def test_incomplete_result_fails_its_consumer_which_is_reverted(load, log, result):
+    flow = LinearFlow("f").add(
+        Step("giver", log, result=result, provides=("p", "q")), Step("needy", log, requires=["q"])
+    )
+    engine = load(flow)
+    with pytest.raises(exc.ValueNotProvided, match=r"needy.*'q'.*giver"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert states_of(engine) == {"giver": states.REVERTED, "needy": states.REVERTED}
+    assert log == ["giver", "-giver"], "the consumer never ran, so it has nothing to undo"
+
+
+def test_flow_reverted_because_of_a_missing_value_can_be_resumed(backend, log):
+    def flow(**options):
+        giver = Step("giver", log, result=[1], provides=("p", "q"), **options)
+        return LinearFlow("f").add(giver, Step("needy", log, requires=["q"]))
+
+    engine = engines.load(flow(revert_fails=1), backend=backend)
+    assert final_state(engine, RuntimeError) == states.REVERT_FAILURE
+    with backend.get_connection() as connection:
+        detail = connection.get_flow_details(engine.storage.flow_uuid)
+    engine = engines.load(flow(), backend=backend, flow_detail=detail)
+    assert final_state(engine, exc.WrappedFailure) == states.REVERTED
+    assert log == ["giver", "-giver", "-giver"]
+
+
+def test_retry_decides_about_a_missing_value(load, log):
+    class Growing(Step):
+        def execute(self):
+            super().execute()
+            return [1] * log.count("giver")
+
+    flow = LinearFlow("f", retry=retry.Times(2, "r")).add(
+        Growing("giver", log, provides=("p", "q")), Step("needy", log, requires=["q"])
+    )
+    assert final_state(load(flow)) == states.SUCCESS
+    assert log == ["giver", "-giver", "giver", "needy"]
+
+
+def test_value_of_an_ignored_atom_fails_its_consumer(load, log):
+    a, b, c = Step("a", log), Step("b", log, provides="x"), Step("c", log, requires=["x"])
+    flow = GraphFlow("f").add(a, b, c).link(a, b, decider=lambda history: False, decider_depth="ATOM")
+    engine = load(flow)
+    with pytest.raises(exc.ValueNotProvided, match=r"c.*'x'.*b"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+    assert log == ["a", "-a"]
+
+
+def test_revert_without_a_value_is_a_failed_revert(load, log):
+    class Undo(Step):
+        def execute(self):
+            self.log.append(self.name)
+            raise ValueError("to undo")
+
+        def revert(self, q):
+            self.log.append("-undo")
+
+    flow = LinearFlow("f").add(Step("giver", log, result=[1], provides=("p", "q")), Undo("undo", log))
+    assert final_state(load(flow), Exception) == states.REVERT_FAILURE
+    assert log == ["giver", "undo"]
+
+
+def test_missing_value_ends_the_run_where_failures_are_not_resolved(load, log):
     flow = LinearFlow("f").add(
         Step("giver", log, result=[1], provides=("p", "q")), Step("needy", log, requires=["q"])
     )
-    engine = load(flow)
-    with pytest.raises(exc.NotFound, match=r"needy.*'q'.*giver"):
-        engine.run()
-    assert engine.storage.get_flow_state() == states.FAILURE
-    assert log == ["giver"]
+    engine = load(flow, never_resolve=True)
+    assert final_state(engine, exc.ValueNotProvided) == states.FAILURE
+    assert states_of(engine) == {"giver": states.SUCCESS, "needy": states.FAILURE}
 
 
 # ------------------------------------------------------------------ calls in the wrong order

@@ -78,10 +78,14 @@ def describe(error: BaseException) -> tuple[str, ...]:
         return (str(error),)
     if type(error).__name__ == "WrappedFailure" and isinstance(error, Iterable):
         return ("WrappedFailure", *sorted(_describe_failure(failure) for failure in error))
-    return (type(error).__name__,)
+    return (_taskflow_name(type(error).__name__),)
 
 
 def _describe_failure(failure: Any) -> str:
     if failure.check(PlannedError):
         return str(failure.exception_str)
-    return str(next(iter(failure))).rpartition(".")[2]
+    return _taskflow_name(str(next(iter(failure))).rpartition(".")[2])
+
+
+def _taskflow_name(name: str) -> str:
+    return "NotFound" if name == "ValueNotProvided" else name

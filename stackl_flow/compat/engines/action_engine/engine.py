@@ -51,6 +51,8 @@ def _plain_signature(function: Callable[..., Any]) -> Signature:
 class _Loop(Loop):
     """A loop that finishes in TaskFlow's states and notifies in TaskFlow's order."""
 
+    missing_value_ends_run = True
+
     def revert_signature(self, atom: Atom) -> Signature:
         """Return the signature of ``revert``, without following decorators."""
         return _plain_signature(atom.revert)
