@@ -21,7 +21,7 @@ class LazyCopy(dict[Any, Any]):
     __slots__ = ("_source",)
 
     def __init__(self, source: Mapping[Any, Any]) -> None:
-        # With its first item, because C code, such as that of json, asks a dictionary itself whether it is empty.
+        # With its first item: C code, such as that of json, looks whether the dictionary itself is empty.
         super().__init__(itertools.islice(source.items(), 1))
         self._source: Mapping[Any, Any] | None = source
 
@@ -36,7 +36,7 @@ class LazyCopy(dict[Any, Any]):
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return self.__reduce__()
 
-    __hash__ = None  # type: ignore[assignment]  # as of a dictionary
+    __hash__ = None  # as of a dictionary
 
 
 def _on_copy(name: str) -> Callable[..., Any]:
