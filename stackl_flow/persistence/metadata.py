@@ -71,7 +71,8 @@ class FlowMeta(dict[str, Any]):
         if self._load is None or not isinstance(other, FlowMeta) or not other.is_as_stored:
             return
         if (other.source, other.version) == (self.source, self.version):
-            self._complete({key: value for key, value in other.items() if not dict.__contains__(self, key)})
+            unread = {key: value for key, value in other.items() if dict.get(self, key, _UNREAD) is _UNREAD}
+            self._complete(unread)
 
     def _read(self) -> None:
         if self._load is not None:

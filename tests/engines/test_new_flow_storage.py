@@ -151,3 +151,10 @@ def test_flow_with_missing_inputs_keeps_its_inputs(tmp_path):
         with backend.get_connection() as connection:
             stored = connection.get_flow_details(detail.uuid)
         assert stored.meta == {"injected": {"word": "hello"}}
+
+
+def test_the_factory_is_known_while_the_flow_runs(backend):
+    engine = engines.load_from_factory("tests.engines.factories:letters", [["a"]], backend=backend)
+    engine.compile()
+    engine.prepare()
+    assert engine.storage.flow_meta["factory"]["name"] == "tests.engines.factories:letters"
