@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Times,
     )
     from stackl_flow.task import FunctorTask, MapFunctorTask, ReduceFunctorTask, Task
+    from stackl_flow.task_context import current_task
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ __all__ = [
     "UnorderedFlow",
     "WrappedFailure",
     "__version__",
+    "current_task",
     "engines",
     "exceptions",
     "flow_from_detail",
@@ -110,6 +112,7 @@ _SOURCES = {
     "Times": f"{_RETRY}:Times",
     "UnorderedFlow": "stackl_flow.patterns.unordered_flow:Flow",
     "WrappedFailure": f"{_EXCEPTIONS}:WrappedFailure",
+    "current_task": "stackl_flow.task_context:current_task",
     "engines": "stackl_flow.engines:",
     "exceptions": f"{_EXCEPTIONS}:",
     "flow_from_detail": f"{_FACTORIES}:flow_from_detail",

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
+from stackl_flow.task_context import CurrentContext
+
 Pairs = tuple[tuple[str, str], ...]
 Provides = str | Sequence[str] | AbstractSet[str] | None
 Requires = str | Iterable[str] | None
@@ -176,6 +178,8 @@ class Atom(abc.ABC):
         priority: where several atoms can start, those with the higher priority start first.
         default_provides: the value of ``provides`` if none is passed; set it in a subclass.
         version: major and minor version, stored with the atom; set it in a subclass.
+        context: while the atom runs, what `stackl_flow.current_task` returns; a subclass or an instance may
+            have an attribute of its own by this name.
 
     Raises:
         ValueError: a method does not accept a name, or a required argument is not bound.
@@ -186,6 +190,7 @@ class Atom(abc.ABC):
     default_provides: Provides = None
     version: tuple[int, int] = (1, 0)
     name: str | None
+    context = CurrentContext()
 
     def __init__(
         self,

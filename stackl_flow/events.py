@@ -60,6 +60,8 @@ class AtomTransition(NamedTuple):
         uuid: the UUID of the atom.
         result: the result or `Failure` of ``execute`` or ``revert`` if this transition ends one, else
             `NO_RESULT`.
+        started_at: when the work that this transition ends began, in seconds since the epoch, if it may have
+            waited in an executor after RUNNING or REVERTING; else None.
     """
 
     state: str
@@ -68,22 +70,28 @@ class AtomTransition(NamedTuple):
     name: str
     uuid: str
     result: Any = NO_RESULT
+    started_at: float | None = None
 
     @classmethod
     def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
         """Build the event from the arguments of a callback."""
         kind = TASK if is_kind(TASK, details) else RETRY
         name, uuid = details[f"{kind}_name"], details[f"{kind}_uuid"]
-        return cls(state, details["old_state"], kind, name, uuid, details.get("result", NO_RESULT))
+        result = details.get("result", NO_RESULT)
+        return cls(state, details["old_state"], kind, name, uuid, result, details.get("started_at"))
 
     def details(self) -> dict[str, Any]:
         """Return the details that callbacks receive next to the state."""
-        details = {
+        details: dict[str, Any] = {
             f"{self.kind}_name": self.name,
             f"{self.kind}_uuid": self.uuid,
             "old_state": self.old_state,
         }
-        return details if self.result is NO_RESULT else {**details, "result": self.result}
+        if self.result is not NO_RESULT:
+            details["result"] = self.result
+        if self.started_at is not None:
+            details["started_at"] = self.started_at
+        return details
 
 
 def is_kind(kind: str, details: Mapping[str, Any]) -> bool:

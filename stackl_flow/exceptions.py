@@ -129,6 +129,10 @@ class OwnershipLost(StorageFailure):
     """Another process has taken over this flow; none of this process's further writes are stored."""
 
 
+class ForkedProcess(OwnershipLost):
+    """A process that a task forked returned to the engine; the flow stays with the process that runs it."""
+
+
 class Conflict(StorageFailure):
     """The data changed since it was read, so the whole commit was rejected. Read again and retry."""
 
@@ -155,6 +159,10 @@ class ExecutionFailure(StacklFlowError):
 
 class RequestTimeout(ExecutionFailure):
     """No worker picked up a remote request in time."""
+
+
+class TaskExit(ExecutionFailure, RuntimeError):
+    """A task raised SystemExit, KeyboardInterrupt or the like, which count as its failure; see the cause."""
 
 
 class InvalidState(ExecutionFailure):

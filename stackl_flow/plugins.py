@@ -55,16 +55,28 @@ def load_backend(name: str, url: str, group: str, built_in: Mapping[str, str]) -
         close = difflib.get_close_matches(name, plugins, n=1)
         hint = f"did you mean '{close[0]}'? Known backends:" if close else "known backends:"
         raise exc.NotFound(f"unknown backend '{name}' in '{url}': {hint} {', '.join(sorted(plugins))}")
+    extra = _EXTRAS.get(name)
+    remedy = "install the missing package"
+    if extra is not None:
+        remedy = f"install the driver with pip install 'stackl-flow[{extra}]'"
+    return load_plugin(plugin, f"backend '{name}' in '{url}'", remedy)
+
+
+def load_plugin(plugin: metadata.EntryPoint, what: str, remedy: str) -> Any:
+    """Import a plugin.
+
+    Args:
+        plugin: the plugin.
+        what: what the plugin is for, to begin the error message with.
+        remedy: what to do if it cannot be imported, to end the error message with.
+
+    Raises:
+        NotFound: the plugin cannot be imported.
+    """
     try:
         return plugin.load()
-    except ImportError as error:
-        extra = _EXTRAS.get(name)
-        remedy = "install the missing package"
-        if extra is not None:
-            remedy = f"install the driver with pip install 'stackl-flow[{extra}]'"
-        raise exc.NotFound(
-            f"backend '{name}' in '{url}' cannot be imported ({error}): {remedy}", cause=error
-        ) from error
+    except (ImportError, AttributeError) as error:
+        raise exc.NotFound(f"{what} cannot be imported ({error}): {remedy}", cause=error) from error
 
 
 def import_object(name: str, what: str) -> Any:

@@ -60,8 +60,10 @@ FLOW = Table(
 )
 TASK = Table(
     "task",
-    "A task that a decider skipped is in IGNORE; a retry of its flow or of an enclosing one may reset it to"
-    " PENDING.",
+    "RUNNING means that the work may have started: it is stored before the call is handed to an executor. If"
+    " the flow fails or is suspended before the work starts, the call is recalled and the task is PENDING"
+    " again. A task that a decider skipped is in IGNORE; a retry of its flow or of an enclosing one may reset"
+    " it to PENDING.",
     _with_events(states.TASK_TRANSITIONS),
     states.TASK_START,
     states.TASK_TERMINAL,

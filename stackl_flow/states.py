@@ -1,8 +1,8 @@
 """States of flows, atoms and jobs, and the transitions allowed between them.
 
 The engine, the state machines and the documentation all use these tables. Names and transitions are those of
-TaskFlow, with one more state for flows: a flow in which a revert failed ends in ``REVERT_FAILURE`` and can be
-resumed from there.
+TaskFlow, with two additions. A flow in which a revert failed ends in ``REVERT_FAILURE`` and can be resumed
+from there. A task whose call was recalled before it started goes back from ``RUNNING`` to ``PENDING``.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ TASK_TRANSITIONS: Final[Transitions] = (
     (PENDING, IGNORE),
     (RUNNING, SUCCESS),
     (RUNNING, FAILURE),
+    (RUNNING, PENDING),
     (FAILURE, REVERTING),
     (SUCCESS, REVERTING),
     (REVERTING, REVERTED),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from stackl_flow import atom, redaction
 from stackl_flow.notifier import RestrictedNotifier
+from stackl_flow.task_context import CURRENT
 
 _LOG = redaction.get_logger(__name__)
 
@@ -33,9 +34,10 @@ class _TaskNotifier(RestrictedNotifier):
 
     def notify(self, event_type: str, details: Mapping[str, Any] | None) -> None:
         """Pass progress to the engine that runs the task, then call the callbacks."""
-        report = self.task.progress_callback if self.task is not None else None
+        report = None if self.task is None else self.task.progress_reporter()
         if report is not None and event_type == EVENT_UPDATE_PROGRESS and details and "progress" in details:
-            report(details["progress"], {name: details[name] for name in details if name != "progress"})
+            rest = {name: details[name] for name in details if name != "progress"}
+            report(details["progress"], rest)
         super().notify(event_type, details)
 
 
@@ -60,7 +62,7 @@ class Task(atom.Atom):
     TASK_EVENTS: Sequence[str] = (EVENT_UPDATE_PROGRESS,)
 
     _notifier: _TaskNotifier | None = None
-    # Reports progress to the engine; set while the task runs.
+    # Reports progress to the engine; set while the task runs, for threads that the task starts.
     progress_callback: ProgressCallback | None = None
     name: str
 
@@ -114,6 +116,11 @@ class Task(atom.Atom):
             clone._notifier.task = clone  # noqa: SLF001  as above
         return clone
 
+    def progress_reporter(self) -> ProgressCallback | None:
+        """Return what reports progress to the engine: for the call of this thread, or else for the latest."""
+        call = CURRENT.get(None)
+        return call.report_progress if call is not None and call.is_for(self) else self.progress_callback
+
     def update_progress(self, progress: float, **details: Any) -> None:
         """Report progress from within ``execute`` or ``revert``; it is stored and passed to listeners.
 
@@ -128,8 +135,9 @@ class Task(atom.Atom):
             _LOG.warning(
                 "Progress must be between 0.0 and 1.0, not %s: clamped", progress,
             )  # fmt: skip
-        if self.progress_callback is not None:
-            self.progress_callback(clamped, details)
+        report = self.progress_reporter()
+        if report is not None:
+            report(clamped, details)
         if self._notifier is not None:  # copy.copy() shares it, so its task may be another one
             super(_TaskNotifier, self._notifier).notify(
                 EVENT_UPDATE_PROGRESS, {"progress": clamped, **details}

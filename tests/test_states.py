@@ -23,9 +23,9 @@ ATOM = [
 ]
 JOB = ["UNCLAIMED", "CLAIMED", "COMPLETE"]
 
-#: A failed or suspended flow can be reset, and a failed revert can be repeated.
+#: A failed or suspended flow can be reset, a failed revert can be repeated, and a call can be recalled.
 EXTRA_FLOW = {("FAILURE", "PENDING"), ("SUSPENDED", "PENDING")}
-EXTRA_ATOM = {("REVERT_FAILURE", "REVERTING")}
+EXTRA_ATOM = {("REVERT_FAILURE", "REVERTING"), ("RUNNING", "PENDING")}
 
 
 def outcome(check, old, new):

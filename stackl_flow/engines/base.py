@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Self
 from stackl_flow import exceptions as exc
 from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM, Clock
+from stackl_flow.engines.executors.calls import Wrapper
 from stackl_flow.engines.plan import Plan
 from stackl_flow.engines.storage import Storage
 from stackl_flow.notifier import Notifier
@@ -142,6 +143,7 @@ class EngineOptions:
         owner: name under which the flow is owned; host, process ID and a random part if left out.
         reset_reverted: ``prepare`` resets a flow that was reverted, so that it runs again from the beginning.
             Otherwise call ``reset`` for that.
+        wrap: wraps the work of each call, or several that do; see ``FlowEngine.add_wrapper``.
     """
 
     defer_reverts: bool = False
@@ -151,6 +153,7 @@ class EngineOptions:
     clock: Clock = SYSTEM
     owner: str = ""
     reset_reverted: bool = True
+    wrap: tuple[Wrapper, ...] = ()
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any], extra: frozenset[str] = frozenset()) -> Self:
@@ -167,7 +170,16 @@ class EngineOptions:
             **{name: parse_flag(options[name]) for name in _FLAGS if name in options},
             clock=options.get("clock") or SYSTEM,
             owner=options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}",
+            wrap=_parse_wrappers(options.get("wrap")),
         )
+
+
+def _parse_wrappers(value: Any) -> tuple[Wrapper, ...]:
+    wrappers = () if value is None else (value,) if callable(value) else tuple(value)
+    for wrap in wrappers:
+        if not callable(wrap):
+            raise TypeError(f"option wrap= takes callables such as trace(call, perform), not {wrap!r}")
+    return wrappers
 
 
 def parse_flag(value: object) -> bool:

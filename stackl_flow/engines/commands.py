@@ -48,6 +48,16 @@ class Recalled(NamedTuple):
     atom: int
 
 
+class Interrupted(NamedTuple):
+    """A call was broken off; what it did is unknown, so its atom stays as it is. Nothing new may start."""
+
+    atom: int
+
+
+class Unanswered(NamedTuple):
+    """The questions of the last commands were not answered; they are asked again when the flow resumes."""
+
+
 class Aborted(NamedTuple):
     """The loop could not perform a command; nothing new may start."""
 
@@ -56,7 +66,10 @@ class Suspended(NamedTuple):
     """Suspension was requested."""
 
 
-Event = Executed | Reverted | RetryEvaluated | DecidersEvaluated | Recalled | Aborted | Suspended
+Event = (
+    Executed | Reverted | RetryEvaluated | DecidersEvaluated | Recalled | Interrupted | Unanswered | Aborted
+    | Suspended
+)  # fmt: skip
 
 
 # ------------------------------------------------------------------ commands
@@ -90,6 +103,12 @@ class Revert(NamedTuple):
     atom: int
 
 
+class Recall(NamedTuple):
+    """Recall an atom's call, if it has not started; answered by ``Recalled``."""
+
+    atom: int
+
+
 class EvaluateRetry(NamedTuple):
     """Ask a retry how to handle a failure; answered by ``RetryEvaluated``.
 
@@ -114,4 +133,4 @@ class Finish(NamedTuple):
     state: str
 
 
-Command = Transition | Batch | Execute | Revert | EvaluateRetry | EvaluateDeciders | Finish
+Command = Transition | Batch | Execute | Revert | Recall | EvaluateRetry | EvaluateDeciders | Finish

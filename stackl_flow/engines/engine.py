@@ -13,8 +13,9 @@ from stackl_flow.engines import base
 from stackl_flow.engines.base import EngineOptions
 from stackl_flow.engines.executors import threads
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.executors.calls import WakeUp
+from stackl_flow.engines.executors.calls import Wrapper
 from stackl_flow.engines.executors.serial import SerialExecutor
+from stackl_flow.engines.interrupts import InterruptHandler
 from stackl_flow.engines.journal import Journal
 from stackl_flow.engines.loop import Loop, Statistics, notify_transitions
 from stackl_flow.engines.plan import Plan, compile_flow
@@ -49,6 +50,9 @@ class FlowEngine(base.Engine):
     #: The loop of each run.
     loop_class: ClassVar[type[Loop]] = Loop
 
+    #: Whether atoms that were selected together with one that fails run, as in TaskFlow.
+    finish_selected: ClassVar[bool] = False
+
     def __init__(
         self,
         flow: Item,
@@ -67,6 +71,7 @@ class FlowEngine(base.Engine):
         self._is_prepared = False
         self._statistics = Statistics(self._engine_options.gather_statistics)
         self._loop: Loop | None = None
+        self._wrappers: list[Wrapper] = list(self._engine_options.wrap)
         self.executor = self.create_executor()
 
     def create_executor(self) -> Executor:
@@ -96,6 +101,24 @@ class FlowEngine(base.Engine):
     def compilation(self) -> Plan | None:
         """The plan, or None before ``compile``."""
         return self._plan
+
+    def add_wrapper(self, wrap: Wrapper) -> None:
+        """Have the work of each call wrapped, for example to trace it; takes effect with the next call.
+
+        ``wrap(call, perform)`` is called in the thread that does the work, with the context variables of the
+        task, for ``execute`` and ``revert`` of tasks and retries. It calls ``perform()`` once and returns its
+        result; an exception that it raises or lets pass is the failure of the task. The wrapper added first
+        is the outermost. ``call`` has ``id`` (flow, atom, action, attempt), ``atom`` and ``arguments``.
+        """
+        self._wrappers.append(wrap)
+
+    def remove_wrapper(self, wrap: Wrapper) -> None:
+        """Remove a wrapper.
+
+        Raises:
+            ValueError: it was not added.
+        """
+        self._wrappers.remove(wrap)
 
     # ------------------------------------------------------------------ preparation
 
@@ -128,6 +151,9 @@ class FlowEngine(base.Engine):
     def _prepare(self) -> None:
         """Prepare without a commit: the changes are written with the next one."""
         plan, _ = self._require_plan("prepare")
+        if not self._journal.process.is_here:  # forked since
+            self._discard_state()
+        self._journal.queues = self.executor.queues
         if not self._is_prepared:
             self._journal.take_ownership(plan)
             self._injected.store_unowned()
@@ -164,7 +190,7 @@ class FlowEngine(base.Engine):
             st.check_flow_transition(state, st.PENDING)  # raises before any atom is touched
             transitions = self._journal.reset_atoms()
             self._storage.change_flow_state(st.PENDING)
-            notify_transitions(transitions, plan, self._journal, self._atom_notifier, {})
+            notify_transitions(transitions, plan, self._journal, self._atom_notifier, {}, {})
             self._notify(st.PENDING, state)
 
     def _require_plan(self, verb: str) -> tuple[Plan, ArgumentBinder]:
@@ -184,13 +210,17 @@ class FlowEngine(base.Engine):
             ExecutionFailure: another thread is running this engine.
             WrappedFailure: several atoms failed; a single failure is raised as itself.
             OwnershipLost: another process has taken the flow over.
+            KeyboardInterrupt: Ctrl-C was pressed in the main thread; the flow is suspended.
         """
         if not self._run_lock.acquire(blocking=False):
             raise exc.ExecutionFailure("Engine currently locked, please try again later")
         try:
             loop = self._create_loop()
-            for _ in self._run_loop(loop, timeout, stepwise=False):
-                pass
+            with InterruptHandler(loop):
+                for _ in self._run_loop(loop, timeout, stepwise=False):
+                    pass
+            if loop.interrupts:
+                raise KeyboardInterrupt
             Failure.reraise_if_any(self._failures(loop))
         finally:
             self._run_lock.release()
@@ -207,10 +237,16 @@ class FlowEngine(base.Engine):
         Raises:
             WrappedFailure: several atoms failed; a single failure is raised as itself.
             OwnershipLost: another process has taken the flow over.
+            KeyboardInterrupt: Ctrl-C was pressed in the main thread during a step; the flow is suspended.
         """
         loop = self._create_loop()
         closed = False
-        for state in self._run_loop(loop, timeout, stepwise=True):
+        steps = self._run_loop(loop, timeout, stepwise=True)
+        while True:
+            with InterruptHandler(loop):
+                state = next(steps, None)
+            if state is None:
+                break
             if closed:
                 continue
             try:
@@ -220,11 +256,12 @@ class FlowEngine(base.Engine):
                 self.suspend()
             except Exception:  # noqa: BLE001  an exception thrown into the generator is raised at the end
                 closed = True
-                loop.errors.append(Failure())
-                self.executor.report(WakeUp())
+                loop.abort(Failure())
             else:
                 if suspend:
                     self.suspend()
+        if loop.interrupts:
+            raise KeyboardInterrupt
         failures = self._failures(loop)
         if len(failures) == 1 and error_text.is_a(failures[0].exception, StopIteration):
             raise exc.WrappedFailure(failures)  # Python does not let a generator raise StopIteration
@@ -262,16 +299,17 @@ class FlowEngine(base.Engine):
             batch=read_batch(self._journal.flow.meta, plan),
             defer_reverts=self._engine_options.defer_reverts,
             never_resolve=self._engine_options.never_resolve,
+            finish_selected=self.finish_selected,
         )
         return self.loop_class(
             plan, scheduler, self._journal, self._storage, arguments, self.executor,
-            self._atom_notifier, self._statistics, self._change_state,
+            self._atom_notifier, self._statistics, self._change_state, self._wrappers, self._journal.process,
         )  # fmt: skip
 
     def _run_loop(self, loop: Loop, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
         self._statistics.begin(loop)
         self._loop = loop
-        self.executor.start()
+        self.executor.start(loop.mailbox)
         try:
             self._change_state(st.RUNNING)
             if stepwise:
@@ -279,12 +317,12 @@ class FlowEngine(base.Engine):
             yield st.RESUMING
             yield from loop.run(timeout, stepwise=stepwise)
         except BaseException:
-            self.executor.cancel()  # nothing will read the reports of calls that have not started
             self._discard_state()
             raise
         finally:
             self._loop = None
-            self.executor.stop()
+            if self._journal.process.is_here:  # the threads of an executor do not exist in a forked child
+                self.executor.stop(wait=loop.interrupts <= 1)
             self._journal.close()
             self._statistics.end()
         if loop.result_state is not None and loop.previous_state is not None:
@@ -324,7 +362,8 @@ class ParallelEngine(FlowEngine):
     """Runs atoms concurrently, on threads or on an executor that you pass.
 
     Its extra options: ``executor`` (a ``concurrent.futures`` or futurist executor, which may be shared, or a
-    name: "threads", "greenthreads") and ``max_workers``.
+    name: "threads", "greenthreads" or that of an entry point in ``stackl_flow.executors``) and
+    ``max_workers``.
     """
 
     EXTRA_OPTIONS = frozenset({"executor", "max_workers"})

@@ -23,6 +23,7 @@ from stackl_flow.atom import Atom
 from stackl_flow.clock import Clock
 from stackl_flow.codec import TextCodec
 from stackl_flow.engines.commands import Transition
+from stackl_flow.engines.executors.calls import Process
 from stackl_flow.engines.plan import Plan
 from stackl_flow.error_text import is_a
 from stackl_flow.failure import Failure
@@ -43,6 +44,8 @@ MISSING: Final[Any] = object()
 _STATES_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILURE, st.RETRYING})
 #: Entering these states discards the progress reported before.
 _STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
+#: States in which a call of an atom begins.
+_STATES_STARTING: Final = frozenset({st.RUNNING, st.REVERTING})
 #: States in which an atom that is to be reverted has something to revert.
 _STATES_TO_REVERT: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
 
@@ -179,6 +182,10 @@ class Journal:
         values: results by number, MISSING where there is none at present.
         failed: details of atoms with a failure, by name.
         failures_version: changes with the failures of ``execute``.
+        clock: provides the times.
+        process: the process that owns the flow.
+        queues: whether calls may wait before they start: then the start of a call is recorded when it is
+            reported, and not with RUNNING or REVERTING.
     """
 
     def __init__(self, flow_detail: FlowDetail, backend: Backend | None, clock: Clock, owner: str) -> None:
@@ -192,7 +199,9 @@ class Journal:
         self.failed: dict[str, AtomDetail] = {}
         self.failures_version = 0
         self._by_name: dict[str, AtomDetail] | None = None
-        self._clock = clock
+        self.clock = clock
+        self.process = Process()
+        self.queues = False
         self._connection: Connection | None = None
         self._buffer = WriteBuffer()
         # Metadata set before the flow is owned; the stored flow is read again when it is.
@@ -210,13 +219,16 @@ class Journal:
             FlowChanged: the plan does not match what is stored.
             StorageFailure: the backend cannot be used.
         """
+        if not self.process.is_here:  # forked before the run: the connection belongs to the parent
+            self.process = Process()
+            self._connection = None
         if self.backend is None:
             _match(self.flow, plan)
         else:
             self._connection = self._connection or self.backend.get_connection()
             refresh = functools.partial(_refresh, self.flow, plan)
             self.epoch = self._connection.take_ownership(
-                self.flow.uuid, self.owner, self._clock.now(), refresh
+                self.flow.uuid, self.owner, self.clock.now(), refresh
             )
             # What an earlier run could not write did not happen.
             self._buffer = WriteBuffer()
@@ -230,12 +242,16 @@ class Journal:
                 self.save_atom(self.by_name[name], metadata)
         self._unowned_atom_metadata = {}
         if self.backend is not None:  # the history shows which atoms the lost owner was running
-            now = self._clock.now()
-            self._buffer.transitions += [
-                StoredTransition(0, detail.name, detail.state, detail.state, now, self.owner, _TAKEN_OVER)
-                for detail in self.details
-                if detail.state in (st.RUNNING, st.REVERTING)
-            ]
+            now = self.clock.now()
+            for detail in self.details:
+                if detail.state in _STATES_STARTING:
+                    self._buffer.transitions.append(
+                        StoredTransition(
+                            0, detail.name, detail.state, detail.state, now, self.owner, _TAKEN_OVER
+                        )
+                    )
+                    self._begin(detail)
+                    self._buffer.atoms[detail.uuid] = detail
 
     def index_atoms(self, plan: Plan) -> None:
         """Build the lookups by number and by name from the flow detail.
@@ -258,7 +274,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the connection; the next write opens it again."""
-        if self._connection is not None:
+        if self._connection is not None and self.process.is_here:  # otherwise it is the parent's
             self._connection.close()
 
     @property
@@ -403,6 +419,21 @@ class Journal:
             failure = failure.shortened(size)
         return failure
 
+    def set_started(self, number: int, at: float) -> None:
+        """Set when the work of a call began; written with the atom's next transition."""
+        self.details[number].started_at = at
+
+    def record_started(self, number: int, at: float) -> None:
+        """Record when the work of a running call began; written with the next commit."""
+        detail = self.details[number]
+        detail.started_at = at
+        self._buffer.atoms[detail.uuid] = detail
+
+    def _begin(self, detail: AtomDetail) -> None:
+        """Set the start of a call that is about to be handed over, if it cannot wait before it starts."""
+        can_wait = self.queues and type(detail) is not RetryDetail
+        detail.started_at = None if can_wait or self.backend is None else self.clock.now()
+
     # ------------------------------------------------------------------ transitions
 
     def apply(self, transition: Transition) -> AppliedTransition | None:
@@ -412,6 +443,15 @@ class Journal:
         old = detail.state or st.PENDING
         detail.state = state
         detail.intention = intention
+        if state_changed:
+            if state in _STATES_STARTING:
+                self._begin(detail)
+            elif state == st.PENDING:
+                detail.started_at = None
+                # A recalled call did not start, so this is not another attempt.
+                detail.attempt += old != st.RUNNING
+            elif state == st.RETRYING:
+                detail.attempt += 1
         if self.backend is not None:
             self._buffer.atoms[detail.uuid] = detail
             if state_changed:
@@ -455,6 +495,8 @@ class Journal:
             if old == st.PENDING and detail.intention == st.EXECUTE:
                 continue
             detail.reset(st.PENDING)
+            detail.attempt += old != st.PENDING
+            detail.started_at = None
             detail.reported_progress = detail.progress_details = None
             self.values[number] = MISSING
             self._buffer.atoms[detail.uuid] = detail
@@ -516,7 +558,7 @@ class Journal:
 
     def _add_transition(self, atom: str | None, old: str, new: str, why: str | None = None) -> None:
         self._buffer.transitions.append(
-            StoredTransition(0, atom, old, new, self._clock.now(), self.owner, why)
+            StoredTransition(0, atom, old, new, self.clock.now(), self.owner, why)
         )
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
@@ -551,9 +593,12 @@ class Journal:
         """Write the buffer in one transaction.
 
         Raises:
-            OwnershipLost: another engine has taken the flow over; nothing was written.
+            OwnershipLost: another engine has taken the flow over, or this is a forked child; nothing was
+                written.
             StorageFailure: the backend cannot write; nothing was written.
         """
+        if not self.process.is_here:
+            self.process.check(f"flow '{self.flow.name}' ({self.flow.uuid})")
         if self._connection is None or self.backend is None:
             self._buffer.atoms.clear()
             return

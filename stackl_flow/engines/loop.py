@@ -2,13 +2,19 @@
 
 Every step is the same: transitions are committed and notified, and calls are submitted (SCHEDULING); reports
 come back (WAITING) and are applied (ANALYZING). The loop ends when the scheduler says that the flow is
-finished. It runs in the engine's thread only; other threads reach it through the executor's reports.
+finished. It runs in the engine's thread only; other threads reach it through its mailbox.
+
+RUNNING is committed before a call is handed over and means that the work may have started. When it did start
+is stored later, together with something else or within `_START_DELAY`.
 """
 
 from __future__ import annotations
 
+import contextvars
+import math
+import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 from stackl_flow import exceptions as exc
@@ -20,15 +26,25 @@ from stackl_flow.engines import scheduler as scheduling
 from stackl_flow.engines.executors.base import Executor
 from stackl_flow.engines.executors.calls import (
     EXECUTE,
+    ON_FAILURE,
     REVERT,
     Call,
+    CallId,
     Cancelled,
     Completion,
+    Interrupted,
+    Process,
     Progress,
     Report,
+    Run,
+    Started,
     WakeUp,
+    Wrapper,
+    failure_of,
+    is_main_thread,
     perform,
 )
+from stackl_flow.engines.executors.mailbox import Mailbox
 from stackl_flow.engines.journal import AppliedTransition, Journal
 from stackl_flow.engines.lazy_copy import LazyCopy
 from stackl_flow.engines.plan import RETRY, TASK, Plan
@@ -42,11 +58,20 @@ from stackl_flow.notifier import Notifier
 from stackl_flow.patterns.deciders import pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
 from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
+from stackl_flow.task_context import CURRENT
 
 _LOG = redaction.get_logger(__name__)
 
+_new_tuple: Any = tuple.__new__
+
 _STATES_WITH_RESULT: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 _PROGRESS_OF_STATE: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0, st.REVERTED: 1.0}
+#: States in which a call of an atom begins; its listeners and its work see the same context variables.
+_STARTING_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
+#: How often Ctrl-C suspends a flow: then running calls are not waited for, and then the engine stops at once.
+_MAX_INTERRUPTS: Final = 2
+#: Seconds after which the start of a call is stored, if nothing else is.
+_START_DELAY: Final = 0.2
 _STATISTICS_NAMES: Final = {st.SCHEDULING: "scheduling", st.WAITING: "waiting", st.ANALYZING: "analyzing"}
 
 
@@ -66,8 +91,11 @@ class Loop:
         notifier: receives the transitions of atoms.
         statistics: measures the run.
         change_flow_state: changes the flow's state and notifies.
+        wrappers: wrap the work of each call; see ``calls.Wrapper``.
+        process: the process that owns the flow.
 
     Attributes:
+        mailbox: receives the reports on calls.
         result_state: the state in which the flow finished, or None while it runs.
         previous_state: the flow's state before that.
         errors: failures outside any atom, such as those of a decider or an executor.
@@ -76,6 +104,8 @@ class Loop:
         pending_notifications: transitions that have not been notified yet.
         completed: how many calls completed.
         discarded: how many failures of ``execute`` were passed to retries or reverted.
+        late: how many reports on calls that were not running were dropped.
+        interrupts: how often Ctrl-C was pressed in the main thread.
     """
 
     def __init__(
@@ -89,6 +119,8 @@ class Loop:
         notifier: Notifier,
         statistics: Statistics,
         change_flow_state: Callable[[str], None],
+        wrappers: Sequence[Wrapper],
+        process: Process,
     ) -> None:
         self._plan = plan
         self.scheduler = scheduler
@@ -106,6 +138,20 @@ class Loop:
         self._failures: dict[str, Failure] = {}
         self._failures_version = -1
         self._suspend_requested = False
+        self._thread: int | None = None
+        self._run = Run(
+            journal.flow.uuid, journal.flow.name, journal.clock, wrappers, self.report_progress, process
+        )
+        #: Calls that were handed over and are not complete.
+        self._calls: dict[CallId, Call] = {}
+        #: Those that are known to have started, and when that is looked at next.
+        self._started: set[CallId] = set()
+        self._next_look = 0.0
+        #: By atom: the context variables of its listeners since its call began.
+        self._contexts: dict[int, contextvars.Context] = {}
+        #: Whether the code of a decider runs, and whether a call has entered the engine again.
+        self._in_decider = self._in_engine = False
+        self.mailbox = Mailbox()
         self.pending_notifications: list[AppliedTransition] = []
         self.result_state: str | None = None
         self.previous_state: str | None = None
@@ -113,6 +159,8 @@ class Loop:
         self.unresolved: list[Failure] = []
         self.completed = 0
         self.discarded = 0
+        self.late = 0
+        self.interrupts = 0
 
     #: Whether an argument without a value ends the run, instead of being the failure of its atom.
     missing_value_ends_run: ClassVar[bool] = False
@@ -142,12 +190,45 @@ class Loop:
             and bool(scheduler.running or scheduler.queued)
         )
 
+    @property
+    def running(self) -> int:
+        """How many calls have started and are not complete, as far as that is known."""
+        if not self._executor.queues:
+            return self.scheduler.running
+        started = self._started.union(report.id for report in self.mailbox.peek_started())
+        return sum(call_id in started for call_id in list(self._calls))
+
+    @property
+    def waiting(self) -> int:
+        """How many atoms are selected and have not started."""
+        return self.scheduler.queued + self.scheduler.running - self.running
+
     # ------------------------------------------------------------------ running
 
     def suspend(self) -> None:
         """Request suspension; any thread may call this."""
         self._suspend_requested = True
-        self._executor.report(WakeUp())
+        self.mailbox.put(WakeUp())
+
+    def abort(self, failure: Failure) -> None:
+        """Have nothing new started, and end with this failure; only between two steps."""
+        self.errors.append(failure)
+        self.mailbox.put(WakeUp())
+
+    def interrupt(self) -> None:
+        """Handle Ctrl-C, in the main thread: the flow is suspended, and the code of an atom is broken off.
+
+        The code of the engine itself is not broken off, so that what is stored stays correct.
+
+        Raises:
+            KeyboardInterrupt: the code of an atom is running here, or Ctrl-C was pressed for the third time.
+        """
+        self.interrupts += 1
+        self.suspend()
+        call = CURRENT.get(None)
+        in_call = isinstance(call, Call) and call.run is self._run and not self._in_engine
+        if in_call or self._in_decider or self.interrupts > _MAX_INTERRUPTS:
+            raise KeyboardInterrupt
 
     def run(self, timeout: float | None, *, stepwise: bool) -> Generator[str, None, None]:
         """Run until the flow is finished.
@@ -159,7 +240,8 @@ class Loop:
         Yields:
             The engine's states, if ``stepwise``.
         """
-        scheduler, executor, enter = self.scheduler, self._executor, self._statistics.enter
+        scheduler, enter = self.scheduler, self._statistics.enter
+        self._thread = threading.get_ident()
         events: list[c.Event] = []
         started = False
         while True:
@@ -180,7 +262,7 @@ class Loop:
             stage = enter(st.WAITING)
             if stepwise:
                 yield stage
-            reports = executor.wait(timeout)
+            reports = self._wait(timeout) if self._executor.queues else self.mailbox.wait()
             stage = enter(st.ANALYZING)
             if stepwise:
                 yield stage
@@ -206,29 +288,86 @@ class Loop:
         if self._suspend_requested:
             self._suspend_requested = False
             self._change_flow_state(st.SUSPENDING)
-            self._executor.cancel()
             events.append(c.Suspended())
+            if self.interrupts > 1:  # the calls that still run are not waited for
+                events += [c.Interrupted(call.number) for call in self._calls.values()]
+                self._calls.clear()
         if self.errors:
             events.append(c.Aborted())
         return events
 
     # ------------------------------------------------------------------ reports
 
+    def _wait(self, timeout: float | None) -> list[Report]:
+        """Wait for reports, and meanwhile store which calls have started."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            if now >= self._next_look:
+                self._next_look = now + _START_DELAY
+                if self._record_started(self.mailbox.take_started()):
+                    self._journal.commit()
+            wake_up_at = self._next_look if len(self._started) < len(self._calls) else math.inf
+            seconds = min(wake_up_at, deadline) - now
+            reports = self.mailbox.wait(None if seconds == math.inf else max(0.0, seconds))
+            if reports or time.monotonic() >= deadline:
+                return reports
+
+    def _record_started(self, started: Iterable[Started]) -> bool:
+        """Record when calls started; return whether one of them is still running."""
+        found = False
+        for call_id, at in started:
+            call = self._calls.get(call_id)
+            if call is not None:
+                found = True
+                self._started.add(call_id)
+                self._journal.record_started(call.number, at)
+        return found
+
     def _read_reports(self, reports: Iterable[Report]) -> list[c.Event]:
         """Record reports of the executor, and turn them into core events."""
         events: list[c.Event] = []
         for report in reports:
-            if isinstance(report, Completion):
-                events.append(self._record_completion(report))
+            if isinstance(report, WakeUp):
+                continue
+            call = self._calls.get(report.id)
+            if call is None:
+                self._drop(report)
+            elif isinstance(report, Completion):
+                self._forget(report.id)
+                events.append(self._record_completion(call.number, report))
             elif isinstance(report, Progress):
-                self._journal.record_progress(*report)
-            elif isinstance(report, Cancelled):
-                events.append(c.Recalled(report.number))
+                self._journal.record_progress(call.number, report.progress, report.details)
+            elif isinstance(report, Started):
+                self._record_started([report])
+            else:
+                self._forget(report.id)
+                if isinstance(report, Interrupted):
+                    self.interrupts = self.interrupts or 1
+                    self._suspend_requested = True
+                    events.append(c.Interrupted(call.number))
+                else:
+                    events.append(c.Recalled(call.number))
         return events
 
-    def _record_completion(self, completion: Completion) -> c.Event:
-        number, action, result = completion
+    def _forget(self, call_id: CallId) -> None:
+        del self._calls[call_id]
+        self._started.discard(call_id)
+
+    def _drop(self, report: Completion | Progress | Started | Cancelled | Interrupted) -> None:
+        """Record a report on a call that is not running: it ended already, or belongs to another attempt."""
+        self.late += 1
+        flow, atom, action, attempt = report.id
+        _LOG.warning(
+            "dropped a late report (%s) on '%s' of atom '%s', attempt %s, of flow '%s' (%s): that call is not"
+            " running any more", type(report).__name__, action, atom, attempt, self._run.flow_name, flow,
+        )  # fmt: skip
+
+    def _record_completion(self, number: int, completion: Completion) -> c.Event:
+        (_, _, action, _), result, started_at = completion
         self.completed += 1
+        if started_at is not None:
+            self._journal.set_started(number, started_at)
         resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
             result = self._journal.record_executed(number, result)
@@ -285,10 +424,10 @@ class Loop:
                         self.pending_notifications.append(applied)
                 elif isinstance(command, (c.Execute, c.Revert)):
                     calls.append(command)
-                elif isinstance(command, c.EvaluateRetry):
-                    answers.append(self._answer(self._evaluate_retry, command))
-                elif isinstance(command, c.EvaluateDeciders):
-                    answers.append(self._answer(self._evaluate_deciders, command))
+                elif isinstance(command, c.Recall):
+                    self._recall(command.atom)
+                elif isinstance(command, (c.EvaluateRetry, c.EvaluateDeciders)):
+                    answers.append(self._answer(command))
                 elif isinstance(command, c.Batch):
                     batch = scheduling.batch_names(command, self._plan)
                     self._journal.set_metadata(scheduling.META_BATCH, batch)
@@ -297,14 +436,30 @@ class Loop:
             commands = self.scheduler.handle(answers) if answers else []
         return calls
 
-    def _answer(
-        self, evaluate: Callable[[Any], c.Event], command: c.EvaluateRetry | c.EvaluateDeciders
-    ) -> c.Event:
+    def _answer(self, command: c.EvaluateRetry | c.EvaluateDeciders) -> c.Event:
         try:
-            return evaluate(command)
+            if isinstance(command, c.EvaluateRetry):
+                return self._evaluate_retry(command)
+            return self._evaluate_deciders(command)
+        except exc.ForkedProcess:
+            raise
         except Exception:  # noqa: BLE001  raised again when the flow is finished
             self.errors.append(Failure())
             return c.Aborted()
+        except BaseException as error:  # noqa: BLE001  raised again, too
+            if isinstance(error, KeyboardInterrupt) and is_main_thread():
+                self.interrupts = self.interrupts or 1
+                self._change_flow_state(st.SUSPENDING)
+                return c.Unanswered()
+            self.errors.append(failure_of(error, type(command).__name__))
+            return c.Aborted()
+
+    def _recall(self, number: int) -> None:
+        name, attempt = self._plan.names[number], self._journal.details[number].attempt
+        for action in (EXECUTE, REVERT):
+            call = self._calls.get(CallId(self._run.flow_uuid, name, action, attempt))
+            if call is not None:
+                self._executor.cancel(call)
 
     def _evaluate_retry(self, command: c.EvaluateRetry) -> c.Event:
         failed = self._plan.names[command.failed]
@@ -316,7 +471,7 @@ class Loop:
             self._journal.record_attempt_failure(command.retry, command.child, failure)
         arguments = self._arguments.for_execute(command.retry)
         arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(str(retry.name))
-        answer = retry.on_failure(**arguments)
+        answer = self._call_on_failure(command.retry, retry, arguments)
         try:
             decision = Decision(answer)
         except ValueError:
@@ -324,6 +479,16 @@ class Loop:
                 f"on_failure of retry '{retry.name}' returned {answer!r}: expected one of {list(Decision)}"
             ) from None
         return c.RetryEvaluated(command.retry, decision)
+
+    def _call_on_failure(self, number: int, retry: Retry, arguments: dict[str, Any]) -> Any:
+        """Call ``on_failure`` with a task context of its own."""
+        call = self._new_call(number, ON_FAILURE, arguments)
+
+        def work() -> Any:
+            CURRENT.set(call)
+            return retry.on_failure(**arguments)
+
+        return call.context.run(work)
 
     def _evaluate_deciders(self, command: c.EvaluateDeciders) -> c.Event:
         count = len(self._plan)
@@ -337,11 +502,15 @@ class Loop:
                 ignored.add(decider.source)
             else:
                 history[self._plan.names[decider.source]] = self._journal.values[decider.source]
-        rejections = [
-            decider.depth
-            for decider in deciders
-            if decider.source not in ignored and not decider.decide(history=history)
-        ]
+        self._in_decider = True
+        try:
+            rejections = [
+                decider.depth
+                for decider in deciders
+                if decider.source not in ignored and not decider.decide(history=history)
+            ]
+        finally:
+            self._in_decider = False
         return c.DecidersEvaluated(command.atom, pick_widest(rejections) if rejections else None)
 
     # ------------------------------------------------------------------ calls
@@ -352,12 +521,16 @@ class Loop:
             call = self._try_create_call(command)
             if call is None:
                 return []
+            self._calls[call.id] = call
             if self._plan.kinds[command.atom] == RETRY:
                 # Retries steer the engine, so they run in its thread, as TaskFlow's do.
-                self._executor.report(perform(call))
+                self.mailbox.put(perform(call))
             else:
                 self._executor.submit(call)
+        except exc.ForkedProcess:
+            raise
         except Exception:  # noqa: BLE001  raised again when the flow is finished
+            self._calls = {key: call for key, call in self._calls.items() if call.number != command.atom}
             self.errors.append(Failure())
             return self.scheduler.handle([c.Recalled(command.atom), c.Aborted()])
         return []
@@ -370,27 +543,38 @@ class Loop:
             if self.missing_value_ends_run:
                 raise
             failure = Failure()
-        if isinstance(command, c.Execute):
-            self._executor.report(Completion(command.atom, EXECUTE, failure))
-            return None
-        cause = self._journal.details[command.atom].failure
-        never_ran = cause is not None and cause.check(exc.ValueNotProvided)
-        self._executor.report(Completion(command.atom, REVERT, None if never_ran else failure))
+        action: str = EXECUTE
+        result: Failure | None = failure
+        if isinstance(command, c.Revert):
+            cause = self._journal.details[command.atom].failure
+            never_ran = cause is not None and cause.check(exc.ValueNotProvided)
+            action = REVERT
+            result = None if never_ran else failure
+        call = self._new_call(command.atom, action, {})
+        self._calls[call.id] = call
+        self.mailbox.put(Completion(call.id, result))
         return None
 
     def _create_call(self, command: c.Execute | c.Revert) -> Call:
         number = command.atom
         atom = self._plan.atoms[number]
         is_task = self._plan.kinds[number] == TASK
-        progress = _ProgressReporter(self, number) if is_task else None
         if isinstance(command, c.Revert):
             arguments = self._arguments.for_revert(number)
             arguments.update(self._revert_extras(number, atom, is_task))
-            return Call(number, atom, REVERT, arguments, progress)
+            return self._new_call(number, REVERT, arguments)
         arguments = self._arguments.for_execute(number)
         if not is_task:
             arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(self._plan.names[number])
-        return Call(number, atom, EXECUTE, arguments, progress)
+        return self._new_call(number, EXECUTE, arguments)
+
+    def _new_call(self, number: int, action: str, arguments: dict[str, Any]) -> Call:
+        name, run, attempt = self._plan.names[number], self._run, self._journal.details[number].attempt
+        context = self._contexts[number].copy() if number in self._contexts else contextvars.copy_context()
+        # Made by tuple itself: the constructors of named tuples take twice as long.
+        call_id = _new_tuple(CallId, (run.flow_uuid, name, action, attempt))
+        call: Call = _new_tuple(Call, (call_id, self._plan.atoms[number], arguments, run, context, number))
+        return call
 
     def _revert_extras(self, number: int, atom: Atom, is_task: bool) -> dict[str, Any]:
         """Return the result and the failures for a ``revert``, as far as it accepts them."""
@@ -415,23 +599,42 @@ class Loop:
 
     def report_progress(self, progress: Progress) -> None:
         """Store progress that a task reports while it runs; any thread may call this."""
-        if not self._executor.is_engine_thread():
-            self._executor.report(progress)
+        if threading.get_ident() != self._thread:
+            self.mailbox.put(progress)
             return
-        self._journal.record_progress(*progress)
+        call = self._calls.get(progress.id)
+        if call is None:
+            self._drop(progress)
+            return
+        self._in_engine = True
+        before = self.interrupts
         try:
+            self._journal.record_progress(call.number, progress.progress, progress.details)
             self._journal.commit()
+        except exc.OwnershipLost as error:
+            _warn_not_stored(progress, error)
+            if isinstance(error, exc.ForkedProcess):
+                raise
         except exc.StorageFailure as error:
             # Not the task's fault. It stays in the write buffer, and the engine's next commit meets the same
             # error.
-            name = self._plan.names[progress.number]
-            _LOG.warning("progress of atom '%s' is not stored yet: %s", name, error)
+            _warn_not_stored(progress, error)
+        finally:
+            self._in_engine = False
+        if self.interrupts > before:
+            raise KeyboardInterrupt
 
     # ------------------------------------------------------------------ notifications
 
     def _notify(self) -> None:
         notifications = self.take_notifications()
-        notify_transitions(notifications, self._plan, self._journal, self._notifier, self._results)
+        notify_transitions(
+            notifications, self._plan, self._journal, self._notifier, self._results, self._contexts
+        )
+
+
+def _warn_not_stored(progress: Progress, error: Exception) -> None:
+    _LOG.warning("progress of atom '%s' is not stored yet: %s", progress.id.atom, error)
 
 
 def notify_transitions(
@@ -440,15 +643,44 @@ def notify_transitions(
     journal: Journal,
     notifier: Notifier,
     results: dict[int, Any],
+    contexts: dict[int, contextvars.Context],
 ) -> None:
-    """Notify observers of transitions, in order; ``results`` by number are removed once notified."""
+    """Notify observers of transitions, in order.
+
+    What an observer sets in context variables when an atom begins is seen by its call and by the observers of
+    its later transitions, up to its end, and by nothing else.
+
+    Args:
+        transitions: the transitions.
+        plan: the plan.
+        journal: has the details of the atoms.
+        notifier: the observers.
+        results: the results of atoms by number, removed once notified.
+        contexts: the context variables of atoms that are running, by number.
+    """
     for number, old, new in transitions:
         atom = plan.atoms[number]
         kind, uuid = plan.kinds[number], journal.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _STATES_WITH_RESULT else NO_RESULT
-        notifier.notify(new, AtomTransition(new, old, kind, plan.names[number], uuid, result).details())
+        start = _start_of(journal, number, new)
+        event = AtomTransition(new, old, kind, plan.names[number], uuid, result, start)
+        if new in _STARTING_STATES:
+            contexts[number] = contextvars.copy_context()
+        context = contexts.get(number)
+        if context is None:
+            notifier.notify(new, event.details())
+        else:
+            context.run(notifier.notify, new, event.details())
+            if new not in _STARTING_STATES:
+                del contexts[number]
         if new in _PROGRESS_OF_STATE and isinstance(atom, Task) and atom.has_progress_observers:
             _update_progress(atom, _PROGRESS_OF_STATE[new])
+
+
+def _start_of(journal: Journal, number: int, state: str) -> float | None:
+    """Return when the work that ends with a transition began, if it may have waited before."""
+    detail = journal.details[number]
+    return detail.started_at if journal.queues and state in _STATES_WITH_RESULT else None
 
 
 def _update_progress(task: Task, progress: float) -> None:
@@ -456,19 +688,6 @@ def _update_progress(task: Task, progress: float) -> None:
         task.update_progress(progress)
     except Exception:  # noqa: BLE001  an observer must not break the run
         _LOG.warning("update_progress(%s) of task '%s' raised", progress, task.name, exc_info=True)
-
-
-class _ProgressReporter:
-    """Passes the progress of one call to the loop."""
-
-    __slots__ = ("_loop", "_number")
-
-    def __init__(self, loop: Loop, number: int) -> None:
-        self._loop = loop
-        self._number = number
-
-    def __call__(self, progress: float, details: dict[str, Any]) -> None:
-        self._loop.report_progress(Progress(self._number, progress, details))
 
 
 class Statistics:
@@ -527,6 +746,7 @@ class Statistics:
                 seconds_per_state={name: self._seconds[state] for state, name in _STATISTICS_NAMES.items()},
                 completed=loop.completed,
                 discarded_failures=loop.discarded,
-                incomplete=loop.scheduler.running,
-                awaiting=loop.scheduler.queued,
+                incomplete=loop.running,
+                late_reports=loop.late,
+                awaiting=loop.waiting,
             )

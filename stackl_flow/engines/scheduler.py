@@ -2,12 +2,14 @@
 
 A pure object: events go in, commands come out. It does no I/O and has no clock, lock, thread or user code.
 
-The rules are TaskFlow's. Atoms that were selected together run together, even when one of them fails. A
-failure is passed to the atom's nearest retry, then to the retries around that one. A decider that rejects an
-atom has it ignored.
+The rules are TaskFlow's, but for one. A failure is passed to the atom's nearest retry, then to the retries
+around that one. A decider that rejects an atom has it ignored. After a failure, atoms that are to be reverted
+are not started any more, and calls of them that have not begun are recalled: their atoms are PENDING again.
+In TaskFlow, and with ``finish_selected``, atoms that were selected together run together even when one of
+them fails.
 
-A serial engine works in batches: all atoms of a batch complete before anything else is selected, even when
-one of them fails. To keep that across a crash, a batch of several atoms is stored in the flow's metadata, in
+A serial engine works in batches: all atoms of a batch complete before anything else is selected. To keep that
+across a crash, a batch of several atoms is stored in the flow's metadata, in
 the transaction in which its first atom starts. A run that resumes the flow finishes that batch first, and so
 ends like the interrupted one would have.
 """
@@ -41,6 +43,7 @@ from stackl_flow.engines.atom_table import (
     AtomTable,
 )
 from stackl_flow.engines.commands import Batch
+from stackl_flow.engines.plan import RETRY as RETRY_KIND
 from stackl_flow.engines.plan import Plan
 from stackl_flow.retry import Decision
 
@@ -84,17 +87,17 @@ class Scheduler:
         batch: the batch that an earlier run stored last.
         defer_reverts: an inner retry that gives up has everything reverted, not only its own flow.
         never_resolve: a failure stops the flow; nothing is reverted and no retry is asked.
+        finish_selected: atoms that were selected together with one that fails run, as in TaskFlow.
 
     Attributes:
-        running: how many calls are running.
         resolves_failures: whether failures are passed to retries and reverted.
     """
 
     __slots__ = (
-        "_aborted", "_batch", "_commands", "_defer_reverts", "_failed", "_finished", "_in_batches",
-        "_is_queue_started", "_is_selected", "_plan", "_queue", "_retry_question", "_revert_failed",
-        "_reverting", "_selected", "_slots", "_suspended", "_table", "_unresolved_failure",
-        "_waiting_for_deciders", "resolves_failures", "running",
+        "_aborted", "_batch", "_calls", "_commands", "_defer_reverts", "_failed", "_finish_selected",
+        "_finished", "_has_reverts", "_in_batches", "_is_queue_started", "_is_selected", "_plan", "_queue",
+        "_resumed", "_retry_question", "_revert_failed", "_reverting", "_selected", "_slots", "_suspended",
+        "_table", "_unanswered", "_unresolved_failure", "_waiting_for_deciders", "resolves_failures",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +111,7 @@ class Scheduler:
         batch: Batch = NO_BATCH,
         defer_reverts: bool = False,
         never_resolve: bool = False,
+        finish_selected: bool = False,
     ) -> None:
         count = len(plan)
         self._plan = plan
@@ -115,13 +119,17 @@ class Scheduler:
         self._in_batches = in_batches
         self._batch = batch
         self._defer_reverts = defer_reverts
+        self._finish_selected = finish_selected
         self.resolves_failures = not never_resolve
         self._table = AtomTable(
             plan,
             [STATE_CODES[state] for state in states] if states else bytes(count),
             [INTENTION_CODES[intention] for intention in intentions] if intentions else bytes(count),
         )
-        self.running = 0
+        #: Atoms whose calls are running: handed over and not complete.
+        self._calls: set[int] = set()
+        #: Atoms that an earlier run left running: a call of theirs may have begun then.
+        self._resumed: set[int] = set()
         # Selected atoms wait in ``_selected`` until the selection is complete, then in the queue for a slot.
         self._selected: list[int] = []
         self._is_selected = bytearray(count)
@@ -134,9 +142,14 @@ class Scheduler:
         self._reverting: set[int] = set()
         #: The failed atom, the atom below the retry that is asked, and the first retry asked for it or -1.
         self._retry_question: tuple[int, int, int] | None = None
-        self._suspended = self._aborted = self._finished = False
-        self._revert_failed = self._unresolved_failure = False
+        self._suspended = self._aborted = self._finished = self._has_reverts = False
+        self._revert_failed = self._unresolved_failure = self._unanswered = False
         self._commands: list[c.Command] = []
+
+    @property
+    def running(self) -> int:
+        """How many calls are running: handed over and not complete."""
+        return len(self._calls)
 
     @property
     def queued(self) -> int:
@@ -156,6 +169,7 @@ class Scheduler:
         table = self._table
         for index, state in enumerate(table.state):
             if state in (RUNNING, REVERTING, RETRYING):
+                self._resumed.add(index)
                 self._select(index)
             elif state == FAILED and table.intention[index] == EXECUTE and self.resolves_failures:
                 self._failed.append(index)
@@ -209,18 +223,30 @@ class Scheduler:
             case c.DecidersEvaluated():
                 self._deciders_evaluated(event)
             case c.Recalled(index):
-                self.running -= 1
+                self._recalled(index)
+            case c.Interrupted(index):
+                self._calls.discard(index)
                 self._queue.append(index)
                 self._is_queue_started = False
+                self._suspended = True
+            case c.Unanswered():
+                self._retry_question = None
+                self._waiting_for_deciders.clear()
+                self._suspended = self._unanswered = True
+                self._recall(list(self._calls))
             case c.Aborted():
                 self._aborted = True
                 self._retry_question = None
                 self._waiting_for_deciders.clear()
+                self._recall(list(self._calls))
             case c.Suspended():
                 self._suspended = True
+                self._recall(list(self._calls))
 
     def _executed(self, index: int, ok: bool) -> None:
-        self.running -= 1
+        self._calls.discard(index)
+        if self._resumed:
+            self._resumed.discard(index)
         table = self._table
         if ok:
             self._transition(index, SUCCEEDED, table.intention[index])
@@ -228,16 +254,39 @@ class Scheduler:
                 table.candidates.append(index)
             return
         self._transition(index, FAILED, table.intention[index])
-        self._mark_selected_started()
+        if self._finish_selected:
+            self._mark_selected_started()
         if not self.resolves_failures:
             self._unresolved_failure = True
+            if not self._finish_selected:
+                self._recall(list(self._calls))
         else:
             self._failed.append(index)
 
     def _reverted(self, index: int, ok: bool) -> None:
-        self.running -= 1
+        self._calls.discard(index)
         self._transition(index, REVERTED if ok else REVERT_FAILED, self._table.intention[index])
         self._revert_failed = self._revert_failed or not ok
+
+    def _recall(self, indexes: Iterable[int]) -> None:
+        """Recall calls; a call that has begun completes."""
+        self._commands += [c.Recall(index) for index in indexes]
+
+    def _recalled(self, index: int) -> None:
+        """Undo the start of an atom, unless a call of an earlier run may have begun."""
+        self._calls.discard(index)
+        table = self._table
+        if (
+            self._finish_selected
+            or table.state[index] != RUNNING
+            or index in self._resumed
+            or self._plan.kinds[index] == RETRY_KIND
+        ):
+            self._queue.append(index)
+            self._is_queue_started = False
+            return
+        self._transition(index, PENDING, table.intention[index])
+        table.candidates.append(index)
 
     def _retry_evaluated(self, event: c.RetryEvaluated) -> None:
         assert self._retry_question is not None  # noqa: S101  an answer without a question is a bug of the loop
@@ -265,30 +314,43 @@ class Scheduler:
     # ------------------------------------------------------------------ decisions
 
     def _advance(self) -> None:
-        while self._failed and self._retry_question is None and not self._aborted:
+        while self._failed and self._retry_question is None and not (self._aborted or self._unanswered):
             failed = self._failed.popleft()
             self._resolve_failure(failed, failed, -1)
         if self._retry_question is not None or self._waiting_for_deciders:
             return
+        if self._has_reverts and self._queue:
+            self._unqueue()
+        self._has_reverts = False
         if not (self._suspended or self._aborted or self._revert_failed or self._unresolved_failure):
             self._select_ready()
             if self._waiting_for_deciders:
                 return
         self._start_queued()
-        if self.running == 0 and not self._finished and (not self._queue or self._start_blocked):
+        if not self._calls and not self._finished and (not self._queue or self._start_blocked):
             self._finished = True
-            if not self._queue:
+            if not self._queue or (self._unresolved_failure and not self._finish_selected):
                 self._set_batch(NO_BATCH)
             self._commands.append(c.Finish(self._final_state()))
+
+    def _unqueue(self) -> None:
+        """Remove atoms from the queue that must not start any more: a failure was decided since."""
+        table = self._table
+        queue, self._queue = self._queue, deque()
+        for index in queue:
+            if table.state[index] != PENDING or table.can_execute(index):
+                self._queue.append(index)
+            else:
+                self._is_selected[index] = 0
 
     @property
     def _start_blocked(self) -> bool:
         """Whether not even selected atoms may start."""
-        return self._suspended or self._aborted
+        return self._suspended or self._aborted or (self._unresolved_failure and not self._finish_selected)
 
     def _select_ready(self) -> None:
         """Select all ready atoms, unless the current batch is incomplete."""
-        if self._in_batches and (self.running or self._queue):
+        if self._in_batches and (self._calls or self._queue):
             return
         table = self._table
         while table.candidates and not self._waiting_for_deciders:  # ignoring atoms may make others ready
@@ -346,12 +408,13 @@ class Scheduler:
         return -self._plan.atoms[index].priority, -index if reverting else index
 
     def _start_queued(self) -> None:
-        while self._queue and not self._start_blocked and self.running != self._slots:
+        table, calls = self._table, self._calls
+        while self._queue and not self._start_blocked and len(calls) != self._slots:
             index = self._queue.popleft()
-            self._mark_started(index)
             self._is_selected[index] = 0
-            self.running += 1
-            reverting = self._table.state[index] == REVERTING
+            self._mark_started(index)
+            calls.add(index)
+            reverting = table.state[index] == REVERTING
             self._commands.append(c.Revert(index) if reverting else c.Execute(index))
 
     def _mark_selected_started(self) -> None:
@@ -389,6 +452,7 @@ class Scheduler:
 
     def _revert_after(self, start: int, failed: int) -> None:
         """Revert what has started after an atom, or everything, because an atom failed."""
+        self._has_reverts = True
         if start in self._reverting or EVERYTHING in self._reverting:
             self._set_intention(failed, REVERT)
             return
@@ -404,7 +468,9 @@ class Scheduler:
         if self._revert_failed:
             return st.REVERT_FAILURE
         table = self._table
-        if self._suspended and (self._queue or self._selected or table.has_ready_candidate()):
+        if self._suspended and (
+            self._unanswered or self._queue or self._selected or table.has_ready_candidate()
+        ):
             return st.SUSPENDED
         return st.SUCCESS if table.all_succeeded() else st.REVERTED
 
@@ -420,4 +486,12 @@ class Scheduler:
     def _set_intention(self, index: int, intention: int) -> None:
         if self._table.intention[index] != intention:
             self._transition(index, self._table.state[index], intention)
+            if (
+                index in self._calls
+                and intention >= REVERT
+                and self._table.state[index] == RUNNING
+                and index not in self._resumed
+                and not self._finish_selected
+            ):
+                self._recall([index])
         self._table.candidates.append(index)

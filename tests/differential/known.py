@@ -197,6 +197,11 @@ SUSPENDED = "a suspension changed which atoms were running"
 """As "a suspension takes effect at once", where a sibling that was not started changed the course of the
 flow. Such a case is compared without its suspension, and its own final state is checked."""
 
+SIBLINGS = "after a failure, siblings that have not started do not start"
+"""TaskFlow runs all atoms that it selected together with one that fails, and then reverts them. Here they
+stay PENDING, and calls that wait in an executor are recalled. Engines of compat have TaskFlow's rule: with
+it, such a case has one of TaskFlow's outcomes."""
+
 
 def explain(case: Case, ours: Outcome, theirs: Outcome) -> str:
     """Return the intended differences that explain all differences, joined; "" if some remain."""

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from stackl_flow import engines
 from stackl_flow.engines.loop import Loop
-from tests.differential.known import BREAKS, FORGETS, SUSPENDED, explain, translated
+from tests.differential.known import BREAKS, FORGETS, SIBLINGS, SUSPENDED, explain, translated
 from tests.differential.shrink import shrink
 from tests.differential.theirs import orders, run_theirs
 from tests.support import summaries
-from tests.support.random_flows import Case, Outcome, RetrySpec, run_case, seeded_case
+from tests.support.random_flows import OURS, Case, Outcome, RetrySpec, run_case, seeded_case
 from tests.support.random_flows.generate import replace_task
 
 pytestmark = pytest.mark.slow
@@ -38,9 +39,34 @@ def missing_values_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loop, "missing_value_ends_run", True)
 
 
+class FinishingEngines:
+    """`stackl_flow.engines`, with the rule of TaskFlow and of compat for the siblings of a failed task."""
+
+    @staticmethod
+    def load(flow, **options):
+        engine = engines.load(flow, **options)
+        engine.finish_selected = True
+        return engine
+
+
+FINISHING = replace(OURS, engines=FinishingEngines)
+
+
 def classify(case: Case) -> str:
     """Return the order in which TaskFlow has our outcome, or the intended differences, or ""."""
-    ours = run_case(case)
+    ours = run_case(case, FINISHING)
+    found = classify_outcome(case, ours)
+    native = run_case(case)
+    if not found or not native.differences(ours):
+        return found
+    # Without a failure, the rule makes no difference.
+    failed = any(ours.raised) or any(call.result and " execute " in call.result for _, call in ours.order)
+    ended = native.flow_states[-1:] and native.flow_states[-1] in ENDS
+    return SIBLINGS if failed and ended else ""
+
+
+def classify_outcome(case: Case, ours: Outcome) -> str:
+    """Return the order in which TaskFlow has this outcome, or the intended differences, or ""."""
     agreement = ends_alike(case, ours, 0)
     if agreement:
         return agreement
@@ -48,13 +74,13 @@ def classify(case: Case) -> str:
     if ended and all(breaks(translated(run_theirs(case, order))) for _, order in orders(case, FEW)):
         return BREAKS
     if case.runs > 1 and forgets(case):
-        return classify(replace(case, runs=1)) and FORGETS
+        once = replace(case, runs=1)
+        return classify_outcome(once, run_case(once, FINISHING)) and FORGETS
     agreement = ends_alike(case, ours, SHUFFLES)
     suspending = [task.name for task in case.flow.tasks() if task.suspends]
     if not agreement and suspending and ended:
-        return (
-            classify(replace(case, flow=replace_task(case.flow, suspending[0], suspends=False))) and SUSPENDED
-        )
+        other = replace(case, flow=replace_task(case.flow, suspending[0], suspends=False))
+        return classify_outcome(other, run_case(other, FINISHING)) and SUSPENDED
     return agreement
 
 
@@ -78,7 +104,7 @@ def breaks(theirs: Outcome) -> bool:
 
 def forgets(case: Case) -> bool:
     """Whether a retry has not been reverted although the flow has."""
-    first = run_case(replace(case, runs=1))
+    first = run_case(replace(case, runs=1), FINISHING)
     retries = [atom.name for atom in case.flow.atoms() if isinstance(atom, RetrySpec)]
     return first.flow_states[-1:] == ("REVERTED",) and any(
         first.atom_states[name] == "SUCCESS" for name in retries
@@ -87,7 +113,7 @@ def forgets(case: Case) -> bool:
 
 def describe_difference(case: Case) -> str:
     """Format a case and the differences of its outcomes."""
-    ours = run_case(case)
+    ours = run_case(case, FINISHING)
     theirs = {name: translated(run_theirs(case, order)) for name, order in orders(case, 0)}
     lines = [f"{name}: {line}" for name, outcome in theirs.items() for line in ours.differences(outcome)]
     return "\n".join([str(case), "ours != theirs", *lines])

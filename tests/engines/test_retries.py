@@ -1,5 +1,7 @@
 """Retries: what is reverted, what runs again, which retry decides, and its history."""
 
+import threading
+
 import pytest
 
 from stackl_flow import GraphFlow, LinearFlow, UnorderedFlow, engines, retry, states, task
@@ -173,8 +175,16 @@ def test_task_has_no_history(load):
 
 def test_history_contains_all_failures_of_an_attempt(log):
     controller = Scripted("r", "RETRY", "RETRY")
-    flow = UnorderedFlow("f", retry=controller).add(Step("a", log, fails=1), Step("b", log, fails=1))
-    engine = engines.load(flow)
+    meet = threading.Barrier(2)
+
+    class Both(Step):
+        def execute(self, **kwargs):
+            if self.fails:
+                meet.wait(30)
+            super().execute(**kwargs)
+
+    flow = UnorderedFlow("f", retry=controller).add(Both("a", log, fails=1), Both("b", log, fails=1))
+    engine = engines.load(flow, engine="parallel", max_workers=2)
     engine.run()
     assert sorted(
         {name for histories in controller.histories for _, names in histories for name in names}

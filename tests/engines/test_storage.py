@@ -1,5 +1,7 @@
 """Storage: queries about a flow, injected values, metadata."""
 
+import threading
+
 import pytest
 
 from stackl_flow import LinearFlow, UnorderedFlow, engines, retry, states
@@ -69,7 +71,15 @@ def test_revert_result_is_kept(log):
 
 
 def test_failures_by_atom_in_flow_order(log):
-    engine = engines.load(UnorderedFlow("f").add(*steps("zya", log, fails=1)))
+    meet = threading.Barrier(3)
+
+    class Together(Step):
+        def execute(self, **kwargs):
+            meet.wait(30)
+            super().execute(**kwargs)
+
+    flow = UnorderedFlow("f").add(*(Together(name, log, fails=1) for name in "zya"))
+    engine = engines.load(flow, engine="parallel", max_workers=3)
     final_state(engine, exc.WrappedFailure)
     assert list(engine.storage.get_failures()) == ["z", "y", "a"]
     assert engine.storage.get_execute_failures() == engine.storage.get_failures()

@@ -137,6 +137,8 @@ class World:
             case c.Revert(index):
                 self._begin(index, st.REVERTING)
                 assert all(self.states[other] in CLEAR for other in self.behind[index])
+            case c.Recall(index):
+                return self._recall(index)
             case c.EvaluateRetry(retry, failed, _):
                 assert self.states[failed] == st.FAILURE
                 return c.RetryEvaluated(retry, self._decision(retry))
@@ -147,6 +149,15 @@ class World:
             case c.Finish(state):
                 self.final_state = state
         return None
+
+    def _recall(self, index: int) -> c.Event | None:
+        """Recall a call that has not started: the dice decide whether it has."""
+        if index not in self.pending or self.dice is None or self.dice.random() < 1 / 2:
+            return None
+        if self.plan.kinds[index] == RETRY:
+            return None  # it is performed at once
+        self.pending.remove(index)
+        return c.Recalled(index)
 
     def _transition(self, transition: c.Transition) -> None:
         index, old = transition.atom, self.states[transition.atom]
@@ -165,6 +176,8 @@ class World:
             and transition.state in {st.SUCCESS, st.REVERTED}
         ):
             self.history[index] = self.history[index] + 1 if transition.state == st.SUCCESS else 0
+        if old == st.RUNNING and transition.state == st.PENDING:
+            self.executions[index] -= 1
         if transition.state_changed and transition.state == st.RUNNING:
             self.executions[index] += 1
             if self.plan.kinds[index] != RETRY:

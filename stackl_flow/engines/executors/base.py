@@ -1,55 +1,60 @@
-"""The executor interface."""
+"""The executor interface.
+
+An executor of another package is registered as an entry point of the group ``stackl_flow.executors``; its
+tests inherit from `stackl_flow.testing.contracts.executors`.
+"""
 
 from __future__ import annotations
 
 import abc
 
-from stackl_flow.engines.executors.calls import Call, Report
+from stackl_flow.engines.executors.calls import Call
+from stackl_flow.engines.executors.mailbox import Mailbox
 
 
 class Executor(abc.ABC):
-    """Performs calls and reports their completions.
+    """Performs the calls of one engine.
 
-    Any thread may call ``report``. All other methods are called by the engine's thread.
+    The engine's thread calls all methods. For each call that is submitted, the executor reports exactly one
+    ``Completion``, ``Cancelled`` or ``Interrupted``; ``calls.perform`` makes the report of a call.
     """
 
     #: Whether the scheduler selects atoms in batches: one is complete before the next is selected.
     in_batches: bool = False
 
+    #: Whether a call may wait between ``submit`` and its start. Then the executor reports ``Started``.
+    queues: bool = True
+
     #: Maximum number of calls to submit at once; None for no limit.
     slots: int | None = None
 
     @abc.abstractmethod
-    def start(self) -> None:
-        """Acquire resources, and discard the calls and reports of an earlier run."""
+    def start(self, mailbox: Mailbox) -> None:
+        """Acquire resources for a run.
+
+        Args:
+            mailbox: where the calls of this run are reported.
+        """
 
     @abc.abstractmethod
-    def stop(self) -> None:
-        """Release what ``start`` acquired."""
+    def stop(self, wait: bool = True) -> None:
+        """Drop the calls that have not started, and release what ``start`` acquired.
+
+        Args:
+            wait: wait until the calls that are running are complete.
+        """
 
     @abc.abstractmethod
     def submit(self, call: Call) -> None:
-        """Accept a call; its completion is reported by ``wait``."""
+        """Accept a call.
 
-    @abc.abstractmethod
-    def report(self, report: Report) -> None:
-        """Queue a report for ``wait``."""
-
-    @abc.abstractmethod
-    def wait(self, timeout: float | None = None) -> list[Report]:
-        """Wait until something is reported, at most ``timeout`` seconds.
-
-        Returns:
-            All reports so far, in the order in which they arrived; an empty list after a timeout.
+        Raises:
+            Exception: the call is not accepted, and nothing will be reported on it.
         """
 
     @abc.abstractmethod
-    def cancel(self) -> None:
-        """Recall the calls that have not started; each is reported as ``Cancelled``."""
+    def cancel(self, call: Call) -> None:
+        """Recall a call that has not started, and report it as ``Cancelled``.
 
-    def is_engine_thread(self) -> bool:
-        """Return whether the caller is the engine's own thread performing a call.
-
-        There progress is stored at once instead of being reported.
+        Has no effect on a call that has started or is complete.
         """
-        return False

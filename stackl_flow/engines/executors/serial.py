@@ -2,65 +2,67 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import ClassVar
 
 from stackl_flow.engines.executors import base
-from stackl_flow.engines.executors.calls import Call, Cancelled, Report, perform
+from stackl_flow.engines.executors.calls import (
+    Call,
+    Cancelled,
+    Interrupted,
+    Report,
+    perform_in_context,
+)
+from stackl_flow.engines.executors.mailbox import Mailbox
 
 
 class SerialExecutor(base.Executor):
-    """Performs one call in each ``wait``."""
+    """Performs one call each time that the loop waits."""
 
     in_batches = True
+    queues = False
     slots = 1
 
-    #: Perform a call in ``submit`` instead of in ``wait``. A subclass may set this.
+    #: Perform a call in ``submit`` instead of while the loop waits. A subclass may set this.
     performs_on_submit: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
-        self._reports: deque[Report] = deque()
-        self._thread: int | None = None
+        self._mailbox = Mailbox()
 
-    def start(self) -> None:
-        """Discard the calls and reports of an earlier run."""
+    def start(self, mailbox: Mailbox) -> None:
+        """Forget the calls of an earlier run."""
         self._calls.clear()
-        self._reports.clear()
+        self._mailbox = mailbox
+        mailbox.work = self._perform_next
 
-    def stop(self) -> None:
-        """Do nothing."""
+    def stop(self, wait: bool = True) -> None:
+        """Drop the calls that have not started."""
+        del wait
+        self._calls.clear()
 
     def submit(self, call: Call) -> None:
-        """Queue a call for the next ``wait``, or perform it if ``performs_on_submit`` is set."""
+        """Queue a call until the loop waits, or perform it if ``performs_on_submit`` is set."""
         if self.performs_on_submit:
-            self._thread = threading.get_ident()
-            self._reports.append(perform(call))
+            # Not ``perform``, to have a frame less above the code of the atom.
+            try:
+                self._mailbox.put(call.context.run(perform_in_context, call))
+            except KeyboardInterrupt:
+                self._mailbox.put(Interrupted(call.id))
         else:
             self._calls.append(call)
 
-    def report(self, report: Report) -> None:
-        """Queue a report for ``wait``."""
-        self._reports.append(report)
+    def _perform_next(self) -> Report | None:
+        if not self._calls:
+            return None
+        call = self._calls.popleft()
+        try:
+            return call.context.run(perform_in_context, call)
+        except KeyboardInterrupt:
+            return Interrupted(call.id)
 
-    def wait(self, timeout: float | None = None) -> list[Report]:
-        """Perform one call, and return all reports; ``timeout`` is ignored."""
-        del timeout
-        self._thread = threading.get_ident()
-        done: list[Report] = [perform(self._calls.popleft())] if self._calls else []
-        if not self._reports:
-            return done
-        # Reports that the call made from threads of its own, such as its progress, precede its completion.
-        reports = [*self._reports, *done]
-        self._reports.clear()
-        return reports
-
-    def cancel(self) -> None:
-        """Recall the calls that have not started."""
-        while self._calls:
-            self._reports.append(Cancelled(self._calls.popleft().number))
-
-    def is_engine_thread(self) -> bool:
-        """Return whether the caller is the thread that performs the calls; a task may have started others."""
-        return self._thread == threading.get_ident()
+    def cancel(self, call: Call) -> None:
+        """Recall a call that has not started."""
+        if any(queued is call for queued in self._calls):
+            self._calls = deque(queued for queued in self._calls if queued is not call)
+            self._mailbox.put(Cancelled(call.id))

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
-import queue
+import itertools
+import os
+import sys
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any
+from typing import Any, Final
 
 import futurist
 
 from stackl_flow import exceptions as exc
+from stackl_flow import plugins
 from stackl_flow.engines.executors import base
-from stackl_flow.engines.executors.calls import Call, Cancelled, Completion, Report, perform
-from stackl_flow.failure import Failure
+from stackl_flow.engines.executors.calls import (
+    Call,
+    Cancelled,
+    Completion,
+    Report,
+    Started,
+    failure_of,
+    perform,
+)
+from stackl_flow.engines.executors.mailbox import Mailbox
 
 #: Calls submitted per worker: enough that no thread waits for the engine, few enough that a flow of a million
 #: atoms does not fill the pool's queue with a million futures.
@@ -39,21 +50,29 @@ class ThreadsExecutor(base.Executor):
         self._executor = executor
         self._max_workers = max_workers
         self._make_pool = make_pool or futures.ThreadPoolExecutor
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self._pending: dict[int, futures.Future[Completion]] = {}
+        self._mailbox = Mailbox()
+        #: By the id of the call: calls that are not complete, in the order in which they start, and those of
+        #: them that have not started.
+        self._incomplete: dict[int, _Work] = {}
+        self._waiting: dict[int, _Work] = {}
+        #: How many threads are ours alone: as many calls start without waiting.
+        self._own_threads = 0
         workers = max_workers or getattr(executor, "_max_workers", None)
         self.slots = workers * _CALLS_PER_WORKER if workers else None
 
-    def start(self) -> None:
+    def start(self, mailbox: Mailbox) -> None:
         """Create the pool, unless an executor was passed."""
-        self._reports = queue.SimpleQueue()
+        self._mailbox = mailbox
         if self._external is None:
             self._executor = self._make_pool(max_workers=self._max_workers)
+            self._own_threads = getattr(self._executor, "_max_workers", 0)
 
-    def stop(self) -> None:
-        """Shut the pool down, unless an executor was passed."""
+    def stop(self, wait: bool = True) -> None:
+        """Shut the pool down, unless an executor was passed; calls that have not started are dropped."""
+        self._incomplete.clear()
+        self._waiting.clear()  # so what is left in the queue of an executor does nothing
         if self._external is None and self._executor is not None:
-            self._executor.shutdown()
+            self._executor.shutdown(wait)
             self._executor = None
 
     def submit(self, call: Call) -> None:
@@ -64,102 +83,131 @@ class ThreadsExecutor(base.Executor):
         """
         if self._executor is None:
             raise RuntimeError("executor is not started: call start() first")
-        future = self._executor.submit(perform, call)
-        self._pending[call.number] = future
-        future.add_done_callback(_CompletionCallback(self._reports, call))
-
-    def report(self, report: Report) -> None:
-        """Queue a report for ``wait``."""
-        self._reports.put(report)
-
-    def wait(self, timeout: float | None = None) -> list[Report]:
-        """Wait until something is reported, at most ``timeout`` seconds."""
-        reports = self._reports
+        work = _Work(call, self._mailbox, self._waiting, self._incomplete)
+        self._waiting[id(call)] = self._incomplete[id(call)] = work
         try:
-            found = [reports.get(timeout=timeout)]
-        except queue.Empty:
-            return []
-        found += [reports.get() for _ in range(reports.qsize())]
-        for entry in found:
-            if isinstance(entry, Completion):
-                self._pending.pop(entry.number, None)
-        return found
+            future = work.future = self._executor.submit(work)
+        except BaseException:
+            self._waiting.pop(id(call), None)
+            self._incomplete.pop(id(call), None)
+            raise
+        if self._external is not None:  # only others than this class cancel or break it
+            future.add_done_callback(work.check)
 
-    def cancel(self) -> None:
-        """Recall the calls that have not started; their futures report that they were cancelled."""
-        for future in list(self._pending.values()):
-            future.cancel()
+    def cancel(self, call: Call) -> None:
+        """Recall a call that has not started, unless it has a thread of its own and is about to."""
+        key = id(call)
+        if self._own_threads and key in list(itertools.islice(self._incomplete, self._own_threads)):
+            return
+        work = self._waiting.pop(key, None)
+        if work is not None:
+            self._incomplete.pop(key, None)
+            self._mailbox.put(Cancelled(call.id))
+            if work.future is not None:
+                work.future.cancel()
 
 
-class _CompletionCallback:
-    """Reports the completion of a call when its future is done."""
+class _Work:
+    """One call on its way through the executor.
 
-    __slots__ = ("_call", "_reports")
+    The call is in ``waiting`` until a thread starts it or it is recalled: the one that removes it there
+    decides. This holds for every executor, also for one that does not let futures be cancelled.
+    """
 
-    def __init__(self, reports: queue.SimpleQueue[Report], call: Call) -> None:
-        self._reports = reports
+    __slots__ = ("_call", "_incomplete", "_mailbox", "_waiting", "future")
+
+    def __init__(
+        self, call: Call, mailbox: Mailbox, waiting: dict[int, _Work], incomplete: dict[int, _Work]
+    ) -> None:
         self._call = call
+        self._mailbox = mailbox
+        self._waiting = waiting
+        self._incomplete = incomplete
+        self.future: futures.Future[None] | None = None
 
-    def __call__(self, future: futures.Future[Completion]) -> None:
+    def __call__(self) -> None:
+        """Perform the call, unless it was recalled."""
+        call = self._call
+        run = call.run
+        if self._waiting.pop(id(call), None) is None:
+            return
+        started_at = run.clock.now()
+        self._mailbox.put_started(Started(call.id, started_at))
+        try:
+            report: Report = perform(call, started_at)
+        except exc.ForkedProcess as error:
+            # This thread is all that the child has of the executor. It would take the next calls of its copy
+            # of the queue, and then wait for ever.
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
+            os._exit(_EXIT_FORKED)
+        except BaseException as error:  # noqa: BLE001  the loop waits for a report in any case
+            report = Completion(call.id, failure_of(error, f"atom '{call.id.atom}'"))
+        self._incomplete.pop(id(call), None)
+        self._mailbox.put(report)
+
+    def check(self, future: futures.Future[None]) -> None:
+        """Report a call that the executor did not perform."""
         call = self._call
         if future.cancelled():
-            self._reports.put(Cancelled(call.number))
+            if self._waiting.pop(id(call), None) is not None:
+                self._incomplete.pop(id(call), None)
+                self._mailbox.put(Cancelled(call.id))
             return
         error = future.exception()
-        if error is None:
-            self._reports.put(future.result())
-        elif isinstance(error, Exception):
-            # The executor itself failed the call, for example because it was shut down.
-            self._reports.put(Completion(call.number, call.action, Failure.from_exception(error)))
-        else:
-            # KeyboardInterrupt and the like in a worker thread do not come from the atom.
-            wrapped = RuntimeError(f"worker thread was terminated by {error!r}")
-            self._reports.put(Completion(call.number, call.action, Failure.from_exception(wrapped)))
+        if error is not None:  # for example, the executor was shut down
+            self._waiting.pop(id(call), None)
+            self._incomplete.pop(id(call), None)
+            self._mailbox.put(Completion(call.id, failure_of(error, f"atom '{call.id.atom}'")))
 
 
-_GREENTHREADS = frozenset({"greenthread", "greenthreads", "greenthreaded"})
-_THREADS = frozenset({"thread", "threads", "threaded"})
+#: Exit status of a child that a task forked and that returned from the task (EX_SOFTWARE).
+_EXIT_FORKED: Final = 70
+
+EXECUTORS: Final = "stackl_flow.executors"
+"""The entry point group of executors: callables that take ``max_workers`` and return an ``Executor``."""
+
+BUILT_IN: Final = {
+    "greenthreads": "stackl_flow.engines.executors.threads:greenthreads",
+    "threads": "stackl_flow.engines.executors.threads:threads",
+}
+#: TaskFlow's names.
+_ALIASES: Final = {
+    **dict.fromkeys(("thread", "threads", "threaded"), "threads"),
+    **dict.fromkeys(("greenthread", "greenthreads", "greenthreaded"), "greenthreads"),
+}
 _PROCESSES = frozenset({"process", "processes"})
 #: Class names of executors that work in other processes or interpreters, including those of other libraries.
 _OUT_OF_PROCESS = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecutor"})
 _EXPECTED = (
     "the parallel engine accepts a ThreadPoolExecutor of concurrent.futures or futurist, futurist's"
     " GreenThreadPoolExecutor or SynchronousExecutor, any other executor that works in this process, or one"
-    f" of the names {sorted(_THREADS | _GREENTHREADS)}"
+    f" of the names {sorted(_ALIASES)} or of an entry point in {EXECUTORS}"
 )
 _NO_PROCESSES = "executors that work in other processes are not supported yet"
 
 
-def create_executor(executor: Any, max_workers: Any = None) -> ThreadsExecutor:
+def create_executor(executor: Any, max_workers: Any = None) -> base.Executor:
     """Create the executor from an engine's options.
 
     Args:
-        executor: a ``concurrent.futures`` or futurist executor, the name of a kind, or None for threads.
+        executor: an executor of this library, of ``concurrent.futures`` or of futurist; the name of a kind or
+            of an entry point; or None for threads.
         max_workers: size of its own pool, also as text.
 
     Raises:
         ValueError: unknown name, or the size is not a positive integer.
         TypeError: ``executor`` is not an executor.
+        NotFound: the plugin of that name cannot be imported.
         NotSupported: the executor needs a package that is not installed, or works in other processes.
     """
     size = _parse_size(max_workers)
     if executor is None:
         return ThreadsExecutor(max_workers=size)
+    if isinstance(executor, base.Executor):
+        return executor
     if isinstance(executor, str):
-        name = executor.lower()
-        if name in _THREADS:
-            return ThreadsExecutor(max_workers=size)
-        if name in _GREENTHREADS:
-            if importlib.util.find_spec("eventlet") is None:
-                raise exc.NotSupported(
-                    f"executor '{executor}' requires eventlet, which is not installed: install it, or use"
-                    " 'threads'"
-                )
-            return ThreadsExecutor(max_workers=size, make_pool=futurist.GreenThreadPoolExecutor)
-        reason = f"; {_NO_PROCESSES}" if name in _PROCESSES else ""
-        raise ValueError(
-            f"Unknown executor string '{executor}' expected one of {sorted(_THREADS | _GREENTHREADS)}{reason}"
-        )
+        return _create_named(executor, size)
     if not isinstance(executor, futures.Executor):
         is_class = isinstance(executor, type) and issubclass(executor, futures.Executor)
         hint = "; pass an instance, not the class" if is_class else ""
@@ -168,6 +216,38 @@ def create_executor(executor: Any, max_workers: Any = None) -> ThreadsExecutor:
         # Rejected here, because otherwise each task would fail with pickle's complaint about a lock.
         raise exc.NotSupported(f"executor {executor!r} cannot be used: {_EXPECTED}; {_NO_PROCESSES}")
     return ThreadsExecutor(executor)
+
+
+def _create_named(name: str, size: int | None) -> base.Executor:
+    """Create an executor of the entry point group ``stackl_flow.executors``, with the size of its pool."""
+    alias = _ALIASES.get(name.lower(), name)
+    installed = plugins.entry_points(EXECUTORS, BUILT_IN)
+    if alias not in installed:
+        known = sorted({*_ALIASES, *installed})
+        reason = f"; {_NO_PROCESSES}" if name.lower() in _PROCESSES else ""
+        raise ValueError(f"Unknown executor string '{name}' expected one of {known}{reason}")
+    plugin: Callable[..., base.Executor] = plugins.load_plugin(
+        installed[alias], f"executor '{name}'", "install the missing package"
+    )
+    return plugin(max_workers=size)
+
+
+def greenthreads(max_workers: int | None = None) -> ThreadsExecutor:
+    """Create an executor with a pool of greenthreads.
+
+    Raises:
+        NotSupported: eventlet is not installed.
+    """
+    if importlib.util.find_spec("eventlet") is None:
+        raise exc.NotSupported(
+            "executor 'greenthreads' requires eventlet, which is not installed: install it, or use 'threads'"
+        )
+    return ThreadsExecutor(max_workers=max_workers, make_pool=futurist.GreenThreadPoolExecutor)
+
+
+def threads(max_workers: int | None = None) -> ThreadsExecutor:
+    """Create an executor with a pool of threads."""
+    return ThreadsExecutor(max_workers=max_workers)
 
 
 def _parse_size(max_workers: Any) -> int | None:

@@ -90,6 +90,7 @@ class ActionEngine(base.Engine):
         {st.SCHEDULING, st.WAITING, st.RESUMING, st.ANALYZING, st.UNDEFINED, st.GAME_OVER}
     )
     loop_class: ClassVar[type[Loop]] = _Loop
+    finish_selected: ClassVar[bool] = True
 
     executor: Executor
 
