@@ -423,6 +423,8 @@ class Conductor:
         return Rules(result_of_load_error, self._result_of_run_error)
 
     def _result_of_run_error(self, error: BaseException, engine: Engine) -> RunResult:
+        if os.getpid() != self._pid:  # the store and the job are the parent's
+            return RunResult(DEFERRED, {}, error)
         state = self._stored_state(engine)
         never_resolve = parse_flag(engine.options.get("never_resolve", False))
         try:

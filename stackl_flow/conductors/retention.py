@@ -33,6 +33,8 @@ class LogBookRetention:
         self._persistence = persistence
         self._policy = policy
         self._next_run = -math.inf
+        #: Uuids of the dead letters, read once in a run, if at all.
+        self._dead: frozenset[str] | None = None
 
     def job_consumed(self, job: Job, *, failed: bool) -> None:
         """Delete the logbook of a job that was just consumed, unless the policy keeps it for a while.
@@ -65,6 +67,7 @@ class LogBookRetention:
         clock = persistence.clock
         if clock.monotonic() < self._next_run:
             return
+        self._dead = None
         pruned = prune(persistence, policy, clock.now(), self._is_consumed_here)
         count = sum(1 for _ in itertools.islice(pruned, _BATCH))
         self._next_run = clock.monotonic() + (0.0 if count == _BATCH else policy.check_interval)
@@ -77,5 +80,7 @@ class LogBookRetention:
             return False
         try:
             return self._board.get_snapshot(book.job).state in CONSUMED_STATES
-        except exc.NotFound:
-            return True  # so long ago that its outcome has expired
+        except exc.NotFound:  # so long ago that its outcome has expired; a dead letter can be requeued
+            if self._dead is None:
+                self._dead = frozenset(record.uuid for record in self._board.dead_letters)
+            return book.job not in self._dead

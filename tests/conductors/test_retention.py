@@ -5,6 +5,7 @@ import math
 import pytest
 
 from stackl_flow import engines
+from stackl_flow import exceptions as exc
 from stackl_flow.conductors import Conductor
 from stackl_flow.jobboards import backends as boards
 from stackl_flow.persistence import backends as stores
@@ -141,3 +142,26 @@ def test_posting_again_under_a_key_leaves_no_second_logbook(backend, post):
     first, again = post("one", key="k"), post("one", key="k")
     assert first.uuid == again.uuid
     assert remaining(backend) == ["one"]
+
+
+def test_the_logbook_of_a_dead_letter_stays(backend, clock, tmp_path):
+    """Also when its outcome has expired: it can be requeued."""
+    conf = {"connection": f"memory://{tmp_path.name}", "outcome_retention": 10.0}
+    with boards.backend("board", conf, persistence=backend, clock=clock) as board:
+        store = {"log_file": str(tmp_path / "log_file")}
+        job = post_flow(board, backend, f"{FLOWS}.good", name="dead", store=store)
+        with backend.get_connection() as connection:
+            (flow,) = connection.get_logbook(job.book_uuid)
+        engines.load_from_detail(flow, backend=backend, clock=clock).run()
+        board.trash(board.claim(next(board.iterjobs()), "me"), "me", "not wanted")
+        clock.step(2 * DAY)
+        list(board.iterjobs())
+        with pytest.raises(exc.NotFound):
+            board.get_snapshot(job)
+        conductor = Conductor("ann", board, backend, retention=DAY)
+        conductor._retention.run()
+        assert remaining(backend) == ["dead"]
+        board.dead_letters.discard(job.uuid)
+        clock.step(DAY)
+        conductor._retention.run()
+        assert remaining(backend) == []
