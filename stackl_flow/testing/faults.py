@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 
 from stackl_flow import exceptions as exc
 from stackl_flow.jobboards.base import ClaimBatch, Job, JobBoard
-from stackl_flow.kv.items import Check, Item, Lease, Put
+from stackl_flow.kv.items import Check, Item, Lease, Limits, Put
 from stackl_flow.kv.store import KV, LockItems
 from stackl_flow.persistence.base import Backend
 from stackl_flow.testing.interception import InterceptedBackend
@@ -252,13 +252,17 @@ class FaultyKV(KV):
 
     def __init__(self, store: KV, faults: Faults) -> None:
         super().__init__(store.conf, store.clock)
-        self.limits = store.limits
         self.is_shared = store.is_shared
         self.list_is_snapshot = store.list_is_snapshot
         self.supports_locks = store.supports_locks
         self._store = store
         self._faults = faults
         self._granted: list[Lease] = []
+
+    @property
+    def limits(self) -> Limits:  # type: ignore[override]  # those of some stores are known once connected
+        """The limits of the real store."""
+        return self._store.limits
 
     @property
     def name(self) -> str:

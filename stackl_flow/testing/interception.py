@@ -11,7 +11,7 @@ from stackl_flow.persistence.base import Backend, Connection
 Interceptor = Callable[[str, Callable[[], Any]], Any]
 
 #: What is never intercepted: it reads and writes nothing.
-_NOT_INTERCEPTED: Final = frozenset({"backend", "close"})
+_NOT_INTERCEPTED: Final = frozenset({"backend", "close", "stored_size"})
 
 
 class InterceptedBackend(Backend):
