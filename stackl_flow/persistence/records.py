@@ -496,6 +496,15 @@ def duplicate(what: str, uuid: str) -> exc.Duplicate:
     return exc.Duplicate(f"a {what} with uuid '{uuid}' is stored already")
 
 
+def lost_commits(flow_uuid: str) -> exc.StorageFailure:
+    """Return the error for a store that lacks what the owner of a flow has committed before."""
+    return exc.StorageFailure(
+        f"the database has lost commits of flow '{flow_uuid}': it was restored from a backup, or a replica "
+        f"that lagged behind took over; nothing of this write was stored; load the flow again to resume from "
+        f"what is stored"
+    )
+
+
 def ownership_lost(flow_uuid: str, held: int, epoch: int, owner: str | None) -> exc.OwnershipLost:
     """Return the error for a writer that no longer owns a flow.
 

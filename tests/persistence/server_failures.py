@@ -1,5 +1,6 @@
 """The contract of backends on database servers: restarts, cut connections and lost answers."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.patterns.linear_flow import Flow
 from stackl_flow.persistence import backends, models
 from stackl_flow.testing.contracts.persistence import atom_update, checkpoint, saved_flow, with_tasks
+from stackl_flow.testing.crash import in_child
 from tests.support.lossy_proxy import LossyProxy
 
 WRONG = "secret"
@@ -106,6 +108,41 @@ def fails(url, *words, verb="get_logbooks", kind=exc.StorageFailure):
     return caught.value
 
 
+class Undo(task.Task):
+    """Fails if it is the last one; calls a function when it is reverted."""
+
+    def __init__(self, name, undo):
+        super().__init__(name)
+        self.undo = undo
+
+    def execute(self):
+        if self.name == "last":
+            raise RuntimeError("failed")
+
+    def revert(self, **_):
+        if self.name != "last":
+            self.undo(self.name)
+
+
+def rollback_flow(undo):
+    return Flow("f").add(*(Undo(name, undo) for name in ("t0", "t1", "t2", "last")))
+
+
+def crash_in_rollback(url):
+    """Run a flow in a process that dies while its second task is reverted; return the flow."""
+    with backends.backend(url) as backend:
+        engine = engines.load(rollback_flow(print), backend=backend)
+        flow_uuid = engine.storage.flow_uuid
+
+    def run():
+        with backends.backend(url) as theirs, theirs.get_connection() as conn:
+            flow = rollback_flow(lambda name: os._exit(7) if name == "t1" else None)
+            engines.load(flow, flow_detail=conn.get_flow_details(flow_uuid), backend=theirs).run()
+
+    assert in_child(run) == 7
+    return flow_uuid
+
+
 class ServerFailureContract:
     """Servers are restarted, connections cut, answers lost: every write is applied once."""
 
@@ -118,6 +155,29 @@ class ServerFailureContract:
     def server(self):
         """Return a server of this test."""
         raise NotImplementedError("a subclass of the contract defines the fixture server")
+
+    def test_restarts_during_a_recovery(self, server):
+        """The server is killed while a crashed rollback is resumed: it continues where it was."""
+        flow_uuid = crash_in_rollback(server.url)
+        reverted = []
+
+        def restart():
+            server.kill()
+            server.start()
+
+        def factory():
+            return rollback_flow(lambda name: (reverted.append(name), restart()))
+
+        with backends.backend(server.url) as backend, backend.get_connection() as conn:
+            detail = conn.get_flow_details(flow_uuid)
+            engine = engines.load(factory(), flow_detail=detail, backend=backend)
+            with pytest.raises(exc.WrappedFailure, match="failed"):
+                engine.run()
+            assert reverted == ["t1", "t0"]
+            assert conn.get_flow_details(flow_uuid).state == states.REVERTED
+            ends = [(row.atom, row.new) for row in conn.get_history(flow_uuid) if row.new == states.REVERTED]
+            assert ends == [("last", states.REVERTED), ("t2", states.REVERTED), ("t1", states.REVERTED),
+                            ("t0", states.REVERTED), (None, states.REVERTED)]  # fmt: skip
 
     def test_a_silent_connection_fails_in_time(self, server):
         """A connection that is dead, and not closed, hangs neither a read nor a checkpoint."""

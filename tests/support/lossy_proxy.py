@@ -32,6 +32,7 @@ class LossyProxy:
 
     Attributes:
         port: its port.
+        target: the server's port, for new connections.
         every: lose every n-th response; 0 for none.
         cut_in: lose the n-th response from now on, once; 0 for none.
         lost: how many responses were lost.
@@ -43,7 +44,7 @@ class LossyProxy:
         self.every = self.cut_in = self.lost = 0
         self.is_silent = False
         self.connections = 0
-        self._target = target
+        self.target = target
         self._responses = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -64,7 +65,7 @@ class LossyProxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
+        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self.target)) as server:
             threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
             with suppress(OSError):
                 while response := server.recv(1 << 16):

@@ -8,7 +8,9 @@ On a server: the flow's row is locked first, so that a process that takes owners
 is committed, or the checkpoint finds the new epoch. Where one statement can do all of it, it takes one round
 trip. Else all statements are sent together, and the commit after their results: two round trips. When the
 outcome of a commit is unknown, the next attempt locks the row, which waits for the lost transaction to end,
-and checks whether the transitions are stored under their numbers.
+and checks whether the transitions are stored under their numbers. A new connection may lead to a server that
+lacks commits, such as a replica that was promoted before it had received them. So the first checkpoint on it
+checks that what was written before is still there, and fails otherwise.
 
 In a local file: by the shortest way to the driver. A disk flush leaves the processor's caches cold, so that
 what runs between two of them takes longer than elsewhere. Hence few frames, a handful of statements, and no
@@ -25,7 +27,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.databases import Database, Retrying
 from stackl_flow.persistence.backends.sql.session import Session
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.records import Checkpoint, not_found, ownership_lost
+from stackl_flow.persistence.records import Checkpoint, lost_commits, not_found, ownership_lost
 
 
 class SingleStatement(Protocol):
@@ -74,6 +76,10 @@ class ServerCheckpointWriter:
         self._single_statement = single_statement
         # The flow that was written last, and the id of its last transition.
         self._last_written: tuple[str, int] = ("", 0)
+        # The connection that wrote it.
+        self._raw: Any = None
+        # The flow whose commits were confirmed, the id of its last transition, and that transition if known.
+        self._confirmed: tuple[str, int, tuple[Any, ...] | None] = ("", 0, None)
 
     def __call__(self, cp: Checkpoint) -> None:
         """Write a checkpoint.
@@ -81,7 +87,8 @@ class ServerCheckpointWriter:
         Raises:
             OwnershipLost: the epoch is not the owner's.
             NotFound: the flow, or an atom in the checkpoint, is not stored.
-            StorageFailure: it could not be written; nothing of it was.
+            StorageFailure: it could not be written, or the database has lost earlier commits; nothing of it
+                was written.
         """
         attempt = partial(self._attempt, cp, [])
         try:
@@ -96,17 +103,21 @@ class ServerCheckpointWriter:
         Args:
             flow_uuid: the flow, whose row is locked.
         """
-        self._last_written = (flow_uuid, self._read_last(flow_uuid))
+        last = self._read_last(flow_uuid)
+        self._last_written, self._raw = (flow_uuid, last), self._session.raw
+        self._confirmed = (flow_uuid, last, None)
 
     def _attempt(self, cp: Checkpoint, sent: list[int]) -> None:
         """Try once; ``sent`` holds the last id before a commit whose outcome is not known yet."""
         flow, (known, last) = cp.flow_uuid, self._last_written
         self._last_written = ("", 0)
         with self._session.unbegun:
+            if self._raw is not self._session.raw:
+                known = ""
             if known == flow and not sent and self._single_statement is not None:
                 sent[:] = [last]
                 if self._single_statement.write(self._session.cursor, cp, last, self._now()):
-                    self._last_written = (flow, last + len(cp.transitions))
+                    self._confirm(cp, last)
                     return
                 sent.clear()
             if known == flow and not sent:
@@ -117,13 +128,34 @@ class ServerCheckpointWriter:
                 if sent and self._was_applied(cp, sent[0]):
                     return
                 _check_owner(cp, owner)
+                self._check_nothing_lost(cp, last)
                 updated = self._write(cp, last)
             _check_owner(cp, owner)
             if updated != len(cp.atoms):
                 raise not_found("atom", ", ".join(atom.uuid for atom in cp.atoms))
             # From here on the commit may be applied although its answer is lost.
             sent[:] = [last]
-        self._last_written = (flow, last + len(cp.transitions))
+        self._confirm(cp, last)
+
+    def _confirm(self, cp: Checkpoint, last: int) -> None:
+        """Remember what was written after the transition with an id."""
+        flow, transitions = cp.flow_uuid, cp.transitions
+        self._last_written, self._raw = (flow, last + len(transitions)), self._session.raw
+        if transitions:
+            self._confirmed = (flow, last + len(transitions), transitions[-1].columns)
+
+    def _check_nothing_lost(self, cp: Checkpoint, last: int) -> None:
+        """Check that the last transition that was confirmed is stored; the flow's row is locked."""
+        flow, confirmed, columns = self._confirmed
+        if flow != cp.flow_uuid:
+            return
+        if last >= confirmed and columns is not None:
+            rows = self._session.query(self._sql.select_transition, (confirmed,))
+            if [tuple(row) for row in rows] == [columns]:
+                return
+        elif last >= confirmed:
+            return
+        raise lost_commits(cp.flow_uuid)
 
     def _write_together(self, cp: Checkpoint, last: int) -> tuple[Any, int]:
         session = self._session
@@ -190,6 +222,8 @@ def _row_count(cursor: Any) -> int:
 def _check_owner(cp: Checkpoint, owner: Any) -> None:
     if owner is None:
         raise not_found("flow", cp.flow_uuid)
+    if owner[0] < cp.epoch:
+        raise lost_commits(cp.flow_uuid)
     if owner[0] != cp.epoch:
         raise ownership_lost(cp.flow_uuid, cp.epoch, *owner)
 
