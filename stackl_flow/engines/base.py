@@ -144,6 +144,8 @@ class EngineOptions:
         reset_reverted: ``prepare`` resets a flow that was reverted, so that it runs again from the beginning.
             Otherwise call ``reset`` for that.
         wrap: wraps the work of each call, or several that do; see ``FlowEngine.add_wrapper``.
+        factories: the allow-list of factories for calls that are sent to other processes; None for that of
+            the environment.
     """
 
     defer_reverts: bool = False
@@ -154,6 +156,7 @@ class EngineOptions:
     owner: str = ""
     reset_reverted: bool = True
     wrap: tuple[Wrapper, ...] = ()
+    factories: tuple[str, ...] | None = None
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any], extra: frozenset[str] = frozenset()) -> Self:
@@ -171,6 +174,7 @@ class EngineOptions:
             clock=options.get("clock") or SYSTEM,
             owner=options.get("owner") or f"{socket.gethostname()}:{os.getpid()}:{new_uuid()[:8]}",
             wrap=_parse_wrappers(options.get("wrap")),
+            factories=None if options.get("factories") is None else tuple(options["factories"]),
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from stackl_flow import codec as codecs
 from stackl_flow import error_text
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
@@ -27,6 +28,9 @@ from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
+
+if TYPE_CHECKING:
+    from stackl_flow.engines.executors.wire import Encoder
 
 #: States in which a run ends without raising the failures of atoms.
 _STATES_WITHOUT_ERRORS = frozenset({st.SUCCESS, st.SUSPENDED})
@@ -165,16 +169,25 @@ class FlowEngine(base.Engine):
             self.reset()
 
     def validate(self) -> None:
-        """Check that every required argument has a provider.
+        """Check that every required argument has a provider, and that every task can be sent where it runs.
 
         Raises:
             InvalidState: the engine is not compiled and prepared.
             MissingDependencies: a required argument has no provider.
+            NotSupported: the executor sends calls to other processes, which cannot find a task.
         """
-        _, arguments = self._require_plan("validate")
+        plan, arguments = self._require_plan("validate")
         if not self._is_prepared:
             raise exc.InvalidState("Can not validate an engine which has not had its storage populated")
         arguments.bind()
+        if self.executor.target is not None and self.executor.encoder is None:
+            self.executor.encoder = self._create_encoder(plan, self.executor.target)
+
+    def _create_encoder(self, plan: Plan, target: str) -> Encoder:
+        from stackl_flow.engines.executors.wire import Encoder  # noqa: PLC0415  most executors need none
+
+        codec = codecs.DEFAULT if self._backend is None else self._backend.codec
+        return Encoder(plan, self._journal.flow.meta, target, codec, self._engine_options.factories)
 
     def reset(self) -> None:
         """Reset the flow and all its atoms to PENDING.

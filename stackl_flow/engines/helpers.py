@@ -240,4 +240,6 @@ def load_from_detail(
     """
     _check_arguments(engine, store, flow_detail)
     flow = flow_from_detail(flow_detail, factories)
+    if factories is not None:
+        kwargs["factories"] = tuple(factories)
     return load(flow, store, flow_detail, None, backend, namespace, engine, **kwargs)

@@ -7,9 +7,13 @@ tests inherit from `stackl_flow.testing.contracts.executors`.
 from __future__ import annotations
 
 import abc
+from typing import TYPE_CHECKING
 
 from stackl_flow.engines.executors.calls import Call
 from stackl_flow.engines.executors.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from stackl_flow.engines.executors.wire import Encoder
 
 
 class Executor(abc.ABC):
@@ -24,6 +28,13 @@ class Executor(abc.ABC):
 
     #: Whether a call may wait between ``submit`` and its start. Then the executor reports ``Started``.
     queues: bool = True
+
+    #: Where calls are sent as messages, ``wire.PROCESSES`` or ``wire.REMOTE``; None if they are passed as
+    #: they are. ``validate()`` of the engine refuses tasks that a receiver cannot find, and sets ``encoder``.
+    target: str | None = None
+
+    #: Encodes the calls of the flow and decodes their reports, for an executor with a ``target``.
+    encoder: Encoder | None = None
 
     #: Maximum number of calls to submit at once; None for no limit.
     slots: int | None = None
