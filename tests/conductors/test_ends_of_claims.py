@@ -106,9 +106,25 @@ def test_what_a_task_raises_ends_its_claim(kind, slots, world):
     job, other = world.post("raising", factory_kwargs={"kind": kind}), world.post("plain")
     with running(conductor):
         assert other.wait(LONG)
-        eventually(lambda: world.snapshot(job).state != "claimed")
+        assert job.wait(LONG)
         assert (conductor.unattended, health(conductor, stats)["running"]) == ([], [])
-    assert world.board.job_count == 0 or world.snapshot(job).state in {"waiting", "scheduled"}
+    assert (world.snapshot(job).state, world.flow_state(job)) == ("failed", st.REVERTED)
+    assert type(KINDS[kind]).__name__ in str(world.snapshot(job).outcome["outcome"]["failure"])
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+def test_what_a_task_raises_in_the_main_thread(kind, strict):
+    """Ctrl-C suspends the flow and ends ``run``; what else ends threads is the failure of the task."""
+    job = strict.post("raising", factory_kwargs={"kind": kind})
+    conductor = strict.conductor()
+    if kind == "SystemExit":
+        conductor.run(max_dispatches=1)
+        assert (strict.snapshot(job).state, strict.flow_state(job)) == ("failed", st.REVERTED)
+        return
+    with pytest.raises(KeyboardInterrupt):
+        conductor.run(max_dispatches=1)
+    assert (strict.snapshot(job).state, strict.flow_state(job)) == ("waiting", st.SUSPENDED)
+    assert strict.last_claim(job).ended == "released"
 
 
 class Raising(Conductor):

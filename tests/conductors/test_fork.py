@@ -20,7 +20,7 @@ def deployment(request, tmp_path):
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("how", ["exit", "multiprocessing"])
+@pytest.mark.parametrize("how", ["exit", "raise", "return", "multiprocessing"])
 def test_a_task_that_forks(how, slots, deployment):
     deployment.start("first", "--slots", str(slots))
     job = deployment.post("forking", store={"how": how}, module="exits")
