@@ -12,8 +12,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Self
 
 from stackl_flow.cli.errors import Exit
+from stackl_flow.clock import SYSTEM
+
+#: Seconds without a running task, after a stop was requested, until the process is ended.
+_STUCK_AFTER = 15.0
+_WATCH_INTERVAL = 0.5
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,6 +67,46 @@ def stop_on_signal(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class LeaveWhenStuck:
+    """Ends the process if it does not end by itself after a stop: a context manager around all of it.
+
+    A store that does not answer may hold the main thread for about a minute. With no task running there is
+    nothing to wait for, and claims end with their leases.
+
+    Args:
+        message: what is written when the process is ended.
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, code: Exit) -> None:
+        self._message = message
+        self._code = code
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def begin(self, is_busy: Callable[[], bool]) -> None:
+        """Begin to watch, after a stop was requested.
+
+        Args:
+            is_busy: returns whether tasks run, which end the process when they end.
+        """
+        threading.Thread(target=self._watch, args=(is_busy,), name="leave-when-stuck", daemon=True).start()
+
+    def _watch(self, is_busy: Callable[[], bool]) -> None:
+        until = SYSTEM.monotonic() + _STUCK_AFTER
+        while not self._ended.wait(_WATCH_INTERVAL):
+            if is_busy():
+                until = SYSTEM.monotonic() + _STUCK_AFTER
+            elif SYSTEM.monotonic() > until:
+                _write_last_message(self._message)
+                os._exit(self._code)
 
 
 def _write_last_message(message: str) -> None:

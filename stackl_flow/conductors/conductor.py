@@ -230,6 +230,11 @@ class Conductor:
                 self._stopped.clear()  # not at the start: a stop may be requested before run()
                 self._dead.set()
 
+    @property
+    def running_jobs(self) -> int:
+        """How many jobs it runs now."""
+        return len(self._runs)
+
     def stop(self) -> None:
         """Request a graceful shutdown: no more claims, and running flows are suspended at their next atom.
 

@@ -154,7 +154,7 @@ def test_first_of_many_without_reading_all(url, raw):
 def test_message_size_limit(url):
     with backends.fetch(url) as kv:
         puts = [Put(f"{'x' * 190}/{'y' * 190}/{number}", "v" * 600) for number in range(1100)]
-        with pytest.raises(exc.StorageFailure, match=r"bytes, with their keys.*less at once"):
+        with pytest.raises(exc.ValueTooLarge, match=r"bytes.*write less at once"):
             kv.commit(puts=puts)
         assert kv.list() == []
 

@@ -13,7 +13,7 @@ import typer
 
 from stackl_flow.cli.commands.retention import parse_policy
 from stackl_flow.cli.conductor_display import show_conductor
-from stackl_flow.cli.errors import command_output
+from stackl_flow.cli.errors import Exit, command_output
 from stackl_flow.cli.options import (
     Board,
     BoardName,
@@ -30,7 +30,7 @@ from stackl_flow.cli.options import (
     shared_storage,
 )
 from stackl_flow.cli.output import Output
-from stackl_flow.cli.signals import stop_on_signal
+from stackl_flow.cli.signals import LeaveWhenStuck, stop_on_signal
 from stackl_flow.cli.values import parse_address
 from stackl_flow.conductors.claim_monitor import RESCUE_AFTER
 from stackl_flow.conductors.conductor import Conductor
@@ -115,6 +115,9 @@ Listen = Annotated[
 ]
 
 
+_STUCK = "the board or the database does not answer: leaving; claims end with their leases"
+
+
 def conduct(
     board: Board = None,
     board_name: BoardName = DEFAULT_BOARD,
@@ -159,6 +162,7 @@ def conduct(
     opening.add_working_directory()
     with (
         command_output(as_json=as_json or not sys.stdout.isatty()) as out,
+        LeaveWhenStuck(_STUCK, Exit.STORAGE) as watch,
         shared_storage(board_url, db_url),
         opening.open_for_running(db_url) as backend,
         boards.open_board(board_url, board_name, backend, ttl=lease_ttl, max_claims=max_claims) as job_board,
@@ -170,10 +174,16 @@ def conduct(
                 " unless it has just died, give this one another --name"
             )
         conductor = Conductor(name, job_board, backend, engine_name, options, **settings)
-        _run(conductor, out, address, max_dispatches)
+        _run(conductor, out, address, max_dispatches, watch)
 
 
-def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, limit: int | None) -> None:
+def _run(
+    conductor: Conductor,
+    out: Output,
+    address: tuple[str, int] | None,
+    limit: int | None,
+    watch: LeaveWhenStuck,
+) -> None:
     """Run a conductor with its display, its health server and signal handlers."""
     with ExitStack() as stack:
         stats = stack.enter_context(show_conductor(conductor, out))
@@ -188,6 +198,7 @@ def _run(conductor: Conductor, out: Output, address: tuple[str, int] | None, lim
         def stop() -> None:
             stopped.set()
             conductor.stop()
+            watch.begin(lambda: conductor.running_jobs > 0)
 
         stack.enter_context(stop_on_signal(stop, out.message, aborted))
         out.message(f"conductor {conductor.name} is waiting for jobs; press Ctrl-C to stop gracefully")
