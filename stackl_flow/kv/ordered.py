@@ -18,6 +18,16 @@ def prefix_end(prefix: str) -> str:
     return prefix + "\x7f"  # above every character that a key may have
 
 
+def root_of(key: str) -> str:
+    """Return the first segment of a key: what is of another root, such as another board, wakes no waiter.
+
+    Args:
+        key: a key, or a prefix. A prefix without a "/" has no root, and its waiters are woken by all.
+    """
+    root, slash, _ = key.partition("/")
+    return root if slash else ""
+
+
 def keys_in_range(keys: SortedList[str], prefix: str, after: str, *, reverse: bool) -> Iterator[str]:
     """Iterate over the keys with a prefix, in key order.
 

@@ -3,6 +3,8 @@
 A killed waiter leaves nothing to clean up: a pipe without a reader cannot be opened for writing, so the next
 writer removes it. Wake-ups are hints. A waiter that cannot make its pipe, or that a writer may not wake, such
 as one of another user, notices a change when it polls; and no error here can make a commit look failed.
+
+A pipe may have a tag in its name: it is written to only by those who name that tag, or none.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import select
 import stat
 import uuid
+from collections.abc import Container
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,17 +24,19 @@ from stackl_flow import redaction
 _LOG: Final = redaction.get_logger(__name__)
 
 _HIDDEN_PREFIX = "."
+_TAG = "@"
 
 
 class WakeupPipe:
-    """The named pipe of one waiting thread, for one wait. Use it as a context manager.
+    """The named pipe of one waiting thread at a time. Use it as a context manager.
 
     Args:
         folder: the folder of all pipes; it must exist.
+        tag: which writers wake it; empty for all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        name = f"{os.getpid()}-{uuid.uuid4().hex}"
+    def __init__(self, folder: Path, tag: str = "") -> None:
+        name = f"{os.getpid()}-{uuid.uuid4().hex}{_TAG if tag else ''}{tag}"
         self._path = folder / name
         self._hidden_path = folder / f"{_HIDDEN_PREFIX}{name}"
         self._handles: list[int] = []
@@ -56,17 +61,24 @@ class WakeupPipe:
         while self._handles:
             os.close(self._handles.pop())
 
-    def wait(self, seconds: float) -> None:
-        """Wait for a wake-up, at most for so many seconds."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up, at most for so many seconds; whether there was one since the last call."""
         poll = select.poll()  # select() takes no handle above 1023
         for handle in self._handles[:1]:
             poll.register(handle, select.POLLIN)
-        if poll.poll(seconds * 1000):
-            os.read(self._handles[0], 4096)
+        if not poll.poll(seconds * 1000):
+            return False
+        os.read(self._handles[0], 4096)
+        return True
 
 
-def wake_all(folder: Path) -> None:
-    """Wake all waiters of a folder, as far as that is possible; a missing folder has none."""
+def wake_all(folder: Path, tags: Container[str] | None = None) -> None:
+    """Wake the waiters of a folder, as far as that is possible; a missing folder has none.
+
+    Args:
+        folder: the folder of the pipes.
+        tags: wake only those with one of these tags, and those without; None for all.
+    """
     try:
         names = os.listdir(folder)  # noqa: PTH208  names are all that is needed, at every commit
     except FileNotFoundError:
@@ -76,6 +88,9 @@ def wake_all(folder: Path) -> None:
         return
     for name in names:
         if name.startswith(_HIDDEN_PREFIX):
+            continue
+        tag = name.partition(_TAG)[2]
+        if tag and tags is not None and tag not in tags:
             continue
         path = os.path.join(folder, name)  # noqa: PTH118  the same
         try:

@@ -46,10 +46,17 @@ class WriteRequest(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a waiter sees: a mark, which differs if something changed, and when the next lease expires."""
+    """What a waiter sees.
 
-    mark: int
+    Attributes:
+        position: up to where it has looked.
+        next_expiry: when the next lease expires; None for never.
+        changed: whether something may have changed since the position before.
+    """
+
+    position: Any
     next_expiry: float | None
+    changed: bool
 
 
 class SerializedCommits:
@@ -111,18 +118,20 @@ class SerializedCommits:
         """Return a mark of what is stored now."""
         return int(connection.execute(tables.SELECT_STATE).one().revision)
 
-    def observe(self, connection: sa.Connection, prefix: str, since: int) -> Observation:
-        """Check whether items with a prefix have changed since a mark; if not, the mark stays the same."""
-        revision = self.current_mark(connection)
-        next_expiry: float | None = connection.execute(tables.NEXT_EXPIRY).scalar_one()
-        if revision == since:
-            return Observation(since, next_expiry)
-        values = {"since": since, **tables.prefix_bounds(prefix)}
-        changed = revision - since > tables.RETAINED_COMMITS or any(
-            connection.execute(query, values).first() is not None
-            for query in tables.select_changes(prefix=bool(prefix))
-        )
-        return Observation(revision if changed else since, next_expiry)
+    def position_of(self, mark: int) -> Any:
+        """Return the position that a mark stands for."""
+        return mark
+
+    def mark_of(self, position: Any) -> int:
+        """Return a mark of a position."""
+        return int(position)
+
+    def observe(self, connection: sa.Connection, prefix: str, position: Any) -> Observation:
+        """Check, by one query, whether items with a prefix have changed since a position."""
+        values = {"since": position, **tables.prefix_bounds(prefix)}
+        row = connection.execute(tables.observe(prefix=bool(prefix)), values).one()
+        changed = row.revision < position or row.revision - position > tables.RETAINED_COMMITS
+        return Observation(row.revision, row.next_expiry, bool(changed or row.changed))
 
 
 #: A write that changes nothing. Its result shows whether there is a transaction, which that of a query does
@@ -266,16 +275,24 @@ class ConcurrentCommits(SerializedCommits):
         snapshot, last = connection.execute(_SNAPSHOT).one()
         return self._add_mark(snapshot, last)
 
-    def observe(self, connection: sa.Connection, prefix: str, since: int) -> Observation:
-        """Check whether items became visible, or were deleted, since a mark; if not, the mark stays."""
+    def position_of(self, mark: int) -> Any:
+        """Return the snapshot, and the last version at that time, that a mark stands for."""
         with self._lock:
-            seen, last = self._marks.get(since, ("1:1:", 0))
+            return self._marks.get(mark, ("1:1:", 0))
+
+    def mark_of(self, position: Any) -> int:
+        """Return a new mark."""
+        return self._add_mark(*position)
+
+    def observe(self, connection: sa.Connection, prefix: str, position: Any) -> Observation:
+        """Check, by one query, whether items became visible, or were deleted, since a position."""
+        seen, last = position
         values: dict[str, Any] = {"seen": seen, **tables.prefix_bounds(prefix)}
         row = connection.execute(_select_changed(prefix=bool(prefix)), values).one()
         snapshot, latest, next_expiry, changed = row
-        if changed or latest - last > tables.RETAINED_COMMITS:
-            return Observation(self._add_mark(snapshot, latest), next_expiry)
-        return Observation(since, next_expiry)
+        return Observation(
+            (snapshot, latest), next_expiry, bool(changed or latest - last > tables.RETAINED_COMMITS)
+        )
 
     def _add_mark(self, snapshot: str, last: int) -> int:
         with self._lock:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,17 @@ from stackl_flow.kv.backends.sql.commit_order import (
     SerializedCommits,
     SQLiteCommits,
 )
-from stackl_flow.kv.backends.sql.wakeups import Listener, LocalWakeups, Waiter
-from stackl_flow.kv.wakeup_pipe import WakeupPipe, wake_all
+from stackl_flow.kv.backends.sql.wakeups import Listener, LocalWakeups, PipeWaiter, Waiter
+from stackl_flow.kv.wakeup_pipe import wake_all
+
+#: Seconds after which a waiter looks for changes that woke no one: commits of other machines, or of a process
+#: that was killed, or of a transaction of the caller. Longer where every commit notifies.
+_POLL_INTERVAL: Final = 1.0
+_LISTENING_POLL_INTERVAL: Final = 5.0
+#: The first after a change, where commits of other processes never notify.
+_FIRST_POLL_INTERVAL: Final = 0.1
+#: The end of the channel of waiters for all keys.
+_EVERYTHING: Final = "all"
 
 
 class Dialect(ABC):
@@ -30,13 +40,11 @@ class Dialect(ABC):
 
     Attributes:
         commits: in which order commits are applied.
-        poll_interval: how often a waiter polls, in seconds, because some commits wake no one.
         max_operations: how many items one commit may write, or None.
         needs_locking_reads: whether reads in a transaction of the caller must lock to see what is there now.
         lock_items: the query for items that the transaction locks.
     """
 
-    poll_interval = 0.25
     max_operations: int | None = None
     needs_locking_reads = False
     lock_items: sa.Select[Any] = tables.SELECT_ITEMS
@@ -56,12 +64,12 @@ class Dialect(ABC):
         """Prepare for waiters; the tables exist."""
 
     @abstractmethod
-    def notify(self, connection: sa.Connection) -> None:
-        """Wake waiters: at once, or when a transaction of the caller commits."""
+    def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:
+        """Wake the waiters of these tags: at once, or when a transaction of the caller commits."""
 
     @abstractmethod
-    def waiter(self) -> AbstractContextManager[Waiter]:
-        """Return what a thread waits at; commits from now on wake it."""
+    def waiter(self, tag: str) -> Waiter:
+        """Return what a thread waits at; commits with this tag wake it from now on."""
 
     def close(self) -> None:  # noqa: B027  most have nothing to do
         """Release what waiters need."""
@@ -81,22 +89,23 @@ class SQLiteDialect(Dialect):
             with suppress(OSError):  # without it, waiters poll
                 self._pipes.mkdir(exist_ok=True)
 
-    def notify(self, connection: sa.Connection) -> None:  # noqa: ARG002  pipes
-        """Wake all waiters."""
+    def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:  # noqa: ARG002  pipes
+        """Wake the waiters."""
         if self._pipes is None:
-            self._wakeups.wake_all()
+            self._wakeups.wake(tags)
         else:
-            wake_all(self._pipes)
+            wake_all(self._pipes, tags)
 
-    def waiter(self) -> AbstractContextManager[Waiter]:
+    def waiter(self, tag: str) -> Waiter:
         """Return what a thread waits at."""
-        return self._wakeups.waiter() if self._pipes is None else WakeupPipe(self._pipes)
+        if self._pipes is None:
+            return self._wakeups.waiter(tag, _POLL_INTERVAL)
+        return PipeWaiter(self._pipes, tag, _POLL_INTERVAL)
 
 
 class MySQLDialect(Dialect):
-    """MariaDB and MySQL: commits wake the waiters of this process, and others poll ten times a second."""
+    """MariaDB and MySQL: commits wake the waiters of this process, others poll (see ``waiting``)."""
 
-    poll_interval = 0.1
     # The caller's transaction reads what was there when it began, unless it locks what it reads.
     needs_locking_reads = True
 
@@ -104,23 +113,25 @@ class MySQLDialect(Dialect):
         super().__init__(MySQLCommits())
         self._wakeups = LocalWakeups()
 
-    def notify(self, connection: sa.Connection) -> None:  # noqa: ARG002  others poll
+    def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:  # noqa: ARG002  others poll
         """Wake the waiters of this process."""
-        self._wakeups.wake_all()
+        self._wakeups.wake(tags)
 
-    def waiter(self) -> AbstractContextManager[Waiter]:
+    def waiter(self, tag: str) -> Waiter:
         """Return what a thread waits at."""
-        return self._wakeups.waiter()
+        return self._wakeups.waiter(tag, _POLL_INTERVAL, _FIRST_POLL_INTERVAL)
 
 
 class PostgreSQLDialect(Dialect):
-    """PostgreSQL: concurrent commits notify a channel, to which one thread of each store listens."""
+    """PostgreSQL: concurrent commits notify channels, to which one thread of each store listens."""
 
     max_operations = 2_000
     lock_items = tables.SELECT_ITEMS.with_for_update(of=tables.items, skip_locked=True)
 
     _CHANNEL: Final = "stackl_flow_kv"
-    _NOTIFY: Final = sa.text(f"SELECT pg_notify('{_CHANNEL}', '')")
+    _NOTIFY: Final = sa.text(
+        "SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel"
+    )
 
     def __init__(self, database: ServerDatabase) -> None:
         super().__init__(ConcurrentCommits())
@@ -139,21 +150,25 @@ class PostgreSQLDialect(Dialect):
         """Remember the engine for the listener."""
         self._engine = engine
 
-    def notify(self, connection: sa.Connection) -> None:
-        """Notify the channel; in a transaction, the server delivers it at the commit."""
-        connection.execute(self._NOTIFY)
+    def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:
+        """Notify the channels; in a transaction, the server delivers it at the commit."""
+        # Who waits for everything listens to an own channel, which every commit notifies.
+        channels = [f"{self._CHANNEL}_{tag}" for tag in (*tags, _EVERYTHING)]
+        connection.execute(self._NOTIFY, {"channels": channels})
 
-    def waiter(self) -> AbstractContextManager[Waiter]:
+    def waiter(self, tag: str) -> Waiter:
         """Return what a thread waits at; the first one starts the listener."""
         with self._starting:
             if self._engine is not None and (self._listener is None or not self._listener.is_alive()):
                 self._listener = Listener(self._engine, self._CHANNEL)
                 self._listener.start()
-                self._listener.is_listening.wait(self._timeout)
             listener = self._listener
         if listener is None:
             raise exc.StorageFailure(f"'{self._name}' is not open")
-        return listener.wakeups.waiter()
+        listener.add(tag or _EVERYTHING, self._timeout)
+        return listener.wakeups.waiter(
+            tag or _EVERYTHING, lambda: _LISTENING_POLL_INTERVAL if listener.is_listening else _POLL_INTERVAL
+        )
 
     def close(self) -> None:
         """Stop listening."""

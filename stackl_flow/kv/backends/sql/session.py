@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -45,6 +45,8 @@ _RETRY_POLICY: Final = RetryPolicy(
 )
 #: How many idle connections to a server are kept.
 _POOL_SIZE: Final = 20
+#: Every transaction is ended by a statement, so nothing has to be rolled back when a connection is returned.
+_SERVER_POOL: Final[Mapping[str, Any]] = {"pool_size": _POOL_SIZE, "pool_reset_on_return": None}
 #: Seconds after which the server's time is read again.
 _CLOCK_INTERVAL: Final = 300.0
 
@@ -78,12 +80,12 @@ class ServerClock:
 
 
 class _ThreadState(threading.local):
-    """The connection of what this thread is inside of, and whether it has committed there."""
+    """The connection of what this thread is inside of, and the tags of what it has committed there."""
 
     snapshot: sa.Connection | None = None
     external: sa.Connection | None = None
     locking: sa.Connection | None = None
-    has_committed = False
+    committed: set[str] = set()  # noqa: RUF012  replaced at the start of each transaction
 
 
 class Session:
@@ -97,7 +99,7 @@ class Session:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.name = database.name
         self.dialect = dialect_of(database)
-        self.engine = database.create_engine(**({"pool_size": _POOL_SIZE} if database.is_server else {}))
+        self.engine = database.create_engine(**(_SERVER_POOL if database.is_server else {}))
         self._database = database
         self._clock = clock
         self._server_clock = (
@@ -155,7 +157,7 @@ class Session:
         if thread.locking is not None:
             with self._translate_errors():
                 result, committed = self._write(work, thread.locking, request)
-            thread.has_committed = thread.has_committed or committed
+            thread.committed |= committed
             return result
 
         def once() -> T:
@@ -163,17 +165,36 @@ class Session:
                 with self._database.transaction(connection, write=True):
                     result, committed = self._write(work, connection, request)
                 if committed:
-                    self._wake_waiters(connection)
+                    self._wake_waiters(connection, committed)
                 return result
 
         return self._retrying(once)
 
-    def _wake_waiters(self, connection: sa.Connection) -> None:
+    def _wake_waiters(self, connection: sa.Connection, tags: set[str]) -> None:
         """Wake waiters after a commit, which must not look failed if that fails: waiters also poll."""
         try:
-            self.dialect.notify(connection)
+            self.dialect.notify(connection, tags)
         except (sa.exc.SQLAlchemyError, OSError) as error:
             _LOG.debug("waiters of '%s' are not woken: %s", self.name, error)
+
+    def update(self, statement: sa.Executable, values: Callable[[], Mapping[str, Any]]) -> int:
+        """Run one statement that wakes no waiter, as a transaction of its own; return the number of rows.
+
+        Args:
+            statement: the statement; it is run again if its answer is lost.
+            values: makes its values.
+        """
+        thread = self._thread
+        held = thread.external or thread.locking
+        if held is not None:
+            with self._translate_errors():
+                return int(held.execute(statement, values()).rowcount)
+
+        def once() -> int:
+            with self._connect() as connection:
+                return int(connection.execute(statement, values()).rowcount)
+
+        return self._retrying(once)
 
     def _write(
         self,
@@ -182,8 +203,8 @@ class Session:
         request: WriteRequest,
         *,
         external: bool = False,
-    ) -> tuple[T, bool]:
-        """Write in a transaction; return also whether waiters have to be notified."""
+    ) -> tuple[T, set[str]]:
+        """Write in a transaction; return also the tags of the waiters to notify."""
         self.dialect.commits.lock(connection, request, external=external)
         if external and not self._database.has_open_transaction(
             external_connections.driver_connection(connection)
@@ -192,8 +213,8 @@ class Session:
         transaction = WriteTransaction(connection, self.dialect, self.now(), request, external=external)
         result = work(transaction)
         if external and transaction.has_committed:
-            self.dialect.notify(connection)
-        return result, transaction.has_committed
+            self.dialect.notify(connection, transaction.tags)
+        return result, transaction.tags
 
     # ------------------------------------------------------------------ snapshots and shared transactions
 
@@ -270,14 +291,14 @@ class Session:
                 with self._connect() as connection:
                     with self._database.transaction(connection, write=True):
                         self.dialect.commits.lock(connection, _NOTHING, external=False)
-                        thread.locking, thread.has_committed = connection, False
+                        thread.locking, thread.committed = connection, set()
                         try:
                             result = work(self._lock_items)
                         finally:
                             thread.locking = None
                         finished = True
-                    if thread.has_committed:
-                        self._wake_waiters(connection)
+                    if thread.committed:
+                        self._wake_waiters(connection, thread.committed)
                     return result
             except exc.StorageFailure as error:
                 if finished and self._retrying.is_retryable(error):

@@ -23,6 +23,8 @@ from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import Observation, WriteRequest
 from stackl_flow.kv.backends.sql.session import Session
 from stackl_flow.kv.backends.sql.transaction import WriteTransaction
+from stackl_flow.kv.backends.sql.waiting import Watch, Watches
+from stackl_flow.kv.backends.sql.wakeups import tag_of
 from stackl_flow.kv.items import (
     ABSENT,
     Check,
@@ -34,6 +36,7 @@ from stackl_flow.kv.items import (
     is_satisfied,
     lease_lost_error,
 )
+from stackl_flow.kv.ordered import root_of
 from stackl_flow.kv.store import KV, LockItems
 
 T = TypeVar("T")
@@ -60,6 +63,7 @@ class SQLKV(KV):
         self._database = open_database(url)
         self._session = Session(self._database, clock)
         self._dialect = self._session.dialect
+        self._watches = Watches()
         self.is_shared = self._database.is_shared
 
     @property
@@ -74,6 +78,7 @@ class SQLKV(KV):
 
     def close(self) -> None:
         """Close the connections; a store in memory is gone then."""
+        self._watches.close()
         self._session.close()
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -168,11 +173,11 @@ class SQLKV(KV):
         return lease
 
     def _extend(self, lease: Lease) -> bool:
-        def work(transaction: WriteTransaction) -> bool:
-            later = {"lease": lease.id, "now": transaction.now, "later": transaction.now + lease.ttl}
-            return bool(transaction.execute(tables.EXTEND_LEASE, later).rowcount)
+        def values() -> Mapping[str, Any]:
+            now = self._session.now()
+            return {"lease": lease.id, "now": now, "later": now + lease.ttl}
 
-        return self._session.write(work)
+        return bool(self._session.update(tables.EXTEND_LEASE, values))
 
     def _revoke(self, lease: Lease) -> None:
         self._session.write(lambda transaction: transaction.delete_lease(lease.id))
@@ -180,27 +185,21 @@ class SQLKV(KV):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
-        # Threads wait in real time, whatever clock leases expire by.
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
+        commits = self._dialect.commits
         if since == 0:
-            return self._session.read(self._dialect.commits.current_mark)
-        interval = self._dialect.poll_interval
-        with self._dialect.waiter() as waiter:
-            while True:
-                observed = self._observe(prefix, since)
-                if observed.mark != since:
-                    return observed.mark
-                now = self._session.now()
-                if observed.next_expiry is not None and observed.next_expiry <= now:
-                    self._session.write(lambda _: None)  # deletes the expired leases
-                    observed = self._observe(prefix, since)
-                    if observed.mark != since:
-                        return observed.mark
-                remaining = interval if deadline is None else deadline - SYSTEM.monotonic()
-                if remaining <= 0:
-                    return since
-                expires_in = interval if observed.next_expiry is None else observed.next_expiry - now
-                waiter.wait(max(min(remaining, expires_in, interval), 0.001))
+            return self._session.read(commits.current_mark)
+        watch = self._watches.take(prefix, since)
+        if watch is None:
+            watch = Watch(prefix, since, self._dialect.waiter(tag_of(root_of(prefix))), commits)
+        try:
+            return watch.wait(timeout, self._observe, self._session.now, self._delete_expired)
+        finally:
+            self._watches.give_back(watch)
 
-    def _observe(self, prefix: str, since: int) -> Observation:
-        return self._session.read(lambda connection: self._dialect.commits.observe(connection, prefix, since))
+    def _observe(self, prefix: str, position: Any) -> Observation:
+        return self._session.read(
+            lambda connection: self._dialect.commits.observe(connection, prefix, position)
+        )
+
+    def _delete_expired(self) -> None:
+        self._session.write(lambda _: None)

@@ -111,7 +111,6 @@ TRIM: Final = tuple(
 )
 INSERT_COMMIT: Final = sa.insert(commits)
 LAST_EXPIRY: Final = sa.select(sa.func.max(leases.c.until))
-NEXT_EXPIRY: Final = sa.select(sa.func.min(leases.c.until))
 INSERT_LEASE: Final = sa.insert(leases)
 EXTEND_LEASE: Final = (
     sa.update(leases)
@@ -182,16 +181,19 @@ def prefix_bounds(prefix: str) -> dict[str, str]:
 
 
 @cache
-def select_changes(*, prefix: bool) -> tuple[sa.Select[Any], ...]:
-    """Return the queries that have a row if items were put, or deleted, after the revision "since".
+def observe(*, prefix: bool) -> sa.Select[Any]:
+    """Return the query for the count of commits, the next expiry of a lease, and whether items have changed.
+
+    They have if there are some that were put, or deleted, after the revision "since".
 
     Args:
         prefix: only keys from "low" up to "high".
     """
-    queries = []
+    changes = []
     for table in (items, deletions):
-        query = sa.select(table.c.version).where(table.c.version > sa.bindparam("since")).limit(1)
+        query = sa.exists().where(table.c.version > sa.bindparam("since"))
         if prefix:
             query = query.where(table.c.key >= sa.bindparam("low"), table.c.key < sa.bindparam("high"))
-        queries.append(query)
-    return tuple(queries)
+        changes.append(query)
+    next_expiry = sa.select(sa.func.min(leases.c.until)).scalar_subquery()
+    return sa.select(state.c.revision, next_expiry.label("next_expiry"), sa.or_(*changes).label("changed"))

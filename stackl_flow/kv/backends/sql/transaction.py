@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import WriteRequest
 from stackl_flow.kv.backends.sql.dialects import Dialect
+from stackl_flow.kv.backends.sql.wakeups import tag_of
 from stackl_flow.kv.items import Put
+from stackl_flow.kv.ordered import root_of
 
 #: How many keys a statement takes: SQLite takes 32,766 values, older versions 999.
 _BATCH: Final = 500
@@ -31,6 +33,7 @@ class WriteTransaction:
     Attributes:
         now: the current time.
         has_committed: whether a commit was counted.
+        tags: which waiters are to be woken (see ``wakeups``); empty if nothing was committed.
         versions: the versions of the requested items, as far as they exist.
         lease_is_live: whether the requested lease has not expired.
         applied_version: the version at which a commit with the requested token was applied, or None.
@@ -47,6 +50,7 @@ class WriteTransaction:
     ) -> None:
         self.now = now
         self.has_committed = False
+        self._roots: set[str] = set()
         self.versions: dict[str, int] = {}
         self.lease_is_live = False
         self.applied_version: int | None = None
@@ -64,6 +68,10 @@ class WriteTransaction:
         if expired:
             for lease in dialect.commits.claim_expired(connection, sorted(expired), now):
                 self.delete_lease(lease)
+
+    @property
+    def tags(self) -> set[str]:
+        return {tag_of(root) for root in self._roots} if self.has_committed else set()
 
     def _read(self, query: Any, request: WriteRequest, expired: set[str]) -> None:
         rows: Iterable[Any] = self.execute(query, {"now": self.now, **request._asdict()})
@@ -84,6 +92,8 @@ class WriteTransaction:
 
     def commit(self, puts: Sequence[Put], deletes: Sequence[str]) -> int:
         """Write and delete items as one commit, and return the version of what was put."""
+        self._roots.update(root_of(put.key) for put in puts)
+        self._roots.update(map(root_of, deletes))
         if not self.has_committed:
             version = self._dialect.commits.write_all(self._connection, self._token, puts, deletes)
             if version is not None:
@@ -100,6 +110,7 @@ class WriteTransaction:
         """Delete a lease and the items that are attached to it."""
         keys = self.execute(tables.SELECT_LEASE_KEYS, {"lease": lease}).scalars().all()
         if keys:
+            self._roots.update(map(root_of, keys))
             self._delete(keys)
         self.execute(tables.DELETE_LEASE, {"lease": lease})
 

@@ -2,104 +2,188 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import select
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
-from stackl_flow.clock import SYSTEM
+from stackl_flow.kv.wakeup_pipe import WakeupPipe
+
+
+def tag_of(root: str) -> str:
+    """Return the name of a root (see ``ordered.root_of``) in channels and pipes; empty for none."""
+    return hashlib.sha256(root.encode()).hexdigest()[:12] if root else ""
 
 
 class Waiter(Protocol):
-    """What a thread waits at."""
+    """What one thread at a time waits at.
 
-    def wait(self, seconds: float) -> None:
-        """Return after a wake-up since the last call, or after so many seconds."""
+    Attributes:
+        poll_interval: seconds after which to look for changes without a wake-up.
+        first_poll_interval: the same soon after a change.
+    """
+
+    first_poll_interval: float
+
+    @property
+    def poll_interval(self) -> float: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Return after a wake-up, or after so many seconds; whether there was one since the last call."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 class LocalWakeups:
-    """Wakes the waiting threads of this process, by counting wake-ups."""
+    """Wakes the waiting threads of this process, by counting wake-ups for each tag."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._count = 0
+        self._counts: Counter[str] = Counter()
 
-    def wake_all(self) -> None:
-        """Wake all waiting threads."""
+    def wake(self, tags: Iterable[str] | None = None) -> None:
+        """Wake the threads that wait for one of these tags, or for all; None wakes all threads."""
         with self._changed:
-            self._count += 1
+            self._counts.update(self._counts.keys() if tags is None else {*tags, ""})
             self._changed.notify_all()
 
-    @contextmanager
-    def waiter(self) -> Iterator[Waiter]:
-        """Return what a thread waits at."""
-        yield _LocalWaiter(self)
+    def waiter(
+        self,
+        tag: str,
+        poll_interval: float | Callable[[], float],
+        first_poll_interval: float = math.inf,
+    ) -> LocalWaiter:
+        """Return what a thread waits at.
 
-    @property
-    def count(self) -> int:
-        """How many wake-ups there were."""
-        return self._count
+        Args:
+            tag: what wakes it; empty for everything.
+            poll_interval: see ``Waiter``.
+            first_poll_interval: see ``Waiter``.
+        """
+        return LocalWaiter(self, tag, poll_interval, first_poll_interval)
 
-    def wait_for_next(self, count: int, seconds: float) -> int:
+    def count(self, tag: str) -> int:
+        """How many wake-ups there were for a tag."""
+        with self._changed:
+            self._counts[tag] += 0
+            return self._counts[tag]
+
+    def wait_for_next(self, tag: str, count: int, seconds: float) -> int:
         """Wait until there were more wake-ups than so many, and return the new count."""
         with self._changed:
-            self._changed.wait_for(lambda: self._count != count, seconds)
-            return self._count
+            self._changed.wait_for(lambda: self._counts[tag] != count, seconds)
+            return self._counts[tag]
 
 
-class _LocalWaiter:
+class LocalWaiter:
     """Remembers which wake-ups it has seen."""
 
-    def __init__(self, wakeups: LocalWakeups) -> None:
+    def __init__(
+        self,
+        wakeups: LocalWakeups,
+        tag: str,
+        poll_interval: float | Callable[[], float],
+        first_poll_interval: float,
+    ) -> None:
+        self.first_poll_interval = first_poll_interval
         self._wakeups = wakeups
-        self._count = wakeups.count
+        self._tag = tag
+        self._poll_interval = poll_interval
+        self._count = wakeups.count(tag)
 
-    def wait(self, seconds: float) -> None:
-        self._count = self._wakeups.wait_for_next(self._count, seconds)
+    @property
+    def poll_interval(self) -> float:
+        return self._poll_interval() if callable(self._poll_interval) else self._poll_interval
+
+    def wait(self, seconds: float) -> bool:
+        before, self._count = self._count, self._wakeups.wait_for_next(self._tag, self._count, seconds)
+        return self._count != before
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
-#: Seconds after which the listener checks whether to stop.
-_CHECK_INTERVAL: Final = 0.5
+class PipeWaiter:
+    """Waits at a named pipe, which commits of all processes of the machine write to."""
+
+    def __init__(self, folder: Path, tag: str, poll_interval: float) -> None:
+        self.poll_interval = self.first_poll_interval = poll_interval
+        self._pipe = WakeupPipe(folder, tag)
+        self._pipe.__enter__()
+
+    def wait(self, seconds: float) -> bool:
+        return self._pipe.wait(seconds)
+
+    def close(self) -> None:
+        self._pipe.__exit__()
+
+
+#: Seconds after which a lost listener tries again.
+_RETRY_DELAY: Final = 0.5
 #: Seconds of silence after which it checks that its connection is alive.
 _PROBE_INTERVAL: Final = 20.0
 
 
 class Listener(threading.Thread):
-    """Listens to a notification channel of PostgreSQL, and wakes the waiting threads of this process.
+    """Listens to notification channels of PostgreSQL, and wakes the waiting threads of this process.
+
+    Each root of keys has a channel, so that what is of another one does not reach this process.
 
     Args:
         engine: makes connections.
-        channel: name of the channel.
+        channel: the channel that earlier releases notify, and the beginning of the names of all others.
 
     Attributes:
         wakeups: what the threads wait at.
-        is_listening: set when the first connection listens.
     """
 
     def __init__(self, engine: sa.Engine, channel: str) -> None:
         super().__init__(name="stackl-flow-kv-listener", daemon=True)
         self.wakeups = LocalWakeups()
-        self.is_listening = threading.Event()
         self._engine = engine
         self._channel = channel
         self._stopped = threading.Event()
+        self._tags: dict[str, threading.Event] = {}
+        self._alarm, self._alarm_end = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._is_connected = False
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether notifications arrive now."""
+        return self._is_connected
+
+    def add(self, tag: str, timeout: float) -> None:
+        """Listen to the channel of a tag, too; return when it does, or after so many seconds."""
+        listens = self._tags.get(tag)
+        if listens is None:
+            listens = self._tags[tag] = threading.Event()
+            self._raise_alarm()
+        listens.wait(timeout)
 
     def run(self) -> None:
         """Listen until stopped; a lost connection is replaced."""
         while not self._stopped.is_set():
             try:
                 self._listen()
-            except sa.exc.SQLAlchemyError:
-                self._stopped.wait(_CHECK_INTERVAL)  # waiting threads poll meanwhile
-            except exc.StorageFailure:
-                self._stopped.wait(_CHECK_INTERVAL)
+            except (sa.exc.SQLAlchemyError, exc.StorageFailure, OSError):
+                self._stopped.wait(_RETRY_DELAY)  # waiting threads poll meanwhile
             except Exception as error:
                 if not isinstance(error, self._engine.dialect.loaded_dbapi.Error):
                     raise
-                self._stopped.wait(_CHECK_INTERVAL)
+                self._stopped.wait(_RETRY_DELAY)
+        self._alarm.close()
+        self._alarm_end.close()
 
     def _listen(self) -> None:
         pooled = self._engine.raw_connection()
@@ -107,20 +191,47 @@ class Listener(threading.Thread):
         pooled.detach()  # closed below, and not given back
         try:
             raw.autocommit = True
+            raw.add_notify_handler(self._receive)  # for what arrives with the answer of a statement
             raw.execute(f"LISTEN {self._channel}")
-            self.is_listening.set()
-            self.wakeups.wake_all()  # for what was committed before
-            probe_at = SYSTEM.monotonic() + _PROBE_INTERVAL
+            listening: set[str] = set()
             while not self._stopped.is_set():
-                for _ in raw.notifies(timeout=_CHECK_INTERVAL, stop_after=1):
-                    self.wakeups.wake_all()
-                if SYSTEM.monotonic() >= probe_at:
-                    raw.execute("SELECT 1")
-                    probe_at = SYSTEM.monotonic() + _PROBE_INTERVAL
+                for tag in [tag for tag in self._tags if tag not in listening]:
+                    if tag:
+                        raw.execute(f"LISTEN {self._channel}_{tag}")
+                    listening.add(tag)
+                    self._tags[tag].set()
+                if not self._is_connected:
+                    self._is_connected = True
+                    self.wakeups.wake()  # for what was committed before
+                self._wait_for_input(raw)
         finally:
+            self._is_connected = False
+            self.wakeups.wake()  # from now on the threads poll
             raw.close()
+
+    def _wait_for_input(self, raw: Any) -> None:
+        ready, _, _ = select.select([raw.fileno(), self._alarm_end], [], [], _PROBE_INTERVAL)
+        if self._alarm_end in ready:
+            self._alarm_end.recv(4096)
+        if not ready:
+            raw.execute("SELECT 1")
+        raw.pgconn.consume_input()
+        while (notification := raw.pgconn.notifies()) is not None:
+            self._wake(notification.relname.decode())
+
+    def _receive(self, notification: Any) -> None:
+        self._wake(notification.channel)
+
+    def _wake(self, channel: str) -> None:
+        tag = channel.removeprefix(self._channel).removeprefix("_")
+        self.wakeups.wake([tag] if tag else None)
+
+    def _raise_alarm(self) -> None:
+        with suppress(OSError):  # it is full, or closed
+            self._alarm.send(b"!")
 
     def stop(self) -> None:
         """Stop listening."""
         self._stopped.set()
-        self.join(2 * _CHECK_INTERVAL + 1)
+        self._raise_alarm()
+        self.join(_RETRY_DELAY + 1)
