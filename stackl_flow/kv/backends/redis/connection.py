@@ -202,6 +202,22 @@ def _client_factory(
     )
 
 
+def pool_of(client: Any, key: str) -> Any:
+    """Return the connection pool for the server that has a key."""
+    if isinstance(client, RedisCluster):
+        cluster: Any = client  # not annotated
+        client = cluster.get_redis_connection(cluster.get_node_from_key(key))
+    return client.connection_pool
+
+
+def connection_of(pool: Any) -> Any:
+    """Take a connection out of a pool."""
+    try:
+        return pool.get_connection()
+    except TypeError:  # older clients ask what for
+        return pool.get_connection("XREAD")
+
+
 #: Every exception of the client.
 ERRORS: Final = (redis.RedisError, redis_exc.RedisClusterException)
 

@@ -15,6 +15,11 @@ local FORMAT, REVISION, VALUES, META, ORDER, LOG, LEASES, ON, DONE, FORGET = unp
 -- FORGET    the token of an earlier commit, which cannot be sent again
 
 local LOG_SIZE = 4096
+-- For each root (the first segment of keys that have several), such as a board: LOG:root is a stream like LOG
+-- with the changes of that root only, so that its waiters sleep while others change. Its entries say at which
+-- revision the one before was. LASTS has the revision of the last one of each root; and under '', of all.
+local LASTS = LOG .. '-lasts'
+local ROOT_LOG_SIZE = 1024
 -- Milliseconds: far longer than a client retries, and than a stopped server takes to continue.
 local TOKEN_TTL = 600000
 local operation = ARGV[1]
@@ -30,6 +35,31 @@ local function revision()
     return tonumber(redis.call('GET', REVISION) or '1')
 end
 
+-- Logs the changed keys of each root.
+local function log_roots(incremented)
+    local lists, roots = {}, {}
+    for _, key in ipairs(changed) do
+        local root = string.match(key, '^([^/]*)/')
+        if root then
+            local list = lists[root]
+            if not list then
+                list = {}
+                lists[root] = list
+                roots[#roots + 1] = root
+            end
+            list[#list + 1] = key
+        end
+    end
+    for _, root in ipairs(roots) do
+        local before = redis.call('HGET', LASTS, root) or '0'
+        local keys = #lists[root] > 500 and '' or table.concat(lists[root], ' ')
+        redis.call('XADD', LOG .. ':' .. root, 'MAXLEN', '~', ROOT_LOG_SIZE, incremented .. '-1',
+            'keys', keys, 'before', before)
+        redis.call('HSET', LASTS, root, incremented)
+    end
+    redis.call('HSET', LASTS, '', incremented)
+end
+
 -- Increments the revision and logs the changed keys; without a change there is no commit.
 local function next_revision()
     if #changed == 0 then
@@ -43,6 +73,7 @@ local function next_revision()
     -- No key contains a space. If there are too many keys, an entry without keys stands for all of them.
     local keys = #changed > 500 and '' or table.concat(changed, ' ')
     redis.call('XADD', LOG, 'MAXLEN', '~', LOG_SIZE, text(incremented) .. '-1', 'keys', keys)
+    log_roots(text(incremented))
     changed = {}
     return incremented
 end
@@ -204,10 +235,12 @@ function operations.revoke()
     return {}
 end
 
--- Returns the revision, and the milliseconds until the next lease expires (-1 for never).
+-- Returns the revision, the milliseconds until the next lease expires (-1 for never), and the revision up to
+-- which the logs of roots are complete: earlier releases do not write them.
 function operations.status()
     local expiry = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
-    return {text(revision()), expiry and text(math.max(tonumber(expiry) - now, 1)) or '-1'}
+    local logged = redis.call('HGET', LASTS, '') or '0'
+    return {text(revision()), expiry and text(math.max(tonumber(expiry) - now, 1)) or '-1', logged}
 end
 
 return operations[operation]()

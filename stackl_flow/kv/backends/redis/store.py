@@ -4,11 +4,12 @@ Durability is the server's: it survives a power failure with ``appendonly yes`` 
 All keys share the hash tag of the namespace, so that a cluster keeps them on one server. Leases expire by the
 server's clock. A commit whose answer is lost is sent again with the same token, by which the script
 recognizes it, so it is applied once. Waiters read the stream of changes with XREAD BLOCK, which misses
-nothing.
+nothing (see ``watch``).
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections import deque
@@ -20,10 +21,12 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction, urls
 from stackl_flow.clock import SYSTEM, Clock
 from stackl_flow.kv.backends.redis import connection
+from stackl_flow.kv.backends.redis.watch import Server, Status, Watch
 from stackl_flow.kv.backoff import Backoff
 from stackl_flow.kv.items import Check, Item, Lease, Limits, Put, conflict_error, lease_lost_error
 from stackl_flow.kv.ordered import prefix_end
 from stackl_flow.kv.store import KV
+from stackl_flow.kv.watches import Watches
 
 _LOG = redaction.get_logger(__name__)
 
@@ -33,8 +36,6 @@ FORMAT: Final = 1
 _INITIAL_DELAY: Final = 0.02
 #: Seconds to wait for a server that has never answered: its address may be wrong.
 _FIRST_CONNECT_TIMEOUT: Final = 1.0
-#: Seconds after which a waiter polls: a lease that expires sooner than those it saw may have been granted.
-_POLL_INTERVAL: Final = 1.0
 #: The keys on the server, in the order of the script's KEYS.
 _KEYS: Final = ("format", "revision", "values", "meta", "order", "log", "leases", "on")
 _SCRIPT: Final = "script.lua"
@@ -71,6 +72,16 @@ class RedisKV(KV):
         self._client_and_script: tuple[Any, Any] | None = None
         self._has_answered = False
         self._finished_tokens: deque[str] = deque()
+        self._watches: Watches[Watch] = Watches()
+        self._server = Server(
+            self._status,
+            self._acquire,
+            self._release,
+            self._stream,
+            connection.ERRORS,
+            self._check_error,
+            self._settings.socket_timeout,
+        )
         self._set_limits(_MAX_VALUE)
 
     def _set_limits(self, value: int) -> None:
@@ -81,6 +92,7 @@ class RedisKV(KV):
         return self._settings.name
 
     def close(self) -> None:
+        self._watches.close()
         if self._client_and_script is not None:
             self._client_and_script[0].close()
 
@@ -218,37 +230,34 @@ class RedisKV(KV):
         self._call("revoke", lease.id)
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
-        deadline = None if timeout is None else SYSTEM.monotonic() + timeout
-        position = since
-        while True:
-            revision, until_expiry = (int(number) for number in self._call("status"))
-            if since == 0 or revision < since:  # lower: the server has lost its data
-                return revision
-            remaining = _POLL_INTERVAL if deadline is None else deadline - SYSTEM.monotonic()
-            expires_in = _POLL_INTERVAL if until_expiry < 0 else until_expiry / 1000
-            seconds = max(min(remaining, expires_in, _POLL_INTERVAL), 0.0)
-            for number, keys in self._read_changes(position, seconds):
-                # The stream has trimmed what is missing between two numbers: it may have had the prefix.
-                if number != position + 1 or not keys or any(key.startswith(prefix) for key in keys):
-                    return max(revision, number)
-                position = number
-            if remaining <= 0:
-                return since
-
-    def _read_changes(self, since: int, seconds: float) -> List[tuple[int, List[str]]]:
-        """Return the revisions after one with their keys; wait so many seconds for the first if need be."""
-        block = int(min(seconds, self._settings.socket_timeout / 2) * 1000) or None
+        if since == 0:
+            return self._status().revision
+        watch = self._watches.take(prefix, since) or Watch(prefix, since, self._server)
         try:
-            streams = self._connected()[0].xread({self._server_key("log"): f"{since}-1"}, block=block)
-        except connection.ERRORS as error:
-            if connection.is_transient(error):
-                return []  # the next status call finds out whether the server is gone
+            return watch.wait(timeout)
+        finally:
+            self._watches.give_back(watch)
+
+    def _status(self) -> Status:
+        revision, until_expiry, logged = (int(number) for number in self._call("status"))
+        return Status(revision, math.inf if until_expiry < 0 else until_expiry / 1000, logged)
+
+    def _check_error(self, error: Exception) -> None:
+        """Raise a StorageFailure unless another attempt may succeed."""
+        if not connection.is_transient(error):
             raise connection.translate_error(error, self.name, is_commit=False) from error
-        return [
-            (int(entry.partition("-")[0]), fields["keys"].split())
-            for _, entries in streams or ()
-            for entry, fields in entries
-        ]
+
+    def _stream(self, root: str) -> str:
+        return self._server_key(f"log:{root}" if root else "log")
+
+    def _acquire(self, key: str) -> Any:
+        """Return a connection to the server that has a key."""
+        pool = connection.pool_of(self._connected()[0], key)
+        return connection.connection_of(pool)
+
+    def _release(self, used: Any) -> None:
+        pool = connection.pool_of(self._connected()[0], self._server_key("log"))
+        pool.release(used)
 
 
 def _lex_range(prefix: str, after: str = "", *, reverse: bool = False) -> tuple[str, str]:

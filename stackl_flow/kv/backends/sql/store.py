@@ -23,7 +23,7 @@ from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import Observation, WriteRequest
 from stackl_flow.kv.backends.sql.session import Session
 from stackl_flow.kv.backends.sql.transaction import WriteTransaction
-from stackl_flow.kv.backends.sql.waiting import Watch, Watches
+from stackl_flow.kv.backends.sql.waiting import Watch
 from stackl_flow.kv.backends.sql.wakeups import tag_of
 from stackl_flow.kv.items import (
     ABSENT,
@@ -38,6 +38,7 @@ from stackl_flow.kv.items import (
 )
 from stackl_flow.kv.ordered import root_of
 from stackl_flow.kv.store import KV, LockItems
+from stackl_flow.kv.watches import Watches
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class SQLKV(KV):
         self._database = open_database(url)
         self._session = Session(self._database, clock)
         self._dialect = self._session.dialect
-        self._watches = Watches()
+        self._watches: Watches[Watch] = Watches()
         self.is_shared = self._database.is_shared
 
     @property

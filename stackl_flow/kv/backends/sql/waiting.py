@@ -11,8 +11,6 @@ gradually less often, down to once a second, while there is none.
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,8 +18,6 @@ from stackl_flow.clock import SYSTEM
 from stackl_flow.kv.backends.sql.commit_order import Observation, SerializedCommits
 from stackl_flow.kv.backends.sql.wakeups import Waiter
 
-#: How many watches are kept while no thread waits at them.
-_MAX_IDLE: Final = 8
 #: How the time between two queries grows while there is no change.
 _GROWTH: Final = 1.25
 
@@ -41,7 +37,7 @@ class Watch:
     def __init__(self, prefix: str, mark: int, waiter: Waiter, commits: SerializedCommits) -> None:
         self.prefix = prefix
         self.mark = mark
-        self.waiter = waiter
+        self._waiter = waiter
         self._commits = commits
         self._position = commits.position_of(mark)
         self._observed_at = -math.inf
@@ -61,20 +57,24 @@ class Watch:
         """
         # Threads wait in real time, whatever clock leases expire by.
         deadline = math.inf if timeout is None else SYSTEM.monotonic() + timeout
-        is_woken = self.waiter.wait(0)
+        is_woken = self._waiter.wait(0)
         while True:
             if (is_woken or self._delay(now) <= 0) and self._has_changed(observe, now, expire):
                 self.mark = self._commits.mark_of(self._position)
-                self._interval = self.waiter.first_poll_interval
+                self._interval = self._waiter.first_poll_interval
                 return self.mark
             remaining = deadline - SYSTEM.monotonic()
             if remaining <= 0:
                 return self.mark
-            is_woken = self.waiter.wait(max(min(remaining, self._delay(now)), 0.001))
+            is_woken = self._waiter.wait(max(min(remaining, self._delay(now)), 0.001))
+
+    def close(self) -> None:
+        """Release what it waits at."""
+        self._waiter.close()
 
     def _delay(self, now: Callable[[], float]) -> float:
         """Return the seconds until the next query."""
-        poll = self._observed_at + min(self._interval, self.waiter.poll_interval) - SYSTEM.monotonic()
+        poll = self._observed_at + min(self._interval, self._waiter.poll_interval) - SYSTEM.monotonic()
         return poll if self._next_expiry is None else min(poll, self._next_expiry - now())
 
     def _look(self, observe: Observe) -> bool:
@@ -91,39 +91,3 @@ class Watch:
             return False
         expire()
         return self._look(observe)
-
-
-class Watches:
-    """The watches of one store that no thread waits at."""
-
-    def __init__(self) -> None:
-        self._idle: list[Watch] = []
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-
-    def take(self, prefix: str, mark: int) -> Watch | None:
-        """Return the watch that waits since a mark, if there is one."""
-        with self._lock:
-            if self._pid != os.getpid():
-                self._idle, self._pid = [], os.getpid()  # they are the parent's
-            for watch in self._idle:
-                if watch.prefix == prefix and watch.mark == mark:
-                    self._idle.remove(watch)
-                    return watch
-        return None
-
-    def give_back(self, watch: Watch) -> None:
-        """Keep a watch for the next call."""
-        with self._lock:
-            self._idle.append(watch)
-            surplus = self._idle.pop(0) if len(self._idle) > _MAX_IDLE else None
-        if surplus is not None:
-            surplus.waiter.close()
-
-    def close(self) -> None:
-        """Close all of them."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        if self._pid == os.getpid():
-            for watch in idle:
-                watch.waiter.close()
