@@ -12,7 +12,8 @@ wrote it, which tells whether the first attempt was applied.
 **Leases** last whole seconds, at least one and a half election timeouts. The leader looks for expired leases
 twice a second.
 
-**Waiting.** All waiters of an object share one watch stream.
+**Waiting.** All waiters of an object share one watch stream for each root of keys (see ``ordered.root_of``),
+so that nothing of another board reaches them.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from stackl_flow.kv.items import (
     is_satisfied,
     lease_lost_error,
 )
-from stackl_flow.kv.ordered import ChangeLog, prefix_end
+from stackl_flow.kv.ordered import ChangeLog, prefix_end, root_of
 from stackl_flow.kv.store import KV
 
 _PORT: Final = 2379
@@ -136,7 +137,7 @@ class EtcdKV(KV):
         self._client = EtcdClient(servers, tls, self._timeout, options.get("api_path", "/v3/"), login)
         self._encoding = _Encoding(f"/{path}/")
         self._ranges = _RangeReader(partial(self._call, "kv/range"))
-        self._watch: _Watch | None = None
+        self._watches: dict[str, _Watch] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
@@ -145,8 +146,8 @@ class EtcdKV(KV):
         return self._name
 
     def close(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch is not None and self._pid == os.getpid():
+        watches, self._watches = self._watches, {}
+        for watch in watches.values() if self._pid == os.getpid() else ():
             watch.close()
         self._client.close()
 
@@ -336,22 +337,25 @@ class EtcdKV(KV):
     # ---------------------------------------------------------------- waiting
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
+        root = root_of(prefix)
         if since:
-            return self._watching(since).wait(prefix, since, timeout)
+            return self._watching(root, since).wait(prefix, since, timeout)
         request = {"key": self._encoding.key(""), "count_only": True}
         revision = int(self._call("kv/range", request)["header"]["revision"])
-        self._watching(revision)
+        self._watching(root, revision)
         return revision
 
-    def _watching(self, since: int) -> _Watch:
+    def _watching(self, root: str, since: int) -> _Watch:
         with self._lock:
             if self._pid != os.getpid():
-                self._pid, self._watch = os.getpid(), None  # a fork does not copy the parent's thread
-            if self._watch is None or self._watch.has_failed:
-                self._watch = _Watch(
-                    self._client, self._encoding, since, self._timeout, self._translate_error
+                self._pid, self._watches = os.getpid(), {}  # a fork does not copy the parent's threads
+            watch = self._watches.get(root)
+            if watch is None or watch.has_failed:
+                prefix = f"{root}/" if root else ""
+                watch = self._watches[root] = _Watch(
+                    self._client, self._encoding, prefix, since, self._timeout, self._translate_error
                 )
-            return self._watch
+            return watch
 
 
 class _Encoding:
@@ -511,11 +515,12 @@ _MAX_SILENCE: Final = 20.0
 
 
 class _Watch:
-    """Reads the watch stream of all keys in a thread, and notifies the waiters.
+    """Reads the watch stream of some keys in a thread, and notifies the waiters.
 
     Args:
         client: the client.
         encoding: decodes the keys.
+        prefix: the prefix of the keys.
         since: the revision after which the stream begins.
         timeout: seconds to retry after the stream has ended.
         translate_error: makes the error for the waiters.
@@ -525,12 +530,14 @@ class _Watch:
         self,
         client: EtcdClient,
         encoding: _Encoding,
+        prefix: str,
         since: int,
         timeout: float,
         translate_error: Callable[[NoAnswerError | ResponseError], exc.StorageFailure],
     ) -> None:
         self._client = client
         self._encoding = encoding
+        self._prefix = prefix
         self._timeout = timeout
         self._translate_error = translate_error
         self._revision = since  # of the last event
@@ -582,7 +589,7 @@ class _Watch:
                     return
 
     def _read_stream(self) -> None:
-        request = {**self._encoding.prefix_range(""), "start_revision": str(self._revision + 1)}
+        request = {**self._encoding.prefix_range(self._prefix), "start_revision": str(self._revision + 1)}
         # A silent stream is replaced: nothing else shows that its connection is not dead.
         stream = self._client.stream("watch", {"create_request": request}, _MAX_SILENCE)
         with self._changed:

@@ -235,12 +235,15 @@ function operations.revoke()
     return {}
 end
 
--- Returns the revision, the milliseconds until the next lease expires (-1 for never), and the revision up to
--- which the logs of roots are complete: earlier releases do not write them.
+-- ARGV: root, or nothing for all keys. Returns the revision, the milliseconds until the next lease expires (-1
+-- for never), the revision up to which the logs of roots are complete (earlier releases do not write them), and
+-- that of the last change of the root.
 function operations.status()
     local expiry = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
-    local logged = redis.call('HGET', LASTS, '') or '0'
-    return {text(revision()), expiry and text(math.max(tonumber(expiry) - now, 1)) or '-1', logged}
+    local until_expiry = expiry and text(math.max(tonumber(expiry) - now, 1)) or '-1'
+    local logged, last = unpack(redis.call('HMGET', LASTS, '', ARGV[2]))
+    last = ARGV[2] == '' and text(revision()) or last or '0'
+    return {text(revision()), until_expiry, logged or '0', last}
 end
 
 return operations[operation]()

@@ -231,16 +231,16 @@ class RedisKV(KV):
 
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         if since == 0:
-            return self._status().revision
+            return self._status("").revision
         watch = self._watches.take(prefix, since) or Watch(prefix, since, self._server)
         try:
             return watch.wait(timeout)
         finally:
             self._watches.give_back(watch)
 
-    def _status(self) -> Status:
-        revision, until_expiry, logged = (int(number) for number in self._call("status"))
-        return Status(revision, math.inf if until_expiry < 0 else until_expiry / 1000, logged)
+    def _status(self, root: str) -> Status:
+        revision, until_expiry, logged, last = (int(number) for number in self._call("status", root))
+        return Status(revision, math.inf if until_expiry < 0 else until_expiry / 1000, logged, last)
 
     def _check_error(self, error: Exception) -> None:
         """Raise a StorageFailure unless another attempt may succeed."""

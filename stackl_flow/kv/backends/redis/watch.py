@@ -35,11 +35,13 @@ class Status(NamedTuple):
         revision: the last one.
         expires_in: seconds until the next lease expires.
         logged: the revision up to which the streams of roots are complete.
+        last: that of the last change of the root.
     """
 
     revision: int
     expires_in: float
     logged: int
+    last: int
 
 
 class Entry(NamedTuple):
@@ -54,7 +56,7 @@ class Server(NamedTuple):
     """What a watch asks the server.
 
     Attributes:
-        status: returns the status.
+        status: returns the status, for a root.
         acquire: returns a connection for one reader.
         release: gives a connection back.
         stream: returns the name of the stream of a root.
@@ -63,7 +65,7 @@ class Server(NamedTuple):
         timeout: seconds to wait for an answer.
     """
 
-    status: Callable[[], Status]
+    status: Callable[[str], Status]
     acquire: Callable[[str], Any]
     release: Callable[[Any], None]
     stream: Callable[[str], str]
@@ -85,8 +87,9 @@ class Watch:
         self.prefix = prefix
         self.mark = mark
         self._server = server
-        self._stream = server.stream(root_of(prefix))
-        self._is_of_root = bool(root_of(prefix))
+        self._root = root_of(prefix)
+        self._stream = server.stream(self._root)
+        self._last = 0
         self._position = mark
         self._status_due = -math.inf
         self._connection: Any = None
@@ -95,11 +98,16 @@ class Watch:
     def wait(self, timeout: float | None) -> int:
         """Wait for a change; return a new mark, or the same after the time-out."""
         deadline = math.inf if timeout is None else SYSTEM.monotonic() + timeout
+        if timeout is not None and timeout <= 0:
+            self._status_due = -math.inf  # what has been committed may not have arrived yet
         while True:
             if SYSTEM.monotonic() >= self._status_due and self._check_status():
                 return self.mark
             remaining = deadline - SYSTEM.monotonic()
-            for entry in self._read(max(min(remaining, self._status_due - SYSTEM.monotonic()), 0.0)):
+            seconds = min(remaining, self._status_due - SYSTEM.monotonic())
+            if self._last > self._position:
+                seconds = self._server.timeout  # there is an entry, which arrives at once
+            for entry in self._read(max(seconds, 0.0)):
                 # What is missing before an entry was trimmed from the stream: it may have had the prefix.
                 is_missing = entry.before > self._position
                 if is_missing or not entry.keys or any(key.startswith(self.prefix) for key in entry.keys):
@@ -122,14 +130,15 @@ class Watch:
 
     def _check_status(self) -> bool:
         """Ask for the status; return whether something may have changed that no stream has."""
-        status = self._server.status()
+        status = self._server.status(self._root)
+        self._last = status.last
         delay = min(max(status.expires_in, _MIN_STATUS_INTERVAL), _MAX_STATUS_INTERVAL)
         self._status_due = SYSTEM.monotonic() + delay
         if status.revision < self._position:  # the server has lost its data
             self.close()
             self.mark = self._position = status.revision
             return True
-        if self._is_of_root and status.logged < status.revision and status.revision > self._position:
+        if self._root and status.logged < status.revision and status.revision > self._position:
             self._set_mark(status.revision)
             return True
         return False

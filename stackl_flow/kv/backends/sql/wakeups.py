@@ -210,8 +210,11 @@ class Listener(threading.Thread):
             raw.close()
 
     def _wait_for_input(self, raw: Any) -> None:
-        ready, _, _ = select.select([raw.fileno(), self._alarm_end], [], [], _PROBE_INTERVAL)
-        if self._alarm_end in ready:
+        poll = select.poll()  # select() takes no handle above 1023
+        for handle in (raw.fileno(), self._alarm_end.fileno()):
+            poll.register(handle, select.POLLIN)
+        ready = [handle for handle, _ in poll.poll(_PROBE_INTERVAL * 1000)]
+        if self._alarm_end.fileno() in ready:
             self._alarm_end.recv(4096)
         if not ready:
             raw.execute("SELECT 1")

@@ -33,6 +33,7 @@ from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, OPEN_ACL_UNSAFE
 
 from stackl_flow.kv.items import ABSENT, PRESENT, Check, Item, Put
+from stackl_flow.kv.ordered import root_of
 
 _TIME: Final = re.compile(r"\d{16}")
 _TIME_SPLITS: Final = (0, 6, 8, 10, 12)
@@ -115,6 +116,10 @@ class Paths:
         while (at := path.find("/", at + 1)) > 0:
             yield path[:at]
 
+    def pulse_of(self, root: str) -> str:
+        """Return the node that changes with every commit of a root of keys, or without one with each."""
+        return f"{self.pulse}/{root}" if root else self.pulse
+
     def lease(self, lease_id: str) -> str:
         """Return the node of a lease."""
         return f"{self.leases}/{lease_id}"
@@ -166,6 +171,11 @@ class Commit(NamedTuple):
         keys = [check.key for check in self.checks] + [put.key for put in self.puts]
         return list(dict.fromkeys([*keys, *self.deletes]))
 
+    def roots(self) -> set[str]:
+        """Return the roots of what it writes."""
+        roots = {root_of(put.key) for put in self.puts}
+        return (roots | {root_of(key) for key in self.deletes}) - {""}
+
     def guarded_keys(self) -> list[str]:
         """Return the keys whose guard may have to be checked."""
         return [check.key for check in self.checks if check.version != PRESENT] + list(self.deletes)
@@ -216,6 +226,7 @@ def encode_commit(commit: Commit, snapshot: Snapshot, paths: Paths) -> list[Any]
         version = _counter(snapshot.guards[path]) if path in checked_guards else _ANY_VERSION
         is_written = path in written_guards
         operations.append(SetData(path, b"", version) if is_written else CheckVersion(path, version))
+    operations += [SetData(paths.pulse_of(root), b"", _ANY_VERSION) for root in sorted(commit.roots())]
     return [*operations, SetData(paths.pulse, commit.token.encode(), _ANY_VERSION)]
 
 

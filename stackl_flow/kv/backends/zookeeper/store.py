@@ -7,8 +7,9 @@ reading all of them takes all folders. A segment that does not begin with a time
 with many thousands of those costs all their names when it is listed, and nothing otherwise.
 
 **Versions** are the ids of ZooKeeper's transactions. Every commit writes the node ``pulse``, whose result has
-the id, and which all waiters watch: they wake with every commit, whatever its keys are. They also watch the
-folder of leases, because the pulse is not written when a session expires.
+the id, and one node below it for each root of keys that it writes (see ``ordered.root_of``), such as a board.
+Waiters watch that of their root: they wake with every commit to it, whatever its other segments are. They
+also watch the folder of leases, because no pulse is written when a session expires.
 
 **A ``multi`` whose answer is lost** is recognized by its token in the nodes that it wrote; it is sent again
 only if nothing has changed since.
@@ -56,7 +57,7 @@ from stackl_flow.kv.items import (
     lease_lost_error,
     value_too_large,
 )
-from stackl_flow.kv.ordered import prefix_end
+from stackl_flow.kv.ordered import prefix_end, root_of
 from stackl_flow.kv.store import KV
 
 #: Bytes that a server accepts in one message, unless its ``jute.maxbuffer`` is set.
@@ -206,6 +207,7 @@ class ZooKeeperKV(KV):
         keys = commit.affected_keys()
         guards = sorted({self._paths.guard(key) for key in commit.guarded_keys()})
         needed = {self._paths.guard(put.key) for put in commit.puts}.union(guards)
+        needed.update(self._paths.pulse_of(root) for root in commit.roots())
         for put in commit.puts:
             needed.update(self._paths.folders(self._paths.item(put.key)))
         new = sorted(needed - self._known_folders)  # parents first
@@ -307,9 +309,9 @@ class ZooKeeperKV(KV):
 
     # ---------------------------------------------------------------- waiting
 
-    def _wait(self, prefix: str, since: int, timeout: float | None) -> int:  # noqa: ARG002  wakes for every commit
+    def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         self._prepare()
-        return self._watch.wait(since, timeout)
+        return self._watch.wait(root_of(prefix), since, timeout)
 
 
 #: In place of the children of a folder that was not requested yet.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from kazoo import exceptions as kazoo
@@ -22,7 +24,9 @@ _RECONNECT_DELAY: Final = 0.05
 _MAX_RECONNECT_DELAY: Final = 0.5
 #: Seconds. Nothing depends on this session; but a server that is starting may accept a connection and never
 #: answer, and the client waits for so long before it tries another one.
-_SESSION_TIMEOUT: Final = 4.0
+_SESSION_TIMEOUT: Final = 10.0
+#: In place of a root: all of them.
+_ALL: Final = "/"
 _NO_ANSWER: Final = (
     kazoo.ConnectionLoss,
     kazoo.ConnectionClosedError,
@@ -61,7 +65,10 @@ class Watch:
         self._pid = os.getpid()
         self._clients_of_parents: list[KazooClient] = []
         self._changed = threading.Condition()
-        self._notifications = 0
+        #: Number of notifications: by root, and of those that are of all of them.
+        self._notifications: Counter[str] = Counter()
+        #: By root: the state in which its watches were set, and the last change then.
+        self._watched: dict[str, tuple[tuple[int, int], int]] = {}
 
     def close(self) -> None:
         """Close the client."""
@@ -71,8 +78,13 @@ class Watch:
             client.stop()
             client.close()
 
-    def wait(self, since: int, timeout: float | None) -> int:
-        """Wait for a change after a transaction.
+    def wait(self, root: str, since: int, timeout: float | None) -> int:
+        """Wait for a change after a transaction. While a watch is set, another call sends nothing.
+
+        Args:
+            root: the root of the keys (see ``ordered.root_of``); empty for all keys.
+            since: id of the transaction.
+            timeout: in seconds; None for no limit.
 
         Returns:
             The id of the last transaction with a change; ``since`` if there was none until the timeout.
@@ -82,28 +94,35 @@ class Watch:
         """
         deadline = None if timeout is None else SYSTEM.monotonic() + timeout
         while True:
-            notifications = self._notifications
-            last = self._watch_last_change()
-            if last > since:
-                return last
+            state = self._state(root)
+            watched = self._watched.get(root)
+            if watched is None or watched[0] != state:
+                watched = self._watched[root] = (state, self._watch_last_change(root))
+            if watched[1] > since:
+                return watched[1]
             with self._changed:
-                while self._notifications == notifications:
+                while self._state(root) == state:
                     remaining = None if deadline is None else deadline - SYSTEM.monotonic()
                     if remaining is not None and remaining <= 0:
                         return since
                     self._changed.wait(remaining)
 
-    def _watch_last_change(self) -> int:
+    def _state(self, root: str) -> tuple[int, int]:
+        """Return a value that is another one after each notification."""
+        return self._notifications[_ALL], self._notifications[root]
+
+    def _watch_last_change(self, root: str) -> int:
         """Set the watches, and return the id of the last transaction with a change."""
         backoff = Backoff(self._timeout)
         while True:
             client = self._connected()
-            pulse = client.exists_async(self._paths.pulse, watch=self._notify)
-            leases = client.get_children_async(self._paths.leases, watch=self._notify, include_data=True)
+            pulse = client.exists_async(self._paths.pulse_of(root), watch=partial(self._notify, root))
+            leases = client.get_children_async(self._paths.leases, watch=self._notify_all, include_data=True)
             try:
                 pulse_stat = pulse.get(timeout=self._timeout)
                 _, leases_stat = leases.get(timeout=self._timeout)
-                return int(max(pulse_stat.mzxid, leases_stat.pzxid))
+                written = 0 if pulse_stat is None else pulse_stat.mzxid
+                return int(max(written, leases_stat.pzxid))
             except (*_NO_ANSWER, KazooTimeoutError) as error:
                 if not backoff.sleep():
                     raise self._translate_error(NoAnswerError(type(error).__name__)) from error
@@ -117,6 +136,7 @@ class Watch:
                 self._clients_of_parents += [self._client] if self._client is not None else []
                 self._pid, self._client = os.getpid(), None
                 self._changed = threading.Condition()
+                self._watched = {}
             if self._client is None:
                 self._client = self._connect()
             return self._client
@@ -125,7 +145,7 @@ class Watch:
         retry = KazooRetry(max_tries=-1, delay=_RECONNECT_DELAY, max_delay=_MAX_RECONNECT_DELAY)
         session_timeout = min(self._timeout, _SESSION_TIMEOUT)
         client = KazooClient(self._hosts, timeout=session_timeout, connection_retry=retry, **self._options)
-        client.add_listener(self._notify)  # a lost connection loses its watches
+        client.add_listener(self._notify_all)  # a lost connection loses its watches
         try:
             client.start(timeout=self._timeout)
         except (KazooTimeoutError, kazoo.KazooException) as error:
@@ -133,7 +153,10 @@ class Watch:
             raise self._translate_error(error) from error
         return client
 
-    def _notify(self, *_: object) -> None:
+    def _notify(self, root: str, *_: object) -> None:
         with self._changed:
-            self._notifications += 1
+            self._notifications[root] += 1
             self._changed.notify_all()
+
+    def _notify_all(self, *_: object) -> None:
+        self._notify(_ALL)
