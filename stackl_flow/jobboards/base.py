@@ -354,6 +354,26 @@ class JobBoard(Protocol):
             NotSupported: a connection was given, and the board is not in an SQL database.
         """
 
+    def post_many(self, posts: Iterable[Mapping[str, Any]], *, connection: Any = None) -> List[Job]:
+        """Post several jobs: for a thousand, this costs a fraction of a thousand calls of ``post``.
+
+        All are checked before any is stored. They are posted by as few commits as the store accepts: if it
+        fails in between, the first ones are posted. Pass a ``key`` with each to be able to repeat the call.
+
+        Args:
+            posts: for each job the arguments of ``post``, without ``connection``, such as
+                ``{"name": "order-1", "details": {"order": 1}, "priority": "HIGH"}``.
+            connection: see ``post``.
+
+        Returns:
+            The jobs, in that order; one that was posted before under the same ``key`` in place of another.
+
+        Raises:
+            TypeError: an argument is missing, unknown or of the wrong type.
+            ValueError: a name or a priority is invalid, or a datetime has no time zone.
+            NotSerializable: details have no JSON form.
+        """
+
     def claim(self, job: Job, owner: str) -> Job:
         """Claim a job.
 

@@ -19,14 +19,15 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
 from stackl_flow.clock import SYSTEM
+from stackl_flow.jobboards import transactions
 from stackl_flow.jobboards.base import ClaimBatch, Job, JobCompletion, RejectedCompletion
 from stackl_flow.jobboards.claims import Claims, check_owner
-from stackl_flow.jobboards.events import Event, EventWriter
-from stackl_flow.jobboards.keys import BoardKeys, sort_key
+from stackl_flow.jobboards.events import POSTED, Event, EventWriter
+from stackl_flow.jobboards.keys import BoardKeys, group_of, sort_key
 from stackl_flow.jobboards.queries import Waiter
 from stackl_flow.jobboards.record import LOST, WAITING, JobRecord, JobSnapshot
 from stackl_flow.jobboards.transactions import Writes
@@ -143,6 +144,46 @@ class _Batch:
         flat = itertools.chain.from_iterable
         # The check of the owner's lease is the same for all of its claims.
         return Writes(tuple(dict.fromkeys(flat(checks))), tuple(flat(puts)), tuple(flat(deletes)))
+
+
+class PreparedPosts(NamedTuple):
+    """Jobs to be posted by one commit; see ``KVBoard.prepare_posts``.
+
+    Attributes:
+        records: the jobs.
+        writes: the checks, puts and deletes of the commit.
+    """
+
+    records: tuple[JobRecord, ...]
+    writes: Writes
+
+
+class PostBatch:
+    """Posts for one commit."""
+
+    def __init__(self, keys: BoardKeys, limits: Limits) -> None:
+        self._keys = keys
+        self._batch = _Batch(limits)
+        self._taken: set[str] = set()
+
+    def add(self, record: JobRecord, now: float, *, new_group: bool) -> bool:
+        """Add a post, or return False if it does not fit; the first always fits."""
+        group = group_of(record.required_capabilities)
+        unique = {f"key {record.key}"} if record.key is not None else set()
+        unique.add(f"uuid {record.uuid}")
+        if unique & self._taken:
+            return False  # the next commit finds the first one
+        is_new = new_group and f"group {group}" not in self._taken
+        writes = transactions.post(self._keys, record, now, new_group=is_new)
+        if not self._batch.add((POSTED, record), writes):
+            return False
+        self._taken |= unique | {f"group {group}"}
+        return True
+
+    def finish(self, writer: EventWriter) -> PreparedPosts:
+        """Return the posts, with their writes and events."""
+        records = tuple(record for _, record in self._batch.events)
+        return PreparedPosts(records, writer.with_events(self._batch.merged_writes(), self._batch.events))
 
 
 class Batches:

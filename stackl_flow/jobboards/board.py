@@ -17,7 +17,7 @@ from stackl_flow.coordination.leases import Leases
 from stackl_flow.coordination.membership import Entity, Membership
 from stackl_flow.jobboards import events, sizes, transactions
 from stackl_flow.jobboards.base import ClaimBatch, Job, JobCompletion, LogBookSource
-from stackl_flow.jobboards.batches import Batches, make_claimer
+from stackl_flow.jobboards.batches import Batches, PostBatch, PreparedPosts, make_claimer
 from stackl_flow.jobboards.claims import Claims, ended_error
 from stackl_flow.jobboards.dead_letters import DeadLetters
 from stackl_flow.jobboards.events import BoardNotifier, EventWatcher, EventWriter, ThreadEventWriter
@@ -166,10 +166,64 @@ class KVBoard:
         connection: Any = None,
         **options: Any,
     ) -> Job:
+        record = self._new_record(self._clock.now(), name, book, details, priority, **options)
+        if connection is None:
+            return self._post(record, self._writer)
+        with self._kv.external_transaction(connection):
+            return self._post(record, self._thread_writer.writer)
+
+    def post_many(self, posts: Iterable[Mapping[str, Any]], *, connection: Any = None) -> List[Job]:
+        writer = self._writer if connection is None else self._thread_writer.writer
+        with nullcontext() if connection is None else self._kv.external_transaction(connection):
+            prepared = self.prepare_posts(posts, writer)
+            return [job for each in prepared for job in self._commit_posts(each, writer)]
+
+    def prepare_posts(
+        self, posts: Iterable[Mapping[str, Any]], writer: EventWriter | None = None
+    ) -> List[PreparedPosts]:
+        """Check posts, and return the writes of the commits that make them, for one commit with other writes.
+
+        A program whose other data are in the same key-value store adds its own checks and puts to the writes,
+        and commits them itself. That conflicts if an idempotency key or a uuid is taken.
+
+        Args:
+            posts: see ``post_many``.
+            writer: makes the events.
+        """
+        now, writer = self._clock.now(), writer or self._writer
+        # A microsecond apart, because jobs of one priority are claimed in the order of their time.
+        records = [self._new_record(now + number / 1e6, **post) for number, post in enumerate(posts)]
+        prepared = []
+        batch = PostBatch(self._keys, self._kv.limits)
+        for record in records:
+            sizes.check_details(self._kv.name, self._kv.limits, record)
+            group = group_of(record.required_capabilities)
+            is_new = group not in self._known_groups and not self._queries.has_group(group)
+            if not batch.add(record, now, new_group=is_new):
+                prepared.append(batch.finish(writer))
+                batch = PostBatch(self._keys, self._kv.limits)
+                batch.add(record, now, new_group=is_new)
+        return [*prepared, batch.finish(writer)] if records else []
+
+    def _commit_posts(self, prepared: PreparedPosts, writer: EventWriter) -> List[Job]:
+        try:
+            self._kv.commit(*prepared.writes)
+        except exc.Conflict:
+            return [self._post(record, writer) for record in prepared.records]
+        return [self._make_job(record, 0) for record in prepared.records]
+
+    def _new_record(
+        self,
+        now: float,
+        name: str,
+        book: Any = None,
+        details: Mapping[str, Any] | None = None,
+        priority: JobPriority | str = JobPriority.NORMAL,
+        **options: Any,
+    ) -> JobRecord:
         self._check_name(name)
-        now = self._clock.now()
         options = read_job_options(options)
-        record = JobRecord(
+        return JobRecord(
             uuid=options.pop("uuid", None) or str(uuids.uuid4()),
             name=name,
             created_on=now,
@@ -179,10 +233,6 @@ class KVBoard:
             priority=JobPriority.convert(priority),
             **options,
         )
-        if connection is None:
-            return self._post(record, self._writer)
-        with self._kv.external_transaction(connection):
-            return self._post(record, self._thread_writer.writer)
 
     def _post(self, record: JobRecord, writer: EventWriter) -> Job:
         group = group_of(record.required_capabilities)

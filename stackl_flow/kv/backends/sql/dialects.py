@@ -52,6 +52,9 @@ class Dialect(ABC):
     def __init__(self, commits: SerializedCommits) -> None:
         self.commits = commits
 
+    def configure(self, engine: sa.Engine) -> None:  # noqa: B027  most have nothing to do
+        """Adapt an engine that was just made."""
+
     def create_extras(self, connection: sa.Connection, revision: int) -> None:  # noqa: B027  most have nothing to do
         """Create what the database needs besides the tables, for a new store or one of an older format.
 
@@ -112,6 +115,16 @@ class MySQLDialect(Dialect):
     def __init__(self) -> None:
         super().__init__(MySQLCommits())
         self._wakeups = LocalWakeups()
+
+    def configure(self, engine: sa.Engine) -> None:
+        """Save the ROLLBACK that SQLAlchemy sends after each statement, although that commits by itself."""
+        roll_back = engine.dialect.do_rollback
+
+        def roll_back_if_needed(raw: Any) -> None:
+            if not raw.get_autocommit():
+                roll_back(raw)
+
+        setattr(engine.dialect, "do_rollback", roll_back_if_needed)  # noqa: B010  a method
 
     def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:  # noqa: ARG002  others poll
         """Wake the waiters of this process."""

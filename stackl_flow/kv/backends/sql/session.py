@@ -51,10 +51,6 @@ _SERVER_POOL: Final[Mapping[str, Any]] = {"pool_size": _POOL_SIZE, "pool_reset_o
 _CLOCK_INTERVAL: Final = 300.0
 
 
-def _do_nothing(_: object) -> None:
-    """Leave a connection as it is."""
-
-
 class ServerClock:
     """The time of a server, read once and then followed by this machine's monotonic clock.
 
@@ -104,9 +100,7 @@ class Session:
         self.name = database.name
         self.dialect = dialect_of(database)
         self.engine = database.create_engine(**(_SERVER_POOL if database.is_server else {}))
-        if database.is_server:
-            # SQLAlchemy would send a ROLLBACK after each statement, although that is committed by itself.
-            setattr(self.engine.dialect, "do_rollback", _do_nothing)  # noqa: B010  a method
+        self.dialect.configure(self.engine)
         self._database = database
         self._clock = clock
         self._server_clock = (
