@@ -8,6 +8,7 @@ import os
 import uuid as uuids
 from builtins import list as List  # noqa: N812  inside the class, ``list`` is the method
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, Self
 
 from stackl_flow import exceptions as exc

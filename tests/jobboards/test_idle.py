@@ -24,8 +24,7 @@ def idle_conductor(url):
     with backends.backend("work", url) as board:
         conductor = Conductor("idle", board)
         started = threading.Event()
-        conductor.notifier.register("compilation_start", lambda *_: started.set())
-        conductor.notifier.register("job_trashed", lambda *_: started.set())
+        conductor.notifier.register("*", lambda *_: started.set())
         thread = threading.Thread(target=conductor.run)
         thread.start()
         try:
@@ -48,9 +47,11 @@ def busy_neighbour(url):
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield
-    stopped.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -253,6 +253,47 @@ class UnreadableContract:
         raise NotImplementedError
 
 
+class PostManyContract:
+    """``post_many``: many posts by few commits."""
+
+    clock: Clock
+
+    def test_many_posts(self, board: JobBoard, other: JobBoard) -> None:
+        """Each is as ``post`` makes it, in that order, and can be claimed."""
+        posts: list[dict[str, Any]] = [
+            {"name": f"job {number}", "details": {"n": number}} for number in range(300)
+        ]
+        posts[100]["required_capabilities"] = ["gpu"]
+        posts[200]["not_before"] = self.clock.now() + 3600
+        jobs = board.post_many(posts)
+        assert [job.name for job in jobs] == [post["name"] for post in posts]
+        found = [job.name for job in other.iterjobs()]
+        assert found == [post["name"] for post in posts if post is not posts[200]] + ["job 200"]
+        assert other.find("job 7")[0].uuid == jobs[7].uuid
+        claimed = other.complete_and_claim("me", limit=20, timeout=LONG).jobs
+        assert [job.details["n"] for job in claimed][:5] == [0, 1, 2, 3, 4]
+        assert board.post_many([]) == []
+
+    def test_a_key_in_many_posts_posts_once(self, board: JobBoard) -> None:
+        """In one call, and in another one, whose other jobs are posted."""
+        first, second, again = board.post_many(
+            [{"name": name, "key": key} for name, key in (("a", "1"), ("b", "2"), ("c", "1"))]
+        )
+        assert (again.uuid, again.name) == (first.uuid, "a")
+        assert board.job_count == 2
+        repeated, new = board.post_many([{"name": "b", "key": "2"}, {"name": "d", "key": "3"}])
+        assert (repeated.uuid, new.name, board.job_count) == (second.uuid, "d", 3)
+
+    def test_all_posts_are_checked_before_any_is_stored(self, board: JobBoard) -> None:
+        """An invalid one is an error, and nothing is posted."""
+        for wrong in ({"name": ""}, {"name": "a", "priority": "URGENT"}, {"name": "a", "kex": 1}):
+            with pytest.raises((TypeError, ValueError)):
+                board.post_many([{"name": "good"}, wrong])
+        with pytest.raises(exc.NotSerializable):
+            board.post_many([{"name": "good"}, {"name": "a", "details": {"x": object()}}])
+        assert board.job_count == 0
+
+
 class ListingContract:
     """``list`` and ``find``: jobs of all states, in pages."""
 

@@ -30,7 +30,7 @@ from stackl_flow.failure import Failure
 from stackl_flow.jobboards import backends
 from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
 from stackl_flow.jobboards.record import JobPriority
-from stackl_flow.testing.contracts.board_entries import ListingContract, UnreadableContract
+from stackl_flow.testing.contracts.board_entries import ListingContract, PostManyContract, UnreadableContract
 from stackl_flow.testing.crash import in_child
 
 #: Time-out in seconds; what a test waits for happens much sooner.
@@ -532,7 +532,13 @@ class ClaimContract:
 
 
 class JobBoardContract(
-    ClaimContract, QueueContract, BatchContract, SizeContract, UnreadableContract, ListingContract
+    ClaimContract,
+    QueueContract,
+    BatchContract,
+    SizeContract,
+    UnreadableContract,
+    PostManyContract,
+    ListingContract,
 ):
     """The whole contract."""
 
