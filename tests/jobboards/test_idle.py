@@ -24,7 +24,7 @@ def idle_conductor(url):
     with backends.backend("work", url) as board:
         conductor = Conductor("idle", board)
         started = threading.Event()
-        conductor.notifier.register("*", lambda *_: started.set())
+        conductor.notifier.register("*", lambda *_, **__: started.set())
         thread = threading.Thread(target=conductor.run)
         thread.start()
         try:
