@@ -132,7 +132,7 @@ class FlowSource(NamedTuple):
             **factory_metadata(self.factory, self.args, self.kwargs),
             **secret_metadata(self.flow, self.secrets, self.store, self.kwargs),
         }
-        return new_flow_detail(self.flow, meta, self.store, book, backend, name=name)
+        return new_flow_detail(self.flow, meta, self.store, book, backend, name=name, is_new_book=True)
 
 
 def post_new_flow(

@@ -311,6 +311,8 @@ def new_flow_detail(
     book: LogBook | None = None,
     backend: Backend | None = None,
     name: str | None = None,
+    *,
+    is_new_book: bool = False,
 ) -> FlowDetail:
     """Create the detail of a new flow, and store it in one transaction with all that a resume needs.
 
@@ -323,6 +325,7 @@ def new_flow_detail(
         book: the logbook of the detail; with a backend, a new one if left out.
         backend: where the detail is stored; None keeps it in this process.
         name: name of the detail; the flow's name if left out.
+        is_new_book: whether the logbook was never stored.
 
     Raises:
         NotSerializable: a value in ``store`` cannot be stored; nothing was stored.
@@ -334,7 +337,9 @@ def new_flow_detail(
         check_storable(inputs, title, backend)
     full_meta = {**meta, META_INJECTED: inputs} if inputs else dict(meta)
     try:
-        return create_flow_detail(flow, book=book, backend=backend, meta=full_meta, name=name)
+        return create_flow_detail(
+            flow, book=book, backend=backend, meta=full_meta, name=name, is_new_book=is_new_book
+        )
     except exc.ValueTooLarge as error:
         if backend is None:
             raise

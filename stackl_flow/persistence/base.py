@@ -187,6 +187,25 @@ class Connection(RecordStore):
             self._apply(changes._replace(books=[serialization.book_record(self._codec, book, at)]))
             return self._book(self._read_books(book.uuid)[0]) if exists else book
 
+    def add_logbooks(self, books: Iterable[LogBook]) -> None:
+        """Store new logbooks with their flows, in one transaction that reads nothing.
+
+        Raises:
+            Duplicate: a logbook or a flow with the same UUID is stored.
+        """
+        at = self._backend.clock.now()
+        parts, records = [], []
+        for book in books:
+            records.append(serialization.book_record(self._codec, book, at))
+            for fd in book:
+                inline, inputs = serialization.split_meta(self._codec, fd)
+                flow = serialization.flow_record(self._codec, book.uuid, fd, inline, at)
+                if inputs:
+                    flow = flow._replace(inputs_version=1)
+                atoms = serialization.atom_rows(self._codec, fd.uuid, fd)
+                parts.append(flow_changes(flow, None, atoms, ())._replace(inputs=inputs))
+        self._add(merge_changes(parts)._replace(new_books=records))
+
     def get_logbook(self, book_uuid: str, lazy: bool = False) -> LogBook:
         """Return a logbook.
 

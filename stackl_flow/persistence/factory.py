@@ -41,6 +41,8 @@ def create_flow_detail(
     backend: Backend | None = None,
     meta: dict[str, Any] | None = None,
     name: str | None = None,
+    *,
+    is_new_book: bool = False,
 ) -> FlowDetail:
     """Create the detail of a flow, add it to a logbook and store both.
 
@@ -50,15 +52,22 @@ def create_flow_detail(
         backend: where to store them; they are not stored by default.
         meta: metadata of the flow detail.
         name: name of the flow detail; by default the flow's.
+        is_new_book: whether the logbook was never stored.
     """
     uuid = new_uuid()
     if book is None and backend is not None:
-        book = LogBook("tmp")
-    return _add(FlowDetail(name or getattr(flow, "name", None) or uuid, uuid), book, backend, meta)
+        book, is_new_book = LogBook("tmp"), True
+    detail = FlowDetail(name or getattr(flow, "name", None) or uuid, uuid)
+    return _add(detail, book, backend, meta, is_new_book=is_new_book)
 
 
 def _add(
-    flow_detail: FlowDetail, book: LogBook | None, backend: Backend | None, meta: dict[str, Any] | None
+    flow_detail: FlowDetail,
+    book: LogBook | None,
+    backend: Backend | None,
+    meta: dict[str, Any] | None,
+    *,
+    is_new_book: bool = False,
 ) -> FlowDetail:
     if meta:
         flow_detail.meta.update(meta)
@@ -69,7 +78,10 @@ def _add(
         # Only the new flow: the others may be running elsewhere, and their details here may be out of date.
         with_new_flow = book.copy(retain_contents=False).add_stored([flow_detail])
         with backend.get_connection() as conn:
-            conn.save_logbook(with_new_flow)
+            if is_new_book:
+                conn.add_logbooks([with_new_flow])
+            else:
+                conn.save_logbook(with_new_flow)
         # The engine that takes the flow over does not read again what it has.
         flow_detail.meta = FlowMeta.of_stored(flow_detail.meta, (backend, flow_detail.uuid), 1)
     return flow_detail

@@ -277,6 +277,8 @@ class Checkpoint(NamedTuple):
 class Changes(NamedTuple):
     """Rows that are written together: logbooks, new or not; new flows and atoms; changed flows and atoms.
 
+    Those in ``new_books`` are known to be new.
+
     The values and attempts are those of new and of changed atoms, the inputs those of new and changed flows.
     """
 
@@ -288,6 +290,7 @@ class Changes(NamedTuple):
     values: Sequence[AtomValue] = ()
     attempts: Sequence[AttemptsChange] = ()
     inputs: Sequence[InputRow] = ()
+    new_books: Sequence[BookRecord] = ()
 
 
 class RecordStore(ABC):
@@ -342,6 +345,11 @@ class RecordStore(ABC):
     @abstractmethod
     def _apply(self, changes: Changes) -> None:
         """Write rows. Raise `Duplicate` if the UUID of a new row exists."""
+
+    def _add(self, changes: Changes) -> None:
+        """Write rows of which all are new, in a transaction of its own. Raise `Duplicate` if one is not."""
+        with self._transaction(write=True):
+            self._apply(changes)
 
     @abstractmethod
     def _set_owner(self, flow_uuid: str, epoch: int, owner: str, at: float) -> None:

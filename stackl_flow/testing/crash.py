@@ -26,6 +26,7 @@ VARIABLE = "STACKL_FLOW_CRASH_AT"
 #: The methods of a connection that write.
 WRITES = (
     "save_logbook",
+    "add_logbooks",
     "update_flow_details",
     "update_atom_details",
     "take_ownership",

@@ -142,6 +142,11 @@ class Connection(abc.ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def add_logbooks(self, books: Iterable[Any]) -> None:
+        """Store new logbooks with their flows."""
+        for book in books:
+            self.save_logbook(book)
+
     def take_ownership(
         self,
         flow_uuid: str,

@@ -167,7 +167,8 @@ class MemoryConnection(Connection):
         # Everything is checked before the first row is written, because nothing can be rolled back.
         _check_unique("flow", store.flows, [row.uuid for row in changes.new_flows])
         _check_unique("atom", store.atoms, [row.uuid for row in changes.new_atoms])
-        store.books.update((row.uuid, row) for row in changes.books)
+        _check_unique("logbook", store.books, [row.uuid for row in changes.new_books])
+        store.books.update((row.uuid, row) for row in (*changes.books, *changes.new_books))
         store.flows.update((row.uuid, row) for row in (*changes.new_flows, *changes.flows))
         for flow in changes.new_flows:
             store.flows_of_book[flow.book_uuid].append(flow.uuid)

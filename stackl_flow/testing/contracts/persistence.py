@@ -89,6 +89,24 @@ class ModelsContract:
         assert [flow.to_dict() for flow in found] == [flow.to_dict() for flow in book]
         assert [[ad.to_dict() for ad in fd] for fd in found] == [[ad.to_dict() for ad in fd] for fd in book]
 
+    def test_new_logbooks(self, backend: Backend) -> None:
+        """New logbooks are stored with their flows and inputs; if one of them is not new, none is."""
+        books = []
+        for number in range(3):
+            book = models.LogBook(f"book {number}")
+            flow = models.FlowDetail(f"flow {number}", models.new_uuid())
+            flow.meta = {"injected": {"x": number, "y": "y" * 5000}, "mine": number}
+            book.add(flow)
+            books.append(book)
+        with backend.get_connection() as conn:
+            conn.add_logbooks(books[:2])
+            with pytest.raises(exc.Duplicate):
+                conn.add_logbooks(books[1:])
+            assert [book.name for book in conn.get_logbooks()] == ["book 0", "book 1"]
+            found = [flow for book in conn.get_logbooks() for flow in book]
+            assert [flow.name for flow in found] == ["flow 0", "flow 1"]
+            assert [flow.meta for flow in found] == [flow.meta for book in books[:2] for flow in book]
+
     def test_logbook_update(self, backend: Backend) -> None:
         """Saving a logbook again updates what has changed and adds what is new."""
         book, flow = factory.temporary_flow_detail(backend, meta={"x": 1})

@@ -352,6 +352,11 @@ class KVConnection(Connection):
         prefetched = layout.book_prefix(book.uuid), *(layout.flow_prefix(detail.uuid) for detail in book)
         return self._retry_conflicts(super().save_logbook, book, prefetched=prefetched)
 
+    def _add(self, changes: Changes) -> None:
+        books = [layout.book_prefix(row.uuid) for row in changes.new_books]
+        flows = [prefix for row in changes.new_flows for prefix in layout.prefixes(row.uuid)]
+        self._retry_conflicts(super()._add, changes, prefetched=(*books, *flows))
+
     def destroy_logbook(self, book_uuid: str) -> None:
         """Delete a logbook and all that is in it; see the base class."""
         self._retry_conflicts(super().destroy_logbook, book_uuid)

@@ -252,6 +252,11 @@ def change_inputs(kv: KV, changes: Iterable[InputRow]) -> dict[str, str | None]:
     return items
 
 
+def prefixes(flow_uuid: str) -> tuple[str, ...]:
+    """Return the prefixes of all that is stored of a flow, besides its order."""
+    return flow_prefix(flow_uuid), inputs_prefix(flow_uuid), history_prefix(flow_uuid)
+
+
 def encode_input(row: InputRow) -> str:
     """Encode an input."""
     return encode([row.part, row.name, row.value])

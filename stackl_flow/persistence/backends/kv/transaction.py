@@ -375,6 +375,10 @@ class FlowTransaction(BufferedTransaction):
             old = self.get(layout.book_key(book.uuid))
             sort_key = next_sort_key() if old is None else layout.decode_book(old)[0]
             self.put(layout.book_key(book.uuid), layout.encode_book(book, sort_key))
+        for book in changes.new_books:
+            if self.get(layout.book_key(book.uuid)) is not None:
+                raise duplicate("logbook", book.uuid)
+            self.put(layout.book_key(book.uuid), layout.encode_book(book, next_sort_key()))
         for flow in changes.new_flows:
             self._add_flow(flow, next_sort_key())
         for flow in changes.flows:
@@ -412,7 +416,7 @@ class FlowTransaction(BufferedTransaction):
             order = layout.order_keys(uuid, flow_uuid, self._existing_row(flow_uuid).sort_key)
             for key in (*order, layout.head_key(flow_uuid), layout.row_key(flow_uuid)):
                 self.delete(key)
-            for prefix in _prefixes(flow_uuid):
+            for prefix in layout.prefixes(flow_uuid):
                 for below in self.items(prefix):
                     self.delete(below.key, late=True)
         return True
@@ -426,7 +430,7 @@ class FlowTransaction(BufferedTransaction):
     def _add_flow(self, flow: FlowRecord, sort_key: str) -> None:
         if self.read_head(flow.uuid) is not None:
             raise duplicate("flow", flow.uuid)
-        for prefix in _prefixes(flow.uuid):
+        for prefix in layout.prefixes(flow.uuid):
             for left in self.items(prefix):  # by a deletion that was interrupted
                 self.delete(left.key, unreferenced=True)
         self._put_head(flow.uuid, FlowHead(flow.epoch, flow.owner, flow.state, flow.updated_at, 0, 0, 0))
@@ -520,11 +524,6 @@ class FlowTransaction(BufferedTransaction):
 
     def _put_row(self, flow_uuid: str, row: FlowRow) -> None:
         self.put(layout.row_key(flow_uuid), layout.encode(row))
-
-
-def _prefixes(flow_uuid: str) -> tuple[str, ...]:
-    """Return the prefixes of all that is stored of a flow, besides its order."""
-    return layout.flow_prefix(flow_uuid), layout.inputs_prefix(flow_uuid), layout.history_prefix(flow_uuid)
 
 
 #: How often to read an atom again whose values are changed meanwhile.

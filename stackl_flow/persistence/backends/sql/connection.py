@@ -274,9 +274,36 @@ class SQLConnection(Connection):
 
     # ------------------------------------------------------------------ writing
 
+    def _add(self, changes: Changes) -> None:
+        self._session.outcome_unknown = False
+        try:
+            self._run(partial(self._add_once, changes))
+        except exc.Duplicate:
+            # An attempt whose outcome is unknown may have stored them, all of them.
+            if not self._session.outcome_unknown or not self._are_stored(changes):
+                raise
+
+    def _add_once(self, changes: Changes) -> None:
+        if not self._database.is_server or changes.new_atoms:
+            super()._add(changes)
+            return
+        # Nothing is read, so all statements are sent together, with the one that begins the transaction.
+        session = self._session
+        with session.unbegun, self._database.pipeline(session.raw):
+            for statement in self._database.begin_write:
+                session.cursor.execute(statement)
+            self._writes = True
+            self._apply(changes)
+
+    def _are_stored(self, changes: Changes) -> bool:
+        with self._transaction(write=False):
+            return all(self._read_flows(uuid=row.uuid) for row in changes.new_flows) and all(
+                self._read_books(row.uuid) for row in changes.new_books
+            )
+
     def _apply(self, changes: Changes) -> None:
         if self._has_small_limit:
-            for book in changes.books:
+            for book in (*changes.books, *changes.new_books):
                 self._check_row(f"the metadata of logbook '{book.name}'", book)
             for flow in (*changes.new_flows, *changes.flows):
                 self._check_row(f"the metadata of flow '{flow.name}'", flow)
@@ -285,6 +312,7 @@ class SQLConnection(Connection):
             self._check_other_rows(changes)
         session, sql = self._session, self._sql
         execute_many = session.execute_many
+        execute_many(sql.insert_book, changes.new_books)
         for book in changes.books:
             if not execute_many(sql.update_book, [(*book[1:], book.uuid)]):
                 execute_many(sql.insert_book, [book])
