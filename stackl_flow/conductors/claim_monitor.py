@@ -28,6 +28,9 @@ _CHECKS: Final = 4
 _MAX_INTERVAL: Final = 15.0
 _MIN_INTERVAL: Final = 0.05
 
+#: Seconds to wait for a check that hangs because the board does not answer.
+_STOP_TIMEOUT: Final = 5.0
+
 #: Identity of a claim: uuid of the job and fencing token.
 _ClaimId = tuple[str, int]
 
@@ -82,7 +85,7 @@ class ClaimMonitor:
         self._stopped.set()
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.join()
+            thread.join(_STOP_TIMEOUT)
         if not self._board.remove_worker(self._owner, self._is_worked_on):
             return  # there is another conductor of this name, which watches them
         try:

@@ -33,7 +33,7 @@ def test_the_examples_in_a_help_text_are_commands(name, invoke):
     ("line", "offered"),
     [
         ("jo", ["jobs"]),
-        ("jobs ", ["list", "show", "watch", "trash", "requeue"]),
+        ("jobs ", ["list", "show", "watch", "trash", "requeue", "unreadable", "discard", "restore"]),
         ("conduct --eng", ["--engine"]),
         ("conduct --engine ", ["serial", "parallel"]),
         ("jobs list --state de", ["dead"]),

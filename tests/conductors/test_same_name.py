@@ -117,6 +117,7 @@ def test_a_claim_in_doubt_is_not_taken_for_that_of_another_process(deployment):
     faults = Faults()
     board = KVBoard("work", FaultyKV(stores.fetch(deployment.address), faults), ttl=TTL)
     with board:
+        board.register_entity(Conductor("twin", board).conductor)  # it has a lease now
         mine = next(board.iterjobs())
         faults.add(Fault(1, Kind.BEFORE, {"commit"}, times=None))
         with pytest.raises(Exception, match="injected fault"):
