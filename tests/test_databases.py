@@ -5,6 +5,7 @@ import sqlite3
 import psycopg
 import pymysql
 import pytest
+import sqlalchemy as sa
 
 from stackl_flow import databases, urls
 from stackl_flow import exceptions as exc
@@ -123,3 +124,28 @@ def test_other_errors_are_not_retried(delays, error):
     with pytest.raises(exc.StorageFailure):
         retrying(delays)(Transaction(error))
     assert delays == []
+
+
+def test_what_is_too_large_for_sqlite(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path}/x.db")
+    with database.create_engine().connect() as connection:
+        assert database.max_value is not None
+        assert 800_000_000 < database.max_value < 1_000_000_000
+        raw = connection.connection.driver_connection
+        raw.execute("CREATE TABLE t (x TEXT)")
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+        with pytest.raises(sqlite3.Error) as caught:
+            raw.execute("INSERT INTO t VALUES (?)", ("x" * 200_000,))
+    error = database.translate(caught.value)
+    assert isinstance(error, exc.ValueTooLarge)
+    assert error.limit == database.max_value
+    database.max_value = 10
+    with pytest.raises(exc.ValueTooLarge, match="the value has"):
+        database.check_size("the value", "x" * 11)
+
+
+def test_what_is_too_large_for_postgresql(postgresql_url):
+    database = open_database(postgresql_url)
+    with database.create_engine().connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:
+        connection.exec_driver_sql("SELECT length(repeat('x', 1073741824))")
+    assert isinstance(database.translate(caught.value), exc.ValueTooLarge)
