@@ -42,10 +42,14 @@ class OnceRepaired(task.Task):
 
 
 class BadDecision(retry.Retry):
-    def execute(self, history):
+    """Its decision fails until a file exists."""
+
+    def execute(self, history, repaired=""):
         return len(history)
 
-    def on_failure(self, history):
+    def on_failure(self, history, repaired=""):
+        if repaired and Path(repaired).exists():
+            return retry.REVERT_ALL
         raise LookupError("no policy")
 
 

@@ -296,6 +296,17 @@ def test_an_error_outside_any_atom_defers_the_job(factory, strict):
     assert strict.flow_state(job) not in {st.SUCCESS, st.REVERTED}
 
 
+def test_the_rollback_goes_on_after_an_error_outside_any_atom(world):
+    """Once the cause is gone, by the next claim."""
+    job = world.post("on_failure_raises", {"repaired": str(world.repaired)})
+    with running(world.conductor()):
+        eventually(lambda: world.snapshot(job).state == "scheduled")
+        world.repaired.touch()
+        assert job.wait(LONG)
+    assert (world.snapshot(job).state, world.flow_state(job)) == ("failed", st.REVERTED)
+    assert world.done() == [("a", "execute"), ("a", "revert")]
+
+
 # ------------------------------------------------------------- flows that cannot be loaded
 
 
