@@ -16,7 +16,7 @@ from stackl_flow.kv.items import Limits
 from stackl_flow.patterns import linear_flow
 from stackl_flow.persistence import backends
 from stackl_flow.persistence.backends.kv import KVBackend
-from stackl_flow.submission import post_flow
+from stackl_flow.submission import post_flow, post_flows
 
 
 class Charge(task.Task):
@@ -109,3 +109,36 @@ def test_the_command_line_says_the_same(tmp_path):
     assert str(caught.value).partition(":")[0] in done.stdout + done.stderr
     with backends.fetch(url).get_connection() as conn:
         assert conn.get_logbooks() == []
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "redis", "etcd"])
+def test_many_flows_are_posted_at_once(kind, tmp_path, request):
+    """Each has its inputs, a job of its own and its options; a key that was posted before keeps its job."""
+    if kind == "memory":
+        url = f"memory://{tmp_path.name}"
+    elif kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/f.db"
+    else:
+        url = request.getfixturevalue(f"{kind}_url")
+        name = f"t{tmp_path.stat().st_ino}"
+        url += {"redis": f"?namespace={name}", "etcd": f"/{name}", "postgresql": ""}[kind]
+    with backends.backend(url) as backend, boards.backend(f"b{tmp_path.stat().st_ino}", url) as board:
+        first = post_flow(board, backend, order, store={"card": "x", "amount": 0}, key=f"{tmp_path}-0")
+        given = [
+            {"store": {"card": "x", "amount": number}, "key": f"{tmp_path}-{number}", "priority": "HIGH"}
+            for number in range(40)
+        ]
+        jobs = post_flows(board, backend, order, given)
+        assert jobs[0].uuid == first.uuid
+        assert len({job.uuid for job in jobs}) == 40
+        with backend.get_connection() as conn:
+            for number in (1, 39):
+                detail = conn.get_flow_details(jobs[number].details["flow_uuid"])
+                assert detail.meta[META_INJECTED] == {"card": "x", "amount": number}
+                assert detail.meta["factory"]["name"] == "tests.test_submission:order"
+        posted = {job.uuid for job in board.iterjobs()}
+        assert posted >= {job.uuid for job in jobs}
+        assert post_flows(board, backend, order, []) == []
+        with pytest.raises(exc.MissingDependencies, match="amount"):
+            post_flows(board, backend, order, [{"store": {"card": "x"}}])
+        assert {job.uuid for job in board.iterjobs()} == posted

@@ -188,7 +188,10 @@ class Connection(RecordStore):
             return self._book(self._read_books(book.uuid)[0]) if exists else book
 
     def add_logbooks(self, books: Iterable[LogBook]) -> None:
-        """Store new logbooks with their flows, in one transaction that reads nothing.
+        """Store new logbooks with their flows, without reading anything before.
+
+        It is one transaction, except in a key-value store that accepts less at once: if that fails in
+        between, the first ones are stored.
 
         Raises:
             Duplicate: a logbook or a flow with the same UUID is stored.

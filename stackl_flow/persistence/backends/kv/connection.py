@@ -44,6 +44,8 @@ T = TypeVar("T")
 _MAX_ATTEMPTS: Final = 200
 _MAX_DELAY: Final = 0.02
 _PAGE_SIZE: Final = 200
+#: About how many items a logbook with one flow and some inputs has.
+_PUTS_PER_BOOK: Final = 16
 #: How many parts that are not needed any more wait for a commit that has room to delete them, and how many
 #: of them one commit deletes.
 _MAX_GARBAGE: Final = 10_000
@@ -351,6 +353,21 @@ class KVConnection(Connection):
         """Store a logbook; see the base class."""
         prefetched = layout.book_prefix(book.uuid), *(layout.flow_prefix(detail.uuid) for detail in book)
         return self._retry_conflicts(super().save_logbook, book, prefetched=prefetched)
+
+    def add_logbooks(self, books: Iterable[LogBook]) -> None:
+        """Store new logbooks with their flows, by as few commits as the store accepts; see the base class."""
+        left = list(books)
+        operations = self._kv.limits.operations
+        count = len(left) if operations is None else max(1, operations // _PUTS_PER_BOOK)
+        for start in range(0, len(left), count or 1):
+            some = left[start : start + count]
+            try:
+                super().add_logbooks(some)
+            except exc.ValueTooLarge:
+                if len(some) == 1:
+                    raise
+                for book in some:
+                    super().add_logbooks([book])
 
     def _add(self, changes: Changes) -> None:
         books = [layout.book_prefix(row.uuid) for row in changes.new_books]
