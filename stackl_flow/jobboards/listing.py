@@ -154,8 +154,9 @@ class Listing:
         skipped = int(number) if number.isdigit() else 0
         sources = [self._log_items(state, since, until, size, tail) for state in states]
         merged = heapq.merge(*sources, key=lambda entry: entry[0], reverse=True)
-        while page := list(itertools.islice(merged, size)):
-            yield from self._read_page(page, tail, skipped)
+        logged = self._logged(merged, tail, skipped)
+        while chunk := list(itertools.islice(logged, size)):
+            yield from self._read_jobs(chunk)
 
     def _log_items(
         self, state: str, since: float | None, until: float | None, size: int, tail: str
@@ -177,10 +178,11 @@ class Listing:
                 return
             before = items[-1].key
 
-    def _read_page(self, page: list[tuple[str, str, Item]], tail: str, skipped: int) -> Iterator[Entry]:
-        """Read the jobs of some log items, in two round trips."""
-        entries: list[tuple[str, str, str, JobRecord | None]] = []
-        for at, state, item in page:
+    def _logged(
+        self, items: Iterable[tuple[str, str, Item]], tail: str, skipped: int
+    ) -> Iterator[tuple[str, str, str, JobRecord | None]]:
+        """Iterate over the jobs of log items: cursor, state, uuid, and the record of a dead letter."""
+        for at, state, item in items:
             jobs: list[tuple[str, JobRecord | None]]
             if state == DEAD:
                 record = self._unreadable.read_record(item, DEAD)
@@ -188,14 +190,14 @@ class Listing:
             else:
                 jobs = [(uuid, None) for uuid in self._logged_uuids(item)]
             start = skipped if at == tail else 0
-            entries += [
-                (f"{at}#{number}", state, uuid, record)
-                for number, (uuid, record) in enumerate(jobs, start=1)
-                if number > start
-            ]
-        keys = [self._keys.key(JOB, uuid) for _, _, uuid, record in entries if record is None]
+            for number, (uuid, record) in enumerate(jobs[start:], start + 1):
+                yield f"{at}#{number}", state, uuid, record
+
+    def _read_jobs(self, jobs: list[tuple[str, str, str, JobRecord | None]]) -> Iterator[Entry]:
+        """Read the outcomes of jobs, in one round trip."""
+        keys = [self._keys.key(JOB, uuid) for _, _, uuid, record in jobs if record is None]
         outcomes = iter(self._kv.get_many(keys))
-        for cursor, state, uuid, record in entries:
+        for cursor, state, uuid, record in jobs:
             job = _dead(record) if record is not None else self._outcome(uuid, state, next(outcomes))
             if job is not None:
                 yield cursor, job

@@ -41,13 +41,16 @@ class CountingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(self._target)
-                for each in (client, server):
-                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for source, sink, is_request in ((client, server, True), (server, client, False)):
-                    threading.Thread(
-                        target=self._forward, args=(source, sink, is_request), daemon=True
-                    ).start()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError), socket.create_connection(self._target) as server:
+            for each in (client, server):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            answers = threading.Thread(target=self._forward, args=(server, client, False), daemon=True)
+            answers.start()
+            self._forward(client, server, is_request=True)
+            answers.join()
 
     def _forward(self, source: socket.socket, sink: socket.socket, is_request: bool) -> None:
         with suppress(OSError):
