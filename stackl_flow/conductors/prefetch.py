@@ -20,7 +20,7 @@ from stackl_flow import redaction
 from stackl_flow.clock import SYSTEM
 from stackl_flow.conductors.job_runner import RunResult, describe, is_interrupt, result_without_outcome
 from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
-from stackl_flow.jobboards.record import LOST, UNSTARTED
+from stackl_flow.jobboards.record import CONSUMED, LOST, TRASHED, UNSTARTED
 
 _LOG = redaction.get_logger(__name__)
 
@@ -239,6 +239,8 @@ class PrefetchBuffer:
                 _LOG.warning("the outcome of %r cannot be stored: %s", job, error)
                 self.complete(job, result_without_outcome(result, error))
                 continue
+            if error is not None and result is not None and self._was_ended(job, result, error):
+                error = None
             if error is not None:
                 _LOG.warning("conductor '%s' has lost its claim of %r: %s", self._owner, job, error)
             if result is not None:
@@ -246,6 +248,16 @@ class PrefetchBuffer:
                 interrupts += self._acknowledge(job, end)
         for interrupt in interrupts:
             raise interrupt
+
+    def _was_ended(self, job: Job, result: RunResult, error: BaseException) -> bool:
+        """Return whether a rejected result had been stored before, by an exchange whose answer was lost."""
+        if not isinstance(error, exc.NotFound) or result.disposition not in {CONSUMED, TRASHED}:
+            return False
+        try:
+            ended, claim = self._board.get_snapshot(job).outcome or {}, job.claims[-1]
+        except (exc.StorageFailure, exc.JobFailure, exc.NotFound, AttributeError, IndexError):
+            return False  # a board written for TaskFlow may have no snapshots
+        return (ended.get("owner"), ended.get("claimed_on")) == (claim.owner, claim.at)
 
     def _acknowledge(self, job: Job, result: RunResult) -> list[BaseException]:
         """Call back; what that raises affects no other job. Return an interrupt of the program."""

@@ -447,6 +447,26 @@ def test_jobs_of_a_board_whose_answers_are_lost(slots, world):
     assert sorted(world.done()) == [("a", "execute")] * 3 + [("b", "execute")] * 3
 
 
+def test_an_outcome_that_was_stored_although_the_answer_was_lost(world):
+    """The conductor reports the end of the job, once, and deletes its logbook."""
+    events, faults = [], Faults()
+    conductor = Conductor(
+        "me", faulty_board(world.board, faults), world.store, wait_timeout=0.05, retention=0
+    )
+    conductor.notifier.register(
+        "running_end", lambda *_, **__: faults.add(Fault(1, Kind.AFTER, {"complete_and_claim"}))
+    )
+    conductor.notifier.register("*", lambda event, details: events.append(event))  # noqa: ARG005
+    job = world.post("plain")
+    with running(conductor):
+        assert job.wait(LONG)
+        eventually(lambda: "job_consumed" in events)
+    assert faults.injected
+    assert [event for event in events if event.startswith("job_")] == ["job_consumed"]
+    with world.store.get_connection() as connection:
+        assert connection.get_logbooks() == []
+
+
 @pytest.mark.parametrize("slots", [1, 3])
 def test_outcomes_are_kept_until_the_board_is_back(slots, world):
     jobs = [world.post("plain") for _ in range(3)]
