@@ -456,7 +456,7 @@ def test_an_outcome_that_was_stored_although_the_answer_was_lost(world):
     conductor.notifier.register(
         "running_end", lambda *_, **__: faults.add(Fault(1, Kind.AFTER, {"complete_and_claim"}))
     )
-    conductor.notifier.register("*", lambda event, details: events.append(event))  # noqa: ARG005
+    conductor.notifier.register("*", lambda event, details: events.append(event))
     job = world.post("plain")
     with running(conductor):
         assert job.wait(LONG)
