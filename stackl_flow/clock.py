@@ -14,7 +14,11 @@ from typing import Final, NamedTuple, Protocol
 
 
 class Clock(Protocol):
-    """The time source that engines, boards, conductors and stores take as ``clock=``."""
+    """The time source that engines, boards, conductors and stores take as ``clock=``.
+
+    One that is to control the leases of stores in files has ``boot_time()``, the seconds since the machine
+    booted, and ``boot_id``, a text that identifies the boot; otherwise its monotonic time is used.
+    """
 
     def now(self) -> float:
         """Return the wall-clock time, in seconds since 1970 UTC."""
@@ -78,14 +82,13 @@ _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_time(clock: Clock) -> float:
-    """Return the boot time of a clock; of one that has none, the wall-clock time."""
-    read = getattr(clock, "boot_time", None)
-    return clock.now() if read is None else float(read())
+    """Return the boot time of a clock; of one that has none, its monotonic time, which on Linux is close."""
+    return float(getattr(clock, "boot_time", clock.monotonic)())
 
 
 def boot_id(clock: Clock) -> str:
-    """Return what identifies the boot that `boot_time` counts from; empty for a clock that has none."""
-    return str(getattr(clock, "boot_id", ""))
+    """Return what identifies the boot that `boot_time` counts from; empty if the platform does not tell."""
+    return str(getattr(clock, "boot_id", SYSTEM.boot_id))
 
 
 class LeaseTime(NamedTuple):
@@ -125,5 +128,5 @@ class LeaseTime(NamedTuple):
         return self.base + boot_time(clock) if self.boot == boot_id(clock) else float("inf")
 
 
-SYSTEM: Clock = SystemClock()
+SYSTEM: Final = SystemClock()
 """The default clock."""

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 import zlib
 from pathlib import Path
 
@@ -121,6 +122,31 @@ def test_a_clock_without_a_boot_time(file_url):
         assert kv.get("a").value == "1"
         clock.sleep(2)
         assert kv.get("a") is None
+
+
+class WrongWall:
+    """A clock of a program whose wall clock is wrong, with the methods of earlier versions only."""
+
+    def __init__(self, hours):
+        self._off = hours * HOUR
+
+    def now(self):
+        return time.time() + self._off
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_another_process_has_a_wrong_wall_clock(file_url, hours):
+    with backends.fetch(file_url) as kv, backends.fetch(file_url, clock=WrongWall(hours)) as wrong:
+        lease, theirs = kv.grant(60), wrong.grant(60)
+        kv.commit(puts=[Put("a", "1", lease.id)])
+        wrong.commit(puts=[Put("b", "1", theirs.id)])
+        for store in (kv, wrong):
+            assert [item.key for item in store.list()] == ["a", "b"]
+            store.extend(lease)
+            store.extend(theirs)
 
 
 def forget_boot(path):
