@@ -358,3 +358,20 @@ def test_large_values_of_stored_details():
         assert [task.results for task in conn.get_atoms_for_flow(fresh.uuid)] == [
             task.results for task in stored
         ]
+
+
+def test_a_former_owner_writes_nothing_of_a_large_checkpoint():
+    """Not even what would be written before the commit that counts: each commit checks the owner."""
+    store = CountingKV()
+    with KVBackend("memory", store=store) as backend, backend.get_connection() as conn:
+        flow, tasks = with_tasks(backend, 200)
+        epoch = conn.take_ownership(flow.uuid, "me", 1.0)
+        conn.checkpoint(checkpoint(flow, epoch, [], _history(tasks[:3], states.RUNNING)))
+        with backend.get_connection() as other:
+            new_epoch = other.take_ownership(flow.uuid, "you", 2.0)
+            other.checkpoint(checkpoint(flow, new_epoch, [], _history(tasks[:5], states.FAILURE)))
+            done = [atom_update(task, states.SUCCESS, f'"{task.name * 3_000}"') for task in tasks]
+            with pytest.raises(exc.OwnershipLost):
+                conn.checkpoint(checkpoint(flow, epoch, done, _history(tasks, states.SUCCESS)))
+            assert [row.new for row in other.get_history(flow.uuid)] == ["RUNNING"] * 3 + ["FAILURE"] * 5
+        assert not [item for item in store.list() if "/part/" in item.key]
