@@ -1,6 +1,7 @@
 """Operator queries and commands on job boards."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -120,6 +121,39 @@ def test_an_entry_is_restored_for_a_release_that_can_read_it(board, url):
     boards.restore(board, entry.id)
     assert [(view.uuid, view.state) for view in boards.list_jobs(board)] == [(job.uuid, "waiting")]
     assert boards.find_job(board, job.uuid).state == "waiting"
+
+
+@pytest.fixture
+def reads(board):
+    """Count the reads of the board's store."""
+    counts = Counter()
+
+    def counted(name, read):
+        def call(*args, **kwargs):
+            counts[name] += 1
+            return read(*args, **kwargs)
+
+        return call
+
+    for name in ("get", "list", "get_many", "list_many"):
+        setattr(board._kv, name, counted(name, getattr(board._kv, name)))
+    return counts
+
+
+def reads_of(reads, work):
+    reads.clear()
+    work()
+    return reads.total()
+
+
+def test_listings_read_no_job_again(board, reads):
+    board.post_many({"name": f"job {number}"} for number in range(400))
+    board.complete_and_claim("ann", limit=200)
+    iterated = reads_of(reads, lambda: list(board.iterjobs()))
+    assert reads_of(reads, lambda: boards.list_jobs(board)) <= 3 * iterated
+    assert reads_of(reads, lambda: boards.list_conductors(board)) <= 3 * iterated
+    assert reads_of(reads, lambda: boards.find_job(board, "job 7")) <= 8
+    assert reads_of(reads, lambda: board.list("failed", since=0)) <= 8
 
 
 def test_dead_letters_are_discarded_and_other_jobs_are_not(board):
