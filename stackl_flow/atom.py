@@ -9,9 +9,12 @@ from __future__ import annotations
 import abc
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from stackl_flow import exceptions as exc
 
 from stackl_flow.task_context import CurrentContext
 
@@ -30,6 +33,7 @@ class Signature(NamedTuple):
     required: tuple[str, ...]
     optional: tuple[str, ...]
     accepts_any: bool
+    positional_only: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,6 +46,7 @@ def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
     required: list[str] = []
     optional: list[str] = []
     accepts_any = False
+    positional_only: list[str] = []
     parameters = list(inspect.signature(function).parameters.values())[bound:]
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -49,7 +54,9 @@ def _read_signature(function: Callable[..., Any], bound: bool) -> Signature:
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             names = required if parameter.default is parameter.empty else optional
             names.append(parameter.name)
-    return Signature(tuple(required), tuple(optional), accepts_any)
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional_only.append(parameter.name)
+    return Signature(tuple(required), tuple(optional), accepts_any, tuple(positional_only))
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
@@ -64,6 +71,77 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         return _read_signature(function, False)
     except TypeError:  # not hashable, so it cannot be cached
         return _read_signature.__wrapped__(function, False)
+
+
+_ASYNC: Final = "an async"
+_KINDS: Final = (
+    (inspect.CO_COROUTINE, _ASYNC),
+    (inspect.CO_ASYNC_GENERATOR, "an async generator"),
+    (inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE, "a generator"),
+)
+#: Wrappers that call a function and return what it returns.
+_CACHED: Final = type(functools.lru_cache(lambda: None))
+
+
+@functools.lru_cache(maxsize=2048)
+def _read_kind(function: Callable[..., Any]) -> str | None:
+    for _ in range(100):  # the function itself, below methods, partial functions, caches and callable objects
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, (types.MethodType, staticmethod, classmethod)):
+            function = function.__func__
+        elif isinstance(function, _CACHED):
+            function = function.__wrapped__
+        elif isinstance(function, types.FunctionType):
+            if inspect.iscoroutinefunction(function):  # also those that are marked as such
+                return _ASYNC
+            return next((kind for flag, kind in _KINDS if function.__code__.co_flags & flag), None)
+        elif isinstance(function, type) or not hasattr(type(function), "__call__"):  # noqa: B004  its own, not that of the instance
+            return None
+        else:
+            function = type(function).__call__
+    return None
+
+
+def _kind_of(function: Callable[..., Any]) -> str | None:
+    """Return what kind of function it is if a call runs nothing, or None."""
+    plain = getattr(function, "__func__", function)
+    try:
+        return _read_kind(plain)
+    except TypeError:  # not hashable, so it cannot be cached
+        return _read_kind.__wrapped__(plain)
+
+
+def check_body(function: Callable[..., Any], what: str) -> None:
+    """Check that the body of a function runs when it is called.
+
+    Args:
+        function: the function.
+        what: what it is, for the error message.
+
+    Raises:
+        NotABody: it is a generator or async, so that a call returns an object and runs nothing.
+    """
+    kind = _kind_of(function)
+    if kind is not None:
+        remedy = "call asyncio.run(...) in a plain one" if "async" in kind else "return a value, or a list"
+        raise exc.NotABody(f"{what} is {kind} function, whose body would never run: {remedy}")
+
+
+def check_signature(function: Callable[..., Any], what: str) -> Signature:
+    """Return the signature of a function.
+
+    Raises:
+        NotABody: it has none, as some built-in functions.
+    """
+    try:
+        return signature_of(function)
+    except (ValueError, TypeError) as error:
+        name = getattr(function, "__name__", None) or type(function).__name__
+        raise exc.NotABody(
+            f"{what} is {function!r}, which has no signature, so that its arguments are unknown: wrap it in a"
+            f" function with named arguments, such as lambda x: {name}(x)"
+        ) from error
 
 
 class Bindings(NamedTuple):
@@ -84,6 +162,10 @@ def _parse_rebind(arguments: Sequence[str], rebind: Rebind) -> dict[str, str]:
     raise TypeError(
         f"Invalid rebind value {rebind!r}: pass a dict of argument -> name, or a list or tuple of names"
     )
+
+
+def _describe(function: Callable[..., Any], atom_name: str | None) -> str:
+    return f"'{getattr(function, '__name__', 'a function')}' of atom '{atom_name}'"
 
 
 def bind_arguments(
@@ -107,8 +189,20 @@ def bind_arguments(
 
     Raises:
         ValueError: the method does not accept a name, or a required argument is not bound.
+        NotABody: the method is a generator, or its arguments cannot be passed by keyword.
     """
-    signature = signature_of(function)
+    kind = _kind_of(function)
+    if kind is not None and kind != _ASYNC:  # a call of an async one is refused when it is made
+        check_body(function, _describe(function, atom_name))
+    try:
+        signature = signature_of(function)
+    except (ValueError, TypeError):
+        signature = check_signature(function, _describe(function, atom_name))
+    if signature.positional_only and not set(signature.positional_only).isdisjoint(signature.required):
+        raise exc.NotABody(
+            f"{_describe(function, atom_name)} takes its arguments {list(signature.positional_only)} by position"
+            f" only, and atoms pass them by keyword: wrap it in a function with named arguments, such as lambda x: f(x)"
+        )
     needed = tuple(name for name in signature.required if name not in ignore)
     required = {name: name for name in needed} if auto_extract else {}
     if requires:
@@ -116,7 +210,11 @@ def bind_arguments(
     required.update(_parse_rebind(needed, rebind))
     optional: Pairs = ()
     if auto_extract:
-        unbound = (name for name in signature.optional if name not in required and name not in ignore)
+        unbound = (
+            name
+            for name in signature.optional
+            if name not in required and name not in ignore and name not in signature.positional_only
+        )
         optional = tuple((name, name) for name in unbound)
     if not signature.accepts_any:
         accepted = signature.names
@@ -156,6 +254,16 @@ def class_name(instance: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+#: Methods that return nothing.
+_HOOKS: Final = ("pre_execute", "post_execute", "pre_revert", "post_revert")
+
+
+@functools.lru_cache(maxsize=2048)
+def _check_hooks(kind: type[Atom]) -> None:
+    for name in _HOOKS:
+        check_body(getattr(kind, name), f"'{name}' of {kind.__qualname__}")
+
+
 class Atom(abc.ABC):
     """A named unit of work with named inputs and outputs; the base of `Task` and `Retry`.
 
@@ -183,6 +291,7 @@ class Atom(abc.ABC):
 
     Raises:
         ValueError: a method does not accept a name, or a required argument is not bound.
+        NotABody: ``execute`` or ``revert`` is a generator, or a hook is async or a generator.
         TypeError: ``provides``, ``rebind`` or ``inject`` has the wrong type.
     """
 
@@ -206,6 +315,7 @@ class Atom(abc.ABC):
     ) -> None:
         if inject is not None and not isinstance(inject, Mapping):
             raise TypeError(f"inject= of atom {name} takes a dict such as {{'size': 3}}, not {inject!r}")
+        _check_hooks(type(self))
         self.name = name
         self.inject = inject
         self.outputs = parse_provides(self.default_provides if provides is None else provides)

@@ -19,6 +19,7 @@
     |- CompilationFailure           the flow cannot be compiled into a plan
     |  |- FlowChanged               the flow differs from the stored one
     |  |- NotAnAtom                 an object is neither a task nor a flow
+    |  |- NotABody                  a function cannot serve as a method of an atom or as a decider
     |- IncompatibleVersion          unsupported version of a server, file or schema
     |- Duplicate, NotFound, Empty, MultipleChoices
     |  NotFound <- FactoryNotFound  a flow factory cannot be imported
@@ -219,6 +220,10 @@ class FlowChanged(CompilationFailure):
 
 class NotAnAtom(CompilationFailure, TypeError):
     """An object in a flow is neither a task nor a flow."""
+
+
+class NotABody(CompilationFailure, TypeError, ValueError):
+    """A function cannot serve as a method of an atom or as a decider: it would never run."""
 
 
 class IncompatibleVersion(StacklFlowError):

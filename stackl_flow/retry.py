@@ -125,6 +125,7 @@ class Retry(atom.Atom):
         rebind: atom.Rebind = None,
     ) -> None:
         super().__init__(name, provides, requires, auto_extract, rebind, ignore_list=[EXECUTE_REVERT_HISTORY])
+        atom.check_body(self.on_failure, f"'on_failure' of retry '{name or type(self).__qualname__}'")
 
     @abc.abstractmethod
     def on_failure(self, history: History, *args: Any, **kwargs: Any) -> Decision:

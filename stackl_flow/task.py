@@ -235,7 +235,8 @@ def _accepted_extras(revert: Callable[..., Any] | None) -> frozenset[str]:
 def _check_functor(functor: Callable[..., Any], requires: object, kind: str, arity: int) -> tuple[str, ...]:
     """Check the arguments of a map or reduce task, and return the required names."""
     _check_callable(functor, kind)
-    signature = atom.signature_of(functor)
+    atom.check_body(functor, f"{kind} functor {functor!r}")
+    signature = atom.check_signature(functor, f"{kind} functor")
     count = len(signature.required) + len(signature.optional)
     if count != arity:
         raise ValueError(f"{kind} functor must take exactly {arity} argument(s), not {count}")

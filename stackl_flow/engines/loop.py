@@ -55,7 +55,7 @@ from stackl_flow.error_text import is_a
 from stackl_flow.events import NO_RESULT, AtomTransition
 from stackl_flow.failure import Failure
 from stackl_flow.notifier import Notifier
-from stackl_flow.patterns.deciders import pick_widest
+from stackl_flow.patterns.deciders import call_decider, pick_widest
 from stackl_flow.retry import EXECUTE_REVERT_HISTORY, Decision, Retry
 from stackl_flow.task import REVERT_FLOW_FAILURES, REVERT_RESULT, Task
 from stackl_flow.task_context import CURRENT
@@ -507,7 +507,7 @@ class Loop:
             rejections = [
                 decider.depth
                 for decider in deciders
-                if decider.source not in ignored and not decider.decide(history=history)
+                if decider.source not in ignored and not call_decider(decider.decide, history)
             ]
         finally:
             self._in_decider = False

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from stackl_flow import exceptions as exc
+from stackl_flow.atom import check_body, check_signature
 
 
 class Depth(enum.Enum):
@@ -44,6 +49,35 @@ class Depth(enum.Enum):
                 f"Unknown decider depth '{desired_depth}': expected one of {', '.join(cls.__members__)}"
             )
         return cls[name]
+
+
+def check_decider(decider: Callable[..., Any], what: str) -> None:
+    """Check that a decider can decide.
+
+    Args:
+        decider: the decider.
+        what: what it is, for the error message.
+
+    Raises:
+        NotABody: it is async or a generator, or built-in without a signature.
+    """
+    check_body(decider, what)
+    if inspect.isbuiltin(decider):
+        check_signature(decider, what)
+
+
+def call_decider(decider: Callable[..., Any], history: Mapping[str, Any]) -> bool:
+    """Call a decider.
+
+    Raises:
+        NotABody: it returned a coroutine or a generator, which would count as True.
+    """
+    answer = decider(history=history)
+    if inspect.iscoroutine(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise exc.NotABody(f"decider {decider!r} returned a {type(answer).__name__}, not True or False")
+    return bool(answer)
 
 
 _WIDEST_FIRST = tuple(Depth)

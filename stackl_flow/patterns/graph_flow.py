@@ -13,7 +13,7 @@ import networkx as nx
 
 from stackl_flow import exceptions as exc
 from stackl_flow.patterns import base
-from stackl_flow.patterns.deciders import Depth
+from stackl_flow.patterns.deciders import Depth, check_decider
 from stackl_flow.retry import Retry
 
 Decider = Callable[..., bool]
@@ -54,6 +54,7 @@ class Flow(base.Flow):
         Raises:
             ValueError: an item is not in the flow, ``decider`` is not callable, or ``decider_depth`` is
                 unknown or has no decider.
+            NotABody: ``decider`` is async, a generator, or built-in without a signature.
             DependencyFailure: the link would close a cycle; the flow does not change.
         """
         for item, end in ((u, "from"), (v, "to")):
@@ -61,6 +62,8 @@ class Flow(base.Flow):
                 raise ValueError(f"Node '{item}' not found to link {end}: add it to '{self.name}' first")
         if decider is not None and not callable(decider):
             raise ValueError("Decider boolean callback must be callable")
+        if decider is not None:
+            check_decider(decider, f"decider between '{u.name}' and '{v.name}'")
         if decider is None and decider_depth is not None:
             raise ValueError("Decider depth requires a decider to be provided along with it")
         self._check_cycle(u, v)
