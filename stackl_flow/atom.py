@@ -15,7 +15,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import exceptions as exc
-
 from stackl_flow.task_context import CurrentContext
 
 Pairs = tuple[tuple[str, str], ...]
@@ -199,9 +198,10 @@ def bind_arguments(
     except (ValueError, TypeError):
         signature = check_signature(function, _describe(function, atom_name))
     if signature.positional_only and not set(signature.positional_only).isdisjoint(signature.required):
+        names = list(signature.positional_only)
         raise exc.NotABody(
-            f"{_describe(function, atom_name)} takes its arguments {list(signature.positional_only)} by position"
-            f" only, and atoms pass them by keyword: wrap it in a function with named arguments, such as lambda x: f(x)"
+            f"{_describe(function, atom_name)} takes its arguments {names} by position only, and atoms pass"
+            f" them by keyword: wrap it in a function with named arguments, such as lambda x: f(x)"
         )
     needed = tuple(name for name in signature.required if name not in ignore)
     required = {name: name for name in needed} if auto_extract else {}

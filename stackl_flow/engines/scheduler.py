@@ -95,7 +95,7 @@ class Scheduler:
 
     __slots__ = (
         "_aborted", "_batch", "_calls", "_commands", "_defer_reverts", "_failed", "_finish_selected",
-        "_finished", "_has_reverts", "_in_batches", "_is_queue_started", "_is_selected", "_plan", "_queue",
+        "_finished", "_in_batches", "_is_queue_started", "_is_selected", "_plan", "_queue",
         "_resumed", "_retry_question", "_revert_failed", "_reverting", "_selected", "_slots", "_suspended",
         "_table", "_unanswered", "_unresolved_failure", "_waiting_for_deciders", "resolves_failures",
     )  # fmt: skip
@@ -142,7 +142,7 @@ class Scheduler:
         self._reverting: set[int] = set()
         #: The failed atom, the atom below the retry that is asked, and the first retry asked for it or -1.
         self._retry_question: tuple[int, int, int] | None = None
-        self._suspended = self._aborted = self._finished = self._has_reverts = False
+        self._suspended = self._aborted = self._finished = False
         self._revert_failed = self._unresolved_failure = self._unanswered = False
         self._commands: list[c.Command] = []
 
@@ -319,9 +319,9 @@ class Scheduler:
             self._resolve_failure(failed, failed, -1)
         if self._retry_question is not None or self._waiting_for_deciders:
             return
-        if self._has_reverts and self._queue:
+        if self._table.has_blocked:
+            self._table.has_blocked = False
             self._unqueue()
-        self._has_reverts = False
         if not (self._suspended or self._aborted or self._revert_failed or self._unresolved_failure):
             self._select_ready()
             if self._waiting_for_deciders:
@@ -452,7 +452,6 @@ class Scheduler:
 
     def _revert_after(self, start: int, failed: int) -> None:
         """Revert what has started after an atom, or everything, because an atom failed."""
-        self._has_reverts = True
         if start in self._reverting or EVERYTHING in self._reverting:
             self._set_intention(failed, REVERT)
             return
@@ -486,6 +485,8 @@ class Scheduler:
     def _set_intention(self, index: int, intention: int) -> None:
         if self._table.intention[index] != intention:
             self._transition(index, self._table.state[index], intention)
+            if self._table.state[index] == PENDING:
+                self._table.has_blocked = True
             if (
                 index in self._calls
                 and intention >= REVERT
