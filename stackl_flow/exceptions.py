@@ -5,6 +5,7 @@
     StacklFlowError                 TaskFlowException in TaskFlow
     |- StorageFailure               a store could not be read or written
     |  |- OwnershipLost             another process has taken over this flow
+    |  |  |- ForkedProcess          a child that a task forked came back to the engine
     |  |- Conflict                  optimistic check failed: the data changed since it was read
     |  |- LeaseLost                 a lease expired or was released
     |- ConductorFailure             a conductor cannot run
@@ -12,6 +13,7 @@
     |  |- UnclaimableJob            the job is claimed by another owner
     |- ExecutionFailure             the engine cannot continue
     |  |- RequestTimeout            no worker picked up a remote request in time
+    |  |- TaskExit                  a task raised SystemExit, KeyboardInterrupt or the like
     |  |- InvalidState              the state transition is not allowed
     |- DependencyFailure            the atoms cannot be ordered
     |  |- AmbiguousDependency       several providers of one name
