@@ -105,14 +105,16 @@ class BufferedTransaction:
 
         They are not checked by the commit: also read an item that changes with them.
         """
-        prefetched = self._find_prefetched(prefix)
-        stored = self._kv.list(prefix) if prefetched is None else prefetched.values()
-        items = {
-            item.key: item for item in stored if item.key.startswith(prefix) and item.key not in self._deletes
-        }
+        items = {item.key: item for item in self.stored_items(prefix)}
         written = (key for key in self._puts if key.startswith(prefix))
         items.update((key, Item(key, self._puts[key], ABSENT)) for key in written)
         return [items[key] for key in sorted(items)]
+
+    def stored_items(self, prefix: str) -> list[Item]:
+        """Read the items with a prefix, without those that this transaction writes."""
+        prefetched = self._find_prefetched(prefix)
+        stored = self._kv.list(prefix) if prefetched is None else prefetched.values()
+        return [item for item in stored if item.key.startswith(prefix) and item.key not in self._deletes]
 
     # ------------------------------------------------------------------ writing
 
@@ -383,8 +385,11 @@ class FlowTransaction(BufferedTransaction):
             self._add_flow(flow, next_sort_key())
         for flow in changes.flows:
             self._change_flow(flow)
-        for flow_uuid in dict.fromkeys(row.flow_uuid for row in changes.inputs):
-            self._change_inputs(flow_uuid, [row for row in changes.inputs if row.flow_uuid == flow_uuid])
+        inputs: dict[str, list[InputRow]] = {}
+        for row in changes.inputs:
+            inputs.setdefault(row.flow_uuid, []).append(row)
+        for flow_uuid, rows in inputs.items():
+            self._change_inputs(flow_uuid, rows)
         self._apply_to_atoms(changes)
 
     def _apply_to_atoms(self, changes: Changes) -> None:
@@ -431,7 +436,7 @@ class FlowTransaction(BufferedTransaction):
         if self.read_head(flow.uuid) is not None:
             raise duplicate("flow", flow.uuid)
         for prefix in layout.prefixes(flow.uuid):
-            for left in self.items(prefix):  # by a deletion that was interrupted
+            for left in self.stored_items(prefix):  # by a deletion that was interrupted
                 self.delete(left.key, unreferenced=True)
         self._put_head(flow.uuid, FlowHead(flow.epoch, flow.owner, flow.state, flow.updated_at, 0, 0, 0))
         meta = layout.pack_meta(flow.meta, flow.inputs_version)

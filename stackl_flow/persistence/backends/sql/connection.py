@@ -20,7 +20,14 @@ from stackl_flow.persistence.backends.sql.checkpoint import (
 )
 from stackl_flow.persistence.backends.sql.session import ConnectionPool, Session
 from stackl_flow.persistence.backends.sql.statements import Statements
-from stackl_flow.persistence.backends.sql.tables import IDS_PER_FLOW, atomdetails, history, logbooks
+from stackl_flow.persistence.backends.sql.tables import (
+    IDS_PER_FLOW,
+    atomdetails,
+    flow_inputs,
+    flowdetails,
+    history,
+    logbooks,
+)
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.models import AtomDetail
 from stackl_flow.persistence.records import (
@@ -40,6 +47,9 @@ _LARGE_LIMIT: Final = 1 << 28
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Above so many rows a bulk insert is faster than single ones that are sent together.
+_MANY: Final = 20
 
 _RETRYABLE: Final = frozenset(
     {ErrorKind.CONFLICT, ErrorKind.LOCKED, ErrorKind.DISK, ErrorKind.UNAVAILABLE, ErrorKind.DISCONNECTED}
@@ -284,7 +294,8 @@ class SQLConnection(Connection):
                 raise
 
     def _add_once(self, changes: Changes) -> None:
-        if not self._database.is_server or changes.new_atoms:
+        is_large = len(changes.new_flows) > _MANY
+        if not self._database.is_server or changes.new_atoms or is_large:
             super()._add(changes)
             return
         # Nothing is read, so all statements are sent together, with the one that begins the transaction.
@@ -295,23 +306,38 @@ class SQLConnection(Connection):
             self._writes = True
             self._apply(changes)
 
+    def _add_many(self, changes: Changes) -> None:
+        """Insert many new logbooks with their flows, as fast as the database can."""
+        session, sql, database = self._session, self._sql, self._database
+        database.bulk_insert(session.cursor, sql.insert_book, logbooks, changes.new_books)
+        database.bulk_insert(session.cursor, sql.insert_flow, flowdetails, changes.new_flows)
+        if changes.inputs:
+            database.bulk_insert(session.cursor, sql.insert_input, flow_inputs, changes.inputs)
+        self._apply(changes._replace(new_books=(), new_flows=(), inputs=()))
+
     def _are_stored(self, changes: Changes) -> bool:
         with self._transaction(write=False):
             return all(self._read_flows(uuid=row.uuid) for row in changes.new_flows) and all(
                 self._read_books(row.uuid) for row in changes.new_books
             )
 
+    def _check_rows(self, changes: Changes) -> None:
+        for book in (*changes.books, *changes.new_books):
+            self._check_row(f"the metadata of logbook '{book.name}'", book)
+        for flow in (*changes.new_flows, *changes.flows):
+            self._check_row(f"the metadata of flow '{flow.name}'", flow)
+        for atom in (*changes.new_atoms, *changes.atoms):
+            self._check_row(f"atom '{atom.name}'", atom)
+        self._check_other_rows(changes)
+
     def _apply(self, changes: Changes) -> None:
         if self._has_small_limit:
-            for book in (*changes.books, *changes.new_books):
-                self._check_row(f"the metadata of logbook '{book.name}'", book)
-            for flow in (*changes.new_flows, *changes.flows):
-                self._check_row(f"the metadata of flow '{flow.name}'", flow)
-            for atom in (*changes.new_atoms, *changes.atoms):
-                self._check_row(f"atom '{atom.name}'", atom)
-            self._check_other_rows(changes)
+            self._check_rows(changes)
         session, sql = self._session, self._sql
         execute_many = session.execute_many
+        if len(changes.new_books) > _MANY and not self._database.reuses_keys:
+            self._add_many(changes)
+            return
         execute_many(sql.insert_book, changes.new_books)
         for book in changes.books:
             if not execute_many(sql.update_book, [(*book[1:], book.uuid)]):
