@@ -36,19 +36,32 @@ class LossyProxy:
         every: lose every n-th response; 0 for none.
         cut_in: lose the n-th response from now on, once; 0 for none.
         lost: how many responses were lost.
-        is_silent: drop everything, in both directions, without closing a connection.
+        is_silent: drop everything, in both directions, without closing a connection. When this ends, new
+            connections work, and those from before stay dead.
         connections: how many connections were made.
     """
 
     def __init__(self, target: int) -> None:
         self.every = self.cut_in = self.lost = 0
-        self.is_silent = False
+        self._is_silent = False
+        self._last_silent = 0  # the last connection that is dead for ever
         self.connections = 0
         self.target = target
         self._responses = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="lossy-proxy", daemon=True).start()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether everything is dropped."""
+        return self._is_silent
+
+    @is_silent.setter
+    def is_silent(self, value: bool) -> None:
+        if self._is_silent and not value:
+            self._last_silent = self.connections
+        self._is_silent = value
 
     def close(self) -> None:
         """Stop listening; open connections end with their clients."""
@@ -62,14 +75,17 @@ class LossyProxy:
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(client, self.connections), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _is_dead(self, number: int) -> bool:
+        return self._is_silent or number <= self._last_silent
+
+    def _serve(self, client: socket.socket, number: int) -> None:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self.target)) as server:
-            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server, number), daemon=True).start()
             with suppress(OSError):
                 while response := server.recv(1 << 16):
-                    if self.is_silent:
+                    if self._is_dead(number):
                         continue
                     if self._is_lost():
                         break
@@ -87,10 +103,10 @@ class LossyProxy:
         self.lost += lost
         return lost
 
-    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+    def _pump(self, client: socket.socket, server: socket.socket, number: int) -> None:
         with suppress(OSError):
             while request := client.recv(1 << 16):
-                if not self.is_silent:
+                if not self._is_dead(number):
                     server.sendall(request)
             server.shutdown(socket.SHUT_WR)
 
