@@ -23,6 +23,7 @@ from stackl_flow import error_text, redaction
 from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.engines.base import Engine
+from stackl_flow.error_text import is_a
 from stackl_flow.failure import Failure
 from stackl_flow.jobboards.base import Job
 from stackl_flow.jobboards.record import (
@@ -99,10 +100,10 @@ def result_of_load_error(error: BaseException) -> RunResult:
     if is_interrupt(error):
         return _result_of_interrupt(error)
     reason = {"reason": describe(error)}
-    if isinstance(error, exc.StorageFailure):
+    if is_a(error, exc.StorageFailure):
         return RunResult(DEFERRED, reason, error)
-    has_no_flow = isinstance(error, exc.NotFound | exc.MultipleChoices)
-    if has_no_flow and not isinstance(error, exc.FactoryNotFound):
+    has_no_flow = is_a(error, exc.NotFound) or is_a(error, exc.MultipleChoices)
+    if has_no_flow and not is_a(error, exc.FactoryNotFound):
         return RunResult(TRASHED, reason, error)
     return RunResult(DECLINED, reason, error)
 
@@ -161,7 +162,7 @@ def _result_of_interrupt(error: BaseException) -> RunResult:
 
 def is_interrupt(error: BaseException | None) -> bool:
     """Return whether an error interrupts the program: KeyboardInterrupt in its main thread."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    return is_a(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def describe(error: BaseException) -> str:
@@ -172,7 +173,7 @@ def describe(error: BaseException) -> str:
 
 def failure_of(error: BaseException) -> dict[str, Any]:
     """Return the first failure of an error, as the board stores it."""
-    failures = list(error) if isinstance(error, exc.WrappedFailure) else []
+    failures = list(error) if is_a(error, exc.WrappedFailure) else []
     return _to_dict(failures[0] if failures else Failure.from_exception(error))
 
 
@@ -181,7 +182,7 @@ def is_of_atoms(error: BaseException) -> bool:
 
     It may also be that the answer to its last commit was lost, or that an observer raised.
     """
-    return isinstance(error, Exception) and not isinstance(error, exc.StorageFailure)
+    return is_a(error, Exception) and not is_a(error, exc.StorageFailure)
 
 
 def _to_dict(failure: Failure) -> dict[str, Any]:
@@ -284,14 +285,14 @@ class JobRun:
             state = engine.storage.get_flow_state()
             return result_of_flow(state, {} if state == st.SUSPENDED else provided_values(engine))
         except BaseException as error:  # noqa: BLE001  part of the result
-            if not isinstance(error, Exception):
+            if not is_a(error, Exception):
                 self._log(error, "its run")
             return rules.run_error(error, engine)
         finally:
             engine.notifier.deregister(st.RUNNING, self._suspend_if_stopped)
 
     def _log(self, error: BaseException, what: str) -> None:
-        if not isinstance(error, exc.StacklFlowError):  # its message says everything, and is logged later
+        if not is_a(error, exc.StacklFlowError):  # its message says everything, and is logged later
             _LOG.warning("%r: %s raised %s", self.job, what, describe(error), exc_info=error)
 
     def _was_reverted(self, engine: Engine, rules: Rules) -> bool:
