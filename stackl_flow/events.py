@@ -60,8 +60,8 @@ class AtomTransition(NamedTuple):
         uuid: the UUID of the atom.
         result: the result or `Failure` of ``execute`` or ``revert`` if this transition ends one, else
             `NO_RESULT`.
-        started_at: when the work that this transition ends began, in seconds since the epoch, if it may have
-            waited in an executor after RUNNING or REVERTING; else None.
+        waited: how many seconds the work that this transition ends waited in an executor after RUNNING or
+            REVERTING; None if it did not.
     """
 
     state: str
@@ -70,7 +70,7 @@ class AtomTransition(NamedTuple):
     name: str
     uuid: str
     result: Any = NO_RESULT
-    started_at: float | None = None
+    waited: float | None = None
 
     @classmethod
     def from_details(cls, state: str, details: Mapping[str, Any]) -> Self:
@@ -78,7 +78,7 @@ class AtomTransition(NamedTuple):
         kind = TASK if is_kind(TASK, details) else RETRY
         name, uuid = details[f"{kind}_name"], details[f"{kind}_uuid"]
         result = details.get("result", NO_RESULT)
-        return cls(state, details["old_state"], kind, name, uuid, result, details.get("started_at"))
+        return cls(state, details["old_state"], kind, name, uuid, result, details.get("waited"))
 
     def details(self) -> dict[str, Any]:
         """Return the details that callbacks receive next to the state."""
@@ -89,8 +89,8 @@ class AtomTransition(NamedTuple):
         }
         if self.result is not NO_RESULT:
             details["result"] = self.result
-        if self.started_at is not None:
-            details["started_at"] = self.started_at
+        if self.waited is not None:
+            details["waited"] = self.waited
         return details
 
 

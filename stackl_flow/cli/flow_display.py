@@ -1,7 +1,7 @@
 """What a user sees of a running flow: a live display on a terminal, one line per transition in a pipe."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from stackl_flow import states
 from stackl_flow.cli.output import Output
 from stackl_flow.cli.tables import duration_text, state_text, time_text
+from stackl_flow.control.views import QUEUED
 from stackl_flow.engines.base import Engine
 from stackl_flow.notifier import Notifier
 
@@ -33,10 +34,17 @@ class FlowDisplay:
     Args:
         flow_name: name of the flow.
         atoms: names and states of its atoms, in the order in which they run.
+        is_queued: returns whether an atom that is RUNNING waits for a thread.
     """
 
-    def __init__(self, flow_name: str, atoms: Iterable[tuple[str, str | None]]) -> None:
+    def __init__(
+        self,
+        flow_name: str,
+        atoms: Iterable[tuple[str, str | None]],
+        is_queued: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.flow_name = flow_name
+        self._is_queued = is_queued
         self.flow_state = states.PENDING
         self._started = time.monotonic()
         self._states: dict[str, str] = {name: state or states.PENDING for name, state in atoms}
@@ -49,7 +57,7 @@ class FlowDisplay:
         """Record a transition of an atom."""
         now = time.monotonic()
         since = self._running_since.pop(name, None)
-        if since is not None:
+        if since is not None and state != states.PENDING:
             self._seconds[name] = now - since
         if state in _RUNNING:
             self._running_since[name] = now
@@ -61,6 +69,11 @@ class FlowDisplay:
         now = time.monotonic()
         # Copied first, because the engine's thread continues meanwhile.
         atom_states, since = dict(self._states), dict(self._running_since)
+        for name in [name for name in since if self._is_queued(name)]:
+            del since[name]
+            if name in self._running_since:
+                self._running_since[name] = now  # it has not started before now
+            atom_states[name] = QUEUED
         finished = sum(state in _FINISHED for state in atom_states.values())
         lines = max(4, options.size.height - _RESERVED_LINES)
         running = list(since)[: lines - 1]
@@ -157,7 +170,11 @@ def show_flow(engine: Engine, out: Output) -> Iterator[None]:
     storage = engine.storage
     plan = engine.compilation
     names = () if plan is None else plan.names
-    display = FlowDisplay(str(storage.flow_name), [(name, storage.get_atom_state(name)) for name in names])
+    display = FlowDisplay(
+        str(storage.flow_name),
+        [(name, storage.get_atom_state(name)) for name in names],
+        storage.is_atom_queued,
+    )
     with out.live_display(display), _registered(engine, _DisplayUpdater(display)):
         yield
 

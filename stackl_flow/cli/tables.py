@@ -122,6 +122,7 @@ def _rows(columns: dict[str, Column]) -> Iterator[tuple[Cell, ...]]:
 
 _STATE_STYLES = {
     "PENDING": "dim",
+    "QUEUED": "blue",
     "RUNNING": "bold blue",
     "SUCCESS": "green",
     "FAILURE": "bold red",

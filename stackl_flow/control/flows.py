@@ -18,6 +18,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow import redaction, states
 from stackl_flow.control.views import (
     NOT_STARTED,
+    QUEUED,
     AtomView,
     FailureView,
     FlowSummary,
@@ -152,15 +153,27 @@ def _summary(record: FlowRecord) -> FlowSummary:
     )
 
 
+#: States in which a call of an atom waits or runs.
+_CALLED: Final = frozenset({states.RUNNING, states.REVERTING})
+
+
 def _atom_view(detail: AtomDetail, timing: Timing, flow_meta: Mapping[str, Any]) -> AtomView:
+    state, started = detail.state or states.PENDING, timing.started
+    if state in _CALLED and not isinstance(detail, RetryDetail):
+        if detail.started_at is None:
+            state = QUEUED
+        if state == QUEUED and timing.attempts == 1 and detail.state == states.RUNNING:
+            started = None
+        elif timing.attempts == 1 and detail.state == states.RUNNING:
+            started = detail.started_at
     return AtomView(
         name=detail.name,
         uuid=detail.uuid,
         kind="retry" if isinstance(detail, RetryDetail) else "task",
-        state=detail.state or states.PENDING,
+        state=state,
         intention=detail.intention or states.EXECUTE,
         attempts=timing.attempts,
-        started=timing.started,
+        started=started,
         ended=timing.ended,
         seconds=timing.seconds,
         revert_seconds=timing.revert_seconds,

@@ -34,7 +34,9 @@ class AtomView:
 
     `started` is when it first ran, `ended` when it last stopped (None while it runs, or if its process died).
     `seconds` is its total working time over all attempts, `revert_seconds` the part of it spent in `revert`.
-    Neither includes the time between the death of a process and the resume.
+    Neither includes the time between the death of a process and the resume, nor the time that a call waits in
+    an executor. Meanwhile the state is QUEUED, which exists in views only: RUNNING is stored, since the work
+    may start at any moment.
     """
 
     name: str
@@ -102,6 +104,9 @@ class Timing:
 
 NOT_STARTED = Timing()
 
+QUEUED = "QUEUED"
+"""The state of a view of an atom whose call waits in an executor."""
+
 _WORKING = frozenset({states.RUNNING, states.REVERTING, states.RETRYING, states.SUSPENDING, states.RESUMING})
 _STOPPED = frozenset(
     {
@@ -133,7 +138,15 @@ def measure(transitions: Iterable[Transition], owner_arrivals: Mapping[str | Non
     previous: Transition | None = None
     for transition in transitions:
         if previous is not None and previous.new in _WORKING:
-            span = max(0.0, transition.at - max(previous.at, owner_arrivals[transition.who]))
+            if transition.new == states.PENDING:  # recalled before it started
+                attempts -= 1
+                started = started if attempts else None
+                previous = transition
+                continue
+            begun = max(previous.at, owner_arrivals[transition.who], transition.started_at or 0.0)
+            if attempts == 1 and previous.new == states.RUNNING and transition.started_at is not None:
+                started = max(previous.at, transition.started_at)
+            span = max(0.0, transition.at - begun)
             seconds = span + (seconds or 0.0)
             if previous.new == states.REVERTING:
                 revert_seconds = span + (revert_seconds or 0.0)

@@ -203,7 +203,7 @@ class FlowEngine(base.Engine):
             st.check_flow_transition(state, st.PENDING)  # raises before any atom is touched
             transitions = self._journal.reset_atoms()
             self._storage.change_flow_state(st.PENDING)
-            notify_transitions(transitions, plan, self._journal, self._atom_notifier, {}, {})
+            notify_transitions(transitions, plan, self._journal, self._atom_notifier, {}, {}, {})
             self._notify(st.PENDING, state)
 
     def _require_plan(self, verb: str) -> tuple[Plan, ArgumentBinder]:

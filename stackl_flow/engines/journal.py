@@ -46,6 +46,10 @@ _STATES_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILU
 _STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
 #: States in which a call of an atom begins.
 _STATES_STARTING: Final = frozenset({st.RUNNING, st.REVERTING})
+#: States that say something about attempts or when a call began.
+_STATES_NOTED: Final = frozenset({*_STATES_STARTING, st.PENDING, st.RETRYING})
+#: States with which a call of an atom ends.
+_STATES_ENDING: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 #: States in which an atom that is to be reverted has something to revert.
 _STATES_TO_REVERT: Final = frozenset({st.RUNNING, st.SUCCESS, st.FAILURE, st.REVERTING, st.REVERT_FAILURE})
 
@@ -429,6 +433,17 @@ class Journal:
         detail.started_at = at
         self._buffer.atoms[detail.uuid] = detail
 
+    def _note_attempt(self, detail: AtomDetail, old: str, state: str) -> None:
+        """Count the attempts of an atom, and forget when an earlier call began."""
+        if state in _STATES_STARTING:
+            self._begin(detail)
+        elif state == st.PENDING:
+            detail.started_at = None
+            # A recalled call did not start, so this is not another attempt.
+            detail.attempt += old != st.RUNNING
+        else:
+            detail.attempt += 1
+
     def _begin(self, detail: AtomDetail) -> None:
         """Set the start of a call that is about to be handed over, if it cannot wait before it starts."""
         can_wait = self.queues and type(detail) is not RetryDetail
@@ -443,19 +458,13 @@ class Journal:
         old = detail.state or st.PENDING
         detail.state = state
         detail.intention = intention
-        if state_changed:
-            if state in _STATES_STARTING:
-                self._begin(detail)
-            elif state == st.PENDING:
-                detail.started_at = None
-                # A recalled call did not start, so this is not another attempt.
-                detail.attempt += old != st.RUNNING
-            elif state == st.RETRYING:
-                detail.attempt += 1
+        if state_changed and state in _STATES_NOTED:
+            self._note_attempt(detail, old, state)
         if self.backend is not None:
             self._buffer.atoms[detail.uuid] = detail
             if state_changed:
-                self._add_transition(detail.name, old, state, _why(detail))
+                start = detail.started_at if old in _STATES_STARTING and state in _STATES_ENDING else None
+                self._add_transition(detail.name, old, state, _why(detail), start)
         if not state_changed:
             return None
         if state in _STATES_RESETTING_PROGRESS:
@@ -556,9 +565,16 @@ class Journal:
             inline = meta.inline if isinstance(meta, FlowMeta) else frozenset(meta)
             self._layout = MetaLayout(inline, meta.keys() - inline)
 
-    def _add_transition(self, atom: str | None, old: str, new: str, why: str | None = None) -> None:
+    def _add_transition(
+        self,
+        atom: str | None,
+        old: str,
+        new: str,
+        why: str | None = None,
+        started_at: float | None = None,
+    ) -> None:
         self._buffer.transitions.append(
-            StoredTransition(0, atom, old, new, self.clock.now(), self.owner, why)
+            StoredTransition(0, atom, old, new, self.clock.now(), self.owner, why, started_at)
         )
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:
@@ -597,7 +613,7 @@ class Journal:
                 written.
             StorageFailure: the backend cannot write; nothing was written.
         """
-        if not self.process.is_here:
+        if self.process.generation is not Process.current:
             self.process.check(f"flow '{self.flow.name}' ({self.flow.uuid})")
         if self._connection is None or self.backend is None:
             self._buffer.atoms.clear()

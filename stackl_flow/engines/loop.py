@@ -135,6 +135,9 @@ class Loop:
             isinstance(atom, Task) and atom.has_progress_observers for atom in plan.atoms
         )
         self._results: dict[int, Any] = {}
+        #: By atom, for observers: when its call was handed over, and how long the call that ended waited.
+        self._handed_over: dict[int, float] = {}
+        self._waited: dict[int, float] = {}
         self._failures: dict[str, Failure] = {}
         self._failures_version = -1
         self._suspend_requested = False
@@ -241,6 +244,7 @@ class Loop:
             The engine's states, if ``stepwise``.
         """
         scheduler, enter = self.scheduler, self._statistics.enter
+        wait = self._wait if self._executor.queues else self.mailbox.wait
         self._thread = threading.get_ident()
         events: list[c.Event] = []
         started = False
@@ -262,7 +266,7 @@ class Loop:
             stage = enter(st.WAITING)
             if stepwise:
                 yield stage
-            reports = self._wait(timeout) if self._executor.queues else self.mailbox.wait()
+            reports = wait(timeout)
             stage = enter(st.ANALYZING)
             if stepwise:
                 yield stage
@@ -328,20 +332,27 @@ class Loop:
         """Record reports of the executor, and turn them into core events."""
         events: list[c.Event] = []
         for report in reports:
+            if type(report) is Completion:  # by far the most frequent
+                call = self._calls.pop(report.id, None)
+                if call is None:
+                    self._drop(report)
+                    continue
+                if self._started:
+                    self._started.discard(report.id)
+                events.append(self._record_completion(call.number, report))
+                continue
             if isinstance(report, WakeUp):
                 continue
             call = self._calls.get(report.id)
             if call is None:
                 self._drop(report)
-            elif isinstance(report, Completion):
-                self._forget(report.id)
-                events.append(self._record_completion(call.number, report))
             elif isinstance(report, Progress):
                 self._journal.record_progress(call.number, report.progress, report.details)
             elif isinstance(report, Started):
                 self._record_started([report])
             else:
-                self._forget(report.id)
+                del self._calls[report.id]
+                self._started.discard(report.id)
                 if isinstance(report, Interrupted):
                     self.interrupts = self.interrupts or 1
                     self._suspend_requested = True
@@ -349,10 +360,6 @@ class Loop:
                 else:
                     events.append(c.Recalled(call.number))
         return events
-
-    def _forget(self, call_id: CallId) -> None:
-        del self._calls[call_id]
-        self._started.discard(call_id)
 
     def _drop(self, report: Completion | Progress | Started | Cancelled | Interrupted) -> None:
         """Record a report on a call that is not running: it ended already, or belongs to another attempt."""
@@ -368,6 +375,9 @@ class Loop:
         self.completed += 1
         if started_at is not None:
             self._journal.set_started(number, started_at)
+            handed_over_at = self._handed_over.pop(number, None)
+            if handed_over_at is not None:
+                self._waited[number] = max(0.0, started_at - handed_over_at)
         resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
             result = self._journal.record_executed(number, result)
@@ -485,8 +495,11 @@ class Loop:
         call = self._new_call(number, ON_FAILURE, arguments)
 
         def work() -> Any:
-            CURRENT.set(call)
-            return retry.on_failure(**arguments)
+            token = CURRENT.set(call)
+            try:
+                return retry.on_failure(**arguments)
+            finally:
+                CURRENT.reset(token)
 
         return call.context.run(work)
 
@@ -526,6 +539,8 @@ class Loop:
                 # Retries steer the engine, so they run in its thread, as TaskFlow's do.
                 self.mailbox.put(perform(call))
             else:
+                if self._executor.queues and self._has_observers:
+                    self._handed_over[command.atom] = self._run.clock.now()
                 self._executor.submit(call)
         except exc.ForkedProcess:
             raise
@@ -629,7 +644,13 @@ class Loop:
     def _notify(self) -> None:
         notifications = self.take_notifications()
         notify_transitions(
-            notifications, self._plan, self._journal, self._notifier, self._results, self._contexts
+            notifications,
+            self._plan,
+            self._journal,
+            self._notifier,
+            self._results,
+            self._contexts,
+            self._waited,
         )
 
 
@@ -644,6 +665,7 @@ def notify_transitions(
     notifier: Notifier,
     results: dict[int, Any],
     contexts: dict[int, contextvars.Context],
+    waited: dict[int, float],
 ) -> None:
     """Notify observers of transitions, in order.
 
@@ -657,13 +679,14 @@ def notify_transitions(
         notifier: the observers.
         results: the results of atoms by number, removed once notified.
         contexts: the context variables of atoms that are running, by number.
+        waited: how long calls waited in an executor by number, removed once notified.
     """
     for number, old, new in transitions:
         atom = plan.atoms[number]
         kind, uuid = plan.kinds[number], journal.details[number].uuid
         result = results.pop(number, NO_RESULT) if new in _STATES_WITH_RESULT else NO_RESULT
-        start = _start_of(journal, number, new)
-        event = AtomTransition(new, old, kind, plan.names[number], uuid, result, start)
+        wait = waited.pop(number, None) if new in _STATES_WITH_RESULT else None
+        event = AtomTransition(new, old, kind, plan.names[number], uuid, result, wait)
         if new in _STARTING_STATES:
             contexts[number] = contextvars.copy_context()
         context = contexts.get(number)
@@ -675,12 +698,6 @@ def notify_transitions(
                 del contexts[number]
         if new in _PROGRESS_OF_STATE and isinstance(atom, Task) and atom.has_progress_observers:
             _update_progress(atom, _PROGRESS_OF_STATE[new])
-
-
-def _start_of(journal: Journal, number: int, state: str) -> float | None:
-    """Return when the work that ends with a transition began, if it may have waited before."""
-    detail = journal.details[number]
-    return detail.started_at if journal.queues and state in _STATES_WITH_RESULT else None
 
 
 def _update_progress(task: Task, progress: float) -> None:

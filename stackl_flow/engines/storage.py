@@ -18,6 +18,7 @@ from stackl_flow.retry import History
 
 _STATES_WITH_RESULT: Final = (st.SUCCESS, st.REVERTING, st.FAILURE)
 _STATES_WITH_REVERT_RESULT: Final = (st.REVERTED, st.REVERT_FAILURE)
+_CALLED_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
 _ACTIVE_STATES: Final = frozenset({st.RUNNING, st.SUSPENDING})
 
 
@@ -112,6 +113,12 @@ class Storage:
     def get_atom_state(self, atom_name: str) -> str:
         """Return an atom's state."""
         return self._detail(atom_name).state or st.PENDING
+
+    def is_atom_queued(self, atom_name: str) -> bool:
+        """Return whether an atom's call waits in an executor, as far as that is known."""
+        detail = self._detail(atom_name)
+        is_called = detail.state in _CALLED_STATES and type(detail) is not RetryDetail
+        return is_called and self._journal.queues and detail.started_at is None
 
     def get_atom_intention(self, atom_name: str) -> str:
         """Return an atom's intention: what the engine is going to do with it."""

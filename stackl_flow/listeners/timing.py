@@ -54,7 +54,8 @@ def _store(engine: Engine, kind: str, name: str, metadata: Mapping[str, Any]) ->
 class DurationListener(base.Listener):
     """Stores how long the flow and each of its tasks took, in seconds, under ``duration``.
 
-    A task that is reverted has the duration of its revert.
+    A task that is reverted has the duration of its revert. The time that a call waits in an executor
+    before it starts does not count.
 
     Args:
         engine: the engine.
@@ -84,16 +85,18 @@ class DurationListener(base.Listener):
         """Store the duration of a flow or task."""
         _store(self._engine, kind, name, {"duration": duration})
 
-    def _record(self, kind: str, name: str, state: str) -> None:
+    def _record(self, kind: str, name: str, state: str, waited: float | None = None) -> None:
         if state in STARTING_STATES:
             self._starts(kind, name)
             return
         started_at = self._started_at.pop((kind, name), None)
         if started_at is not None and state in FINISHED_STATES:
-            self._ends(kind, name, self._clock.monotonic() - started_at)
+            duration = self._clock.monotonic() - started_at
+            self._ends(kind, name, max(0.0, duration - (waited or 0.0)))
 
     def _task_receiver(self, state: str, details: base.Details) -> None:
-        self._record(_TASK, AtomTransition.from_details(state, details).name, state)
+        event = AtomTransition.from_details(state, details)
+        self._record(_TASK, event.name, state, event.waited)
 
     def _flow_receiver(self, state: str, details: base.Details) -> None:
         self._record(_FLOW, FlowTransition.from_details(state, details).flow_name, state)

@@ -194,10 +194,12 @@ class Column(NamedTuple):
     Attributes:
         name: the name of the column.
         length: how many characters its text may have; None for a number.
+        nullable: whether it may be NULL.
     """
 
     name: str
     length: int | None = None
+    nullable: bool = True
 
 
 class Transition(NamedTuple):
@@ -213,15 +215,18 @@ class Transition(NamedTuple):
         at: when it happened, in seconds since the epoch (UTC).
         who: the name of the process that did it.
         why: a few words about the reason, such as the type of an error, or None.
+        started_at: when the work began that this transition of an atom ends, or None. It may have waited in
+            an executor since RUNNING or REVERTING.
     """
 
     seq: int
     atom: Annotated[str | None, Column("atom", 255)]
     old: Annotated[str | None, Column("old_state", 32)]
     new: Annotated[str | None, Column("new_state", 32)]
-    at: Annotated[float, Column("at")]
+    at: Annotated[float, Column("at", nullable=False)]
     who: Annotated[str | None, Column("who", 255)] = None
     why: Annotated[str | None, Column("why", 255)] = None
+    started_at: Annotated[float | None, Column("started_at")] = None
 
     @property
     def columns(self) -> tuple[Any, ...]:

@@ -126,8 +126,8 @@ def test_history_survives_migrations(path, revision):
         with pytest.raises(exc.StorageFailure, match="not upgraded"):
             conn.get_history("f")
         conn.upgrade()
-        assert conn.get_history("f") == [(1, *kept[0], None), (2, *kept[1], None)]
-        assert conn.get_history("e") == [(1, *kept[0], None)]
+        assert conn.get_history("f") == [(1, *kept[0], None, None), (2, *kept[1], None, None)]
+        assert conn.get_history("e") == [(1, *kept[0], None, None)]
         done = Transition(0, "a", "RUNNING", "SUCCESS", 3.0, "me", "it was done")
         conn.checkpoint(Checkpoint("f", 3, transitions=[done]))
         assert conn.get_history("f", after=2) == [done._replace(seq=3)]

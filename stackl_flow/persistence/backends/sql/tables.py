@@ -142,7 +142,7 @@ history: Final = sa.Table(
         sa.Column(
             column.name,
             sa.Double() if column.length is None else sa.String(column.length),
-            nullable=column.length is not None,
+            nullable=column.nullable,
         )
         for column in TRANSITION_COLUMNS.values()
     ),

@@ -1,8 +1,8 @@
 """What seldom changes has rows of its own: inputs of flows, long values of atoms, attempts of retries.
 
 Atoms have the number of their attempt, the time at which it began, and their progress; transitions have a
-reason. Columns are renamed, so that a program of an older version that has the database open can no longer
-write to it, nor read flows without their inputs.
+reason, and the time at which the work began that they end. Columns are renamed, so that a program of an older
+version that has the database open can no longer write to it, nor read flows without their inputs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MYSQL: dict[str, Any] = {
 _UUID = sa.String(64)
 _NAME = sa.String(255)
 _WORD = sa.String(32)
-_REST = ("atom", "old_state", "new_state", "at", "who", "why")
+_REST = ("atom", "old_state", "new_state", "at", "who", "why", "started_at")
 _SPAN = 2**32
 _PARTS = ("factory", "injected", "secret_results", "secrets", "store")
 _MAX_NAME = 200
@@ -49,7 +49,7 @@ def upgrade() -> None:
     _rename_column("flowdetails", "meta", "metadata", _TEXT, nullable=True)
     op.execute("DROP VIEW IF EXISTS transitions")
     _rename_column("history", "owner", "who", _NAME, nullable=True)
-    _add_columns("history", sa.Column("why", _NAME))
+    _add_columns("history", sa.Column("why", _NAME), sa.Column("started_at", sa.Double()))
     _create_view()
 
 
