@@ -70,6 +70,8 @@ _PROGRESS_OF_STATE: Final = {st.RUNNING: 0.0, st.SUCCESS: 1.0, st.REVERTING: 0.0
 _STARTING_STATES: Final = frozenset({st.RUNNING, st.REVERTING})
 #: How often Ctrl-C suspends a flow: then running calls are not waited for, and then the engine stops at once.
 _MAX_INTERRUPTS: Final = 2
+#: Seconds that a call takes from here to a thread that is free; it did not wait then.
+_SHORT_WAIT: Final = 0.05
 #: Seconds after which the start of a call is stored, if nothing else is.
 _START_DELAY: Final = 0.2
 _STATISTICS_NAMES: Final = {st.SCHEDULING: "scheduling", st.WAITING: "waiting", st.ANALYZING: "analyzing"}
@@ -376,8 +378,8 @@ class Loop:
         if started_at is not None:
             self._journal.set_started(number, started_at)
             handed_over_at = self._handed_over.pop(number, None)
-            if handed_over_at is not None:
-                self._waited[number] = max(0.0, started_at - handed_over_at)
+            if handed_over_at is not None and started_at - handed_over_at > _SHORT_WAIT:
+                self._waited[number] = started_at - handed_over_at
         resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
             result = self._journal.record_executed(number, result)
