@@ -15,7 +15,7 @@ from stackl_flow.patterns import graph_flow, linear_flow, unordered_flow
 from stackl_flow.persistence import backends, factory
 from stackl_flow.testing.interception import InterceptedBackend
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHAIN = 10_000
 SIDE = 100
