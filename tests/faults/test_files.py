@@ -31,11 +31,14 @@ def read(kv: Any) -> dict[str, str]:
     return {item.key: item.value for item in kv.list()}
 
 
+@pytest.mark.parametrize("times", [1, 2])  # the second call may be the one that cleans up
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EMFILE])
 @pytest.mark.parametrize(
     ("options", "torn", "batch"), [("", False, 128), ("", True, 128), ("journal_size=1", True, 1)]
 )
-def test_a_call_fails(code: int, options: str, torn: bool, batch: int, tmp_path: Path, monkeypatch) -> None:
+def test_a_call_fails(
+    times: int, code: int, options: str, torn: bool, batch: int, tmp_path: Path, monkeypatch
+) -> None:
     """For each commit, with a failure in each of its calls that change files."""
     monkeypatch.setattr(directory, "_COMPACT_BATCH", batch)
     failed = 0
@@ -48,7 +51,7 @@ def test_a_call_fails(code: int, options: str, torn: bool, batch: int, tmp_path:
                 shutil.copytree(tmp_path / "whole", folder) if number else None
                 url, calls = (
                     f"dir://{folder}?{options}",
-                    FileCalls(at, torn=torn, error=OSError(code, "injected")),
+                    FileCalls(at, torn=torn, error=OSError(code, "injected"), times=times),
                 )
                 with backends.fetch(url) as kv:
                     assert read(kv) == AFTER[number]

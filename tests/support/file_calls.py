@@ -34,16 +34,20 @@ class FileCalls:
         at: the call before which the process is killed, from 1; 0 for none.
         torn: if that call is a write, half of it is written first.
         error: what the call raises; None kills the process.
+        times: how many calls in a row raise it.
 
     Attributes:
         made: how many calls were made.
         failed: name of the call that failed; empty if none did.
     """
 
-    def __init__(self, at: int = 0, *, torn: bool = False, error: OSError | None = None) -> None:
+    def __init__(
+        self, at: int = 0, *, torn: bool = False, error: OSError | None = None, times: int = 1
+    ) -> None:
         self._at = at
         self._torn = torn
         self._error = error
+        self._last = at + times - 1
         self.failed = ""
         self.made = 0
 
@@ -62,7 +66,7 @@ class FileCalls:
     def _counting(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any, **kwargs: Any) -> Any:
             self.made += 1
-            if self.made == self._at:
+            if self._at <= self.made <= self._last:
                 if self._torn and call.__name__ == "write":
                     handle, data = args
                     call(handle, bytes(data[: len(data) // 2]))

@@ -168,7 +168,7 @@ MUTATIONS: Final = (
         (_CONDUCTOR, "-k", "memory-good-board"),
     ),
     Mutation(
-        "failed-compaction-fails-the-commit-that-caused-it",
+        "a-record-that-cannot-be-cut-off-stays-readable",
         "stackl_flow/kv/backends/directory/journal.py",
         "            # What was never written is read in the same way as this.\n            os.pwrite(",
         "            (lambda *_: None)(",
