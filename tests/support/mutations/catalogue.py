@@ -93,8 +93,8 @@ MUTATIONS: Final = (
     Mutation(
         "unwritten-changes-are-written-by-the-next-run",
         "stackl_flow/engines/journal.py",
-        "            self._buffer = WriteBuffer()\n            self._buffer.metadata_changed",
-        "            self._buffer.metadata_changed",
+        "            self._buffer = WriteBuffer()\n            self._layout = None\n",
+        "            self._layout = None\n",
         (_ENGINE, "-k", "memory and same_engine"),
     ),
     Mutation(
