@@ -191,7 +191,7 @@ class KVBoard:
             posts: see ``post_many``.
             writer: makes the events.
         """
-        now, writer = self._clock.now(), writer or self._writer
+        now, writer = round(self._clock.now(), 6), writer or self._writer
         # A microsecond apart, because jobs of one priority are claimed in the order of their time.
         records = [self._new_record(now + number / 1e6, **post) for number, post in enumerate(posts)]
         prepared = []

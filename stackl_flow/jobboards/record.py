@@ -214,10 +214,17 @@ class JobRecord:
     def to_summary(self) -> str:
         """Return the record without its details as JSON: what board events carry."""
         if not self._summary:
-            stored = {name: value for name in _SUMMARY if _is_stored(name, value := getattr(self, name))}
-            stored["priority"] = self.priority.value
-            if self.claims:
-                stored["claims"] = [claim.to_list() for claim in self.claims]
+            stored: dict[str, Any] = {
+                "uuid": self.uuid,
+                "name": self.name,
+                "created_on": self.created_on,
+                "changed_on": self.changed_on,
+                "priority": self.priority.value,
+            }
+            for name in _SUMMARY:
+                value = getattr(self, name)
+                if value:
+                    stored[name] = value
             object.__setattr__(self, "_summary", json.dumps(stored))
         return self._summary
 
@@ -287,7 +294,8 @@ def _decode(text: str) -> dict[str, Any]:
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 _STORED: Final = tuple(each.name for each in fields(JobRecord) if each.init)
-_SUMMARY: Final = tuple(name for name in _STORED if name != "details")
+#: Fields of a summary that are left out if they are empty.
+_SUMMARY: Final = ("book", "claims", "required_capabilities", "not_before", "expires_at", "key", "reason")
 _REQUIRED: Final = ("uuid", "name", "created_on", "changed_on", "priority")
 _PRIORITIES: Final = {priority.value: priority for priority in JobPriority}
 #: Seconds since 1970 that make a valid date, in a key, too.
@@ -496,6 +504,8 @@ def check_job_name(name: object) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a job is a str, not {type(name).__name__}: {name!r:.100}")
+    if name.isprintable() and not name.isspace() and name:
+        return
     if not name.strip():
         raise ValueError(f"the name of a job must not be empty or blank: {name!r:.100}")
     if any(unicodedata.category(char) in _UNNAMEABLE for char in name):
