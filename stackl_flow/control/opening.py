@@ -153,11 +153,19 @@ class RawJSONCodec:
             InvalidFormat: the text is not JSON.
         """
         try:
-            return json.loads(text)
+            return json.loads(text, object_hook=_with_plain_arguments)
         except ValueError as error:
             raise exc.InvalidFormat(
                 f"stored text is not JSON ({error}): {text!r:.200}", cause=error
             ) from error
+
+
+def _with_plain_arguments(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored object; if it is a failure, with the arguments of its exception as a list."""
+    arguments = data.get("exc_args")
+    if "exc_type_names" in data and isinstance(arguments, dict):
+        data["exc_args"] = arguments.get("$tuple", [])
+    return data
 
 
 def _require_database(url: str) -> str:

@@ -198,3 +198,16 @@ def test_a_flow_of_a_live_process_of_this_machine_is_protected():
 )
 def test_paths_and_urls(text, url):
     assert urls.expand_path(text) == url
+
+
+def test_a_failed_flow_that_is_opened_read_only(tmp_path):
+    url = f"sqlite:///{tmp_path}/flows.db"
+    with opening.open_for_running(url) as backend:
+        engine = engines.load(post(fail=True), store={"weight": 3}, backend=backend)
+        with pytest.raises(ConnectionError):
+            engine.run()
+    with opening.open_read_only(url) as backend:
+        view = flows.get_flow(backend, engine.storage.flow_uuid)
+        assert [(atom.name, failure.message) for atom, failure in view.failures()] == [
+            ("send", "no courier\nat this hour")
+        ]
