@@ -631,7 +631,12 @@ class Journal:
 
 def _why(detail: AtomDetail) -> str | None:
     """Return why an atom changed its state: the type of its error if it failed."""
-    failure = {st.FAILURE: detail.failure, st.REVERT_FAILURE: detail.revert_failure}.get(detail.state or "")
+    if detail.state == st.FAILURE:
+        failure = detail.failure
+    elif detail.state == st.REVERT_FAILURE:
+        failure = detail.revert_failure
+    else:
+        return None
     return None if failure is None else str(failure.exc_type_names[0])[:_MAX_WHY]
 
 

@@ -159,6 +159,18 @@ class AtomDetail(ABC):
         return bool(self._meta)
 
     @property
+    def has_only_result(self) -> bool:
+        """Whether there is nothing to store but states and a result: no failure, metadata or progress."""
+        return (
+            self.failure is None
+            and self.revert_results is None
+            and self.revert_failure is None
+            and self._meta is None
+            and self.reported_progress is None
+            and self.progress_details is None
+        )
+
+    @property
     def progress(self) -> float | None:
         """The progress that was reported, or else the one that the state implies; None if unknown."""
         reported = self.reported_progress

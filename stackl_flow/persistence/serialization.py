@@ -89,6 +89,25 @@ def encode_atom(
     """
     is_retry = type(detail) is models.RetryDetail
     stored = detail.stored
+    if stored is None and not is_retry and detail.has_only_result:
+        text = _encode_result(codec, detail, encoded)
+        if text is None or len(text) <= MAX_INLINE:  # nearly always, and called for each transition
+            return _only_result(detail, text)
+    return _encode_all(codec, detail, encoded, is_retry=is_retry)
+
+
+def _only_result(detail: models.AtomDetail, text: str | None) -> EncodedAtom:
+    update = AtomUpdate(
+        detail.uuid, detail.state, detail.intention, text, None, None, None, None,
+        detail.attempt, detail.started_at, None,
+    )  # fmt: skip
+    return EncodedAtom(update, (), None, None)
+
+
+def _encode_all(
+    codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None, *, is_retry: bool
+) -> EncodedAtom:
+    stored = detail.stored
     known = _NO_VALUES if stored is None else stored.values
     values: list[AtomValue] = []
     marks: dict[str, tuple[Any, str]] = {}
@@ -137,6 +156,20 @@ def encode_atom(
         raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
     changed = attempts.rows or (stored is not None and attempts.keep < stored.rows)
     return EncodedAtom(update, values, attempts if changed else None, after)
+
+
+def _encode_result(
+    codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None
+) -> str | None:
+    result = detail.results
+    if result is None:
+        return None
+    if encoded is not None and encoded[0] is result:
+        return encoded[1]
+    try:
+        return codec.encode(result)
+    except exc.NotSerializable as error:
+        raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
 
 
 def _encode_attempts(codec: TextCodec, detail: models.AtomDetail) -> AttemptsChange:
