@@ -26,7 +26,7 @@ _PIPE_WIDTH = 500
 _REFRESH_RATE = 8
 #: Fields with seconds since the epoch, which become ISO 8601 in JSON.
 _TIME_FIELDS = frozenset(
-    {"started", "ended", "created", "updated", "finished_at", "not_before", "at", "claimed"}
+    {"started", "ended", "created", "updated", "finished_at", "not_before", "at", "started_at", "claimed"}
 )
 
 

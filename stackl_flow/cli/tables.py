@@ -234,7 +234,7 @@ def flows_table(flows: Sequence[FlowSummary]) -> ResponsiveTable:
 
 def history_table(transitions: Iterable[Transition]) -> ResponsiveTable:
     """Show the transitions of a flow."""
-    further = Transition._fields[5:]
+    further = [name for name in Transition._fields[5:] if name != "started_at"]  # left to --json
     names = (">seq", "time", "~atom", "from", "to", *(f"~{name}" for name in further))
     table = ResponsiveTable(names, [without(name) for name in (*further, "time", "seq", "from")])
     for transition in transitions:
