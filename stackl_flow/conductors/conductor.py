@@ -436,7 +436,10 @@ class Conductor:
             if state == st.SUCCESS:  # something failed afterwards, such as a listener
                 return result_of_flow(state, provided_values(engine))._replace(error=error)
             if state == st.REVERTED and not is_of_atoms(error):
-                return result_of_reverted(engine.storage.get_failures().values())._replace(error=error)
+                failures = engine.storage.get_failures().values()
+                if not failures:  # an engine that could not take the flow over has not read them
+                    return RunResult(DEFERRED, {"reason": describe(error)}, error)
+                return result_of_reverted(failures)._replace(error=error)
         except Exception:  # noqa: BLE001  the first error is the reason
             return RunResult(DEFERRED, {"reason": describe(error)}, error)
         return result_of_error(error, state, never_resolve=never_resolve)
