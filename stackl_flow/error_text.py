@@ -150,15 +150,16 @@ def args_of(error: BaseException) -> tuple[Any, ...]:
 
 
 def can_be_formatted(error: BaseException, tb: TracebackType | None) -> bool:
-    """Return whether a logger can format an error with its traceback and causes, in reasonable time."""
-    return _format(error, tb) is not None
+    """Return whether a logger can format an error with its traceback and causes, and write the text as UTF-8."""
+    text = _format(error, tb)
+    return text is not None and plain(text) == text
 
 
 def format_error(error: BaseException, tb: TracebackType | None) -> str:
     """Return an error with its traceback and causes, as Python prints an error that nothing catches."""
     text = _format(error, tb)
     if text is not None:
-        return text
+        return plain(text)
     causes, omitted = causes_of(error, _MAX_CAUSES)
     lines = [f"{details_of(error, tb)}{class_name(type(error))}: {message_of(error)}"]
     lines += [f"Caused by {class_name(type(cause))}: {message_of(cause)}" for cause in causes]
@@ -170,7 +171,7 @@ def format_error(error: BaseException, tb: TracebackType | None) -> str:
 def _format(error: BaseException, tb: TracebackType | None) -> str | None:
     if not _is_small(error):
         return None
-    text, _ = _guarded(lambda: plain("".join(traceback.format_exception(type(error), error, tb))))
+    text, _ = _guarded(lambda: "".join(traceback.format_exception(type(error), error, tb)))
     return text
 
 

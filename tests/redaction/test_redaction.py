@@ -252,3 +252,13 @@ def test_without_secrets_text_is_returned_as_it_is():
     text = "a text"
     assert redaction.redact(text) is text
     assert redaction.contains_secret(sys.exc_info()) is False
+
+
+@pytest.mark.parametrize("message", ["lone \udcff", "text"])
+def test_an_exception_is_logged_as_text_that_a_file_accepts(logged, message):
+    ours, _, _, stream = logged
+    error = ValueError(message)
+    error.add_note("note \ud800")
+    ours.warning("failed", exc_info=error)
+    assert "note \\ud800" in stream.getvalue()
+    stream.getvalue().encode()
