@@ -150,7 +150,7 @@ def args_of(error: BaseException) -> tuple[Any, ...]:
 
 
 def can_be_formatted(error: BaseException, tb: TracebackType | None) -> bool:
-    """Return whether a logger can format an error with its traceback and causes, and write the text as UTF-8."""
+    """Return whether a logger can format an error with its causes, and write the text as UTF-8."""
     text = _format(error, tb)
     return text is not None and plain(text) == text
 
