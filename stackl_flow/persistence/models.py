@@ -270,8 +270,11 @@ class AtomDetail(ABC):
         return clone
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that ``from_dict`` reads."""
-        return {
+        """Return a dictionary that ``from_dict`` reads.
+
+        It has the keys of TaskFlow, and "attempt" and "started_at" once they differ from those of a new atom.
+        """
+        data = {
             "failure": self.failure.to_dict() if self.failure else None,
             "revert_failure": self.revert_failure.to_dict() if self.revert_failure else None,
             "meta": self._complete_meta(),
@@ -282,9 +285,12 @@ class AtomDetail(ABC):
             "version": self.version,
             "intention": self.intention,
             "uuid": self.uuid,
-            "attempt": self.attempt,
-            "started_at": self.started_at,
         }
+        if self.attempt != 1:
+            data["attempt"] = self.attempt
+        if self.started_at is not None:
+            data["started_at"] = self.started_at
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
