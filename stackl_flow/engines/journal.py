@@ -118,9 +118,7 @@ class WriteBuffer:
             names = changed_keys(old, new)
             if codec is not None:
                 both = [name for name in names if name in old and name in new]
-                names.difference_update(
-                    name for name in both if codec.encode(old[name]) == codec.encode(new[name])
-                )
+                names.difference_update(name for name in both if _is_alike(codec, old[name], new[name]))
             known = self.metadata.setdefault(key, set()) if names else None
             if known is not None:
                 known |= names
@@ -366,7 +364,9 @@ class Journal:
         if details:
             try:
                 if self.backend is not None:
-                    self._check_size("they", self.backend.codec.encode(details), _NOTE)
+                    text = self.backend.codec.encode(details)
+                    self._check_size("they", text, _NOTE)
+                    details = self.backend.codec.decode(text)  # the task may change its own in place
             except (exc.NotSerializable, exc.ValueTooLarge) as error:
                 _LOG.warning("progress details of atom '%s' are not stored: %s", detail.name, error)
             else:
@@ -395,17 +395,31 @@ class Journal:
                 limit=limit,
             )
 
-    def _check_sizes(self, pairs: Mapping[str, Any], of_what: str) -> None:
-        """Check values before they are changed: one that is too large is in the way of all later commits."""
-        if self.backend is None or self._connection is None or self._connection.max_value is None:
+    def _check_values(self, pairs: Mapping[str, Any], old: Mapping[str, Any], of_what: str) -> None:
+        """Check values before anything is changed: a bad one is in the way of all later commits.
+
+        Args:
+            pairs: the values by name.
+            old: those that are there; the same objects are not checked again, whatever became of them.
+            of_what: what they are, for the error message.
+
+        Raises:
+            NotSerializable: a value has no JSON form.
+            ValueTooLarge: the backend does not accept a value.
+        """
+        if self.backend is None:
             return
         for name, value in pairs.items():
-            parts = value if serialization.has_named_items(value) else {name: value}
+            parts, before = {name: value}, {name: old.get(name, MISSING)}
+            if serialization.has_named_items(value):
+                parts, before = value, before[name] if isinstance(before[name], dict) else {}
             for key, part in parts.items():
+                if before.get(key, MISSING) is part:
+                    continue
                 try:
                     text = self.backend.codec.encode(part)
-                except exc.NotSerializable:
-                    continue  # the commit names it
+                except exc.NotSerializable as error:
+                    raise exc.NotSerializable(f"'{key}' {of_what}: {error}", cause=error.cause) from error
                 self._check_size(f"'{key}' {of_what}", text, _RESULT)
 
     def _storable(self, failure: Failure) -> Failure:
@@ -523,9 +537,10 @@ class Journal:
         """Add to the flow's metadata, and commit if the flow is owned.
 
         Raises:
+            NotSerializable: a value has no JSON form; nothing was changed.
             ValueTooLarge: the backend does not accept it; nothing was changed.
         """
-        self._check_sizes(pairs, f"of the metadata of flow '{self.flow.name}'")
+        self._check_values(pairs, self.flow.meta, f"in the meta of flow '{self.flow.name}'")
         self._change_metadata(pairs)
         if self.plan is not None:
             self.commit()
@@ -581,10 +596,11 @@ class Journal:
         """Add to an atom's metadata, if given, and have the atom written with the next commit.
 
         Raises:
+            NotSerializable: a value has no JSON form; nothing was changed.
             ValueTooLarge: the backend does not accept it; nothing was changed.
         """
         if metadata:
-            self._check_sizes({"metadata": {**detail.meta, **metadata}}, f"of atom '{detail.name}'")
+            self._check_values(metadata, detail.meta, f"in the meta of atom '{detail.name}'")
             detail.meta = {**detail.meta, **metadata}
             if self.plan is None and self.backend is not None:
                 self._unowned_atom_metadata.setdefault(detail.name, {}).update(metadata)
@@ -627,6 +643,14 @@ class Journal:
             self._layout = None if self._layout is None else step.layout
             for detail, encoded in step.atoms:
                 detail.stored = encoded.stored
+
+
+def _is_alike(codec: TextCodec, old: Any, new: Any) -> bool:
+    """Return whether two values have the same text; the old one may have been changed in place."""
+    try:
+        return codec.encode(old) == codec.encode(new)
+    except exc.NotSerializable:
+        return False
 
 
 def _why(detail: AtomDetail) -> str | None:

@@ -58,11 +58,13 @@ _PROGRESS_KEYS: Final = ("progress", "progress_details")
 
 
 class StoredParts(NamedTuple):
-    """What of an atom is stored in rows of its own.
+    """What is stored of an atom, so that it is neither encoded nor written again.
+
+    Programs change their values in place; what counts is the text that was stored when there was a value.
 
     Attributes:
-        values: for each column with such a row the object whose text is there (None for metadata and
-            progress, which are changed in place), and the reference to that text.
+        values: by column, the object that is stored there (None for metadata and progress, whose changes in
+            place are stored), and its text, or the reference to the row that has a long text.
         rows: how many rows the history of a retry has.
         attempts: how many attempts are in them.
         failures: how many failures of the last one.
@@ -101,7 +103,8 @@ class AtomDetail(ABC):
         progress_details: what the atom reported along with its progress.
         attempt: which attempt this is: 1, and one more each time that a retry resets the atom.
         started_at: when the work of this attempt began, in seconds since the epoch (UTC), or None.
-        stored: what is stored in rows of its own, so that it is not written again; or None.
+        stored: what is stored, so that it is neither encoded nor written again; None if that is only a
+            result that cannot change, or nothing.
     """
 
     __slots__ = (

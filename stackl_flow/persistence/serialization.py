@@ -6,10 +6,11 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from stackl_flow import codec as codecs
-from stackl_flow import error_text
+from stackl_flow import error_text, redaction
 from stackl_flow import exceptions as exc
 from stackl_flow.codec import TextCodec
 from stackl_flow.failure import Failure
@@ -28,8 +29,11 @@ from stackl_flow.persistence.records import (
     FlowRecord,
     InputRow,
     StoredText,
+    is_reference,
     reference_to,
 )
+
+_LOG = redaction.get_logger(__name__)
 
 #: The arguments of an exception repeat its message in most cases; larger ones are left out.
 _MAX_ARGS: Final = 4096
@@ -65,7 +69,7 @@ class EncodedAtom(NamedTuple):
         update: the columns that change while the atom runs.
         values: those of its long values that changed.
         attempts: how the history of a retry changed, or None.
-        stored: what will be stored in rows of its own then.
+        stored: what will be stored then; see `models.StoredParts`.
     """
 
     update: AtomUpdate
@@ -89,7 +93,7 @@ def encode_atom(
     """
     is_retry = type(detail) is models.RetryDetail
     stored = detail.stored
-    if stored is None and not is_retry and detail.has_only_result:
+    if stored is None and not is_retry and detail.has_only_result and type(detail.results) in _UNCHANGEABLE:
         text = _encode_result(codec, detail, encoded)
         if text is None or len(text) <= MAX_INLINE:  # nearly always, and called for each transition
             return _only_result(detail, text)
@@ -104,36 +108,64 @@ def _only_result(detail: models.AtomDetail, text: str | None) -> EncodedAtom:
     return EncodedAtom(update, (), None, None)
 
 
+class _Columns:
+    """Encodes columns of an atom, but for what is stored already.
+
+    Attributes:
+        values: the rows of long values to write.
+        marks: what is stored then, see `models.StoredParts`.
+    """
+
+    def __init__(self, codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None) -> None:
+        self._codec = codec
+        self._detail = detail
+        self._encoded = encoded
+        self._known = _NO_VALUES if detail.stored is None else detail.stored.values
+        self.values: list[AtomValue] = []
+        self.marks: dict[str, tuple[Any, str]] = {}
+
+    def column(self, name: str, value: Any, encode: Callable[[TextCodec, Any], str]) -> str | None:
+        """Return what is to be written to a column: a text, or a reference to a row for it."""
+        before = self._known.get(name)
+        text = None
+        if value is not None:
+            if before is not None and before[0] is value:
+                self.marks[name] = before
+                return before[1]
+            try:
+                is_encoded = self._encoded is not None and self._encoded[0] is value
+                text = self._encoded[1] if self._encoded and is_encoded else encode(self._codec, value)
+            except exc.NotSerializable as error:
+                if before is None or name not in _CHANGED_IN_PLACE:
+                    raise
+                _LOG.warning(
+                    "a change of the %s of atom '%s' is not stored: %s", name, self._detail.name, error
+                )
+                self.marks[name] = before
+                return before[1]
+        return self._place(name, value, text, None if before is None else before[1])
+
+    def _place(self, name: str, value: Any, text: str | None, before: str | None) -> str | None:
+        """Decide whether a text has a row of its own."""
+        column = text
+        if text is not None and len(text) > MAX_INLINE:
+            column = reference_to(text)
+            if before != column:
+                self.values.append(AtomValue(self._detail.uuid, name, text))
+        elif is_reference(before):
+            self.values.append(AtomValue(self._detail.uuid, name, None))
+        if column is not None and (column is not text or type(value) not in _UNCHANGEABLE):
+            # Programs change metadata in place, so only the text says whether it changed.
+            self.marks[name] = (None if name in _CHANGED_IN_PLACE else value, column)
+        return column
+
+
 def _encode_all(
     codec: TextCodec, detail: models.AtomDetail, encoded: tuple[Any, str] | None, *, is_retry: bool
 ) -> EncodedAtom:
     stored = detail.stored
-    known = _NO_VALUES if stored is None else stored.values
-    values: list[AtomValue] = []
-    marks: dict[str, tuple[Any, str]] = {}
-
-    def column(name: str, value: Any, encode: Callable[[TextCodec, Any], str]) -> str | None:
-        before = known.get(name)
-        if value is None:
-            text = None
-        elif before is not None and before[0] is value:
-            marks[name] = before
-            return before[1]
-        elif encoded is not None and encoded[0] is value:
-            text = encoded[1]
-        else:
-            text = encode(codec, value)
-        if text is not None and len(text) > MAX_INLINE:
-            reference = reference_to(text)
-            if before is None or before[1] != reference:
-                values.append(AtomValue(detail.uuid, name, text))
-            # Programs change metadata in place, so only the text says whether it changed.
-            marks[name] = (None if name in _CHANGED_IN_PLACE else value, reference)
-            return reference
-        if before is not None:
-            values.append(AtomValue(detail.uuid, name, None))
-        return text
-
+    columns = _Columns(codec, detail, encoded)
+    column = columns.column
     try:
         update = AtomUpdate(
             detail.uuid,
@@ -149,13 +181,14 @@ def _encode_all(
             column("progress", detail.stored_progress(), _encode),
         )
         if not is_retry:
-            return EncodedAtom(update, values, None, models.StoredParts(marks) if marks else None)
+            marks = columns.marks
+            return EncodedAtom(update, columns.values, None, models.StoredParts(marks) if marks else None)
         attempts = _encode_attempts(codec, detail)
-        after = _stored_parts(detail, marks, attempts)
+        after = _stored_parts(detail, columns.marks, attempts)
     except exc.NotSerializable as error:
         raise exc.NotSerializable(f"atom '{detail.name}': {error}", cause=error.cause) from error
     changed = attempts.rows or (stored is not None and attempts.keep < stored.rows)
-    return EncodedAtom(update, values, attempts if changed else None, after)
+    return EncodedAtom(update, columns.values, attempts if changed else None, after)
 
 
 def _encode_result(
@@ -274,11 +307,13 @@ def _parts_read(detail: models.AtomDetail, rows: AtomRows) -> models.StoredParts
     values: dict[str, tuple[Any, str]] = {}
     for name in VALUE_COLUMNS:
         text = getattr(rows.record, name)
+        if text is None:
+            continue
+        value = None if name in _CHANGED_IN_PLACE else getattr(detail, name)
         if type(text) is StoredText:
-            values[name] = (
-                None if name in _CHANGED_IN_PLACE else getattr(detail, name),
-                text.reference,
-            )
+            values[name] = (value, text.reference)
+        elif name in _CHANGED_IN_PLACE or type(value) not in _UNCHANGEABLE:
+            values[name] = (value, text)
     if rows.attempts:
         return _stored_parts(detail, values, AttemptsChange(detail.uuid, len(rows.attempts), ()))
     return models.StoredParts(values) if values else None
@@ -301,6 +336,8 @@ def _decode_attempts(codec: TextCodec, rows: AtomRows) -> models.RetryResults:
 
 
 _CHANGED_IN_PLACE: Final = frozenset({"meta", "progress"})
+#: The types of results that programs cannot change in place, and that are encoded again at no cost.
+_UNCHANGEABLE: Final = frozenset({NoneType, bool, int, float, str})
 _NO_VALUES: Final[Mapping[str, tuple[Any, str]]] = {}
 
 
