@@ -117,9 +117,10 @@ class Notifier:
             event_type: the event.
             details: the details; each callback receives its own copy.
         """
-        if not self._topics or not self.can_trigger_notification(event_type):
+        listeners = (*self._topics.get(self.ANY, ()), *self._topics.get(event_type, ()))
+        if not listeners or not self.can_trigger_notification(event_type):
             return
-        for listener in (*self._topics.get(self.ANY, ()), *self._topics.get(event_type, ())):
+        for listener in listeners:
             try:
                 listener(event_type, dict(details or {}))
             except Exception as error:  # noqa: BLE001  callbacks must not affect the caller

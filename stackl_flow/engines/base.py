@@ -166,7 +166,7 @@ class EngineOptions:
             options: options by name; flags may be text such as "true" and "no".
             extra: names of options that are read elsewhere.
         """
-        known = extra.union(field.name for field in dataclasses.fields(cls))
+        known = extra | _OPTION_NAMES
         for name in sorted(options.keys() - known):
             _LOG.warning("unknown engine option '%s' is ignored: %s", name, _suggest(name, known))
         return cls(
@@ -176,6 +176,9 @@ class EngineOptions:
             wrap=_parse_wrappers(options.get("wrap")),
             factories=None if options.get("factories") is None else tuple(options["factories"]),
         )
+
+
+_OPTION_NAMES: Final = frozenset(field.name for field in dataclasses.fields(EngineOptions))
 
 
 def _parse_wrappers(value: Any) -> tuple[Wrapper, ...]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+
+# Those of ``signal`` convert to enums, which takes ten times as long.
+from _signal import getsignal  # type: ignore[import-not-found]
+from _signal import signal as set_handler
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from stackl_flow.engines.executors.calls import is_main_thread
 from stackl_flow.engines.loop import Loop
+
+_SIGINT: Final = int(signal.SIGINT)
 
 
 class InterruptHandler:
@@ -25,16 +31,16 @@ class InterruptHandler:
 
     def __enter__(self) -> Self:
         if is_main_thread():
-            current = signal.getsignal(signal.SIGINT)
+            current = getsignal(_SIGINT)
             nested = isinstance(getattr(current, "__self__", None), InterruptHandler)
             if nested or current is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self.handle)
+                set_handler(_SIGINT, self.handle)
                 self._previous = current
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._previous is not None and is_main_thread():
-            signal.signal(signal.SIGINT, self._previous)
+            set_handler(_SIGINT, self._previous)
             self._previous = None
 
     def handle(self, _signum: int, _frame: FrameType | None) -> None:

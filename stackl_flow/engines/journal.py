@@ -31,12 +31,14 @@ from stackl_flow.persistence import serialization
 from stackl_flow.persistence.base import Backend, Connection
 from stackl_flow.persistence.metadata import PARTS, FlowMeta, changed_keys
 from stackl_flow.persistence.models import AtomDetail, FlowDetail, RetryDetail, TaskDetail, new_uuids
-from stackl_flow.persistence.records import Checkpoint, InputRow
+from stackl_flow.persistence.records import AtomValue, AttemptsChange, Checkpoint, InputRow
 from stackl_flow.persistence.records import Transition as StoredTransition
 from stackl_flow.persistence.serialization import MetaLayout
 from stackl_flow.retry import Retry
 
 _LOG = redaction.get_logger(__name__)
+
+_new_tuple: Any = tuple.__new__  # twice as fast as the constructors of named tuples
 
 #: Stands for the result of an atom that has none at present.
 MISSING: Final[Any] = object()
@@ -46,8 +48,8 @@ _STATES_WITH_VALUE: Final = frozenset({st.SUCCESS, st.REVERTING, st.REVERT_FAILU
 _STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERTING, st.REVERTED})
 #: States in which a call of an atom begins.
 _STATES_STARTING: Final = frozenset({st.RUNNING, st.REVERTING})
-#: States that say something about attempts or when a call began.
-_STATES_NOTED: Final = frozenset({*_STATES_STARTING, st.PENDING, st.RETRYING})
+#: States that say something about attempts.
+_STATES_NOTED: Final = frozenset({st.PENDING, st.RETRYING})
 #: States with which a call of an atom ends.
 _STATES_ENDING: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 #: States in which an atom that is to be reverted has something to revert.
@@ -142,6 +144,13 @@ class WriteBuffer:
             (detail, serialization.encode_atom(codec, detail, encoded(uuid)))
             for uuid, detail in self.atoms.items()
         ]
+        values: list[AtomValue] = []
+        attempts: list[AttemptsChange] = []
+        for _, atom in atoms:
+            if atom.values:
+                values += atom.values
+            if atom.attempts is not None:
+                attempts.append(atom.attempts)
         meta: str | None = None
         inputs: Sequence[InputRow] = ()
         if self.metadata:
@@ -153,8 +162,8 @@ class WriteBuffer:
             meta,
             [atom.update for _, atom in atoms],
             self.transitions,
-            [value for _, atom in atoms for value in atom.values],
-            [atom.attempts for _, atom in atoms if atom.attempts is not None],
+            values,
+            attempts,
             inputs,
         )
         return EncodedStep(checkpoint, atoms, layout)
@@ -300,17 +309,20 @@ class Journal:
             so that the flow is reverted while all values are still there.
         """
         detail = self.details[number]
-        if self.backend is not None and not is_a(result, Failure):
+        failed = issubclass(type(result), Failure)  # isinstance() would ask the result
+        if self.backend is not None and not failed:
             try:
                 text = self._buffer.encode_result(detail, result, self.backend.codec)
                 self._check_size(f"the result of atom '{detail.name}'", text, _RESULT)
             except exc.NotSerializable as error:
+                failed = True
                 result = Failure.from_exception(
                     exc.NotSerializable(f"result of atom '{detail.name}': {error}", cause=error.cause)
                 )
             except exc.ValueTooLarge as error:
+                failed = True
                 result = Failure.from_exception(error)
-        if is_a(result, Failure):
+        if failed:
             detail.failure = result = self._storable(result)
             self.failed[detail.name] = detail
             self.failures_version += 1
@@ -449,9 +461,7 @@ class Journal:
 
     def _note_attempt(self, detail: AtomDetail, old: str, state: str) -> None:
         """Count the attempts of an atom, and forget when an earlier call began."""
-        if state in _STATES_STARTING:
-            self._begin(detail)
-        elif state == st.PENDING:
+        if state == st.PENDING:
             detail.started_at = None
             # A recalled call did not start, so this is not another attempt.
             detail.attempt += old != st.RUNNING
@@ -472,8 +482,11 @@ class Journal:
         old = detail.state or st.PENDING
         detail.state = state
         detail.intention = intention
-        if state_changed and state in _STATES_NOTED:
-            self._note_attempt(detail, old, state)
+        if state_changed:
+            if state in _STATES_STARTING:
+                self._begin(detail)
+            elif state in _STATES_NOTED:
+                self._note_attempt(detail, old, state)
         if self.backend is not None:
             self._buffer.atoms[detail.uuid] = detail
             if state_changed:
@@ -589,7 +602,7 @@ class Journal:
         started_at: float | None = None,
     ) -> None:
         self._buffer.transitions.append(
-            StoredTransition(0, atom, old, new, self.clock.now(), self.owner, why, started_at)
+            _new_tuple(StoredTransition, (0, atom, old, new, self.clock.now(), self.owner, why, started_at))
         )
 
     def save_atom(self, detail: AtomDetail, metadata: Mapping[str, Any] | None = None) -> None:

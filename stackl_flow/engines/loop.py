@@ -383,7 +383,7 @@ class Loop:
         resolves = self.scheduler.resolves_failures
         if action == EXECUTE:
             result = self._journal.record_executed(number, result)
-            failed = is_a(result, Failure)
+            failed = self._journal.details[number].failure is not None
             event: c.Event = c.Executed(number, not failed)
             outputs = self._plan.atoms[number].outputs
             if failed:
@@ -533,8 +533,12 @@ class Loop:
     def _submit(self, command: c.Execute | c.Revert) -> list[c.Command]:
         """Submit a call; if that fails, abort the run."""
         try:
-            call = self._try_create_call(command)
-            if call is None:
+            try:
+                call = self._create_call(command)
+            except exc.ValueNotProvided:
+                if self.missing_value_ends_run:
+                    raise
+                self._report_missing_value(command, Failure())
                 return []
             self._calls[call.id] = call
             if self._plan.kinds[command.atom] == RETRY:
@@ -552,14 +556,8 @@ class Loop:
             return self.scheduler.handle([c.Recalled(command.atom), c.Aborted()])
         return []
 
-    def _try_create_call(self, command: c.Execute | c.Revert) -> Call | None:
-        """Create a call, or report at once how it ends: an argument without a value is its atom's failure."""
-        try:
-            return self._create_call(command)
-        except exc.ValueNotProvided:
-            if self.missing_value_ends_run:
-                raise
-            failure = Failure()
+    def _report_missing_value(self, command: c.Execute | c.Revert, failure: Failure) -> None:
+        """Report at once how a call ends: an argument without a value is its atom's failure."""
         action: str = EXECUTE
         result: Failure | None = failure
         if isinstance(command, c.Revert):
@@ -570,7 +568,6 @@ class Loop:
         call = self._new_call(command.atom, action, {})
         self._calls[call.id] = call
         self.mailbox.put(Completion(call.id, result))
-        return None
 
     def _create_call(self, command: c.Execute | c.Revert) -> Call:
         number = command.atom

@@ -229,7 +229,7 @@ class Claims:
         """Return the writes that end a job; an outcome that is too large is replaced by one that says so."""
         writes = transactions.consume(self._keys, claimed, outcome, now)
         limits = self._writer.limits
-        if sizes.fits(limits, writes, events.describe([(events.REMOVAL, claimed.record)])):
+        if sizes.fits(limits, writes, claimed.record):
             return writes
         shorter = sizes.shorter_outcome(outcome, limits)
         record = claimed.record

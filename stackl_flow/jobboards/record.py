@@ -240,7 +240,11 @@ class JobRecord:
             values["required_capabilities"] = list(self.required_capabilities)
             try:
                 text = codec.encode(
-                    {name: value for name, value in values.items() if _is_stored(name, value)}
+                    {
+                        name: value
+                        for name, value in values.items()
+                        if value or value == 0 or name in _REQUIRED  # otherwise it is empty
+                    }
                 )
             except exc.NotSerializable as error:
                 raise exc.NotSerializable(
@@ -292,7 +296,6 @@ def _decode(text: str) -> dict[str, Any]:
     return values
 
 
-_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 _STORED: Final = tuple(each.name for each in fields(JobRecord) if each.init)
 #: Fields of a summary that are left out if they are empty.
 _SUMMARY: Final = ("book", "claims", "required_capabilities", "not_before", "expires_at", "key", "reason")
@@ -300,10 +303,6 @@ _REQUIRED: Final = ("uuid", "name", "created_on", "changed_on", "priority")
 _PRIORITIES: Final = {priority.value: priority for priority in JobPriority}
 #: Seconds since 1970 that make a valid date, in a key, too.
 _MAX_TIME: Final = 2e11
-
-
-def _is_stored(name: str, value: object) -> bool:
-    return name in _REQUIRED or value not in _EMPTY
 
 
 def _is_text(value: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from stackl_flow import codec, error_text
 from stackl_flow import exceptions as exc
 from stackl_flow.failure import Failure
+from stackl_flow.jobboards import events
 from stackl_flow.jobboards.record import JobRecord
 from stackl_flow.jobboards.transactions import Writes
 from stackl_flow.kv.items import Limits, Put, text_size
@@ -53,9 +54,11 @@ def check_details(store: str, limits: Limits, record: JobRecord) -> None:
         )
 
 
-def fits(limits: Limits, writes: Writes, events: str) -> bool:
-    """Return whether the end of a claim fits a commit, together with its events and the log of ended jobs."""
-    puts = (*writes.puts, Put("", events))
+def fits(limits: Limits, writes: Writes, record: JobRecord) -> bool:
+    """Return whether the end of a claim fits a commit, together with its event and the log of ended jobs."""
+    if limits.value is None and limits.commit is None:
+        return True
+    puts = (*writes.puts, Put("", events.describe([(events.REMOVAL, record)])))
     if limits.value is not None and any(text_size(put.value) > limits.value for put in puts):
         return False
     if limits.commit is None:

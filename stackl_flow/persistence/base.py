@@ -440,6 +440,8 @@ class Connection(RecordStore):
 
     def _with_other_rows(self, flow_uuid: str, records: list[AtomRecord]) -> list[AtomRows]:
         """Add to the rows of a flow's atoms their long values, and the histories of retries."""
+        if not records:
+            return []
         if any(map(has_stored_values, records)):
             values = {row[:2]: str(row.value) for row in self._read_values(flow_uuid)}
             records = [with_stored_values(record, values) for record in records]

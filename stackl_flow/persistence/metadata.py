@@ -91,17 +91,20 @@ class FlowMeta(dict[str, Any]):
     # ------------------------------------------------------------------ reading
 
     def __getitem__(self, key: str) -> Any:
-        self._find(key)
+        if self._load is not None:
+            self._find(key)
         return super().__getitem__(key)
 
     def __contains__(self, key: object) -> bool:
-        self._find(key)
+        if self._load is not None:
+            self._find(key)
         return super().__contains__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or a default."""
-        self._find(key)
-        return super().get(key, default)
+        if self._load is not None:
+            self._find(key)
+        return dict.get(self, key, default)
 
     def __len__(self) -> int:
         self._read()

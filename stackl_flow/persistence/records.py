@@ -443,7 +443,7 @@ def split_values(record: Row, old: AtomRecord | None = None) -> tuple[Row, list[
     columns: dict[str, Any] = {}
     for name in VALUE_COLUMNS:
         text, before = getattr(record, name), None if old is None else getattr(old, name)
-        was_stored = isinstance(before, StoredText)
+        was_stored = before is not None and isinstance(before, StoredText)
         if text is not None and len(text) > MAX_INLINE:
             columns[name] = reference_to(text)
             if not (was_stored and before == text):

@@ -28,7 +28,7 @@ class SerialExecutor(base.Executor):
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
-        self._mailbox = Mailbox()
+        self._mailbox: Mailbox
 
     def start(self, mailbox: Mailbox) -> None:
         """Forget the calls of an earlier run."""

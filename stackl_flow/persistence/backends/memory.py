@@ -239,9 +239,9 @@ class MemoryConnection(Connection):
                     inputs_version=flow.inputs_version + bool(cp.inputs),
                 )
             self._write_other_rows(cp)
-            store.history_of_flow[cp.flow_uuid].extend(
-                transition._replace(seq=next(store.seq)) for transition in cp.transitions
-            )
+            store.history_of_flow[cp.flow_uuid] += [
+                Transition(next(store.seq), *transition[1:]) for transition in cp.transitions
+            ]
 
 
 def _check_unique(what: str, stored: Mapping[str, Any], uuids: list[str]) -> None:
