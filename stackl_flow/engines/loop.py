@@ -11,6 +11,7 @@ is stored later, together with something else or within `_START_DELAY`.
 from __future__ import annotations
 
 import contextvars
+import inspect
 import math
 import threading
 import time
@@ -484,6 +485,8 @@ class Loop:
         arguments = self._arguments.for_execute(command.retry)
         arguments[EXECUTE_REVERT_HISTORY] = self._storage.get_retry_history(str(retry.name))
         answer = self._call_on_failure(command.retry, retry, arguments)
+        if inspect.iscoroutine(answer):
+            answer.close()  # it never runs, and Python would warn of that, too
         try:
             decision = Decision(answer)
         except ValueError:
