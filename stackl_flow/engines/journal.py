@@ -50,6 +50,7 @@ _STATES_RESETTING_PROGRESS: Final = frozenset({st.RUNNING, st.SUCCESS, st.REVERT
 _STATES_STARTING: Final = frozenset({st.RUNNING, st.REVERTING})
 #: States that say something about attempts.
 _STATES_NOTED: Final = frozenset({st.PENDING, st.RETRYING})
+_STATES_FAILED: Final = frozenset({st.FAILURE, st.REVERT_FAILURE})
 #: States with which a call of an atom ends.
 _STATES_ENDING: Final = frozenset({st.SUCCESS, st.FAILURE, st.REVERTED, st.REVERT_FAILURE})
 #: States in which an atom that is to be reverted has something to revert.
@@ -491,7 +492,8 @@ class Journal:
             self._buffer.atoms[detail.uuid] = detail
             if state_changed:
                 start = detail.started_at if old in _STATES_STARTING and state in _STATES_ENDING else None
-                self._add_transition(detail.name, old, state, _why(detail), start)
+                why = _why(detail) if state in _STATES_FAILED else None
+                self._add_transition(detail.name, old, state, why, start)
         if not state_changed:
             return None
         if state in _STATES_RESETTING_PROGRESS:
@@ -667,13 +669,8 @@ def _is_alike(codec: TextCodec, old: Any, new: Any) -> bool:
 
 
 def _why(detail: AtomDetail) -> str | None:
-    """Return why an atom changed its state: the type of its error if it failed."""
-    if detail.state == st.FAILURE:
-        failure = detail.failure
-    elif detail.state == st.REVERT_FAILURE:
-        failure = detail.revert_failure
-    else:
-        return None
+    """Return why an atom failed: the type of its error."""
+    failure = detail.failure if detail.state == st.FAILURE else detail.revert_failure
     return None if failure is None else str(failure.exc_type_names[0])[:_MAX_WHY]
 
 
