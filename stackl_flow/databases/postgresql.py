@@ -21,7 +21,9 @@ import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.databases.base import FAILED, ErrorInfo, ErrorKind
+from stackl_flow.databases.prepared import PreparedStatements
 from stackl_flow.databases.server import READ_MARGIN, ServerDatabase
+from stackl_flow.urls import BackendURL
 
 #: From so many rows on, COPY may take as long as it needs; the connection must not be silent meanwhile.
 _MANY_ROWS: Final = 10_000
@@ -213,6 +215,10 @@ class PostgreSQL(ServerDatabase):
 
     _is_direct = False
 
+    def __init__(self, url: BackendURL, **options: type[Any]) -> None:
+        super().__init__(url, **options)
+        self._prepared = PreparedStatements()
+
     def connect_args(self) -> dict[str, Any]:
         """Return the arguments for psycopg."""
         keep_alive = self.keep_alive
@@ -291,6 +297,12 @@ class PostgreSQL(ServerDatabase):
         """Send the statements of a block together (libpq's pipeline mode), and wait for them at its end."""
         pipeline: AbstractContextManager[Any] = raw.pipeline()
         return pipeline
+
+    def execute_together(
+        self, raw: Any, statements: Sequence[tuple[str, Sequence[Any] | None]]
+    ) -> Sequence[Sequence[Sequence[str]] | psycopg.Error]:
+        """Run statements in one round trip; see `PreparedStatements.execute_together`."""
+        return self._prepared.execute_together(raw, statements)
 
     def bulk_insert(self, cursor: Any, insert: str, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:  # noqa: ARG002  others need it
         """Insert many rows, by COPY."""

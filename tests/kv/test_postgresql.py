@@ -1,17 +1,18 @@
 """The contract, on PostgreSQL."""
 
 import contextlib
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
 
 from stackl_flow import exceptions as exc
 from stackl_flow.kv import backends
-from stackl_flow.kv.items import ABSENT, Check, Put
+from stackl_flow.kv.items import ABSENT, PRESENT, Check, Put
 from stackl_flow.testing.contracts.kv import ProcessContract
 from tests.support import databases
 from tests.support.kv_machine import ComparedKVContract
-from tests.support.lossy_proxy import LossyServerContract
+from tests.support.lossy_proxy import LossyProxy, LossyServerContract
 
 
 @pytest.fixture
@@ -39,23 +40,24 @@ class TestServer(LossyServerContract):
         return new_server("postgresql")
 
 
-def test_a_commit_whose_answer_is_lost_is_applied_once(url):
-    """The connection is cut right after the commit: the next attempt finds it by its token."""
-    with backends.fetch(url) as kv:
-        version = kv.commit(puts=[Put("a", "0")])
-        cut = []
-
-        def cut_once(_connection, cursor, statement, *_):
-            if statement == "COMMIT" and not cut:
-                cut.append(cursor)
-                raw = cursor.connection
-                raw.commit()
-                raw.close()
-
-        sa.event.listen(kv._session.engine, "before_cursor_execute", cut_once)
-        applied = kv.commit([Check("a", version)], [Put("a", "1")])
-        assert cut
-        assert (applied, kv.get("a").value) == (version + 1, "1")
+def test_a_commit_is_one_round_trip(url):
+    """Whether it is applied or refused; the answer that is cut is found again by its token."""
+    proxy = LossyProxy(sa.make_url(url).port)
+    through = sa.make_url(url).set(port=proxy.port).render_as_string(hide_password=False)
+    with closing(proxy), backends.fetch(through) as kv:
+        lease = kv.grant(60)
+        kv.commit(puts=[Put("a", "0"), Put("b", "0")])
+        version = kv.commit([Check("a", PRESENT)], [Put("a", "0", lease.id)])
+        before = proxy.responses
+        version = kv.commit([Check("a", version), Check("c", ABSENT)], [Put("a", "1", lease.id)], ["b"])
+        assert proxy.responses == before + 1
+        with pytest.raises(exc.Conflict, match="'a'"):
+            kv.commit([Check("a", version + 1)], [Put("a", "2")])
+        assert proxy.responses == before + 2
+        assert [(item.key, item.value, item.version) for item in kv.list()] == [("a", "1", version)]
+        proxy.cut_in = 1
+        assert kv.commit([Check("a", version)], [Put("a", "3")]) == kv.get("a").version
+        assert (proxy.lost, kv.get("a").value) == (1, "3")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class LossyProxy:
         every: lose every n-th response; 0 for none.
         cut_in: lose the n-th response from now on, once; 0 for none.
         lost: how many responses were lost.
+        responses: how many responses arrived.
         is_silent: drop everything, in both directions, without closing a connection. When this ends, new
             connections work, and those from before stay dead.
         connections: how many connections were made.
@@ -47,7 +48,7 @@ class LossyProxy:
         self._last_silent = 0  # the last connection that is dead for ever
         self.connections = 0
         self.target = target
-        self._responses = 0
+        self.responses = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="lossy-proxy", daemon=True).start()
@@ -95,8 +96,8 @@ class LossyProxy:
                     end.shutdown(socket.SHUT_RDWR)
 
     def _is_lost(self) -> bool:
-        self._responses += 1
-        lost = self.every > 0 and self._responses % self.every == 0
+        self.responses += 1
+        lost = self.every > 0 and self.responses % self.every == 0
         if self.cut_in:
             self.cut_in -= 1
             lost = lost or not self.cut_in

@@ -167,7 +167,7 @@ class MySQLCommits(SerializedCommits):
 # ---------------------------------------------------------------------- PostgreSQL
 
 #: Seed of the hashes of keys, so that they hardly meet the advisory locks of other programs.
-_SEED: Final = 6_712_940_385
+SEED: Final = 6_712_940_385
 #: How many marks are remembered; a waiter whose mark is forgotten reads everything again.
 _MAX_MARKS: Final = 1_000
 
@@ -180,7 +180,7 @@ CREATE: Final = (
     "SELECT setval('kv_versions', GREATEST(:revision, (SELECT last_value FROM kv_versions)))",
 )
 # The WITH parts run first, because their counts are needed before any advisory lock is taken.
-_LOCK: Final = sa.text(
+LOCK_KEYS: Final = (
     "WITH locked_lease AS MATERIALIZED (SELECT 1 FROM kv_leases WHERE id = :lease FOR KEY SHARE),"
     " locked_items AS MATERIALIZED ("
     "SELECT 1 FROM kv_items WHERE key = ANY (CAST(:names AS text[])) ORDER BY key FOR UPDATE)"
@@ -188,7 +188,8 @@ _LOCK: Final = sa.text(
     "SELECT DISTINCT hashtextextended(name, :seed) AS hash"
     " FROM unnest(CAST(:names AS text[])) AS name ORDER BY hash) AS hashes"
     " WHERE (SELECT count(*) FROM locked_lease) + (SELECT count(*) FROM locked_items) >= 0"
-).bindparams(seed=_SEED)
+)
+_LOCK: Final = sa.text(LOCK_KEYS).bindparams(seed=SEED)
 _COUNT: Final = sa.text(
     "INSERT INTO kv_commits (token, version, xid)"
     " VALUES (:token, nextval('kv_versions'), pg_current_xact_id()) RETURNING version"

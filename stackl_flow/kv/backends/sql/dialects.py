@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import sqlalchemy as sa
 
@@ -22,8 +22,13 @@ from stackl_flow.kv.backends.sql.commit_order import (
     SerializedCommits,
     SQLiteCommits,
 )
+from stackl_flow.kv.backends.sql.postgresql_commit import PipelinedCommit
+from stackl_flow.kv.backends.sql.transaction import Commit
 from stackl_flow.kv.backends.sql.wakeups import Listener, LocalWakeups, PipeWaiter, Waiter
 from stackl_flow.kv.wakeup_pipe import wake_all
+
+if TYPE_CHECKING:
+    from stackl_flow.databases.postgresql import PostgreSQL  # which needs its driver
 
 #: Seconds after which a waiter looks for changes that woke no one: commits of other machines, or of a process
 #: that was killed, or of a transaction of the caller. Longer where every commit notifies.
@@ -65,6 +70,10 @@ class Dialect(ABC):
 
     def start(self, engine: sa.Engine) -> None:  # noqa: B027  most have nothing to do
         """Prepare for waiters; the tables exist."""
+
+    def pipelined(self, commit: Commit) -> PipelinedCommit | None:  # noqa: ARG002  most cannot
+        """Return a commit that is sent as a whole, in one round trip, if the database can do that."""
+        return None
 
     @abstractmethod
     def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:
@@ -146,8 +155,9 @@ class PostgreSQLDialect(Dialect):
         "SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel"
     )
 
-    def __init__(self, database: ServerDatabase) -> None:
+    def __init__(self, database: PostgreSQL) -> None:
         super().__init__(ConcurrentCommits())
+        self._database = database
         self._name = database.name
         self._timeout = database.timeout
         self._engine: sa.Engine | None = None
@@ -163,11 +173,17 @@ class PostgreSQLDialect(Dialect):
         """Remember the engine for the listener."""
         self._engine = engine
 
+    def pipelined(self, commit: Commit) -> PipelinedCommit | None:
+        """Return a commit that is sent as a whole."""
+        return PipelinedCommit(self._database, commit, self._channels(commit.tags))
+
     def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:
         """Notify the channels; in a transaction, the server delivers it at the commit."""
+        connection.execute(self._NOTIFY, {"channels": self._channels(tags)})
+
+    def _channels(self, tags: Collection[str]) -> list[str]:
         # Who waits for everything listens to an own channel, which every commit notifies.
-        channels = [f"{self._CHANNEL}_{tag}" for tag in (*tags, _EVERYTHING)]
-        connection.execute(self._NOTIFY, {"channels": channels})
+        return [f"{self._CHANNEL}_{tag}" for tag in (*tags, _EVERYTHING)]
 
     def waiter(self, tag: str) -> Waiter:
         """Return what a thread waits at; the first one starts the listener."""
@@ -195,5 +211,6 @@ def dialect_of(database: Database) -> Dialect:
     if isinstance(database, SQLite):
         return SQLiteDialect(database)
     if isinstance(database, ServerDatabase):
-        return PostgreSQLDialect(database) if database.url.backend == "postgresql" else MySQLDialect()
+        is_postgresql = database.url.backend == "postgresql"
+        return PostgreSQLDialect(cast("PostgreSQL", database)) if is_postgresql else MySQLDialect()
     raise exc.NotFound(f"no key-value store can be in '{database.name}': use SQLite, PostgreSQL or MariaDB")

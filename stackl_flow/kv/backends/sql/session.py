@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from stackl_flow.databases.server import ServerDatabase
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import WriteRequest
 from stackl_flow.kv.backends.sql.dialects import dialect_of
-from stackl_flow.kv.backends.sql.transaction import WriteTransaction
+from stackl_flow.kv.backends.sql.transaction import Commit, WriteTransaction, trim
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import LockItems
 
@@ -170,6 +170,55 @@ class Session:
                 return result
 
         return self._retrying(once)
+
+    def commit(self, commit: Commit) -> int:
+        """Check and write a commit, and return its version."""
+        thread = self._thread
+        held = thread.snapshot or thread.external or thread.locking
+        pipelined = None if held is not None else self.dialect.pipelined(commit)
+        if pipelined is None:
+            return self.write(commit.apply, commit.request)
+
+        def once() -> int | None:
+            with self._connect() as connection:
+                with self._driver_connection(connection) as raw:
+                    pipelined.send(raw, self.now())
+                if pipelined.version is not None:
+                    self._trim(connection, pipelined.version)
+                return pipelined.version
+
+        version = self._retrying(once)
+        if version is None and not pipelined.has_expired_leases:
+            version = commit.check(pipelined)
+        # Expired leases are deleted by statements of their own.
+        return self.write(commit.apply, commit.request) if version is None else version
+
+    @contextmanager
+    def _driver_connection(self, connection: sa.Connection) -> Iterator[Any]:
+        """Let a block use the driver directly; its errors become those of SQLAlchemy's connections."""
+        raw: Any = connection.connection.driver_connection
+        driver_error = self.engine.dialect.loaded_dbapi.Error
+        finished = False
+        try:
+            yield raw
+            finished = not raw.closed
+        except driver_error as error:
+            with suppress(driver_error):
+                raw.rollback()
+            finished = not raw.closed
+            raise self._database.translate(error) from error
+        finally:
+            if not finished:
+                connection.invalidate()
+                if raw.closed:
+                    self.engine.dispose()  # the server was lost, so the other idle connections are, too
+
+    def _trim(self, connection: sa.Connection, version: int) -> None:
+        """Trim after a commit, which must not look failed if that fails: a later one does it."""
+        try:
+            trim(connection, version)
+        except sa.exc.SQLAlchemyError as error:
+            _LOG.debug("old commits of '%s' are not deleted: %s", self.name, error)
 
     def _wake_waiters(self, connection: sa.Connection, tags: set[str]) -> None:
         """Wake waiters after a commit, which must not look failed if that fails: waiters also poll."""

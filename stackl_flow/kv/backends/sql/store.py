@@ -22,19 +22,15 @@ from stackl_flow.databases import open_database
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import Observation, WriteRequest
 from stackl_flow.kv.backends.sql.session import Session
-from stackl_flow.kv.backends.sql.transaction import WriteTransaction
+from stackl_flow.kv.backends.sql.transaction import Commit, WriteTransaction
 from stackl_flow.kv.backends.sql.waiting import Watch
 from stackl_flow.kv.backends.sql.wakeups import tag_of
 from stackl_flow.kv.items import (
-    ABSENT,
     Check,
     Item,
     Lease,
     Limits,
     Put,
-    conflict_error,
-    is_satisfied,
-    lease_lost_error,
 )
 from stackl_flow.kv.ordered import root_of
 from stackl_flow.kv.store import KV, LockItems
@@ -148,20 +144,7 @@ class SQLKV(KV):
         # The answer of a server may be lost: by its token, a commit that was applied is found again.
         token = uuid.uuid4().hex if self._database.is_server else ""
 
-        def work(transaction: WriteTransaction) -> int:
-            if transaction.applied_version is not None:
-                return transaction.applied_version
-            for check in checks:
-                version = transaction.versions.get(check.key, ABSENT)
-                if not is_satisfied(check, version):
-                    raise conflict_error(check, version)
-            if lease is not None and not transaction.lease_is_live:
-                raise lease_lost_error(lease)
-            return transaction.commit(puts, deletes)
-
-        checked = list(dict.fromkeys(check.key for check in checks))
-        names = {*checked, *deletes, *(put.key for put in puts)}
-        return self._session.write(work, WriteRequest(checked, lease or "", token, sorted(names)))
+        return self._session.commit(Commit(checks, puts, deletes, lease, token))
 
     def _grant(self, lease: Lease) -> Lease:
         def work(transaction: WriteTransaction) -> None:

@@ -3,21 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import WriteRequest
-from stackl_flow.kv.backends.sql.dialects import Dialect
 from stackl_flow.kv.backends.sql.wakeups import tag_of
-from stackl_flow.kv.items import Put
+from stackl_flow.kv.items import ABSENT, Check, Put, conflict_error, is_satisfied, lease_lost_error
 from stackl_flow.kv.ordered import root_of
+
+if TYPE_CHECKING:
+    from stackl_flow.kv.backends.sql.dialects import Dialect
 
 #: How many keys a statement takes: SQLite takes 32,766 values, older versions 999.
 _BATCH: Final = 500
 #: After how many commits old deletions and commits are deleted.
 _TRIM_INTERVAL: Final = 256
+
+
+class Preconditions(Protocol):
+    """What was found before a commit: see `WriteTransaction`."""
+
+    versions: dict[str, int]
+    lease_is_live: bool
+    applied_version: int | None
+
+
+class Commit(NamedTuple):
+    """What one commit checks and writes.
+
+    Attributes:
+        checks: preconditions.
+        puts: items to write.
+        deletes: keys to delete.
+        lease: the lease that must be live, or None.
+        token: identifies it when its answer is lost; empty for none.
+    """
+
+    checks: Sequence[Check]
+    puts: Sequence[Put]
+    deletes: Sequence[str]
+    lease: str | None
+    token: str
+
+    @property
+    def request(self) -> WriteRequest:
+        """What is read, and locked."""
+        checked = list(dict.fromkeys(check.key for check in self.checks))
+        names = {*checked, *self.deletes, *(put.key for put in self.puts)}
+        return WriteRequest(checked, self.lease or "", self.token, sorted(names))
+
+    @property
+    def tags(self) -> set[str]:
+        """Which waiters are to be woken (see ``wakeups``)."""
+        return {
+            tag_of(root) for root in {*map(root_of, self.deletes), *(root_of(key) for key, *_ in self.puts)}
+        }
+
+    def check(self, found: Preconditions) -> int | None:
+        """Check what was found; return the version if this commit was applied before.
+
+        Raises:
+            Conflict: a check does not hold.
+            LeaseLost: the lease has expired.
+        """
+        if found.applied_version is not None:
+            return found.applied_version
+        for check in self.checks:
+            version = found.versions.get(check.key, ABSENT)
+            if not is_satisfied(check, version):
+                raise conflict_error(check, version)
+        if self.lease is not None and not found.lease_is_live:
+            raise lease_lost_error(self.lease)
+        return None
+
+    def apply(self, transaction: WriteTransaction) -> int:
+        """Check and write it in a transaction, and return its version."""
+        applied = self.check(transaction)
+        return transaction.commit(self.puts, self.deletes) if applied is None else applied
 
 
 class WriteTransaction:
@@ -126,9 +190,14 @@ class WriteTransaction:
 
     def _counted(self, version: int) -> None:
         self._version, self.has_committed = version, True
-        if version % _TRIM_INTERVAL == 0:
-            for trim in tables.TRIM:
-                self.execute(trim, {"before": version - tables.RETAINED_COMMITS})
+        trim(self._connection, version)
+
+
+def trim(connection: sa.Connection, version: int) -> None:
+    """After some of the commits, delete what is remembered of old ones."""
+    if version % _TRIM_INTERVAL == 0:
+        for statement in tables.TRIM:
+            connection.execute(statement, {"before": version - tables.RETAINED_COMMITS})
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

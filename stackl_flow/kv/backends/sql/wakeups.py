@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,6 +20,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.kv.wakeup_pipe import WakeupPipe
 
 
+@lru_cache(maxsize=1_000)
 def tag_of(root: str) -> str:
     """Return the name of a root (see ``ordered.root_of``) in channels and pipes; empty for none."""
     return hashlib.sha256(root.encode()).hexdigest()[:12] if root else ""

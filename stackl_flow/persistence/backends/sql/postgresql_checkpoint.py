@@ -8,17 +8,13 @@ about half of the time that the server takes.
 
 from __future__ import annotations
 
-import itertools
-import select
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.pq import ExecStatus
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
+from stackl_flow.databases.prepared import PreparedStatements
 from stackl_flow.persistence.backends.sql.tables import (
     HISTORY_COLUMNS,
     atomdetails,
@@ -177,100 +173,3 @@ def _insert_transition(locked: sa.CTE, number: int) -> sa.CTE:
 
 def _bound(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
     return sa.bindparam(name, type_=column.type)
-
-
-#: libpq reads text up to the first of these.
-_NUL: Final = b"\0"
-
-
-class _Connection:
-    """What is known of one connection: the names of its prepared statements, and how to wait for results."""
-
-    def __init__(self, pg: Any) -> None:
-        self.names: dict[str, bytes] = {}
-        self._count = itertools.count()
-        self._poll = select.poll()
-        self._socket = pg.socket
-
-    def execute(self, raw: Any, text: str, values: list[bytes | None]) -> None:
-        """Run a statement, prepared when it is run for the first time."""
-        pg = raw.pgconn
-        name = self.names.get(text)
-        if name is None:
-            name = b"stackl_flow_%d" % next(self._count)
-            # Not ``pg.prepare``, which waits in C for as long as the server is silent.
-            pg.send_prepare(name, text.encode())
-            self._finish(raw)
-            self.names[text] = name
-        pg.send_query_prepared(name, values)
-        self._finish(raw)
-
-    def _finish(self, raw: Any) -> None:
-        self.wait(raw)
-        pg = raw.pgconn
-        first = pg.get_result()
-        while pg.get_result() is not None:
-            pass
-        _check_result(first)
-
-    def wait(self, raw: Any) -> None:
-        """Wait for a result; a signal may interrupt, as with a cursor."""
-        pg, poll = raw.pgconn, self._poll
-        # A connection of the caller has no limit.
-        seconds = getattr(raw, "read_timeout", None)
-        timeout = None if seconds is None else seconds * 1000
-        while pg.flush():
-            poll.register(self._socket, select.POLLIN | select.POLLOUT)
-            if not poll.poll(timeout):
-                raw.give_up(seconds)
-            pg.consume_input()
-        poll.register(self._socket, select.POLLIN)
-        while pg.is_busy():
-            if not poll.poll(timeout):
-                raw.give_up(seconds)
-            pg.consume_input()
-
-
-class PreparedStatements:
-    """Runs statements on psycopg's connections, without its cursor. Their encoding must be UTF-8."""
-
-    def __init__(self) -> None:
-        self._connections: WeakKeyDictionary[Any, _Connection] = WeakKeyDictionary()
-
-    def execute(self, raw: Any, text: str, values: Iterable[Any]) -> None:
-        """Run a statement whose result does not matter.
-
-        Args:
-            raw: psycopg's connection, outside any transaction.
-            text: the statement, with libpq's parameters ``$1`` and so on.
-            values: text, numbers and None.
-
-        Raises:
-            psycopg.Error: as a cursor raises it.
-        """
-        pg = raw.pgconn
-        encoded = [None if value is None else str(value).encode() for value in values]
-        if _NUL in b"".join(filter(None, encoded)):
-            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        connection = self._connections.get(raw)
-        if connection is None:
-            connection = self._connections[raw] = _Connection(pg)
-        try:
-            connection.execute(raw, text, encoded)
-        except psycopg.errors.InvalidSqlStatementName:
-            # After a rollback psycopg deallocates all prepared statements, also those that are not its own.
-            del connection.names[text]
-            connection.execute(raw, text, encoded)
-
-
-def _check_result(result: Any) -> None:
-    if result is None:
-        raise psycopg.OperationalError("the connection is lost")
-    if result.status in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
-        return
-    state = (result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b"").decode()
-    message = result.error_message.decode(errors="replace").strip()
-    try:
-        raise psycopg.errors.lookup(state)(message)
-    except KeyError:
-        raise psycopg.OperationalError(message) from None
