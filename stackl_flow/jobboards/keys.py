@@ -72,8 +72,10 @@ def time_of_key(text: str) -> float:
 
 def sort_key(record: JobRecord) -> str:
     """Return the position of a job in the order of its board."""
-    order = f"{record.priority.rank}/{time_key(record.created_on)}-{record.uuid}"
-    return f"{group_of(record.required_capabilities)}/{order}"
+    if not record.position:
+        order = f"{record.priority.rank}/{time_key(record.created_on)}-{record.uuid}"
+        object.__setattr__(record, "position", f"{group_of(record.required_capabilities)}/{order}")
+    return record.position
 
 
 def name_tail(name: str, created_on: float, uuid: str) -> str:

@@ -173,6 +173,8 @@ class JobRecord:
     #: The JSON texts, cached by ``to_text`` and ``to_summary``.
     _text: str = field(default="", init=False, repr=False, compare=False)
     _summary: str = field(default="", init=False, repr=False, compare=False)
+    #: Cached by ``keys.sort_key``.
+    position: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def failed_claims(self) -> int:

@@ -23,7 +23,8 @@ from stackl_flow.kv.backends.sql.commit_order import (
     SQLiteCommits,
 )
 from stackl_flow.kv.backends.sql.postgresql_commit import PipelinedCommit
-from stackl_flow.kv.backends.sql.transaction import Commit
+from stackl_flow.kv.backends.sql.sqlite_commit import MAX_CHECKS, SQLiteCommit
+from stackl_flow.kv.backends.sql.transaction import Commit, WholeCommit
 from stackl_flow.kv.backends.sql.wakeups import Listener, LocalWakeups, PipeWaiter, Waiter
 from stackl_flow.kv.wakeup_pipe import wake_all
 
@@ -71,8 +72,8 @@ class Dialect(ABC):
     def start(self, engine: sa.Engine) -> None:  # noqa: B027  most have nothing to do
         """Prepare for waiters; the tables exist."""
 
-    def pipelined(self, commit: Commit) -> PipelinedCommit | None:  # noqa: ARG002  most cannot
-        """Return a commit that is sent as a whole, in one round trip, if the database can do that."""
+    def whole(self, commit: Commit) -> WholeCommit | None:  # noqa: ARG002  databases differ
+        """Return a commit that is sent as a whole, if the database can do that."""
         return None
 
     @abstractmethod
@@ -94,6 +95,10 @@ class SQLiteDialect(Dialect):
         super().__init__(SQLiteCommits())
         self._pipes = None if database.file is None else Path(f"{database.file}-waiters")
         self._wakeups = LocalWakeups()
+
+    def whole(self, commit: Commit) -> WholeCommit | None:
+        """Return a commit by the driver."""
+        return SQLiteCommit(commit) if len(commit.checks) <= MAX_CHECKS else None
 
     def start(self, engine: sa.Engine) -> None:  # noqa: ARG002  files
         """Create the folder of the pipes."""
@@ -173,8 +178,8 @@ class PostgreSQLDialect(Dialect):
         """Remember the engine for the listener."""
         self._engine = engine
 
-    def pipelined(self, commit: Commit) -> PipelinedCommit | None:
-        """Return a commit that is sent as a whole."""
+    def whole(self, commit: Commit) -> WholeCommit | None:
+        """Return a commit that is one round trip."""
         return PipelinedCommit(self._database, commit, self._channels(commit.tags))
 
     def notify(self, connection: sa.Connection, tags: Collection[str]) -> None:

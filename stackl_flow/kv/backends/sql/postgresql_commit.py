@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import LOCK_KEYS, SEED
-from stackl_flow.kv.backends.sql.transaction import Commit
+from stackl_flow.kv.backends.sql.transaction import Commit, WholeCommit
 from stackl_flow.kv.items import PRESENT
 
 if TYPE_CHECKING:
@@ -88,23 +88,19 @@ class _Statement:
 _STATEMENTS: Final = tuple(map(_Statement, (LOCK_KEYS, _WRITE, _NOTIFY)))
 
 
-class PipelinedCommit:
+class PipelinedCommit(WholeCommit):
     """A commit that is sent as a whole, and what the server answered.
 
     Args:
         database: the database.
         commit: what is checked and written.
         channels: what to notify if it is committed.
-
-    Attributes:
-        version: the version of the commit; None if nothing was written.
-        versions: the versions of the checked items, as far as they exist.
-        lease_is_live: whether the lease of the commit has not expired.
-        applied_version: the version at which it was applied before, or None.
-        has_expired_leases: whether nothing was written because leases have to be deleted first.
     """
 
+    notifies = True
+
     def __init__(self, database: PostgreSQL, commit: Commit, channels: Sequence[str]) -> None:
+        super().__init__()
         request = commit.request
         self._database = database
         self._values: dict[str, Any] = {
@@ -120,19 +116,8 @@ class PipelinedCommit:
             "channels": channels,
             "seed": SEED,
         }
-        self.version: int | None = None
-        self.versions: dict[str, int] = {}
-        self.lease_is_live = False
-        self.applied_version: int | None = None
-        self.has_expired_leases = False
 
     def send(self, raw: Any, now: float) -> None:
-        """Send it, and wait for the answer.
-
-        Args:
-            raw: the driver's connection, in no transaction.
-            now: the current time, in seconds since the epoch.
-        """
         values = self._values
         values["now"] = now
         lock, write, notify = (statement.of(values) for statement in _STATEMENTS)
@@ -144,16 +129,4 @@ class PipelinedCommit:
             raise committed
         if not isinstance(found, Exception):
             for about, name, version in found:
-                self._read(about, name, int(version))
-
-    def _read(self, about: str, name: str, version: int) -> None:
-        if about == _EXPIRED:
-            self.has_expired_leases = True
-        elif about == _LIVE:
-            self.lease_is_live = True
-        elif about == _APPLIED:
-            self.applied_version = version
-        elif about == _VERSION:
-            self.versions[name] = version
-        else:
-            self.version = version
+                self.read(about, name, int(version))

@@ -24,7 +24,7 @@ from stackl_flow.databases.server import ServerDatabase
 from stackl_flow.kv.backends.sql import tables
 from stackl_flow.kv.backends.sql.commit_order import WriteRequest
 from stackl_flow.kv.backends.sql.dialects import dialect_of
-from stackl_flow.kv.backends.sql.transaction import Commit, WriteTransaction, trim
+from stackl_flow.kv.backends.sql.transaction import Commit, WholeCommit, WriteTransaction, trim
 from stackl_flow.kv.items import Item
 from stackl_flow.kv.store import LockItems
 
@@ -175,22 +175,27 @@ class Session:
         """Check and write a commit, and return its version."""
         thread = self._thread
         held = thread.snapshot or thread.external or thread.locking
-        pipelined = None if held is not None else self.dialect.pipelined(commit)
-        if pipelined is None:
+        if held is not None:
             return self.write(commit.apply, commit.request)
 
-        def once() -> int | None:
+        def once() -> WholeCommit | None:
+            whole = self.dialect.whole(commit)
+            if whole is None:
+                return None
             with self._connect() as connection:
                 with self._driver_connection(connection) as raw:
-                    pipelined.send(raw, self.now())
-                if pipelined.version is not None:
-                    self._trim(connection, pipelined.version)
-                return pipelined.version
+                    whole.send(raw, self.now())
+                if whole.version is not None:
+                    if not whole.notifies:
+                        self._wake_waiters(connection, commit.tags)
+                    self._trim(connection, whole.version)
+                return whole
 
-        version = self._retrying(once)
-        if version is None and not pipelined.has_expired_leases:
-            version = commit.check(pipelined)
-        # Expired leases are deleted by statements of their own.
+        whole = self._retrying(once)
+        if whole is None or (whole.version is None and whole.has_expired_leases):
+            # Expired leases are deleted by statements of their own.
+            return self.write(commit.apply, commit.request)
+        version = commit.check(whole) if whole.version is None else whole.version
         return self.write(commit.apply, commit.request) if version is None else version
 
     @contextmanager
@@ -198,20 +203,16 @@ class Session:
         """Let a block use the driver directly; its errors become those of SQLAlchemy's connections."""
         raw: Any = connection.connection.driver_connection
         driver_error = self.engine.dialect.loaded_dbapi.Error
-        finished = False
         try:
             yield raw
-            finished = not raw.closed
         except driver_error as error:
             with suppress(driver_error):
                 raw.rollback()
-            finished = not raw.closed
             raise self._database.translate(error) from error
         finally:
-            if not finished:
+            if getattr(raw, "closed", False):
                 connection.invalidate()
-                if raw.closed:
-                    self.engine.dispose()  # the server was lost, so the other idle connections are, too
+                self.engine.dispose()  # the server was lost, so the other idle connections are, too
 
     def _trim(self, connection: sa.Connection, version: int) -> None:
         """Trim after a commit, which must not look failed if that fails: a later one does it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -82,6 +83,50 @@ class Commit(NamedTuple):
         """Check and write it in a transaction, and return its version."""
         applied = self.check(transaction)
         return transaction.commit(self.puts, self.deletes) if applied is None else applied
+
+
+class WholeCommit(ABC):
+    """A commit that is sent to the driver as a whole, and what was found.
+
+    Attributes:
+        version: the version of the commit; None if nothing was written.
+        versions: the versions of the checked items, as far as they exist.
+        lease_is_live: whether the lease of the commit has not expired.
+        applied_version: the version at which it was applied before, or None.
+        has_expired_leases: whether nothing was written because leases have to be deleted first.
+        notifies: whether it also wakes waiters.
+    """
+
+    notifies = False
+
+    def __init__(self) -> None:
+        self.version: int | None = None
+        self.versions: dict[str, int] = {}
+        self.lease_is_live = False
+        self.applied_version: int | None = None
+        self.has_expired_leases = False
+
+    @abstractmethod
+    def send(self, raw: Any, now: float) -> None:
+        """Check and commit it, unless a check does not hold.
+
+        Args:
+            raw: the driver's connection, in no transaction.
+            now: the current time, in seconds since the epoch.
+        """
+
+    def read(self, about: str, name: str, version: int) -> None:
+        """Read a row that says what was found."""
+        if about == tables.EXPIRED_LEASE:
+            self.has_expired_leases = True
+        elif about == tables.LIVE_LEASE:
+            self.lease_is_live = True
+        elif about == tables.APPLIED:
+            self.applied_version = version
+        elif about == tables.VERSION:
+            self.versions[name] = version
+        else:
+            self.version = version
 
 
 class WriteTransaction:
