@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import lru_cache
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ class SQLiteCommit(WholeCommit):
         self._commit = commit
 
     def send(self, raw: Any, now: float) -> None:
-        cursor: sqlite3.Cursor = raw.cursor()
+        cursor = raw.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
             version = self._write(cursor, now)
@@ -59,7 +58,7 @@ class SQLiteCommit(WholeCommit):
             cursor.close()
         self.version = version
 
-    def _write(self, cursor: sqlite3.Cursor, now: float) -> int | None:
+    def _write(self, cursor: Any, now: float) -> int | None:
         commit = self._commit
         checked = [check.key for check in commit.checks]
         cursor.execute(_query(len(checked)), (now, commit.lease or "", *checked))
