@@ -67,12 +67,13 @@ class AtomTable:
         intention: each atom's intention code.
         candidates: atoms whose counts may have reached zero since the list was last taken. Check each of
             them with ``can_execute`` and ``can_revert``.
-        has_blocked: whether an atom that could execute no longer can, since this was last set to False.
+        blocked: atoms that perhaps could execute and no longer can, since the list was last taken. Check each
+            of them with ``can_execute``.
     """
 
     __slots__ = (
         "_atom_count", "_plan", "_predecessors", "_successors", "_unclear_after", "_undone_before",
-        "candidates", "has_blocked", "intention", "state",
+        "blocked", "candidates", "intention", "state",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, states: Sequence[int], intentions: Sequence[int]) -> None:
@@ -85,7 +86,7 @@ class AtomTable:
         self._undone_before = [len(before) for before in plan.predecessors]
         self._unclear_after = [0] * len(plan.successors)
         self.candidates: list[int] = []
-        self.has_blocked = False
+        self.blocked: list[int] = []
         for node in range(self._atom_count, len(plan.successors)):
             if not plan.predecessors[node]:
                 self._propagate(node, -1, self._successors, self._undone_before)
@@ -130,7 +131,7 @@ class AtomTable:
                 elif change < 0:
                     self.candidates.append(neighbour)
                 elif self.state[neighbour] == PENDING:
-                    self.has_blocked = True
+                    self.blocked.append(neighbour)
 
     def can_execute(self, index: int) -> bool:
         """Return whether an atom is to execute and all its predecessors are done."""

@@ -97,7 +97,8 @@ class Scheduler:
         "_aborted", "_batch", "_calls", "_commands", "_defer_reverts", "_failed", "_finish_selected",
         "_finished", "_in_batches", "_is_queue_started", "_is_selected", "_plan", "_queue",
         "_resumed", "_retry_question", "_revert_failed", "_reverting", "_selected", "_slots", "_suspended",
-        "_table", "_unanswered", "_unresolved_failure", "_waiting_for_deciders", "resolves_failures",
+        "_table", "_unanswered", "_unresolved_failure", "_waiting_for_deciders", "_withdrawn",
+        "_withdrawn_count", "resolves_failures",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +135,10 @@ class Scheduler:
         self._selected: list[int] = []
         self._is_selected = bytearray(count)
         self._queue: deque[int] = deque()
+        #: Entries of the queue that do not count any more: how many, by atom. They are its oldest there,
+        #: and never at the front of the queue.
+        self._withdrawn: dict[int, int] = {}
+        self._withdrawn_count = 0
         self._is_queue_started = False  # what is selected and queued is marked as started
         self._waiting_for_deciders: set[int] = set()
         self._failed: deque[int] = deque()
@@ -154,7 +159,7 @@ class Scheduler:
     @property
     def queued(self) -> int:
         """How many atoms are selected and have not started."""
-        return len(self._queue)
+        return len(self._queue) - self._withdrawn_count
 
     @property
     def is_idle(self) -> bool:
@@ -319,8 +324,7 @@ class Scheduler:
             self._resolve_failure(failed, failed, -1)
         if self._retry_question is not None or self._waiting_for_deciders:
             return
-        if self._table.has_blocked:
-            self._table.has_blocked = False
+        if self._table.blocked:
             self._unqueue()
         if not (self._suspended or self._aborted or self._revert_failed or self._unresolved_failure):
             self._select_ready()
@@ -334,14 +338,30 @@ class Scheduler:
             self._commands.append(c.Finish(self._final_state()))
 
     def _unqueue(self) -> None:
-        """Remove atoms from the queue that must not start any more: a failure was decided since."""
+        """Withdraw atoms from the queue that must not start any more: a failure was decided since.
+
+        Their entries stay until they are at the front, so that this costs nothing for the other atoms.
+        """
         table = self._table
-        queue, self._queue = self._queue, deque()
-        for index in queue:
-            if table.state[index] != PENDING or table.can_execute(index):
-                self._queue.append(index)
-            else:
+        blocked, table.blocked = table.blocked, []
+        not_queued = set(self._selected)
+        for index in blocked:
+            is_queued = self._is_selected[index] and index not in not_queued
+            if is_queued and table.state[index] == PENDING and not table.can_execute(index):
                 self._is_selected[index] = 0
+                self._withdrawn[index] = self._withdrawn.get(index, 0) + 1
+                self._withdrawn_count += 1
+        self._drop_withdrawn()
+
+    def _drop_withdrawn(self) -> None:
+        """Remove withdrawn entries from the front of the queue."""
+        queue, withdrawn = self._queue, self._withdrawn
+        while withdrawn and queue and queue[0] in withdrawn:
+            index = queue.popleft()
+            self._withdrawn_count -= 1
+            withdrawn[index] -= 1
+            if not withdrawn[index]:
+                del withdrawn[index]
 
     @property
     def _start_blocked(self) -> bool:
@@ -411,6 +431,8 @@ class Scheduler:
         table, calls = self._table, self._calls
         while self._queue and not self._start_blocked and len(calls) != self._slots:
             index = self._queue.popleft()
+            if self._withdrawn:
+                self._drop_withdrawn()
             self._is_selected[index] = 0
             self._mark_started(index)
             calls.add(index)
@@ -421,7 +443,8 @@ class Scheduler:
         """Mark what is selected as started: after a failure, a resumed run has to do the same as this one."""
         if not self._is_queue_started:
             for index in (*self._queue, *self._selected):
-                self._mark_started(index)
+                if index not in self._withdrawn or self._is_selected[index]:
+                    self._mark_started(index)
             self._is_queue_started = True
 
     def _mark_started(self, index: int) -> None:
@@ -486,7 +509,7 @@ class Scheduler:
         if self._table.intention[index] != intention:
             self._transition(index, self._table.state[index], intention)
             if self._table.state[index] == PENDING:
-                self._table.has_blocked = True
+                self._table.blocked.append(index)
             if (
                 index in self._calls
                 and intention >= REVERT

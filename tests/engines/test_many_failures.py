@@ -47,10 +47,18 @@ def inner(count):
     return [LinearFlow(f"f{n}", retry=Once(f"r{n}")).add(task) for n, task in enumerate(tasks(count))]
 
 
+def siblings(count):
+    """Return flows whose first failure blocks a task that is queued."""
+    return [
+        UnorderedFlow(f"f{n}", retry=Once(f"r{n}")).add(Fail(f"a{n}"), Fail(f"b{n}")) for n in range(count)
+    ]
+
+
 FLOWS = {
     "tasks": lambda count: UnorderedFlow("f").add(*tasks(count)),
     "tasks that cannot be undone": lambda count: UnorderedFlow("f").add(*tasks(count, FailToo)),
     "tasks of one retry": lambda count: UnorderedFlow("f", retry=Once("r")).add(*tasks(count)),
+    "tasks with queued siblings": lambda count: UnorderedFlow("f").add(*siblings(count)),
     "tasks with a retry each": lambda count: UnorderedFlow("f").add(*inner(count)),
 }
 
