@@ -129,6 +129,7 @@ class Queries:
         Raises:
             NotFound: it was never posted here, or its outcome has expired.
         """
+        versions = set()
         for _ in range(_FIND_ATTEMPTS):
             item = self._kv.get(self._keys.key(JOB, uuid))
             if item is None:
@@ -147,6 +148,11 @@ class Queries:
             found = self._read_at(location)
             if found is not None:
                 return found
+            versions.add(item.version)
+        if len(versions) == 1:
+            self._unreadable.note(item, exc.IncompatibleVersion("there is no job where it refers to"))
+            self._unreadable.set_aside()
+            raise exc.NotFound(f"the entry of job '{uuid}' cannot be read: there is no job where it refers to")
         raise exc.JobFailure(f"job '{uuid}' changed its state on every read: try again")
 
     def _read_at(self, location: dict[str, Any]) -> JobSnapshot | None:

@@ -164,13 +164,19 @@ class UnreadableEntries:
         self._pending.append((item, reason, isinstance(error, exc.IncompatibleVersion)))
 
     def set_aside(self) -> None:
-        """Set aside what was noted; call it outside transactions."""
-        while self._pending:
-            item, reason, stays = self._pending[0]
-            self._set_aside(item, reason, stays=stays)
-            self._pending.popleft()
+        """Set aside what was noted; call it outside transactions, in any thread."""
+        while True:
+            try:
+                noted = self._pending.popleft()  # no other thread takes it
+            except IndexError:
+                return
+            try:
+                self._set_aside(*noted)
+            except BaseException:
+                self._pending.appendleft(noted)
+                raise
 
-    def _set_aside(self, item: Item, reason: str, *, stays: bool) -> None:
+    def _set_aside(self, item: Item, reason: str, stays: bool) -> None:
         now = self._clock.now()
         uuid = self._uuid_of(item.key)
         entry = {
@@ -181,18 +187,23 @@ class UnreadableEntries:
             "uuid": uuid,
             "text": item.value,
         }
-        marker = self._keys.unreadable(item.key)
         try:
-            if not stays:
-                location = (uuid, _name_in(item.value)) if self._is_its_only_record(item, uuid) else None
-                self._kv.commit(*transactions.set_aside(self._keys, item, entry, location, now))
+            if not stays and self._move(item, uuid, entry, now):
                 return
+            put = Put(self._keys.unreadable(item.key), json.dumps({**entry, "text": None}))
+            self._kv.commit([Check(item.key, item.version)], [put])
         except exc.Conflict:
             return  # another process did, or it was written again
+
+    def _move(self, item: Item, uuid: str, entry: dict[str, Any], now: float) -> bool:
+        """Move an item out of the way; return False if it is too large."""
+        location = (uuid, _name_in(item.value)) if self._is_its_only_record(item, uuid) else None
+        try:
+            self._kv.commit(*transactions.set_aside(self._keys, item, entry, location, now))
         except exc.ValueTooLarge:
             _LOG.debug("entry '%s' is too large to be moved", item.key)
-        put = Put(marker, json.dumps({**entry, "text": None}))
-        self._kv.commit([Check(item.key, item.version)], [put])
+            return False
+        return True
 
     # ------------------------------------------------------------- internals
 

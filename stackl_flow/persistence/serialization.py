@@ -456,7 +456,7 @@ def split_meta(
     Raises:
         NotSerializable: a value has no JSON form; the message names the flow.
     """
-    meta = detail.meta
+    meta = {} if detail.meta is None else detail.meta
     inline: dict[str, Any] = {}
     rows: list[InputRow] = []
     try:

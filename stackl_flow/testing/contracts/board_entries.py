@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -14,7 +16,7 @@ from stackl_flow import exceptions as exc
 from stackl_flow.clock import Clock
 from stackl_flow.coordination.membership import Entity
 from stackl_flow.failure import Failure
-from stackl_flow.jobboards.base import JobBoard, JobCompletion
+from stackl_flow.jobboards.base import Job, JobBoard, JobCompletion
 from stackl_flow.kv import backends as kv_backends
 from stackl_flow.kv.items import Put
 from stackl_flow.kv.store import KV
@@ -217,6 +219,49 @@ class UnreadableContract:
         for entry in board.unreadable:
             board.unreadable.discard(entry.id)
         assert len(board.unreadable) == 0
+
+    def test_an_entry_that_refers_to_no_job(self, board: JobBoard, store: KV) -> None:
+        """It is listed where it is, and its job is found neither by uuid nor by name; others are."""
+        job = board.post("moved")
+        key = f"{ROOT}job/{job.uuid}"
+        location = store.get(key)
+        assert location is not None
+        elsewhere = json.dumps({**json.loads(location.value), "sort_key": "any/1/00000000000000000-x"})
+        store.commit(puts=[Put(key, elsewhere)])
+        assert board.find("moved") == []
+        with pytest.raises(exc.NotFound, match="no job where it refers to"):
+            board.get_snapshot(job.uuid)
+        assert [(entry.kind, entry.text) for entry in board.unreadable] == [("job", None)]
+        assert [each.uuid for each in board.complete_and_claim("me", limit=1).jobs] == [job.uuid]
+
+    def test_an_entry_of_a_newer_release_that_changes_before_it_is_noted(
+        self, board: JobBoard, store: KV
+    ) -> None:
+        """It is noted again when it is read again."""
+        job = board.post("newer")
+        key = self._damage(store, job.uuid, NEWER["unknown field"])
+        first = store.get(key)
+        assert first is not None
+        board.unreadable.read_record(first, "waiting")
+        self._damage(store, job.uuid, _changed(deadline=8))
+        for _ in range(2):  # the second one sets aside what the first one has read
+            assert list(board.iterjobs()) == []
+        assert [entry.kind for entry in board.unreadable] == ["waiting"]
+
+    def test_threads_set_entries_aside(self, board: JobBoard, store: KV) -> None:
+        """Each entry is set aside once, whichever threads read the board."""
+        for number in range(40):
+            self._damage(store, board.post(f"damaged {number}").uuid, DAMAGED["truncated"])
+        start = threading.Barrier(4)
+
+        def read() -> list[Job]:
+            start.wait()
+            return [job for _ in range(3) for job in board.iterjobs()]
+
+        with ThreadPoolExecutor(4) as pool:
+            reads = [pool.submit(read) for _ in range(4)]
+        assert [each.result() for each in reads] == [[]] * 4
+        assert len(board.unreadable) == 40
 
     def test_an_idempotency_key_whose_entry_is_damaged(self, board: JobBoard, store: KV) -> None:
         """The post says so, and the next one posts a job."""
