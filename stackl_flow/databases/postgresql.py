@@ -124,6 +124,7 @@ _ERRORS: Final = {
 _CONNECT_ERRORS: Final = {
     "authentication failed": _PASSWORD,
     "no password supplied": _PASSWORD,
+    'FATAL: role "': _PASSWORD,
     "no pg_hba.conf entry": _NOT_ALLOWED,
     "does not support SSL": _NO_TLS,
     "certificate": _CERTIFICATE,

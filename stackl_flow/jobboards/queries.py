@@ -130,7 +130,7 @@ class Queries:
             NotFound: it was never posted here, or its outcome has expired.
         """
         versions = set()
-        for _ in range(_FIND_ATTEMPTS):
+        for attempt in range(1, _FIND_ATTEMPTS + 1):
             item = self._kv.get(self._keys.key(JOB, uuid))
             if item is None:
                 raise exc.NotFound(
@@ -149,10 +149,11 @@ class Queries:
             if found is not None:
                 return found
             versions.add(item.version)
-        if len(versions) == 1:
-            self._unreadable.note(item, exc.IncompatibleVersion("there is no job where it refers to"))
-            self._unreadable.set_aside()
-            raise exc.NotFound(f"the entry of job '{uuid}' cannot be read: there is no job where it refers to")
+            if len(versions) == 1 and attempt == _FIND_ATTEMPTS:
+                missing = exc.IncompatibleVersion("there is no job where it refers to")
+                self._unreadable.note(item, missing)
+                self._unreadable.set_aside()
+                raise exc.NotFound(f"the entry of job '{uuid}' cannot be read: {missing}")
         raise exc.JobFailure(f"job '{uuid}' changed its state on every read: try again")
 
     def _read_at(self, location: dict[str, Any]) -> JobSnapshot | None:

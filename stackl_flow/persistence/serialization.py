@@ -456,7 +456,9 @@ def split_meta(
     Raises:
         NotSerializable: a value has no JSON form; the message names the flow.
     """
-    meta = {} if detail.meta is None else detail.meta
+    meta: dict[str, Any] | None = detail.meta
+    if meta is None:  # TaskFlow's programs may set it
+        return {}, []
     inline: dict[str, Any] = {}
     rows: list[InputRow] = []
     try:

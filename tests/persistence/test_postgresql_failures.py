@@ -98,6 +98,7 @@ def test_wrong_password(new_server):
     server = new_server("postgresql")
     with psycopg.connect(server.url, autocommit=True) as conn:
         conn.execute("CREATE ROLE guest LOGIN PASSWORD 'opens'")
+    fails(changed(server.url, username="unknown"), "check user and password")
     (server.directory / "data" / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     server.stop()
     server.start()

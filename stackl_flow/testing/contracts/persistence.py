@@ -116,7 +116,8 @@ class ModelsContract:
             conn.save_logbook(book)
             task.put(states.SUCCESS, {"result": 7})
             book.meta = {"again": True}
-            flow.meta = None  # type: ignore[assignment]  TaskFlow's programs may set it
+            unset: Any = None  # TaskFlow's programs may set it
+            flow.meta = unset
             book.add(models.FlowDetail("second", models.new_uuid()))
             saved = conn.save_logbook(book)
             assert len(conn.get_logbooks()) == 1
