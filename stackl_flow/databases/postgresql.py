@@ -305,6 +305,20 @@ class PostgreSQL(ServerDatabase):
         """Run statements in one round trip; see `PreparedStatements.execute_together`."""
         return self._prepared.execute_together(raw, statements)
 
+    def pipelined_query(self, raw: Any, statements: Sequence[tuple[str, Sequence[Any]]]) -> Sequence[Any]:
+        """Run statements in one round trip, and return the rows of the last one.
+
+        Args:
+            raw: psycopg's connection; it may be in a transaction.
+            statements: each with libpq's parameters ``$1`` and so on, and its values.
+        """
+        cursor = psycopg.RawCursor(raw)
+        with self.pipeline(raw):
+            for text, values in statements[:-1]:
+                psycopg.RawCursor(raw).execute(text, values)
+            cursor.execute(*statements[-1])
+        return cursor.fetchall()
+
     def bulk_insert(self, cursor: Any, insert: str, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:  # noqa: ARG002  others need it
         """Insert many rows, by COPY."""
         names = ", ".join(column.name for column in table.columns if column.name != "id")

@@ -117,10 +117,14 @@ class PipelinedCommit(WholeCommit):
             "seed": SEED,
         }
 
-    def send(self, raw: Any, now: float) -> None:
+    def send(self, raw: Any, now: float, *, inside: bool = False) -> None:
         values = self._values
         values["now"] = now
         lock, write, notify = (statement.of(values) for statement in _STATEMENTS)
+        if inside:
+            for row in self._database.pipelined_query(raw, [lock, write]):
+                self.read(*row)
+            return
         begin = [(statement, None) for statement in self._database.begin_write]
         batch = [*begin, lock, write, ("COMMIT", None), notify]
         *_, found, committed, _ = self._database.execute_together(raw, batch)

@@ -174,8 +174,9 @@ class Session:
     def commit(self, commit: Commit) -> int:
         """Check and write a commit, and return its version."""
         thread = self._thread
-        held = thread.snapshot or thread.external or thread.locking
-        if held is not None:
+        if thread.locking is not None:
+            return self._commit_inside(thread.locking, commit)
+        if thread.snapshot is not None or thread.external is not None:
             return self.write(commit.apply, commit.request)
 
         def once() -> WholeCommit | None:
@@ -191,7 +192,22 @@ class Session:
                     self._trim(connection, whole.version)
                 return whole
 
-        whole = self._retrying(once)
+        return self._version_of(commit, self._retrying(once))
+
+    def _commit_inside(self, connection: sa.Connection, commit: Commit) -> int:
+        """Write a commit in the transaction in which this thread locks items."""
+        whole = self.dialect.whole(commit)
+        if whole is not None:
+            with self._driver_connection(connection, rolls_back=False) as raw:
+                whole.send(raw, self.now(), inside=True)
+            if whole.version is not None:
+                self._thread.committed |= commit.tags
+                with self._translate_errors():
+                    trim(connection, whole.version)
+        return self._version_of(commit, whole)
+
+    def _version_of(self, commit: Commit, whole: WholeCommit | None) -> int:
+        """Return the version of what was sent as a whole; if it could not be applied so, write it now."""
         if whole is None or (whole.version is None and whole.has_expired_leases):
             # Expired leases are deleted by statements of their own.
             return self.write(commit.apply, commit.request)
@@ -199,15 +215,16 @@ class Session:
         return self.write(commit.apply, commit.request) if version is None else version
 
     @contextmanager
-    def _driver_connection(self, connection: sa.Connection) -> Iterator[Any]:
+    def _driver_connection(self, connection: sa.Connection, *, rolls_back: bool = True) -> Iterator[Any]:
         """Let a block use the driver directly; its errors become those of SQLAlchemy's connections."""
         raw: Any = connection.connection.driver_connection
         driver_error = self.engine.dialect.loaded_dbapi.Error
         try:
             yield raw
         except driver_error as error:
-            with suppress(driver_error):
-                raw.rollback()
+            if rolls_back:
+                with suppress(driver_error):
+                    raw.rollback()
             raise self._database.translate(error) from error
         finally:
             if getattr(raw, "closed", False):

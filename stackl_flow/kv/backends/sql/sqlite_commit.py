@@ -44,8 +44,11 @@ class SQLiteCommit(WholeCommit):
         super().__init__()
         self._commit = commit
 
-    def send(self, raw: Any, now: float) -> None:
+    def send(self, raw: Any, now: float, *, inside: bool = False) -> None:
         cursor = raw.cursor()
+        if inside:
+            self.version = self._write(cursor, now)
+            return
         cursor.execute("BEGIN IMMEDIATE")
         try:
             version = self._write(cursor, now)

@@ -107,12 +107,13 @@ class WholeCommit(ABC):
         self.has_expired_leases = False
 
     @abstractmethod
-    def send(self, raw: Any, now: float) -> None:
-        """Check and commit it, unless a check does not hold.
+    def send(self, raw: Any, now: float, *, inside: bool = False) -> None:
+        """Check and write it, unless a check does not hold.
 
         Args:
-            raw: the driver's connection, in no transaction.
+            raw: the driver's connection.
             now: the current time, in seconds since the epoch.
+            inside: whether the connection is in a transaction that goes on; otherwise this is one.
         """
 
     def read(self, about: str, name: str, version: int) -> None:
