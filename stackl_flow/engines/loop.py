@@ -464,7 +464,11 @@ class Loop:
                 self.interrupts = self.interrupts or 1
                 self._change_flow_state(st.SUSPENDING)
                 return c.Unanswered()
-            self.errors.append(failure_of(error, type(command).__name__))
+            if isinstance(command, c.EvaluateRetry):
+                what = f"'on_failure' of retry '{self._plan.names[command.retry]}'"
+            else:
+                what = f"a decider of atom '{self._plan.names[command.atom]}'"
+            self.errors.append(failure_of(error, what))
             return c.Aborted()
 
     def _recall(self, number: int) -> None:

@@ -359,3 +359,13 @@ def test_a_forked_child_does_not_store_the_flow(kind, tmp_path):
     assert lines[:-3] == (["True ForkedProcess"] if kind == "serial" else [])
     assert kind == "serial" or "was forked by a task" in done.stderr
     assert os.getpid()
+
+
+def test_an_exit_of_on_failure_is_reported_with_the_name_of_the_retry(load):
+    class Leaves(retry.Times):
+        def on_failure(self, history, *args, **kwargs):
+            raise SystemExit("bye")
+
+    flow = LinearFlow("f", retry=Leaves(1, name="r")).add(task.FunctorTask(raiser(ValueError()), name="t"))
+    with pytest.raises(RuntimeError, match="'on_failure' of retry 'r' raised SystemExit: bye"):
+        load(flow).run()

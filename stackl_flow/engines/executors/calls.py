@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from types import CoroutineType
 from typing import Any, ClassVar, Final, NamedTuple
 
+from stackl_flow import error_text
 from stackl_flow import exceptions as exc
 from stackl_flow.atom import Atom
 from stackl_flow.clock import Clock
@@ -247,7 +248,8 @@ def failure_of(error: BaseException, what: str) -> Failure:
     """Return the failure for what ``what`` raised; other than an Exception, it is the cause of a TaskExit."""
     if issubclass(type(error), Exception):  # isinstance() would ask the exception
         return Failure.from_exception(error)
-    exit_error = exc.TaskExit(f"{what} raised {type(error).__name__}: {error}", cause=error)
+    name, message = error_text.short_name(type(error)), error_text.message_of(error)
+    exit_error = exc.TaskExit(f"{what} raised {name}{': ' if message else ''}{message}", cause=error)
     exit_error.__cause__ = error
     return Failure.from_exception(exit_error.with_traceback(error.__traceback__))
 
