@@ -39,10 +39,14 @@ def stop_on_signal(
         # Python delivers signals to the main thread only; in other threads the caller stops us otherwise.
         yield
         return
-    count = 0
+    count, pid = 0, os.getpid()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal count
+        if os.getpid() != pid:  # a child that a task forked, such as a worker of multiprocessing.Pool
+            signal.signal(number, previous[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+            return
         if number == signal.SIGHUP:
             previous[signal.SIGHUP] = signal.SIG_IGN
         if number == signal.SIGHUP and count:
