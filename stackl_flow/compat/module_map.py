@@ -72,7 +72,7 @@ MODULES: Final[dict[str, str]] = {
     "taskflow.persistence.models": "stackl_flow.persistence.models",
     "taskflow.persistence.path_based": "stackl_flow.compat.persistence.path_based",
     "taskflow.retry": "stackl_flow.retry",
-    "taskflow.states": "stackl_flow.states",
+    "taskflow.states": "stackl_flow.compat.states",
     "taskflow.storage": "stackl_flow.compat.storage",
     "taskflow.task": "stackl_flow.task",
     "taskflow.types.entity": "stackl_flow.compat.types.entity",
@@ -99,7 +99,7 @@ EXTRA_ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "taskflow.states": {
         "_ALLOWED_FLOW_TRANSITIONS": "stackl_flow.states:FLOW_TRANSITIONS",
         "_ALLOWED_JOB_TRANSITIONS": "stackl_flow.states:JOB_TRANSITIONS",
-        "_ALLOWED_TASK_TRANSITIONS": "stackl_flow.states:TASK_TRANSITIONS",
+        "_ALLOWED_TASK_TRANSITIONS": "stackl_flow.compat.states:TASK_TRANSITIONS",
         "_IGNORED_FLOW_TRANSITIONS": "stackl_flow.states:IGNORED_FLOW_TRANSITIONS",
     },
     "taskflow.types.failure": {

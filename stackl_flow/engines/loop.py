@@ -331,6 +331,11 @@ class Loop:
                 self._journal.record_started(call.number, at)
         return found
 
+    def _record_progress(self, call: Call, report: Progress) -> None:
+        if report.id not in self._started:  # shown with its progress, the task must not seem to wait
+            self._record_started(self.mailbox.take_started())
+        self._journal.record_progress(call.number, report.progress, report.details)
+
     def _read_reports(self, reports: Iterable[Report]) -> list[c.Event]:
         """Record reports of the executor, and turn them into core events."""
         events: list[c.Event] = []
@@ -350,7 +355,7 @@ class Loop:
             if call is None:
                 self._drop(report)
             elif isinstance(report, Progress):
-                self._journal.record_progress(call.number, report.progress, report.details)
+                self._record_progress(call, report)
             elif isinstance(report, Started):
                 self._record_started([report])
             else:

@@ -15,6 +15,7 @@ from stackl_flow.compat.storage import Storage
 from stackl_flow.engines import base, storage
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
+from stackl_flow.engines.executors.calls import Call, is_main_thread
 from stackl_flow.engines.journal import AppliedTransition, Journal
 from stackl_flow.engines.loop import Loop
 from stackl_flow.engines.values import InjectedValues, Providers
@@ -103,6 +104,7 @@ class ActionEngine(base.Engine):
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
         self._compilation: Compilation | None = None
+        self._exit: SystemExit | None = None
 
     def create_storage(
         self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
@@ -135,7 +137,13 @@ class ActionEngine(base.Engine):
         Args:
             timeout: seconds to wait for calls before checking again.
         """
-        super().run(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
+        self._exit = None
+        try:
+            super().run(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
+        except KeyboardInterrupt:
+            if self._exit is not None:
+                raise self._exit from None
+            raise
 
     def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
         """Run the flow step by step; sending a true value, or closing the generator, suspends it.
@@ -151,9 +159,32 @@ class ActionEngine(base.Engine):
 
 
 class SerialActionEngine(ActionEngine, FlowEngine):
-    """Runs one atom at a time."""
+    """Runs one atom at a time.
+
+    As in TaskFlow, an atom that raises ``SystemExit`` in the main thread ends the program. Here the flow is
+    suspended before.
+    """
 
     __module__ = _MODULE
+
+    def __init__(
+        self,
+        flow: Item,
+        flow_detail: FlowDetail,
+        backend: Backend | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(flow, flow_detail, backend, options)
+        self.add_wrapper(self._pass_exit)
+
+    def _pass_exit(self, _call: Call, perform: Callable[[], Any]) -> Any:
+        try:
+            return perform()
+        except SystemExit as error:
+            if is_main_thread():
+                self._exit = error
+                raise KeyboardInterrupt from error  # ends a call without a result
+            raise
 
     def create_executor(self) -> Executor:
         """Create an executor that performs each call on submission."""
