@@ -14,6 +14,7 @@ from stackl_flow.compat import module_map
 _OTHER_LOGGERS: Final = {
     "stackl_flow": "taskflow",
     "stackl_flow.compat.jobs.boards": "taskflow.jobs.base",
+    "stackl_flow.conductors.claim_monitor": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.conductors.conductor": "taskflow.conductors.base",
     "stackl_flow.conductors.prefetch": "taskflow.conductors.backends.impl_executor",
     "stackl_flow.conductors.retention": "taskflow.conductors.backends.impl_executor",
@@ -26,9 +27,16 @@ _OTHER_LOGGERS: Final = {
     "stackl_flow.engines.loop": "taskflow.engines.action_engine.engine",
     "stackl_flow.jobboards.board": "taskflow.jobs.base",
     "stackl_flow.jobboards.claims": "taskflow.jobs.base",
+    "stackl_flow.jobboards.events": "taskflow.jobs.base",
+    "stackl_flow.jobboards.unreadable": "taskflow.jobs.base",
+    "stackl_flow.kv.backends.directory.store": "taskflow.jobs.base",
+    "stackl_flow.kv.backends.redis.store": "taskflow.jobs.base",
+    "stackl_flow.kv.backends.sql.session": "taskflow.jobs.base",
+    "stackl_flow.kv.wakeup_pipe": "taskflow.jobs.base",
     "stackl_flow.coordination.heartbeat": "taskflow.jobs.base",
     "stackl_flow.coordination.leases": "taskflow.jobs.base",
     "stackl_flow.coordination.change_feed": "taskflow.jobs.base",
+    "stackl_flow.persistence.serialization": "taskflow.persistence.models",
     "stackl_flow.databases.retrying": "taskflow.persistence.backends.impl_sqlalchemy",
 }
 

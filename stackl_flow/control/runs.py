@@ -246,7 +246,6 @@ def run_engine(engine: Engine) -> RunResult:
 
     Raises:
         OwnershipLost: another process has taken over the flow.
-        ExecutionFailure: a task called `sys.exit`.
         StacklFlowError: the engine could not continue the flow.
     """
     failure: Exception | None = None
@@ -254,11 +253,6 @@ def run_engine(engine: Engine) -> RunResult:
         engine.run()
     except exc.OwnershipLost:
         raise
-    except SystemExit as error:
-        raise exc.ExecutionFailure(
-            f"a task ended the process with sys.exit({error.code!r}) while the flow was running:"
-            f" raise an exception instead, so that the flow is rolled back"
-        ) from error
     except Exception as error:
         # An error of a task is re-raised once the flow has failed; every other error is the engine's own.
         if engine.storage.get_flow_state() not in _FAILED:

@@ -104,12 +104,14 @@ def _raise(_state, details):
     raise ValueError(f"listener received {details.get('result')}")
 
 
-def main(db, board, dispatches):
+def main(db, board, dispatches, max_claims=10):
     """Run a conductor, with everything logged."""
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     with (
         stores.backend(db) as backend,
-        boards.backend("default", board, persistence=backend) as jobs,
+        boards.backend(
+            "default", {"connection": board, "max_claims": int(max_claims)}, persistence=backend
+        ) as jobs,
     ):
         conductor = ListeningConductor("watched", jobs, backend)
         conductor.notifier.register("preparation_end", _add_failing_listener)

@@ -136,9 +136,9 @@ def test_a_closed_pipe_is_not_an_error(start, invoke):
 
 def test_a_task_that_calls_sys_exit_is_reported(invoke):
     result = invoke("run", f"{SHOP}:exits", "--store", "order=1")
-    assert result.code == 70
-    assert "a task ended the process with sys.exit(3) while the flow was running" in result.err
-    assert "stackl-flow resume" in result.err
+    assert result.code == 1
+    assert "exits failed: TaskExit: 'execute' of atom 'exits' raised SystemExit: 3" in result.out + result.err
+    assert invoke("list", "--json").data[0]["state"] == "REVERTED"
 
 
 def test_a_factory_that_is_a_lambda_is_stored_under_its_name_in_the_module(invoke):

@@ -43,10 +43,10 @@ def post(opened, factory, **kwargs):
     )
 
 
-def conduct(urls, dispatches):
+def conduct(urls, dispatches, *options):
     """Run a conductor in its own process, and return everything that it printed and logged."""
     done = subprocess.run(
-        [sys.executable, "-m", MODULE, *urls, str(dispatches)],
+        [sys.executable, "-m", MODULE, *urls, str(dispatches), *options],
         cwd=ROOT,
         env=environment(PYTHONIOENCODING="utf-8"),
         capture_output=True,
@@ -83,8 +83,11 @@ def test_no_output_contains_a_secret(opened, urls, invoke):
         return result
 
     for name, job in jobs.items():
-        outcome = run("jobs", "show", job.uuid, "--json").data["outcome"]
-        assert outcome["state"] == {"bad": "REVERTED", "stuck": "REVERT_FAILURE"}.get(name, "SUCCESS")
+        shown = run("jobs", "show", job.uuid, "--json").data
+        if name == "stuck":
+            assert shown["state"] == "dead"
+        else:
+            assert shown["outcome"]["state"] == {"bad": "REVERTED"}.get(name, "SUCCESS")
         run("jobs", "show", job.uuid)
         flow = job.details["flow_uuid"]
         for arguments in (["show", flow], ["show", flow, "--results"], ["history", flow], ["graph", flow]):
@@ -136,10 +139,10 @@ def test_a_factory_whose_error_contains_its_argument_is_redacted(opened, urls, i
         flow = stored_flow(book)
         connection.save_logbook(book)
     job = board.post("broken", book, {"flow_uuid": flow.uuid})
-    assert_redacted(conduct(urls, 1))
-    (trashed,) = board.dead_letters
-    assert trashed.uuid == job.uuid
-    assert trashed.reason == "PrintedError: printed ***"
+    assert_redacted(conduct(urls, 1, "1"))
+    (dead,) = board.dead_letters
+    assert dead.uuid == job.uuid
+    assert "PrintedError: printed ***" in dead.reason
     result = invoke("resume", flow.uuid, STACKL_FLOW_DB=urls[0])
     assert result.code == 2
     assert_redacted(result.out + result.err)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Final, cast
 
+from stackl_flow import exceptions as exc
 from stackl_flow import states as st
 from stackl_flow.atom import Atom, Signature
 from stackl_flow.compat.engines.action_engine import executor
 from stackl_flow.compat.engines.action_engine.compiler import Compilation
 from stackl_flow.compat.storage import Storage
 from stackl_flow.engines import base, storage
+from stackl_flow.engines.commands import Event
 from stackl_flow.engines.engine import FlowEngine
 from stackl_flow.engines.executors.base import Executor
-from stackl_flow.engines.executors.calls import Call, is_main_thread
+from stackl_flow.engines.executors.calls import Completion, Interrupted, Report, is_main_thread
 from stackl_flow.engines.journal import AppliedTransition, Journal
 from stackl_flow.engines.loop import Loop
 from stackl_flow.engines.values import InjectedValues, Providers
+from stackl_flow.failure import Failure
 from stackl_flow.patterns.base import Item
 from stackl_flow.persistence.base import Backend
 from stackl_flow.persistence.models import FlowDetail
@@ -74,6 +77,27 @@ class _Loop(Loop):
         return [each for each in transitions if each.new not in _FINISHED]
 
 
+class _SerialLoop(_Loop):
+    """A loop that is suspended when an atom raises ``SystemExit`` in the main thread.
+
+    Attributes:
+        exit: what the atom raised, or None.
+    """
+
+    exit: SystemExit | None = None
+
+    def _read_reports(self, reports: Iterable[Report]) -> list[Event]:
+        return super()._read_reports([self._pass_exit(report) for report in reports])
+
+    def _pass_exit(self, report: Report) -> Report:
+        if type(report) is Completion and type(report.result) is Failure:
+            error = report.result.exception
+            if type(error) is exc.TaskExit and type(error.cause) is SystemExit and is_main_thread():
+                self.exit = error.cause
+                return Interrupted(report.id)
+        return report
+
+
 class ActionEngine(base.Engine):
     """Mixin with the common behaviour of TaskFlow's engines; precedes the engine class in the bases.
 
@@ -104,7 +128,7 @@ class ActionEngine(base.Engine):
     ) -> None:
         super().__init__(flow, flow_detail, backend, options)
         self._compilation: Compilation | None = None
-        self._exit: SystemExit | None = None
+        self._last_loop: Loop | None = None
 
     def create_storage(
         self, journal: Journal, injected: InjectedValues, providers: Callable[[], Providers | None]
@@ -137,13 +161,19 @@ class ActionEngine(base.Engine):
         Args:
             timeout: seconds to wait for calls before checking again.
         """
-        self._exit = None
         try:
             super().run(timeout)  # type: ignore[safe-super]  # the next one is FlowEngine's
         except KeyboardInterrupt:
-            if self._exit is not None:
-                raise self._exit from None
+            error = getattr(self._last_loop, "exit", None)
+            if error is not None:
+                raise error from None
             raise
+        finally:
+            self._last_loop = None
+
+    def _create_loop(self) -> Loop:
+        self._last_loop = super()._create_loop()  # type: ignore[misc]  # the next one is FlowEngine's
+        return self._last_loop
 
     def run_iter(self, timeout: float | None = None) -> Generator[str, bool | None, None]:
         """Run the flow step by step; sending a true value, or closing the generator, suspends it.
@@ -167,24 +197,7 @@ class SerialActionEngine(ActionEngine, FlowEngine):
 
     __module__ = _MODULE
 
-    def __init__(
-        self,
-        flow: Item,
-        flow_detail: FlowDetail,
-        backend: Backend | None,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(flow, flow_detail, backend, options)
-        self.add_wrapper(self._pass_exit)
-
-    def _pass_exit(self, _call: Call, perform: Callable[[], Any]) -> Any:
-        try:
-            return perform()
-        except SystemExit as error:
-            if is_main_thread():
-                self._exit = error
-                raise KeyboardInterrupt from error  # ends a call without a result
-            raise
+    loop_class = _SerialLoop
 
     def create_executor(self) -> Executor:
         """Create an executor that performs each call on submission."""
