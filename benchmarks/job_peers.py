@@ -78,7 +78,7 @@ def procrastinate_jobs(url: str, jobs: int) -> dict[str, float]:
     done: list[int] = []
     app = App(connector=PsycopgConnector(conninfo=url))
 
-    @app.task(name="step")
+    @app.task(name="step")  # type: ignore[untyped-decorator]  # of a package that may not be installed
     def do_step(value: int) -> None:
         done.append(step(value))
 

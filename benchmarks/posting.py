@@ -45,10 +45,13 @@ def rows(quick: bool) -> Iterator[Row]:
     """PostgreSQL, SQLite and Redis; no rows for a server that is not installed."""
     jobs, repeats = (20, 1) if quick else (300, 3)
     with databases.scratch() as path:
-        measures = {"ours": lambda: ours(f"sqlite:///{path}.{uuid.uuid4().hex}", jobs)}
+
+        def new_file() -> str:
+            return f"sqlite:///{path}.{uuid.uuid4().hex}"
+
+        measures: dict[str, Measure] = {"ours": lambda: ours(new_file(), jobs)}
         if installed("dbos"):
-            url = lambda: f"sqlite:///{path}.{uuid.uuid4().hex}"  # noqa: E731  a new file each time
-            measures["DBOS"] = lambda: peer("dbos_jobs", url(), jobs)
+            measures["DBOS"] = lambda: peer("dbos_jobs", new_file(), jobs)
         yield from compare("SQLite", measures, repeats, judged=not quick)
     with server_or_nothing("postgresql", *FLUSHED) as url:
         if url is not None:

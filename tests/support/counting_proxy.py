@@ -27,7 +27,7 @@ class CountingProxy:
 
     @property
     def port(self) -> int:
-        return self._listener.getsockname()[1]
+        return int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
         return self

@@ -175,7 +175,9 @@ class LossyServerContract(ServerContract):
             kv.commit(puts=[Put("a", "2")])
             proxy.is_silent = False
             # Connections from before stay dead, unless they are given up.
-            assert retried(lambda: cut.get("a").value) == "2"
+            item = retried(lambda: cut.get("a"))
+            assert item is not None
+            assert item.value == "2"
             assert waiter.result(2 * LONG) != mark
             begun = time.monotonic()
             proxy.is_silent = True
