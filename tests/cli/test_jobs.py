@@ -144,6 +144,15 @@ def test_the_reasons_of_claims_are_shown_and_counted(on_board, monkeypatch):
     assert (dead["state"], dead["reason"][:16]) == ("dead", "2 claims failed:")
 
 
+@pytest.fixture
+def hangups():
+    """Let SIGHUP end processes that are started, also if the tests run under nohup."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, previous)
+
+
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_a_signal_drains_a_conductor(jobs, signum, on_board, start, board, tmp_path):
@@ -167,6 +176,7 @@ def test_a_signal_drains_a_conductor(jobs, signum, on_board, start, board, tmp_p
         assert {claim["ended"] for claim in job["claims"]} <= {"released"}
 
 
+@pytest.mark.usefixtures("hangups")
 def test_repeated_hangups_do_not_abort(start, board):
     conductor = start("conduct", "--name", "c", STACKL_FLOW_BOARD=board)
     assert "waiting for jobs" in conductor.stderr.readline()
