@@ -83,8 +83,6 @@ def test_an_unknown_option(address, known, caplog):
         f"mysql://user:{WRONG}@host:port/x",
         f"mysql://user:{WRONG}@host",
         f"mysql://user:p@{WRONG}@host:port/x",
-        f"zookeeper://user:{WRONG}@host:1/x",
-        f"etcd://user:{WRONG}@host:1/x",
         f"postgres://user:{WRONG}@host/x",
     ],
 )

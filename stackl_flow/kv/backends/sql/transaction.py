@@ -181,6 +181,7 @@ class WriteTransaction:
 
     @property
     def tags(self) -> set[str]:
+        """Which waiters are to be woken: none before a commit."""
         return {tag_of(root) for root in self._roots} if self.has_committed else set()
 
     def _read(self, query: Any, request: WriteRequest, expired: set[str]) -> None:

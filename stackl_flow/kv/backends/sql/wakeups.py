@@ -37,7 +37,9 @@ class Waiter(Protocol):
     first_poll_interval: float
 
     @property
-    def poll_interval(self) -> float: ...
+    def poll_interval(self) -> float:
+        """Seconds after which to look for changes without a wake-up."""
+        ...
 
     def wait(self, seconds: float) -> bool:
         """Return after a wake-up, or after so many seconds; whether there was one since the last call."""
@@ -105,9 +107,11 @@ class LocalWaiter:
 
     @property
     def poll_interval(self) -> float:
+        """Seconds after which to look for changes without a wake-up."""
         return self._poll_interval() if callable(self._poll_interval) else self._poll_interval
 
     def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up."""
         before, self._count = self._count, self._wakeups.wait_for_next(self._tag, self._count, seconds)
         return self._count != before
 
@@ -124,9 +128,11 @@ class PipeWaiter:
         self._pipe.__enter__()
 
     def wait(self, seconds: float) -> bool:
+        """Wait for a wake-up."""
         return self._pipe.wait(seconds)
 
     def close(self) -> None:
+        """Remove the pipe."""
         self._pipe.__exit__()
 
 
