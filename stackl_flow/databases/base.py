@@ -126,7 +126,11 @@ class Database:
         """Set up every new connection of an engine."""
 
         def connected(raw: Any, _: object) -> None:
-            self.set_up(raw)
+            try:
+                self.set_up(raw)
+            except BaseException:
+                raw.close()  # SQLAlchemy does not close what it has not taken into its pool
+                raise
             self.has_connected = True
 
         sa.event.listen(engine, "connect", connected)
