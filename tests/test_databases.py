@@ -128,7 +128,8 @@ def test_other_errors_are_not_retried(delays, error):
 
 def test_what_is_too_large_for_sqlite(tmp_path):
     database = open_database(f"sqlite:///{tmp_path}/x.db")
-    with database.create_engine().connect() as connection:
+    engine = database.create_engine()
+    with engine.connect() as connection:
         assert database.max_value is not None
         assert 800_000_000 < database.max_value < 1_000_000_000
         raw = connection.connection.driver_connection
@@ -136,6 +137,7 @@ def test_what_is_too_large_for_sqlite(tmp_path):
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
         with pytest.raises(sqlite3.Error) as caught:
             raw.execute("INSERT INTO t VALUES (?)", ("x" * 200_000,))
+    engine.dispose()
     error = database.translate(caught.value)
     assert isinstance(error, exc.ValueTooLarge)
     assert error.limit == database.max_value
@@ -146,6 +148,8 @@ def test_what_is_too_large_for_sqlite(tmp_path):
 
 def test_what_is_too_large_for_postgresql(postgresql_url):
     database = open_database(postgresql_url)
-    with database.create_engine().connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:
+    engine = database.create_engine()
+    with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:
         connection.exec_driver_sql("SELECT length(repeat('x', 1073741824))")
+    engine.dispose()
     assert isinstance(database.translate(caught.value), exc.ValueTooLarge)

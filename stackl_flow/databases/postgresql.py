@@ -11,7 +11,6 @@ when a connection is made, and is an error.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -164,16 +163,6 @@ class TimedConnection(psycopg.Connection[Any]):
     """
 
     read_timeout: float | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._pid = os.getpid()
-
-    def __del__(self, *_: Any) -> None:
-        # A pool that is discarded in an outage may leave one. A forked child must not end its parent's.
-        if not self.closed and self._pid == os.getpid():
-            self.pgconn.finish()
-        super().__del__()
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a generator of psycopg; one that has a limit of its own is left alone."""
