@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from stackl_flow import engines
 from stackl_flow.engines.factories import (
-    META_FACTORY,
     Factory,
     factory_metadata,
     factory_name,
@@ -116,7 +115,7 @@ def post_flows(
     _check_arguments(board, persistence)
     factory = factory_name(factory)
     backend = persistence if connection is None else persistence.join_transaction(connection)
-    sources: dict[Any, FlowSource] = {}
+    kinds: dict[str, tuple[Item, dict[str, Any]]] = {}
     books: list[LogBook] = []
     posts: list[dict[str, Any]] = []
     for given in flows:
@@ -125,17 +124,19 @@ def post_flows(
         args, kwargs, store, secrets = (options.pop(name, None) for name in names)
         # Flows that are made by the same arguments, and have inputs of the same names, are checked once.
         kind = backend.codec.encode([args or (), kwargs or {}, sorted(store or {}), sorted(secrets or ())])
-        if kind not in sources:
+        if kind not in kinds:
             flow = make_flow(factory, args, kwargs)
-            sources[kind] = FlowSource(flow, factory, args or (), kwargs or {}, store or {}, secrets)
-            sources[kind].check()
-        source = sources[kind]._replace(store=store or {})
-        title = options.pop("name", None) or str(source.flow.name)
-        check_storable(source.store, str(source.flow.name), backend)
+            source = FlowSource(flow, factory, args or (), kwargs or {}, store or {}, secrets)
+            source.check()
+            kinds[kind] = flow, source.metadata()
+        flow, meta = kinds[kind]
+        inputs = dict(store or {})
+        title = options.pop("name", None) or str(flow.name)
+        check_storable(inputs, str(flow.name), backend)
         book = LogBook(title)
         book.meta[JOB_KEY] = options["uuid"] = options.get("uuid") or new_uuid()
-        detail = FlowDetail(str(source.flow.name), new_uuid())
-        detail.meta = source.metadata()
+        detail = FlowDetail(str(flow.name), new_uuid())
+        detail.meta = {**meta, META_INJECTED: inputs} if inputs else dict(meta)
         book.add(detail)
         books.append(book)
         posts.append({**options, "name": title, "book": book, "details": {"flow_uuid": detail.uuid}})
@@ -182,10 +183,11 @@ class FlowSource(NamedTuple):
         trial.validate()
 
     def metadata(self) -> dict[str, Any]:
-        """Return the metadata of the stored flow: its factory, its inputs and the names of its secrets."""
-        factory = {"name": self.factory, "args": list(self.args), "kwargs": dict(self.kwargs)}
-        injected = {META_INJECTED: dict(self.store)} if self.store else {}
-        return {META_FACTORY: factory, **secret_metadata(self.flow, self.secrets), **injected}
+        """Return the metadata of the stored flow without its inputs: its factory and the names of secrets."""
+        return {
+            **factory_metadata(self.factory, self.args, self.kwargs),
+            **secret_metadata(self.flow, self.secrets, self.store, self.kwargs),
+        }
 
     def save(self, backend: Backend, book: LogBook, name: str | None = None) -> FlowDetail:
         """Check the flow, and store it; on an error nothing is stored.
@@ -201,11 +203,9 @@ class FlowSource(NamedTuple):
             StacklFlowError: as for ``check``.
         """
         self.check()
-        meta = {
-            **factory_metadata(self.factory, self.args, self.kwargs),
-            **secret_metadata(self.flow, self.secrets, self.store, self.kwargs),
-        }
-        return new_flow_detail(self.flow, meta, self.store, book, backend, name=name, is_new_book=True)
+        return new_flow_detail(
+            self.flow, self.metadata(), self.store, book, backend, name=name, is_new_book=True
+        )
 
 
 def post_new_flow(

@@ -128,15 +128,10 @@ def parse_time(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
-    try:
-        if text.startswith("+"):
+    if text.startswith("+"):
+        with suppress(ValueError):
             return time.time() + float(text)
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"invalid time '{text}': write +90 or 2030-01-31T08:00:00Z", param_hint=option
-        ) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return _parse_iso(text, option, "+90")
 
 
 def parse_past(text: str | None, option: str) -> float | None:
@@ -153,11 +148,16 @@ def parse_past(text: str | None, option: str) -> float | None:
         return None
     with suppress(exc.InvalidFormat):
         return time.time() - flows.parse_duration(text)
+    return _parse_iso(text, option, "1h")
+
+
+def _parse_iso(text: str, option: str, other: str) -> float:
+    """Parse ISO 8601; the error names another form that the option accepts, too."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"invalid time '{text}': write 1h or 2030-01-31T08:00:00Z", param_hint=option
+            f"invalid time '{text}': write {other} or 2030-01-31T08:00:00Z", param_hint=option
         ) from None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
