@@ -145,17 +145,23 @@ def conducted(name: str, store: Any, jobs: int, conf: Mapping[str, Any]) -> floa
         for _ in range(jobs + 1):
             post(name, board, store)
         conductor = conductors.fetch("blocking", f"c-{key()}", board, persistence=store, engine="serial")
-        ends: list[float] = []
-
-        def ended(*_: Any, **__: Any) -> None:
-            ends.append(time.perf_counter())
-            if len(ends) > jobs:
-                conductor.stop()
-
-        conductor.notifier.register("job_consumed", ended)
-        conductor.run()
+        seconds = run_jobs(conductor, jobs)
         if board.job_count:
             raise RuntimeError(f"{board.job_count} jobs were not run ({conf})")
+    return seconds
+
+
+def run_jobs(conductor: Any, jobs: int) -> float:
+    """Run a conductor until one job, then so many more have ended; return the seconds for each of these."""
+    ends: list[float] = []
+
+    def ended(*_: Any, **__: Any) -> None:
+        ends.append(time.perf_counter())
+        if len(ends) > jobs:
+            conductor.stop()
+
+    conductor.notifier.register("job_consumed", ended)
+    conductor.run()
     return (ends[-1] - ends[0]) / jobs
 
 

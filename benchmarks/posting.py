@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import databases, servers
+from benchmarks.conductors import run_jobs
 from benchmarks.measure import fresh, interleave
 from benchmarks.postgresql_chain import FLUSHED
 from benchmarks.programs import library, step
@@ -161,22 +162,12 @@ def run_ours(url: str, jobs: int) -> dict[str, float]:
             submission.post_flow(board, flows, factory)
         posted = (time.perf_counter() - start) / jobs
         conductor = conductors.fetch("blocking", "bench", board, persistence=flows)
-        ends: list[float] = []
-
-        def ended(*_: Any, **__: Any) -> None:
-            ends.append(time.perf_counter())
-            if len(ends) > jobs:
-                conductor.stop()
-
-        conductor.notifier.register("job_consumed", ended)
-        conductor.run()
-        ran = (ends[-1] - ends[0]) / jobs
+        ran = run_jobs(conductor, jobs)
         figures = {"post": posted, "run": ran, "all": posted + ran}
-        if hasattr(board, "post_many"):
-            names = [{"name": "job"} for _ in range(MANY)]
-            start = time.perf_counter()
-            board.post_many(names)
-            figures["post_many"] = (time.perf_counter() - start) / MANY
+        names = [{"name": "job"} for _ in range(MANY)]
+        start = time.perf_counter()
+        board.post_many(names)
+        figures["post_many"] = (time.perf_counter() - start) / MANY
         return figures
 
 
