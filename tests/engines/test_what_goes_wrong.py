@@ -355,29 +355,32 @@ ANSWERS = {
 }
 
 
+def check_resumable(load, backend):
+    """Run a flow that is broken off by what is odd in it, then resume it without that."""
+    engine = load(odd=True)
+    run(engine)
+    assert stored(backend, engine).state not in (states.SUCCESS, states.REVERTED)
+    engine = load(odd=False, flow_detail=stored(backend, engine))
+    run(engine)
+    check_end(engine, backend)
+
+
 @pytest.mark.parametrize("answer", params(ANSWERS | ERRORS))
 @KINDS
 def test_an_odd_decision_of_a_retry_leaves_the_flow_resumable(answer, kind, backend, log):
-    class Policy(Retry):
-        def execute(self, history):
-            return None
+    def load(odd, **kwargs):
+        class Policy(Retry):
+            def execute(self, history):
+                return None
 
-        def on_failure(self, history):
-            return answer() if odd else Decision.REVERT_ALL
+            def on_failure(self, history):
+                return answer() if odd else Decision.REVERT_ALL
 
-    def load(**kwargs):
         inner = LinearFlow("inner", retry=Policy("policy")).add(Step("inner", log, fails=1))
         flow = LinearFlow("f").add(Step("first", log), inner)
         return engines.load(flow, engine=kind, backend=backend, **kwargs)
 
-    odd = True
-    engine = load()
-    run(engine)
-    assert stored(backend, engine).state not in (states.SUCCESS, states.REVERTED)
-    odd = False
-    engine = load(flow_detail=stored(backend, engine))
-    run(engine)
-    check_end(engine, backend)
+    check_resumable(load, backend)
     assert log == ["first", "inner", "-inner", "-first"]
 
 
@@ -386,20 +389,13 @@ def test_an_odd_decision_of_a_retry_leaves_the_flow_resumable(answer, kind, back
 )
 @KINDS
 def test_an_odd_answer_of_a_decider_leaves_the_flow_resumable(answer, kind, backend, log):
-    def load(**kwargs):
+    def load(odd, **kwargs):
         first, last = Step("first", log), Step("last", log, fails=1)
         flow = GraphFlow("f").add(first, last)
         flow.link(first, last, decider=lambda history: answer() if odd else True)
         return engines.load(flow, engine=kind, backend=backend, **kwargs)
 
-    odd = True
-    engine = load()
-    run(engine)
-    assert stored(backend, engine).state not in (states.SUCCESS, states.REVERTED)
-    odd = False
-    engine = load(flow_detail=stored(backend, engine))
-    run(engine)
-    check_end(engine, backend)
+    check_resumable(load, backend)
     assert log == ["first", "last", "-last", "-first"]
 
 
