@@ -67,11 +67,6 @@ class EventWriter:
         """What a commit may contain."""
         return self._kv.limits
 
-    @property
-    def store_name(self) -> str:
-        """The name of the store, for messages."""
-        return self._kv.name
-
     def write(self, events: Iterable[Event], writes: Writes) -> int:
         """Commit, and return the version of what was put.
 

@@ -34,8 +34,6 @@ from stackl_flow.testing.interception import InterceptedBackend
 
 T = TypeVar("T")
 
-#: The methods of a key-value store that write.
-KV_WRITES: Final = frozenset({"commit", "grant", "extend", "revoke"})
 #: The methods of a board in which faults are injected; its attributes are never faulty.
 BOARD_METHODS: Final = frozenset(
     {

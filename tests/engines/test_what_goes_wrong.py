@@ -145,7 +145,6 @@ def params(answers):
 
 
 KINDS = pytest.mark.parametrize("kind", ["serial", "parallel"])
-ERROR = pytest.mark.parametrize("work", [pytest.param(work, id=name) for name, work in ERRORS.items()])
 RESULT = pytest.mark.parametrize("work", [pytest.param(work, id=name) for name, work in RESULTS.items()])
 
 
@@ -219,12 +218,17 @@ def check_end(engine, backend, state=states.REVERTED):
 # ---------------------------------------------------------------------- of an atom: the flow is reverted
 
 
-@ERROR
+@pytest.mark.parametrize(
+    ("work", "where"),
+    [
+        pytest.param(work, where, id=f"{name}-{where}")
+        for name, work in ERRORS.items()
+        for where in ("pre_execute", "execute", "post_execute")
+        if work is not deep or where == "execute"
+    ],
+)
 @KINDS
-@pytest.mark.parametrize("where", ["pre_execute", "execute", "post_execute"])
 def test_an_error_of_a_task_reverts_its_flow(work, kind, where, backend, log):
-    if work is deep and where != "execute":
-        pytest.skip("only a result")
     flow = LinearFlow("f").add(Step("first", log), Do(work, where))
     engine = engines.load(flow, engine=kind, backend=backend)
     run(engine)
@@ -232,12 +236,10 @@ def test_an_error_of_a_task_reverts_its_flow(work, kind, where, backend, log):
     assert log == ["first", "-first"]
 
 
-@ERROR
+@pytest.mark.parametrize("work", params(ERRORS))
 @KINDS
 @pytest.mark.parametrize("where", ["pre_revert", "revert", "post_revert"])
 def test_an_error_of_a_revert_ends_the_rollback(work, kind, where, backend, log):
-    if work is deep:
-        pytest.skip("only a result")
     engine = engines.load(
         LinearFlow("f").add(Step("first", log), Do(work, where)), engine=kind, backend=backend
     )
