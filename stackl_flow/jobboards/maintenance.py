@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from stackl_flow import exceptions as exc
@@ -37,7 +37,7 @@ from stackl_flow.jobboards.record import (
 from stackl_flow.jobboards.transactions import ClaimedJob, Writes
 from stackl_flow.jobboards.unreadable import UnreadableEntries
 from stackl_flow.kv.items import ABSENT, Check, Item
-from stackl_flow.kv.store import KV
+from stackl_flow.kv.store import KV, read_pages
 
 #: Maximum number of items of one kind in one run; the next run continues.
 _BATCH: Final = 100
@@ -176,7 +176,7 @@ class Maintenance:
         ]
         if not expired and begun < self._last_scan + _SCAN_PERIOD * self._jitter:
             return
-        for item in self._pages(CLAIMED):
+        for item in read_pages(self._kv, self._keys.prefix(CLAIMED), _BATCH, _BATCH):
             record = self._unreadable.read_record(item, CLAIMED)
             if record is not None and self._keys.owner(record.lease) not in live:
                 job = ClaimedJob(record, item.version, record.lease, is_lost=True)
@@ -284,15 +284,6 @@ class Maintenance:
     def _time_of(self, item: Item, prefix: str, separator: str) -> float | None:
         text = item.key.removeprefix(self._keys.prefix(prefix)).partition(separator)[0]
         return self._unreadable.read_time(item, text)
-
-    def _pages(self, prefix: str) -> Iterator[Item]:
-        after = ""
-        while True:
-            page = self._kv.list(self._keys.prefix(prefix), after=after, limit=_BATCH)
-            yield from page
-            if len(page) < _BATCH:
-                return
-            after = page[-1].key
 
     def _delete(self, item: Item, check: Check) -> None:
         self._commit(Writes((Check(item.key, item.version), check), (), (item.key,)))

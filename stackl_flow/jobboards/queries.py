@@ -30,7 +30,7 @@ from stackl_flow.jobboards.record import (
 )
 from stackl_flow.jobboards.unreadable import UNREADABLE_ERRORS, UnreadableEntries
 from stackl_flow.kv.items import Item
-from stackl_flow.kv.store import KV
+from stackl_flow.kv.store import KV, read_pages
 
 #: Number of items in the first page, for a caller that may want only one, and in the largest.
 _FIRST_PAGE: Final = 8
@@ -253,14 +253,7 @@ class Queries:
     def _pages(
         self, prefix: str, size: int = _FIRST_PAGE, max_size: int = _MAX_PAGE, after: str = ""
     ) -> Iterator[Item]:
-        after = after and prefix + after
-        while True:
-            page = self._kv.list(prefix, after=after, limit=size)
-            yield from page
-            if len(page) < size:
-                return
-            after = page[-1].key
-            size = max(size, min(4 * size, max_size))
+        return read_pages(self._kv, prefix, size, max_size, after and prefix + after)
 
     @staticmethod
     def _sorted(

@@ -49,7 +49,7 @@ from __future__ import annotations
 import builtins
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TypeVar
 
@@ -329,3 +329,22 @@ class KV(ABC):
     @abstractmethod
     def _wait(self, prefix: str, since: int, timeout: float | None) -> int:
         """Wait for a change, and return a new mark."""
+
+
+def read_pages(kv: KV, prefix: str, size: int, max_size: int, after: str = "") -> Iterator[Item]:
+    """Read items in key order, in pages that grow.
+
+    Args:
+        kv: the store.
+        prefix: the beginning of their keys.
+        size: number of items in the first page.
+        max_size: the largest number of items in a page.
+        after: only items after this key.
+    """
+    while True:
+        page = kv.list(prefix, after=after, limit=size)
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].key
+        size = max(size, min(4 * size, max_size))
